@@ -1,1 +1,7 @@
-//! x
+//! pushctl: audiences out of PostgreSQL, pushes to phones.
+
+pub mod budget;
+pub mod clock;
+pub mod error;
+pub mod exit;
+pub mod settings;

@@ -1,2 +1,3 @@
-//! x
-fn main(){}
+//! Parse, run, exit status.
+
+fn main() {}
