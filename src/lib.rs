@@ -4,4 +4,6 @@ pub mod budget;
 pub mod clock;
 pub mod error;
 pub mod exit;
+pub mod interrupt;
 pub mod settings;
+pub mod source;
