@@ -6,6 +6,7 @@ pub mod clock;
 pub mod csv_file;
 pub mod error;
 pub mod exit;
+pub mod interrupt;
 pub mod nearest;
 pub mod progress;
 pub mod publish;

@@ -46,7 +46,7 @@ pub(super) async fn apply(
                 ("pushctl.within_days", value(&rule.within_days)),
                 ("pushctl.as_of", as_of.to_owned()),
             ];
-            read(history, budget, &settings).await?
+            read(history, budget, request, &settings).await?
         }
     };
     snapshot
@@ -65,13 +65,19 @@ pub(super) async fn apply(
 async fn read(
     history: &Source,
     budget: &Budget,
+    request: &Request<'_>,
     settings: &[(&str, String)],
 ) -> Result<Vec<String>> {
     let rows = history
-        .read(budget, async |snapshot: &Snapshot| {
-            snapshot.set_parameters(settings).await?;
-            snapshot.query(super::sql::statement(SQL).trim()).await
-        })
+        .read(
+            budget,
+            request.interrupt,
+            request.watch,
+            async |snapshot: &Snapshot| {
+                snapshot.set_parameters(settings).await?;
+                snapshot.query(super::sql::statement(SQL).trim()).await
+            },
+        )
         .await
         .map_err(|error| error.context("cannot read the notification history"))?;
     rows.rows

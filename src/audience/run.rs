@@ -17,15 +17,15 @@ use super::{conclude, statement, test_rows};
 use crate::budget::Budget;
 use crate::csv_file::{LineEnding, Writer, Written};
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::publish::Staging;
-use crate::source::{Snapshot, Source};
+use crate::source::{Snapshot, Source, Watch};
 
 /// Rows between two reports of progress.
 const REPORT_EVERY: u64 = 4096;
 
 /// What is asked of a run.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// The audience.
     pub definition: &'a Definition,
@@ -45,6 +45,10 @@ pub struct Request<'a> {
     pub history: &'a History,
     /// Names the run.
     pub run_id: &'a str,
+    /// Ends the run early, with the statement on the server cancelled.
+    pub interrupt: &'a Interrupt,
+    /// Is told how the connecting goes.
+    pub watch: &'a dyn Watch,
 }
 
 /// Where a run's files go.
@@ -102,12 +106,17 @@ pub async fn run(
         (_, None) => Destination::Counted,
     };
     let mut reading = source
-        .read(budget, async |snapshot: &Snapshot| {
-            if let Some(staging) = &staging {
-                staging.restart()?;
-            }
-            read(snapshot, budget, progress, request, &destination).await
-        })
+        .read(
+            budget,
+            request.interrupt,
+            request.watch,
+            async |snapshot: &Snapshot| {
+                if let Some(staging) = &staging {
+                    staging.restart()?;
+                }
+                read(snapshot, budget, progress, request, &destination).await
+            },
+        )
         .await?;
     let spooled = match target {
         Target::One(index) => reading
