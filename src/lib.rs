@@ -2,6 +2,8 @@
 
 pub mod audience;
 pub mod budget;
+pub mod caret;
+pub mod cli;
 pub mod clock;
 pub mod csv_file;
 pub mod error;
@@ -13,3 +15,4 @@ pub mod publish;
 pub mod report;
 pub mod settings;
 pub mod source;
+pub mod ui;
