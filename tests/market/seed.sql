@@ -1,5 +1,5 @@
 -- Fills the tables of schema.sql with a made-up marketplace. Plain SQL, no psql
--- commands, so any client can run it; it needs a superuser and replaces what is there.
+-- commands, so any client can run it, as the tables' owner. It replaces what is there.
 -- Settings, all optional, given before it runs (SET market.users = 2000; or PGOPTIONS='-c market.users=2000'):
 --   market.users     how many people                        50000
 --   market.products  how many products, 12 sizes each       2000
@@ -9,15 +9,32 @@
 --   user n: md5('user-' || n)::uuid        product p: md5('product-' || p)::uuid, 1 the most popular
 --   variant: md5('variant-' || p || '-' || s)::uuid, s from 1 to 12 the sizes 7 to 14
 BEGIN;
-SET LOCAL session_replication_role = replica;   -- rows refer to rows that exist: no checks, no order
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
 SET LOCAL synchronous_commit = off;
+SET LOCAL maintenance_work_mem = '256MB';
 
 -- Emptied in the transaction that fills them, so at wal_level = minimal no row is logged.
+CREATE TEMP TABLE tables ON COMMIT DROP AS
+SELECT unnest('{users,user_activities,user_admin_informations,user_preferences,attributes,attribute_values,
+    attribute_preferences,products,product_variants,inventory_items,wishlist_items,desired_items,offers,
+    offer_items,trades,devices}'::regclass[]) AS rel;
 TRUNCATE users, user_activities, user_admin_informations, user_preferences, attributes,
     attribute_values, attribute_preferences, products, product_variants, inventory_items,
     wishlist_items, desired_items, offers, offer_items, trades, devices;
+
+-- Indexes and constraints wait until the rows are in, which saves most of the time, and come back as schema.sql made them.
+CREATE TEMP TABLE later ON COMMIT DROP AS
+SELECT CASE contype WHEN 'f' THEN 3 ELSE 1 END AS turn, conname AS name,
+       format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS undo,
+       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS redo
+FROM pg_constraint WHERE contype IN ('p', 'u', 'f') AND conrelid IN (SELECT rel FROM tables)
+UNION ALL
+SELECT 2, indexrelid::regclass::name, format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+FROM pg_index WHERE indrelid IN (SELECT rel FROM tables) AND NOT indisunique;
+DO $$ DECLARE step text; BEGIN
+    FOR step IN SELECT undo FROM later ORDER BY turn DESC LOOP EXECUTE step; END LOOP;
+END $$;
 
 CREATE FUNCTION pg_temp.setting(name text, fallback text) RETURNS text LANGUAGE sql STABLE
     RETURN coalesce(nullif(current_setting('market.' || name, true), ''), fallback);
@@ -190,15 +207,15 @@ FROM person WHERE pg_temp.u(n, 46) < 0.96 AND pg_temp.u(n, 52) < 0.15;
 -- One to three devices for most; a token is null after signing out, and a few were handed down with their token.
 INSERT INTO devices (id, user_id, fingerprint, token, created_at, updated_at)
 SELECT pg_temp.id('device', d), id, md5('fingerprint-' || d),
-       CASE WHEN pg_temp.u(d, 54) >= 0.05 THEN substr(b64, 1, 22) || ':APA91b' || substr(b64, 23) END,
+       CASE WHEN pg_temp.u(d, 54) >= 0.05 THEN substr(b64, 1, 22) || ':APA91b' || substr(b64, 23) || left(reverse(b64), 70) END,
        m.now - pg_temp.days(joined * pg_temp.u(d, 55)),
        m.now - pg_temp.days(joined * pg_temp.u(d, 55) * pg_temp.u(d, 56))
 FROM market m, person,
      generate_series(1, CASE WHEN pg_temp.u(n, 53) < 0.15 THEN 0 WHEN pg_temp.u(n, 53) < 0.75 THEN 1
                              WHEN pg_temp.u(n, 53) < 0.95 THEN 2 ELSE 3 END) i,
      LATERAL (SELECT n * 8::bigint + i AS d) k,
-     LATERAL (SELECT sha512(convert_to('token-' || CASE WHEN pg_temp.u(d, 57) < 0.003 THEN d - 8 ELSE d END, 'UTF8')) AS h) s,
-     LATERAL (SELECT translate(encode(h || sha384(h), 'base64'), E'+/=\n', '-_') AS b64) t;
+     LATERAL (SELECT sha512(convert_to('token-' || CASE WHEN pg_temp.u(d, 57) < 0.003 THEN d - 8 ELSE d END, 'UTF8')) AS h OFFSET 0) s,
+     LATERAL (SELECT translate(encode(h, 'base64'), E'+/=\n', '-_') AS b64 OFFSET 0) t;
 
 -- ------------------------------------------------------------------ closets and wishes
 INSERT INTO inventory_items (id, user_id, product_variant_id, status, created_at, updated_at, deleted_at)
@@ -270,6 +287,10 @@ SELECT pg_temp.id('trade', k), id,
        CASE WHEN status = 'COMPLETED' OR (k / 64) % 3 = 1 THEN m.now - pg_temp.days(age * pg_temp.u(k, 112)) END,
        m.now - pg_temp.days(age), pg_temp.deleted(pg_temp.u(k, 113) < 0.01, m.now)
 FROM market m, offer WHERE status IN ('ACCEPTED', 'COMPLETED');
+
+DO $$ DECLARE step text; BEGIN
+    FOR step IN SELECT redo FROM later ORDER BY turn, name LOOP EXECUTE step; END LOOP;
+END $$;
 
 ANALYZE users, user_activities, user_admin_informations, user_preferences, attributes, attribute_values,
     attribute_preferences, products, product_variants, inventory_items, wishlist_items, desired_items, offers,
