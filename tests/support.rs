@@ -1,4 +1,6 @@
-//! What several tests stand on: the servers they talk to, the data in them, and what must come of it.
+//! What the tests talk to, the data in it, and what must come of that data.
 
+pub(crate) mod certificates;
 pub(crate) mod market;
 pub(crate) mod oracle;
+pub(crate) mod postgres;

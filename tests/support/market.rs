@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::postgres::Database;
 use dice::Dice;
 
 /// The instant all windows are measured from: 2026-11-10 06:08:56.086278 UTC, in microseconds since 1970.
@@ -25,9 +26,6 @@ pub(crate) const AS_OF: i64 = 1_794_290_936_086_278;
 pub(crate) const MICROSECOND: i64 = 1;
 pub(crate) const HOUR: i64 = 3_600_000_000;
 pub(crate) const DAY: i64 = 24 * HOUR;
-
-/// The source schema, as production has it.
-pub(crate) const SCHEMA: &str = include_str!("../market/schema.sql");
 
 /// The tables of the schema, each after those it refers to.
 const TABLES: [&str; 15] = [
@@ -330,27 +328,17 @@ impl Market {
         });
     }
 
-    /// Creates the schema in an empty database and inserts every row.
-    pub(crate) async fn load(&self, client: &tokio_postgres::Client) {
-        client
-            .batch_execute(SCHEMA)
-            .await
-            .expect("the schema is created");
+    /// Inserts every row into a database that has the schema, and gathers statistics.
+    pub(crate) fn load(&self, database: &Database) {
         for table in TABLES {
             let Some(rows) = self.rows.get(table) else {
                 continue;
             };
-            let statement = format!(
-                "INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $1)"
-            );
-            client
-                .execute(&statement, &[&Value::Array(rows.clone())])
-                .await
-                .unwrap_or_else(|error| panic!("rows of {table} are refused: {error:?}"));
+            let rows = Value::Array(rows.clone()).to_string().replace('\'', "''");
+            database.execute(&format!(
+                "INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, '{rows}')"
+            ));
         }
-        client
-            .batch_execute("ANALYZE")
-            .await
-            .expect("statistics are gathered");
+        database.execute("ANALYZE");
     }
 }

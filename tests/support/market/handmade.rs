@@ -33,7 +33,12 @@ pub(crate) fn market() -> Market {
     layer3::cases(&mut market, &crowd);
     showcase::cases(&mut market, &crowd);
     waterfall::cases(&mut market, &crowd);
-    market.expect("layer3", receiver, None, "offers are their creator's action");
+    market.expect(
+        "layer3",
+        receiver,
+        None,
+        "offers are their creator's action",
+    );
     test_users(&mut market);
     market
 }

@@ -155,7 +155,13 @@ impl Market {
             for size in &person.sizes {
                 let value = self.size_value(&size.value);
                 let attribute = self.mens_size();
-                self.preference(preferences, attribute, value, size.preferred, size.deleted_at);
+                self.preference(
+                    preferences,
+                    attribute,
+                    value,
+                    size.preferred,
+                    size.deleted_at,
+                );
             }
         }
         person.id

@@ -35,12 +35,8 @@ pub(crate) struct Facts<'a> {
 /// Text that holds anything but ASCII white space.
 pub(crate) fn present(text: Option<&str>) -> Option<&str> {
     text.filter(|text| {
-        text.chars().any(|character| {
-            !matches!(
-                character,
-                ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}'
-            )
-        })
+        text.chars()
+            .any(|character| !matches!(character, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}'))
     })
 }
 
@@ -60,7 +56,11 @@ impl<'a> Facts<'a> {
             last_active: tables.activities.iter().copied().collect(),
             sizes: sizes(tables),
             shoes: shoes(tables),
-            offers: tables.offers.iter().map(|offer| (offer.id, offer)).collect(),
+            offers: tables
+                .offers
+                .iter()
+                .map(|offer| (offer.id, offer))
+                .collect(),
             offers_on,
         }
     }

@@ -74,7 +74,11 @@ pub(super) fn files(facts: &Facts<'_>, parameters: &Layer2) -> Vec<ExpectedFile>
             .filter_map(|item| facts.shoe(item.variant))
             .filter_map(|shoe| Some((*ranks.get(&shoe.product)?, shoe)))
             .min_by_key(|(rank, shoe)| {
-                (*rank, Reverse(facts.open_offers(shoe.variant)), shoe.variant)
+                (
+                    *rank,
+                    Reverse(facts.open_offers(shoe.variant)),
+                    shoe.variant,
+                )
             });
         if let Some((rank, shoe)) = best
             && facts.open_offers(shoe.variant) >= parameters.min_open_offers

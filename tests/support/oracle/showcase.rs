@@ -87,7 +87,8 @@ pub(super) fn files(facts: &Facts<'_>, parameters: &Showcase) -> Vec<ExpectedFil
         }
         if has.is_none()
             && wants_it.is_none()
-            && let Some(shoe) = room.best_for(user, |shoe| shoe.size.as_deref() == facts.size_of(user.id))
+            && let Some(shoe) =
+                room.best_for(user, |shoe| shoe.size.as_deref() == facts.size_of(user.id))
         {
             others.push(room.other(user, shoe));
         }
@@ -96,8 +97,16 @@ pub(super) fn files(facts: &Facts<'_>, parameters: &Showcase) -> Vec<ExpectedFil
     let have_counts = ["wishlist_count", "variant_open_offers"];
     vec![
         file(format!("showcase-haves_{product}"), &have_counts, haves),
-        file(format!("showcase-wants_{product}"), &["inventory_count"], wants),
-        file(format!("showcase-everybody-else_{product}"), &["inventory_count"], others),
+        file(
+            format!("showcase-wants_{product}"),
+            &["inventory_count"],
+            wants,
+        ),
+        file(
+            format!("showcase-everybody-else_{product}"),
+            &["inventory_count"],
+            others,
+        ),
     ]
 }
 

@@ -1,7 +1,9 @@
 //! The source tables as they are, row by row. Instants are microseconds since 1970.
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
+
+use super::super::postgres::Database;
 
 /// A row of `users`.
 #[derive(Debug)]
@@ -146,13 +148,37 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Reads every table.
-    pub(crate) async fn read(client: &Client) -> Self {
+    /// Reads every table of a test's database.
+    pub(crate) fn read(database: &Database) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let mut config = tokio_postgres::Config::new();
+            config
+                .host_path(database.socket())
+                .port(database.port())
+                .user("postgres")
+                .dbname(&database.name);
+            let (client, connection) = config
+                .connect(NoTls)
+                .await
+                .expect("the test's server lets its superuser in");
+            tokio::spawn(connection);
+            Self::read_all(&client).await
+        })
+    }
+
+    async fn read_all(client: &Client) -> Self {
         Self {
             users: users(client).await,
-            activities: all(client, "user_activities", &["user_id", LAST_ACTIVE], |row| {
-                (row.get(0), row.get(1))
-            })
+            activities: all(
+                client,
+                "user_activities",
+                &["user_id", LAST_ACTIVE],
+                |row| (row.get(0), row.get(1)),
+            )
             .await,
             user_preferences: user_preferences(client).await,
             attributes: attributes(client).await,

@@ -125,7 +125,13 @@ fn ranks(market: &mut Market, trending: &Trending) {
             _ => None,
         };
         let rank = labels.get(place).map(|label| ("trending_rank", *label));
-        market.expect_row(LAYER2, user, file, rank.as_slice(), "products rank by offers");
+        market.expect_row(
+            LAYER2,
+            user,
+            file,
+            rank.as_slice(),
+            "products rank by offers",
+        );
     }
 }
 
@@ -178,7 +184,10 @@ fn which_shoe(market: &mut Market, crowd: &Crowd, trending: &Trending) {
     market.variant_with(sizeless, product, &serde_json::Value::Null, 0);
     market.old_open_offers(crowd, sizeless, 2);
     let user = owner(market, &[sizeless]);
-    let fields = [("relevant_variant_size", "Unknown"), ("wishlist_count", "0")];
+    let fields = [
+        ("relevant_variant_size", "Unknown"),
+        ("wishlist_count", "0"),
+    ];
     market.expect_row(LAYER2, user, REST, &fields, "a variant without a size");
 }
 
@@ -199,55 +208,115 @@ fn open_offers(market: &mut Market, crowd: &Crowd, trending: &Trending) {
 
     let variant = market.variant(product, "7");
     market.old_open_offers(crowd, variant, 1);
-    check(market, variant, 1, "one open offer is too few, and a lesser shoe does not help");
+    check(
+        market,
+        variant,
+        1,
+        "one open offer is too few, and a lesser shoe does not help",
+    );
 
     let variant = market.variant(product, "7");
     market.offers_on(crowd, &[variant], "OPEN", month, 2);
     market.offers_on(crowd, &[variant], "OPEN", month - MICROSECOND, 3);
-    check(market, variant, 2, "an offer exactly 30 days old is open, an older one is not");
+    check(
+        market,
+        variant,
+        2,
+        "an offer exactly 30 days old is open, an older one is not",
+    );
 
     let variant = market.variant(product, "7");
     market.offers_on(crowd, &[variant], "OPEN", month, 1);
     market.offers_on(crowd, &[variant], "OPEN", month - MICROSECOND, 1);
-    check(market, variant, 1, "an offer more than 30 days old is not open");
+    check(
+        market,
+        variant,
+        1,
+        "an offer more than 30 days old is not open",
+    );
 
     let variant = market.variant(product, "7");
     market.offers_on(crowd, &[variant], "OPEN", AS_OF, 2);
     market.offers_on(crowd, &[variant], "OPEN", AS_OF + MICROSECOND, 1);
-    check(market, variant, 2, "an offer of this very instant is open, a later one is not");
+    check(
+        market,
+        variant,
+        2,
+        "an offer of this very instant is open, a later one is not",
+    );
 
     let variant = market.variant(product, "7");
-    for status in ["OPEN", "PENDING", "ACCEPTED", "COMPLETED", "DECLINED", "EXPIRED", "CANCELED"] {
+    for status in [
+        "OPEN",
+        "PENDING",
+        "ACCEPTED",
+        "COMPLETED",
+        "DECLINED",
+        "EXPIRED",
+        "CANCELED",
+    ] {
         market.offers_on(crowd, &[variant], status, old, 1);
     }
     for deleted_at in super::super::DELETED {
         let offer = market.offer(crowd.live[0], "OPEN", old, deleted_at);
         market.offer_item(offer, variant, old);
     }
-    check(market, variant, 2, "open means OPEN or PENDING, and not deleted");
+    check(
+        market,
+        variant,
+        2,
+        "open means OPEN or PENDING, and not deleted",
+    );
 
     let variant = market.variant(product, "7");
     market.offers_on(crowd, &[variant, variant, variant], "OPEN", old, 1);
-    check(market, variant, 1, "an offer with three items on a variant is one offer");
+    check(
+        market,
+        variant,
+        1,
+        "an offer with three items on a variant is one offer",
+    );
 
     let variant = market.variant(product, "7");
     let offer = market.offer(crowd.deleted, "PENDING", old, 0);
     let item = market.dice.uuid();
     market.offer_item_with(item, offer, variant, old, 1);
     market.old_open_offers(crowd, variant, 1);
-    check(market, variant, 2, "whose offer it is, and the item's own deletion, do not matter");
+    check(
+        market,
+        variant,
+        2,
+        "whose offer it is, and the item's own deletion, do not matter",
+    );
 }
 
 fn closets(market: &mut Market, trending: &Trending) {
-    for status in ["CLOSED", "IN_TRADE", "TRADED", "REMOVED", "open_for_trade", ""] {
+    for status in [
+        "CLOSED",
+        "IN_TRADE",
+        "TRADED",
+        "REMOVED",
+        "open_for_trade",
+        "",
+    ] {
         let user = market.somebody();
         market.inventory(user, trending.variants[0], status, ago(DAY), 0);
         market.wish(user, trending.variants[0], ago(DAY), 0);
-        market.expect(LAYER2, user, None, "only what is open for trade is in the closet");
+        market.expect(
+            LAYER2,
+            user,
+            None,
+            "only what is open for trade is in the closet",
+        );
     }
     let user = market.somebody();
     market.inventory(user, trending.variants[0], "OPEN_FOR_TRADE", ago(DAY), 1);
-    market.expect(LAYER2, user, TOP, "a closet item is its status and nothing else");
+    market.expect(
+        LAYER2,
+        user,
+        TOP,
+        "a closet item is its status and nothing else",
+    );
 
     let user = market.somebody();
     for _ in 0..3 {

@@ -73,13 +73,23 @@ fn strongest(market: &mut Market, crowd: &Crowd, hot: Uuid) {
     market.wish(user, hot, ago(20 * HOUR), 0);
     market.closet(user, hot, ago(30 * HOUR));
     offer(market, user, hot, ago(40 * HOUR));
-    market.expect(LAYER3, user, OFFER, "an offer is stronger than anything later");
+    market.expect(
+        LAYER3,
+        user,
+        OFFER,
+        "an offer is stronger than anything later",
+    );
 
     let user = market.somebody();
     market.wish(user, hot, ago(20 * HOUR), 0);
     market.closet(user, hot, ago(30 * HOUR));
     offer(market, user, hot, ago(50 * HOUR));
-    market.expect(LAYER3, user, CLOSET, "a closet item is stronger than a later wish");
+    market.expect(
+        LAYER3,
+        user,
+        CLOSET,
+        "a closet item is stronger than a later wish",
+    );
 
     let lonely = market.counted_variant(crowd, "Lonely", 2, 1);
     let user = market.somebody();
@@ -93,7 +103,10 @@ fn latest(market: &mut Market, crowd: &Crowd) {
     let early = market.counted_variant(crowd, "Early", 3, 2);
     let late = market.counted_variant(crowd, "Late, \"last\"", 4, 3);
     let shown = late.to_string();
-    let fields = [("variantID", shown.as_str()), ("product_name", "Late, \"last\"")];
+    let fields = [
+        ("variantID", shown.as_str()),
+        ("product_name", "Late, \"last\""),
+    ];
 
     let user = market.somebody();
     offer(market, user, late, ago(20 * HOUR));
@@ -157,7 +170,12 @@ fn offered_items(market: &mut Market, crowd: &Crowd, hot: Uuid) {
         offer(market, user, variant, ago(20 * HOUR));
     }
     offer(market, user, hot, ago(30 * HOUR));
-    market.expect(LAYER3, user, OFFER, "an offer of nothing that exists is passed over");
+    market.expect(
+        LAYER3,
+        user,
+        OFFER,
+        "an offer of nothing that exists is passed over",
+    );
 
     let user = market.somebody();
     offer(market, user, gone[0], ago(20 * HOUR));
@@ -178,18 +196,34 @@ fn thresholds(market: &mut Market, crowd: &Crowd) {
         offer(market, user, variant, ago(DAY));
         let count = inventory.to_string();
         let fields: &[_] = &[("inventory_count", count.as_str())];
-        market.expect_row(LAYER3, user, file, if file.is_some() { fields } else { &[] }, rule);
+        market.expect_row(
+            LAYER3,
+            user,
+            file,
+            if file.is_some() { fields } else { &[] },
+            rule,
+        );
     }
 
     let variant = market.counted_variant(crowd, "Counted", 2, 9);
     let user = market.somebody();
     market.wish(user, variant, ago(DAY), 0);
-    market.expect(LAYER3, user, None, "inventory_count 2 is too few for a wish");
+    market.expect(
+        LAYER3,
+        user,
+        None,
+        "inventory_count 2 is too few for a wish",
+    );
 
     let variant = market.counted_variant(crowd, "Counted", 9, 1);
     let user = market.somebody();
     market.closet(user, variant, ago(DAY));
-    market.expect(LAYER3, user, None, "wishlist_count 1 is too few for a closet item");
+    market.expect(
+        LAYER3,
+        user,
+        None,
+        "wishlist_count 1 is too few for a closet item",
+    );
 
     let variant = market.counted_variant(crowd, "Counted", 0, 2);
     let user = market.somebody();
@@ -203,14 +237,25 @@ fn thresholds(market: &mut Market, crowd: &Crowd) {
     market.inventory(user, variant, "OPEN_FOR_TRADE", ago(90 * DAY), 1);
     market.wish(user, variant, ago(DAY), 0);
     let fields = [("inventory_count", "3")];
-    market.expect_row(LAYER3, user, WISH, &fields, "one's own closet item counts too");
+    market.expect_row(
+        LAYER3,
+        user,
+        WISH,
+        &fields,
+        "one's own closet item counts too",
+    );
 }
 
 fn not_actions(market: &mut Market, crowd: &Crowd, hot: Uuid) {
     for status in ["CLOSED", "IN_TRADE", "TRADED", "REMOVED"] {
         let user = market.somebody();
         market.inventory(user, hot, status, ago(DAY), 0);
-        market.expect(LAYER3, user, None, "only what is open for trade is in the closet");
+        market.expect(
+            LAYER3,
+            user,
+            None,
+            "only what is open for trade is in the closet",
+        );
     }
     let user = market.somebody();
     market.wish(user, hot, ago(DAY), 1);

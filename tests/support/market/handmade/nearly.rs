@@ -42,24 +42,50 @@ fn size(value: &str, preferred: bool, deleted_at: i32) -> SizePreference {
 
 pub(super) const CASES: [Case; 31] = [
     case(Trait::None, "nothing is missing", |_| ()),
-    case(Trait::None, "a frozen account is nobody's condition", |person| {
-        person.frozen = true;
+    case(
+        Trait::None,
+        "a frozen account is nobody's condition",
+        |person| {
+            person.frozen = true;
+        },
+    ),
+    case(
+        Trait::None,
+        "blanks around a name are part of it",
+        |person| {
+            person.first_name = Some("  Zoë\t".to_owned());
+        },
+    ),
+    case(
+        Trait::None,
+        "a name of one odd character is a name",
+        |person| {
+            person.first_name = Some("\"".to_owned());
+        },
+    ),
+    case(
+        Trait::None,
+        "bio is asked by nobody but the newcomers",
+        |person| {
+            person.bio = None;
+        },
+    ),
+    case(Trait::Live, "deleted long ago", |person| {
+        person.deleted_at = 1_700_000_000
     }),
-    case(Trait::None, "blanks around a name are part of it", |person| {
-        person.first_name = Some("  Zoë\t".to_owned());
+    case(Trait::Live, "any deleted_at but 0 is deleted", |person| {
+        person.deleted_at = -1
     }),
-    case(Trait::None, "a name of one odd character is a name", |person| {
-        person.first_name = Some("\"".to_owned());
-    }),
-    case(Trait::None, "bio is asked by nobody but the newcomers", |person| {
-        person.bio = None;
-    }),
-    case(Trait::Live, "deleted long ago", |person| person.deleted_at = 1_700_000_000),
-    case(Trait::Live, "any deleted_at but 0 is deleted", |person| person.deleted_at = -1),
     case(Trait::Email, "no email", |person| person.email = None),
-    case(Trait::Email, "empty email", |person| person.email = Some(String::new())),
-    case(Trait::Email, "blank email", |person| person.email = Some("   ".to_owned())),
-    case(Trait::FirstName, "no first name", |person| person.first_name = None),
+    case(Trait::Email, "empty email", |person| {
+        person.email = Some(String::new())
+    }),
+    case(Trait::Email, "blank email", |person| {
+        person.email = Some("   ".to_owned())
+    }),
+    case(Trait::FirstName, "no first name", |person| {
+        person.first_name = None
+    }),
     case(Trait::FirstName, "empty first name", |person| {
         person.first_name = Some(String::new());
     }),
@@ -72,11 +98,15 @@ pub(super) const CASES: [Case; 31] = [
     case(Trait::FirstName, "first name of line ends", |person| {
         person.first_name = Some("\r\n\n".to_owned());
     }),
-    case(Trait::Username, "no username", |person| person.username = None),
+    case(Trait::Username, "no username", |person| {
+        person.username = None
+    }),
     case(Trait::Username, "empty username", |person| {
         person.username = Some(String::new());
     }),
-    case(Trait::Username, "blank username", |person| person.username = Some(" \t".to_owned())),
+    case(Trait::Username, "blank username", |person| {
+        person.username = Some(" \t".to_owned())
+    }),
     case(Trait::Size, "no preferences", |person| person.sizes.clear()),
     case(Trait::Size, "preferences deleted as a whole", |person| {
         person.preferences_deleted_at = 1;
@@ -84,19 +114,39 @@ pub(super) const CASES: [Case; 31] = [
     case(Trait::Size, "a size not preferred", |person| {
         person.sizes = vec![size("10", false, 0)];
     }),
-    case(Trait::Size, "a preference deleted", |person| person.sizes = vec![size("10", true, -1)]),
-    case(Trait::Size, "an empty size", |person| person.sizes = vec![size("", true, 0)]),
-    case(Trait::Size, "a blank size", |person| person.sizes = vec![size("  ", true, 0)]),
-    case(Trait::None, "only one of three sizes is preferred and live", |person| {
-        person.sizes = vec![size("1", false, 0), size("10", true, 0), size("0", true, 7)];
+    case(Trait::Size, "a preference deleted", |person| {
+        person.sizes = vec![size("10", true, -1)]
     }),
-    case(Trait::None, "a blank size does not hide another", |person| {
-        person.sizes = vec![size(" ", true, 0), size("10", true, 0)];
+    case(Trait::Size, "an empty size", |person| {
+        person.sizes = vec![size("", true, 0)]
     }),
-    case(Trait::Active, "never active", |person| person.last_active = None),
-    case(Trait::Active, "one microsecond longer ago than 90 days", |person| {
-        person.last_active = Some(ago(90 * DAY + MICROSECOND));
+    case(Trait::Size, "a blank size", |person| {
+        person.sizes = vec![size("  ", true, 0)]
     }),
+    case(
+        Trait::None,
+        "only one of three sizes is preferred and live",
+        |person| {
+            person.sizes = vec![size("1", false, 0), size("10", true, 0), size("0", true, 7)];
+        },
+    ),
+    case(
+        Trait::None,
+        "a blank size does not hide another",
+        |person| {
+            person.sizes = vec![size(" ", true, 0), size("10", true, 0)];
+        },
+    ),
+    case(Trait::Active, "never active", |person| {
+        person.last_active = None
+    }),
+    case(
+        Trait::Active,
+        "one microsecond longer ago than 90 days",
+        |person| {
+            person.last_active = Some(ago(90 * DAY + MICROSECOND));
+        },
+    ),
     case(Trait::None, "active exactly 90 days ago", |person| {
         person.last_active = Some(ago(90 * DAY));
     }),

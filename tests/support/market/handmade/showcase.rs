@@ -40,7 +40,13 @@ pub(super) fn cases(market: &mut Market, crowd: &Crowd) {
     let totals = history(market, crowd, &shoes);
     let user = market.somebody();
     market.closet(user, shoes.nine, ago(DAY));
-    market.expect_row(SHOWCASE, user, HAVES, &totals, "offers and trades of the product");
+    market.expect_row(
+        SHOWCASE,
+        user,
+        HAVES,
+        &totals,
+        "offers and trades of the product",
+    );
 }
 
 fn shoes(market: &mut Market, crowd: &Crowd) -> Shoes {
@@ -100,7 +106,12 @@ fn relations(market: &mut Market, shoes: &Shoes) {
     let user = market.somebody();
     market.closet(user, shoes.thirteen, ago(DAY));
     market.wish(user, shoes.ten, ago(DAY), 0);
-    market.expect(SHOWCASE, user, None, "dropped from the haves is dropped, not moved");
+    market.expect(
+        SHOWCASE,
+        user,
+        None,
+        "dropped from the haves is dropped, not moved",
+    );
 
     let user = market.somebody();
     market.wish(user, shoes.thirteen, ago(DAY), 0);
@@ -117,14 +128,37 @@ fn relations(market: &mut Market, shoes: &Shoes) {
 
 fn which_shoe(market: &mut Market, shoes: &Shoes) {
     let cases = [
-        (vec![shoes.nine, shoes.ten], shoes.ten, "10", "one's size before most offers"),
-        (vec![shoes.ten, shoes.wide_ten, shoes.nine], shoes.wide_ten, "10", "most offers"),
-        (vec![shoes.twelve, shoes.eleven], shoes.eleven, "11", "the lower id"),
-        (vec![shoes.sizeless], shoes.sizeless, "Unknown", "a variant without a size"),
+        (
+            vec![shoes.nine, shoes.ten],
+            shoes.ten,
+            "10",
+            "one's size before most offers",
+        ),
+        (
+            vec![shoes.ten, shoes.wide_ten, shoes.nine],
+            shoes.wide_ten,
+            "10",
+            "most offers",
+        ),
+        (
+            vec![shoes.twelve, shoes.eleven],
+            shoes.eleven,
+            "11",
+            "the lower id",
+        ),
+        (
+            vec![shoes.sizeless],
+            shoes.sizeless,
+            "Unknown",
+            "a variant without a size",
+        ),
     ];
     for (variants, chosen, size, rule) in cases {
         let chosen = chosen.to_string();
-        let fields = [("variantID", chosen.as_str()), ("relevant_variant_size", size)];
+        let fields = [
+            ("variantID", chosen.as_str()),
+            ("relevant_variant_size", size),
+        ];
         let user = market.somebody();
         for variant in &variants {
             market.closet(user, *variant, ago(DAY));
@@ -149,7 +183,13 @@ fn everybody_else(market: &mut Market, shoes: &Shoes) {
     let user = of_size(market, "12");
     let twelve = shoes.twelve.to_string();
     let fields = [("variantID", twelve.as_str()), ("inventory_count", "0")];
-    market.expect_row(SHOWCASE, user, ELSE, &fields, "the shoe exists in their size");
+    market.expect_row(
+        SHOWCASE,
+        user,
+        ELSE,
+        &fields,
+        "the shoe exists in their size",
+    );
     for size in ["14", "8", "Unknown", "10 ", "010"] {
         let user = of_size(market, size);
         market.expect(SHOWCASE, user, None, "no live variant in their size");

@@ -146,7 +146,12 @@ fn levels(market: &mut Market, shoe: Uuid) {
     for status in ["CLOSED", "IN_TRADE", "TRADED", "REMOVED"] {
         let user = newcomer(market, |_| ());
         market.inventory(user, shoe, status, ago(DAY), 1);
-        expect_step(market, user, Misses::Offer, "an inventory row of any status is a shoe");
+        expect_step(
+            market,
+            user,
+            Misses::Offer,
+            "an inventory row of any status is a shoe",
+        );
     }
 
     for bio in [None, Some(""), Some("   "), Some("\t\r\n")] {
@@ -166,7 +171,12 @@ fn levels(market: &mut Market, shoe: Uuid) {
 
     let user = newcomer_missing(market, Misses::Offer, shoe);
     market.wish(user, shoe, ago(DAY), 0);
-    expect_step(market, user, Misses::Offer, "no offers comes before the wishlist");
+    expect_step(
+        market,
+        user,
+        Misses::Offer,
+        "no offers comes before the wishlist",
+    );
 
     // Three of one instant, whose order is their ids'.
     for _ in 0..3 {
@@ -194,12 +204,18 @@ fn expect_target(
 }
 
 fn wanted_shoes(market: &mut Market, crowd: &Crowd, shoe: Uuid) {
-    let [wanted, other, third] = ["Wanted", "Other", "Third"]
-        .map(|name| market.counted_variant(crowd, name, 0, 0));
+    let [wanted, other, third] =
+        ["Wanted", "Other", "Third"].map(|name| market.counted_variant(crowd, name, 0, 0));
     let target = Some(("Wanted", wanted));
 
     let user = newcomer_missing(market, Misses::Offer, shoe);
-    expect_target(market, user, Misses::Offer, None, "nothing says what they want");
+    expect_target(
+        market,
+        user,
+        Misses::Offer,
+        None,
+        "nothing says what they want",
+    );
 
     let user = newcomer_missing(market, Misses::Nothing, shoe);
     let offer = market.offer(user, "OPEN", ago(DAY), 0);
@@ -207,7 +223,13 @@ fn wanted_shoes(market: &mut Market, crowd: &Crowd, shoe: Uuid) {
     market.desire(user, wanted, 5, ago(9 * DAY), 0);
     market.desire(user, other, 4, ago(DAY), 0);
     market.desire(user, third, 9, ago(DAY), 1);
-    expect_target(market, user, Misses::Nothing, target, "most offers_count, deleted ones aside");
+    expect_target(
+        market,
+        user,
+        Misses::Nothing,
+        target,
+        "most offers_count, deleted ones aside",
+    );
 
     let user = newcomer_missing(market, Misses::Offer, shoe);
     market.desire(user, other, 5, ago(2 * DAY + MICROSECOND), 0);
@@ -234,7 +256,13 @@ fn wanted_shoes(market: &mut Market, crowd: &Crowd, shoe: Uuid) {
     market.wish(user, wanted, ago(5 * HOUR), 0);
     let received = market.offer(crowd.live[0], "OPEN", ago(DAY), 0);
     market.offer_item(received, other, ago(HOUR));
-    expect_target(market, user, Misses::Offer, target, "others' offers are not theirs");
+    expect_target(
+        market,
+        user,
+        Misses::Offer,
+        target,
+        "others' offers are not theirs",
+    );
 }
 
 fn gone_shoes(market: &mut Market, shoe: Uuid) {
@@ -257,7 +285,13 @@ fn gone_shoes(market: &mut Market, shoe: Uuid) {
     let offer = market.offer(user, "OPEN", ago(DAY), 0);
     market.offer_item(offer, gone[0], ago(HOUR));
     let target = Some(("Starter", shoe));
-    expect_target(market, user, Misses::Nothing, target, "a wish that exists before what is gone");
+    expect_target(
+        market,
+        user,
+        Misses::Nothing,
+        target,
+        "a wish that exists before what is gone",
+    );
 
     let user = newcomer_missing(market, Misses::Wish, shoe);
     market.wish(user, of_deleted_product, ago(HOUR), 0);
