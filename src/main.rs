@@ -1,2 +1,7 @@
-//! x
-fn main(){}
+//! Parse, run, exit status: all of it in [`pushctl::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pushctl::cli::main()
+}

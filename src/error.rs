@@ -1,0 +1,127 @@
+//! An error is a kind (which decides the exit status), a chain of causes, and hints that say what to do next.
+//!
+//! There is deliberately no `From` that chooses a kind out of sight: whoever turns a foreign error into
+//! one of ours names its kind at the place, with [`Error::new`] or [`Context::kind`].
+
+use std::fmt;
+
+pub use crate::exit::Kind;
+
+/// What every fallible function of the library returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure that a person can act on.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    chain: anyhow::Error,
+    hints: Vec<String>,
+}
+
+impl Error {
+    /// A failure without a deeper cause. `message` is one sentence without a full stop, in lower case.
+    pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
+        Self {
+            kind,
+            chain: anyhow::Error::msg(message.to_string()),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Shorthand for the commonest kind: a wrong command line, configuration or file.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// A foreign error becomes ours, with its whole chain of causes.
+    pub fn from_cause(kind: Kind, cause: impl Into<anyhow::Error>) -> Self {
+        Self {
+            kind,
+            chain: cause.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Says what was being attempted; the present message becomes its cause.
+    #[must_use]
+    pub fn context(mut self, message: impl fmt::Display) -> Self {
+        self.chain = self.chain.context(message.to_string());
+        self
+    }
+
+    /// Adds the next thing to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hints.push(hint.to_string());
+        self
+    }
+
+    /// What decides the exit status.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The next things to do, most useful first.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The first cause of this type in the chain, for a caller that can say more about it.
+    pub fn find<C: std::error::Error + 'static>(&self) -> Option<&C> {
+        self.chain.chain().find_map(|cause| cause.downcast_ref())
+    }
+
+    /// The message and its causes, outermost first. A cause that its parent already quotes is left out.
+    pub fn messages(&self) -> Vec<String> {
+        let mut messages: Vec<String> = Vec::new();
+        for cause in self.chain.chain() {
+            let text = cause.to_string();
+            if messages.last().is_none_or(|last| !last.contains(&text)) {
+                messages.push(text);
+            }
+        }
+        messages
+    }
+}
+
+/// The outermost message, or with `{:#}` the whole chain on one line.
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages = self.messages();
+        if out.alternate() {
+            return write!(out, "{}", messages.join(": "));
+        }
+        write!(out, "{}", messages.first().map_or("", String::as_str))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Turns a foreign result into ours, naming kind and context at the place.
+pub trait Context<T> {
+    /// On failure: an error of `kind` that says `message()` and keeps the cause beneath it.
+    fn kind<M: fmt::Display>(self, kind: Kind, message: impl FnOnce() -> M) -> Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Context<T> for std::result::Result<T, E> {
+    fn kind<M: fmt::Display>(self, kind: Kind, message: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|cause| Error::from_cause(kind, cause).context(message()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_its_parent_already_quotes_is_not_said_twice() {
+        let io = std::io::Error::other("disk is full");
+        let error = Error::from_cause(Kind::Failed, io)
+            .context("cannot write a.csv: disk is full")
+            .context("cannot generate layer2");
+        assert_eq!(
+            error.messages(),
+            ["cannot generate layer2", "cannot write a.csv: disk is full"]
+        );
+    }
+}
