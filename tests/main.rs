@@ -1,4 +1,5 @@
 //! One binary for all tests.
 
 mod audiences;
+mod connection;
 mod support;
