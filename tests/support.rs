@@ -7,3 +7,4 @@ pub(crate) mod oracle;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod superuser;

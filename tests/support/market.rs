@@ -12,12 +12,13 @@ pub(crate) mod handmade;
 pub(crate) mod people;
 pub(crate) mod random;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::postgres::Database;
+use super::superuser::as_superuser;
 use dice::Dice;
 
 /// The instant all windows are measured from: 2026-11-10 06:08:56.086278 UTC, in microseconds since 1970.
@@ -79,6 +80,8 @@ pub(crate) struct Market {
     pub(crate) dice: Dice,
     rows: BTreeMap<&'static str, Vec<Value>>,
     size_values: BTreeMap<String, Uuid>,
+    /// Emails and usernames, which no two people share.
+    taken: BTreeSet<String>,
     mens_size: Uuid,
     pub(crate) expectations: Vec<Expectation>,
     /// The product that showcase runs are about.
@@ -98,6 +101,7 @@ impl Market {
             dice,
             rows: BTreeMap::new(),
             size_values: BTreeMap::new(),
+            taken: BTreeSet::new(),
             mens_size,
             expectations: Vec::new(),
             showcase: Uuid::nil(),
@@ -330,15 +334,23 @@ impl Market {
 
     /// Inserts every row into a database that has the schema, and gathers statistics.
     pub(crate) fn load(&self, database: &Database) {
-        for table in TABLES {
-            let Some(rows) = self.rows.get(table) else {
-                continue;
-            };
-            let rows = Value::Array(rows.clone()).to_string().replace('\'', "''");
-            database.execute(&format!(
-                "INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, '{rows}')"
-            ));
-        }
-        database.execute("ANALYZE");
+        as_superuser(database, async |client| {
+            for table in TABLES {
+                let Some(rows) = self.rows.get(table) else {
+                    continue;
+                };
+                let statement = format!(
+                    "INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $1)"
+                );
+                client
+                    .execute(&statement, &[&Value::Array(rows.clone())])
+                    .await
+                    .unwrap_or_else(|error| panic!("rows of {table} are refused: {error:?}"));
+            }
+            client
+                .batch_execute("ANALYZE")
+                .await
+                .expect("statistics are gathered");
+        });
     }
 }

@@ -29,9 +29,10 @@ pub(crate) fn market() -> Market {
         live: std::array::from_fn(|_| market.bystander()),
         deleted: market.deleted_bystander(),
     };
-    layer2::cases(&mut market, &crowd);
-    layer3::cases(&mut market, &crowd);
-    showcase::cases(&mut market, &crowd);
+    let trending = layer2::cases(&mut market, &crowd);
+    let hot = layer3::cases(&mut market, &crowd);
+    let showcased = showcase::cases(&mut market, &crowd);
+    nearly::people(&mut market, trending, hot, showcased);
     waterfall::cases(&mut market, &crowd);
     market.expect(
         "layer3",
@@ -46,7 +47,7 @@ pub(crate) fn market() -> Market {
 /// Configured test users, in no order that their ids have: an awkward name, nothing but an id, somebody deleted.
 fn test_users(market: &mut Market) {
     let awkward = market.join_with(|person| {
-        person.username = Some(AWKWARD.concat());
+        person.username = Some(AWKWARD[..16].concat());
         person.first_name = Some("O\"Brien,\r\n👟".to_owned());
         person.last_active = None;
     });

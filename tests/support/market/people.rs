@@ -125,11 +125,13 @@ impl Market {
         self.join_with(|person| person.deleted_at = deleted_at)
     }
 
-    /// Enters a person and the rows that hang on them.
+    /// Enters a person and the rows that hang on them. An email or username that somebody has already gets blanks at
+    /// its end.
     pub(crate) fn join(&mut self, person: &Person) -> Uuid {
+        let (email, username) = (self.unique(&person.email), self.unique(&person.username));
         self.insert(
             "users",
-            json!({"id": person.id, "email": person.email, "username": person.username,
+            json!({"id": person.id, "email": email, "username": username,
                    "first_name": person.first_name, "last_name": "Example", "bio": person.bio, "avatar_id": null,
                    "phone_number": null, "is_verified": false, "is_trusted_trader": false,
                    "completed_trades_count": 0, "closet_value": 0, "created_at": rfc3339(person.created),
@@ -165,6 +167,14 @@ impl Market {
             }
         }
         person.id
+    }
+
+    fn unique(&mut self, text: &Option<String>) -> Option<String> {
+        let mut text = text.clone()?;
+        while !self.taken.insert(text.clone()) {
+            text.push(' ');
+        }
+        Some(text)
     }
 
     /// The `user_preferences` row of a person; there may be one.

@@ -1,7 +1,5 @@
 //! A market thrown together from a seed: few enough rows that everything collides with everything.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -102,10 +100,9 @@ fn crowd(market: &mut Market) -> Vec<Uuid> {
     let decoy = (decoy, market.value_of(decoy, "10", 0));
     let mens_size = market.mens_size();
     let withdrawn = market.value_of(mens_size, "1", 1);
-    let mut usernames = BTreeSet::new();
     let mut people = Vec::new();
     for number in 0..70 {
-        let person = random_person(market, number, &mut usernames);
+        let person = random_person(market, number);
         people.push(market.join(&person));
         if person.sizes.is_empty() && market.dice.one_in(2) {
             let preferences = market.preferences(person.id, 0);
@@ -116,23 +113,16 @@ fn crowd(market: &mut Market) -> Vec<Uuid> {
     people
 }
 
-fn random_person(market: &mut Market, number: u64, usernames: &mut BTreeSet<String>) -> Person {
+fn random_person(market: &mut Market, number: u64) -> Person {
     let mut person = market.complete();
     if market.dice.one_in(12) {
-        person.email = market
-            .dice
-            .pick(&[None, Some(" ")])
-            .map(|blank| blank.repeat(usize::try_from(number).expect("a small number")));
+        let blank = market.dice.pick(&[None, Some(""), Some("\t")]);
+        person.email = blank.map(str::to_owned);
     }
     person.first_name = market.some_text("Ann");
     person.bio = market.some_text("collects");
     let plain = format!("user{number}");
     person.username = market.some_text(&plain);
-    if let Some(username) = &mut person.username
-        && !usernames.insert(username.clone())
-    {
-        *username = format!("{username}{number}");
-    }
     if market.dice.one_in(2) {
         person.created = market.dice.instant();
     }

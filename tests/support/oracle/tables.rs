@@ -1,9 +1,10 @@
 //! The source tables as they are, row by row. Instants are microseconds since 1970.
 
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::super::postgres::Database;
+use super::super::superuser::as_superuser;
 
 /// A row of `users`.
 #[derive(Debug)]
@@ -150,24 +151,7 @@ pub(crate) struct Tables {
 impl Tables {
     /// Reads every table of a test's database.
     pub(crate) fn read(database: &Database) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async {
-            let mut config = tokio_postgres::Config::new();
-            config
-                .host_path(database.socket())
-                .port(database.port())
-                .user("postgres")
-                .dbname(&database.name);
-            let (client, connection) = config
-                .connect(NoTls)
-                .await
-                .expect("the test's server lets its superuser in");
-            tokio::spawn(connection);
-            Self::read_all(&client).await
-        })
+        as_superuser(database, Self::read_all)
     }
 
     async fn read_all(client: &Client) -> Self {

@@ -5,7 +5,6 @@ use uuid::Uuid;
 use super::super::people::SizePreference;
 use super::super::{AS_OF, DAY, HOUR, MICROSECOND, Market, ago};
 use super::Crowd;
-use super::nearly::{self, Trait};
 
 const TOP: Option<&str> = Some("trending-closet-items-top1");
 const REST: Option<&str> = Some("trending-closet-items");
@@ -20,14 +19,16 @@ struct Trending {
     variants: [Uuid; TRENDING],
 }
 
-pub(super) fn cases(market: &mut Market, crowd: &Crowd) {
+/// The cases of layer2; returns the variant that is told of to those who own nothing better.
+pub(super) fn cases(market: &mut Market, crowd: &Crowd) -> Uuid {
     let trending = trending(market, crowd);
     ranks(market, &trending);
-    people(market, &trending);
+    sizes(market, &trending);
     which_shoe(market, crowd, &trending);
     open_offers(market, crowd, &trending);
     closets(market, &trending);
     wishes(market, crowd, &trending);
+    trending.variants[0]
 }
 
 /// Products whose order is right only if offers are counted as the contract says: each of several products would
@@ -43,7 +44,7 @@ fn trending(market: &mut Market, crowd: &Crowd) -> Trending {
     }
     for place in 0..TRENDING {
         let step = if place == 10 { 9 } else { place.min(24) };
-        let count = 70 - 2 * step;
+        let count = 120 - 2 * step;
         week_of_offers(market, crowd, place, ids[place], variants[place], count);
     }
     let missing = market.gone_variants();
@@ -135,13 +136,7 @@ fn ranks(market: &mut Market, trending: &Trending) {
     }
 }
 
-fn people(market: &mut Market, trending: &Trending) {
-    for case in &nearly::CASES {
-        let user = market.join_with(case.change);
-        market.closet(user, trending.variants[0], ago(60 * DAY));
-        let file = if case.lacks == Trait::None { TOP } else { None };
-        market.expect(LAYER2, user, file, case.rule);
-    }
+fn sizes(market: &mut Market, trending: &Trending) {
     let user = market.join_with(|person| {
         person.sizes = ["9", "10.5", "10"].map(SizePreference::preferred).to_vec();
     });
@@ -153,6 +148,12 @@ fn people(market: &mut Market, trending: &Trending) {
         &[("usersize", "10")],
         "of several preferred sizes the first in byte order",
     );
+    let user = market.join_with(|person| {
+        person.sizes = ["a", "B"].map(SizePreference::preferred).to_vec();
+    });
+    market.closet(user, trending.variants[0], ago(HOUR));
+    let rule = "byte order is no language's order";
+    market.expect_row(LAYER2, user, TOP, &[("usersize", "B")], rule);
 }
 
 fn which_shoe(market: &mut Market, crowd: &Crowd, trending: &Trending) {

@@ -4,22 +4,22 @@ use uuid::Uuid;
 
 use super::super::{DAY, HOUR, MICROSECOND, Market, ago};
 use super::Crowd;
-use super::nearly::{self, Trait};
 
 const LAYER3: &str = "layer3";
 const OFFER: Option<&str> = Some("recent-offer-creators");
 const CLOSET: Option<&str> = Some("recent-closet-adders");
 const WISH: Option<&str> = Some("recent-wishlist-adders");
 
-pub(super) fn cases(market: &mut Market, crowd: &Crowd) {
+/// The cases of layer3; returns a variant that enough others want and have.
+pub(super) fn cases(market: &mut Market, crowd: &Crowd) -> Uuid {
     let hot = market.counted_variant(crowd, "Hot", 3, 2);
     windows(market, hot);
-    people(market, hot);
     strongest(market, crowd, hot);
     latest(market, crowd);
     offered_items(market, crowd, hot);
     thresholds(market, crowd);
     not_actions(market, crowd, hot);
+    hot
 }
 
 /// Makes an offer with one item.
@@ -53,18 +53,6 @@ fn windows(market: &mut Market, hot: Uuid) {
         let user = market.somebody();
         market.wish(user, hot, ago(back), 0);
         market.expect(LAYER3, user, WISH.filter(|_| inside), rule);
-    }
-}
-
-fn people(market: &mut Market, hot: Uuid) {
-    for case in &nearly::CASES {
-        let user = market.join_with(case.change);
-        offer(market, user, hot, ago(DAY));
-        let fit = matches!(
-            case.lacks,
-            Trait::None | Trait::Email | Trait::Username | Trait::Active
-        );
-        market.expect(LAYER3, user, OFFER.filter(|_| fit), case.rule);
     }
 }
 

@@ -5,7 +5,6 @@ use uuid::Uuid;
 use super::super::people::SizePreference;
 use super::super::{AS_OF, DAY, MICROSECOND, Market, ago};
 use super::Crowd;
-use super::nearly::{self, Trait};
 
 const SHOWCASE: &str = "showcase";
 // Stems as they would be without the product's id.
@@ -31,9 +30,9 @@ struct Shoes {
     gone: Uuid,
 }
 
-pub(super) fn cases(market: &mut Market, crowd: &Crowd) {
+/// The cases of showcase; returns a variant in size 10 whose owners are told of it.
+pub(super) fn cases(market: &mut Market, crowd: &Crowd) -> Uuid {
     let shoes = shoes(market, crowd);
-    people(market, &shoes);
     relations(market, &shoes);
     which_shoe(market, &shoes);
     everybody_else(market, &shoes);
@@ -47,6 +46,7 @@ pub(super) fn cases(market: &mut Market, crowd: &Crowd) {
         &totals,
         "offers and trades of the product",
     );
+    shoes.ten
 }
 
 fn shoes(market: &mut Market, crowd: &Crowd) -> Shoes {
@@ -80,20 +80,6 @@ fn shoes(market: &mut Market, crowd: &Crowd) -> Shoes {
         sizeless,
         thirteen,
         gone,
-    }
-}
-
-fn people(market: &mut Market, shoes: &Shoes) {
-    for case in &nearly::CASES {
-        let fit = matches!(case.lacks, Trait::None | Trait::Username);
-        let user = market.join_with(case.change);
-        market.closet(user, shoes.ten, ago(DAY));
-        market.expect(SHOWCASE, user, HAVES.filter(|_| fit), case.rule);
-        let user = market.join_with(case.change);
-        market.wish(user, shoes.ten, ago(DAY), 0);
-        market.expect(SHOWCASE, user, WANTS.filter(|_| fit), case.rule);
-        let user = market.join_with(case.change);
-        market.expect(SHOWCASE, user, ELSE.filter(|_| fit), case.rule);
     }
 }
 
@@ -182,7 +168,7 @@ fn everybody_else(market: &mut Market, shoes: &Shoes) {
     };
     let user = of_size(market, "12");
     let twelve = shoes.twelve.to_string();
-    let fields = [("variantID", twelve.as_str()), ("inventory_count", "0")];
+    let fields = [("variantID", twelve.as_str()), ("inventory_count", "1")];
     market.expect_row(
         SHOWCASE,
         user,
