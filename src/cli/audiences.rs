@@ -1,7 +1,7 @@
 //! `pushctl audiences`: what there is.
 
 use crate::error::{Error, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::settings::Flags;
 
 use super::context::Context;
@@ -11,7 +11,7 @@ use super::help;
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[("pushctl generate layer2", "into ./generated")]),
-    after_help = exit::help(&[Kind::Done]),
+    after_help = help::statuses(&[Kind::Done]),
 )]
 pub struct Args {}
 
@@ -21,7 +21,7 @@ impl Args {
     }
 
     pub(super) fn run(&self, context: &Context) -> Result<Kind> {
-        let _ = context;
+        let _ = (self, context);
         Err(Error::new(Kind::Bug, "not there yet"))
     }
 }

@@ -1,7 +1,7 @@
 //! `pushctl generate`: an audience becomes CSV files.
 
 use crate::error::{Error, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::settings::Flags;
 use crate::ui::Stdout;
 
@@ -13,7 +13,7 @@ use super::offer::Chosen;
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[("pushctl generate layer2", "into ./generated")]),
-    after_help = exit::help(&[Kind::Done]),
+    after_help = help::statuses(&[Kind::Done]),
 )]
 pub struct Args {
     #[command(flatten)]
@@ -31,7 +31,8 @@ impl Args {
     }
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
-        let _ = context;
+        let _ = (self, context);
+        std::future::ready(()).await;
         Err(Error::new(Kind::Bug, "not there yet"))
     }
 }

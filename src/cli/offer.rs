@@ -1,12 +1,13 @@
 //! Audiences as subcommands: `pushctl generate NAME`, with the parameters of its query file as flags.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 
+use crate::error::{Error, Result};
 use crate::settings::{ConfigFile, Environment, Flags, generate};
 
 use super::ahead::Ahead;
@@ -39,34 +40,69 @@ pub struct Parameter {
     pub help: String,
 }
 
-/// The built-in audiences.
-pub(super) fn built_in() -> Vec<Offer> {
-    Vec::new()
+/// The audiences of a command line, and why some of them may be missing.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Those whose query files could be read.
+    pub offers: Vec<Offer>,
+    problems: Vec<(Option<String>, Error)>,
 }
 
-/// The audiences that this command line can name, those of `--queries` included. What is wrong with a file or the
-/// configuration is told when the command runs, not here.
-pub(super) fn ahead_of_parsing(ahead: &Ahead<'_>, environment: &Environment) -> Vec<Offer> {
-    if !ahead.mentions(&["generate", "why"]) {
-        return Vec::new();
+impl Known {
+    /// One audience, or what is wrong with its file. A problem is told only to whoever names the audience.
+    pub fn add(&mut self, name: &str, offer: Result<Offer>) {
+        match offer {
+            Ok(offer) => self.offers.push(offer),
+            Err(problem) => self.problems.push((Some(name.to_owned()), problem)),
+        }
     }
-    let _directory = queries_directory(ahead, environment);
-    built_in()
+
+    /// What may have kept every audience but the built-in ones away.
+    pub fn trouble(&mut self, problem: Error) {
+        self.problems.push((None, problem));
+    }
+
+    /// Why there is no audience of this name, if not for the name alone.
+    pub(super) fn problem_with(self, name: &str) -> Option<Error> {
+        let concerns = |about: &Option<String>| about.as_deref().is_none_or(|about| about == name);
+        self.problems
+            .into_iter()
+            .find(|(about, _)| concerns(about))
+            .map(|(_, problem)| problem)
+    }
+}
+
+/// The audiences to be found with this directory of query files: the built-in ones, and those in it.
+pub(super) fn known(queries: Option<&Path>) -> Known {
+    let _ = queries;
+    Known::default()
+}
+
+/// The audiences that a command line can name: none where it names none.
+pub(super) fn ahead_of_parsing(ahead: &Ahead<'_>, environment: &Environment) -> Known {
+    if !ahead.mentions(&["generate", "why"]) {
+        return Known::default();
+    }
+    match queries_directory(ahead, environment) {
+        Ok(directory) => known(directory.as_deref()),
+        Err(problem) => {
+            let mut known = known(None);
+            known.trouble(problem);
+            known
+        }
+    }
 }
 
 /// The directory of query files, as the settings will resolve it.
-fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Option<PathBuf> {
+fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
     let mut flags = Flags::default();
     flags.set(
         &generate::QUERIES,
         ahead.queries().and_then(|path| path.to_str()),
     );
     let mut environment = environment.clone();
-    // Broken or not: whoever resolves the settings will say so.
-    let _ = environment.read_dotenv();
-    let file = ConfigFile::find(ahead.config(), &environment)
-        .ok()
-        .flatten();
+    environment.read_dotenv()?;
+    let file = ConfigFile::find(ahead.config(), &environment)?;
     generate::queries_ahead(&flags, &environment, file.as_ref())
 }
 

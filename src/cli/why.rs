@@ -1,7 +1,7 @@
 //! `pushctl why`: which conditions hold for one person.
 
 use crate::error::{Error, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::settings::Flags;
 
 use super::context::Context;
@@ -12,7 +12,7 @@ use super::offer::Chosen;
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[("pushctl generate layer2", "into ./generated")]),
-    after_help = exit::help(&[Kind::Done]),
+    after_help = help::statuses(&[Kind::Done]),
 )]
 pub struct Args {
     #[command(flatten)]
@@ -25,7 +25,8 @@ impl Args {
     }
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
-        let _ = context;
+        let _ = (self, context);
+        std::future::ready(()).await;
         Err(Error::new(Kind::Bug, "not there yet"))
     }
 }

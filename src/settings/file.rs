@@ -14,7 +14,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 
 use super::environment::Environment;
-use super::resolver::{Given, Key, Visibility};
+use super::key::{Given, Key, Visibility};
 use super::secret::MASK;
 
 /// The name of the file, in the working directory and in pushctl's XDG directory.
