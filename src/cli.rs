@@ -35,7 +35,7 @@ use crate::ui::{Facts, Stdout, Ui, Wishes};
 
 pub use context::{Confirmation, Context};
 pub use globals::Globals;
-pub use offer::{Chosen, Known, Offer, Parameter};
+pub use offer::{Chosen, Known, Offer, Parameter, known};
 
 use ahead::Ahead;
 

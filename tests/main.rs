@@ -1,1 +1,8 @@
 //! One binary for all tests.
+
+mod support;
+
+mod completions;
+mod config;
+mod help;
+mod output;

@@ -10,7 +10,7 @@ use super::help;
 /// List the audiences
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = help::examples(&[("pushctl generate layer2", "into ./generated")]),
+    before_help = help::examples(&[("pushctl audiences", "what there is")]),
     after_help = help::statuses(&[Kind::Done]),
 )]
 pub struct Args {}

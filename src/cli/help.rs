@@ -38,6 +38,15 @@ pub(super) fn statuses(kinds: &[Kind]) -> String {
 
 /// The examples of a help: command lines that run as they stand, and what each is for.
 pub(super) fn examples(examples: &[(&str, &str)]) -> String {
+    let owned: Vec<_> = examples
+        .iter()
+        .map(|(line, purpose)| ((*line).to_owned(), *purpose))
+        .collect();
+    examples_of(&owned)
+}
+
+/// The same, for command lines that are put together.
+pub(super) fn examples_of(examples: &[(String, &str)]) -> String {
     let width = examples
         .iter()
         .map(|(line, _)| line.chars().count())

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::settings::{ConfigFile, Environment, Flags, generate};
 
 use super::ahead::Ahead;
+use super::{help, why};
 
 /// What the command line needs to know of an audience.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Parameter {
     pub default: Option<String>,
     /// One line.
     pub help: String,
+    /// For a parameter without a default: a value for the examples.
+    pub example: Option<String>,
 }
 
 /// The audiences of a command line, and why some of them may be missing.
@@ -73,9 +76,23 @@ impl Known {
 }
 
 /// The audiences to be found with this directory of query files: the built-in ones, and those in it.
-pub(super) fn known(queries: Option<&Path>) -> Known {
+pub fn known(queries: Option<&Path>) -> Known {
     let _ = queries;
-    Known::default()
+    let mut known = Known::default();
+    for name in ["layer2", "layer3", "nudges", "showcase", "waterfall"] {
+        let parameters = Vec::new();
+        known.add(
+            name,
+            Ok(Offer {
+                name: name.to_owned(),
+                title: String::new(),
+                about: String::new(),
+                stems: Vec::new(),
+                parameters,
+            }),
+        );
+    }
+    known
 }
 
 /// The audiences that a command line can name: none where it names none.
@@ -106,33 +123,69 @@ fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Result<Opt
     generate::queries_ahead(&flags, &environment, file.as_ref())
 }
 
+impl Offer {
+    /// The audience and what it cannot do without, as one types it.
+    fn typed(&self) -> String {
+        let needed = self.parameters.iter().filter_map(|parameter| {
+            let example = parameter.example.as_deref()?;
+            Some(format!(" --{} {example}", flag(parameter)))
+        });
+        format!("{}{}", self.name, needed.collect::<String>())
+    }
+}
+
 /// Adds each audience to `pushctl generate`, with `--file` knowing its files.
 pub(super) fn extend_generate(command: clap::Command, offers: &[Offer]) -> clap::Command {
-    command.subcommands(offers.iter().map(|offer| {
-        let file = Arg::new(FILE)
-            .long("file")
-            .value_name("STEM")
-            .value_parser(
-                offer
-                    .stems
-                    .iter()
-                    .map(PossibleValue::new)
-                    .collect::<Vec<_>>(),
-            )
-            .help("Which of its files goes to standard output, with --output -");
-        subcommand(offer).arg(file)
-    }))
+    let audiences: Vec<_> = offers
+        .iter()
+        .map(|offer| {
+            let examples = [(
+                format!("pushctl generate {}", offer.typed()),
+                "as CSV files in ./generated",
+            )];
+            let file = Arg::new(FILE)
+                .long("file")
+                .value_name("STEM")
+                .value_parser(
+                    offer
+                        .stems
+                        .iter()
+                        .map(PossibleValue::new)
+                        .collect::<Vec<_>>(),
+                )
+                .help("Which of its files goes to standard output, with --output -");
+            subcommand(offer, &command)
+                .before_help(help::examples_of(&examples))
+                .arg(file)
+        })
+        .collect();
+    command.subcommands(audiences)
 }
 
 /// Adds each audience to `pushctl why`.
 pub(super) fn extend_why(command: clap::Command, offers: &[Offer]) -> clap::Command {
-    command.subcommands(offers.iter().map(subcommand))
+    let audiences: Vec<_> = offers
+        .iter()
+        .map(|offer| {
+            let typed = format!("pushctl why {} --user {}", offer.typed(), why::EXAMPLE_USER);
+            subcommand(offer, &command).before_help(help::examples_of(&[(
+                typed,
+                "whether this person is in it",
+            )]))
+        })
+        .collect();
+    command.subcommands(audiences)
 }
 
-fn subcommand(offer: &Offer) -> clap::Command {
+/// The flag of a parameter, without dashes before it.
+fn flag(parameter: &Parameter) -> String {
+    parameter.name.replace('_', "-")
+}
+
+fn subcommand(offer: &Offer, above: &clap::Command) -> clap::Command {
     let flags = offer.parameters.iter().map(|parameter| {
         let arg = Arg::new(parameter_id(&parameter.name))
-            .long(parameter.name.replace('_', "-"))
+            .long(flag(parameter))
             .help(match &parameter.default {
                 Some(default) => format!("{} [default: {default}]", parameter.help),
                 None => format!("{} [required]", parameter.help),
@@ -147,6 +200,7 @@ fn subcommand(offer: &Offer) -> clap::Command {
     });
     let command = clap::Command::new(offer.name.clone())
         .about(offer.title.clone())
+        .after_help(above.get_after_help().cloned().unwrap_or_default())
         .args(flags);
     if offer.about.is_empty() {
         command

@@ -237,13 +237,12 @@ impl<'a> Resolver<'a> {
         };
         let mut values = Vec::new();
         for name in key.variables {
-            let Some((mut value, found)) = self.environment.get(name)? else {
-                continue;
-            };
-            if name.ends_with("_FILE") {
-                value = read_secret_file(self.environment.directory(), name, &value)?;
+            for (mut value, found) in self.environment.get_all(name)? {
+                if name.ends_with("_FILE") {
+                    value = read_secret_file(self.environment.directory(), name, &value)?;
+                }
+                values.push((found, origin((*name).to_owned(), found), value));
             }
-            values.push((found, origin((*name).to_owned(), found), value));
         }
         Ok(values)
     }
