@@ -55,7 +55,7 @@ fn commands_flags_values_and_audiences_are_offered() {
 fn completion_survives_a_broken_configuration_and_a_missing_home() {
     let sandbox = Sandbox::new();
     sandbox.config("broken = [");
-    sandbox.write(&sandbox.here().join(".env"), "not an assignment");
+    sandbox.write("here/.env", "not an assignment");
     assert_eq!(
         offered(&sandbox, &["generate", "layer"]),
         ["layer2", "layer3"]

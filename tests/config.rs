@@ -28,7 +28,7 @@ fn a_flag_wins_over_the_environment_over_dotenv_over_the_file_over_the_default()
     assert_eq!(deadline(&sandbox.run(&show)), pair("5m", "default"));
     sandbox.config("# head\ndeadline = \"4m\"\n");
     assert_eq!(deadline(&sandbox.run(&show)), pair("4m", "pushctl.toml:2"));
-    sandbox.write(&sandbox.here().join(".env"), "PUSHCTL_DEADLINE=3m\n");
+    sandbox.write("here/.env", "PUSHCTL_DEADLINE=3m\n");
     assert_eq!(
         deadline(&sandbox.run(&show)),
         pair("3m", "PUSHCTL_DEADLINE in .env")
@@ -65,17 +65,14 @@ fn the_file_is_the_named_one_else_the_one_here_else_the_one_of_the_home_director
     let sandbox = Sandbox::new();
     let origin = |outcome: &Outcome| value_and_origin(outcome, "retries").1;
     let show = ["config", "show", "--json"];
-    sandbox.write(
-        &sandbox.home().join(".config/pushctl/pushctl.toml"),
-        "retries = 2",
-    );
+    sandbox.write("home/.config/pushctl/pushctl.toml", "retries = 2");
     assert_eq!(
         origin(&sandbox.run(&show)),
         "[SANDBOX]/home/.config/pushctl/pushctl.toml:1"
     );
     sandbox.config("retries = 3");
     assert_eq!(origin(&sandbox.run(&show)), "pushctl.toml:1");
-    sandbox.write(&sandbox.here().join("other.toml"), "retries = 4");
+    sandbox.write("here/other.toml", "retries = 4");
     assert_eq!(
         origin(&sandbox.run_with(&show, &[("PUSHCTL_CONFIG", "other.toml")])),
         "other.toml:1"
@@ -173,7 +170,7 @@ fn a_wrong_value_elsewhere_names_the_place_it_came_from() {
         by_variable,
         "Error: invalid value \"many\" for PUSHCTL_RETRIES: expected a whole number from 1 to 100\n"
     );
-    sandbox.write(&sandbox.here().join(".env"), "\nPASSWORD hunter2\n");
+    sandbox.write("here/.env", "\nPASSWORD hunter2\n");
     assert_eq!(
         sandbox.run(&["config", "show"]).stderr,
         "Error: .env:2: expected NAME=value\n"
@@ -230,7 +227,7 @@ fn no_password_is_shown_wherever_it_stands_and_whatever_is_wrong_with_it() {
 fn a_secret_can_stand_in_a_file_of_its_own() {
     let sandbox = Sandbox::new();
     sandbox.write(
-        &sandbox.here().join("url"),
+        "here/url",
         "postgres://reader:hunter2@db.example.com/shop\n",
     );
     let outcome = sandbox.run_with(

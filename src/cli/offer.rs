@@ -7,6 +7,8 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 
+use crate::audience::parameters::{Declaration, Type};
+use crate::audience::{Catalogue, Definition};
 use crate::error::{Error, Result};
 use crate::settings::{ConfigFile, Environment, Flags, generate};
 
@@ -77,19 +79,19 @@ impl Known {
 
 /// The audiences to be found with this directory of query files: the built-in ones, and those in it.
 pub fn known(queries: Option<&Path>) -> Known {
-    let _ = queries;
     let mut known = Known::default();
-    for name in ["layer2", "layer3", "nudges", "showcase", "waterfall"] {
-        let parameters = Vec::new();
+    let catalogue = match queries.map(Catalogue::with_directory) {
+        Some(Ok(catalogue)) => catalogue,
+        Some(Err(problem)) => {
+            known.trouble(problem);
+            Catalogue::built_in()
+        }
+        None => Catalogue::built_in(),
+    };
+    for name in catalogue.names() {
         known.add(
             name,
-            Ok(Offer {
-                name: name.to_owned(),
-                title: String::new(),
-                about: String::new(),
-                stems: Vec::new(),
-                parameters,
-            }),
+            catalogue.get(name).map(|definition| Offer::of(&definition)),
         );
     }
     known
@@ -124,6 +126,21 @@ fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Result<Opt
 }
 
 impl Offer {
+    fn of(definition: &Definition) -> Self {
+        let header = &definition.header;
+        Self {
+            name: definition.name.clone(),
+            title: header.title.clone(),
+            about: header.about.clone(),
+            stems: header
+                .files
+                .iter()
+                .map(|file| file.stem.get_ref().clone())
+                .collect(),
+            parameters: definition.parameters.iter().map(Parameter::of).collect(),
+        }
+    }
+
     /// The audience and what it cannot do without, as one types it.
     fn typed(&self) -> String {
         let needed = self.parameters.iter().filter_map(|parameter| {
@@ -131,6 +148,38 @@ impl Offer {
             Some(format!(" --{} {example}", flag(parameter)))
         });
         format!("{}{}", self.name, needed.collect::<String>())
+    }
+}
+
+impl Parameter {
+    fn of(declaration: &Declaration) -> Self {
+        let bounds = match (declaration.min, declaration.max) {
+            (Some(min), Some(max)) => format!(", {min} to {max}"),
+            _ => String::new(),
+        };
+        Self {
+            name: declaration.name.clone(),
+            placeholder: match declaration.kind {
+                Type::Boolean => String::new(),
+                kind => kind.placeholder().into(),
+            },
+            default: declaration.default_text(),
+            help: format!("{}{bounds}", declaration.help),
+            example: declaration
+                .required
+                .then(|| example(declaration.kind).to_owned()),
+        }
+    }
+}
+
+/// A value of a type, for the examples.
+fn example(kind: Type) -> &'static str {
+    match kind {
+        Type::Integer => "7",
+        Type::Text => "TEXT",
+        Type::Uuid => "0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11",
+        Type::Timestamp => "2026-11-21T13:33:00Z",
+        Type::Boolean => "true",
     }
 }
 
@@ -187,6 +236,7 @@ fn subcommand(offer: &Offer, above: &clap::Command) -> clap::Command {
         let arg = Arg::new(parameter_id(&parameter.name))
             .long(flag(parameter))
             .help(match &parameter.default {
+                Some(_) if parameter.placeholder.is_empty() => parameter.help.clone(),
                 Some(default) => format!("{} [default: {default}]", parameter.help),
                 None => format!("{} [required]", parameter.help),
             })

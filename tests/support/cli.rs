@@ -1,7 +1,7 @@
 //! pushctl in a sealed environment: no variables but those given, its own home and working directory.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -38,8 +38,9 @@ impl Sandbox {
         self.directory.path().join("home")
     }
 
-    /// A file, with the directories above it.
-    pub(crate) fn write(&self, path: &Path, text: &str) {
+    /// A file, `here/…` or `home/…`, with the directories above it.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.directory.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a file in the sandbox"))
             .expect("its directory");
         std::fs::write(path, text).expect("the file");
@@ -47,7 +48,7 @@ impl Sandbox {
 
     /// `pushctl.toml` where commands are started.
     pub(crate) fn config(&self, text: &str) -> &Self {
-        self.write(&self.here().join("pushctl.toml"), text);
+        self.write("here/pushctl.toml", text);
         self
     }
 
