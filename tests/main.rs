@@ -1,5 +1,12 @@
 //! One binary for all tests.
 
-mod audiences;
-mod connection;
 mod support;
+
+mod audiences;
+mod completions;
+mod config;
+mod connection;
+mod help;
+mod output;
+mod own_audiences;
+mod signals;

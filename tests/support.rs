@@ -1,7 +1,8 @@
-//! What the tests talk to: a real PostgreSQL with TLS, a pooler, and a network that fails on request; a marketplace to
-//! put into it, and what must come of that marketplace.
+//! What the tests stand on: a sealed environment for pushctl, a real PostgreSQL with TLS, a pooler, and a network
+//! that fails on request; a marketplace to put into the database, and what must come of that marketplace.
 
 pub(crate) mod certificates;
+pub(crate) mod cli;
 pub(crate) mod market;
 pub(crate) mod oracle;
 pub(crate) mod pgbouncer;
