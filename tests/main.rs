@@ -8,5 +8,4 @@ mod config;
 mod connection;
 mod help;
 mod output;
-mod own_audiences;
 mod signals;
