@@ -8,4 +8,3 @@ mod config;
 mod connection;
 mod help;
 mod output;
-mod signals;

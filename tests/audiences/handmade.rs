@@ -1,23 +1,20 @@
 //! The computation that judges the queries is itself judged: by what the contract says of each hand-made case.
 
-use crate::support::market::{AS_OF, Expectation, Market, handmade};
-use crate::support::oracle::facts::Facts;
-use crate::support::oracle::tables::Tables;
-use crate::support::oracle::{ExpectedFile, Layer2, Layer3, Nudges, Request, Showcase, Waterfall};
-use crate::support::postgres::Postgres;
+use super::Fair;
+use crate::support::market::{Expectation, handmade};
+use crate::support::oracle::ExpectedFile;
 
 #[test]
 fn the_computation_puts_every_handmade_case_where_the_contract_does() {
-    let market = handmade::market();
-    let database = Postgres::shared().database("handmade");
-    market.load(&database);
-    let tables = Tables::read(&database);
-    let facts = Facts::at(AS_OF, &tables);
-    let files: Vec<(&str, Vec<ExpectedFile>)> = requests(&market)
+    let fair = Fair::of("handmade", handmade::market());
+    let facts = fair.facts();
+    let files: Vec<(&str, Vec<ExpectedFile>)> = fair
+        .requests()
         .iter()
         .map(|request| (request.audience(), request.files(&facts)))
         .collect();
-    let wrong: Vec<String> = market
+    let wrong: Vec<String> = fair
+        .market
         .expectations
         .iter()
         .filter_map(|expectation| {
@@ -37,17 +34,6 @@ fn the_computation_puts_every_handmade_case_where_the_contract_does() {
             );
         }
     }
-}
-
-/// Every audience at its default parameters.
-fn requests(market: &Market) -> [Request; 5] {
-    [
-        Request::Layer2(Layer2::default()),
-        Request::Layer3(Layer3::default()),
-        Request::Showcase(Showcase::of(market.showcase)),
-        Request::Waterfall(Waterfall::default()),
-        Request::Nudges(Nudges::default()),
-    ]
 }
 
 /// What is wrong with the files, where one person is expected in them; nothing when nothing is.
