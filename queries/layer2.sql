@@ -105,17 +105,16 @@ WITH trending AS (
 ), variants AS (
     -- A deleted variant is nobody's trending shoe.
     SELECT t.place, t.product_name, v.id AS variant_id,
-           coalesce(nullif(v.index_cache->>'mens_size', ''), 'Unknown') AS variant_size
+           CASE WHEN v.index_cache->>'mens_size' ~ '\S' THEN v.index_cache->>'mens_size' ELSE 'Unknown' END AS variant_size
     FROM trending t
     JOIN product_variants v ON v.product_id = t.product_id AND v.deleted_at = 0
 ), shoes AS (
     SELECT v.*, coalesce(open.offers, 0) AS open_offers, coalesce(wished.items, 0) AS wishlist_items
     FROM variants v
     LEFT JOIN (
-        -- An item taken out of an open offer (deleted) is no longer on it.
         SELECT i.product_variant_id AS variant_id, count(DISTINCT i.offer_id) AS offers
         FROM variants
-        JOIN offer_items i ON i.product_variant_id = variants.variant_id AND i.deleted_at = 0
+        JOIN offer_items i ON i.product_variant_id = variants.variant_id
         JOIN offers o ON o.id = i.offer_id
         WHERE o.offer_status IN ('OPEN', 'PENDING') AND o.deleted_at = 0
           AND o.created_at >= :as_of - interval '30 days' AND o.created_at <= :as_of
@@ -157,10 +156,10 @@ LEFT JOIN (
     GROUP BY up.user_id
 ) AS size ON size.user_id = u.id
 LEFT JOIN (
-    -- A closet item is open for trade and not deleted.
+    -- A closet item is what is open for trade, whatever its own deleted_at.
     SELECT DISTINCT ON (closet.user_id) closet.user_id, shoes.*
     FROM shoes
     JOIN inventory_items closet ON closet.product_variant_id = shoes.variant_id
-    WHERE closet.status = 'OPEN_FOR_TRADE' AND closet.deleted_at = 0
+    WHERE closet.status = 'OPEN_FOR_TRADE'
     ORDER BY closet.user_id, shoes.place, shoes.open_offers DESC, shoes.variant_id
 ) AS owned ON owned.user_id = u.id

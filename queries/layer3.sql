@@ -78,7 +78,8 @@
 
 SELECT u.id AS user_id, u.username, u.first_name AS "firstName", size.usersize,
        CASE WHEN latest.action IS NOT NULL
-            THEN coalesce(nullif(latest.index_cache->>'mens_size', ''), 'Unknown') END AS relevant_variant_size,
+            THEN CASE WHEN latest.index_cache->>'mens_size' ~ '\S' THEN latest.index_cache->>'mens_size' ELSE 'Unknown' END
+       END AS relevant_variant_size,
        latest.product_name, latest.variant_id AS "variantID", activity.last_active AS "lastActive",
        latest.action, latest.acted_at,
        CASE WHEN latest.action IS NOT NULL THEN coalesce(closets.items, 0) END AS inventory_count,
@@ -113,7 +114,7 @@ LEFT JOIN (
         UNION ALL
         SELECT user_id, 2, 'closet_add', created_at, id, id, product_variant_id
         FROM inventory_items
-        WHERE status = 'OPEN_FOR_TRADE' AND deleted_at = 0
+        WHERE status = 'OPEN_FOR_TRADE'
           AND created_at >= :as_of - :lookback_hours * interval '1 hour'
           AND created_at < :as_of - :cooling_hours * interval '1 hour'
         UNION ALL
@@ -131,7 +132,7 @@ LEFT JOIN (
     SELECT closet.product_variant_id AS variant_id, count(*) AS items
     FROM inventory_items closet
     JOIN users holder ON holder.id = closet.user_id AND holder.deleted_at = 0
-    WHERE closet.status = 'OPEN_FOR_TRADE' AND closet.deleted_at = 0
+    WHERE closet.status = 'OPEN_FOR_TRADE'
     GROUP BY closet.product_variant_id
 ) AS closets ON closets.variant_id = latest.variant_id
 LEFT JOIN (

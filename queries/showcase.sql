@@ -102,23 +102,23 @@ WITH sizes AS NOT MATERIALIZED (
       AND preference.deleted_at = 0 AND value.deleted_at = 0 AND up.deleted_at = 0 AND value.value ~ '\S'
     GROUP BY up.user_id
 ), variants AS MATERIALIZED (
-    SELECT id AS variant_id, nullif(index_cache->>'mens_size', '') AS size, deleted_at
+    SELECT id AS variant_id, CASE WHEN index_cache->>'mens_size' ~ '\S' THEN index_cache->>'mens_size' END AS size, deleted_at
     FROM product_variants
     WHERE product_id = :product_id
 ), offered AS MATERIALIZED (
     -- On any variant, deleted ones included: an offer on them was activity around the product too.
-    SELECT i.product_variant_id AS variant_id, i.offer_id, i.deleted_at = 0 AS item_live,
+    SELECT i.product_variant_id AS variant_id, i.offer_id,
            o.created_at, o.offer_status, o.deleted_at
     FROM variants
     JOIN offer_items i ON i.product_variant_id = variants.variant_id
     JOIN offers o ON o.id = i.offer_id
 ), closets AS MATERIALIZED (
-    -- A closet item is open for trade and not deleted.
+    -- A closet item is what is open for trade, whatever its own deleted_at.
     SELECT c.user_id, c.product_variant_id AS variant_id, holder.deleted_at = 0 AS holder_live
     FROM variants
     JOIN inventory_items c ON c.product_variant_id = variants.variant_id
     JOIN users holder ON holder.id = c.user_id
-    WHERE c.status = 'OPEN_FOR_TRADE' AND c.deleted_at = 0
+    WHERE c.status = 'OPEN_FOR_TRADE'
 ), wishlists AS MATERIALIZED (
     SELECT w.user_id, w.product_variant_id AS variant_id, holder.deleted_at = 0 AS holder_live
     FROM variants
@@ -130,9 +130,8 @@ WITH sizes AS NOT MATERIALIZED (
     SELECT v.variant_id, v.size,
            (SELECT count(*) FROM wishlists w WHERE w.variant_id = v.variant_id AND w.holder_live) AS wishlist_count,
            (SELECT count(*) FROM closets c WHERE c.variant_id = v.variant_id AND c.holder_live) AS inventory_count,
-           -- An item taken out of an open offer (deleted) is no longer on it.
            (SELECT count(DISTINCT offer_id) FROM offered
-            WHERE offered.variant_id = v.variant_id AND item_live AND offered.deleted_at = 0
+            WHERE offered.variant_id = v.variant_id AND offered.deleted_at = 0
               AND offer_status IN ('OPEN', 'PENDING')
               AND created_at >= :as_of - interval '30 days' AND created_at <= :as_of) AS open_offers,
            (SELECT count(DISTINCT offer_id) FROM offered
@@ -158,9 +157,9 @@ WITH sizes AS NOT MATERIALIZED (
 ), product AS (
     SELECT (SELECT count(DISTINCT offer_id) FROM offered
             WHERE created_at >= :as_of - interval '7 days' AND created_at <= :as_of) AS offers_7d,
-           -- Trades of any offer on the product, however old the offer; a deleted trade is none.
+           -- Trades of any offer on the product, however old the offer, deleted ones too.
            (SELECT count(*) FROM trades
-            WHERE deleted_at = 0 AND offer_id IN (SELECT offer_id FROM offered)
+            WHERE offer_id IN (SELECT offer_id FROM offered)
               AND validation_passed_date >= :as_of - interval '30 days' AND validation_passed_date <= :as_of) AS trades_30d
 )
 SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
