@@ -285,13 +285,17 @@ impl Market {
 
     /// The trade an offer became; one offer has at most one.
     pub(crate) fn trade(&mut self, offer: Uuid, validated: Option<i64>) {
+        self.trade_with(offer, validated, 0);
+    }
+
+    pub(crate) fn trade_with(&mut self, offer: Uuid, validated: Option<i64>, deleted_at: i32) {
         let id = self.dice.uuid();
         let state = self.dice.pick(&["SHIPPING", "VALIDATED", "COMPLETED"]);
         self.insert(
             "trades",
             json!({"id": id, "offer_id": offer, "state": state,
                    "validation_passed_date": validated.map(rfc3339), "created_at": rfc3339(ago(40 * DAY)),
-                   "deleted_at": 0}),
+                   "deleted_at": deleted_at}),
         );
     }
 

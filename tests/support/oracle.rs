@@ -7,9 +7,11 @@
 //! Readings, where the contract leaves one open:
 //! * Blank is absent: text is present when it holds anything but ASCII white space. Values are shown as stored.
 //! * A window that ends at `as_of` includes `as_of`; nothing after it counts. "Active" has no upper end.
-//! * A product or variant is gone when its row is missing or soft-deleted; what refers to it is passed over.
+//! * A product or variant is gone when its row is missing or soft-deleted: nobody is told of it. Offers and trades on a
+//!   soft-deleted variant still count for its product ("any variant"), for they were activity.
 //! * `deleted_at` counts where the contract names it (users, wishlist items, desired items, offers in
 //!   `variant_open_offers`) and on a person's size, all the way to the value; not on inventory, offer items or trades.
+//! * A variant whose size is blank has none: `Unknown`.
 //! * Of several preferred sizes the first in byte order is worn.
 //! * Where a rule ends in a tie, the lower id decides.
 

@@ -60,13 +60,14 @@ impl Market {
     }
 
     fn index_cache(&mut self) -> Value {
-        match self.dice.below(12) {
+        match self.dice.below(16) {
             0 => Value::Null,
             1 => json!({}),
             2 => json!({"mens_size": null, "size": "10"}),
             3 => json!({"womens_size": "10"}),
             4 => json!({"mens_size": 10}),
             5 => json!({"mens_size": 10.5}),
+            6 => json!({"mens_size": self.dice.pick(&["", " ", "\t"])}),
             _ => json!({"mens_size": self.dice.pick(&SIZES), "brand": "example"}),
         }
     }
@@ -193,7 +194,8 @@ fn offers(market: &mut Market, people: &[Uuid], variants: &[Uuid]) {
                 1 => Some(AS_OF - 30 * DAY + market.dice.pick(&[-MICROSECOND, 0])),
                 _ => Some(market.dice.instant()),
             };
-            market.trade(offer, validated);
+            let deleted_at = market.dice.deleted_at(8);
+            market.trade_with(offer, validated, deleted_at);
         }
     }
 }

@@ -104,6 +104,16 @@ impl<'a> Facts<'a> {
         self.shoes.values()
     }
 
+    /// Every variant of a product, soft-deleted ones too.
+    pub(crate) fn variants_of(&self, product: Uuid) -> Vec<Uuid> {
+        self.tables
+            .variants
+            .iter()
+            .filter(|variant| variant.product_id == product)
+            .map(|variant| variant.id)
+            .collect()
+    }
+
     pub(crate) fn closet_items(&self) -> impl Iterator<Item = &'a InventoryItem> {
         self.tables
             .inventory
@@ -244,7 +254,7 @@ fn mens_size(document: &str) -> Option<String> {
     let document: serde_json::Value = serde_json::from_str(document).expect("jsonb is JSON");
     match document.get("mens_size")? {
         serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::String(text) => present(Some(text)).map(str::to_owned),
         other => Some(other.to_string()),
     }
 }

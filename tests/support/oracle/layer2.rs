@@ -104,15 +104,16 @@ pub(super) fn files(facts: &Facts<'_>, parameters: &Layer2) -> Vec<ExpectedFile>
 
 /// The place of each trending product, from 1.
 fn trending(facts: &Facts<'_>, parameters: &Layer2) -> BTreeMap<Uuid, usize> {
-    let mut variants: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
-    for shoe in facts.shoes() {
-        variants.entry(shoe.product).or_default().push(shoe.variant);
-    }
     let begin = days_before(facts, parameters.lookback_days);
+    let live = facts
+        .tables
+        .products
+        .iter()
+        .filter(|row| row.deleted_at == 0);
     let mut products: Vec<(Reverse<usize>, Uuid)> = Vec::new();
-    for (product, variants) in variants {
+    for product in live.map(|row| row.id) {
         let offers = facts
-            .offers_on_any(&variants)
+            .offers_on_any(&facts.variants_of(product))
             .filter(|offer| begin <= offer.created_at && offer.created_at <= facts.as_of)
             .count();
         if offers > 0 {

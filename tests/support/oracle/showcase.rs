@@ -138,7 +138,7 @@ impl<'a> Showroom<'a> {
             .shoes()
             .filter(|shoe| shoe.product == product)
             .collect();
-        let variants: Vec<Uuid> = shoes.iter().map(|shoe| shoe.variant).collect();
+        let variants = facts.variants_of(product);
         let offers_7d = facts
             .offers_on_any(&variants)
             .filter(|offer| facts.within(offer.created_at, 7))

@@ -1,5 +1,6 @@
 //! Owners of trending shoes: what trends, who is asked, which shoe they are told of.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::super::people::SizePreference;
@@ -47,8 +48,10 @@ fn trending(market: &mut Market, crowd: &Crowd) -> Trending {
         let count = 120 - 2 * step;
         week_of_offers(market, crowd, place, ids[place], variants[place], count);
     }
-    let missing = market.gone_variants();
-    market.offers_on(crowd, &missing, "OPEN", ago(DAY), 200);
+    let [missing, _, of_deleted_product] = market.gone_variants();
+    for gone in [missing, of_deleted_product] {
+        market.offers_on(crowd, &[gone], "OPEN", ago(DAY), 200);
+    }
     Trending {
         products: ids,
         variants,
@@ -94,10 +97,11 @@ fn week_of_offers(
             plain -= 5;
             market.offers_on(crowd, &[variant], "OPEN", AS_OF, 5);
         }
-        // A variant that is gone brings its product nothing.
+        // Any variant of the product, a deleted one too.
         7 => {
+            plain -= 5;
             let gone = market.dice.uuid();
-            market.variant_with(gone, product, &serde_json::Value::Null, 1);
+            market.variant_with(gone, product, &json!(null), 1);
             market.offers_on(crowd, &[gone], "OPEN", recent, 5);
         }
         _ => {}
@@ -164,7 +168,7 @@ fn which_shoe(market: &mut Market, crowd: &Crowd, trending: &Trending) {
     let [low, high] = market.sorted_ids();
     let few = market.variant(product, "9");
     for variant in [high, low] {
-        let size = serde_json::json!({"mens_size": "11"});
+        let size = json!({"mens_size": "11"});
         market.variant_with(variant, product, &size, 0);
         market.old_open_offers(crowd, variant, 5);
     }
@@ -181,15 +185,26 @@ fn which_shoe(market: &mut Market, crowd: &Crowd, trending: &Trending) {
     let rule = "most open offers, then the lower variant id; the size does not matter";
     market.expect_row(LAYER2, user, REST, &fields, rule);
 
-    let sizeless = market.dice.uuid();
-    market.variant_with(sizeless, product, &serde_json::Value::Null, 0);
-    market.old_open_offers(crowd, sizeless, 2);
-    let user = owner(market, &[sizeless]);
-    let fields = [
-        ("relevant_variant_size", "Unknown"),
-        ("wishlist_count", "0"),
-    ];
-    market.expect_row(LAYER2, user, REST, &fields, "a variant without a size");
+    for index_cache in [
+        json!(null),
+        json!({}),
+        json!([]),
+        json!("10"),
+        json!({"womens_size": "10"}),
+        json!({"mens_size": null}),
+        json!({"mens_size": ""}),
+        json!({"mens_size": " \n"}),
+    ] {
+        let variant = market.dice.uuid();
+        market.variant_with(variant, product, &index_cache, 0);
+        market.old_open_offers(crowd, variant, 2);
+        let user = owner(market, &[variant]);
+        let fields = [
+            ("relevant_variant_size", "Unknown"),
+            ("wishlist_count", "0"),
+        ];
+        market.expect_row(LAYER2, user, REST, &fields, "a variant without a size");
+    }
 }
 
 fn open_offers(market: &mut Market, crowd: &Crowd, trending: &Trending) {

@@ -188,16 +188,17 @@ fn everybody_else(market: &mut Market, shoes: &Shoes) {
 /// Offers and trades on the product, at the windows' edges; the totals a row must show.
 fn history(market: &mut Market, crowd: &Crowd, shoes: &Shoes) -> [(&'static str, &'static str); 3] {
     let week = ago(7 * DAY);
-    // Counted: at the edge, deleted, on two variants at once, at the instant itself.
+    // Counted: at the edge, deleted, on two variants at once, at the instant itself, on
+    // a deleted variant.
     market.offers_on(crowd, &[shoes.nine], "EXPIRED", week, 1);
     let deleted = market.offer(crowd.live[0], "OPEN", ago(DAY), 1);
     market.offer_item(deleted, shoes.nine, ago(DAY));
     market.offers_on(crowd, &[shoes.nine, shoes.ten], "COMPLETED", ago(DAY), 1);
     market.offers_on(crowd, &[shoes.eleven], "COMPLETED", AS_OF, 1);
+    market.offers_on(crowd, &[shoes.gone], "COMPLETED", ago(DAY), 1);
     // Not counted.
     market.offers_on(crowd, &[shoes.nine], "COMPLETED", week - MICROSECOND, 1);
     market.offers_on(crowd, &[shoes.nine], "COMPLETED", AS_OF + MICROSECOND, 1);
-    market.offers_on(crowd, &[shoes.gone], "COMPLETED", ago(DAY), 1);
 
     let month = ago(30 * DAY);
     for validated in [
@@ -213,11 +214,14 @@ fn history(market: &mut Market, crowd: &Crowd, shoes: &Shoes) -> [(&'static str,
         market.offer_item(offer, shoes.ten, ago(40 * DAY));
         market.trade(offer, validated);
     }
+    let deleted = market.offer(crowd.live[0], "DECLINED", ago(40 * DAY), 1);
+    market.offer_item(deleted, shoes.gone, ago(40 * DAY));
+    market.trade_with(deleted, Some(ago(DAY)), 1);
     let elsewhere = market.offer(crowd.live[0], "COMPLETED", ago(DAY), 0);
     market.trade(elsewhere, Some(ago(DAY)));
     [
         ("variant_offers_7d", "3"),
-        ("product_offers_7d", "4"),
-        ("product_trades_30d", "3"),
+        ("product_offers_7d", "5"),
+        ("product_trades_30d", "4"),
     ]
 }
