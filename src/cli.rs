@@ -24,17 +24,19 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use uuid::Uuid;
 
 use crate::error::Result;
 use crate::exit::Kind;
+use crate::settings::talk::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
-use crate::ui::{Facts, Stdout, Ui};
+use crate::ui::{Facts, Stdout, Ui, Wishes};
 
 pub use context::{Confirmation, Context};
 pub use globals::Globals;
-pub use offer::{Chosen, Offer, Parameter};
+pub use offer::{Chosen, Known, Offer, Parameter, known};
 
 use ahead::Ahead;
 
@@ -49,7 +51,7 @@ use ahead::Ahead;
         ("pushctl audiences", "what there is to generate"),
         ("pushctl config show", "every setting, and where it came from"),
     ]),
-    after_help = crate::exit::help(&help::EVERY_KIND),
+    after_help = help::statuses(&help::EVERY_KIND),
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
@@ -118,13 +120,14 @@ pub fn main() -> ExitCode {
 fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
     let ahead = Ahead::look(arguments);
     let facts = Facts::of_process(&environment);
-    let command = command(&offer::ahead_of_parsing(&ahead, &environment));
+    let known = offer::ahead_of_parsing(&ahead, &environment);
+    let command = command(&known.offers);
     let cli = match command
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
-        Err(message) => return say_usage(&message, &ahead, &facts),
+        Err(message) => return refuse(&message, known, &ahead, facts),
     };
     let run_id = Uuid::now_v7();
     let mut wishes = cli.globals.wishes(cli.command.stdout());
@@ -187,12 +190,26 @@ fn conclude(ui: &Ui, result: Result<Kind>) -> Kind {
     })
 }
 
+/// The command line could not be parsed: it is wrong, or names an audience whose file is, or asks for help.
+fn refuse(message: &clap::Error, known: Known, ahead: &Ahead, facts: Facts) -> Kind {
+    let named = match message.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) => Some(name),
+        _ => None,
+    };
+    if let Some(problem) = named.and_then(|name| known.problem_with(name)) {
+        let mut wishes = Wishes::default();
+        wishes.talk.color = ahead.color();
+        Ui::new(wishes, facts, Uuid::now_v7()).error(&problem);
+        return problem.kind();
+    }
+    say_usage(message, ahead.color(), &facts)
+}
+
 /// Help and version go to stdout, a wrong command line to stderr, each coloured as its stream wants it.
-fn say_usage(message: &clap::Error, ahead: &Ahead, facts: &Facts) -> Kind {
-    let color = ahead.color();
+fn say_usage(message: &clap::Error, color: Color, facts: &Facts) -> Kind {
     let text = message.render();
     let paint = |is_terminal| {
-        if facts.color(color, is_terminal) {
+        if facts.has_color(color, is_terminal) {
             text.ansi().to_string()
         } else {
             text.to_string()

@@ -1,4 +1,9 @@
 //! One binary for all tests.
 
+mod completions;
+mod config;
 mod connection;
+mod help;
+mod output;
+mod publication;
 mod support;

@@ -13,7 +13,7 @@ use crate::audience::run::{self, Outcome, Request, Target};
 use crate::audience::{Definition, names, parameters};
 use crate::clock::text::instant;
 use crate::error::{Context as _, Error, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::report::{funnel, number};
 use crate::settings::Flags;
 use crate::settings::generate::{self as keys, OnEmpty, Output};
@@ -39,7 +39,7 @@ const CHART_WIDTH: usize = 100;
         ("pushctl generate layer2 --output - --file trending-closet-items", "one file to standard output"),
         ("pushctl generate layer2 --dry-run --json", "counts, no files"),
     ]),
-    after_help = exit::help(&[
+    after_help = help::statuses(&[
         Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
         Kind::Bug, Kind::Interrupted, Kind::Terminated,
     ]),

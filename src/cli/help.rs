@@ -1,6 +1,6 @@
 //! What every help has in common: examples first, exit statuses last.
 
-use crate::exit::Kind;
+use crate::exit::{self, Kind};
 
 /// For the help of `pushctl` itself.
 pub(super) const EVERY_KIND: [Kind; 13] = [
@@ -22,8 +22,31 @@ pub(super) const EVERY_KIND: [Kind; 13] = [
 const TEMPLATE: &str =
     "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}\n";
 
+/// A heading in the style that clap gives its own; clap strips it where there is no colour.
+fn heading(text: &str) -> String {
+    format!("\u{1b}[1m\u{1b}[4m{text}\u{1b}[0m")
+}
+
+/// The exit statuses that a command can have.
+pub(super) fn statuses(kinds: &[Kind]) -> String {
+    let section = exit::help(kinds);
+    match section.split_once('\n') {
+        Some((title, rows)) => format!("{}\n{rows}", heading(title)),
+        None => section,
+    }
+}
+
 /// The examples of a help: command lines that run as they stand, and what each is for.
 pub(super) fn examples(examples: &[(&str, &str)]) -> String {
+    let owned: Vec<_> = examples
+        .iter()
+        .map(|(line, purpose)| ((*line).to_owned(), *purpose))
+        .collect();
+    examples_of(&owned)
+}
+
+/// The same, for command lines that are put together.
+pub(super) fn examples_of(examples: &[(String, &str)]) -> String {
     let width = examples
         .iter()
         .map(|(line, _)| line.chars().count())
@@ -33,7 +56,7 @@ pub(super) fn examples(examples: &[(&str, &str)]) -> String {
         .iter()
         .map(|(line, purpose)| format!("  {line:width$}  # {purpose}"))
         .collect();
-    format!("Examples:\n{}", lines.join("\n"))
+    format!("{}\n{}", heading("Examples:"), lines.join("\n"))
 }
 
 /// Gives every command the same order of sections.
