@@ -35,7 +35,10 @@ impl Campaign {
 
     /// What came of it, for the record.
     pub(crate) fn report(&self, outcome: &str) {
-        eprintln!("campaign {}: {} rounds, PUSHCTL_SEED={}: {outcome}", self.name, self.rounds, self.seed);
+        eprintln!(
+            "campaign {}: {} rounds, PUSHCTL_SEED={}: {outcome}",
+            self.name, self.rounds, self.seed
+        );
     }
 }
 
