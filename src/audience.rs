@@ -1,7 +1,7 @@
 //! Audiences: from a query file to CSV files with a manifest.
 //!
 //! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes
-//! the three statements of it; [`run`] carries the audience out, through [`files`], [`test_rows`],
+//! the three statements of it, and [`question`] makes a snapshot ready for them; [`run`] carries the audience out, through [`files`], [`test_rows`],
 //! [`funnel`], [`history`], [`names`], [`manifest`] and `conclude`; [`why`] answers about one person.
 
 pub mod catalogue;
@@ -14,6 +14,7 @@ pub mod history;
 pub mod manifest;
 pub mod names;
 pub mod parameters;
+pub mod question;
 pub mod run;
 pub mod sql;
 pub mod statement;

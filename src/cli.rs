@@ -10,6 +10,7 @@ mod bug;
 mod complete;
 pub mod completions;
 pub mod config;
+mod connect;
 mod context;
 pub mod generate;
 mod globals;

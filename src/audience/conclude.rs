@@ -9,16 +9,15 @@ use super::definition::Definition;
 use super::files::{Filled, staged_name};
 use super::manifest::{FileEntry, FileKind, MANIFEST_VERSION, Manifest, Partition};
 use super::names::{self, Part, Suffix};
-use super::run::{Reading, Request, millis, staged_test_name};
-use crate::budget::Budget;
+use super::run::{Reading, Request, staged_test_name};
 use crate::csv_file::{self, Written};
 use crate::error::{Error, Kind, Result};
 use crate::publish::{Rename, Staging};
 
 /// The manifest of what was read; names of files come when they are published.
 pub(super) fn describe(request: &Request<'_>, reading: &Reading) -> Manifest {
-    let definition = request.definition;
-    let stem = |index| names::stem(definition, index, request.values);
+    let definition = request.question.definition;
+    let stem = |index| names::stem(definition, index, request.question.values);
     let empty = |(index, filled): (usize, &Filled)| (filled.rows == 0).then(|| stem(index));
     Manifest {
         manifest_version: MANIFEST_VERSION,
@@ -26,7 +25,7 @@ pub(super) fn describe(request: &Request<'_>, reading: &Reading) -> Manifest {
         run_id: request.run_id.into(),
         audience: definition.name.clone(),
         title: definition.header.title.clone(),
-        parameters: request.values.clone(),
+        parameters: request.question.values.clone(),
         as_of: reading.as_of.clone(),
         query_sha256: csv_file::hex(&Sha256::digest(definition.text.as_bytes())),
         files: entries(request, reading),
@@ -50,6 +49,7 @@ pub(super) fn describe(request: &Request<'_>, reading: &Reading) -> Manifest {
 fn entries(request: &Request<'_>, reading: &Reading) -> Vec<FileEntry> {
     let mut entries = Vec::new();
     for (index, (file, filled)) in request
+        .question
         .definition
         .header
         .files
@@ -59,7 +59,7 @@ fn entries(request: &Request<'_>, reading: &Reading) -> Vec<FileEntry> {
     {
         let entry = |kind, rows, written: Option<&Written>| FileEntry {
             name: String::new(),
-            stem: names::stem(request.definition, index, request.values),
+            stem: names::stem(request.question.definition, index, request.question.values),
             kind,
             rows,
             bytes: written.map_or(0, |written| written.bytes),
@@ -119,21 +119,21 @@ pub(super) fn prove(definition: &Definition, manifest: &mut Manifest) -> Result<
     Ok(())
 }
 
-/// Makes the files appear under their names, and the manifest after them.
+/// Makes the files appear under their names, and the manifest after them. Returns the
+/// manifest's name.
 pub(super) fn publish(
     request: &Request<'_>,
-    budget: &Budget,
     staging: Staging,
     output: &Path,
     suffix: Suffix,
     reading: &Reading,
     manifest: &mut Manifest,
-) -> Result<()> {
+) -> Result<String> {
     let lock = staging.lock_output()?;
     let suffix = free_suffix(request, output, suffix);
     let name = |index: usize, part| {
-        let stem = names::stem(request.definition, index, request.values);
-        names::file(request.definition, &stem, part, &suffix)
+        let stem = names::stem(request.question.definition, index, request.question.values);
+        names::file(request.question.definition, &stem, part, &suffix)
     };
     let (mut renames, mut absent) = (Vec::new(), Vec::new());
     for index in 0..reading.filled.len() {
@@ -159,22 +159,22 @@ pub(super) fn publish(
     for (entry, rename) in manifest.files.iter_mut().zip(&renames) {
         entry.name.clone_from(&rename.name);
     }
-    manifest.timings.total_ms = millis(budget);
     let mut json = serde_json::to_vec_pretty(manifest).map_err(|error| {
         Error::from_cause(Kind::Bug, error).context("the manifest cannot be written as JSON")
     })?;
     json.push(b'\n');
     absent.retain(|name| output.join(name).exists());
-    let manifest_name = names::manifest(&request.definition.name, &suffix);
-    staging.publish(&lock, &renames, &absent, (&manifest_name, &json))
+    let manifest_name = names::manifest(&request.question.definition.name, &suffix);
+    staging.publish(&lock, &renames, &absent, (&manifest_name, &json))?;
+    Ok(manifest_name)
 }
 
 /// The suffix itself, or the next second under which no name of this run is taken.
 fn free_suffix(request: &Request<'_>, output: &Path, mut suffix: Suffix) -> Suffix {
-    let definition = request.definition;
+    let definition = request.question.definition;
     loop {
         let stems = (0..definition.header.files.len())
-            .map(|index| names::stem(definition, index, request.values));
+            .map(|index| names::stem(definition, index, request.question.values));
         let mut taken: Vec<String> = stems
             .flat_map(|stem| {
                 [Part::Production, Part::Test]

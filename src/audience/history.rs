@@ -4,7 +4,7 @@
 //! are elsewhere.
 
 use super::manifest::HistoryNote;
-use super::run::Request;
+use super::question::Question;
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Snapshot, Source};
@@ -24,20 +24,20 @@ pub enum History {
 pub(super) async fn apply(
     snapshot: &Snapshot,
     budget: &Budget,
-    request: &Request<'_>,
+    question: &Question<'_>,
     as_of: &str,
 ) -> Result<Option<HistoryNote>> {
-    let Some(rule) = &request.definition.header.history else {
+    let Some(rule) = &question.definition.header.history else {
         return Ok(None);
     };
     let value = |name: &toml::Spanned<String>| {
-        request
+        question
             .values
             .get(name.get_ref())
             .cloned()
             .unwrap_or_default()
     };
-    let users = match request.history {
+    let users = match question.history {
         History::None => Vec::new(),
         History::Postgres(history) => {
             let settings = [
@@ -46,14 +46,14 @@ pub(super) async fn apply(
                 ("pushctl.within_days", value(&rule.within_days)),
                 ("pushctl.as_of", as_of.to_owned()),
             ];
-            read(history, budget, request, &settings).await?
+            read(history, budget, question, &settings).await?
         }
     };
     snapshot
         .set_parameters(&[("pushctl.already_sent", format!("{{{}}}", users.join(",")))])
         .await?;
     Ok(Some(HistoryNote {
-        from: match request.history {
+        from: match question.history {
             History::None => "none",
             History::Postgres(_) => "postgres",
         }
@@ -65,14 +65,14 @@ pub(super) async fn apply(
 async fn read(
     history: &Source,
     budget: &Budget,
-    request: &Request<'_>,
+    question: &Question<'_>,
     settings: &[(&str, String)],
 ) -> Result<Vec<String>> {
     let rows = history
         .read(
             budget,
-            request.interrupt,
-            request.watch,
+            question.interrupt,
+            question.watch,
             async |snapshot: &Snapshot| {
                 snapshot.set_parameters(settings).await?;
                 snapshot.query(super::sql::statement(SQL).trim()).await

@@ -1,38 +1,29 @@
 //! One run of an audience: a snapshot becomes rows, rows become files, files appear together.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use jiff::Timestamp;
-
-use super::definition::Definition;
 use super::files::{Destination, Files, Filled};
 use super::funnel::{self, Funnel};
-use super::history::{self, History};
 use super::manifest::{HistoryNote, Manifest, Timings};
 use super::names::Suffix;
-use super::parameters::Values;
+use super::question::Question;
 use super::{conclude, statement, test_rows};
 use crate::budget::Budget;
 use crate::csv_file::{LineEnding, Writer, Written};
-use crate::error::{Error, Kind, Result};
-use crate::interrupt::Interrupt;
+use crate::error::Result;
 use crate::progress::Progress;
 use crate::publish::Staging;
-use crate::source::{Snapshot, Source, Watch};
+use crate::source::{Snapshot, Source};
 
 /// Rows between two reports of progress.
 const REPORT_EVERY: u64 = 4096;
 
 /// What is asked of a run.
 pub struct Request<'a> {
-    /// The audience.
-    pub definition: &'a Definition,
-    /// Its parameters, resolved.
-    pub values: &'a Values,
-    /// The instant of all windows; the database's clock if not given.
-    pub as_of: Option<Timestamp>,
+    /// The audience, its parameters and its instant.
+    pub question: Question<'a>,
     /// The most rows a file may hold.
     pub limit: Option<u64>,
     /// What ends a record.
@@ -41,14 +32,8 @@ pub struct Request<'a> {
     pub test_users: &'a [String],
     /// Whether the funnel is counted although the audience does not need it.
     pub funnel: bool,
-    /// Where audiences that ask for it learn who has been sent enough.
-    pub history: &'a History,
     /// Names the run.
     pub run_id: &'a str,
-    /// Ends the run early, with the statement on the server cancelled.
-    pub interrupt: &'a Interrupt,
-    /// Is told how the connecting goes.
-    pub watch: &'a dyn Watch,
 }
 
 /// Where a run's files go.
@@ -70,6 +55,10 @@ pub struct Outcome {
     pub manifest: Manifest,
     /// The one file of [`Target::One`], unless it would be empty.
     pub spooled: Option<File>,
+    /// Where the files are, if they were published.
+    pub directory: Option<PathBuf>,
+    /// The manifest's file there.
+    pub manifest_name: Option<String>,
 }
 
 /// Everything that one snapshot told.
@@ -108,8 +97,8 @@ pub async fn run(
     let mut reading = source
         .read(
             budget,
-            request.interrupt,
-            request.watch,
+            request.question.interrupt,
+            request.question.watch,
             async |snapshot: &Snapshot| {
                 if let Some(staging) = &staging {
                     staging.restart()?;
@@ -126,23 +115,28 @@ pub async fn run(
         Target::Directory(..) | Target::Nowhere => None,
     };
     let mut manifest = conclude::describe(request, &reading);
-    conclude::prove(request.definition, &mut manifest)?;
+    conclude::prove(request.question.definition, &mut manifest)?;
+    let mut outcome = Outcome {
+        spooled: spooled.map(|(file, _)| file),
+        directory: None,
+        manifest_name: None,
+        manifest,
+    };
     if let (Target::Directory(output, suffix), Some(staging)) = (target, staging) {
         progress.stage("publishing");
-        conclude::publish(
+        outcome.manifest.timings.total_ms = millis(budget);
+        let name = conclude::publish(
             request,
-            budget,
             staging,
             output,
             suffix,
             &reading,
-            &mut manifest,
+            &mut outcome.manifest,
         )?;
+        outcome.manifest_name = Some(name);
+        outcome.directory = Some(output.into());
     }
-    Ok(Outcome {
-        manifest,
-        spooled: spooled.map(|(file, _)| file),
-    })
+    Ok(outcome)
 }
 
 async fn read(
@@ -152,11 +146,9 @@ async fn read(
     request: &Request<'_>,
     destination: &Destination<'_>,
 ) -> Result<Reading> {
-    let definition = request.definition;
+    let definition = request.question.definition;
     let connect_ms = millis(budget);
-    let opened = open(snapshot, request).await?;
-    let history = history::apply(snapshot, budget, request, &opened).await?;
-    super::checks(snapshot, definition, request.values).await?;
+    let opened = request.question.open(snapshot, budget).await?;
 
     progress.stage(&format!("reading {}", definition.name));
     let began = Instant::now();
@@ -188,11 +180,11 @@ async fn read(
         None
     };
     Ok(Reading {
-        as_of: opened,
+        as_of: opened.as_of,
         filled,
         test_files,
         missing_test_users,
-        history,
+        history: opened.history,
         server_version: snapshot.server_version().to_owned(),
         timings: Timings {
             connect_ms,
@@ -201,38 +193,6 @@ async fn read(
             total_ms: 0,
         },
         funnel,
-    })
-}
-
-/// Gives the transaction the audience's settings and parameters; returns `as_of`.
-pub(super) async fn open(snapshot: &Snapshot, request: &Request<'_>) -> Result<String> {
-    for (name, value) in &request.definition.header.set {
-        snapshot.set_local(name, value).await?;
-    }
-    let as_of = match request.as_of {
-        Some(at) => at.to_string(),
-        None => clock(snapshot).await?.to_string(),
-    };
-    let mut settings = vec![("pushctl.as_of".to_owned(), as_of.clone())];
-    let values = request.values.iter();
-    settings.extend(values.map(|(name, value)| (format!("pushctl.{name}"), value.clone())));
-    let borrowed: Vec<(&str, String)> = settings
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
-        .collect();
-    snapshot.set_parameters(&borrowed).await?;
-    Ok(as_of)
-}
-
-/// What time it is for the database: the beginning of the transaction.
-async fn clock(snapshot: &Snapshot) -> Result<Timestamp> {
-    let now = snapshot.query("SELECT now()").await?.rows;
-    let text = now.first().and_then(|row| row.first()?.as_deref());
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        Error::new(
-            Kind::Bug,
-            format!("the database's clock says {text:?}, which is no time"),
-        )
     })
 }
 
@@ -251,6 +211,7 @@ async fn write_test_files(
     let (identities, missing) = test_rows::identities(snapshot, request.test_users).await?;
     let mut written = Vec::new();
     for (index, (file, filled)) in request
+        .question
         .definition
         .header
         .files

@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use super::definition::Definition;
 use super::parameters::{Values, fill};
+use super::question::Question;
 use super::statement;
+use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
-use crate::source::Snapshot;
+use crate::source::{Snapshot, Source};
 
 /// The answer about one person.
 #[derive(Debug, Clone, Serialize)]
@@ -40,14 +42,33 @@ pub struct Condition {
     pub values: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Asks the present snapshot about one person.
+/// Connects, and asks about one person; `user_id` is a UUID.
 pub async fn ask(
+    source: &Source,
+    budget: &Budget,
+    question: &Question<'_>,
+    user_id: &str,
+) -> Result<Why> {
+    source
+        .read(
+            budget,
+            question.interrupt,
+            question.watch,
+            async |snapshot: &Snapshot| {
+                let opened = question.open(snapshot, budget).await?;
+                read(snapshot, question, &opened.as_of, user_id).await
+            },
+        )
+        .await
+}
+
+async fn read(
     snapshot: &Snapshot,
-    definition: &Definition,
-    values: &Values,
+    question: &Question<'_>,
     as_of: &str,
     user_id: &str,
 ) -> Result<Why> {
+    let definition = question.definition;
     snapshot
         .set_parameters(&[(statement::WHY_USER, user_id.to_owned())])
         .await?;
@@ -67,7 +88,7 @@ pub async fn ask(
         files: Vec::new(),
     };
     for row in &rows {
-        add_row(&mut why, definition, values, row)?;
+        add_row(&mut why, definition, question.values, row)?;
     }
     Ok(why)
 }

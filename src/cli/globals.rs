@@ -41,7 +41,7 @@ pub struct Globals {
     /// Answer every question with yes
     #[arg(short, long, global = true)]
     yes: bool,
-    /// Connection URL of the source database [env: DATABASE_URL]
+    /// Connection URL of the source database [env: `DATABASE_URL`]
     #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
     database_url: Option<String>,
     /// No command takes longer: attempts, waits and queries together [default: 5m]

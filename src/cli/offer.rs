@@ -7,6 +7,8 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 
+use crate::audience::parameters::{Declaration, Type};
+use crate::audience::{Catalogue, Definition};
 use crate::settings::{ConfigFile, Environment, Flags, generate};
 
 use super::ahead::Ahead;
@@ -24,6 +26,17 @@ pub struct Offer {
     pub stems: Vec<String>,
     /// Its parameters.
     pub parameters: Vec<Parameter>,
+    /// Whether they are known.
+    pub flags: FlagSet,
+}
+
+/// Whether an audience's flags are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlagSet {
+    /// They are those of its query file.
+    Declared,
+    /// Its query file is broken: any flag is let through, so that the message is about the file.
+    Unknown,
 }
 
 /// A parameter of an audience, as a flag.
@@ -41,7 +54,7 @@ pub struct Parameter {
 
 /// The built-in audiences.
 pub(super) fn built_in() -> Vec<Offer> {
-    Vec::new()
+    offers(&Catalogue::built_in())
 }
 
 /// The audiences that this command line can name, those of `--queries` included. What is wrong with a file or the
@@ -50,8 +63,67 @@ pub(super) fn ahead_of_parsing(ahead: &Ahead<'_>, environment: &Environment) -> 
     if !ahead.mentions(&["generate", "why"]) {
         return Vec::new();
     }
-    let _directory = queries_directory(ahead, environment);
-    built_in()
+    let directory = queries_directory(ahead, environment);
+    let catalogue = directory.and_then(|directory| Catalogue::with_directory(&directory).ok());
+    catalogue.map_or_else(built_in, |catalogue| offers(&catalogue))
+}
+
+fn offers(catalogue: &Catalogue) -> Vec<Offer> {
+    catalogue
+        .names()
+        .map(|name| {
+            catalogue
+                .get(name)
+                .map_or_else(|_| Offer::broken(name), |definition| Offer::of(&definition))
+        })
+        .collect()
+}
+
+impl Offer {
+    fn of(definition: &Definition) -> Self {
+        let header = &definition.header;
+        Self {
+            name: definition.name.clone(),
+            title: header.title.clone(),
+            about: header.about.clone(),
+            stems: header
+                .files
+                .iter()
+                .map(|file| file.stem.get_ref().clone())
+                .collect(),
+            parameters: definition.parameters.iter().map(Parameter::of).collect(),
+            flags: FlagSet::Declared,
+        }
+    }
+
+    fn broken(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            title: "(its query file is broken)".into(),
+            about: String::new(),
+            stems: Vec::new(),
+            parameters: Vec::new(),
+            flags: FlagSet::Unknown,
+        }
+    }
+}
+
+impl Parameter {
+    fn of(declaration: &Declaration) -> Self {
+        let bounds = match (declaration.min, declaration.max) {
+            (Some(min), Some(max)) => format!(", {min} to {max}"),
+            _ => String::new(),
+        };
+        Self {
+            name: declaration.name.clone(),
+            placeholder: match declaration.kind {
+                Type::Boolean => String::new(),
+                kind => kind.placeholder().into(),
+            },
+            default: declaration.default_text(),
+            help: format!("{}{bounds}", declaration.help),
+        }
+    }
 }
 
 /// The directory of query files, as the settings will resolve it.
@@ -98,6 +170,7 @@ fn subcommand(offer: &Offer) -> clap::Command {
         let arg = Arg::new(parameter_id(&parameter.name))
             .long(parameter.name.replace('_', "-"))
             .help(match &parameter.default {
+                Some(_) if parameter.placeholder.is_empty() => parameter.help.clone(),
                 Some(default) => format!("{} [default: {default}]", parameter.help),
                 None => format!("{} [required]", parameter.help),
             })
@@ -112,6 +185,10 @@ fn subcommand(offer: &Offer) -> clap::Command {
     let command = clap::Command::new(offer.name.clone())
         .about(offer.title.clone())
         .args(flags);
+    let command = match offer.flags {
+        FlagSet::Declared => command,
+        FlagSet::Unknown => command.ignore_errors(true),
+    };
     if offer.about.is_empty() {
         command
     } else {

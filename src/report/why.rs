@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::audience::why::Why;
+use crate::ui::{Pen, Style};
 
 /// One line a condition, with the values seen, and the verdict last.
-pub fn text(why: &Why) -> String {
+pub fn text(why: &Why, pen: Pen) -> String {
     let name = why
         .stages
         .iter()
@@ -14,7 +15,11 @@ pub fn text(why: &Why) -> String {
         .unwrap_or(0);
     let mut text = String::new();
     for stage in &why.stages {
-        let mark = if stage.holds { "✓" } else { "✗" };
+        let mark = if stage.holds {
+            pen.write(Style::Good, "✓")
+        } else {
+            pen.write(Style::Bad, "✗")
+        };
         let values: Vec<String> = stage
             .values
             .iter()
@@ -27,7 +32,7 @@ pub fn text(why: &Why) -> String {
         text.push_str(format!("{mark} {:<name$}  {said}", stage.name).trim_end());
         text.push('\n');
     }
-    text + &verdict(why) + "\n"
+    text + &pen.write(Style::Strong, &verdict(why)) + "\n"
 }
 
 /// Whether the person is in, in one line.

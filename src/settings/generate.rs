@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use crate::csv_file::LineEnding;
 use crate::error::Result;
 
 use super::environment::Environment;
@@ -33,16 +34,6 @@ pub enum Output {
     Directory(PathBuf),
     /// One audience file to standard output.
     Stdout,
-}
-
-/// How lines of a CSV end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum LineEnding {
-    /// As RFC 4180 says.
-    #[default]
-    Crlf,
-    /// As Unix tools expect.
-    Lf,
 }
 
 /// What an audience without rows means.

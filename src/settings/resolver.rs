@@ -312,7 +312,7 @@ impl<'a> Resolver<'a> {
                 given,
                 origin,
                 entry,
-            })
+            });
         };
         if let Some(given) = self.flags.0.get(key.name) {
             add(given.clone(), Origin::Flag(key.flag), None);
