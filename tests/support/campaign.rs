@@ -1,4 +1,4 @@
-//! Long campaigns: shortened unless `PUSHCTL_CAMPAIGN=full`, and repeatable by `PUSHCTL_SEED`.
+//! Long campaigns: shortened unless `PUSHCTL_CAMPAIGN=full`, and repeatable by `PUSHCTL_CAMPAIGN_SEED`.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -16,12 +16,12 @@ impl Campaign {
     /// `short` rounds, or `full` ones in a full campaign.
     pub(crate) fn start(name: &'static str, short: u32, full: u32) -> Self {
         let is_full = std::env::var("PUSHCTL_CAMPAIGN").is_ok_and(|value| value == "full");
-        let seed = match std::env::var("PUSHCTL_SEED") {
-            Ok(seed) => seed.parse().expect("PUSHCTL_SEED is a number"),
+        let seed = match std::env::var("PUSHCTL_CAMPAIGN_SEED") {
+            Ok(seed) => seed.parse().expect("PUSHCTL_CAMPAIGN_SEED is a number"),
             Err(_) => RandomState::new().hash_one(name) >> 16,
         };
         let rounds = if is_full { full } else { short };
-        eprintln!("campaign {name}: {rounds} rounds, PUSHCTL_SEED={seed}");
+        eprintln!("campaign {name}: {rounds} rounds, PUSHCTL_CAMPAIGN_SEED={seed}");
         Self { name, rounds, seed }
     }
 
@@ -36,7 +36,7 @@ impl Campaign {
     /// What came of it, for the record.
     pub(crate) fn report(&self, outcome: &str) {
         eprintln!(
-            "campaign {}: {} rounds, PUSHCTL_SEED={}: {outcome}",
+            "campaign {}: {} rounds, PUSHCTL_CAMPAIGN_SEED={}: {outcome}",
             self.name, self.rounds, self.seed
         );
     }
