@@ -98,6 +98,9 @@ fn at(url: impl Into<String>) -> Source {
     Surroundings::url(url).source()
 }
 
+/// Long enough for everything that is meant to work in the end, on however busy a machine.
+const AMPLE: Duration = Duration::from_secs(60);
+
 /// What came of an attempt to read.
 struct Told<T> {
     outcome: Result<T>,
@@ -109,6 +112,14 @@ struct Told<T> {
 /// Reads with the usual deadline, catching everything that is logged.
 async fn read<T>(source: &Source, work: impl AsyncFnMut(&Snapshot) -> Result<T>) -> Told<T> {
     read_until(source, DEADLINE, &Interrupt::never(), work).await
+}
+
+/// Reads with all the time in the world.
+async fn read_patiently<T>(
+    source: &Source,
+    work: impl AsyncFnMut(&Snapshot) -> Result<T>,
+) -> Told<T> {
+    read_until(source, AMPLE, &Interrupt::never(), work).await
 }
 
 async fn read_until<T>(

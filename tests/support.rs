@@ -1,6 +1,7 @@
-//! What the tests stand on: a sealed environment for pushctl, a real PostgreSQL with TLS, a pooler, and a network
-//! that fails on request; a marketplace to put into the database, and what must come of that marketplace.
+//! What the tests stand on: a real PostgreSQL with TLS, a pooler, a network that fails on request, pushctl in a sealed
+//! environment; a marketplace to put into the database, and what must come of that marketplace.
 
+pub(crate) mod campaign;
 pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod market;

@@ -72,8 +72,9 @@ impl Proxy {
             after,
             accepted: 0,
         }));
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        listener.set_nonblocking(true).unwrap();
         runtime.spawn(accept(listener, upstream, Arc::clone(&fates)));
         Self {
             port,
@@ -134,7 +135,8 @@ impl Blackhole {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: u16, fates: Arc<Mutex<Fates>>) {
+async fn accept(listener: std::net::TcpListener, upstream: u16, fates: Arc<Mutex<Fates>>) {
+    let listener = TcpListener::from_std(listener).unwrap();
     while let Ok((client, _)) = listener.accept().await {
         let fate = {
             let mut fates = fates.lock().unwrap();
