@@ -5,6 +5,11 @@
 
 mod agreement;
 mod handmade;
+mod history;
+mod membership;
+mod options;
+mod parameters;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,22 +60,45 @@ impl Fair {
         Facts::at(AS_OF, &self.tables)
     }
 
+    /// Drops the database, so that a long campaign does not fill the disk.
+    fn forget(self) {
+        let Self { database, .. } = self;
+        let name = &database.name;
+        Postgres::shared()
+            .admin()
+            .execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
+    }
+
     /// pushctl with the database's address.
     fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(arguments, &[])
+    }
+
+    fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
         let url = self.database.url();
-        self.sandbox
-            .run_with(arguments, &[("DATABASE_URL", url.as_str())])
+        let mut all = vec![("DATABASE_URL", url.as_str())];
+        all.extend(variables);
+        self.sandbox.run_with(arguments, &all)
     }
 
     /// `pushctl generate` at [`AS_OF`] into an empty directory under stable names: how it ended, and the files.
     fn generate(&self, audience: &str, arguments: &[String]) -> (Outcome, Directory) {
+        self.generate_with(audience, arguments, &[])
+    }
+
+    fn generate_with(
+        &self,
+        audience: &str,
+        arguments: &[String],
+        variables: &[(&str, &str)],
+    ) -> (Outcome, Directory) {
         let output = self.sandbox.here().join("out");
         let _ = fs::remove_dir_all(&output);
         let as_of = rfc3339(AS_OF);
         let mut command = vec!["generate", audience, "--as-of", &as_of];
         command.extend(["--name-suffix", "", "--output", "out"]);
         command.extend(arguments.iter().map(String::as_str));
-        (self.run(&command), files(&output))
+        (self.run_with(&command, variables), files(&output))
     }
 
     /// Every audience at its default parameters.

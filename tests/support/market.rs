@@ -86,6 +86,8 @@ pub(crate) struct Market {
     pub(crate) expectations: Vec<Expectation>,
     /// The product that showcase runs are about.
     pub(crate) showcase: Uuid,
+    /// Products that are not deleted.
+    pub(crate) products: Vec<Uuid>,
     /// People that a run's configuration names as test users.
     pub(crate) test_users: Vec<Uuid>,
     /// Whom offers are made to; nobody, when empty.
@@ -105,6 +107,7 @@ impl Market {
             mens_size,
             expectations: Vec::new(),
             showcase: Uuid::nil(),
+            products: Vec::new(),
             test_users: Vec::new(),
             receivers: Vec::new(),
         };
@@ -158,6 +161,9 @@ impl Market {
     }
 
     pub(crate) fn product_with(&mut self, id: Uuid, name: &str, deleted_at: i32) {
+        if deleted_at == 0 {
+            self.products.push(id);
+        }
         self.insert(
             "products",
             json!({"id": id, "name": name, "mpn": id, "slug": null, "created_at": rfc3339(ago(900 * DAY)),

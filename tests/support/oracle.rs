@@ -101,12 +101,36 @@ impl Request {
         test_users: &[Uuid],
         line_ending: LineEnding,
     ) -> BTreeMap<String, Vec<u8>> {
+        self.written(facts, self.files(facts), test_users, line_ending)
+    }
+
+    /// The same with at most `limit` rows a file.
+    pub(crate) fn limited(
+        &self,
+        facts: &Facts<'_>,
+        test_users: &[Uuid],
+        limit: usize,
+    ) -> BTreeMap<String, Vec<u8>> {
+        let mut files = self.files(facts);
+        for file in &mut files {
+            file.rows.truncate(limit);
+        }
+        self.written(facts, files, test_users, LineEnding::Crlf)
+    }
+
+    fn written(
+        &self,
+        facts: &Facts<'_>,
+        files: Vec<ExpectedFile>,
+        test_users: &[Uuid],
+        line_ending: LineEnding,
+    ) -> BTreeMap<String, Vec<u8>> {
         let test_marker = match self {
             Self::Waterfall(_) => "-test",
             _ => "_TEST",
         };
         let mut directory = BTreeMap::new();
-        for file in self.files(facts) {
+        for file in files {
             let Some(test_rows) = file.test_rows(facts, test_users) else {
                 continue;
             };
