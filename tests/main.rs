@@ -5,5 +5,7 @@ mod config;
 mod connection;
 mod help;
 mod output;
+mod own_audiences;
 mod publication;
+mod signals;
 mod support;
