@@ -1,4 +1,5 @@
 //! One binary for all tests.
+#![expect(clippy::unwrap_used, reason = "in a test, what cannot be had fails it")]
 
 mod completions;
 mod config;
