@@ -25,7 +25,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -55,10 +55,15 @@ use ahead::Ahead;
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
 )]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Global options")]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
@@ -85,10 +90,10 @@ impl Command {
         }
     }
 
-    /// What it writes to standard output.
-    fn stdout(&self) -> Stdout {
+    /// What it writes to standard output; before the settings are known, as far as its flags say.
+    fn stdout(&self, settings: Option<&Settings>) -> Stdout {
         match self {
-            Self::Generate(args) => args.stdout(),
+            Self::Generate(args) => args.stdout(settings),
             _ => Stdout::Data,
         }
     }
@@ -130,7 +135,7 @@ fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
         Err(message) => return refuse(&message, known, &ahead, facts),
     };
     let run_id = Uuid::now_v7();
-    let mut wishes = cli.globals.wishes(cli.command.stdout());
+    let mut wishes = cli.globals.wishes(cli.command.stdout(None));
     // Until the settings are known, problems with them are told as the command line and the environment ask.
     wishes.talk = cli.globals.talk(&environment);
     let ui = Ui::new(wishes, facts, run_id);
@@ -147,6 +152,7 @@ fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
         Err(error) => return conclude(&ui, Err(error)),
     };
     wishes.talk = settings.talk;
+    wishes.stdout = cli.command.stdout(Some(&settings));
     let ui = Ui::new(wishes, facts, run_id);
     ui.listen();
     let context = Context::new(ui.clone(), settings, cli.globals.confirmation(), run_id);

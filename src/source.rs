@@ -280,12 +280,18 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
         "the deadline ended while reading from {}",
         snapshot.host()
     ));
+    let error = previous
+        .into_iter()
+        .flat_map(Error::hints)
+        .fold(error, Error::hint);
     if running.is_some_and(|running| running.stalled()) {
         error.hint(
             "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
         )
     } else {
-        error.hint("raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)")
+        error.hint(
+            "raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)",
+        )
     }
 }
 

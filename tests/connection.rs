@@ -32,6 +32,9 @@ use crate::support::postgres::ROLES;
 /// What the table is measured with.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// A busy machine wakes late. What is without a deadline takes for ever, and is caught all the same.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What an address is made from, owned.
 #[derive(Default)]
 struct Surroundings {
@@ -165,10 +168,7 @@ impl<T> Told<T> {
             panic!("it worked, and should not have:\n{log}")
         };
         let (text, hints) = (format!("{error:#}"), error.hints().join("\n"));
-        assert!(
-            took <= DEADLINE + Duration::from_secs(1),
-            "it took {took:?}: {text}"
-        );
+        assert!(took <= DEADLINE + GRACE, "it took {took:?}: {text}");
         assert_eq!(error.kind(), kind, "{text}");
         assert!(text.contains(words), "{text:?} does not say {words:?}");
         assert!(

@@ -76,7 +76,12 @@ fn every_example_is_a_command_line_that_pushctl_understands() {
         let Some(examples) = command.get_before_help().map(ToString::to_string) else {
             panic!("{path:?} has no examples");
         };
-        for line in examples.lines().skip(1) {
+        let examples = examples.replace("\\\n", "");
+        let lines = examples
+            .lines()
+            .skip(1)
+            .filter(|line| !line.starts_with("  #"));
+        for line in lines {
             let typed = line.split(" # ").next().unwrap_or(line);
             let typed = typed.split(" | ").next().unwrap_or(typed);
             let typed = typed.split(" > ").next().unwrap_or(typed);

@@ -47,6 +47,9 @@ pub struct Globals {
     /// No command takes longer: attempts, waits and queries together [default: 5m]
     #[arg(long, global = true, value_name = "DURATION")]
     deadline: Option<String>,
+    /// Print this help; -h for a short one
+    #[arg(short, long, global = true, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 impl Globals {
@@ -60,6 +63,7 @@ impl Globals {
             verbose: _,
             no_progress: _,
             yes: _,
+            help: _,
             log_format,
             color,
             database_url,

@@ -47,17 +47,41 @@ pub(super) fn examples(examples: &[(&str, &str)]) -> String {
 
 /// The same, for command lines that are put together.
 pub(super) fn examples_of(examples: &[(String, &str)]) -> String {
-    let width = examples
-        .iter()
-        .map(|(line, _)| line.chars().count())
-        .max()
-        .unwrap_or(0);
-    let lines: Vec<String> = examples
-        .iter()
-        .map(|(line, purpose)| format!("  {line:width$}  # {purpose}"))
-        .collect();
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+    let width = longest(&mut examples.iter().map(|(line, _)| line.chars().count()));
+    let purposes = longest(&mut examples.iter().map(|(_, purpose)| purpose.chars().count()));
+    let in_columns = width + purposes + "    # ".len() < NARROW;
+    let show = |(line, purpose): &(String, &str)| {
+        if in_columns {
+            format!("  {line:width$}  # {purpose}")
+        } else {
+            format!(
+                "  # {purpose}
+  {}",
+                folded(line)
+            )
+        }
+    };
+    let lines: Vec<String> = examples.iter().map(show).collect();
     format!("{}\n{}", heading("Examples:"), lines.join("\n"))
 }
+
+/// A long command line goes on after a backslash, so that no terminal breaks it where a shell would not.
+fn folded(line: &str) -> String {
+    let room = NARROW - "   \\".len();
+    let fold = line
+        .get(..room)
+        .and_then(|beginning| beginning.rfind(" --"));
+    match fold {
+        Some(at) if line.len() > room => {
+            format!("{} \\\n     {}", &line[..at], folded(&line[at..]))
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Columns that every terminal has.
+const NARROW: usize = 80;
 
 /// Gives every command the same order of sections.
 pub(super) fn arrange(command: clap::Command) -> clap::Command {

@@ -135,7 +135,7 @@ impl Offer {
             stems: header
                 .files
                 .iter()
-                .map(|file| file.stem.get_ref().clone())
+                .map(|file| short_stem(file.stem.get_ref()).to_owned())
                 .collect(),
             parameters: definition.parameters.iter().map(Parameter::of).collect(),
         }
@@ -172,6 +172,14 @@ impl Parameter {
     }
 }
 
+/// What a file is called on the command line: its stem without the parameters in it.
+pub(super) fn short_stem(stem: &str) -> &str {
+    stem.split('{')
+        .next()
+        .unwrap_or(stem)
+        .trim_end_matches(['_', '-'])
+}
+
 /// A value of a type, for the examples.
 fn example(kind: Type) -> &'static str {
     match kind {
@@ -202,7 +210,8 @@ pub(super) fn extend_generate(command: clap::Command, offers: &[Offer]) -> clap:
                         .map(PossibleValue::new)
                         .collect::<Vec<_>>(),
                 )
-                .help("Which of its files goes to standard output, with --output -");
+                .help("Which of its files goes to standard output, with --output -")
+                .help_heading("Parameters");
             subcommand(offer, &command)
                 .before_help(help::examples_of(&examples))
                 .arg(file)

@@ -23,6 +23,7 @@ pub(super) const EXAMPLE_USER: &str = "1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10";
 /// Asks the same query file as `generate`, so the answer is what `generate` would do at the same instant.
 #[derive(Debug, clap::Args)]
 #[command(
+    next_help_heading = "Options for every audience",
     before_help = help::examples(&[
         ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10", "every condition, and the values seen"),
         ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --min-open-offers 1", "and if a parameter were another"),

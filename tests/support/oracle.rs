@@ -5,7 +5,8 @@
 //! [`csv_text`] writes the bytes. It shares no line with the queries it judges, and speed is no concern of it.
 //!
 //! Readings, where the contract leaves one open:
-//! * Blank is absent: text is present when it holds anything but ASCII white space. Values are shown as stored.
+//! * Blank is absent: text is present when it holds anything but blanks, tabs and line ends. Values
+//!   are shown as stored.
 //! * A window that ends at `as_of` includes `as_of`; nothing after it counts. "Active" has no upper end.
 //! * A product or variant is gone when its row is missing or soft-deleted: nobody is told of it. Offers and trades on a
 //!   soft-deleted variant still count for its product ("any variant"), for they were activity.

@@ -29,6 +29,8 @@ pub(crate) enum Fate {
     ResetAfter(usize),
     /// So many bytes come from the server, then the connection is closed properly.
     CloseAfter(usize),
+    /// A request for TLS is declined, and the rest passed on.
+    WithoutTls,
     /// These bytes are said, whatever is asked.
     Say(&'static [u8]),
     /// TLS ends here, with this certificate: the handshake is asked for as PostgreSQL has it.
@@ -164,6 +166,11 @@ async fn meet(mut client: TcpStream, upstream: u16, fate: Fate) -> io::Result<()
         }
         Fate::DirectTls(pair, then) => {
             carry(handshake(client, &pair).await?, upstream, *then).await
+        }
+        Fate::WithoutTls => {
+            client.read_exact(&mut [0; 8]).await?;
+            client.write_all(b"N").await?;
+            carry(client, upstream, Fate::Pass).await
         }
         Fate::ResetAfter(bytes) => {
             // Closing with unsent data forbidden to linger sends a reset.

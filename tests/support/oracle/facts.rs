@@ -32,12 +32,9 @@ pub(crate) struct Facts<'a> {
     offers_on: BTreeMap<Uuid, BTreeSet<Uuid>>,
 }
 
-/// Text that holds anything but ASCII white space.
+/// Text that holds anything but blanks, tabs and line ends.
 pub(crate) fn present(text: Option<&str>) -> Option<&str> {
-    text.filter(|text| {
-        text.chars()
-            .any(|character| !matches!(character, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}'))
-    })
+    text.filter(|text| !text.trim_matches([' ', '\t', '\n', '\r']).is_empty())
 }
 
 impl<'a> Facts<'a> {
