@@ -10,7 +10,7 @@ SELECT u.id AS user_id,
           JOIN attribute_values value ON value.id = preference.attribute_value_id
          WHERE up.user_id = u.id AND attribute.name = 'mens_size' AND preference.preferred
            AND up.deleted_at = 0 AND preference.deleted_at = 0 AND attribute.deleted_at = 0
-           AND value.deleted_at = 0 AND value.value ~ '\S') AS usersize
+           AND value.deleted_at = 0 AND btrim(value.value, E' \t\n\r') <> '') AS usersize
   FROM unnest(current_setting('pushctl.test_users')::uuid[]) WITH ORDINALITY AS wanted (id, place)
   JOIN users u USING (id)
  ORDER BY wanted.place

@@ -37,6 +37,8 @@ pub(super) fn opening(address: &Address, version: &str, left: Duration) -> Strin
         ("IntervalStyle", "postgres"),
         ("extra_float_digits", "1"),
         ("bytea_output", "hex"),
+        // A backslash in a query is a backslash.
+        ("standard_conforming_strings", "on"),
     ] {
         set(name, value);
     }
