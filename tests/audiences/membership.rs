@@ -9,19 +9,19 @@ use super::Fair;
 use crate::support::market::{AS_OF, random, rfc3339};
 use crate::support::oracle::{ExpectedFile, Overlap, Request, Showcase};
 
-/// A market in which somebody is in, and somebody is out of, every audience.
-const SEED: u64 = 7;
+/// A market, as a seed and how many people.
+const MARKET: (u64, u64) = (7, 24);
 
 #[test]
 fn funnel_and_why_agree_with_the_files_about_every_person() {
-    let fair = Fair::of("membership", random::market(SEED));
+    let fair = Fair::of("membership", random::market_of(MARKET.0, MARKET.1));
     let facts = fair.facts();
     let overlap = Request::Showcase(Showcase {
         min_open_offers: 1,
         overlap: Overlap::Allowed,
         ..Showcase::of(fair.market.showcase)
     });
-    let mut several = 0;
+    let (mut several, mut audiences_with_both) = (0, 0);
     for request in fair.requests().into_iter().chain([overlap]) {
         let files = request.files(&facts);
         let mut reached: BTreeMap<usize, u64> = BTreeMap::new();
@@ -47,6 +47,7 @@ fn funnel_and_why_agree_with_the_files_about_every_person() {
             members += u64::from(!expected.is_empty());
             several += usize::from(expected.len() > 1);
         }
+        audiences_with_both += u32::from(members > 0 && reached.len() > 1);
         let rows: usize = files.iter().map(|file| file.rows.len()).sum();
         let funnel = funnel(&fair, &request);
         let people: u64 = reached.values().sum();
@@ -65,6 +66,7 @@ fn funnel_and_why_agree_with_the_files_about_every_person() {
             assert_eq!(stage["remain"], remain, "{}: {funnel:#}", stage["name"]);
         }
     }
+    assert_eq!(audiences_with_both, 6, "some people are in, and some out");
     assert!(several > 0, "somebody is in two files of the overlap");
 }
 
@@ -110,7 +112,7 @@ fn funnel(fair: &Fair, request: &Request) -> Value {
 
 #[test]
 fn nobody_is_considered_whom_the_source_does_not_know() {
-    let fair = Fair::of("stranger", random::market(SEED));
+    let fair = Fair::of("stranger", random::market_of(MARKET.0, MARKET.1));
     for request in fair.requests() {
         let why = why(&fair, &request, Uuid::from_u128(7));
         assert_eq!(why["considered"], false, "{why:#}");

@@ -142,7 +142,7 @@ fn nobody_is_in_two_files_of_an_audience_and_the_waterfall_shares_out_its_base()
 fn a_limit_keeps_the_first_rows_of_every_file() {
     let fair = Fair::of("limit", handmade::market());
     for request in fair.requests() {
-        for limit in [1, 2, 5, 100_000] {
+        for limit in [1, 3] {
             let audience = request.audience();
             let mut arguments = request.arguments();
             arguments.extend(["--limit".to_owned(), limit.to_string()]);

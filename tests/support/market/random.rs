@@ -32,9 +32,14 @@ const OFFER_STATUSES: [&str; 10] = [
 
 /// The market of `seed`.
 pub(crate) fn market(seed: u64) -> Market {
+    market_of(seed, 70)
+}
+
+/// A market of so many people.
+pub(crate) fn market_of(seed: u64, people: u64) -> Market {
     let mut market = Market::empty(seed);
     let variants = catalogue(&mut market);
-    let people = crowd(&mut market);
+    let people = crowd(&mut market, people);
     market.test_users = people.iter().rev().take(3).copied().collect();
     belongings(&mut market, &people, &variants);
     offers(&mut market, &people, &variants);
@@ -96,13 +101,13 @@ fn catalogue(market: &mut Market) -> Vec<Uuid> {
     variants
 }
 
-fn crowd(market: &mut Market) -> Vec<Uuid> {
+fn crowd(market: &mut Market, size: u64) -> Vec<Uuid> {
     let decoy = market.other_attribute("womens_size");
     let decoy = (decoy, market.value_of(decoy, "10", 0));
     let mens_size = market.mens_size();
     let withdrawn = market.value_of(mens_size, "1", 1);
     let mut people = Vec::new();
-    for number in 0..70 {
+    for number in 0..size {
         let person = random_person(market, number);
         people.push(market.join(&person));
         if person.sizes.is_empty() && market.dice.one_in(2) {
