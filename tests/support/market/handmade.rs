@@ -65,7 +65,7 @@ fn test_users(market: &mut Market) {
         person.last_active = None;
         person.deleted_at = 1;
     });
-    let mut ids = vec![awkward, bare, empty];
+    let mut ids = [awkward, bare, empty];
     ids.sort();
     market.test_users = vec![ids[1], ids[2], ids[0]];
 }

@@ -128,7 +128,10 @@ impl Market {
     /// Enters a person and the rows that hang on them. An email or username that somebody has already gets blanks at
     /// its end.
     pub(crate) fn join(&mut self, person: &Person) -> Uuid {
-        let (email, username) = (self.unique(&person.email), self.unique(&person.username));
+        let (email, username) = (
+            self.unique(person.email.as_deref()),
+            self.unique(person.username.as_deref()),
+        );
         self.insert(
             "users",
             json!({"id": person.id, "email": email, "username": username,
@@ -169,8 +172,8 @@ impl Market {
         person.id
     }
 
-    fn unique(&mut self, text: &Option<String>) -> Option<String> {
-        let mut text = text.clone()?;
+    fn unique(&mut self, text: Option<&str>) -> Option<String> {
+        let mut text = text?.to_owned();
         while !self.taken.insert(text.clone()) {
             text.push(' ');
         }

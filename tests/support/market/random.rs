@@ -90,7 +90,7 @@ fn catalogue(market: &mut Market) -> Vec<Uuid> {
         if market.showcase.is_nil() && deleted_at == 0 {
             market.showcase = product;
         }
-        for _ in 0..1 + market.dice.below(4) {
+        for _ in 0..=market.dice.below(4) {
             let id = market.dice.uuid();
             let index_cache = market.index_cache();
             let deleted_at = market.dice.deleted_at(12);

@@ -69,14 +69,15 @@ pub(super) fn files(facts: &Facts<'_>, parameters: &Nudges) -> Vec<ExpectedFile>
 fn row(facts: &Facts<'_>, newcomer: &Newcomer<'_>) -> Vec<Field> {
     let user = newcomer.user;
     let [shoe, variant] = target_shoe(facts, user.id);
+    let [shoes, bio, offer, wishlist] = newcomer.steps.map(|taken| Some(taken.to_string()));
     vec![
         Some(user.id.to_string()),
         user.username.clone(),
         user.first_name.clone(),
-        Some(newcomer.has_shoes.to_string()),
-        Some(newcomer.has_bio.to_string()),
-        Some(newcomer.has_offer.to_string()),
-        Some(newcomer.has_wishlist.to_string()),
+        shoes,
+        bio,
+        offer,
+        wishlist,
         Some(STEMS[newcomer.level() - 1].to_owned()),
         shoe,
         variant,

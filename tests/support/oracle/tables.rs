@@ -18,7 +18,7 @@ pub(crate) struct User {
     pub(crate) deleted_at: i32,
 }
 
-/// A row of `attribute_preferences` with the id it points from and those it points to.
+/// A row of `attribute_preferences`.
 #[derive(Debug)]
 pub(crate) struct Preference {
     pub(crate) user_preference_id: Option<Uuid>,
@@ -28,7 +28,7 @@ pub(crate) struct Preference {
     pub(crate) deleted_at: i32,
 }
 
-/// A row with an id, one or two texts or ids, and `deleted_at`.
+/// A row of `attributes`.
 #[derive(Debug)]
 pub(crate) struct Attribute {
     pub(crate) id: Uuid,
@@ -123,7 +123,6 @@ pub(crate) struct OfferItem {
 /// A row of `trades`.
 #[derive(Debug)]
 pub(crate) struct Trade {
-    pub(crate) id: Uuid,
     pub(crate) offer_id: Uuid,
     pub(crate) validation_passed: Option<i64>,
 }
@@ -362,11 +361,10 @@ async fn offer_items(client: &Client) -> Vec<OfferItem> {
 }
 
 async fn trades(client: &Client) -> Vec<Trade> {
-    let columns = ["id", "offer_id", VALIDATED];
+    let columns = ["offer_id", VALIDATED];
     all(client, "trades", &columns, |row| Trade {
-        id: row.get(0),
-        offer_id: row.get(1),
-        validation_passed: row.get(2),
+        offer_id: row.get(0),
+        validation_passed: row.get(1),
     })
     .await
 }

@@ -37,22 +37,14 @@ impl Waterfall {
 /// A new user and the steps they have taken.
 pub(super) struct Newcomer<'a> {
     pub(super) user: &'a User,
-    pub(super) has_shoes: bool,
-    pub(super) has_bio: bool,
-    pub(super) has_offer: bool,
-    pub(super) has_wishlist: bool,
+    /// Which steps they have taken: shoes, bio, offer, wishlist.
+    pub(super) steps: [bool; 4],
 }
 
 impl Newcomer<'_> {
     /// The first level that applies.
     pub(super) fn level(&self) -> usize {
-        let steps = [
-            self.has_shoes,
-            self.has_bio,
-            self.has_offer,
-            self.has_wishlist,
-        ];
-        1 + steps.iter().take_while(|taken| **taken).count()
+        1 + self.steps.iter().take_while(|taken| **taken).count()
     }
 }
 
@@ -108,14 +100,16 @@ pub(super) fn newcomers<'a>(facts: &Facts<'a>, parameters: &Waterfall) -> Vec<Ne
     users.sort_by_key(|user| (Reverse(user.created_at), user.id));
     let newcomer = |user: &'a User| Newcomer {
         user,
-        has_shoes: facts
-            .tables
-            .inventory
-            .iter()
-            .any(|item| item.user_id == user.id),
-        has_bio: present(user.bio.as_deref()).is_some(),
-        has_offer: facts.offers_by(user.id).next().is_some(),
-        has_wishlist: facts.wishlist_items().any(|item| item.user_id == user.id),
+        steps: [
+            facts
+                .tables
+                .inventory
+                .iter()
+                .any(|item| item.user_id == user.id),
+            present(user.bio.as_deref()).is_some(),
+            facts.offers_by(user.id).next().is_some(),
+            facts.wishlist_items().any(|item| item.user_id == user.id),
+        ],
     };
     users.into_iter().map(newcomer).collect()
 }

@@ -111,20 +111,20 @@ const CASES: [Case; 30] = [
         person.first_name = Some("\"".to_owned());
     }),
     case(Live, "deleted long ago", |person| {
-        person.deleted_at = 1_700_000_000
+        person.deleted_at = 1_700_000_000;
     }),
     case(Live, "any deleted_at but 0 is deleted", |person| {
-        person.deleted_at = -1
+        person.deleted_at = -1;
     }),
     case(Email, "no email", |person| person.email = None),
     case(Email, "empty email", |person| {
-        person.email = Some(String::new())
+        person.email = Some(String::new());
     }),
     case(Email, "blank email", |person| {
-        person.email = Some("   ".to_owned())
+        person.email = Some("   ".to_owned());
     }),
     case(FirstName, "no first name", |person| {
-        person.first_name = None
+        person.first_name = None;
     }),
     case(FirstName, "empty first name", |person| {
         person.first_name = Some(String::new());
@@ -143,7 +143,7 @@ const CASES: [Case; 30] = [
         person.username = Some(String::new());
     }),
     case(Username, "blank username", |person| {
-        person.username = Some(" \t".to_owned())
+        person.username = Some(" \t".to_owned());
     }),
     case(Size, "no preferences", |person| person.sizes.clear()),
     case(Size, "preferences deleted as a whole", |person| {
@@ -153,13 +153,13 @@ const CASES: [Case; 30] = [
         person.sizes = vec![size("10", false, 0)];
     }),
     case(Size, "a preference deleted", |person| {
-        person.sizes = vec![size("10", true, -1)]
+        person.sizes = vec![size("10", true, -1)];
     }),
     case(Size, "an empty size", |person| {
-        person.sizes = vec![size("", true, 0)]
+        person.sizes = vec![size("", true, 0)];
     }),
     case(Size, "a blank size", |person| {
-        person.sizes = vec![size("  ", true, 0)]
+        person.sizes = vec![size("  ", true, 0)];
     }),
     case(
         Nothing,
