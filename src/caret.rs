@@ -15,10 +15,22 @@ use std::ops::Range;
 /// `span` is in bytes of `text`; a span that covers several lines is marked on the first. Lines and columns count
 /// from 1, columns in characters.
 pub fn point_at(file: &str, text: &str, span: &Range<usize>, message: &str) -> String {
+    point_into(file, line_and_column(text, span.start), text, span, message)
+}
+
+/// The same for a text that differs from the file's: the place that is named (line, column) is the file's, the line
+/// that is shown is the text's.
+pub fn point_into(
+    file: &str,
+    (line, column): (usize, usize),
+    text: &str,
+    span: &Range<usize>,
+    message: &str,
+) -> String {
     let place = Place::find(text, span);
-    let number = place.line.to_string();
+    let number = line.to_string();
     let gutter = " ".repeat(number.len());
-    let mut shown = format!("{file}:{number}:{}: {message}\n", place.column);
+    let mut shown = format!("{file}:{number}:{column}: {message}\n");
     let _ = writeln!(shown, "{gutter} |");
     let _ = writeln!(shown, "{number} | {}", place.shown);
     let _ = write!(

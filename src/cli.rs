@@ -24,17 +24,19 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use uuid::Uuid;
 
 use crate::error::Result;
 use crate::exit::Kind;
+use crate::settings::talk::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
-use crate::ui::{Facts, Stdout, Ui};
+use crate::ui::{Facts, Stdout, Ui, Wishes};
 
 pub use context::{Confirmation, Context};
 pub use globals::Globals;
-pub use offer::{Chosen, Offer, Parameter};
+pub use offer::{Chosen, Known, Offer, Parameter, known};
 
 use ahead::Ahead;
 
@@ -49,14 +51,19 @@ use ahead::Ahead;
         ("pushctl audiences", "what there is to generate"),
         ("pushctl config show", "every setting, and where it came from"),
     ]),
-    after_help = crate::exit::help(&help::EVERY_KIND),
+    after_help = help::statuses(&help::EVERY_KIND),
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
 )]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Global options")]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
@@ -83,10 +90,10 @@ impl Command {
         }
     }
 
-    /// What it writes to standard output.
-    fn stdout(&self) -> Stdout {
+    /// What it writes to standard output; before the settings are known, as far as its flags say.
+    fn stdout(&self, settings: Option<&Settings>) -> Stdout {
         match self {
-            Self::Generate(args) => args.stdout(),
+            Self::Generate(args) => args.stdout(settings),
             _ => Stdout::Data,
         }
     }
@@ -118,16 +125,17 @@ pub fn main() -> ExitCode {
 fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
     let ahead = Ahead::look(arguments);
     let facts = Facts::of_process(&environment);
-    let command = command(&offer::ahead_of_parsing(&ahead, &environment));
+    let known = offer::ahead_of_parsing(&ahead, &environment);
+    let command = command(&known.offers);
     let cli = match command
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
-        Err(message) => return say_usage(&message, &ahead, &facts),
+        Err(message) => return refuse(&message, known, &ahead, facts),
     };
     let run_id = Uuid::now_v7();
-    let mut wishes = cli.globals.wishes(cli.command.stdout());
+    let mut wishes = cli.globals.wishes(cli.command.stdout(None));
     // Until the settings are known, problems with them are told as the command line and the environment ask.
     wishes.talk = cli.globals.talk(&environment);
     let ui = Ui::new(wishes, facts, run_id);
@@ -144,6 +152,7 @@ fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
         Err(error) => return conclude(&ui, Err(error)),
     };
     wishes.talk = settings.talk;
+    wishes.stdout = cli.command.stdout(Some(&settings));
     let ui = Ui::new(wishes, facts, run_id);
     ui.listen();
     let context = Context::new(ui.clone(), settings, cli.globals.confirmation(), run_id);
@@ -187,12 +196,26 @@ fn conclude(ui: &Ui, result: Result<Kind>) -> Kind {
     })
 }
 
+/// The command line could not be parsed: it is wrong, or names an audience whose file is, or asks for help.
+fn refuse(message: &clap::Error, known: Known, ahead: &Ahead, facts: Facts) -> Kind {
+    let named = match message.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) => Some(name),
+        _ => None,
+    };
+    if let Some(problem) = named.and_then(|name| known.problem_with(name)) {
+        let mut wishes = Wishes::default();
+        wishes.talk.color = ahead.color();
+        Ui::new(wishes, facts, Uuid::now_v7()).error(&problem);
+        return problem.kind();
+    }
+    say_usage(message, ahead.color(), &facts)
+}
+
 /// Help and version go to stdout, a wrong command line to stderr, each coloured as its stream wants it.
-fn say_usage(message: &clap::Error, ahead: &Ahead, facts: &Facts) -> Kind {
-    let color = ahead.color();
+fn say_usage(message: &clap::Error, color: Color, facts: &Facts) -> Kind {
     let text = message.render();
     let paint = |is_terminal| {
-        if facts.color(color, is_terminal) {
+        if facts.has_color(color, is_terminal) {
             text.ansi().to_string()
         } else {
             text.to_string()

@@ -1,7 +1,7 @@
 //! Typed settings: flags > environment > `.env` > configuration file > default, resolved once, each value with where
 //! it came from.
 //!
-//! A room that has settings of its own adds one file here: its [`resolver::Key`]s, a struct, and a `resolve` that
+//! A room that has settings of its own adds one file here: its [`key::Key`]s, a struct, and a `resolve` that
 //! reads the one into the other; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
@@ -11,8 +11,9 @@ mod dotenv;
 pub mod environment;
 pub mod file;
 pub mod generate;
+pub mod key;
 pub mod read;
-pub mod resolver;
+mod resolver;
 pub mod secret;
 pub mod source;
 pub mod talk;
@@ -21,7 +22,7 @@ pub use cadence::Cadence;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use generate::Generate;
-pub use resolver::{Flags, Origin, Resolved};
+pub use key::{Flags, Origin, Resolved};
 pub use source::Source;
 pub use talk::Talk;
 

@@ -60,7 +60,7 @@ impl Ui {
     /// Decides once how each stream is written to.
     pub fn new(wishes: Wishes, facts: Facts, run_id: Uuid) -> Self {
         Self {
-            lines: Arc::new(Lines::new(look::Look::decide(&wishes, &facts), run_id)),
+            lines: Arc::new(Lines::new(look::Look::decide(wishes, &facts), run_id)),
             wishes,
             facts,
             shared: Arc::default(),
@@ -110,6 +110,8 @@ impl Ui {
 
     /// The command failed. With `--json` also as the document, if none was written yet.
     pub fn error(&self, error: &Error) {
+        // Whatever was going on is not any more.
+        self.lines.end_bars();
         self.lines.error(error);
         let is_due = self.wishes.document == Document::Json
             && !self.shared.document_is_written.load(Ordering::Relaxed);

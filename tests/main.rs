@@ -1,4 +1,12 @@
 //! One binary for all tests.
+#![expect(clippy::unwrap_used, reason = "in a test, what cannot be had fails it")]
 
+mod completions;
+mod config;
 mod connection;
+mod help;
+mod output;
+mod own_audiences;
+mod publication;
+mod signals;
 mod support;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::audience::{Definition, parameters, statement};
 use crate::error::Result;
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::settings::Flags;
 use crate::settings::generate;
 use crate::ui::{Document, Style, Table};
@@ -27,7 +27,7 @@ use super::help;
         ("pushctl audiences layer2", "its parameters, stages, files and columns"),
         ("pushctl audiences layer2 --sql", "its query, ready for psql"),
     ]),
-    after_help = exit::help(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
 )]
 pub struct Args {
     /// One audience

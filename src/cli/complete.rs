@@ -30,7 +30,8 @@ pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
         .cloned()
         .collect();
     let environment = Environment::of_process();
-    let factory = || super::command(&offer::ahead_of_parsing(&Ahead::look(&asked), &environment));
+    let factory =
+        || super::command(&offer::ahead_of_parsing(&Ahead::look(&asked), &environment).offers);
     let answered = CompleteEnv::with_factory(factory)
         .var(VARIABLE)
         .bin("pushctl")

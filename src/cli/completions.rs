@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap_complete::env::Shells;
 
 use crate::error::{Context as _, Error, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::ui::Ui;
 
 use super::{complete, help};
@@ -21,7 +21,7 @@ use super::{complete, help};
         ("pushctl completions zsh", "as _pushctl in a directory of $fpath"),
         ("pushctl completions fish", "as ~/.config/fish/completions/pushctl.fish"),
     ]),
-    after_help = exit::help(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
 )]
 pub struct Args {
     /// The shell

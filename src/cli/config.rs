@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::error::Result;
-use crate::exit::{self, Kind};
-use crate::settings::Resolved;
-use crate::settings::resolver::Visibility;
+use crate::exit::Kind;
+use crate::settings::key::Visibility;
+use crate::settings::{Origin, Resolved};
 use crate::ui::{Document, Table};
 
 use super::context::Context;
@@ -16,7 +16,7 @@ use super::help;
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[("pushctl config show", "every setting, and where it came from")]),
-    after_help = exit::help(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
 )]
@@ -37,7 +37,7 @@ enum Action {
             ("pushctl config show --deadline 90s", "what a flag would change"),
             ("pushctl config show --json", "for programs"),
         ]),
-        after_help = exit::help(&[Kind::Done, Kind::Usage, Kind::Bug]),
+        after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
     )]
     Show,
 }
@@ -63,6 +63,8 @@ fn document(resolved: &[Resolved]) -> serde_json::Value {
             .collect();
         json!({
             "name": each.key.name,
+            "flag": Some(each.key.flag).filter(|flag| !flag.is_empty()),
+            "variables": each.key.variables,
             "value": each.shown,
             "origin": each.shown.as_ref().map(|_| each.origin.to_string()),
             "overridden": overridden,
@@ -76,9 +78,11 @@ fn document(resolved: &[Resolved]) -> serde_json::Value {
 fn table(resolved: &[Resolved]) -> Table {
     let mut table = Table::new(["SETTING", "VALUE", "FROM", "OVERRIDES"]);
     for each in resolved {
-        let overridden: Vec<String> = each
+        let said = each
             .overridden
             .iter()
+            .filter(|(origin, _)| *origin != Origin::Default);
+        let overridden: Vec<String> = said
             .map(|(origin, value)| format!("{value} ({origin})"))
             .collect();
         let origin = each

@@ -10,19 +10,19 @@ use crate::audience::manifest::{FileKind, Manifest};
 use crate::audience::names::Suffix;
 use crate::audience::question::Question;
 use crate::audience::run::{self, Outcome, Request, Target};
-use crate::audience::{Definition, names, parameters};
+use crate::audience::{Definition, parameters};
 use crate::clock::text::instant;
 use crate::error::{Context as _, Error, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::report::{funnel, number};
-use crate::settings::Flags;
 use crate::settings::generate::{self as keys, OnEmpty, Output};
+use crate::settings::{Flags, Settings};
 use crate::ui::{Document, Stdout};
 
 use super::connect::{self, SourceFlags, Told};
 use super::context::Context;
 use super::help;
-use super::offer::Chosen;
+use super::offer::{Chosen, short_stem};
 
 /// Width of the funnel's chart where no terminal says one.
 const CHART_WIDTH: usize = 100;
@@ -32,6 +32,7 @@ const CHART_WIDTH: usize = 100;
 /// Reads one snapshot of the source and writes the audience's files and a manifest, all together or not at all.
 #[derive(Debug, clap::Args)]
 #[command(
+    next_help_heading = "Options for every audience",
     before_help = help::examples(&[
         ("pushctl generate layer2", "files and a manifest into ./generated"),
         ("pushctl generate layer3 --lookback-hours 24 --output out", "parameters are flags"),
@@ -39,7 +40,7 @@ const CHART_WIDTH: usize = 100;
         ("pushctl generate layer2 --output - --file trending-closet-items", "one file to standard output"),
         ("pushctl generate layer2 --dry-run --json", "counts, no files"),
     ]),
-    after_help = exit::help(&[
+    after_help = help::statuses(&[
         Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
         Kind::Bug, Kind::Interrupted, Kind::Terminated,
     ]),
@@ -99,11 +100,15 @@ impl Args {
         flags.set(&keys::LINE_ENDING, line_ending.as_ref());
     }
 
-    pub(super) fn stdout(&self) -> Stdout {
-        let to_stdout = self
+    /// Rows or a chart; before the settings are known, as far as the flags say.
+    pub(super) fn stdout(&self, settings: Option<&Settings>) -> Stdout {
+        let by_flag = self
             .output
             .as_ref()
             .is_some_and(|output| output.as_os_str() == "-");
+        let to_stdout = settings.map_or(by_flag, |settings| {
+            settings.generate.output == Output::Stdout
+        });
         if to_stdout || self.funnel {
             Stdout::Data
         } else {
@@ -124,7 +129,7 @@ impl Args {
             .map(|text| instant(text, context.clock.now()))
             .transpose();
         let as_of = as_of.map_err(|why| Error::usage(format!("--as-of: {why}")))?;
-        let target = self.target(context, &definition, &values)?;
+        let target = self.target(context, &definition)?;
         let settings = &context.settings.generate;
         let test_users = if self.no_test_files {
             &[][..]
@@ -148,7 +153,6 @@ impl Args {
             run_id: &context.run_id.to_string(),
         };
         let progress = context.ui.progress("rows");
-        progress.stage("connecting");
         let outcome = run::run(
             &source,
             &context.budget,
@@ -161,18 +165,13 @@ impl Args {
         self.tell(context, outcome?)
     }
 
-    fn target<'a>(
-        &self,
-        context: &'a Context,
-        definition: &Definition,
-        values: &parameters::Values,
-    ) -> Result<Target<'a>> {
+    fn target<'a>(&self, context: &'a Context, definition: &Definition) -> Result<Target<'a>> {
         if self.dry_run {
             return Ok(Target::Nowhere);
         }
         match &context.settings.generate.output {
             Output::Directory(directory) => Ok(Target::Directory(directory, self.suffix(context)?)),
-            Output::Stdout => self.chosen_file(definition, values).map(Target::One),
+            Output::Stdout => self.chosen_file(definition).map(Target::One),
         }
     }
 
@@ -187,29 +186,28 @@ impl Args {
     }
 
     /// The file that goes to standard output: the chosen one, or the only one.
-    fn chosen_file(&self, definition: &Definition, values: &parameters::Values) -> Result<usize> {
+    fn chosen_file(&self, definition: &Definition) -> Result<usize> {
         let files = &definition.header.files;
-        let place = |stem: &String| {
-            let named = |index: &usize| *stem == names::stem(definition, *index, values);
-            (0..files.len()).find(|index| files[*index].stem.get_ref() == stem || named(index))
-        };
-        match &self.chosen.file {
-            Some(stem) => place(stem).ok_or_else(|| {
-                Error::usage(format!("--file: {} has no file {stem}", definition.name))
-            }),
-            None if files.len() == 1 => Ok(0),
-            None => {
-                let stems: Vec<&str> = files
-                    .iter()
-                    .map(|file| file.stem.get_ref().as_str())
-                    .collect();
-                Err(Error::usage(format!(
-                    "{} has several files, and only one fits on standard output",
-                    definition.name
-                ))
-                .hint(format!("choose with --file: {}", stems.join(", "))))
+        let names: Vec<&str> = files
+            .iter()
+            .map(|file| short_stem(file.stem.get_ref()))
+            .collect();
+        let Some(chosen) = &self.chosen.file else {
+            if files.len() == 1 {
+                return Ok(0);
             }
-        }
+            let error = format!(
+                "{} has several files, and only one fits on standard output",
+                definition.name
+            );
+            return Err(
+                Error::usage(error).hint(format!("choose with --file: {}", names.join(", ")))
+            );
+        };
+        let place = names.iter().position(|name| name == chosen);
+        place.ok_or_else(|| {
+            Error::usage(format!("--file: {} has no file {chosen}", definition.name))
+        })
     }
 
     fn tell(&self, context: &Context, outcome: Outcome) -> Result<Kind> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use crate::settings::resolver::Key;
+use crate::settings::key::Key;
 
 use crate::settings::talk::{Color, LogFormat, Talk};
 use crate::settings::{Environment, Flags, source, talk};
@@ -16,6 +16,7 @@ use super::context::Confirmation;
 /// Before or after the subcommand.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Globals {
     /// Configuration file [default: pushctl.toml here, else in the XDG configuration directory]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -41,12 +42,14 @@ pub struct Globals {
     /// Answer every question with yes
     #[arg(short, long, global = true)]
     yes: bool,
-    /// Connection URL of the source database [env: `DATABASE_URL`]
-    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, help = "Connection URL of the source database [env: DATABASE_URL]")]
     database_url: Option<String>,
     /// No command takes longer: attempts, waits and queries together [default: 5m]
     #[arg(long, global = true, value_name = "DURATION")]
     deadline: Option<String>,
+    /// Print this help; -h for a short one
+    #[arg(short, long, global = true, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 impl Globals {
@@ -60,6 +63,7 @@ impl Globals {
             verbose: _,
             no_progress: _,
             yes: _,
+            help: _,
             log_format,
             color,
             database_url,

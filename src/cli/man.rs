@@ -1,13 +1,13 @@
 //! `pushctl man`: the manual pages, made from the same definition as the help.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 use clap_mangen::Man;
 
 use crate::error::{Context as _, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::ui::Ui;
 
 use super::{help, offer};
@@ -19,7 +19,7 @@ use super::{help, offer};
         ("pushctl man | man -l -", "read it"),
         ("pushctl man --dir man1", "write the pages of all commands"),
     ]),
-    after_help = exit::help(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
 )]
 pub struct Args {
     /// Write one page a command into this directory
@@ -29,7 +29,7 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(&self, ui: &Ui) -> Result<Kind> {
-        let mut command = super::command(&offer::built_in());
+        let mut command = super::command(&offer::known(None).offers);
         command.build();
         if let Some(directory) = &self.dir {
             std::fs::create_dir_all(directory).kind(Kind::Failed, || {
@@ -61,26 +61,43 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let man = Man::new(command.clone())
         .source(concat!("pushctl ", env!("CARGO_PKG_VERSION")))
         .manual("pushctl");
-    let mut page = Vec::new();
-    let render = |page: &mut Vec<u8>| -> std::io::Result<()> {
-        man.render_title(page)?;
-        man.render_name_section(page)?;
-        man.render_synopsis_section(page)?;
-        man.render_description_section(page)?;
-        section(page, "EXAMPLES", command.get_before_help())?;
-        man.render_options_section(page)?;
-        if command.has_subcommands() {
-            man.render_subcommands_section(page)?;
-        }
-        section(page, "EXIT STATUS", command.get_after_help())
+    let mut sections: Vec<Vec<u8>> = Vec::new();
+    let mut add = |render: &dyn Fn(&mut dyn Write) -> std::io::Result<()>| {
+        let mut section = Vec::new();
+        let rendered = render(&mut section).kind(Kind::Bug, || "cannot write the manual page");
+        sections.push(section);
+        rendered
     };
-    render(&mut page).kind(Kind::Bug, || "cannot write the manual page")?;
-    Ok(page)
+    add(&|page| man.render_title(page))?;
+    add(&|page| man.render_name_section(page))?;
+    add(&|page| man.render_synopsis_section(page))?;
+    add(&|page| man.render_description_section(page))?;
+    add(&|page| section(page, "EXAMPLES", command.get_before_help()))?;
+    add(&|page| man.render_options_section(page))?;
+    if command.has_subcommands() {
+        add(&|page| man.render_subcommands_section(page))?;
+    }
+    add(&|page| section(page, "EXIT STATUS", command.get_after_help()))?;
+    Ok(join(&sections))
+}
+
+/// Every section begins with the same definitions; one page needs them once.
+fn join(sections: &[Vec<u8>]) -> Vec<u8> {
+    let mut page = Vec::new();
+    for section in sections {
+        let text = String::from_utf8_lossy(section);
+        let repeated =
+            |line: &str| !page.is_empty() && (line.starts_with(".ie ") || line.starts_with(".el "));
+        let lines: Vec<&str> = text.lines().filter(|line| !repeated(line)).collect();
+        page.extend_from_slice(lines.join("\n").as_bytes());
+        page.push(b'\n');
+    }
+    page
 }
 
 /// Text as it stands, without its own heading.
 fn section(
-    page: &mut Vec<u8>,
+    page: &mut dyn Write,
     heading: &str,
     text: Option<&clap::builder::StyledStr>,
 ) -> std::io::Result<()> {

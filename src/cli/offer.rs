@@ -1,7 +1,7 @@
 //! Audiences as subcommands: `pushctl generate NAME`, with the parameters of its query file as flags.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
@@ -9,9 +9,11 @@ use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 
 use crate::audience::parameters::{Declaration, Type};
 use crate::audience::{Catalogue, Definition};
+use crate::error::{Error, Result};
 use crate::settings::{ConfigFile, Environment, Flags, generate};
 
 use super::ahead::Ahead;
+use super::{help, why};
 
 /// What the command line needs to know of an audience.
 #[derive(Debug, Clone)]
@@ -26,17 +28,6 @@ pub struct Offer {
     pub stems: Vec<String>,
     /// Its parameters.
     pub parameters: Vec<Parameter>,
-    /// Whether they are known.
-    pub flags: FlagSet,
-}
-
-/// Whether an audience's flags are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlagSet {
-    /// They are those of its query file.
-    Declared,
-    /// Its query file is broken: any flag is let through, so that the message is about the file.
-    Unknown,
 }
 
 /// A parameter of an audience, as a flag.
@@ -50,33 +41,88 @@ pub struct Parameter {
     pub default: Option<String>,
     /// One line.
     pub help: String,
+    /// For a parameter without a default: a value for the examples.
+    pub example: Option<String>,
 }
 
-/// The built-in audiences.
-pub(super) fn built_in() -> Vec<Offer> {
-    offers(&Catalogue::built_in())
+/// The audiences of a command line, and why some of them may be missing.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Those whose query files could be read.
+    pub offers: Vec<Offer>,
+    problems: Vec<(Option<String>, Error)>,
 }
 
-/// The audiences that this command line can name, those of `--queries` included. What is wrong with a file or the
-/// configuration is told when the command runs, not here.
-pub(super) fn ahead_of_parsing(ahead: &Ahead<'_>, environment: &Environment) -> Vec<Offer> {
-    if !ahead.mentions(&["generate", "why"]) {
-        return Vec::new();
+impl Known {
+    /// One audience, or what is wrong with its file. A problem is told only to whoever names the audience.
+    pub fn add(&mut self, name: &str, offer: Result<Offer>) {
+        match offer {
+            Ok(offer) => self.offers.push(offer),
+            Err(problem) => self.problems.push((Some(name.to_owned()), problem)),
+        }
     }
-    let directory = queries_directory(ahead, environment);
-    let catalogue = directory.and_then(|directory| Catalogue::with_directory(&directory).ok());
-    catalogue.map_or_else(built_in, |catalogue| offers(&catalogue))
+
+    /// What may have kept every audience but the built-in ones away.
+    pub fn trouble(&mut self, problem: Error) {
+        self.problems.push((None, problem));
+    }
+
+    /// Why there is no audience of this name, if not for the name alone.
+    pub(super) fn problem_with(self, name: &str) -> Option<Error> {
+        let concerns = |about: &Option<String>| about.as_deref().is_none_or(|about| about == name);
+        self.problems
+            .into_iter()
+            .find(|(about, _)| concerns(about))
+            .map(|(_, problem)| problem)
+    }
 }
 
-fn offers(catalogue: &Catalogue) -> Vec<Offer> {
-    catalogue
-        .names()
-        .map(|name| {
-            catalogue
-                .get(name)
-                .map_or_else(|_| Offer::broken(name), |definition| Offer::of(&definition))
-        })
-        .collect()
+/// The audiences to be found with this directory of query files: the built-in ones, and those in it.
+pub fn known(queries: Option<&Path>) -> Known {
+    let mut known = Known::default();
+    let catalogue = match queries.map(Catalogue::with_directory) {
+        Some(Ok(catalogue)) => catalogue,
+        Some(Err(problem)) => {
+            known.trouble(problem);
+            Catalogue::built_in()
+        }
+        None => Catalogue::built_in(),
+    };
+    for name in catalogue.names() {
+        known.add(
+            name,
+            catalogue.get(name).map(|definition| Offer::of(&definition)),
+        );
+    }
+    known
+}
+
+/// The audiences that a command line can name: none where it names none.
+pub(super) fn ahead_of_parsing(ahead: &Ahead<'_>, environment: &Environment) -> Known {
+    if !ahead.mentions(&["generate", "why"]) {
+        return Known::default();
+    }
+    match queries_directory(ahead, environment) {
+        Ok(directory) => known(directory.as_deref()),
+        Err(problem) => {
+            let mut known = known(None);
+            known.trouble(problem);
+            known
+        }
+    }
+}
+
+/// The directory of query files, as the settings will resolve it.
+fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
+    let mut flags = Flags::default();
+    flags.set(
+        &generate::QUERIES,
+        ahead.queries().and_then(|path| path.to_str()),
+    );
+    let mut environment = environment.clone();
+    environment.read_dotenv()?;
+    let file = ConfigFile::find(ahead.config(), &environment)?;
+    generate::queries_ahead(&flags, &environment, file.as_ref())
 }
 
 impl Offer {
@@ -89,22 +135,19 @@ impl Offer {
             stems: header
                 .files
                 .iter()
-                .map(|file| file.stem.get_ref().clone())
+                .map(|file| short_stem(file.stem.get_ref()).to_owned())
                 .collect(),
             parameters: definition.parameters.iter().map(Parameter::of).collect(),
-            flags: FlagSet::Declared,
         }
     }
 
-    fn broken(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            title: "(its query file is broken)".into(),
-            about: String::new(),
-            stems: Vec::new(),
-            parameters: Vec::new(),
-            flags: FlagSet::Unknown,
-        }
+    /// The audience and what it cannot do without, as one types it.
+    fn typed(&self) -> String {
+        let needed = self.parameters.iter().filter_map(|parameter| {
+            let example = parameter.example.as_deref()?;
+            Some(format!(" --{} {example}", flag(parameter)))
+        });
+        format!("{}{}", self.name, needed.collect::<String>())
     }
 }
 
@@ -122,53 +165,85 @@ impl Parameter {
             },
             default: declaration.default_text(),
             help: format!("{}{bounds}", declaration.help),
+            example: declaration
+                .required
+                .then(|| example(declaration.kind).to_owned()),
         }
     }
 }
 
-/// The directory of query files, as the settings will resolve it.
-fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Option<PathBuf> {
-    let mut flags = Flags::default();
-    flags.set(
-        &generate::QUERIES,
-        ahead.queries().and_then(|path| path.to_str()),
-    );
-    let mut environment = environment.clone();
-    // Broken or not: whoever resolves the settings will say so.
-    let _ = environment.read_dotenv();
-    let file = ConfigFile::find(ahead.config(), &environment)
-        .ok()
-        .flatten();
-    generate::queries_ahead(&flags, &environment, file.as_ref())
+/// What a file is called on the command line: its stem without the parameters in it.
+pub(super) fn short_stem(stem: &str) -> &str {
+    stem.split('{')
+        .next()
+        .unwrap_or(stem)
+        .trim_end_matches(['_', '-'])
+}
+
+/// A value of a type, for the examples.
+fn example(kind: Type) -> &'static str {
+    match kind {
+        Type::Integer => "7",
+        Type::Text => "TEXT",
+        Type::Uuid => "0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11",
+        Type::Timestamp => "2026-11-21T13:33:00Z",
+        Type::Boolean => "true",
+    }
 }
 
 /// Adds each audience to `pushctl generate`, with `--file` knowing its files.
 pub(super) fn extend_generate(command: clap::Command, offers: &[Offer]) -> clap::Command {
-    command.subcommands(offers.iter().map(|offer| {
-        let file = Arg::new(FILE)
-            .long("file")
-            .value_name("STEM")
-            .value_parser(
-                offer
-                    .stems
-                    .iter()
-                    .map(PossibleValue::new)
-                    .collect::<Vec<_>>(),
-            )
-            .help("Which of its files goes to standard output, with --output -");
-        subcommand(offer).arg(file)
-    }))
+    let audiences: Vec<_> = offers
+        .iter()
+        .map(|offer| {
+            let examples = [(
+                format!("pushctl generate {}", offer.typed()),
+                "as CSV files in ./generated",
+            )];
+            let file = Arg::new(FILE)
+                .long("file")
+                .value_name("STEM")
+                .value_parser(
+                    offer
+                        .stems
+                        .iter()
+                        .map(PossibleValue::new)
+                        .collect::<Vec<_>>(),
+                )
+                .help("Which of its files goes to standard output, with --output -")
+                .help_heading("Parameters");
+            subcommand(offer, &command)
+                .before_help(help::examples_of(&examples))
+                .arg(file)
+        })
+        .collect();
+    command.subcommands(audiences)
 }
 
 /// Adds each audience to `pushctl why`.
 pub(super) fn extend_why(command: clap::Command, offers: &[Offer]) -> clap::Command {
-    command.subcommands(offers.iter().map(subcommand))
+    let audiences: Vec<_> = offers
+        .iter()
+        .map(|offer| {
+            let typed = format!("pushctl why {} --user {}", offer.typed(), why::EXAMPLE_USER);
+            subcommand(offer, &command).before_help(help::examples_of(&[(
+                typed,
+                "whether this person is in it",
+            )]))
+        })
+        .collect();
+    command.subcommands(audiences)
 }
 
-fn subcommand(offer: &Offer) -> clap::Command {
+/// The flag of a parameter, without dashes before it.
+fn flag(parameter: &Parameter) -> String {
+    parameter.name.replace('_', "-")
+}
+
+fn subcommand(offer: &Offer, above: &clap::Command) -> clap::Command {
     let flags = offer.parameters.iter().map(|parameter| {
         let arg = Arg::new(parameter_id(&parameter.name))
-            .long(parameter.name.replace('_', "-"))
+            .long(flag(parameter))
             .help(match &parameter.default {
                 Some(_) if parameter.placeholder.is_empty() => parameter.help.clone(),
                 Some(default) => format!("{} [default: {default}]", parameter.help),
@@ -184,11 +259,8 @@ fn subcommand(offer: &Offer) -> clap::Command {
     });
     let command = clap::Command::new(offer.name.clone())
         .about(offer.title.clone())
+        .after_help(above.get_after_help().cloned().unwrap_or_default())
         .args(flags);
-    let command = match offer.flags {
-        FlagSet::Declared => command,
-        FlagSet::Unknown => command.ignore_errors(true),
-    };
     if offer.about.is_empty() {
         command
     } else {

@@ -5,7 +5,7 @@ use crate::audience::question::Question;
 use crate::audience::why;
 use crate::clock::text::instant;
 use crate::error::{Error, Result};
-use crate::exit::{self, Kind};
+use crate::exit::Kind;
 use crate::report::why as report;
 use crate::settings::Flags;
 use crate::ui::Document;
@@ -15,16 +15,20 @@ use super::context::Context;
 use super::help;
 use super::offer::Chosen;
 
+/// Stands for a person in the examples.
+pub(super) const EXAMPLE_USER: &str = "1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10";
+
 /// Say which conditions of an audience hold for one person
 ///
 /// Asks the same query file as `generate`, so the answer is what `generate` would do at the same instant.
 #[derive(Debug, clap::Args)]
 #[command(
+    next_help_heading = "Options for every audience",
     before_help = help::examples(&[
         ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10", "every condition, and the values seen"),
         ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --min-open-offers 1", "and if a parameter were another"),
     ]),
-    after_help = exit::help(&[
+    after_help = help::statuses(&[
         Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Bug,
         Kind::Interrupted, Kind::Terminated,
     ]),

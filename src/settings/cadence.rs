@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 
+use super::key::{Key, Visibility};
 use super::read::text;
-use super::resolver::{Key, Resolver, Visibility};
+use super::resolver::Resolver;
 use super::secret::Secret;
 
 /// Where the history of sent pushes is.

@@ -91,14 +91,25 @@ impl Environment {
 
     /// The value of a variable and where it was found; an empty value counts as none.
     pub fn get(&self, name: &str) -> Result<Option<(String, Found)>> {
-        if let Some(value) = self.variables.get(name).filter(|value| !value.is_empty()) {
+        Ok(self.get_all(name)?.into_iter().next())
+    }
+
+    /// Every value of a variable, the real one before that of `.env`.
+    pub fn get_all(&self, name: &str) -> Result<Vec<(String, Found)>> {
+        let mut values = Vec::new();
+        if let Some(value) = self.variables.get(name) {
             let value = value.to_str().ok_or_else(|| {
                 Error::usage(format!("the environment variable {name} is not UTF-8"))
             })?;
-            return Ok(Some((value.to_owned(), Found::Process)));
+            values.push((value.to_owned(), Found::Process));
         }
-        let from_file = self.dotenv.get(name).filter(|value| !value.is_empty());
-        Ok(from_file.map(|value| (value.clone(), Found::DotEnv)))
+        values.extend(
+            self.dotenv
+                .get(name)
+                .map(|value| (value.clone(), Found::DotEnv)),
+        );
+        values.retain(|(value, _)| !value.is_empty());
+        Ok(values)
     }
 
     /// Like [`Environment::get`], for a variable of which only the presence or a simple value matters.

@@ -14,7 +14,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 
 use super::environment::Environment;
-use super::resolver::{Given, Key, Visibility};
+use super::key::{Given, Key, Visibility};
 use super::secret::MASK;
 
 /// The name of the file, in the working directory and in pushctl's XDG directory.
@@ -129,12 +129,13 @@ impl ConfigFile {
         let kept = masked_from(line);
         let mask_start = start + kept;
         let masked = format!("{}{MASK}{}", &self.text[..mask_start], &self.text[end..]);
+        let place = caret::line_and_column(&self.text, span.start);
         let span = if span.start < mask_start {
             span.start..span.end.min(mask_start)
         } else {
             mask_start..mask_start + MASK.len()
         };
-        caret::point_at(&self.shown, &masked, &span, message)
+        caret::point_into(&self.shown, place, &masked, &span, message)
     }
 }
 

@@ -9,8 +9,9 @@ use crate::error::Result;
 
 use super::environment::Environment;
 use super::file::ConfigFile;
+use super::key::{Flags, Key, Visibility};
 use super::read::{choice, text};
-use super::resolver::{Flags, Key, Resolver, Visibility};
+use super::resolver::Resolver;
 
 /// What holds for every audience.
 #[derive(Debug, Clone)]
@@ -114,14 +115,11 @@ impl Generate {
     }
 }
 
-/// The directory of query files alone, before the command line is parsed; none where anything is wrong with it.
+/// The directory of query files alone, before the command line is parsed.
 pub fn queries_ahead(
     flags: &Flags,
     environment: &Environment,
     file: Option<&ConfigFile>,
-) -> Option<PathBuf> {
-    Resolver::new(flags, environment, file)
-        .path(&QUERIES)
-        .ok()
-        .flatten()
+) -> Result<Option<PathBuf>> {
+    Resolver::new(flags, environment, file).path(&QUERIES)
 }

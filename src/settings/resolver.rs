@@ -1,131 +1,13 @@
 //! Takes each setting from the first place that has it, and remembers which that was.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
 use super::environment::{Environment, Found, read_secret_file};
 use super::file::{ConfigFile, Entry};
-use super::secret::{MASK, mask_url};
-
-/// One setting: how it is called in each place that it can come from.
-#[derive(Debug)]
-pub struct Key {
-    /// In the configuration file, with the name of its table: `cadence.database_url`.
-    pub name: &'static str,
-    /// On the command line: `--deadline`; empty where no flag sets it.
-    pub flag: &'static str,
-    /// In the environment, the first that is set. One that ends in `_FILE` names a file that holds the value.
-    pub variables: &'static [&'static str],
-    /// What holds when nobody says anything, written as a person would; empty for nothing.
-    pub default: &'static str,
-    /// How much of it may be shown.
-    pub visibility: Visibility,
-    /// What it is for, as a phrase.
-    pub about: &'static str,
-}
-
-/// How much of a value may be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Visibility {
-    /// All of it.
-    Plain,
-    /// A URL: all but its password.
-    Url,
-    /// Only whether there is one.
-    Secret,
-}
-
-impl Visibility {
-    pub(super) fn stricter(self, other: Self) -> Self {
-        self.max(other)
-    }
-
-    fn show(self, value: &str) -> String {
-        match self {
-            Self::Plain => value.to_owned(),
-            Self::Url => mask_url(value),
-            Self::Secret => MASK.to_owned(),
-        }
-    }
-}
-
-/// A value as it was written: once, or as a list.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Given {
-    /// `deadline = "5m"`, `--deadline 5m`.
-    One(String),
-    /// `test_users = ["…", "…"]`, a repeated flag.
-    Many(Vec<String>),
-}
-
-/// What the command line said, by setting.
-#[derive(Default)]
-pub struct Flags(BTreeMap<&'static str, Given>);
-
-impl Flags {
-    /// The flag of `key` was given, if there is a value.
-    pub fn set(&mut self, key: &'static Key, value: Option<impl ToString>) {
-        if let Some(value) = value {
-            self.0.insert(key.name, Given::One(value.to_string()));
-        }
-    }
-
-    /// The flag of `key` was given as often as there are values.
-    pub fn set_list(&mut self, key: &'static Key, values: &[impl ToString]) {
-        if !values.is_empty() {
-            let values = values.iter().map(ToString::to_string).collect();
-            self.0.insert(key.name, Given::Many(values));
-        }
-    }
-}
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// This flag.
-    Flag(&'static str),
-    /// This environment variable.
-    Variable(String),
-    /// This variable in `.env`.
-    DotEnv(String),
-    /// This line of the configuration file.
-    File {
-        /// The file, as it is shown.
-        path: String,
-        /// From 1.
-        line: usize,
-    },
-    /// Nobody said anything.
-    Default,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(flag) => out.write_str(flag),
-            Self::Variable(name) => out.write_str(name),
-            Self::DotEnv(name) => write!(out, "{name} in .env"),
-            Self::File { path, line } => write!(out, "{path}:{line}"),
-            Self::Default => out.write_str("default"),
-        }
-    }
-}
-
-/// A setting, what it came to, and what lost.
-#[derive(Debug, Clone)]
-pub struct Resolved {
-    /// Which one.
-    pub key: &'static Key,
-    /// What may be shown of its value; `None` for nothing.
-    pub shown: Option<String>,
-    /// Where that came from.
-    pub origin: Origin,
-    /// What else was said, strongest first, and where.
-    pub overridden: Vec<(Origin, String)>,
-}
+use super::key::{Flags, Given, Key, Origin, Resolved, Visibility};
 
 /// One place's answer.
 struct Candidate<'a> {
@@ -135,7 +17,7 @@ struct Candidate<'a> {
 }
 
 /// Reads settings out of the layers, one after the other.
-pub struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     flags: &'a Flags,
     environment: &'a Environment,
     file: Option<&'a ConfigFile>,
@@ -144,7 +26,7 @@ pub struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     /// Over these layers.
-    pub fn new(
+    pub(super) fn new(
         flags: &'a Flags,
         environment: &'a Environment,
         file: Option<&'a ConfigFile>,
@@ -158,39 +40,36 @@ impl<'a> Resolver<'a> {
     }
 
     /// The environment itself, for the rooms that have variables of a family of their own.
-    pub fn environment(&self) -> &Environment {
+    pub(super) fn environment(&self) -> &Environment {
         self.environment
     }
 
     /// What the flag of `key` said, as it was written.
-    pub fn flag(&self, key: &Key) -> Option<String> {
+    pub(super) fn flag(&self, key: &Key) -> Option<String> {
         match self.flags.0.get(key.name)? {
             Given::One(text) => Some(text.clone()),
             Given::Many(items) => items.last().cloned(),
         }
     }
 
-    /// What the configuration file says under names that begin with `prefix`.
-    pub fn in_file(&self, prefix: &str) -> impl Iterator<Item = (&str, &Given)> {
+    /// What the configuration file says of a setting, whatever wins.
+    pub(super) fn in_file(&self, name: &str) -> Option<&Given> {
         let entries = self.file.map_or(&[][..], ConfigFile::entries);
         entries
             .iter()
-            .filter(move |entry| entry.name.starts_with(prefix))
-            .filter_map(|entry| Some((entry.name.as_str(), entry.given.as_ref()?)))
+            .find(|entry| entry.name == name)?
+            .given
+            .as_ref()
     }
 
-    /// The file's directory, for paths that are given in it; the working directory for all others.
-    fn base(&self, origin: &Origin) -> &std::path::Path {
-        match (origin, self.file) {
-            (Origin::File { .. }, Some(file)) => {
-                file.path().parent().unwrap_or(self.environment.directory())
-            }
-            _ => self.environment.directory(),
-        }
+    /// A path of the configuration file: a relative one starts there.
+    pub(super) fn beside_file(&self, path: &str) -> PathBuf {
+        let beside = self.file.and_then(|file| file.path().parent());
+        beside.unwrap_or(self.environment.directory()).join(path)
     }
 
     /// A setting that always has a value.
-    pub fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         key: &'static Key,
         read: impl Fn(&str) -> Result<T, String>,
@@ -200,19 +79,19 @@ impl<'a> Resolver<'a> {
     }
 
     /// A setting that may be absent.
-    pub fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         key: &'static Key,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>> {
-        self.first(key, |given, _| match given {
+        self.first(key, |given| match given {
             Given::One(text) => read(text),
             Given::Many(_) => Err("expected one value, not a list".to_owned()),
         })
     }
 
     /// A setting of which only what somebody said is wanted, not the default.
-    pub fn explicit<T>(
+    pub(super) fn explicit<T>(
         &mut self,
         key: &'static Key,
         read: impl Fn(&str) -> Result<T, String>,
@@ -226,20 +105,31 @@ impl<'a> Resolver<'a> {
     }
 
     /// A setting that names a file or directory. In the configuration file a relative path starts at that file.
-    pub fn path(&mut self, key: &'static Key) -> Result<Option<std::path::PathBuf>> {
-        self.first(key, |given, base| match given {
-            Given::One(text) => Ok(base.join(text)),
-            Given::Many(_) => Err("expected one path, not a list".to_owned()),
-        })
+    pub(super) fn path(&mut self, key: &'static Key) -> Result<Option<PathBuf>> {
+        let path = self.optional(key, |text| Ok(text.to_owned()))?;
+        let in_file = matches!(
+            self.resolved.last(),
+            Some(Resolved {
+                origin: Origin::File { .. },
+                ..
+            })
+        );
+        Ok(path.map(|path| {
+            if in_file {
+                self.beside_file(&path)
+            } else {
+                self.environment.directory().join(path)
+            }
+        }))
     }
 
     /// A setting with any number of values: a list in the file, a repeated flag, or one text with commas.
-    pub fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         key: &'static Key,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Vec<T>> {
-        let items = self.first(key, |given, _| {
+        let items = self.first(key, |given| {
             let items: Vec<&str> = match given {
                 Given::One(text) => vec![text.as_str()],
                 Given::Many(items) => items.iter().map(String::as_str).collect(),
@@ -251,7 +141,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Ends the reading: every setting in the order it was asked for, or what in the file nobody asked for.
-    pub fn finish(self) -> Result<Vec<Resolved>> {
+    pub(super) fn finish(self) -> Result<Vec<Resolved>> {
         let keys: Vec<&Key> = self.resolved.iter().map(|resolved| resolved.key).collect();
         for name in self.flags.0.keys() {
             debug_assert!(
@@ -273,13 +163,13 @@ impl<'a> Resolver<'a> {
             return Ok(self.resolved);
         }
         Err(Error::usage(problems.join("\n"))
-            .hint("`pushctl config show` lists every setting by its name"))
+            .hint("`pushctl config show --config /dev/null` lists every setting by its name"))
     }
 
     fn first<T>(
         &mut self,
         key: &'static Key,
-        read: impl Fn(&Given, &std::path::Path) -> Result<T, String>,
+        read: impl Fn(&Given) -> Result<T, String>,
     ) -> Result<Option<T>> {
         let mut candidates = self.candidates(key)?.into_iter();
         let Some(winner) = candidates.next() else {
@@ -291,8 +181,7 @@ impl<'a> Resolver<'a> {
             });
             return Ok(None);
         };
-        let value = read(&winner.given, self.base(&winner.origin))
-            .map_err(|message| self.refuse(key, &winner, &message))?;
+        let value = read(&winner.given).map_err(|message| self.refuse(key, &winner, &message))?;
         self.resolved.push(Resolved {
             key,
             shown: Some(show(key, &winner.given)),
@@ -348,13 +237,12 @@ impl<'a> Resolver<'a> {
         };
         let mut values = Vec::new();
         for name in key.variables {
-            let Some((mut value, found)) = self.environment.get(name)? else {
-                continue;
-            };
-            if name.ends_with("_FILE") {
-                value = read_secret_file(self.environment.directory(), name, &value)?;
+            for (mut value, found) in self.environment.get_all(name)? {
+                if name.ends_with("_FILE") {
+                    value = read_secret_file(self.environment.directory(), name, &value)?;
+                }
+                values.push((found, origin((*name).to_owned(), found), value));
             }
-            values.push((found, origin((*name).to_owned(), found), value));
         }
         Ok(values)
     }
@@ -386,10 +274,22 @@ fn show(key: &Key, given: &Given) -> String {
 }
 
 fn unknown_name(name: &str, keys: &[&Key]) -> String {
+    let split = |name: &'static str| name.rsplit_once('.').unwrap_or(("", name));
+    let (table, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let in_table = || keys.iter().filter(|key| split(key.name).0 == table);
     let names = || keys.iter().map(|key| key.name);
-    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
-    // A misspelt one, or one that stands in the wrong table, or in none.
-    let meant = nearest(name, names()).or_else(|| names().find(|known| last(known) == last(name)));
+    let lasts = || names().map(|name| split(name).1);
+    let whole = |last: &str| names().find(|name| split(name).1 == last);
+    // Misspelt in its table; or with its table; or in the wrong table; or all of it.
+    let meant = if in_table().next().is_some() {
+        let near = nearest(last, in_table().map(|key| split(key.name).1));
+        in_table()
+            .find(|key| near == Some(split(key.name).1))
+            .map(|key| key.name)
+    } else {
+        nearest(name, names())
+    };
+    let meant = meant.or_else(|| whole(nearest(last, lasts())?));
     match meant {
         Some(known) => format!("no setting is called \"{name}\"; did you mean \"{known}\"?"),
         None => format!("no setting is called \"{name}\""),

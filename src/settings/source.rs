@@ -8,8 +8,9 @@ use crate::clock::text::duration;
 use crate::error::Result;
 
 use super::environment::Environment;
+use super::key::{Given, Key, Visibility};
 use super::read::{text, whole_number};
-use super::resolver::{Given, Key, Resolver, Visibility};
+use super::resolver::Resolver;
 use super::secret::Secret;
 
 /// Everything that says where the source is.
@@ -19,7 +20,8 @@ pub struct Source {
     pub url: Option<Secret>,
     /// For `DATABASE_URL`, `PG…`, `POSTGRES_…` and the home directory; `.env` included.
     pub environment: Environment,
-    /// The table `[source]` of the configuration file: libpq's keywords, and `url`, `password_command` and others.
+    /// What the configuration file says: its `database_url` as `url`, and the table `[source]`: libpq's keywords,
+    /// `password_command` and others.
     pub keywords: BTreeMap<String, Secret>,
     /// One clock for the whole command.
     pub deadline: Duration,
@@ -32,7 +34,7 @@ pub struct Source {
 
 /// `--database-url`, `DATABASE_URL`.
 pub static URL: Key = Key {
-    name: "source.url",
+    name: "database_url",
     flag: "--database-url",
     variables: &["DATABASE_URL", "DATABASE_URL_FILE"],
     default: "",
@@ -52,7 +54,7 @@ pub static DEADLINE: Key = Key {
 
 /// `--connect-timeout`.
 pub static CONNECT_TIMEOUT: Key = Key {
-    name: "source.connect_timeout",
+    name: "connect_timeout",
     flag: "--connect-timeout",
     variables: &["PUSHCTL_CONNECT_TIMEOUT"],
     default: "10s",
@@ -62,7 +64,7 @@ pub static CONNECT_TIMEOUT: Key = Key {
 
 /// `--retries`.
 pub static RETRIES: Key = Key {
-    name: "source.retries",
+    name: "retries",
     flag: "--retries",
     variables: &["PUSHCTL_RETRIES"],
     default: "5",
@@ -159,6 +161,9 @@ static KEYWORDS: &[Key] = &[
     keyword("source.schema", &[], "schema of the tables"),
 ];
 
+/// Those that name files: in the configuration file, relative to it.
+const FILES: &[&str] = &["passfile", "sslrootcert", "sslcert", "sslkey"];
+
 const fn keyword(
     name: &'static str,
     variables: &'static [&'static str],
@@ -214,18 +219,25 @@ impl Source {
 }
 
 fn keywords(settings: &Resolver<'_>) -> BTreeMap<String, Secret> {
-    let ours = [&CONNECT_TIMEOUT, &RETRIES];
-    let in_table = settings
-        .in_file("source.")
-        .filter(|(name, _)| ours.iter().all(|key| key.name != *name));
-    let keyword = |(name, given): (&str, &Given)| {
-        let short = name.trim_start_matches("source.").to_owned();
-        match given {
-            Given::One(value) => Some((short, Secret::new(value))),
-            Given::Many(_) => None,
-        }
+    let named = KEYWORDS
+        .iter()
+        .map(|key| (key.name, key.name.trim_start_matches("source.")));
+    let keyword = |(name, keyword): (&str, &str)| {
+        let Given::One(value) = settings.in_file(name)? else {
+            return None;
+        };
+        let is_file = FILES.contains(&keyword) && value != "system";
+        let value = if is_file {
+            settings.beside_file(value).display().to_string()
+        } else {
+            value.clone()
+        };
+        Some((keyword.to_owned(), Secret::new(value)))
     };
-    in_table.filter_map(keyword).collect()
+    named
+        .chain([(URL.name, "url")])
+        .filter_map(keyword)
+        .collect()
 }
 
 fn positive(given: &str) -> Result<Duration, String> {

@@ -4,8 +4,9 @@ use clap::ValueEnum;
 
 use crate::error::Result;
 
+use super::key::{Key, Visibility};
 use super::read::choice;
-use super::resolver::{Key, Resolver, Visibility};
+use super::resolver::Resolver;
 
 /// How pushctl talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -44,6 +44,13 @@ impl Lines {
         &self.bars
     }
 
+    /// Takes every bar away for good.
+    pub(super) fn end_bars(&self) {
+        // A terminal that is gone shows no bars either.
+        let _ = self.bars.clear();
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
     pub(super) fn pen(&self) -> Pen {
         Pen::new(self.look.stderr_color)
     }

@@ -12,12 +12,10 @@ pub struct Facts {
     pub stdout_is_terminal: bool,
     /// Standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// `NO_COLOR` is set and not empty.
-    pub no_color: bool,
-    /// `FORCE_COLOR` is set, not empty and not `0`.
-    pub force_color: bool,
-    /// `TERM=dumb`: no cursor movement, no colour.
+    /// `TERM=dumb`: no cursor movement.
     pub dumb: bool,
+    /// What the environment wants, before any flag: `NO_COLOR`, then `FORCE_COLOR` (unless `0`), then `TERM=dumb`.
+    pub color: Color,
     /// Columns of the terminal, from `COLUMNS` where the terminal does not say.
     pub width: Option<usize>,
 }
@@ -32,26 +30,35 @@ impl Facts {
         let declared = environment
             .process("COLUMNS")
             .and_then(|columns| columns.parse().ok());
+        let dumb = environment.process("TERM") == Some("dumb");
+        let forced = environment
+            .process("FORCE_COLOR")
+            .is_some_and(|value| value != "0");
         Self {
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
-            no_color: environment.process("NO_COLOR").is_some(),
-            force_color: environment
-                .process("FORCE_COLOR")
-                .is_some_and(|value| value != "0"),
-            dumb: environment.process("TERM") == Some("dumb"),
+            dumb,
+            color: match (environment.process("NO_COLOR"), forced) {
+                (Some(_), _) => Color::Never,
+                (None, true) => Color::Always,
+                (None, false) if dumb => Color::Never,
+                (None, false) => Color::Auto,
+            },
             width: declared.or(measured).filter(|columns| *columns >= 20),
         }
     }
 
-    /// Whether a stream gets colour.
-    pub fn color(&self, wish: Color, is_terminal: bool) -> bool {
+    /// Whether a stream gets colour: as the flag says, else as the environment wants, else if it is a terminal.
+    pub fn has_color(&self, flag: Color, is_terminal: bool) -> bool {
+        let wish = if flag == Color::Auto {
+            self.color
+        } else {
+            flag
+        };
         match wish {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto if self.no_color => false,
-            Color::Auto if self.force_color => true,
-            Color::Auto => is_terminal && !self.dumb,
+            Color::Auto => is_terminal,
         }
     }
 }
@@ -144,7 +151,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn decide(wishes: &Wishes, facts: &Facts) -> Self {
+    pub(super) fn decide(wishes: Wishes, facts: &Facts) -> Self {
         let json_lines = wishes.talk.log_format == LogFormat::Json;
         let stdout_is_free = wishes.stdout == Stdout::Free && wishes.document == Document::Text;
         // A bar on one terminal with the data would be drawn into it.
@@ -166,8 +173,8 @@ impl Look {
             } else {
                 LogStream::Stderr
             },
-            stdout_color: facts.color(wishes.talk.color, facts.stdout_is_terminal),
-            stderr_color: facts.color(wishes.talk.color, facts.stderr_is_terminal),
+            stdout_color: facts.has_color(wishes.talk.color, facts.stdout_is_terminal),
+            stderr_color: facts.has_color(wishes.talk.color, facts.stderr_is_terminal),
             bars: if bars { Bars::Allowed } else { Bars::Off },
         }
     }
@@ -180,9 +187,8 @@ mod tests {
     const TERMINAL: Facts = Facts {
         stdout_is_terminal: true,
         stderr_is_terminal: true,
-        no_color: false,
-        force_color: false,
         dumb: false,
+        color: Color::Auto,
         width: Some(80),
     };
 
@@ -192,7 +198,11 @@ mod tests {
             stdout_is_terminal: false,
             ..TERMINAL
         };
-        let look = Look::decide(&Wishes::default(), &piped);
+        let wishes = Wishes {
+            stdout: Stdout::Free,
+            ..Wishes::default()
+        };
+        let look = Look::decide(wishes, &piped);
         assert!(look.stderr_color && !look.stdout_color);
         assert_eq!(look.bars, Bars::Allowed);
         assert_eq!(look.line_format, LineFormat::Terminal);
@@ -200,27 +210,31 @@ mod tests {
 
     #[test]
     fn the_environments_wishes_about_colour_are_met_and_a_flag_wins_over_them() {
-        let color = |wish, facts: Facts| facts.color(wish, facts.stderr_is_terminal);
-        let no_color = Facts {
-            no_color: true,
-            force_color: true,
-            ..TERMINAL
+        let facts = |variables: &[(&str, &str)]| {
+            Facts::of_process(&Environment::new(variables.iter().copied(), "."))
         };
-        assert!(!color(Color::Auto, no_color));
-        assert!(color(Color::Always, no_color));
-        let forced = Facts {
-            stderr_is_terminal: false,
-            force_color: true,
-            ..TERMINAL
+        let none = facts(&[("NO_COLOR", "1"), ("FORCE_COLOR", "1")]);
+        assert!(!none.has_color(Color::Auto, true));
+        assert!(none.has_color(Color::Always, false));
+        let forced = facts(&[("NO_COLOR", ""), ("FORCE_COLOR", "1"), ("TERM", "dumb")]);
+        assert!(forced.has_color(Color::Auto, false));
+        assert!(!forced.has_color(Color::Never, true));
+        assert!(!facts(&[("TERM", "dumb")]).has_color(Color::Auto, true));
+        let unforced = facts(&[("FORCE_COLOR", "0"), ("TERM", "xterm")]);
+        assert!(unforced.has_color(Color::Auto, true) && !unforced.has_color(Color::Auto, false));
+    }
+
+    #[test]
+    fn a_terminal_without_cursor_movement_gets_no_bar() {
+        let free = Wishes {
+            stdout: Stdout::Free,
+            ..Wishes::default()
         };
-        assert!(color(Color::Auto, forced));
-        assert!(!color(Color::Never, forced));
         let dumb = Facts {
             dumb: true,
             ..TERMINAL
         };
-        assert!(!color(Color::Auto, dumb));
-        assert_eq!(Look::decide(&Wishes::default(), &dumb).bars, Bars::Off);
+        assert_eq!(Look::decide(free, &dumb).bars, Bars::Off);
     }
 
     #[test]
@@ -234,7 +248,7 @@ mod tests {
             stdout: Stdout::Free,
             ..Wishes::default()
         };
-        let stream = |wishes: Wishes| Look::decide(&wishes, &TERMINAL).log_stream;
+        let stream = |wishes: Wishes| Look::decide(wishes, &TERMINAL).log_stream;
         assert_eq!(stream(free), LogStream::Stdout);
         assert_eq!(
             stream(Wishes {
@@ -249,7 +263,7 @@ mod tests {
 
     #[test]
     fn no_bar_is_drawn_where_it_would_disturb() {
-        let bars = |wishes: Wishes| Look::decide(&wishes, &TERMINAL).bars;
+        let bars = |wishes: Wishes| Look::decide(wishes, &TERMINAL).bars;
         let free = Wishes {
             stdout: Stdout::Free,
             ..Wishes::default()
