@@ -7,6 +7,9 @@ SEED ?=
 export PATH := $(PATH):$(HOME)/.cargo/bin
 # Words for cargo: nothing, or the feature that builds OpenSSL too.
 FLAGS = flags=$$(deploy/demo/build-deps.sh)
+# What the tests run against.
+SERVERS = deploy/demo/postgres.sh pooler >/dev/null && PUSHCTL_TEST_PG_BIN=$$(deploy/demo/postgres.sh bin) && \
+	export PUSHCTL_TEST_PG_BIN
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,10 +21,10 @@ demo-stop: ## stop the demo and remove everything it made
 	@deploy/demo/demo.sh stop
 
 test: ## every test, against a real PostgreSQL
-	@$(FLAGS) && deploy/demo/postgres.sh bin >/dev/null && cargo test --locked $$flags
+	@$(FLAGS) && $(SERVERS) && cargo test --locked $$flags
 
 campaign: ## the long tests in full length (SEED=… repeats one)
-	@$(FLAGS) && deploy/demo/postgres.sh bin >/dev/null && seed=$(SEED) && seed=$${seed:-$$(date +%s)} && \
+	@$(FLAGS) && $(SERVERS) && seed=$(SEED) && seed=$${seed:-$$(date +%s)} && \
 	echo "SEED=$$seed" && PUSHCTL_CAMPAIGN=full PUSHCTL_CAMPAIGN_SEED=$$seed \
 	cargo test --release --locked $$flags --test pushctl campaign -- --nocapture
 

@@ -10,8 +10,9 @@
 --| times = ["lastActive"]
 --| order = "place, user_id"
 --| [set]
---| work_mem = "64MB"
+--| work_mem = "96MB"
 --| jit = "off"
+--| enable_nestloop = "off"
 --| [parameters.lookback_days]
 --| type = "integer"
 --| default = 7
@@ -63,7 +64,7 @@
 --| show = ["usersize"]
 --| [[stages]]
 --| name = "active"
---| keep = "\"lastActive\" >= :as_of - :activity_days * interval '1 day'"
+--| keep = "active"
 --| left = "not active lately"
 --| show = ["lastActive"]
 --| [[stages]]
@@ -87,49 +88,69 @@
 --| help = "owners of the products ranked below it"
 --| columns = ["user_id", "username", "firstName", "usersize", "product_name", "trending_rank", "variantID", "relevant_variant_size", "wishlist_count", "variant_open_offers", "lastActive"]
 
-WITH trending AS (
+WITH mens_sizes AS MATERIALIZED (
+    SELECT value.id, value.value, attribute.id AS attribute_id
+    FROM attributes attribute
+    CROSS JOIN attribute_values value
+    WHERE attribute.name = 'mens_size' AND attribute.deleted_at = 0
+      AND value.deleted_at = 0 AND btrim(value.value, E' \t\n\r') <> ''
+), sizes AS NOT MATERIALIZED (
+    -- Of several preferred sizes the first in byte order counts. Deleted rows prefer nothing; a blank size is none.
+    SELECT up.user_id, min(mens_sizes.value COLLATE "C") AS usersize
+    FROM mens_sizes
+    JOIN attribute_preferences preference ON preference.attribute_value_id = mens_sizes.id
+    JOIN user_preferences up ON up.id = preference.user_preference_id
+    WHERE preference.attribute_id = mens_sizes.attribute_id AND preference.preferred
+      AND preference.deleted_at = 0 AND up.deleted_at = 0
+    GROUP BY up.user_id
+), trending AS (
     -- Distinct offers on any variant of a product, deleted offers and items included: they were activity.
     -- A deleted product takes no place. Windows of creation include both ends and end at as_of.
-    SELECT product_id, product_name, row_number() OVER (ORDER BY count(*) DESC, product_id) AS place
+    SELECT p.id AS product_id, p.name AS product_name, row_number() OVER (ORDER BY offers DESC, p.id) AS place
     FROM (
-        SELECT DISTINCT p.id AS product_id, p.name AS product_name, i.offer_id
-        FROM offers o
-        JOIN offer_items i ON i.offer_id = o.id
-        JOIN product_variants v ON v.id = i.product_variant_id
-        JOIN products p ON p.id = v.product_id AND p.deleted_at = 0
-        WHERE o.created_at >= :as_of - :lookback_days * interval '1 day' AND o.created_at <= :as_of
-    ) AS recent
-    GROUP BY product_id, product_name
+        SELECT product_id, count(*) AS offers
+        FROM (
+            SELECT DISTINCT v.product_id, i.offer_id
+            FROM offers o
+            JOIN offer_items i ON i.offer_id = o.id
+            JOIN product_variants v ON v.id = i.product_variant_id
+            WHERE o.created_at >= (SELECT :as_of - :lookback_days * interval '1 day')
+              AND (o.created_at > (SELECT :as_of)) IS NOT TRUE
+        ) AS offered
+        GROUP BY product_id
+    ) AS counted
+    JOIN products p ON p.id = counted.product_id AND p.deleted_at = 0
     ORDER BY place
     LIMIT :top
-), variants AS (
+), shoes AS (
     -- A deleted variant is nobody's trending shoe.
     SELECT t.place, t.product_name, v.id AS variant_id,
-           coalesce(nullif(v.index_cache->>'mens_size', ''), 'Unknown') AS variant_size
+           coalesce(nullif(v.index_cache->>'mens_size', ''), 'Unknown') AS variant_size,
+           coalesce(open.offers, 0) AS open_offers, coalesce(wished.items, 0) AS wishlist_items
     FROM trending t
     JOIN product_variants v ON v.product_id = t.product_id AND v.deleted_at = 0
-), shoes AS (
-    SELECT v.*, coalesce(open.offers, 0) AS open_offers, coalesce(wished.items, 0) AS wishlist_items
-    FROM variants v
     LEFT JOIN (
         -- An item taken out of an open offer (deleted) is no longer on it.
         SELECT i.product_variant_id AS variant_id, count(DISTINCT i.offer_id) AS offers
-        FROM variants
-        JOIN offer_items i ON i.product_variant_id = variants.variant_id AND i.deleted_at = 0
+        FROM trending t
+        JOIN product_variants v ON v.product_id = t.product_id
+        JOIN offer_items i ON i.product_variant_id = v.id AND i.deleted_at = 0
         JOIN offers o ON o.id = i.offer_id
         WHERE o.offer_status IN ('OPEN', 'PENDING') AND o.deleted_at = 0
-          AND o.created_at >= :as_of - interval '30 days' AND o.created_at <= :as_of
+          AND o.created_at >= (SELECT :as_of - interval '30 days')
+          AND (o.created_at > (SELECT :as_of)) IS NOT TRUE
         GROUP BY i.product_variant_id
-    ) AS open USING (variant_id)
+    ) AS open ON open.variant_id = v.id
     LEFT JOIN (
         SELECT w.product_variant_id AS variant_id, count(*) AS items
-        FROM variants
-        JOIN wishlist_items w ON w.product_variant_id = variants.variant_id AND w.deleted_at = 0
-        JOIN users holder ON holder.id = w.user_id AND holder.deleted_at = 0
+        FROM trending t
+        JOIN product_variants v ON v.product_id = t.product_id
+        JOIN wishlist_items w ON w.product_variant_id = v.id AND w.deleted_at = 0
+        WHERE NOT EXISTS (SELECT FROM users gone WHERE gone.id = w.user_id AND gone.deleted_at <> 0)
         GROUP BY w.product_variant_id
-    ) AS wished USING (variant_id)
+    ) AS wished ON wished.variant_id = v.id
 )
-SELECT u.id AS user_id, u.username, u.first_name AS "firstName", size.usersize,
+SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
        owned.product_name, owned.place,
        owned.place || CASE
            WHEN owned.place % 100 BETWEEN 11 AND 13 THEN 'th'
@@ -142,20 +163,11 @@ SELECT u.id AS user_id, u.username, u.first_name AS "firstName", size.usersize,
        owned.wishlist_items AS wishlist_count, owned.open_offers AS variant_open_offers,
        activity.last_active AS "lastActive", u.deleted_at,
        -- Present means of use in a greeting: neither NULL nor blank.
-       u.email ~ '\S' AS email_present, u.first_name ~ '\S' AS first_name_present, u.username ~ '\S' AS username_present
+       btrim(u.email, E' \t\n\r') <> '' AS email_present,
+       btrim(u.first_name, E' \t\n\r') <> '' AS first_name_present,
+       btrim(u.username, E' \t\n\r') <> '' AS username_present,
+       activity.last_active >= (SELECT :as_of - :activity_days * interval '1 day') AS active
 FROM users u
-LEFT JOIN user_activities activity ON activity.user_id = u.id
-LEFT JOIN (
-    -- Of several preferred sizes the first in byte order counts. Deleted rows prefer nothing; a blank size is none.
-    SELECT up.user_id, min(value.value COLLATE "C") AS usersize
-    FROM attributes attribute
-    JOIN attribute_preferences preference ON preference.attribute_id = attribute.id
-    JOIN attribute_values value ON value.id = preference.attribute_value_id
-    JOIN user_preferences up ON up.id = preference.user_preference_id
-    WHERE attribute.name = 'mens_size' AND attribute.deleted_at = 0 AND preference.preferred
-      AND preference.deleted_at = 0 AND value.deleted_at = 0 AND up.deleted_at = 0 AND value.value ~ '\S'
-    GROUP BY up.user_id
-) AS size ON size.user_id = u.id
 LEFT JOIN (
     -- A closet item is open for trade and not deleted.
     SELECT DISTINCT ON (closet.user_id) closet.user_id, shoes.*
@@ -164,3 +176,5 @@ LEFT JOIN (
     WHERE closet.status = 'OPEN_FOR_TRADE' AND closet.deleted_at = 0
     ORDER BY closet.user_id, shoes.place, shoes.open_offers DESC, shoes.variant_id
 ) AS owned ON owned.user_id = u.id
+LEFT JOIN user_activities activity ON activity.user_id = u.id
+LEFT JOIN sizes ON sizes.user_id = u.id

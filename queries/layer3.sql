@@ -9,8 +9,9 @@
 --| times = ["lastActive"]
 --| order = "acted_at DESC, user_id"
 --| [set]
---| work_mem = "64MB"
+--| work_mem = "96MB"
 --| jit = "off"
+--| enable_nestloop = "off"
 --| [parameters.lookback_hours]
 --| type = "integer"
 --| default = 48
@@ -76,7 +77,23 @@
 --| help = "people who wished for a shoe"
 --| columns = ["user_id", "username", "firstName", "usersize", "relevant_variant_size", "product_name", "variantID", "lastActive", "inventory_count"]
 
-SELECT u.id AS user_id, u.username, u.first_name AS "firstName", size.usersize,
+WITH mens_sizes AS MATERIALIZED (
+    SELECT value.id, value.value, attribute.id AS attribute_id
+    FROM attributes attribute
+    CROSS JOIN attribute_values value
+    WHERE attribute.name = 'mens_size' AND attribute.deleted_at = 0
+      AND value.deleted_at = 0 AND btrim(value.value, E' \t\n\r') <> ''
+), sizes AS NOT MATERIALIZED (
+    -- Of several preferred sizes the first in byte order counts. Deleted rows prefer nothing; a blank size is none.
+    SELECT up.user_id, min(mens_sizes.value COLLATE "C") AS usersize
+    FROM mens_sizes
+    JOIN attribute_preferences preference ON preference.attribute_value_id = mens_sizes.id
+    JOIN user_preferences up ON up.id = preference.user_preference_id
+    WHERE preference.attribute_id = mens_sizes.attribute_id AND preference.preferred
+      AND preference.deleted_at = 0 AND up.deleted_at = 0
+    GROUP BY up.user_id
+)
+SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
        CASE WHEN latest.action IS NOT NULL
             THEN coalesce(nullif(latest.index_cache->>'mens_size', ''), 'Unknown') END AS relevant_variant_size,
        latest.product_name, latest.variant_id AS "variantID", activity.last_active AS "lastActive",
@@ -85,20 +102,10 @@ SELECT u.id AS user_id, u.username, u.first_name AS "firstName", size.usersize,
        CASE WHEN latest.action IS NOT NULL THEN coalesce(wishlists.items, 0) END AS wishlist_count,
        u.deleted_at,
        -- Present means of use in a greeting: neither NULL nor blank.
-       u.first_name ~ '\S' AS first_name_present
+       btrim(u.first_name, E' \t\n\r') <> '' AS first_name_present
 FROM users u
 LEFT JOIN user_activities activity ON activity.user_id = u.id
-LEFT JOIN (
-    -- Of several preferred sizes the first in byte order counts. Deleted rows prefer nothing; a blank size is none.
-    SELECT up.user_id, min(value.value COLLATE "C") AS usersize
-    FROM attributes attribute
-    JOIN attribute_preferences preference ON preference.attribute_id = attribute.id
-    JOIN attribute_values value ON value.id = preference.attribute_value_id
-    JOIN user_preferences up ON up.id = preference.user_preference_id
-    WHERE attribute.name = 'mens_size' AND attribute.deleted_at = 0 AND preference.preferred
-      AND preference.deleted_at = 0 AND value.deleted_at = 0 AND up.deleted_at = 0 AND value.value ~ '\S'
-    GROUP BY up.user_id
-) AS size ON size.user_id = u.id
+LEFT JOIN sizes ON sizes.user_id = u.id
 LEFT JOIN (
     -- An action on a deleted or missing variant or product is none. Ties go to the lower id of the action;
     -- an offer stands for its item with the lowest id, deleted items included, as deleted offers are.
@@ -108,20 +115,20 @@ LEFT JOIN (
                o.id AS action_id, i.id AS item_id, i.product_variant_id AS variant_id
         FROM offers o
         JOIN offer_items i ON i.offer_id = o.id
-        WHERE o.created_at >= :as_of - :lookback_hours * interval '1 hour'
-          AND o.created_at < :as_of - :cooling_hours * interval '1 hour'
+        WHERE o.created_at >= (SELECT :as_of - :lookback_hours * interval '1 hour')
+          AND (o.created_at >= (SELECT :as_of - :cooling_hours * interval '1 hour')) IS NOT TRUE
         UNION ALL
         SELECT user_id, 2, 'closet_add', created_at, id, id, product_variant_id
         FROM inventory_items
         WHERE status = 'OPEN_FOR_TRADE' AND deleted_at = 0
-          AND created_at >= :as_of - :lookback_hours * interval '1 hour'
-          AND created_at < :as_of - :cooling_hours * interval '1 hour'
+          AND created_at >= (SELECT :as_of - :lookback_hours * interval '1 hour')
+          AND (created_at >= (SELECT :as_of - :cooling_hours * interval '1 hour')) IS NOT TRUE
         UNION ALL
         SELECT user_id, 3, 'wishlist_add', created_at, id, id, product_variant_id
         FROM wishlist_items
         WHERE deleted_at = 0
-          AND created_at >= :as_of - :lookback_hours * interval '1 hour'
-          AND created_at < :as_of - :cooling_hours * interval '1 hour'
+          AND created_at >= (SELECT :as_of - :lookback_hours * interval '1 hour')
+          AND (created_at >= (SELECT :as_of - :cooling_hours * interval '1 hour')) IS NOT TRUE
     ) AS done
     JOIN product_variants v ON v.id = done.variant_id AND v.deleted_at = 0
     JOIN products p ON p.id = v.product_id AND p.deleted_at = 0
@@ -130,14 +137,14 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT closet.product_variant_id AS variant_id, count(*) AS items
     FROM inventory_items closet
-    JOIN users holder ON holder.id = closet.user_id AND holder.deleted_at = 0
     WHERE closet.status = 'OPEN_FOR_TRADE' AND closet.deleted_at = 0
+      AND NOT EXISTS (SELECT FROM users gone WHERE gone.id = closet.user_id AND gone.deleted_at <> 0)
     GROUP BY closet.product_variant_id
 ) AS closets ON closets.variant_id = latest.variant_id
 LEFT JOIN (
     SELECT w.product_variant_id AS variant_id, count(*) AS items
     FROM wishlist_items w
-    JOIN users holder ON holder.id = w.user_id AND holder.deleted_at = 0
     WHERE w.deleted_at = 0
+      AND NOT EXISTS (SELECT FROM users gone WHERE gone.id = w.user_id AND gone.deleted_at <> 0)
     GROUP BY w.product_variant_id
 ) AS wishlists ON wishlists.variant_id = latest.variant_id

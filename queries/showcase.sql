@@ -10,8 +10,9 @@
 --| times = ["lastActive"]
 --| order = "user_id"
 --| [set]
---| work_mem = "64MB"
+--| work_mem = "96MB"
 --| jit = "off"
+--| enable_nestloop = "off"
 --| [[checks]]
 --| sql = "SELECT EXISTS (SELECT 1 FROM products WHERE id = :product_id)"
 --| error = "no product has the id {product_id}"
@@ -62,7 +63,7 @@
 --| show = ["usersize"]
 --| [[stages]]
 --| name = "active"
---| keep = "\"lastActive\" >= :as_of - :activity_days * interval '1 day'"
+--| keep = "active"
 --| left = "not active lately"
 --| show = ["lastActive"]
 --| [[stages]]
@@ -91,15 +92,20 @@
 --| help = "people without it, in whose size it exists"
 --| columns = ["user_id", "username", "firstName", "usersize", "variantID", "relevant_variant_size", "inventory_count", "variant_offers_7d", "product_offers_7d", "product_trades_30d", "lastActive"]
 
-WITH sizes AS NOT MATERIALIZED (
-    -- Of several preferred sizes the first in byte order counts. Deleted rows prefer nothing; a blank size is none.
-    SELECT up.user_id, min(value.value COLLATE "C") AS usersize
+WITH mens_sizes AS MATERIALIZED (
+    SELECT value.id, value.value, attribute.id AS attribute_id
     FROM attributes attribute
-    JOIN attribute_preferences preference ON preference.attribute_id = attribute.id
-    JOIN attribute_values value ON value.id = preference.attribute_value_id
+    CROSS JOIN attribute_values value
+    WHERE attribute.name = 'mens_size' AND attribute.deleted_at = 0
+      AND value.deleted_at = 0 AND btrim(value.value, E' \t\n\r') <> ''
+), sizes AS NOT MATERIALIZED (
+    -- Of several preferred sizes the first in byte order counts. Deleted rows prefer nothing; a blank size is none.
+    SELECT up.user_id, min(mens_sizes.value COLLATE "C") AS usersize
+    FROM mens_sizes
+    JOIN attribute_preferences preference ON preference.attribute_value_id = mens_sizes.id
     JOIN user_preferences up ON up.id = preference.user_preference_id
-    WHERE attribute.name = 'mens_size' AND attribute.deleted_at = 0 AND preference.preferred
-      AND preference.deleted_at = 0 AND value.deleted_at = 0 AND up.deleted_at = 0 AND value.value ~ '\S'
+    WHERE preference.attribute_id = mens_sizes.attribute_id AND preference.preferred
+      AND preference.deleted_at = 0 AND up.deleted_at = 0
     GROUP BY up.user_id
 ), variants AS MATERIALIZED (
     SELECT id AS variant_id, nullif(index_cache->>'mens_size', '') AS size, deleted_at
@@ -134,10 +140,10 @@ WITH sizes AS NOT MATERIALIZED (
            (SELECT count(DISTINCT offer_id) FROM offered
             WHERE offered.variant_id = v.variant_id AND item_live AND offered.deleted_at = 0
               AND offer_status IN ('OPEN', 'PENDING')
-              AND created_at >= :as_of - interval '30 days' AND created_at <= :as_of) AS open_offers,
+              AND created_at >= (SELECT :as_of - interval '30 days') AND created_at <= (SELECT :as_of)) AS open_offers,
            (SELECT count(DISTINCT offer_id) FROM offered
             WHERE offered.variant_id = v.variant_id
-              AND created_at >= :as_of - interval '7 days' AND created_at <= :as_of) AS offers_7d
+              AND created_at >= (SELECT :as_of - interval '7 days') AND created_at <= (SELECT :as_of)) AS offers_7d
     FROM variants v
     WHERE v.deleted_at = 0
 ), held AS (
@@ -157,11 +163,11 @@ WITH sizes AS NOT MATERIALIZED (
     SELECT DISTINCT ON (size) * FROM shoes WHERE size IS NOT NULL ORDER BY size, open_offers DESC, variant_id
 ), product AS (
     SELECT (SELECT count(DISTINCT offer_id) FROM offered
-            WHERE created_at >= :as_of - interval '7 days' AND created_at <= :as_of) AS offers_7d,
+            WHERE created_at >= (SELECT :as_of - interval '7 days') AND created_at <= (SELECT :as_of)) AS offers_7d,
            -- Trades of any offer on the product, however old the offer; a deleted trade is none.
            (SELECT count(*) FROM trades
             WHERE deleted_at = 0 AND offer_id IN (SELECT offer_id FROM offered)
-              AND validation_passed_date >= :as_of - interval '30 days' AND validation_passed_date <= :as_of) AS trades_30d
+              AND validation_passed_date >= (SELECT :as_of - interval '30 days') AND validation_passed_date <= (SELECT :as_of)) AS trades_30d
 )
 SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
        coalesce(held.relation, CASE WHEN in_size.variant_id IS NOT NULL THEN 'everybody-else' END) AS relation,
@@ -175,7 +181,9 @@ SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
        product.offers_7d AS product_offers_7d, product.trades_30d AS product_trades_30d,
        activity.last_active AS "lastActive", u.deleted_at,
        -- Present means of use in a greeting: neither NULL nor blank.
-       u.email ~ '\S' AS email_present, u.first_name ~ '\S' AS first_name_present
+       btrim(u.email, E' \t\n\r') <> '' AS email_present,
+       btrim(u.first_name, E' \t\n\r') <> '' AS first_name_present,
+       activity.last_active >= (SELECT :as_of - :activity_days * interval '1 day') AS active
 FROM users u
 CROSS JOIN product
 LEFT JOIN user_activities activity ON activity.user_id = u.id

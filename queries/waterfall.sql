@@ -38,12 +38,12 @@
 --| show = ["firstName"]
 --| [[stages]]
 --| name = "not too old"
---| keep = "created_at >= :as_of - :max_days * interval '1 day'"
+--| keep = "is_new"
 --| left = "joined too long ago"
 --| show = ["created_at"]
 --| [[stages]]
 --| name = "not too new"
---| keep = "created_at <= :as_of - :min_hours * interval '1 hour'"
+--| keep = "is_settled"
 --| left = "joined only just now"
 --| show = ["created_at"]
 --| [[files]]
@@ -84,13 +84,15 @@ SELECT u.id AS user_id, u.username, u.first_name AS "firstName",
        has_shoes, has_bio, has_offer, has_wishlist, top_target_shoe, top_target_shoe_variantid,
        u.created_at, u.deleted_at,
        -- Present means of use in a greeting: neither NULL nor blank.
-       u.first_name ~ '\S' AS first_name_present
+       btrim(u.first_name, E' \t\n\r') <> '' AS first_name_present,
+       u.created_at >= (SELECT :as_of - :max_days * interval '1 day') AS is_new,
+       u.created_at <= (SELECT :as_of - :min_hours * interval '1 hour') AS is_settled
 FROM users u
 LEFT JOIN (
     SELECT n.id,
            -- Any row, deleted or not, of any status: the step was taken once. So it is with offers.
            EXISTS (SELECT FROM inventory_items i WHERE i.user_id = n.id) AS has_shoes,
-           coalesce(n.bio ~ '\S', false) AS has_bio,
+           coalesce(btrim(n.bio, E' \t\n\r') <> '', false) AS has_bio,
            EXISTS (SELECT FROM offers o WHERE o.creator_user_id = n.id) AS has_offer,
            EXISTS (SELECT FROM wishlist_items w WHERE w.user_id = n.id AND w.deleted_at = 0) AS has_wishlist,
            coalesce(desired.name, offered.name, wished.name,
@@ -128,6 +130,6 @@ LEFT JOIN (
         ORDER BY w.created_at DESC, w.id
         LIMIT 1
     ) AS wished ON true
-    WHERE n.created_at >= :as_of - :max_days * interval '1 day'
-      AND n.created_at <= :as_of - :min_hours * interval '1 hour'
+    WHERE n.created_at >= (SELECT :as_of - :max_days * interval '1 day')
+      AND n.created_at <= (SELECT :as_of - :min_hours * interval '1 hour')
 ) AS newcomer ON newcomer.id = u.id

@@ -138,6 +138,7 @@ impl Source {
                 }
             }
             watch.attempt(failed + 1, plan.attempts());
+            let previous = last.as_ref();
             let attempt = Attempt {
                 source: self,
                 number: failed,
@@ -145,6 +146,7 @@ impl Source {
                 end,
                 interrupt,
                 watch,
+                previous,
             };
             match attempt.run(step.timeout, &mut work).await {
                 Err(error) if error.kind() == Kind::Unreachable => last = Some(error),
@@ -163,6 +165,7 @@ struct Attempt<'a> {
     end: Instant,
     interrupt: &'a Interrupt,
     watch: &'a dyn Watch,
+    previous: Option<&'a Error>,
 }
 
 impl Attempt<'_> {
@@ -200,7 +203,7 @@ impl Attempt<'_> {
             biased;
             kind = self.interrupt.wait() => Err(Interrupt::error(kind)),
             outcome = self.converse(&snapshot, work) => outcome,
-            () = sleep_until(self.end) => Err(out_of_time(&snapshot)),
+            () = sleep_until(self.end) => Err(out_of_time(&snapshot, self.previous)),
         };
         let limit = self.budget.left().min(GOODBYE);
         if outcome.is_ok() {
@@ -264,22 +267,31 @@ fn working(total: Duration) -> Duration {
     total.saturating_sub((total / 20).min(GOODBYE))
 }
 
-fn out_of_time(snapshot: &Snapshot) -> Error {
+fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     let running = snapshot.running();
     let told = running.map_or_else(
         || "no statement was running".to_owned(),
         |running| running.describe(),
     );
-    let error = Error::new(Kind::Unreachable, told).context(format!(
+    let before = previous.map_or_else(String::new, |previous| {
+        format!("; the attempt before had failed: {previous:#}")
+    });
+    let error = Error::new(Kind::Unreachable, format!("{told}{before}")).context(format!(
         "the deadline ended while reading from {}",
         snapshot.host()
     ));
+    let error = previous
+        .into_iter()
+        .flat_map(Error::hints)
+        .fold(error, Error::hint);
     if running.is_some_and(|running| running.stalled()) {
         error.hint(
             "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
         )
     } else {
-        error.hint("raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)")
+        error.hint(
+            "raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)",
+        )
     }
 }
 

@@ -1,6 +1,5 @@
 //! One binary for all tests.
-
-mod support;
+#![expect(clippy::unwrap_used, reason = "in a test, what cannot be had fails it")]
 
 mod completions;
 mod config;
@@ -8,4 +7,6 @@ mod connection;
 mod help;
 mod output;
 mod own_audiences;
+mod publication;
 mod signals;
+mod support;

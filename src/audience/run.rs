@@ -94,6 +94,7 @@ pub async fn run(
         (_, Some(staging)) => Destination::Staged(staging),
         (_, None) => Destination::Counted,
     };
+    progress.stage("connecting");
     let mut reading = source
         .read(
             budget,

@@ -153,7 +153,6 @@ impl Args {
             run_id: &context.run_id.to_string(),
         };
         let progress = context.ui.progress("rows");
-        progress.stage("connecting");
         let outcome = run::run(
             &source,
             &context.budget,

@@ -29,7 +29,7 @@ impl PgBouncer {
         fs::write(directory.path().join("users"), users).unwrap();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\ndefault_pool_size = 2\n\
+             auth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\ndefault_pool_size = 1\n\
              client_tls_sslmode = allow\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n",
             postgres.port(),
             directory.path().display(),

@@ -71,7 +71,7 @@ pub(super) fn verdict(trouble: &Trouble) -> Verdict {
         ),
         Trouble::NotTls => (
             Kind::Usage,
-            "sslnegotiation=direct needs PostgreSQL 17 or a proxy that speaks it; leave it out otherwise",
+            "check host and port: another service may be listening there; and sslnegotiation=direct needs PostgreSQL 17 or a proxy that speaks it",
         ),
         Trouble::TlsIncompatible => (
             Kind::Failed,
