@@ -125,16 +125,15 @@ WITH mens_sizes AS MATERIALIZED (
 ), shoes AS (
     -- A deleted variant is nobody's trending shoe.
     SELECT t.place, t.product_name, v.id AS variant_id,
-           coalesce(nullif(v.index_cache->>'mens_size', ''), 'Unknown') AS variant_size,
+           CASE WHEN btrim(v.index_cache->>'mens_size', E' \t\n\r') <> '' THEN v.index_cache->>'mens_size' ELSE 'Unknown' END AS variant_size,
            coalesce(open.offers, 0) AS open_offers, coalesce(wished.items, 0) AS wishlist_items
     FROM trending t
     JOIN product_variants v ON v.product_id = t.product_id AND v.deleted_at = 0
     LEFT JOIN (
-        -- An item taken out of an open offer (deleted) is no longer on it.
         SELECT i.product_variant_id AS variant_id, count(DISTINCT i.offer_id) AS offers
         FROM trending t
         JOIN product_variants v ON v.product_id = t.product_id
-        JOIN offer_items i ON i.product_variant_id = v.id AND i.deleted_at = 0
+        JOIN offer_items i ON i.product_variant_id = v.id
         JOIN offers o ON o.id = i.offer_id
         WHERE o.offer_status IN ('OPEN', 'PENDING') AND o.deleted_at = 0
           AND o.created_at >= (SELECT :as_of - interval '30 days')
@@ -169,11 +168,11 @@ SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
        activity.last_active >= (SELECT :as_of - :activity_days * interval '1 day') AS active
 FROM users u
 LEFT JOIN (
-    -- A closet item is open for trade and not deleted.
+    -- A closet item is what is open for trade, whatever its own deleted_at.
     SELECT DISTINCT ON (closet.user_id) closet.user_id, shoes.*
     FROM shoes
     JOIN inventory_items closet ON closet.product_variant_id = shoes.variant_id
-    WHERE closet.status = 'OPEN_FOR_TRADE' AND closet.deleted_at = 0
+    WHERE closet.status = 'OPEN_FOR_TRADE'
     ORDER BY closet.user_id, shoes.place, shoes.open_offers DESC, shoes.variant_id
 ) AS owned ON owned.user_id = u.id
 LEFT JOIN user_activities activity ON activity.user_id = u.id

@@ -95,7 +95,9 @@ WITH mens_sizes AS MATERIALIZED (
 )
 SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
        CASE WHEN latest.action IS NOT NULL
-            THEN coalesce(nullif(latest.index_cache->>'mens_size', ''), 'Unknown') END AS relevant_variant_size,
+            THEN CASE WHEN btrim(latest.index_cache->>'mens_size', E' \t\n\r') <> ''
+                      THEN latest.index_cache->>'mens_size' ELSE 'Unknown' END
+       END AS relevant_variant_size,
        latest.product_name, latest.variant_id AS "variantID", activity.last_active AS "lastActive",
        latest.action, latest.acted_at,
        CASE WHEN latest.action IS NOT NULL THEN coalesce(closets.items, 0) END AS inventory_count,
@@ -120,7 +122,7 @@ LEFT JOIN (
         UNION ALL
         SELECT user_id, 2, 'closet_add', created_at, id, id, product_variant_id
         FROM inventory_items
-        WHERE status = 'OPEN_FOR_TRADE' AND deleted_at = 0
+        WHERE status = 'OPEN_FOR_TRADE'
           AND created_at >= (SELECT :as_of - :lookback_hours * interval '1 hour')
           AND (created_at >= (SELECT :as_of - :cooling_hours * interval '1 hour')) IS NOT TRUE
         UNION ALL
@@ -137,7 +139,7 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT closet.product_variant_id AS variant_id, count(*) AS items
     FROM inventory_items closet
-    WHERE closet.status = 'OPEN_FOR_TRADE' AND closet.deleted_at = 0
+    WHERE closet.status = 'OPEN_FOR_TRADE'
       AND NOT EXISTS (SELECT FROM users gone WHERE gone.id = closet.user_id AND gone.deleted_at <> 0)
     GROUP BY closet.product_variant_id
 ) AS closets ON closets.variant_id = latest.variant_id

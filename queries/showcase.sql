@@ -114,21 +114,20 @@ WITH mens_sizes AS MATERIALIZED (
 ), offered AS MATERIALIZED (
     -- On any variant, deleted ones included: an offer on them was activity around the product too.
     SELECT i.offer_id, i.product_variant_id AS variant_id,
-           -- An item taken out of an open offer (deleted) is no longer on it.
            -- Windows of creation include both ends and end at as_of.
-           i.deleted_at = 0 AND o.deleted_at = 0 AND o.offer_status IN ('OPEN', 'PENDING')
+           o.deleted_at = 0 AND o.offer_status IN ('OPEN', 'PENDING')
                AND o.created_at BETWEEN (SELECT :as_of - interval '30 days') AND (SELECT :as_of) AS is_open,
            o.created_at BETWEEN (SELECT :as_of - interval '7 days') AND (SELECT :as_of) AS is_fresh
     FROM variants
     JOIN offer_items i ON i.product_variant_id = variants.variant_id
     JOIN offers o ON o.id = i.offer_id
 ), related AS MATERIALIZED (
-    -- A closet item is open for trade and not deleted.
+    -- A closet item is what is open for trade, whatever its own deleted_at.
     SELECT items.*, gone.id IS NULL AS by_live_user
     FROM (
         SELECT user_id, product_variant_id AS variant_id, 'haves' AS relation
         FROM inventory_items
-        WHERE status = 'OPEN_FOR_TRADE' AND deleted_at = 0
+        WHERE status = 'OPEN_FOR_TRADE'
         UNION ALL
         SELECT user_id, product_variant_id, 'wants'
         FROM wishlist_items

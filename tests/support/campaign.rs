@@ -33,6 +33,11 @@ impl Campaign {
         Random(self.seed.max(1))
     }
 
+    /// The seed for tests that draw their own numbers from one.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// What came of it, for the record.
     pub(crate) fn report(&self, outcome: &str) {
         eprintln!(
