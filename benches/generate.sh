@@ -23,7 +23,9 @@ main() {
     echo
     echo "| start-up | median of $startups |"
     echo "| --- | ---: |"
-    for command in --version audiences "completions bash"; do start_up "$command"; done
+    # shellcheck disable=SC2086 # words
+    for command in --version audiences "completions bash"; do start_up "pushctl $command" "$pushctl" $command; done
+    start_up true "$(type -P true)"
 }
 
 prepare() {
@@ -100,17 +102,18 @@ timed() {
     [ "$run" -eq 0 ] || echo "$(seconds "$began" "$ended") $(tail -n 1 "$scratch/peak")" >>"$scratch/$what.time"
 }
 
+# start_up LABEL COMMAND…
 start_up() {
-    local began ended
+    local label=$1 began ended
+    shift
     rm -f "$scratch/start.time"
     for _ in $(seq "$startups"); do
         began=$EPOCHREALTIME
-        # shellcheck disable=SC2086 # words
-        "$pushctl" $1 >/dev/null
+        "$@" >/dev/null
         ended=$EPOCHREALTIME
         seconds "$began" "$ended" >>"$scratch/start.time"
     done
-    awk -v what="$1" -v s="$(median start 1)" 'BEGIN { printf "| `pushctl %s` | %.1f ms |\n", what, s * 1000 }'
+    awk -v what="$label" -v s="$(median start 1)" 'BEGIN { printf "| `%s` | %.1f ms |\n", what, s * 1000 }'
 }
 
 # median WHAT COLUMN

@@ -108,76 +108,80 @@ WITH mens_sizes AS MATERIALIZED (
       AND preference.deleted_at = 0 AND up.deleted_at = 0
     GROUP BY up.user_id
 ), variants AS MATERIALIZED (
-    SELECT id AS variant_id, CASE WHEN btrim(index_cache->>'mens_size', E' \t\n\r') <> '' THEN index_cache->>'mens_size' END AS size,
-           deleted_at
+    SELECT id AS variant_id, nullif(index_cache->>'mens_size', '') AS size, deleted_at
     FROM product_variants
     WHERE product_id = :product_id
 ), offered AS MATERIALIZED (
     -- On any variant, deleted ones included: an offer on them was activity around the product too.
-    SELECT i.product_variant_id AS variant_id, i.offer_id,
-           o.created_at, o.offer_status, o.deleted_at
+    SELECT i.offer_id, i.product_variant_id AS variant_id,
+           -- Windows of creation include both ends and end at as_of.
+           o.deleted_at = 0 AND o.offer_status IN ('OPEN', 'PENDING')
+               AND o.created_at BETWEEN (SELECT :as_of - interval '30 days') AND (SELECT :as_of) AS is_open,
+           o.created_at BETWEEN (SELECT :as_of - interval '7 days') AND (SELECT :as_of) AS is_fresh
     FROM variants
     JOIN offer_items i ON i.product_variant_id = variants.variant_id
     JOIN offers o ON o.id = i.offer_id
-), closets AS MATERIALIZED (
+), related AS MATERIALIZED (
     -- A closet item is what is open for trade, whatever its own deleted_at.
-    SELECT c.user_id, c.product_variant_id AS variant_id, holder.deleted_at = 0 AS holder_live
-    FROM variants
-    JOIN inventory_items c ON c.product_variant_id = variants.variant_id
-    JOIN users holder ON holder.id = c.user_id
-    WHERE c.status = 'OPEN_FOR_TRADE'
-), wishlists AS MATERIALIZED (
-    SELECT w.user_id, w.product_variant_id AS variant_id, holder.deleted_at = 0 AS holder_live
-    FROM variants
-    JOIN wishlist_items w ON w.product_variant_id = variants.variant_id
-    JOIN users holder ON holder.id = w.user_id
-    WHERE w.deleted_at = 0
+    SELECT items.*, gone.id IS NULL AS by_live_user
+    FROM (
+        SELECT user_id, product_variant_id AS variant_id, 'haves' AS relation
+        FROM inventory_items
+        WHERE status = 'OPEN_FOR_TRADE'
+        UNION ALL
+        SELECT user_id, product_variant_id, 'wants'
+        FROM wishlist_items
+        WHERE deleted_at = 0
+    ) AS items
+    JOIN variants USING (variant_id)
+    LEFT JOIN users gone ON gone.id = items.user_id AND gone.deleted_at <> 0
 ), shoes AS MATERIALIZED (
-    -- A deleted variant is nobody's shoe. Windows of creation include both ends and end at as_of.
-    SELECT v.variant_id, v.size,
-           (SELECT count(*) FROM wishlists w WHERE w.variant_id = v.variant_id AND w.holder_live) AS wishlist_count,
-           (SELECT count(*) FROM closets c WHERE c.variant_id = v.variant_id AND c.holder_live) AS inventory_count,
-           (SELECT count(DISTINCT offer_id) FROM offered
-            WHERE offered.variant_id = v.variant_id AND offered.deleted_at = 0
-              AND offer_status IN ('OPEN', 'PENDING')
-              AND created_at >= (SELECT :as_of - interval '30 days') AND created_at <= (SELECT :as_of)) AS open_offers,
-           (SELECT count(DISTINCT offer_id) FROM offered
-            WHERE offered.variant_id = v.variant_id
-              AND created_at >= (SELECT :as_of - interval '7 days') AND created_at <= (SELECT :as_of)) AS offers_7d
+    -- A deleted variant is nobody's shoe.
+    SELECT v.variant_id, v.size, coalesce(holders.wishlists, 0) AS wishlist_count, coalesce(holders.closets, 0) AS inventory_count,
+           coalesce(offers.open, 0) AS open_offers, coalesce(offers.fresh, 0) AS fresh_offers
     FROM variants v
+    LEFT JOIN (
+        SELECT variant_id, count(*) FILTER (WHERE relation = 'wants') AS wishlists, count(*) FILTER (WHERE relation = 'haves') AS closets
+        FROM related
+        WHERE by_live_user
+        GROUP BY variant_id
+    ) AS holders USING (variant_id)
+    LEFT JOIN (
+        SELECT variant_id, count(DISTINCT offer_id) FILTER (WHERE is_open) AS open, count(DISTINCT offer_id) FILTER (WHERE is_fresh) AS fresh
+        FROM offered
+        GROUP BY variant_id
+    ) AS offers USING (variant_id)
     WHERE v.deleted_at = 0
 ), held AS (
-    -- One row a person, or with overlap one a person and relation. Haves come before wants.
-    SELECT DISTINCT ON (user_id, CASE WHEN :allow_overlap THEN relation END)
-           user_id, relation, shoes.*
-    FROM (
-        SELECT user_id, 'haves' AS relation, variant_id FROM closets
-        UNION ALL
-        SELECT user_id, 'wants', variant_id FROM wishlists
-    ) AS item
+    -- Their best shoe of the product, and which relation counts: haves before wants, or with overlap each.
+    SELECT DISTINCT ON (user_id, CASE WHEN :allow_overlap THEN relation END) user_id, relation, shoes.*
+    FROM related
     JOIN shoes USING (variant_id)
-    LEFT JOIN sizes USING (user_id)
-    ORDER BY user_id, CASE WHEN :allow_overlap THEN relation END, relation,
-             shoes.size IS NOT DISTINCT FROM sizes.usersize DESC, open_offers DESC, variant_id
+    ORDER BY user_id, CASE WHEN :allow_overlap THEN relation END, relation, open_offers DESC, variant_id
+), fitting AS (
+    -- The same of each size: the one in their own size comes first.
+    SELECT DISTINCT ON (user_id, relation, size) user_id, relation, shoes.*
+    FROM related
+    JOIN shoes USING (variant_id)
+    ORDER BY user_id, relation, size, open_offers DESC, variant_id
 ), in_size AS (
     SELECT DISTINCT ON (size) * FROM shoes WHERE size IS NOT NULL ORDER BY size, open_offers DESC, variant_id
 ), product AS (
-    SELECT (SELECT count(DISTINCT offer_id) FROM offered
-            WHERE created_at >= (SELECT :as_of - interval '7 days') AND created_at <= (SELECT :as_of)) AS offers_7d,
-           -- Trades of any offer on the product, however old the offer, deleted trades too.
+    SELECT (SELECT count(DISTINCT offer_id) FROM offered WHERE is_fresh) AS offers_7d,
+           -- Trades of any offer on the product, however old the offer; a deleted trade is none.
            (SELECT count(*) FROM trades
-            WHERE offer_id IN (SELECT offer_id FROM offered)
-              AND validation_passed_date >= (SELECT :as_of - interval '30 days') AND validation_passed_date <= (SELECT :as_of)) AS trades_30d
+            WHERE deleted_at = 0 AND offer_id IN (SELECT offer_id FROM offered)
+              AND validation_passed_date BETWEEN (SELECT :as_of - interval '30 days') AND (SELECT :as_of)) AS trades_30d
 )
 SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
        coalesce(held.relation, CASE WHEN in_size.variant_id IS NOT NULL THEN 'everybody-else' END) AS relation,
-       coalesce(held.variant_id, in_size.variant_id) AS "variantID",
-       CASE WHEN coalesce(held.variant_id, in_size.variant_id) IS NOT NULL
-            THEN coalesce(held.size, in_size.size, 'Unknown') END AS relevant_variant_size,
-       coalesce(held.wishlist_count, in_size.wishlist_count) AS wishlist_count,
-       coalesce(held.inventory_count, in_size.inventory_count) AS inventory_count,
-       coalesce(held.open_offers, in_size.open_offers) AS variant_open_offers,
-       coalesce(held.offers_7d, in_size.offers_7d) AS variant_offers_7d,
+       coalesce(fitting.variant_id, held.variant_id, in_size.variant_id) AS "variantID",
+       CASE WHEN held.variant_id IS NULL THEN in_size.size
+            ELSE coalesce(fitting.size, held.size, 'Unknown') END AS relevant_variant_size,
+       coalesce(fitting.wishlist_count, held.wishlist_count, in_size.wishlist_count) AS wishlist_count,
+       coalesce(fitting.inventory_count, held.inventory_count, in_size.inventory_count) AS inventory_count,
+       coalesce(fitting.open_offers, held.open_offers, in_size.open_offers) AS variant_open_offers,
+       coalesce(fitting.fresh_offers, held.fresh_offers, in_size.fresh_offers) AS variant_offers_7d,
        product.offers_7d AS product_offers_7d, product.trades_30d AS product_trades_30d,
        activity.last_active AS "lastActive", u.deleted_at,
        -- Present means of use in a greeting: neither NULL nor blank.
@@ -189,4 +193,5 @@ CROSS JOIN product
 LEFT JOIN user_activities activity ON activity.user_id = u.id
 LEFT JOIN sizes ON sizes.user_id = u.id
 LEFT JOIN held ON held.user_id = u.id
+LEFT JOIN fitting ON fitting.user_id = u.id AND fitting.relation = held.relation AND fitting.size = sizes.usersize
 LEFT JOIN in_size ON in_size.size = sizes.usersize AND held.user_id IS NULL

@@ -15,6 +15,7 @@ mod parameters;
 mod passfile;
 mod password;
 pub mod plan;
+mod route;
 mod service;
 mod session;
 mod snapshot;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::CancelToken;
 
@@ -38,9 +40,10 @@ pub use snapshot::{Rows, Snapshot};
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
-use connect::{Connected, Route};
+use connect::Connected;
 use failure::Seconds;
-use session::GOODBYE;
+use route::Route;
+use session::{GOODBYE, Leftovers};
 use snapshot::{Running, lock};
 
 /// A managed database's failover takes this long at most, as its operators say.
@@ -193,11 +196,13 @@ impl Attempt<'_> {
             version,
         } = connected;
         let token = client.cancel_token();
+        let connection = task.abort_handle();
         let snapshot = Snapshot::new(client, task, route.host.to_string(), version);
         let cancel = CancelOnDrop {
             token,
             route,
             running: snapshot.watch_running(),
+            connection,
         };
         let outcome = tokio::select! {
             biased;
@@ -210,7 +215,7 @@ impl Attempt<'_> {
             let _ = timeout(limit, snapshot.commit()).await;
         } else {
             cancel.fire(limit).await;
-            snapshot.abandon();
+            snapshot.abandon().await;
         }
         outcome
     }
@@ -220,12 +225,20 @@ impl Attempt<'_> {
         snapshot: &Snapshot,
         work: &mut impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
+        let address = &self.source.address;
         let left = self.end.saturating_duration_since(Instant::now());
+        // A retry may be owed to what another client of a pooler has left behind.
+        let leftovers = if address.pgbouncer || self.number > 0 {
+            Leftovers::Clear
+        } else {
+            Leftovers::Ignore
+        };
         snapshot
             .open(&session::opening(
-                &self.source.address,
+                address,
                 snapshot.server_version(),
                 left,
+                leftovers,
             ))
             .await?;
         self.watch
@@ -239,6 +252,7 @@ struct CancelOnDrop {
     token: CancelToken,
     route: Route,
     running: Arc<Mutex<Option<Running>>>,
+    connection: AbortHandle,
 }
 
 impl CancelOnDrop {
@@ -256,8 +270,15 @@ impl Drop for CancelOnDrop {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            let (token, route) = (self.token.clone(), self.route.clone());
-            runtime.spawn(async move { session::cancel(&token, &route, GOODBYE).await });
+            let (token, route, connection) = (
+                self.token.clone(),
+                self.route.clone(),
+                self.connection.clone(),
+            );
+            runtime.spawn(async move {
+                session::cancel(&token, &route, GOODBYE).await;
+                connection.abort();
+            });
         }
     }
 }

@@ -190,3 +190,52 @@ fn a_working_directory_that_is_gone_is_survived() {
         .expect("sh");
     assert_eq!(status.code(), Some(0));
 }
+
+#[test]
+fn every_json_log_line_of_a_run_is_an_object_of_the_same_run_without_secrets() {
+    let sandbox = Sandbox::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("its address")
+        .port();
+    let url = format!("postgres://reader:hunter2@127.0.0.1:{port}/shop");
+    let arguments = [
+        "generate",
+        "layer2",
+        "--log-format",
+        "json",
+        "-vv",
+        "--connect-timeout",
+        "1s",
+        "--retries",
+        "2",
+        "--deadline",
+        "10s",
+    ];
+    let outcome = sandbox.run_with(&arguments, &[("DATABASE_URL", &url)]);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (5, ""));
+    let lines: Vec<serde_json::Value> = outcome
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert!(lines.len() > 2, "{outcome}");
+    for line in &lines {
+        assert_eq!(line["run_id"], lines[0]["run_id"]);
+        assert!(
+            line["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{line}"
+        );
+        assert!(
+            ["error", "warn", "info", "debug"]
+                .iter()
+                .any(|level| line["level"] == *level),
+            "{line}"
+        );
+    }
+    assert_eq!(lines.last().expect("lines")["exit_status"], 5);
+    assert!(!outcome.to_string().contains("hunter2"));
+}

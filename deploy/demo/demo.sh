@@ -42,7 +42,7 @@ demo() {
     rm -rf "$audiences"
     for audience in layer2 layer3 "showcase --product-id $product" waterfall nudges; do
         # shellcheck disable=SC2086 # words
-        show generate $audience
+        show generate $audience --output "$audiences"
     done
 
     step "One audience as a funnel: who remains after each step, and why the others left"

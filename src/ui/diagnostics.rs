@@ -80,6 +80,11 @@ impl Visit for Said {
         self.add(field, value);
     }
 
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        // Milliseconds, mostly: they are a number, not a text.
+        self.add(field, u64::try_from(value).unwrap_or(u64::MAX));
+    }
+
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.add(field, value);
     }

@@ -57,12 +57,7 @@ impl Lines {
 
     /// One event.
     pub(super) fn event(&self, level: Level, message: &str, fields: Fields) {
-        let line = match self.look.line_format {
-            LineFormat::Json => self.json(level, message, fields),
-            LineFormat::Terminal => format!("{}{message}{}", self.word(level), self.text(&fields)),
-            LineFormat::Plain => format!("{} {level:5} {message}{}", instant(), self.text(&fields)),
-        };
-        self.write(&line);
+        self.write(&self.line(level, message, fields));
     }
 
     /// A failure, its causes and what to do next.
@@ -87,6 +82,15 @@ impl Lines {
                 LogStream::Stdout => std::io::stdout().lock().write_all(text.as_bytes()),
             };
         });
+    }
+
+    fn line(&self, level: Level, message: &str, fields: Fields) -> String {
+        let text = harmless(message);
+        match self.look.line_format {
+            LineFormat::Json => self.json(level, message, fields),
+            LineFormat::Terminal => format!("{}{text}{}", self.word(level), self.text(&fields)),
+            LineFormat::Plain => format!("{} {level:5} {text}{}", instant(), self.text(&fields)),
+        }
     }
 
     fn json(&self, level: Level, message: &str, fields: Fields) -> String {
@@ -131,7 +135,11 @@ impl Lines {
 
 /// `Error:`, `Caused by:`, `Hint:`, the next step last.
 pub(super) fn describe(error: &Error, pen: Pen) -> String {
-    let messages = error.messages();
+    let messages: Vec<String> = error
+        .messages()
+        .iter()
+        .map(|message| harmless(message))
+        .collect();
     let (first, causes) = messages
         .split_first()
         .map_or(("", &[][..]), |(first, causes)| (first.as_str(), causes));
@@ -160,6 +168,12 @@ pub(super) fn kind_name(error: &Error) -> String {
     format!("{:?}", error.kind()).to_ascii_lowercase()
 }
 
+/// A message may quote what a server or a file said: no escape sequence of theirs reaches the terminal.
+fn harmless(message: &str) -> String {
+    let is_harmful = |each: char| each.is_control() && !matches!(each, '\n' | '\t');
+    message.replace(is_harmful, "\u{fffd}")
+}
+
 fn instant() -> String {
     let now = Timestamp::now();
     now.round(Unit::Second).unwrap_or(now).to_string()
@@ -170,4 +184,72 @@ fn is_simple(text: &str) -> bool {
         && text
             .chars()
             .all(|each| each.is_ascii_graphic() && !"\"=".contains(each))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Kind;
+    use crate::settings::talk::{Color, LogFormat};
+    use crate::ui::look::{Facts, Wishes};
+
+    fn lines(log_format: LogFormat, stderr_is_terminal: bool) -> Lines {
+        let mut wishes = Wishes::default();
+        wishes.talk.log_format = log_format;
+        let facts = Facts {
+            stdout_is_terminal: false,
+            stderr_is_terminal,
+            dumb: false,
+            color: Color::Never,
+            width: None,
+        };
+        Lines::new(Look::decide(wishes, &facts), Uuid::nil())
+    }
+
+    fn fields() -> Fields {
+        let mut fields = Fields::new();
+        fields.insert("rows".to_owned(), 7.into());
+        fields.insert("host".to_owned(), "db one".into());
+        fields
+    }
+
+    #[test]
+    fn a_json_line_is_one_line_whatever_it_says_and_no_field_poses_as_another() {
+        let mut fields = fields();
+        fields.insert("level".to_owned(), "error".into());
+        let line = lines(LogFormat::Json, true).line(Level::WARN, "two\nlines \u{1b}[31m", fields);
+        assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+        let mut read: Value = serde_json::from_str(&line).expect("JSON");
+        read["timestamp"] = Value::Null;
+        insta::assert_snapshot!(read, @r#"{"level":"warn","message":"two\nlines \u001b[31m","timestamp":null,"run_id":"00000000-0000-0000-0000-000000000000","rows":7,"host":"db one"}"#);
+    }
+
+    #[test]
+    fn a_line_for_people_has_its_instant_only_where_it_may_be_read_later() {
+        let on_terminal =
+            lines(LogFormat::Auto, true).line(Level::WARN, "slow\u{1b}[31m", fields());
+        assert_eq!(
+            on_terminal,
+            "Warning: slow\u{fffd}[31m rows=7 host=\"db one\""
+        );
+        let in_file = lines(LogFormat::Auto, false).line(Level::INFO, "done", Fields::new());
+        let (instant, rest) = in_file.split_once(' ').expect("an instant first");
+        assert!(instant.parse::<Timestamp>().is_ok(), "{in_file}");
+        assert_eq!(rest, "INFO  done");
+    }
+
+    #[test]
+    fn an_error_ends_with_what_to_do_next() {
+        let error = Error::new(Kind::Unreachable, "connection refused")
+            .context("cannot connect to db.example.com")
+            .context("cannot generate layer2")
+            .hint("check the allow-list");
+        insta::assert_snapshot!(describe(&error, Pen::new(false)), @r"
+        Error: cannot generate layer2
+        Caused by:
+          1: cannot connect to db.example.com
+          2: connection refused
+        Hint: check the allow-list
+        ");
+    }
 }

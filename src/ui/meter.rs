@@ -100,7 +100,7 @@ impl Meter {
             Some(_) => {
                 "{spinner} {msg} [{bar:24}] {human_pos}/{human_len} {unit} {rate} {elapsed} left {eta}"
             }
-            None => "{spinner} {msg} {count} {elapsed}",
+            None => "{spinner} {msg}{count} {elapsed}",
         };
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -127,7 +127,7 @@ impl Meter {
                 move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                     if state.pos() > 0 {
                         let rate = HumanCount(per_second(state.pos(), state.elapsed()));
-                        let _ = write!(out, "{} {unit} {rate}/s", HumanCount(state.pos()));
+                        let _ = write!(out, " {} {unit} {rate}/s", HumanCount(state.pos()));
                     }
                 },
             )
@@ -196,4 +196,53 @@ fn whole_millis(elapsed: Duration) -> u64 {
 
 fn seconds(elapsed: Duration) -> String {
     format!("{:.1}s", elapsed.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::settings::talk::Color;
+    use crate::ui::look::{Facts, Look, Wishes};
+
+    #[test]
+    fn a_stage_is_told_in_one_sentence_with_its_count_its_total_and_its_time() {
+        let facts = Facts {
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+            dumb: false,
+            color: Color::Never,
+            width: None,
+        };
+        let lines = Arc::new(Lines::new(
+            Look::decide(Wishes::default(), &facts),
+            Uuid::nil(),
+        ));
+        let meter = Meter::new(lines, Loudness::Quiet, "rows");
+        let sentence = || {
+            let stage = meter.stage();
+            let sentence = meter.sentence(stage.as_ref().expect("a stage"));
+            // What depends on the clock is not looked at.
+            sentence
+                .split(", ")
+                .next()
+                .unwrap_or_default()
+                .split(": ")
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        Progress::stage(&meter, "connecting");
+        assert_eq!(sentence()[0], "connecting");
+        assert!(sentence()[1].ends_with('s'), "{:?}", sentence());
+        Progress::stage(&meter, "reading");
+        meter.advance(999);
+        meter.advance(1);
+        assert_eq!(sentence(), ["reading", "1,000 rows"]);
+        meter.total(Some(2000));
+        assert_eq!(sentence(), ["reading", "1,000 of 2,000 rows"]);
+        assert!(meter.stage().is_some());
+        meter.finish();
+        assert!(meter.stage().is_none());
+    }
 }

@@ -1,6 +1,8 @@
 //! Tables: aligned columns without lines, cut to the terminal's width only on a terminal.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Grid, presets};
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, presets,
+};
 
 use super::pen::{Pen, Style};
 
@@ -72,6 +74,10 @@ impl Table {
                 Alignment::Right => CellAlignment::Right,
             });
         }
+        // What a row is about is never broken.
+        if let Some(first) = grid.column_mut(0) {
+            first.set_constraint(ColumnConstraint::ContentWidth);
+        }
         let mut lines: Vec<String> = grid
             .lines()
             .map(|line| line.trim_end().to_owned())
@@ -103,6 +109,17 @@ mod tests {
         FILE                    ROWS
         trending-closet-items      7
         a�[31m�b               1,234
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_any_column_but_the_first() {
+        let mut table = Table::new(["SETTING", "FROM"]);
+        table.row(["source.password_command", "the environment of the process"]);
+        insta::assert_snapshot!(table.render(Pen::new(false), Some(45)), @r"
+        SETTING                  FROM
+        source.password_command  the environment of
+                                 the process
         ");
     }
 }

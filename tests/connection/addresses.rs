@@ -1,6 +1,7 @@
 //! Where the address comes from.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,7 +37,6 @@ fn variables(database: &Database) -> Surroundings {
 }
 
 fn private(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
@@ -199,7 +199,6 @@ async fn a_password_file_is_used_if_nobody_else_can_read_it() {
         "1"
     );
 
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let notes = surroundings.address().unwrap().notes().to_vec();
     assert!(

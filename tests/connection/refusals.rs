@@ -117,7 +117,7 @@ async fn too_many_connections_name_pooling() {
 fn a_lock_that_somebody_holds_is_waited_out() {
     let database = Postgres::shared().database("locked");
     let told = std::thread::scope(|scope| {
-        scope.spawn(|| database.execute("BEGIN; LOCK users; SELECT pg_sleep(2); COMMIT"));
+        scope.spawn(|| database.execute("BEGIN; LOCK users; SELECT pg_sleep(6); COMMIT"));
         let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'users'::regclass";
         database.wait_until(held, "1");
         let source = at(database.url());

@@ -92,7 +92,7 @@ FROM market m, generate_series(1, m.products) p, LATERAL (SELECT
     (ARRAY['Kestrel','Nimbus','Vanta','Solstice','Corsa','Aldine','Tern & Co.','Mori','Ødegaard','Haze'])[1 + (p * 7) % 10]
     || ' ' ||
     (ARRAY['Court 1 Retro High','Runner 90','Court 1 Low','Dunkirk Low','Trail 550','Max Ninety','Foam Slide','990 v4',
-           'Skate Mid','Retro 4','Retro 11','Sprint Flyknit','Blazer Mid ''77','Gel-Arc 5','Campus 80s','Samba-like OG',
+           'Skate Mid','Retro 4','Retro 11','Sprint Knit','Blazer Mid ''77','Gel-Arc 5','Campus 80s','Sambra OG',
            'Terrace','Forum Low','Wave Rider','Boot 1460'])[1 + (p * 3 + p / 10) % 20]
     || ' ' ||
     (ARRAY['"Chicago"','"Bred"','"Triple White"','"Shadow"','''University Blue''','"Panda"','"Lost, and Found"','"Off-Noir"',
@@ -128,7 +128,7 @@ SELECT p.id,
        CASE WHEN pg_temp.u(n, 21) < 0.030 THEN NULL
             WHEN pg_temp.u(n, 21) < 0.035 THEN
                 (ARRAY['kicks, "the plug" ','=SUM(A1)+','@','léo_','スニーカー','tab' || chr(9),'back\slash\','o''neil.','👟','-- '])[1 + n % 10] || n
-            ELSE (ARRAY['sole','heat','lace','retro','deadstock','grail','box','court','dunk','jumpman','og','size'])[1 + floor(12 * pg_temp.u(n, 22))::int]
+            ELSE (ARRAY['sole','heat','lace','retro','deadstock','grail','box','court','dunk','hightop','og','size'])[1 + floor(12 * pg_temp.u(n, 22))::int]
                  || (ARRAY['_hunter','.keeper','collector','_vault','_trader','king','queen','.lab','_daily','fan'])[1 + floor(10 * pg_temp.u(n, 23))::int] || n END,
        CASE WHEN first < 0.040 THEN NULL
             WHEN first < 0.050 THEN ''

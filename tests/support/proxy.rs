@@ -229,7 +229,7 @@ async fn pass(
     server: &mut TcpStream,
     limit: usize,
 ) -> io::Result<usize> {
-    let (mut up, mut down) = ([0; 16 * 1024], [0; 16 * 1024]);
+    let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
     let mut passed = 0;
     while passed < limit {
         tokio::select! {
@@ -252,7 +252,7 @@ async fn pass(
 
 /// Takes what the client says and answers nothing, until the client leaves.
 async fn drain(client: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let mut taken = [0; 4096];
+    let mut taken = vec![0; 4096];
     while client.read(&mut taken).await? > 0 {}
     Ok(())
 }
