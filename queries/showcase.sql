@@ -108,7 +108,8 @@ WITH mens_sizes AS MATERIALIZED (
       AND preference.deleted_at = 0 AND up.deleted_at = 0
     GROUP BY up.user_id
 ), variants AS MATERIALIZED (
-    SELECT id AS variant_id, nullif(index_cache->>'mens_size', '') AS size, deleted_at
+    SELECT id AS variant_id, CASE WHEN btrim(index_cache->>'mens_size', E' \t\n\r') <> '' THEN index_cache->>'mens_size' END AS size,
+           deleted_at
     FROM product_variants
     WHERE product_id = :product_id
 ), offered AS MATERIALIZED (
@@ -168,9 +169,9 @@ WITH mens_sizes AS MATERIALIZED (
     SELECT DISTINCT ON (size) * FROM shoes WHERE size IS NOT NULL ORDER BY size, open_offers DESC, variant_id
 ), product AS (
     SELECT (SELECT count(DISTINCT offer_id) FROM offered WHERE is_fresh) AS offers_7d,
-           -- Trades of any offer on the product, however old the offer; a deleted trade is none.
+           -- Trades of any offer on the product, however old the offer, deleted trades too: they happened.
            (SELECT count(*) FROM trades
-            WHERE deleted_at = 0 AND offer_id IN (SELECT offer_id FROM offered)
+            WHERE offer_id IN (SELECT offer_id FROM offered)
               AND validation_passed_date BETWEEN (SELECT :as_of - interval '30 days') AND (SELECT :as_of)) AS trades_30d
 )
 SELECT u.id AS user_id, u.username, u.first_name AS "firstName", sizes.usersize,
