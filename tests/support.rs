@@ -3,4 +3,5 @@
 pub(crate) mod certificates;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
+pub(crate) mod programs;
 pub(crate) mod proxy;
