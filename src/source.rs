@@ -3,8 +3,8 @@
 //! [`Address::resolve`] works out where it is; [`Source::read`] connects, with the attempts laid out by [`plan`], opens one
 //! read-only snapshot and hands it to the caller's work. Whatever fails becomes an error in [`failure`].
 //!
-//! The way of a connection: [`dial`] (name, TCP) → [`tls`] → [`connect`] (hosts, authentication) → [`session`] (the transaction)
-//! → [`snapshot`] (what can be asked). Deliberately absent: a pool, and any way to write.
+//! The way of a connection: `dial` (name, TCP) → `tls` → `connect` (hosts, authentication) → `session` (the transaction)
+//! → `snapshot` (what can be asked). Deliberately absent: a pool, and any way to write.
 
 pub mod address;
 mod connect;
@@ -27,6 +27,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use native_tls::TlsConnector;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -40,7 +41,7 @@ pub use snapshot::{Rows, Snapshot};
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
-use connect::Connected;
+use connect::{Connected, Means};
 use failure::Seconds;
 use route::Route;
 use session::{GOODBYE, Leftovers};
@@ -91,9 +92,9 @@ pub struct Unwatched;
 impl Watch for Unwatched {}
 
 impl Source {
-    /// A source that has not been connected to yet. Without a configured `connect_timeout` the address's own counts.
+    /// A source that has not been connected to yet.
     pub fn new(address: Address, mut patience: Patience, purpose: Purpose) -> Self {
-        patience.connect_timeout = patience.connect_timeout.or(address.connect_timeout);
+        patience.usual_timeout = patience.usual_timeout.or(address.connect_timeout);
         Self {
             address,
             patience,
@@ -124,6 +125,7 @@ impl Source {
         mut work: impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
         let plan = self.plan(budget.total())?;
+        let connector = connect::connector(&self.address)?;
         let end = Instant::now() + working(budget.total()).saturating_sub(budget.spent());
         let mut failed = 0;
         let mut last = None;
@@ -150,6 +152,7 @@ impl Source {
                 interrupt,
                 watch,
                 previous,
+                connector: connector.clone(),
             };
             match attempt.run(step.timeout, &mut work).await {
                 Err(error) if error.kind() == Kind::Unreachable => last = Some(error),
@@ -169,6 +172,7 @@ struct Attempt<'a> {
     interrupt: &'a Interrupt,
     watch: &'a dyn Watch,
     previous: Option<&'a Error>,
+    connector: Option<TlsConnector>,
 }
 
 impl Attempt<'_> {
@@ -185,9 +189,16 @@ impl Attempt<'_> {
             .as_deref()
             .unwrap_or(concat!("pushctl/", env!("CARGO_PKG_VERSION")));
         let name = session::application_name(program, &purpose.command, &purpose.run);
+        let means = Means {
+            application_name: &name,
+            connector: self.connector.clone(),
+            limit,
+            end: self.end,
+            turn: self.number,
+        };
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
-            connected = connect::connect(address, &name, limit, self.number) => connected?,
+            connected = connect::connect(address, means) => connected?,
         };
         let Connected {
             client,

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod certificates;
+mod endings;
 mod hosts;
 mod pooler;
 mod refusals;

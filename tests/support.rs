@@ -8,5 +8,6 @@ pub(crate) mod market;
 pub(crate) mod oracle;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
+pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod superuser;

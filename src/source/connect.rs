@@ -7,7 +7,7 @@ use std::time::Duration;
 use native_tls::TlsConnector;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{self, Config};
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
@@ -40,34 +40,40 @@ enum Encryption {
 /// What every host of an attempt shares.
 struct Attempt<'a> {
     address: &'a Address,
-    application_name: &'a str,
-    connector: Option<TlsConnector>,
+    means: Means<'a>,
     password: OnceCell<Option<Secret>>,
-    turn: u32,
 }
 
-/// Connects to the first host that will do. `limit` is for each host; `turn` counts the attempts.
-pub(super) async fn connect(
-    address: &Address,
-    application_name: &str,
-    limit: Duration,
-    turn: u32,
-) -> Result<Connected> {
-    let encrypted =
-        address.tls.mode != SslMode::Disable && !address.hosts.iter().all(Host::is_socket);
+/// What encrypts every connection to this address, if anything does. It costs tens of milliseconds, for the system's
+/// certificates are read whether they are wanted or not: it is made once for all attempts.
+pub(super) fn connector(address: &Address) -> Result<Option<TlsConnector>> {
+    let wanted = address.tls.mode != SslMode::Disable && !address.hosts.iter().all(Host::is_socket);
+    wanted.then(|| tls::connector(&address.tls)).transpose()
+}
+
+/// How one attempt is made.
+pub(super) struct Means<'a> {
+    pub(super) application_name: &'a str,
+    pub(super) connector: Option<TlsConnector>,
+    /// For each host.
+    pub(super) limit: Duration,
+    /// For all of them.
+    pub(super) end: Instant,
+    /// Counts the attempts.
+    pub(super) turn: u32,
+}
+
+/// Connects to the first host that will do.
+pub(super) async fn connect(address: &Address, means: Means<'_>) -> Result<Connected> {
     let attempt = Attempt {
         address,
-        application_name,
-        connector: encrypted
-            .then(|| tls::connector(&address.tls))
-            .transpose()?,
+        means,
         password: OnceCell::new(),
-        turn,
     };
     let mut failures: Vec<(&Host, Failure)> = Vec::new();
     let mut second_choice = None;
     for host in &address.hosts {
-        match attempt.host(host, limit).await {
+        match attempt.host(host).await {
             Ok((connected, true)) => return Ok(connected),
             Ok((connected, false)) if address.target == Target::PreferStandby => {
                 second_choice.get_or_insert(connected);
@@ -91,7 +97,9 @@ pub(super) async fn connect(
 
 impl Attempt<'_> {
     /// Connects to one host; also says whether it is the kind of server that is wanted.
-    async fn host(&self, host: &Host, limit: Duration) -> Result<(Connected, bool), Failure> {
+    async fn host(&self, host: &Host) -> Result<(Connected, bool), Failure> {
+        let left = self.means.end.saturating_duration_since(Instant::now());
+        let limit = self.means.limit.min(left);
         let phase = Progress::default();
         match timeout(limit, self.tries(host, &phase)).await {
             Ok(result) => result,
@@ -186,8 +194,9 @@ impl Attempt<'_> {
         phase.set(Phase::Resolving);
         let addresses = dial::resolve(host).await?;
         phase.set(Phase::Dialing);
-        let (tcp, peer) = dial::dial(addresses, &self.address.keepalive, self.turn).await?;
+        let (tcp, peer) = dial::dial(addresses, &self.address.keepalive, self.means.turn).await?;
         let Some(connector) = self
+            .means
             .connector
             .as_ref()
             .filter(|_| encryption != Encryption::Never)
@@ -236,7 +245,7 @@ impl Attempt<'_> {
         config
             .user(&self.address.user)
             .dbname(&self.address.dbname)
-            .application_name(self.application_name)
+            .application_name(self.means.application_name)
             // The stream is already what it should be, encrypted or not: see `Ready`.
             .ssl_mode(config::SslMode::Require)
             .ssl_negotiation(config::SslNegotiation::Direct)

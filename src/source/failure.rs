@@ -1,6 +1,6 @@
 //! What went wrong, why, and what to do: every failure of the source ends up here and becomes one of our errors.
 //!
-//! Three steps: `recognise` finds the [`Trouble`] in a foreign error's chain of causes; [`Trouble`] has a sentence;
+//! Three steps: `recognise` finds the `Trouble` in a foreign error's chain of causes; `Trouble` has a sentence;
 //! `table` has a verdict for it: the kind (and with it whether it may be retried) and the advice.
 //!
 //! Of an error from the source, [`Kind::Unreachable`] means transient: it may be tried again while budget remains.
@@ -196,7 +196,7 @@ impl fmt::Display for Phase {
             Self::Password => "while password_command was running",
             Self::Resolving => "while its name was being resolved",
             Self::Dialing => "before the TCP connection was accepted",
-            Self::AskingForTls => "after the TCP connection was accepted, before TLS began",
+            Self::AskingForTls => "after the TCP connection was accepted and before TLS began",
             Self::Handshake => "in the TLS handshake",
             Self::Authentication => "in authentication",
             Self::Greeting => "right after authentication",
@@ -208,7 +208,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::TimedOut { phase, after } => {
-                return write!(out, "timed out after {} {phase}", Seconds(*after));
+                return write!(out, "timed out after {}, {phase}", Seconds(*after));
             }
             Self::WrongServer(target) => {
                 return write!(out, "it is not what target_session_attrs={target} asks for");

@@ -20,8 +20,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(16);
 /// What was configured about trying; what is `None` may be shrunk to fit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Patience {
-    /// For one host, all of its addresses and all phases together.
+    /// For one host, all of its addresses and all phases together. Kept, or refused where it cannot fit.
     pub connect_timeout: Option<Duration>,
+    /// The same as the address has it (`connect_timeout=10` in a URL), in place of [`CONNECT_TIMEOUT`]: shortened where
+    /// it does not fit, for nobody chose it for this command.
+    pub usual_timeout: Option<Duration>,
     /// Attempts in all, the first included.
     pub attempts: Option<NonZeroU32>,
 }
@@ -54,7 +57,10 @@ impl Plan {
             hosts: u32::try_from(hosts).unwrap_or(u32::MAX).max(1),
             attempts: patience.attempts.map_or(ATTEMPTS, NonZeroU32::get),
             attempts_are_fixed: patience.attempts.is_some(),
-            timeout: patience.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            timeout: patience
+                .connect_timeout
+                .or(patience.usual_timeout)
+                .unwrap_or(CONNECT_TIMEOUT),
             timeout_is_fixed: patience.connect_timeout.is_some(),
             steps: Vec::new(),
         };
@@ -180,6 +186,7 @@ mod tests {
         Patience {
             connect_timeout: connect_timeout.map(Duration::from_secs),
             attempts: attempts.and_then(NonZeroU32::new),
+            usual_timeout: None,
         }
     }
 
@@ -204,6 +211,24 @@ mod tests {
             .flat_map(|step| [step.wait, step.timeout])
             .collect();
         assert_eq!(times, seconds(&[0.0, 2.5, 0.75, 1.75]));
+    }
+
+    #[test]
+    fn what_the_address_asks_for_is_shortened_to_fit() {
+        let patience = Patience {
+            usual_timeout: Some(Duration::from_secs(120)),
+            ..Patience::default()
+        };
+        let plan = Plan::lay_out(Duration::from_secs(300), 1, &patience).unwrap();
+        let times: Vec<_> = plan
+            .steps()
+            .iter()
+            .flat_map(|step| [step.wait, step.timeout])
+            .collect();
+        assert_eq!(
+            times,
+            seconds(&[0.0, 120.0, 2.0, 89.0, 4.0, 42.5, 8.0, 17.25, 8.125, 9.125])
+        );
     }
 
     #[test]

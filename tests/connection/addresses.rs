@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use pushctl::exit::Kind;
-use pushctl::source::Address;
 use pushctl::source::address::SslMode;
+use pushctl::source::{Address, Patience, Purpose, Source};
 
 use super::{Surroundings, read, read_patiently, select_one};
 use crate::support::postgres::{Database, Postgres, ROLES};
@@ -366,9 +366,26 @@ async fn a_unix_socket_needs_no_encryption() {
 }
 
 #[test]
-fn the_plan_is_refused_where_configured_times_cannot_fit() {
-    let source = Surroundings::url("postgres://a@db.example.com/m?connect_timeout=120").source();
-    let error = source.plan(Duration::from_secs(60)).unwrap_err();
+fn a_time_in_the_address_is_a_wish_and_one_for_the_command_an_order() {
+    let address = Surroundings::url("postgres://a@db.example.com/m?connect_timeout=120")
+        .address()
+        .unwrap();
+    let purpose = Purpose {
+        command: "generate".to_owned(),
+        run: "run-7".to_owned(),
+    };
+    let source = |patience| Source::new(address.clone(), patience, purpose.clone());
+    assert!(
+        source(Patience::default())
+            .plan(Duration::from_secs(60))
+            .is_ok()
+    );
+
+    let ordered = Patience {
+        connect_timeout: Some(Duration::from_secs(120)),
+        ..Patience::default()
+    };
+    let error = source(ordered).plan(Duration::from_secs(60)).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert!(
         error

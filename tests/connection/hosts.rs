@@ -5,7 +5,8 @@ use std::time::Duration;
 use pushctl::exit::Kind;
 
 use super::{at, read, read_patiently, select_one};
-use crate::support::postgres::{Database, Postgres, free_port};
+use crate::support::postgres::{Database, Postgres};
+use crate::support::programs::free_port;
 use crate::support::proxy::{Fate, Proxy};
 
 /// The URL for `reader` at these ports of this machine.

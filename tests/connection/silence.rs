@@ -8,7 +8,8 @@ use pushctl::interrupt::{self, Interrupt};
 use pushctl::source::Snapshot;
 
 use super::{Surroundings, at, read, read_patiently, read_until, select_one, source};
-use crate::support::postgres::{Postgres, free_port};
+use crate::support::postgres::Postgres;
+use crate::support::programs::free_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
 const TUNNEL_OR_OVERLOAD: &str = "something accepted the connection and then said nothing";
@@ -80,7 +81,7 @@ async fn silence_before_tls() {
     let told = read(&at(url), select_one).await;
     told.check(
         Kind::Unreachable,
-        "after the TCP connection was accepted, before TLS began",
+        "after the TCP connection was accepted and before TLS began",
         TUNNEL_OR_OVERLOAD,
     );
 }

@@ -7,7 +7,8 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::postgres::{Postgres, ROLES, as_server_user, free_port};
+use super::postgres::{Postgres, ROLES};
+use super::programs::{as_server_user, free_port};
 
 /// A pooler; gone when it is dropped.
 pub(crate) struct PgBouncer {

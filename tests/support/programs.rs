@@ -1,0 +1,98 @@
+//! The programs that the tests start: where they are, whom they run as, and how they are stopped.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A loopback port that nobody listens on at this moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// A command that runs `program` as the user the server runs as.
+pub(crate) fn as_server_user(program: &Path) -> Command {
+    match server_user() {
+        None => Command::new(program),
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command
+                .args([
+                    "--reuid",
+                    user,
+                    "--regid",
+                    group(user).as_str(),
+                    "--clear-groups",
+                ])
+                .arg(program);
+            command
+        }
+    }
+}
+
+/// Stops the server and removes its files once this process is gone: its standard input ends then.
+pub(crate) fn keeper(directory: &Path) -> Child {
+    const SCRIPT: &str = r#"
+        trap '' INT TERM HUP
+        read -r _
+        server=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$server"
+        while [ -n "$server" ] && kill -0 "$server" 2>/dev/null; do sleep 0.05; done
+        rm -rf "$0"
+    "#;
+    Command::new("sh")
+        .args(["-c", SCRIPT])
+        .arg(directory)
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("a shell")
+}
+
+/// Whom the server runs as, if it cannot be us.
+pub(crate) fn server_user() -> Option<&'static str> {
+    if fs::metadata("/proc/self").ok()?.uid() != 0 {
+        return None;
+    }
+    let exists = |user: &&str| {
+        Command::new("id")
+            .arg(user)
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    ["postgres", "nobody"].into_iter().find(exists)
+}
+
+fn group(user: &str) -> String {
+    let output = Command::new("id").args(["-g", user]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The directory of PostgreSQL's server programs.
+pub(crate) fn postgres_binaries() -> PathBuf {
+    let named = std::env::var_os("PUSHCTL_TEST_PG_BIN").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut debian: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|versions| {
+            versions
+                .flatten()
+                .map(|version| version.path().join("bin"))
+                .collect()
+        })
+        .unwrap_or_default();
+    debian.sort();
+    named
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .chain(debian.into_iter().rev())
+        .find(|directory| ["initdb", "postgres", "pg_ctl"].iter().all(|program| directory.join(program).exists()))
+        .expect("PostgreSQL's server programs: install postgresql, or name their directory in PUSHCTL_TEST_PG_BIN")
+}
