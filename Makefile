@@ -21,7 +21,7 @@ demo-stop: ## stop the demo and remove everything it made
 	@deploy/demo/demo.sh stop
 
 test: ## every test, against a real PostgreSQL
-	@$(FLAGS) && $(SERVERS) && cargo test --locked $$flags
+	@$(FLAGS) && $(SERVERS) && cargo test --locked $$flags -- --test-threads 4
 
 campaign: ## the long tests in full length (SEED=… repeats one)
 	@$(FLAGS) && $(SERVERS) && seed=$(SEED) && seed=$${seed:-$$(date +%s)} && \

@@ -1,7 +1,6 @@
 //! From settings to the databases: what every command that reads them shares.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,7 +106,8 @@ fn to(context: &Context, address: Address, command: &str) -> Source {
     let settings = &context.settings.source;
     let patience = Patience {
         connect_timeout: settings.connect_timeout,
-        attempts: NonZeroU32::new(settings.retries),
+        usual_timeout: None,
+        attempts: settings.retries,
     };
     let purpose = Purpose {
         command: command.into(),

@@ -2,6 +2,7 @@
 //! connection URL, a `PG…` variable or an `sslmode` means, and which of them wins; it is handed all of them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::clock::text::duration;
@@ -28,8 +29,9 @@ pub struct Source {
     /// For one attempt, all addresses of a host together; `None` where only the default (10 s) says so, so that a
     /// parameter of the URL may.
     pub connect_timeout: Option<Duration>,
-    /// How many attempts at most, the first included.
-    pub retries: u32,
+    /// How many attempts at most, the first included; `None` where only the default (5) says so, so that fewer
+    /// are made where five do not fit.
+    pub retries: Option<NonZeroU32>,
 }
 
 /// `--database-url`, `DATABASE_URL`.
@@ -198,7 +200,9 @@ impl Source {
             keywords: keywords(settings),
             deadline: settings.value(&DEADLINE, positive)?,
             connect_timeout: settings.explicit(&CONNECT_TIMEOUT, positive)?,
-            retries: settings.value(&RETRIES, |given| whole_number(given, 1..=100))?,
+            retries: settings
+                .explicit(&RETRIES, |given| whole_number(given, 1..=100))?
+                .and_then(NonZeroU32::new),
         };
         // Read for `config show` and its messages only: what they mean together is the source room's to say.
         settings.optional(&URL, text)?;

@@ -1,5 +1,7 @@
 //! Long campaigns: shortened unless `PUSHCTL_CAMPAIGN=full`, and repeatable by `PUSHCTL_CAMPAIGN_SEED`.
 
+#![expect(clippy::print_stderr, reason = "a campaign reports to whoever runs it")]
+
 use std::hash::{BuildHasher as _, RandomState};
 
 /// A test that does the same thing many times at random.
