@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod connection;
 mod help;
+mod outages;
 mod output;
 mod own_audiences;
 mod publication;
