@@ -1,8 +1,11 @@
 -- Owners of the shoes that most offers are made on.
 --
--- Plan: there is no index on offers.created_at nor on any product_variant_id, so every table is read once, in
--- sequence. What must not happen: counting offers and wishlists of variants that are not trending (hundreds
--- matter, of hundreds of thousands), and a lookup per user before the closets have cut a million users down to owners.
+-- Plan: nothing here is indexed by time or by variant, so each table is read in sequence and joined by hash. It must avoid
+--   * lookups by the hundred thousand: the planner takes trending shoes for average ones, expects a hundredth of their
+--     owners and offers, and would loop over indexes (a quarter slower in memory, hopeless on a disk), hence
+--     enable_nestloop = off;
+--   * counting offers and wishlists for shoes that do not trend: a hundred variants matter, of all there are;
+--   * parsing a parameter again for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
 --
 --| title = "Owners of trending shoes"
 --| about = "People whose closet holds one of the shoes that most offers were made on lately, each with their best-ranked shoe."
@@ -114,8 +117,7 @@ WITH mens_sizes AS MATERIALIZED (
             FROM offers o
             JOIN offer_items i ON i.offer_id = o.id
             JOIN product_variants v ON v.id = i.product_variant_id
-            WHERE o.created_at >= (SELECT :as_of - :lookback_days * interval '1 day')
-              AND (o.created_at > (SELECT :as_of)) IS NOT TRUE
+            WHERE o.created_at BETWEEN (SELECT :as_of - :lookback_days * interval '1 day') AND (SELECT :as_of)
         ) AS offered
         GROUP BY product_id
     ) AS counted
@@ -136,8 +138,7 @@ WITH mens_sizes AS MATERIALIZED (
         JOIN offer_items i ON i.product_variant_id = v.id
         JOIN offers o ON o.id = i.offer_id
         WHERE o.offer_status IN ('OPEN', 'PENDING') AND o.deleted_at = 0
-          AND o.created_at >= (SELECT :as_of - interval '30 days')
-          AND (o.created_at > (SELECT :as_of)) IS NOT TRUE
+          AND o.created_at BETWEEN (SELECT :as_of - interval '30 days') AND (SELECT :as_of)
         GROUP BY i.product_variant_id
     ) AS open ON open.variant_id = v.id
     LEFT JOIN (

@@ -1,7 +1,11 @@
 -- People who made an offer, added a shoe to their closet or wished for one a day or two ago.
 --
--- Plan: none of the three creation times is indexed, so each table is read in sequence and cut to the window at
--- once; what must not happen is a sort or a join of a whole table before that, or a count per person.
+-- Plan: none of the three creation times is indexed, so each table is read in sequence, cut to the window, and joined by
+-- hash. It must avoid
+--   * a sort or a join of a whole table before the window has cut it;
+--   * lookups by the hundred thousand: how many people acted cannot be estimated, and the planner would loop over
+--     indexes for a million of them, hence enable_nestloop = off;
+--   * parsing a parameter again for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
 --
 --| title = "People who just did something"
 --| about = "People who lately created an offer, added a shoe to their closet or wished for one, each with their strongest and latest action."
@@ -118,19 +122,19 @@ LEFT JOIN (
         FROM offers o
         JOIN offer_items i ON i.offer_id = o.id
         WHERE o.created_at >= (SELECT :as_of - :lookback_hours * interval '1 hour')
-          AND (o.created_at >= (SELECT :as_of - :cooling_hours * interval '1 hour')) IS NOT TRUE
+          AND o.created_at < (SELECT :as_of - :cooling_hours * interval '1 hour')
         UNION ALL
         SELECT user_id, 2, 'closet_add', created_at, id, id, product_variant_id
         FROM inventory_items
         WHERE status = 'OPEN_FOR_TRADE'
           AND created_at >= (SELECT :as_of - :lookback_hours * interval '1 hour')
-          AND (created_at >= (SELECT :as_of - :cooling_hours * interval '1 hour')) IS NOT TRUE
+          AND created_at < (SELECT :as_of - :cooling_hours * interval '1 hour')
         UNION ALL
         SELECT user_id, 3, 'wishlist_add', created_at, id, id, product_variant_id
         FROM wishlist_items
         WHERE deleted_at = 0
           AND created_at >= (SELECT :as_of - :lookback_hours * interval '1 hour')
-          AND (created_at >= (SELECT :as_of - :cooling_hours * interval '1 hour')) IS NOT TRUE
+          AND created_at < (SELECT :as_of - :cooling_hours * interval '1 hour')
     ) AS done
     JOIN product_variants v ON v.id = done.variant_id AND v.deleted_at = 0
     JOIN products p ON p.id = v.product_id AND p.deleted_at = 0

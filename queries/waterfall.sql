@@ -1,8 +1,10 @@
 -- New users, each at the first onboarding step they miss.
 --
--- Plan: users.created_at is not indexed, so users are read in sequence and cut to the window first. The rest is
--- looked up by user for those few, through indexes that lead with the user; what must not happen is an aggregate
--- over everybody's closets, wishes and offers, or a lookup for people outside the window.
+-- Plan: users.created_at is not indexed, so users are read in sequence and cut to the window first. The rest is looked up
+-- for those few, through indexes that lead with the user. It must avoid
+--   * an aggregate over everybody's closets, wishes and offers;
+--   * a lookup for people outside the window: newcomer is a join of its own, so the funnel asks for nobody else;
+--   * parsing a parameter again for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
 --
 --| title = "New users, by the first onboarding step they miss"
 --| about = "People who joined lately, in five files that share nobody: no shoes, no bio, no offers, no wishlist, and those who did it all."
@@ -24,7 +26,7 @@
 --| type = "integer"
 --| default = 14
 --| min = 1
---| max = 3650
+--| max = 365
 --| help = "Days since joining, at most"
 --| [[stages]]
 --| name = "live"
