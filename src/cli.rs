@@ -18,6 +18,7 @@ mod help;
 pub mod man;
 mod offer;
 mod runtime;
+pub mod schema;
 pub mod why;
 
 use std::ffi::OsString;
@@ -77,6 +78,7 @@ enum Command {
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Schema(schema::Args),
 }
 
 impl Command {
@@ -86,7 +88,7 @@ impl Command {
             Self::Generate(args) => args.flags(flags),
             Self::Why(args) => args.flags(flags),
             Self::Audiences(args) => args.flags(flags),
-            Self::Config(_) | Self::Completions(_) | Self::Man(_) => {}
+            Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => {}
         }
     }
 
@@ -139,7 +141,7 @@ fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
     // Until the settings are known, problems with them are told as the command line and the environment ask.
     wishes.talk = cli.globals.talk(&environment);
     let ui = Ui::new(wishes, facts, run_id);
-    if let Command::Completions(_) | Command::Man(_) = cli.command {
+    if let Command::Completions(_) | Command::Man(_) | Command::Schema(_) = cli.command {
         return conclude(&ui, without_settings(cli.command, &ui));
     }
     let mut flags = Flags::default();
@@ -169,6 +171,7 @@ fn without_settings(command: Command, ui: &Ui) -> Result<Kind> {
     match command {
         Command::Completions(args) => args.run(ui),
         Command::Man(args) => args.run(ui),
+        Command::Schema(args) => args.run(ui),
         _ => Ok(Kind::Bug),
     }
 }
@@ -179,7 +182,7 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
         Command::Audiences(args) => args.run(&context),
         Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
-        command @ (Command::Completions(_) | Command::Man(_)) => {
+        command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
             without_settings(command, &context.ui)
         }
     }

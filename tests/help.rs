@@ -150,6 +150,7 @@ fn version_and_help_need_neither_home_nor_configuration() {
         &["--version"][..],
         &["generate", "--help"],
         &["man"],
+        &["schema", "manifest"],
         &["completions", "bash"],
     ] {
         let mut command = sandbox.command(arguments);

@@ -174,7 +174,10 @@ fn certificates_that_cannot_be_trusted() {
         "not signed by anyone we trust",
         "sslrootcert",
     );
-    for (shown, says) in [("expired", "expired"), ("misnamed", "made out to another host")] {
+    for (shown, says) in [
+        ("expired", "expired"),
+        ("misnamed", "made out to another host"),
+    ] {
         let proxy = Proxy::start(
             database.port(),
             Fate::Tls(certificates.pair(shown), Box::new(Fate::Pass)),

@@ -1,0 +1,45 @@
+//! `pushctl schema`: the JSON Schema of what pushctl writes, for those who read it by program.
+
+use clap::Subcommand;
+use schemars::schema_for;
+
+use crate::audience::manifest::Manifest;
+use crate::error::{Context as _, Result};
+use crate::exit::Kind;
+use crate::ui::Ui;
+
+use super::help;
+
+/// Print a JSON Schema
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[("pushctl schema manifest", "of the manifest beside an audience's files")]),
+    after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    subcommand_required = true,
+    arg_required_else_help = true,
+)]
+pub struct Args {
+    #[command(subcommand)]
+    of: Of,
+}
+
+#[derive(Debug, Subcommand)]
+enum Of {
+    /// Of the manifest beside an audience's files
+    #[command(
+        before_help = help::examples(&[("pushctl schema manifest > manifest.schema.json", "for a validator or an editor")]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Manifest,
+}
+
+impl Args {
+    pub(super) fn run(&self, ui: &Ui) -> Result<Kind> {
+        let schema = match self.of {
+            Of::Manifest => schema_for!(Manifest),
+        };
+        let text = serde_json::to_string_pretty(&schema);
+        ui.print(text.kind(Kind::Bug, || "cannot write the schema as JSON")?)?;
+        Ok(Kind::Done)
+    }
+}
