@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::definition::Definition;
 use super::files::{Filled, staged_name};
+use super::funnel::Base;
 use super::manifest::{FileEntry, FileKind, MANIFEST_VERSION, Manifest, Partition};
 use super::names::{self, Part, Suffix};
 use super::run::{Reading, Request, staged_test_name};
@@ -78,17 +79,7 @@ fn entries(request: &Request<'_>, reading: &Reading) -> Vec<FileEntry> {
 }
 
 /// For an audience whose files share out the base: that they do.
-pub(super) fn prove(definition: &Definition, manifest: &mut Manifest) -> Result<()> {
-    let Some(funnel) = manifest
-        .funnel
-        .as_ref()
-        .filter(|_| definition.header.partition)
-    else {
-        return Ok(());
-    };
-    if manifest.limit.is_some() {
-        return Ok(());
-    }
+pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest) -> Result<()> {
     let production = manifest
         .files
         .iter()
@@ -97,10 +88,10 @@ pub(super) fn prove(definition: &Definition, manifest: &mut Manifest) -> Result<
         .map(|file| (file.stem.clone(), file.rows))
         .collect();
     levels.extend(manifest.empty.iter().map(|stem| (stem.clone(), 0)));
-    let (sum, in_two) = (levels.values().sum(), funnel.rows - funnel.in_a_file);
+    let (sum, in_two) = (levels.values().sum(), base.rows - base.people);
     let partition = Partition {
-        base: funnel.passed,
-        holds: sum == funnel.passed && in_two == 0,
+        base: base.people,
+        holds: sum == base.people && in_two == 0,
         levels,
         sum,
         in_two,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
-use super::statement;
+use super::statement::{self, Statement};
 use crate::error::{Error, Kind, Result};
 use crate::source::Snapshot;
 
@@ -40,33 +40,63 @@ pub struct Stage {
     pub remain: u64,
 }
 
+/// Who passes every stage, whether they belong to a file or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// People.
+    pub people: u64,
+    /// Their rows; more than people where somebody has two.
+    pub rows: u64,
+}
+
+/// Counts the base in the present snapshot: a fraction of what the funnel costs.
+pub async fn base(snapshot: &Snapshot, definition: &Definition) -> Result<Base> {
+    let statement = statement::base(definition);
+    let counts = numbers(snapshot, definition, &statement).await?;
+    match counts.first().map(Vec::as_slice) {
+        Some(&[rows, people]) => Ok(Base { people, rows }),
+        _ => Err(unexpected()),
+    }
+}
+
 /// Counts the funnel in the present snapshot.
 pub async fn count(snapshot: &Snapshot, definition: &Definition) -> Result<Funnel> {
     let statement = statement::funnel(definition);
-    let rows = snapshot
-        .query(&statement.text)
-        .await
-        .map_err(|error| super::located(definition, &statement, error))?
-        .rows;
     let mut depths = Vec::new();
-    for row in rows {
-        let numbers: Option<Vec<u64>> = row
-            .iter()
-            .map(|value| value.as_ref()?.parse().ok())
-            .collect();
-        match numbers.as_deref() {
-            Some(&[depth, people, rows]) => {
+    for counts in numbers(snapshot, definition, &statement).await? {
+        match counts.as_slice() {
+            &[depth, people, rows] => {
                 depths.push((usize::try_from(depth).unwrap_or(usize::MAX), people, rows));
             }
-            _ => {
-                return Err(Error::new(
-                    Kind::Bug,
-                    "the funnel's counts came in a form that was not expected",
-                ));
-            }
+            _ => return Err(unexpected()),
         }
     }
     Ok(assemble(definition, &depths))
+}
+
+async fn numbers(
+    snapshot: &Snapshot,
+    definition: &Definition,
+    statement: &Statement,
+) -> Result<Vec<Vec<u64>>> {
+    let rows = snapshot
+        .query(&statement.text)
+        .await
+        .map_err(|error| super::located(definition, statement, error))?
+        .rows;
+    let number = |value: &Option<String>| value.as_ref()?.parse().ok();
+    rows.iter()
+        .map(|row| {
+            row.iter()
+                .map(number)
+                .collect::<Option<Vec<u64>>>()
+                .ok_or_else(unexpected)
+        })
+        .collect()
+}
+
+fn unexpected() -> Error {
+    Error::new(Kind::Bug, "the counts came in a form that was not expected")
 }
 
 /// The funnel from `(stages passed, people, rows)`.

@@ -34,7 +34,7 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// Stems whose file would be empty, and so was not written.
     pub empty: Vec<String>,
-    /// Present where `--funnel` was asked for, and always for an audience whose files share out its base.
+    /// Present where `--funnel` was asked for.
     pub funnel: Option<Funnel>,
     /// For an audience whose files share out its base: that they do.
     pub partition: Option<Partition>,
@@ -110,7 +110,7 @@ pub struct Timings {
     pub connect_ms: u64,
     /// From the query to its last row.
     pub rows_ms: u64,
-    /// The funnel, if it was counted.
+    /// The base and the funnel, if they were counted.
     pub funnel_ms: u64,
     /// From the start of the command to the manifest.
     pub total_ms: u64,

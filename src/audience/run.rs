@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::files::{Destination, Files, Filled};
-use super::funnel::{self, Funnel};
+use super::funnel::{self, Base, Funnel};
 use super::manifest::{HistoryNote, Manifest, Timings};
 use super::names::Suffix;
 use super::question::Question;
@@ -68,6 +68,7 @@ pub(super) struct Reading {
     pub(super) test_files: Vec<Option<(File, Written)>>,
     pub(super) missing_test_users: Vec<String>,
     pub(super) funnel: Option<Funnel>,
+    pub(super) base: Option<Base>,
     pub(super) history: Option<HistoryNote>,
     pub(super) server_version: String,
     pub(super) timings: Timings,
@@ -116,7 +117,9 @@ pub async fn run(
         Target::Directory(..) | Target::Nowhere => None,
     };
     let mut manifest = conclude::describe(request, &reading);
-    conclude::prove(request.question.definition, &mut manifest)?;
+    if let Some(base) = reading.base.filter(|_| request.limit.is_none()) {
+        conclude::prove(request.question.definition, base, &mut manifest)?;
+    }
     let mut outcome = Outcome {
         spooled: spooled.map(|(file, _)| file),
         directory: None,
@@ -174,7 +177,12 @@ async fn read(
     let (test_files, missing_test_users) =
         write_test_files(snapshot, request, destination, &filled).await?;
     let began = Instant::now();
-    let funnel = if request.funnel || definition.header.partition {
+    let base = if definition.header.partition {
+        Some(funnel::base(snapshot, definition).await?)
+    } else {
+        None
+    };
+    let funnel = if request.funnel {
         progress.stage("counting the funnel");
         Some(funnel::count(snapshot, definition).await?)
     } else {
@@ -190,9 +198,10 @@ async fn read(
         timings: Timings {
             connect_ms,
             rows_ms,
-            funnel_ms: funnel.as_ref().map_or(0, |_| elapsed(began)),
+            funnel_ms: elapsed(began),
             total_ms: 0,
         },
+        base,
         funnel,
     })
 }
