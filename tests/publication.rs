@@ -291,6 +291,28 @@ fn an_output_path_that_is_a_file_is_a_usage_error_and_the_file_stays() {
     );
 }
 
+#[test]
+fn files_that_do_not_share_out_their_base_are_not_published() {
+    let (sandbox, database) = crowd("partition");
+    let promise = CROWD.replace("--| order", "--| partition = true\n--| order");
+    let gap = promise.replace("n % 3 = 2", "n % 3 = 2 AND n > 9");
+    let twice = promise.replace("AS n\n", "AS n, generate_series(1, 2)\n");
+    for (query, says) in [
+        (gap, "9 people, 6 rows, 0 people in two files"),
+        (twice, "9 people, 18 rows, 9 people in two files"),
+    ] {
+        sandbox.write("here/queries.d/crowd.sql", &query);
+        let outcome = sandbox.outcome(
+            &generate(&sandbox, &database, &["--people", "9"])
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(outcome.status, 1, "{outcome}");
+        assert!(outcome.stderr.contains(says), "{outcome}");
+        assert!(names(&sandbox.here().join("generated")).is_empty());
+    }
+}
+
 /// pushctl with a small or read-only file system at `out`, in a mount namespace of its own.
 fn mounted(sandbox: &Sandbox, database: &Database, options: &str) -> Command {
     fs::create_dir_all(sandbox.here().join("out")).unwrap();

@@ -6,8 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::definition::Definition;
-use super::files::{Filled, staged_name};
-use super::funnel::Base;
+use super::files::{Base, Filled, staged_name};
 use super::manifest::{FileEntry, FileKind, MANIFEST_VERSION, Manifest, Partition};
 use super::names::{self, Part, Suffix};
 use super::run::{Reading, Request, staged_test_name};
@@ -88,7 +87,7 @@ pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest
         .map(|file| (file.stem.clone(), file.rows))
         .collect();
     levels.extend(manifest.empty.iter().map(|stem| (stem.clone(), 0)));
-    let (sum, in_two) = (levels.values().sum(), base.rows - base.people);
+    let (sum, in_two) = (levels.values().sum(), base.repeated);
     let partition = Partition {
         base: base.people,
         holds: sum == base.people && in_two == 0,

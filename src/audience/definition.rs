@@ -8,7 +8,8 @@
 //! --| times = ["lastActive"]           # columns that are instants: written in UTC, to the microsecond
 //! --| name_separator = "_"                # optional: between stem, test marker and time
 //! --| test_marker = "TEST"                # optional
-//! --| partition = false                   # optional: true proves that the files share out the base
+//! --| partition = false                   # optional: true proves that the files share out the base; `order`
+//! --|                                     # then keeps a person's rows together
 //! --| [set]                               # optional: SET LOCAL for this audience
 //! --| work_mem = "128MB"
 //! --| [history]                           # optional: gives the SELECT :already_sent, a uuid[]
@@ -188,6 +189,12 @@ impl Definition {
                 return Err(self.error_at(
                     &file.stem.span(),
                     format!("two files have the stem {:?}", file.stem.get_ref()),
+                ));
+            }
+            if self.header.partition && !file.column_names().any(|name| name == "user_id") {
+                return Err(self.error_at(
+                    &file.columns.span(),
+                    "with `partition = true` every file needs the column user_id",
                 ));
             }
             self.check_stem(file)?;

@@ -30,6 +30,25 @@ pub struct Files<'a> {
     outputs: Vec<Output>,
     ranges: Vec<Range<usize>>,
     record: Vec<u8>,
+    sharing: Option<Sharing>,
+}
+
+/// Whom the files share out: everybody who passes the stages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Base {
+    /// People.
+    pub people: u64,
+    /// Rows that came a second time for the same person.
+    pub repeated: u64,
+}
+
+/// Watches that the files share out their base: rows in no file come too, a person's rows one after another.
+#[derive(Debug)]
+struct Sharing {
+    /// The place of `user_id` in the union of columns.
+    user: usize,
+    previous: Vec<u8>,
+    base: Base,
 }
 
 #[derive(Debug)]
@@ -90,7 +109,20 @@ impl<'a> Files<'a> {
             outputs: definition.header.files.iter().map(output).collect(),
             ranges: Vec::new(),
             record: Vec::new(),
+            sharing: definition.header.partition.then(|| Sharing {
+                user: union
+                    .iter()
+                    .position(|column| column.name == "user_id")
+                    .unwrap_or(0),
+                previous: Vec::new(),
+                base: Base::default(),
+            }),
         }
+    }
+
+    /// Whom the files share out, for an audience that promises to.
+    pub fn base(&self) -> Option<Base> {
+        self.sharing.as_ref().map(|sharing| sharing.base)
     }
 
     /// Takes one row of [`statement::audience`] as COPY hands it over: the file's index, the union of
@@ -105,6 +137,18 @@ impl<'a> Files<'a> {
                 ),
             )
         })?;
+        if let Some(sharing) = &mut self.sharing {
+            csv_file::fields(fields, &mut self.ranges);
+            let user = &fields[self.ranges[sharing.user].clone()];
+            if sharing.previous == user {
+                sharing.base.repeated += 1;
+            } else {
+                sharing.base.people += 1;
+                sharing.previous.clear();
+                sharing.previous.extend_from_slice(user);
+            }
+        }
+        let Some(index) = index else { return Ok(()) };
         let Some(output) = self.outputs.get_mut(index) else {
             return Err(Error::new(
                 Kind::Bug,
@@ -185,10 +229,13 @@ fn open(
     Writer::begin(file, &path, columns.iter().map(String::as_str), ending).map(Some)
 }
 
-/// The file's index before the first comma, and the rest without its line feed.
-fn split_index(row: &[u8]) -> Option<(usize, &[u8])> {
+/// The file's index before the first comma, if a file takes the row, and the rest without its line feed.
+fn split_index(row: &[u8]) -> Option<(Option<usize>, &[u8])> {
     let row = row.strip_suffix(b"\n")?;
     let comma = memchr::memchr(b',', row)?;
-    let index = std::str::from_utf8(&row[..comma]).ok()?.parse().ok()?;
+    let index = match &row[..comma] {
+        b"" => None,
+        digits => Some(std::str::from_utf8(digits).ok()?.parse().ok()?),
+    };
     Some((index, &row[comma + 1..]))
 }

@@ -40,25 +40,6 @@ pub struct Stage {
     pub remain: u64,
 }
 
-/// Who passes every stage, whether they belong to a file or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Base {
-    /// People.
-    pub people: u64,
-    /// Their rows; more than people where somebody has two.
-    pub rows: u64,
-}
-
-/// Counts the base in the present snapshot: a fraction of what the funnel costs.
-pub async fn base(snapshot: &Snapshot, definition: &Definition) -> Result<Base> {
-    let statement = statement::base(definition);
-    let counts = numbers(snapshot, definition, &statement).await?;
-    match counts.first().map(Vec::as_slice) {
-        Some(&[rows, people]) => Ok(Base { people, rows }),
-        _ => Err(unexpected()),
-    }
-}
-
 /// Counts the funnel in the present snapshot.
 pub async fn count(snapshot: &Snapshot, definition: &Definition) -> Result<Funnel> {
     let statement = statement::funnel(definition);

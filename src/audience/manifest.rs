@@ -110,7 +110,7 @@ pub struct Timings {
     pub connect_ms: u64,
     /// From the query to its last row.
     pub rows_ms: u64,
-    /// The base and the funnel, if they were counted.
+    /// The funnel, if it was counted.
     pub funnel_ms: u64,
     /// From the start of the command to the manifest.
     pub total_ms: u64,

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::files::{Destination, Files, Filled};
-use super::funnel::{self, Base, Funnel};
+use super::files::{Base, Destination, Files, Filled};
+use super::funnel::{self, Funnel};
 use super::manifest::{HistoryNote, Manifest, Timings};
 use super::names::Suffix;
 use super::question::Question;
@@ -171,17 +171,13 @@ async fn read(
         .await
         .map_err(|error| super::located(definition, &statement, error))?;
     progress.advance(seen - reported);
+    let base = files.base();
     let filled = files.finish()?;
     let rows_ms = elapsed(began);
 
     let (test_files, missing_test_users) =
         write_test_files(snapshot, request, destination, &filled).await?;
     let began = Instant::now();
-    let base = if definition.header.partition {
-        Some(funnel::base(snapshot, definition).await?)
-    } else {
-        None
-    };
     let funnel = if request.funnel {
         progress.stage("counting the funnel");
         Some(funnel::count(snapshot, definition).await?)
@@ -198,7 +194,7 @@ async fn read(
         timings: Timings {
             connect_ms,
             rows_ms,
-            funnel_ms: elapsed(began),
+            funnel_ms: funnel.as_ref().map_or(0, |_| elapsed(began)),
             total_ms: 0,
         },
         base,

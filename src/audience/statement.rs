@@ -67,24 +67,20 @@ pub fn audience(definition: &Definition) -> Statement {
         );
     }
     from_body(&mut out, definition);
-    where_kept(&mut out, definition);
-    in_some_file(&mut out, definition);
+    out.line("WHERE TRUE");
+    for stage in &definition.header.stages {
+        condition(&mut out, definition, "AND", &stage.keep);
+    }
+    // What shares out its base shows whom no file takes.
+    if !definition.header.partition {
+        in_some_file(&mut out, definition);
+    }
     let order = &definition.header.order;
     out.line("ORDER BY");
     out.line_from(
         &substituted(definition, order.get_ref()),
         definition.line(&order.span()),
     );
-    out
-}
-
-/// The base that an audience's files share out: one row of `(rows, people)` that pass every stage, whether
-/// they belong to a file or not.
-pub fn base(definition: &Definition) -> Statement {
-    let mut out = Statement::default();
-    out.line("SELECT count(*), count(DISTINCT people.user_id)");
-    from_body(&mut out, definition);
-    where_kept(&mut out, definition);
     out
 }
 
@@ -230,13 +226,6 @@ fn file_index(out: &mut Statement, definition: &Definition) {
         }
     }
     out.line("END");
-}
-
-fn where_kept(out: &mut Statement, definition: &Definition) {
-    out.line("WHERE TRUE");
-    for stage in &definition.header.stages {
-        condition(out, definition, "AND", &stage.keep);
-    }
 }
 
 /// `AND ((when1) OR (when2))`, in a form that the planner can push into the body.
