@@ -67,7 +67,12 @@ fn shoes(market: &mut Market, crowd: &Crowd) -> Shoes {
     market.old_open_offers(crowd, nine, 9);
     market.old_open_offers(crowd, thirteen, 1);
     let (sizeless, gone) = (market.dice.uuid(), market.dice.uuid());
-    market.variant_with(sizeless, product, &serde_json::json!({"mens_size": " \t"}), 0);
+    market.variant_with(
+        sizeless,
+        product,
+        &serde_json::json!({"mens_size": " \t"}),
+        0,
+    );
     market.old_open_offers(crowd, sizeless, 2);
     market.variant_with(gone, product, &serde_json::json!({"mens_size": "14"}), 1);
     market.old_open_offers(crowd, gone, 9);
