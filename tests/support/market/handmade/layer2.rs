@@ -183,8 +183,9 @@ fn which_shoe(market: &mut Market, crowd: &Crowd, trending: &Trending) {
     market.expect(LAYER2, user, TOP, "the best-ranked product owned");
 
     let product = trending.products[3];
-    let [low, high] = market.sorted_ids();
-    let few = market.variant(product, "9");
+    // The lowest id has the fewest offers.
+    let [few, low, high] = market.sorted_ids();
+    market.variant_with(few, product, &json!({"mens_size": "9"}), 0);
     for variant in [high, low] {
         let size = json!({"mens_size": "11"});
         market.variant_with(variant, product, &size, 0);
