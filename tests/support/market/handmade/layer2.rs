@@ -103,6 +103,9 @@ fn week_of_offers(
             let gone = market.dice.uuid();
             market.variant_with(gone, product, &json!(null), 1);
             market.offers_on(crowd, &[gone], "OPEN", recent, 5);
+            let user = owner(market, &[gone]);
+            let rule = "nobody is told of a variant that is gone";
+            market.expect(LAYER2, user, None, rule);
         }
         _ => {}
     }
@@ -158,6 +161,21 @@ fn sizes(market: &mut Market, trending: &Trending) {
     market.closet(user, trending.variants[0], ago(HOUR));
     let rule = "byte order is no language's order";
     market.expect_row(LAYER2, user, TOP, &[("usersize", "B")], rule);
+
+    let mens_size = market.mens_size();
+    let womens_size = market.other_attribute("womens_size");
+    let withdrawn = market.value_of(mens_size, "10 (old)", 1);
+    let womens_ten = market.value_of(womens_size, "10", 0);
+    for (attribute, value, rule) in [
+        (mens_size, withdrawn, "a size that was withdrawn is none"),
+        (womens_size, womens_ten, "another attribute is no size"),
+    ] {
+        let user = market.join_with(|person| person.sizes.clear());
+        let preferences = market.preferences(user, 0);
+        market.preference(preferences, attribute, value, true, 0);
+        market.closet(user, trending.variants[0], ago(HOUR));
+        market.expect(LAYER2, user, None, rule);
+    }
 }
 
 fn which_shoe(market: &mut Market, crowd: &Crowd, trending: &Trending) {
@@ -165,8 +183,9 @@ fn which_shoe(market: &mut Market, crowd: &Crowd, trending: &Trending) {
     market.expect(LAYER2, user, TOP, "the best-ranked product owned");
 
     let product = trending.products[3];
-    let [low, high] = market.sorted_ids();
-    let few = market.variant(product, "9");
+    // The lowest id has the fewest offers.
+    let [few, low, high] = market.sorted_ids();
+    market.variant_with(few, product, &json!({"mens_size": "9"}), 0);
     for variant in [high, low] {
         let size = json!({"mens_size": "11"});
         market.variant_with(variant, product, &size, 0);
