@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueHint;
+use jiff::Timestamp;
 
-use crate::audience::Catalogue;
 use crate::audience::history::History;
-use crate::clock::text::show_duration;
+use crate::audience::question::Question;
+use crate::audience::{Catalogue, Definition, Values, parameters};
+use crate::clock::text::{instant, show_duration};
 use crate::error::{Error, Result};
 use crate::settings::secret::Secret;
 use crate::settings::{self, Flags, generate};
@@ -17,6 +19,7 @@ use crate::source::{Address, Patience, Purpose, Source, Watch};
 use crate::ui::Ui;
 
 use super::context::Context;
+use super::offer::Chosen;
 
 /// The flags of every command that reads the source by an audience.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +27,9 @@ pub(super) struct SourceFlags {
     /// Query files of your own, which take the place of built-in ones of the same name
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     queries: Option<PathBuf>,
+    /// The instant from which all windows are measured [default: the database's clock]
+    #[arg(long, global = true, value_name = "TIME")]
+    as_of: Option<String>,
     /// For one attempt to connect: name, TCP, TLS and log-in together [default: 10s]
     #[arg(long, global = true, value_name = "DURATION")]
     connect_timeout: Option<String>,
@@ -36,6 +42,7 @@ impl SourceFlags {
     pub(super) fn flags(&self, flags: &mut Flags) {
         let Self {
             queries,
+            as_of: _,
             connect_timeout,
             retries,
         } = self;
@@ -45,6 +52,50 @@ impl SourceFlags {
         );
         flags.set(&settings::source::CONNECT_TIMEOUT, connect_timeout.as_ref());
         flags.set(&settings::source::RETRIES, retries.as_ref());
+    }
+}
+
+/// What was asked of an audience, in the terms of the library.
+pub(super) struct Asked {
+    pub(super) definition: Definition,
+    pub(super) values: Values,
+    as_of: Option<Timestamp>,
+    history: History,
+    watch: Told,
+}
+
+impl Asked {
+    /// The audience with its parameters; everything that was typed is checked here, before anything is read.
+    pub(super) fn of(
+        context: &Context,
+        chosen: &Chosen,
+        flags: &SourceFlags,
+        command: &str,
+    ) -> Result<Self> {
+        let definition = catalogue(context)?.get(&chosen.audience)?;
+        let values =
+            parameters::resolve(&definition.name, &definition.parameters, &chosen.parameters)?;
+        let instant = |text: &String| instant(text, context.clock.now());
+        let as_of = flags.as_of.as_ref().map(instant).transpose();
+        Ok(Self {
+            definition,
+            values,
+            as_of: as_of.map_err(|why| Error::usage(format!("--as-of: {why}")))?,
+            history: history(context, command)?,
+            watch: Told(context.ui.clone()),
+        })
+    }
+
+    /// As the library takes it.
+    pub(super) fn question<'a>(&'a self, context: &'a Context) -> Question<'a> {
+        Question {
+            definition: &self.definition,
+            values: &self.values,
+            as_of: self.as_of,
+            history: &self.history,
+            interrupt: &context.interrupt,
+            watch: &self.watch,
+        }
     }
 }
 
@@ -83,7 +134,7 @@ pub(super) fn source(context: &Context, command: &str) -> Result<Source> {
 }
 
 /// Where the notification history is, if it is configured.
-pub(super) fn history(context: &Context, command: &str) -> Result<History> {
+fn history(context: &Context, command: &str) -> Result<History> {
     let Some(url) = &context.settings.cadence.database_url else {
         return Ok(History::None);
     };
@@ -117,7 +168,7 @@ fn to(context: &Context, address: Address, command: &str) -> Source {
 }
 
 /// Tells a person how the connecting goes.
-pub(super) struct Told(pub(super) Ui);
+struct Told(Ui);
 
 impl Watch for Told {
     fn waiting(&self, wait: Duration, cause: &Error) {

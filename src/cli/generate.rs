@@ -6,12 +6,10 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use serde_json::json;
 
+use crate::audience::Definition;
 use crate::audience::manifest::{FileKind, Manifest};
 use crate::audience::names::Suffix;
-use crate::audience::question::Question;
 use crate::audience::run::{self, Outcome, Request, Target};
-use crate::audience::{Definition, parameters};
-use crate::clock::text::instant;
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{funnel, number};
@@ -19,7 +17,7 @@ use crate::settings::generate::{self as keys, OnEmpty, Output};
 use crate::settings::{Flags, Settings};
 use crate::ui::{Document, Stdout};
 
-use super::connect::{self, SourceFlags, Told};
+use super::connect::{self, Asked, SourceFlags};
 use super::context::Context;
 use super::help;
 use super::offer::{Chosen, short_stem};
@@ -53,9 +51,6 @@ pub struct Args {
     /// Directory for the files, or - for one of them on standard output [default: generated]
     #[arg(short, long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: Option<PathBuf>,
-    /// The instant from which all windows are measured [default: the database's clock]
-    #[arg(long, global = true, value_name = "TIME")]
-    as_of: Option<String>,
     /// Count and show who remains after each stage, and why the others left
     #[arg(long, global = true)]
     funnel: bool,
@@ -85,7 +80,6 @@ impl Args {
             chosen: _,
             source,
             output,
-            as_of: _,
             funnel: _,
             limit: _,
             on_empty,
@@ -117,19 +111,8 @@ impl Args {
     }
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
-        let definition = connect::catalogue(context)?.get(&self.chosen.audience)?;
-        let values = parameters::resolve(
-            &definition.name,
-            &definition.parameters,
-            &self.chosen.parameters,
-        )?;
-        let as_of = self
-            .as_of
-            .as_deref()
-            .map(|text| instant(text, context.clock.now()))
-            .transpose();
-        let as_of = as_of.map_err(|why| Error::usage(format!("--as-of: {why}")))?;
-        let target = self.target(context, &definition)?;
+        let asked = Asked::of(context, &self.chosen, &self.source, "generate")?;
+        let target = self.target(context, &asked.definition)?;
         let settings = &context.settings.generate;
         let test_users = if self.no_test_files {
             &[][..]
@@ -138,14 +121,7 @@ impl Args {
         };
         let source = connect::source(context, "generate")?;
         let request = Request {
-            question: Question {
-                definition: &definition,
-                values: &values,
-                as_of,
-                history: &connect::history(context, "generate")?,
-                interrupt: &context.interrupt,
-                watch: &Told(context.ui.clone()),
-            },
+            question: asked.question(context),
             limit: self.limit,
             ending: settings.line_ending,
             test_users,

@@ -1,16 +1,13 @@
 //! `pushctl why`: which conditions of an audience hold for one person.
 
-use crate::audience::parameters;
-use crate::audience::question::Question;
 use crate::audience::why;
-use crate::clock::text::instant;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::report::why as report;
 use crate::settings::Flags;
 use crate::ui::Document;
 
-use super::connect::{self, SourceFlags, Told};
+use super::connect::{self, Asked, SourceFlags};
 use super::context::Context;
 use super::help;
 use super::offer::Chosen;
@@ -41,9 +38,6 @@ pub struct Args {
     /// The person's id
     #[arg(long, global = true, value_name = "ID")]
     user: Option<String>,
-    /// The instant from which all windows are measured [default: the database's clock]
-    #[arg(long, global = true, value_name = "TIME")]
-    as_of: Option<String>,
 }
 
 impl Args {
@@ -52,23 +46,11 @@ impl Args {
             chosen: _,
             source,
             user: _,
-            as_of: _,
         } = self;
         source.flags(flags);
     }
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
-        let definition = connect::catalogue(context)?.get(&self.chosen.audience)?;
-        let values = parameters::resolve(
-            &definition.name,
-            &definition.parameters,
-            &self.chosen.parameters,
-        )?;
-        let as_of = self
-            .as_of
-            .as_deref()
-            .map(|text| instant(text, context.clock.now()))
-            .transpose();
         let user = self
             .user
             .ok_or_else(|| Error::usage("whose? --user ID is missing"))?;
@@ -77,15 +59,9 @@ impl Args {
                 "--user: {user:?} is not an id like 0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11"
             ))
         })?;
-        let question = Question {
-            definition: &definition,
-            values: &values,
-            as_of: as_of.map_err(|why| Error::usage(format!("--as-of: {why}")))?,
-            history: &connect::history(context, "why")?,
-            interrupt: &context.interrupt,
-            watch: &Told(context.ui.clone()),
-        };
+        let asked = Asked::of(context, &self.chosen, &self.source, "why")?;
         let source = connect::source(context, "why")?;
+        let question = asked.question(context);
         let why = why::ask(&source, &context.budget, &question, &user.to_string()).await?;
         match context.ui.document() {
             Document::Json => context.ui.json(&why)?,
