@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::campaign::Campaign;
 use crate::support::cli::Sandbox;
 use crate::support::postgres::{Database, Postgres};
+use crate::support::programs::{may_mount, signal as send_signal};
 
 /// Three files of some megabytes, without any table.
 const CROWD: &str = r#"
@@ -208,11 +209,7 @@ fn an_interrupted_run_leaves_nothing_and_nothing_runs_on_the_server() {
             .unwrap();
         let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%pg_sleep%' AND pid <> pg_backend_pid()";
         database.wait_until(running, "1");
-        let sent = Command::new("kill")
-            .args([format!("-{signal}"), child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        send_signal(signal, child.id());
         let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
         assert_eq!(outcome.status, status, "{outcome}");
         database.wait_until(running, "0");
@@ -334,6 +331,9 @@ fn mounted(sandbox: &Sandbox, database: &Database, options: &str) -> Command {
 
 #[test]
 fn a_full_disk_is_said_and_leaves_nothing() {
+    if !may_mount() {
+        return;
+    }
     let (sandbox, database) = crowd("full");
     let outcome = sandbox.outcome(&mounted(&sandbox, &database, "size=1m").output().unwrap());
     assert_eq!(outcome.status, 1, "{outcome}");
@@ -359,6 +359,9 @@ fn a_full_disk_is_said_and_leaves_nothing() {
 
 #[test]
 fn a_read_only_directory_is_said_before_the_database_is_asked() {
+    if !may_mount() {
+        return;
+    }
     let (sandbox, database) = crowd("read_only");
     let outcome = sandbox.outcome(&mounted(&sandbox, &database, "ro").output().unwrap());
     assert_eq!(outcome.status, 1, "{outcome}");

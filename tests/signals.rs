@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::support::cli::Sandbox;
+use crate::support::programs::signal;
 
 /// pushctl in the middle of connecting; the stream keeps it there.
 struct Waiting {
@@ -46,12 +47,7 @@ impl Waiting {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.pushctl.id().to_string();
-        let status = Command::new("kill")
-            .args(["-s", name, &id])
-            .status()
-            .expect("kill");
-        assert!(status.success());
+        signal(name, self.pushctl.id());
     }
 
     /// Exit status and stderr.

@@ -57,6 +57,33 @@ pub(crate) fn keeper(directory: &Path) -> Child {
         .expect("a shell")
 }
 
+/// Sends a signal with the shell's own `kill`: the program of that name is not on every machine.
+pub(crate) fn signal(name: &str, process: u32) {
+    let status = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", name])
+        .arg(process.to_string())
+        .status()
+        .expect("a shell");
+    assert!(status.success(), "kill -s {name} {process}");
+}
+
+/// Whether a process may have mounts of its own here: most containers forbid it, and what needs them is then skipped.
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test has no other way to say so"
+)]
+pub(crate) fn may_mount() -> bool {
+    let may = Command::new("unshare")
+        .args(["--mount", "--map-root-user"])
+        .args(["sh", "-c", "mount -t tmpfs none /tmp"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !may {
+        eprintln!("skipped: this machine allows no mounts of a process's own");
+    }
+    may
+}
+
 /// Whom the server runs as, if it cannot be us.
 pub(crate) fn server_user() -> Option<&'static str> {
     if fs::metadata("/proc/self").ok()?.uid() != 0 {
