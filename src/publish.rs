@@ -13,9 +13,10 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::csv_file::cannot_write;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 const PREFIX: &str = ".pushctl-";
 const STAGING: &str = ".staging";
@@ -23,6 +24,9 @@ const COMMIT: &str = ".commit";
 const LOCK: &str = "lock";
 const ABSENT: &str = ".absent";
 const MANIFEST: &str = ".manifest.json";
+
+/// For another run's publication, which is a few renames: only a stopped process takes longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A directory in which a run's files are made ready. Dropped without [`Staging::publish`], it vanishes.
 #[derive(Debug)]
@@ -148,10 +152,27 @@ pub struct OutputLock(File);
 
 impl OutputLock {
     fn take(output: &Path) -> Result<Self> {
-        let failed = |error| cannot_write(output, error);
-        let directory = File::open(output).map_err(failed)?;
-        directory.lock().map_err(failed)?;
-        Ok(Self(directory))
+        let directory = File::open(output).map_err(|error| cannot_write(output, error))?;
+        let began = Instant::now();
+        loop {
+            match directory.try_lock() {
+                Ok(()) => return Ok(Self(directory)),
+                Err(TryLockError::Error(error)) => return Err(cannot_write(output, error)),
+                Err(TryLockError::WouldBlock) if began.elapsed() < LONGEST_WAIT => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::new(
+                        Kind::Locked,
+                        format!(
+                            "another run has been publishing into {} for too long",
+                            output.display()
+                        ),
+                    )
+                    .hint("look for a stopped pushctl process, or choose another --output"));
+                }
+            }
+        }
     }
 }
 
@@ -292,6 +313,16 @@ mod tests {
         std::fs::write(output.path().join("a.csv"), "moved before the kill").unwrap();
         drop(Staging::open(output.path(), "next").unwrap());
         assert_eq!(names(output.path()), ["a.csv", "b.csv", "x.manifest.json"]);
+    }
+
+    #[test]
+    fn a_process_that_stopped_while_publishing_is_not_waited_for_without_end() {
+        let output = tempfile::tempdir().unwrap();
+        let stopped = OutputLock::take(output.path()).unwrap();
+        let error = Staging::open(output.path(), "next").unwrap_err();
+        assert_eq!(error.kind(), Kind::Locked);
+        drop(stopped);
+        drop(Staging::open(output.path(), "next").unwrap());
     }
 
     #[test]

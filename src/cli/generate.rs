@@ -39,7 +39,7 @@ const CHART_WIDTH: usize = 100;
         ("pushctl generate layer2 --dry-run --json", "counts, no files"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Nothing, Kind::Locked,
         Kind::Bug, Kind::Interrupted, Kind::Terminated,
     ]),
 )]
