@@ -4,5 +4,7 @@ pub mod budget;
 pub mod clock;
 pub mod error;
 pub mod exit;
+pub mod interrupt;
 pub mod settings;
+pub mod source;
 pub mod state;

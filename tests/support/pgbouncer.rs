@@ -1,0 +1,98 @@
+//! A real PgBouncer in transaction mode, in front of a test's server.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::postgres::{Postgres, ROLES, as_server_user, free_port};
+
+/// A pooler; gone when it is dropped.
+pub(crate) struct PgBouncer {
+    port: u16,
+    process: Child,
+    directory: tempfile::TempDir,
+}
+
+impl PgBouncer {
+    /// Starts one that offers TLS and hands a server connection on after each transaction.
+    pub(crate) fn start(postgres: &Postgres) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let certificates = postgres.certificates();
+        let users: String = ROLES
+            .iter()
+            .map(|(role, password)| format!("\"{role}\" \"{password}\"\n"))
+            .collect();
+        fs::write(directory.path().join("users"), users).unwrap();
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\ndefault_pool_size = 2\n\
+             client_tls_sslmode = allow\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n",
+            postgres.port(),
+            directory.path().display(),
+            certificates.pem("server").display(),
+            certificates.key("server").display(),
+        );
+        fs::write(directory.path().join("pgbouncer.ini"), settings).unwrap();
+        readable(directory.path());
+        let log = fs::File::create(directory.path().join("log")).unwrap();
+        let process = as_server_user(&program())
+            .arg(directory.path().join("pgbouncer.ini"))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let pooler = Self {
+            port,
+            process,
+            directory,
+        };
+        pooler.wait();
+        pooler
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn wait(&self) {
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let log = || fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "PgBouncer does not listen:\n{}",
+                log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|directory| directory.join("pgbouncer"))
+        .find(|program| program.exists())
+        .expect("PgBouncer, for the tests of transaction pooling: apt-get install pgbouncer")
+}
+
+/// The pooler runs as another user where the tests run as root.
+fn readable(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+}
