@@ -5,6 +5,7 @@ pub mod clock;
 pub mod error;
 pub mod exit;
 pub mod interrupt;
+mod link;
 pub mod settings;
 pub mod source;
 pub mod state;

@@ -27,7 +27,7 @@ mod value;
 
 pub use breaker::{Admission, Attempt};
 pub use cancels::{Cancellation, Pause, Target};
-pub use leases::{HeldBy, Lease, LEASE_TTL};
+pub use leases::{HeldBy, LEASE_TTL, Lease, Taking};
 pub use outbox::Owed;
 pub use retention::Pruned;
 pub use runs::{Begun, NewRun, Phase, Run, RunFilter, RunStatus};

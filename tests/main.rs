@@ -1,4 +1,5 @@
 //! One binary for all tests.
 
 mod connection;
+mod state;
 mod support;

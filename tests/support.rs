@@ -4,3 +4,4 @@ pub(crate) mod certificates;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod store;

@@ -25,9 +25,9 @@ use crate::error::{Error, Kind, Result};
 use crate::settings::secret::Secret;
 
 /// A connection that has been let in, and the way back to its server.
-pub(super) struct Connected {
-    pub(super) client: Client,
-    pub(super) task: JoinHandle<Result<(), tokio_postgres::Error>>,
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) task: JoinHandle<Result<(), tokio_postgres::Error>>,
     pub(super) route: Route,
     pub(super) version: String,
 }
@@ -65,7 +65,7 @@ struct Attempt<'a> {
 }
 
 /// Connects to the first host that will do. `limit` is for each host; `turn` counts the attempts.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     address: &Address,
     application_name: &str,
     limit: Duration,

@@ -36,7 +36,12 @@ pub enum Attempt {
 
 impl Store {
     /// May a command try `host`? Refused for `cool_off` after `threshold` failures in a row.
-    pub async fn admission(&self, host: &str, threshold: u32, cool_off: Duration) -> Result<Admission> {
+    pub async fn admission(
+        &self,
+        host: &str,
+        threshold: u32,
+        cool_off: Duration,
+    ) -> Result<Admission> {
         let sql = "SELECT failures, failed_at, probing_until FROM pushctl.breakers WHERE host = $1";
         let rows = self.query(sql, params![host]).await?;
         let Some(row) = rows.first() else {
@@ -55,7 +60,11 @@ impl Store {
                      WHERE host = $2 AND coalesce(probing_until, 0) <= $3";
         let until = now + cool_off;
         let first = self.execute(probe, params![until, host, now]).await? > 0;
-        Ok(if first { Admission::Probe } else { Admission::Refused { until, failures } })
+        Ok(if first {
+            Admission::Probe
+        } else {
+            Admission::Refused { until, failures }
+        })
     }
 
     /// Records how a command fared: success closes the breaker, failure counts.

@@ -67,11 +67,17 @@ impl Target {
 
 impl Store {
     /// Records a cancel; the open runs that it stops.
-    pub async fn cancel(&self, target: &Target, who: &str, reason: Option<&str>) -> Result<Vec<Run>> {
+    pub async fn cancel(
+        &self,
+        target: &Target,
+        who: &str,
+        reason: Option<&str>,
+    ) -> Result<Vec<Run>> {
         // Recorded before anything is looked at: a run that begins meanwhile is either listed or was begun later.
         let (scope, name) = target.scope();
         let sql = "INSERT INTO pushctl.cancels (scope, target, who, reason, at) VALUES ($1, $2, $3, $4, $5)";
-        self.execute(sql, params![scope, name, who, reason, self.now()]).await?;
+        self.execute(sql, params![scope, name, who, reason, self.now()])
+            .await?;
         let open = RunFilter {
             status: Some(RunStatus::Open),
             ..RunFilter::default()
@@ -98,7 +104,10 @@ impl Store {
     pub async fn pause(&self, automation: &str, who: &str, reason: Option<&str>) -> Result<bool> {
         let sql = "INSERT INTO pushctl.pauses (automation, who, reason, at) VALUES ($1, $2, $3, $4)
                    ON CONFLICT DO NOTHING";
-        Ok(self.execute(sql, params![automation, who, reason, self.now()]).await? > 0)
+        Ok(self
+            .execute(sql, params![automation, who, reason, self.now()])
+            .await?
+            > 0)
     }
 
     /// Lets an automation go on. False if it was not held.
@@ -110,7 +119,11 @@ impl Store {
     /// What is held, by name.
     pub async fn pauses(&self) -> Result<Vec<Pause>> {
         let sql = "SELECT automation, who, at, reason FROM pushctl.pauses ORDER BY automation";
-        self.query(sql, params![]).await?.iter().map(pause).collect()
+        self.query(sql, params![])
+            .await?
+            .iter()
+            .map(pause)
+            .collect()
     }
 }
 

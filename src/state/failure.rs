@@ -1,7 +1,6 @@
 //! What went wrong with a store, in words that name the fix.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
@@ -22,9 +21,8 @@ pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
         )
         .hint("Free some space and start again: what was recorded stays recorded"),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            told(Kind::Failed, format!("the state store {place} is damaged")).hint(
-                "Move the file aside, and bring a backup back with `pushctl state import`",
-            )
+            told(Kind::Failed, format!("the state store {place} is damaged"))
+                .hint("Move the file aside, and bring a backup back with `pushctl state import`")
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => told(
             Kind::Failed,
@@ -93,13 +91,4 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
         b"53100" => told(Kind::Failed, "the disk of the state store is full"),
         _ => told(Kind::Failed, "the state store failed"),
     }
-}
-
-/// The server took the connection or the statement, and then said nothing.
-pub(super) fn silent(waited: Duration) -> Error {
-    Error::new(
-        Kind::Unreachable,
-        format!("the state store has not answered for {} s", waited.as_secs()),
-    )
-    .hint("`pushctl doctor --only state` shows how far it gets")
 }

@@ -18,7 +18,13 @@ impl Store {
     }
 
     /// Every user with at least `at_least` pushes of a layer since an instant, and how many, by user.
-    pub async fn users_reached(&self, layer: u32, at_least: u32, since: Timestamp, basis: Basis) -> Result<Vec<(UserKey, u32)>> {
+    pub async fn users_reached(
+        &self,
+        layer: u32,
+        at_least: u32,
+        since: Timestamp,
+        basis: Basis,
+    ) -> Result<Vec<(UserKey, u32)>> {
         let synced = match basis {
             Basis::Here => -1,
             Basis::Elsewhere { synced } => synced,
@@ -29,7 +35,9 @@ impl Store {
                    WHERE p.layer = $1 AND p.recording <> 0 AND c.claimed_at > $2 AND c.sender IS NOT NULL
                      AND (o.state IS NULL OR o.state IN (1, 6)) AND (o.synced IS NULL OR o.synced > $3)
                    GROUP BY c.user_key HAVING count(DISTINCT c.push) >= $4 ORDER BY c.user_key";
-        let rows = self.query(sql, params![layer, since, synced, at_least]).await?;
+        let rows = self
+            .query(sql, params![layer, since, synced, at_least])
+            .await?;
         rows.iter()
             .map(|row| Ok((UserKey::from_bytes(&row.blob(0)?), row.small(1)?)))
             .collect()

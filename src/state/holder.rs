@@ -34,7 +34,9 @@ impl Holder {
         Self {
             who: who.into(),
             pid,
-            process: scope().zip(started(pid)).map(|(scope, started)| Process { scope, started }),
+            process: scope()
+                .zip(started(pid))
+                .map(|(scope, started)| Process { scope, started }),
         }
     }
 
@@ -102,7 +104,10 @@ mod tests {
 
     #[test]
     fn a_living_process_is_not_dead_and_a_killed_one_is_even_before_it_is_buried() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let mut holder = Holder::this_process("alice@worker-1");
         assert!(!holder.is_known_dead());
         holder.pid = child.id();

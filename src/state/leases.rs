@@ -66,7 +66,12 @@ impl Store {
     }
 
     /// As [`Store::take_lease`], with another time after which a silent holder counts as dead.
-    pub async fn take_lease_for(&self, name: &str, holder: &Holder, ttl: Duration) -> Result<Taking> {
+    pub async fn take_lease_for(
+        &self,
+        name: &str,
+        holder: &Holder,
+        ttl: Duration,
+    ) -> Result<Taking> {
         let fence = uuid::Uuid::new_v4().as_u64_pair().0.cast_signed();
         let mut dead = fence;
         loop {
@@ -74,7 +79,9 @@ impl Store {
                 return Ok(Taking::Taken(Lease::begin(self, name, fence, ttl)));
             }
             match self.lease(name).await? {
-                Some(held) if held.holder.is_known_dead() && held.fence != dead => dead = held.fence,
+                Some(held) if held.holder.is_known_dead() && held.fence != dead => {
+                    dead = held.fence
+                }
                 Some(held) => return Ok(Taking::Held(held)),
                 // Released in between.
                 None => {}
@@ -84,7 +91,11 @@ impl Store {
 
     /// Who has the lease `name`, if it has not ended.
     pub async fn lease(&self, name: &str) -> Result<Option<HeldBy>> {
-        Ok(self.leases(name).await?.into_iter().find(|held| held.name == name))
+        Ok(self
+            .leases(name)
+            .await?
+            .into_iter()
+            .find(|held| held.name == name))
     }
 
     /// The living leases whose names begin with `prefix`.
@@ -97,7 +108,14 @@ impl Store {
     }
 
     /// One statement: two processes cannot both take it. `dead` is the fence of a holder known to be dead.
-    async fn try_take(&self, name: &str, holder: &Holder, ttl: Duration, fence: i64, dead: i64) -> Result<bool> {
+    async fn try_take(
+        &self,
+        name: &str,
+        holder: &Holder,
+        ttl: Duration,
+        fence: i64,
+        dead: i64,
+    ) -> Result<bool> {
         let now = self.now();
         let values = params![name, &holder.to_text(), fence, now, now + ttl, dead];
         Ok(!self.query(TAKE, values).await?.is_empty())
@@ -151,7 +169,11 @@ impl Drop for Lease {
             return;
         };
         if !self.released {
-            let (store, name, fence) = (self.store.clone(), std::mem::take(&mut self.name), self.fence);
+            let (store, name, fence) = (
+                self.store.clone(),
+                std::mem::take(&mut self.name),
+                self.fence,
+            );
             runtime.spawn(async move { give_back(&store, &name, fence).await });
         }
     }
@@ -168,7 +190,10 @@ impl HeldBy {
     pub fn error(&self) -> Error {
         Error::new(
             Kind::Locked,
-            format!("{} is held by {} since {}", self.name, self.holder, self.since),
+            format!(
+                "{} is held by {} since {}",
+                self.name, self.holder, self.since
+            ),
         )
         .hint(format!(
             "If that process is dead, it is taken over {} s after its last sign of life",

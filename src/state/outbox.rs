@@ -38,12 +38,18 @@ impl Store {
                           coalesce(x.deep_link, p.deep_link), p.audience, x.sent_at, p.automation, p.occurrence, p.number
                    FROM pushctl.outbox x JOIN pushctl.claims c ON c.id = x.claim JOIN pushctl.pushes p ON p.id = c.push
                    WHERE x.claim > $1 ORDER BY x.claim LIMIT $2";
-        self.query(sql, params![after, limit]).await?.iter().map(owed).collect()
+        self.query(sql, params![after, limit])
+            .await?
+            .iter()
+            .map(owed)
+            .collect()
     }
 
     /// How many are owed.
     pub async fn owed_count(&self) -> Result<u64> {
-        let rows = self.query("SELECT count(*) FROM pushctl.outbox", params![]).await?;
+        let rows = self
+            .query("SELECT count(*) FROM pushctl.outbox", params![])
+            .await?;
         rows.first().map_or(Ok(0), |row| row.small(0))
     }
 
@@ -62,13 +68,19 @@ impl Store {
                   WHERE first.id IN ({list}))"
         );
         let remove = format!("DELETE FROM pushctl.outbox WHERE claim IN ({list})");
-        let statements = vec![(count.into(), params![]), (mark.into(), params![]), (remove.into(), params![])];
+        let statements = vec![
+            (count.into(), params![]),
+            (mark.into(), params![]),
+            (remove.into(), params![]),
+        ];
         self.transact(statements).await.map(drop)
     }
 
     /// The number of the last delivery; to be read before a history elsewhere is asked.
     pub async fn deliveries(&self) -> Result<i64> {
-        let rows = self.query("SELECT number FROM pushctl.deliveries", params![]).await?;
+        let rows = self
+            .query("SELECT number FROM pushctl.deliveries", params![])
+            .await?;
         rows.first().map_or(Ok(0), |row| row.int(0))
     }
 }

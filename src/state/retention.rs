@@ -30,8 +30,14 @@ impl Store {
                 (sql.into(), params![push])
             });
             let mut statements = Vec::from(of_claims);
-            statements.push(("DELETE FROM pushctl.claims WHERE push = $1".into(), params![push]));
-            statements.push(("DELETE FROM pushctl.pushes WHERE id = $1".into(), params![push]));
+            statements.push((
+                "DELETE FROM pushctl.claims WHERE push = $1".into(),
+                params![push],
+            ));
+            statements.push((
+                "DELETE FROM pushctl.pushes WHERE id = $1".into(),
+                params![push],
+            ));
             self.transact(statements).await?;
             pruned.pushes += 1;
         }

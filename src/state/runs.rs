@@ -172,7 +172,10 @@ impl Store {
         };
         let open = self.runs(&open).await?.into_iter().next();
         open.map(Begun::Open).ok_or_else(|| {
-            Error::new(Kind::Locked, format!("{} was just ended by another process", new.occurrence))
+            Error::new(
+                Kind::Locked,
+                format!("{} was just ended by another process", new.occurrence),
+            )
         })
     }
 
@@ -186,7 +189,11 @@ impl Store {
 
     /// The run of that id.
     pub async fn run(&self, id: &str) -> Result<Option<Run>> {
-        let sql = concat!("SELECT ", run_columns!(), " FROM pushctl.runs WHERE id = $1");
+        let sql = concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM pushctl.runs WHERE id = $1"
+        );
         let rows = self.query(sql, params![id]).await?;
         rows.first().map(run).transpose()
     }
@@ -203,7 +210,11 @@ impl Store {
                 AND (begun_at < CAST($4 AS BIGINT) OR CAST($4 AS BIGINT) IS NULL)
               ORDER BY begun_at DESC, id DESC LIMIT $5"
         );
-        let limit = if filter.limit == 0 { i64::MAX } else { filter.limit.into() };
+        let limit = if filter.limit == 0 {
+            i64::MAX
+        } else {
+            filter.limit.into()
+        };
         let values = params![
             filter.automation.as_deref(),
             filter.occurrence.as_deref(),
@@ -225,7 +236,14 @@ impl Store {
     }
 
     /// Records that an attempt of a phase ended.
-    pub async fn end_phase(&self, run: &str, phase: &str, attempt: u32, result: &str, detail: &Json) -> Result<()> {
+    pub async fn end_phase(
+        &self,
+        run: &str,
+        phase: &str,
+        attempt: u32,
+        result: &str,
+        detail: &Json,
+    ) -> Result<()> {
         let sql = "UPDATE pushctl.phases SET ended_at = $1, result = $2, detail = $3
                    WHERE run = $4 AND phase = $5 AND attempt = $6";
         let values = params![self.now(), result, detail, run, phase, attempt];
@@ -236,7 +254,11 @@ impl Store {
     pub async fn phases(&self, run: &str) -> Result<Vec<Phase>> {
         let sql = "SELECT phase, attempt, begun_at, ended_at, result, detail FROM pushctl.phases
                    WHERE run = $1 ORDER BY begun_at, phase, attempt";
-        self.query(sql, params![run]).await?.iter().map(phase).collect()
+        self.query(sql, params![run])
+            .await?
+            .iter()
+            .map(phase)
+            .collect()
     }
 }
 
@@ -250,8 +272,12 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         begun_by: row.text(4)?,
         begun_at: row.time(5)?,
         plan: row.opt_json(6)?.unwrap_or(Json::Null),
-        status: RunStatus::from_word(&status)
-            .ok_or_else(|| Error::new(Kind::Failed, format!("a run has the unknown status {status}")))?,
+        status: RunStatus::from_word(&status).ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                format!("a run has the unknown status {status}"),
+            )
+        })?,
         ended_at: row.opt_time(8)?,
         summary: row.opt_json(9)?,
     })

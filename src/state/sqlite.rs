@@ -139,16 +139,24 @@ impl Sqlite {
 
 impl Sqlite {
     /// Sends every row of `tables`, as they are at one instant.
-    pub(super) async fn dump(&self, tables: Vec<&'static str>, out: Sender<(&'static str, Cells)>) -> Result<()> {
+    pub(super) async fn dump(
+        &self,
+        tables: Vec<&'static str>,
+        out: Sender<(&'static str, Cells)>,
+    ) -> Result<()> {
         self.run(move |connection| {
             let snapshot = connection.transaction()?;
             for table in tables {
-                let mut statement = snapshot.prepare(&format!("SELECT * FROM {table} ORDER BY 1"))?;
+                let mut statement =
+                    snapshot.prepare(&format!("SELECT * FROM {table} ORDER BY 1"))?;
                 let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
-                    let cell = |(column, name): (usize, &String)| Ok((name.clone(), row.get_ref(column)?.try_into()?));
-                    let cells: rusqlite::Result<Cells> = names.iter().enumerate().map(cell).collect();
+                    let cell = |(column, name): (usize, &String)| {
+                        Ok((name.clone(), row.get_ref(column)?.try_into()?))
+                    };
+                    let cells: rusqlite::Result<Cells> =
+                        names.iter().enumerate().map(cell).collect();
                     if out.blocking_send((table, cells?)).is_err() {
                         return Ok(());
                     }
@@ -302,7 +310,11 @@ mod tests {
     async fn a_damaged_file_is_called_by_its_name() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
-        std::fs::write(&path, b"this is not a database, whatever its name says".repeat(99)).unwrap();
+        std::fs::write(
+            &path,
+            b"this is not a database, whatever its name says".repeat(99),
+        )
+        .unwrap();
         let error = Sqlite::open(path).await.err().unwrap();
         assert!(error.to_string().contains("damaged"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("import")));

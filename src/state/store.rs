@@ -11,15 +11,15 @@ use super::sqlite::Sqlite;
 use super::value::{Row, Value};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::settings::secret::Secret;
+use crate::source::Address;
 
 /// Where state is kept.
 #[derive(Debug, Clone)]
 pub enum Location {
     /// One SQLite file; it and its directory are made on first use.
     Embedded(PathBuf),
-    /// A `postgresql://` URL.
-    Postgres(Secret),
+    /// A PostgreSQL, with the right to make the schema `pushctl`, or to use it.
+    Postgres(Box<Address>),
 }
 
 /// A handle to the state store; clones share it.
@@ -49,7 +49,9 @@ impl Store {
     pub async fn open_as_it_is(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
         let backend = match location {
             Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
-            Location::Postgres(url) => Backend::Postgres(Postgres::open(url).await?),
+            Location::Postgres(address) => {
+                Backend::Postgres(Postgres::open((**address).clone()).await?)
+            }
         };
         Ok(Self {
             backend: Arc::new(backend),
@@ -60,7 +62,7 @@ impl Store {
     /// Closes a network connection, if there is one; the next use opens it again. For long waits.
     pub async fn rest(&self) {
         if let Backend::Postgres(postgres) = &*self.backend {
-            postgres.disconnect().await;
+            postgres.close().await;
         }
     }
 

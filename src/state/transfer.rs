@@ -57,8 +57,11 @@ impl Store {
     /// Fills an empty store from an export; the number of rows. If it fails, the store is empty again.
     pub async fn import(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
         if !self.is_empty(NEEDED).await? {
-            return Err(Error::new(Kind::Refused, "the state store is not empty, and an import takes the place of everything")
-                .hint("Import into a new store: give another place with --state"));
+            return Err(Error::new(
+                Kind::Refused,
+                "the state store is not empty, and an import takes the place of everything",
+            )
+            .hint("Import into a new store: give another place with --state"));
         }
         let imported = self.bring_in(input).await;
         if imported.is_err() {
@@ -70,7 +73,8 @@ impl Store {
     async fn bring_in(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
         let mut lines = input.lines().enumerate();
         check_head(lines.next())?;
-        self.execute("DELETE FROM pushctl.deliveries", params![]).await?;
+        self.execute("DELETE FROM pushctl.deliveries", params![])
+            .await?;
         let mut group: Vec<Cells> = Vec::new();
         let mut table = String::new();
         let mut count = 0_u64;
@@ -79,7 +83,9 @@ impl Store {
             if let Some(rows) = line.get("rows") {
                 self.insert_group(&table, &mut group).await?;
                 self.continue_numbers().await?;
-                return (rows.as_u64() == Some(count)).then_some(count).ok_or_else(|| incomplete(count));
+                return (rows.as_u64() == Some(count))
+                    .then_some(count)
+                    .ok_or_else(|| incomplete(count));
             }
             let (name, cells) = from_json(&line).ok_or_else(|| malformed(index))?;
             if name != table || group.len() == GROUP {
@@ -100,7 +106,9 @@ impl Store {
         let width = names.len();
         let mut sql = format!("INSERT INTO pushctl.{table} ({}) VALUES ", names.join(", "));
         for row in 0..group.len() {
-            let places: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+            let places: Vec<String> = (1..=width)
+                .map(|column| format!("${}", row * width + column))
+                .collect();
             let comma = if row == 0 { "" } else { ", " };
             sql.push_str(&format!("{comma}({})", places.join(", ")));
         }
@@ -122,8 +130,13 @@ impl Store {
     }
 
     async fn clear(&self) -> Result<()> {
-        let mut statements: Vec<_> = exported().map(|table| (format!("DELETE FROM pushctl.{table}").into(), params![])).collect();
-        statements.push(("INSERT INTO pushctl.deliveries VALUES (1, 0)".into(), params![]));
+        let mut statements: Vec<_> = exported()
+            .map(|table| (format!("DELETE FROM pushctl.{table}").into(), params![]))
+            .collect();
+        statements.push((
+            "INSERT INTO pushctl.deliveries VALUES (1, 0)".into(),
+            params![],
+        ));
         self.transact(statements).await.map(drop)
     }
 }
@@ -137,9 +150,15 @@ fn to_json(cells: Cells) -> Map<String, Json> {
         Value::Null => Json::Null,
         Value::Int(number) => number.into(),
         Value::Text(text) => text.into(),
-        Value::Blob(bytes) => bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")).into(),
+        Value::Blob(bytes) => bytes
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+            .into(),
     };
-    cells.into_iter().map(|(name, cell)| (name, value(cell))).collect()
+    cells
+        .into_iter()
+        .map(|(name, cell)| (name, value(cell)))
+        .collect()
 }
 
 /// The table and the cells of a line; `None` if it is not a row of a table that we have.
@@ -147,7 +166,9 @@ fn from_json(line: &Json) -> Option<(&'static str, Cells)> {
     let name = line.get("table")?.as_str()?;
     let table = exported().find(|table| *table == name)?;
     let cells = line.get("row")?.as_object()?.iter().map(|(column, value)| {
-        let known = column.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+        let known = column
+            .chars()
+            .all(|letter| letter.is_ascii_lowercase() || letter == '_');
         let value = match value {
             Json::Null => Value::Null,
             Json::Number(number) => Value::Int(number.as_i64()?),
@@ -162,20 +183,32 @@ fn from_json(line: &Json) -> Option<(&'static str, Cells)> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|digit| u8::try_from(digit.to_digit(16)?).ok())
+        .collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    Some(
+        digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect(),
+    )
 }
 
 fn check_head(first: Option<(usize, std::io::Result<String>)>) -> Result<()> {
     let (index, line) = first.ok_or_else(|| incomplete(0))?;
-    let version = read(index, line)?.get("pushctl_state").and_then(Json::as_u64);
+    let version = read(index, line)?
+        .get("pushctl_state")
+        .and_then(Json::as_u64);
     match version {
         Some(version) if version == u64::from(NEEDED) => Ok(()),
         Some(version) => Err(Error::usage(format!(
             "the export is of a store at migration {version}, and this pushctl needs {NEEDED}"
         ))
-        .hint("Import it with the pushctl that wrote it, then `pushctl state migrate` with this one")),
+        .hint(
+            "Import it with the pushctl that wrote it, then `pushctl state migrate` with this one",
+        )),
         None => Err(Error::usage("that is not an export of a state store")),
     }
 }
@@ -186,9 +219,14 @@ fn read(index: usize, line: std::io::Result<String>) -> Result<Json> {
 }
 
 fn malformed(index: usize) -> Error {
-    Error::usage(format!("line {} of the export is not a row of a state store", index + 1))
+    Error::usage(format!(
+        "line {} of the export is not a row of a state store",
+        index + 1
+    ))
 }
 
 fn incomplete(count: u64) -> Error {
-    Error::usage(format!("the export is incomplete: it ends after {count} rows"))
+    Error::usage(format!(
+        "the export is incomplete: it ends after {count} rows"
+    ))
 }

@@ -78,7 +78,13 @@ pub(super) struct Group {
 impl Store {
     /// Claims a group (hundreds of candidates) in one durable transaction; the answers are parallel to it.
     /// Once it returns, what was won may be sent.
-    pub async fn claim(&self, push: &Push, sender: &Sender, candidates: Vec<Candidate>, guard: &Guard) -> Result<Vec<Claimed>> {
+    pub async fn claim(
+        &self,
+        push: &Push,
+        sender: &Sender,
+        candidates: Vec<Candidate>,
+        guard: &Guard,
+    ) -> Result<Vec<Claimed>> {
         sender.check()?;
         let group = Group {
             push: push.id,
@@ -95,23 +101,37 @@ impl Store {
 
     /// Records in one durable transaction that these recipients are not sent to. Who was claimed before is left as they
     /// are; the number of the others.
-    pub async fn dismiss(&self, push: &Push, sender: &Sender, dismissals: Vec<Dismissal>) -> Result<u64> {
+    pub async fn dismiss(
+        &self,
+        push: &Push,
+        sender: &Sender,
+        dismissals: Vec<Dismissal>,
+    ) -> Result<u64> {
         let now = self.now().as_microsecond();
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.dismiss(push.id, sender.id, now, dismissals).await,
-            Backend::Postgres(postgres) => postgres.dismiss(push.id, sender.id, now, &dismissals).await,
+            Backend::Postgres(postgres) => {
+                postgres.dismiss(push.id, sender.id, now, &dismissals).await
+            }
         }
     }
 }
 
 impl Group {
     /// The answer for each candidate; `id` knows the claim of a candidate's device.
-    pub(super) fn conclude(&self, decisions: Vec<Decision>, mut id: impl FnMut(usize, usize) -> Option<i64>) -> Result<Vec<Claimed>> {
+    pub(super) fn conclude(
+        &self,
+        decisions: Vec<Decision>,
+        mut id: impl FnMut(usize, usize) -> Option<i64>,
+    ) -> Result<Vec<Claimed>> {
         let mut one = |index, decision| {
             Ok(match decision {
                 Decision::Insert(tokens) => {
-                    let ids: Option<Vec<i64>> = (0..tokens.len()).map(|device| id(index, device)).collect();
-                    let ids = ids.ok_or_else(|| Error::new(Kind::Bug, "a claim was made and cannot be found"))?;
+                    let ids: Option<Vec<i64>> =
+                        (0..tokens.len()).map(|device| id(index, device)).collect();
+                    let ids = ids.ok_or_else(|| {
+                        Error::new(Kind::Bug, "a claim was made and cannot be found")
+                    })?;
                     Claimed::Won(won(&ids, tokens))
                 }
                 Decision::Unheard(devices) => {
@@ -125,14 +145,20 @@ impl Group {
             })
         };
         let numbered = decisions.into_iter().enumerate();
-        numbered.map(|(index, decision)| one(index, decision)).collect()
+        numbered
+            .map(|(index, decision)| one(index, decision))
+            .collect()
     }
 }
 
 impl Candidate {
     /// Where the tokens of claims stand in this candidate.
     fn positions(&self, devices: &[Device]) -> Vec<usize> {
-        let position = |device: &Device| self.tokens.iter().position(|token| device.token == Some(*token));
+        let position = |device: &Device| {
+            self.tokens
+                .iter()
+                .position(|token| device.token == Some(*token))
+        };
         devices.iter().filter_map(position).collect()
     }
 }
@@ -142,7 +168,11 @@ fn won(ids: &[i64], tokens: Vec<usize>) -> Vec<Won> {
     ids.iter()
         .zip(tokens)
         .map(|(id, token)| Won {
-            claim: Claim { id: *id, first, queued: false },
+            claim: Claim {
+                id: *id,
+                first,
+                queued: false,
+            },
             token,
         })
         .collect()

@@ -101,7 +101,10 @@ impl Seen {
     pub(super) fn see(&mut self, mut device: Device, claimed_at: i64, group: &Group) {
         let mine = device.sender == Some(group.sender) && claimed_at == group.stamp;
         self.unheard = mine && device.standing == Standing::Unanswered;
-        device.claim.first = self.devices.first().map_or(device.claim.id, |first| first.claim.id);
+        device.claim.first = self
+            .devices
+            .first()
+            .map_or(device.claim.id, |first| first.claim.id);
         self.devices.push(device);
     }
 }
@@ -166,20 +169,38 @@ pub(super) fn decide<'a>(
 ) -> Vec<Decision> {
     let mut users: HashSet<&'a UserKey> = HashSet::with_capacity(candidates.len());
     let mut one = |candidate: &'a Candidate, seen: Seen| {
-        let Candidate { user, tokens, counted } = candidate;
+        let Candidate {
+            user,
+            tokens,
+            counted,
+        } = candidate;
         if !users.insert(user) {
             return Decision::Repeated;
         }
         if !seen.devices.is_empty() {
-            return if seen.unheard { Decision::Unheard(seen.devices) } else { Decision::Before(seen.devices) };
+            return if seen.unheard {
+                Decision::Unheard(seen.devices)
+            } else {
+                Decision::Before(seen.devices)
+            };
         }
         if let Some(limit) = first_exceeded(limits, *counted, &seen.touches) {
             return Decision::Over(limit);
         }
-        let free: Vec<usize> = (0..tokens.len()).filter(|index| taken.insert(tokens[*index])).collect();
-        if free.is_empty() { Decision::TokenTaken } else { Decision::Insert(free) }
+        let free: Vec<usize> = (0..tokens.len())
+            .filter(|index| taken.insert(tokens[*index]))
+            .collect();
+        if free.is_empty() {
+            Decision::TokenTaken
+        } else {
+            Decision::Insert(free)
+        }
     };
-    candidates.iter().zip(seen).map(|(candidate, seen)| one(candidate, seen)).collect()
+    candidates
+        .iter()
+        .zip(seen)
+        .map(|(candidate, seen)| one(candidate, seen))
+        .collect()
 }
 
 #[cfg(test)]
@@ -225,8 +246,14 @@ mod tests {
             since: at(100),
             at_most: 3,
         };
-        let touch = |push, layer, second| Touch { push, layer, at: at(second) };
-        let exceeded = |elsewhere, touches: &[Touch]| first_exceeded(&[limit], Counted([elsewhere, 0, 0]), touches);
+        let touch = |push, layer, second| Touch {
+            push,
+            layer,
+            at: at(second),
+        };
+        let exceeded = |elsewhere, touches: &[Touch]| {
+            first_exceeded(&[limit], Counted([elsewhere, 0, 0]), touches)
+        };
         assert_eq!(exceeded(2, &[]), None);
         assert_eq!(exceeded(3, &[]), Some(0));
         assert_eq!(exceeded(2, &[touch(1, 3, 101)]), Some(0));

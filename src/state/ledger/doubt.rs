@@ -32,7 +32,8 @@ impl Store {
     pub async fn retry(&self, sender: &Sender, devices: &[Device]) -> Result<Vec<Claim>> {
         sender.check()?;
         let stamp = sender.stamp(self.now());
-        let take = "UPDATE pushctl.claims SET sender = $1, claimed_at = $2 WHERE id = $3 AND sender = $4
+        let take =
+            "UPDATE pushctl.claims SET sender = $1, claimed_at = $2 WHERE id = $3 AND sender = $4
                     AND EXISTS (SELECT 1 FROM pushctl.outcomes WHERE claim = $3 AND state = 6)";
         let forget = "DELETE FROM pushctl.outcomes WHERE claim = $1 AND state = 6
                       AND EXISTS (SELECT 1 FROM pushctl.claims WHERE id = $1 AND sender = $2)";
@@ -44,7 +45,10 @@ impl Store {
         }
         let changed = self.transact(statements).await?;
         let taken = devices.iter().zip(changed.chunks(2));
-        Ok(taken.filter(|(_, changed)| changed[0] > 0).map(|(device, _)| device.claim).collect())
+        Ok(taken
+            .filter(|(_, changed)| changed[0] > 0)
+            .map(|(device, _)| device.claim)
+            .collect())
     }
 
     /// Puts a queued push's recipients in doubt back into the queue, for whoever joins; how many.
@@ -53,14 +57,19 @@ impl Store {
                         (SELECT o.claim FROM pushctl.outcomes o JOIN pushctl.payloads y ON y.claim = o.claim WHERE o.state = 6)";
         let forget = "DELETE FROM pushctl.outcomes WHERE state = 6 AND claim IN
                           (SELECT id FROM pushctl.claims WHERE push = $1 AND sender IS NULL)";
-        let statements = vec![(back.into(), params![push.id]), (forget.into(), params![push.id])];
+        let statements = vec![
+            (back.into(), params![push.id]),
+            (forget.into(), params![push.id]),
+        ];
         Ok(self.transact(statements).await?[0])
     }
 
     async fn living_senders(&self) -> Result<HashSet<i64>> {
         let leases = self.leases(SENDER_LEASES).await?;
         let living = leases.iter().filter(|held| !held.holder.is_known_dead());
-        Ok(living.filter_map(|held| held.name.strip_prefix(SENDER_LEASES)?.parse().ok()).collect())
+        Ok(living
+            .filter_map(|held| held.name.strip_prefix(SENDER_LEASES)?.parse().ok())
+            .collect())
     }
 
     async fn doubt_claims_of(&self, push: &Push, sender: i64) -> Result<u64> {

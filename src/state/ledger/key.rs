@@ -84,10 +84,12 @@ impl TokenHash {
     }
 
     pub(in crate::state) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        bytes
-            .try_into()
-            .map(Self)
-            .map_err(|_| Error::new(Kind::Failed, "the ledger holds a token hash of another length"))
+        bytes.try_into().map(Self).map_err(|_| {
+            Error::new(
+                Kind::Failed,
+                "the ledger holds a token hash of another length",
+            )
+        })
     }
 }
 
@@ -102,7 +104,11 @@ mod tests {
         let lower = UserKey::of("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
         assert_eq!(lower, UserKey::of("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"));
         assert_eq!(lower.to_string(), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
-        assert!(UserKey::of("a0eebc999c0b4ef8bb6d6bb9bd380a11").uuid().is_none());
+        assert!(
+            UserKey::of("a0eebc999c0b4ef8bb6d6bb9bd380a11")
+                .uuid()
+                .is_none()
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ use super::queue::{Queued, Taken};
 use super::record::{Answer, Ending, Line};
 use super::view::Standing;
 use crate::error::Result;
-use crate::state::postgres::{BEGIN, Postgres};
+use crate::link::{BEGIN, Parameter};
+use crate::state::postgres::Postgres;
 
 /// Held by whoever claims, until its transaction ends. The nested loops are what a group of hundreds needs, also while
 /// the planner still takes the tables for empty.
@@ -39,7 +40,8 @@ const TOUCHES: &str = "
     LEFT JOIN pushctl.outcomes o ON o.claim = c.id
     WHERE (o.state IS NULL OR o.state IN (1, 6)) AND (o.synced IS NULL OR o.synced > $4)";
 
-const TOKENS: &str = "SELECT token_hash FROM pushctl.claims WHERE push = $1 AND token_hash = ANY ($2)";
+const TOKENS: &str =
+    "SELECT token_hash FROM pushctl.claims WHERE push = $1 AND token_hash = ANY ($2)";
 
 const CLAIM: &str = "
     INSERT INTO pushctl.claims (push, user_key, device, token_hash, sender, claimed_at)
@@ -88,27 +90,32 @@ const OUTCOMES: &str = "
         ended_at = excluded.ended_at
     WHERE known.state <> 1";
 
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
-
 impl Postgres {
     pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
         let asked = &group;
         let (decisions, ids) = self
             .with(|client| async move {
-                    begin_locked(&client).await?;
-                    let decisions = read_and_decide(&client, asked).await?;
-                    let ids = insert(&client, asked, &decisions).await?;
-                    client.batch_execute("COMMIT").await?;
-                    Ok((decisions, ids))
+                begin_locked(&client).await?;
+                let decisions = read_and_decide(&client, asked).await?;
+                let ids = insert(&client, asked, &decisions).await?;
+                client.batch_execute("COMMIT").await?;
+                Ok((decisions, ids))
             })
             .await?;
         group.conclude(decisions, |index, device| {
             let user = group.candidates.get(index)?.user.bytes();
-            ids.get(&(user.to_vec(), i64::try_from(device).ok()?)).copied()
+            ids.get(&(user.to_vec(), i64::try_from(device).ok()?))
+                .copied()
         })
     }
 
-    pub(super) async fn dismiss(&self, push: i64, sender: i64, now: i64, dismissals: &[Dismissal]) -> Result<u64> {
+    pub(super) async fn dismiss(
+        &self,
+        push: i64,
+        sender: i64,
+        now: i64,
+        dismissals: &[Dismissal],
+    ) -> Result<u64> {
         let users: Vec<&[u8]> = dismissals.iter().map(|one| one.user.bytes()).collect();
         let states: Vec<i64> = dismissals.iter().map(|one| one.ending.number()).collect();
         let codes: Vec<&str> = dismissals.iter().map(|one| one.code.as_str()).collect();
@@ -125,9 +132,15 @@ impl Postgres {
 
     pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: &[Queued]) -> Result<u64> {
         let users: Vec<&[u8]> = recipients.iter().map(|one| one.user.bytes()).collect();
-        let tokens: Vec<Option<&[u8]>> = recipients.iter().map(|one| one.token.as_ref().map(TokenHash::bytes)).collect();
+        let tokens: Vec<Option<&[u8]>> = recipients
+            .iter()
+            .map(|one| one.token.as_ref().map(TokenHash::bytes))
+            .collect();
         let counts: Vec<i64> = recipients.iter().map(|one| one.counted.pack()).collect();
-        let payloads: Vec<&[u8]> = recipients.iter().map(|one| one.payload.as_slice()).collect();
+        let payloads: Vec<&[u8]> = recipients
+            .iter()
+            .map(|one| one.payload.as_slice())
+            .collect();
         let values = &[
             (&push as &(dyn ToSql + Sync), Type::INT8),
             (&now, Type::INT8),
@@ -143,33 +156,45 @@ impl Postgres {
         let tried = AtomicBool::new(false);
         let tried = &tried;
         self.with(|client| async move {
-                // Without limits nothing but the rows themselves need be locked.
-                match group.guard.limits.is_empty() {
-                    true => client.batch_execute(BEGIN).await?,
-                    false => begin_locked(&client).await?,
-                }
-                let (mine, most) = ([int(&group.sender), int(&group.stamp), int(&group.push)], i64::from(most));
-                let mut taken = match tried.swap(true, Ordering::Relaxed) {
-                    true => taken(&client.query_typed(TAKEN, &mine).await?)?,
-                    false => Vec::new(),
-                };
-                if taken.is_empty() {
-                    let values: Vec<Parameter<'_>> = mine.into_iter().chain([int(&most)]).collect();
-                    taken = self::taken(&client.query_typed(TAKE, &values).await?)?;
-                }
-                let users: Vec<UserKey> = taken.iter().map(|(one, _)| one.user.clone()).collect();
-                let touches = touches(&client, &users, group.push, &group.guard).await?;
-                client.batch_execute("COMMIT").await?;
-                let judged = taken.into_iter().zip(touches).map(|((mut one, counted), touches)| {
+            // Without limits nothing but the rows themselves need be locked.
+            match group.guard.limits.is_empty() {
+                true => client.batch_execute(BEGIN).await?,
+                false => begin_locked(&client).await?,
+            }
+            let (mine, most) = (
+                [int(&group.sender), int(&group.stamp), int(&group.push)],
+                i64::from(most),
+            );
+            let mut taken = match tried.swap(true, Ordering::Relaxed) {
+                true => taken(&client.query_typed(TAKEN, &mine).await?)?,
+                false => Vec::new(),
+            };
+            if taken.is_empty() {
+                let values: Vec<Parameter<'_>> = mine.into_iter().chain([int(&most)]).collect();
+                taken = self::taken(&client.query_typed(TAKE, &values).await?)?;
+            }
+            let users: Vec<UserKey> = taken.iter().map(|(one, _)| one.user.clone()).collect();
+            let touches = touches(&client, &users, group.push, &group.guard).await?;
+            client.batch_execute("COMMIT").await?;
+            let judged = taken
+                .into_iter()
+                .zip(touches)
+                .map(|((mut one, counted), touches)| {
                     one.over = first_exceeded(&group.guard.limits, counted, &touches);
                     one
                 });
-                Ok(judged.collect())
+            Ok(judged.collect())
         })
         .await
     }
 
-    pub(super) async fn record(&self, now: i64, answers: &[Answer], table: &'static str, lines: &[Line]) -> Result<()> {
+    pub(super) async fn record(
+        &self,
+        now: i64,
+        answers: &[Answer],
+        table: &'static str,
+        lines: &[Line],
+    ) -> Result<()> {
         let finished: Vec<i64> = answers
             .iter()
             .filter(|one| one.claim.queued && one.ending != Ending::InDoubt)
@@ -177,32 +202,39 @@ impl Postgres {
             .collect();
         let finished = &finished;
         self.with(|client| async move {
-                client.batch_execute(BEGIN).await?;
-                write_outcomes(&client, now, answers).await?;
-                if !lines.is_empty() {
-                    write_lines(&client, now, table, lines).await?;
-                }
-                if !finished.is_empty() {
-                    let sql = "DELETE FROM pushctl.payloads WHERE claim = ANY ($1)";
-                    client.execute_typed(sql, &[(finished, Type::INT8_ARRAY)]).await?;
-                }
-                client.batch_execute("COMMIT").await
+            client.batch_execute(BEGIN).await?;
+            write_outcomes(&client, now, answers).await?;
+            if !lines.is_empty() {
+                write_lines(&client, now, table, lines).await?;
+            }
+            if !finished.is_empty() {
+                let sql = "DELETE FROM pushctl.payloads WHERE claim = ANY ($1)";
+                client
+                    .execute_typed(sql, &[(finished, Type::INT8_ARRAY)])
+                    .await?;
+            }
+            client.batch_execute("COMMIT").await
         })
         .await
     }
 
     /// For each user, the pushes that count under `guard`.
-    pub(in crate::state) async fn touches(&self, users: &[UserKey], guard: &Guard) -> Result<Vec<Vec<Touch>>> {
-        self.with(|client| async move { touches(&client, users, -1, guard).await }).await
+    pub(in crate::state) async fn touches(
+        &self,
+        users: &[UserKey],
+        guard: &Guard,
+    ) -> Result<Vec<Vec<Touch>>> {
+        self.with(|client| async move { touches(&client, users, -1, guard).await })
+            .await
     }
 
     /// One statement under the claims' lock; how many rows it wrote.
     async fn locked(&self, sql: &'static str, values: &[Parameter<'_>]) -> Result<u64> {
         self.with(|client| async move {
-                begin_locked(&client).await?;
-                let written = client.execute_typed(sql, values).await?;
-                client.batch_execute("COMMIT").await?;
-                Ok(written)
+            begin_locked(&client).await?;
+            let written = client.execute_typed(sql, values).await?;
+            client.batch_execute("COMMIT").await?;
+            Ok(written)
         })
         .await
     }
@@ -214,11 +246,25 @@ async fn begin_locked(client: &Client) -> Result<(), Refusal> {
 }
 
 async fn read_and_decide(client: &Client, group: &Group) -> Result<Vec<Decision>, Refusal> {
-    let users: Vec<UserKey> = group.candidates.iter().map(|one| one.user.clone()).collect();
-    let tokens: Vec<&[u8]> = group.candidates.iter().flat_map(|one| one.tokens.iter().map(TokenHash::bytes)).collect();
+    let users: Vec<UserKey> = group
+        .candidates
+        .iter()
+        .map(|one| one.user.clone())
+        .collect();
+    let tokens: Vec<&[u8]> = group
+        .candidates
+        .iter()
+        .flat_map(|one| one.tokens.iter().map(TokenHash::bytes))
+        .collect();
     let keys: Vec<&[u8]> = users.iter().map(UserKey::bytes).collect();
-    let about_users = [(&keys as &(dyn ToSql + Sync), Type::BYTEA_ARRAY), int(&group.push)];
-    let about_tokens = [int(&group.push), (&tokens as &(dyn ToSql + Sync), Type::BYTEA_ARRAY)];
+    let about_users = [
+        (&keys as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+        int(&group.push),
+    ];
+    let about_tokens = [
+        int(&group.push),
+        (&tokens as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+    ];
     let (devices, taken, touches) = tokio::try_join!(
         client.query_typed(DEVICES, &about_users),
         client.query_typed(TOKENS, &about_tokens),
@@ -226,19 +272,29 @@ async fn read_and_decide(client: &Client, group: &Group) -> Result<Vec<Decision>
     )?;
     let mut seen: Vec<Seen> = touches
         .into_iter()
-        .map(|touches| Seen { touches, ..Seen::default() })
+        .map(|touches| Seen {
+            touches,
+            ..Seen::default()
+        })
         .collect();
     for row in &devices {
         if let Some(seen) = seen.get_mut(place(row)?) {
             seen.see(device(row)?, row.try_get(6)?, group);
         }
     }
-    let taken: Result<HashSet<TokenHash>, Refusal> = taken.iter().filter_map(|row| hash(row, 0).transpose()).collect();
+    let taken: Result<HashSet<TokenHash>, Refusal> = taken
+        .iter()
+        .filter_map(|row| hash(row, 0).transpose())
+        .collect();
     Ok(decide(&group.candidates, seen, taken?, &group.guard.limits))
 }
 
 /// The numbers of the claims made, by user and device.
-async fn insert(client: &Client, group: &Group, decisions: &[Decision]) -> Result<HashMap<(Vec<u8>, i64), i64>, Refusal> {
+async fn insert(
+    client: &Client,
+    group: &Group,
+    decisions: &[Decision],
+) -> Result<HashMap<(Vec<u8>, i64), i64>, Refusal> {
     let (mut users, mut devices, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     for (candidate, decision) in group.candidates.iter().zip(decisions) {
         if let Decision::Insert(won) = decision {
@@ -272,7 +328,11 @@ fn taken(rows: &[Row]) -> Result<Vec<(Taken, Counted)>, Refusal> {
         .map(|row| {
             let id = row.try_get(0)?;
             let taken = Taken {
-                claim: Claim { id, first: id, queued: true },
+                claim: Claim {
+                    id,
+                    first: id,
+                    queued: true,
+                },
                 user: UserKey::from_bytes(row.try_get(1)?),
                 token: hash(row, 2)?,
                 payload: row.try_get(4)?,
@@ -283,14 +343,24 @@ fn taken(rows: &[Row]) -> Result<Vec<(Taken, Counted)>, Refusal> {
         .collect()
 }
 
-async fn touches(client: &Client, users: &[UserKey], but: i64, guard: &Guard) -> Result<Vec<Vec<Touch>>, Refusal> {
+async fn touches(
+    client: &Client,
+    users: &[UserKey],
+    but: i64,
+    guard: &Guard,
+) -> Result<Vec<Vec<Touch>>, Refusal> {
     let mut touches = vec![Vec::new(); users.len()];
     let Some(since) = guard.since().map(Timestamp::as_microsecond) else {
         return Ok(touches);
     };
     let synced = guard.basis.synced();
     let keys: Vec<&[u8]> = users.iter().map(UserKey::bytes).collect();
-    let values = [(&keys as &(dyn ToSql + Sync), Type::BYTEA_ARRAY), int(&but), int(&since), int(&synced)];
+    let values = [
+        (&keys as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+        int(&but),
+        int(&since),
+        int(&synced),
+    ];
     for row in client.query_typed(TOUCHES, &values).await? {
         let layer: i64 = row.try_get(2)?;
         if let Some(touches) = touches.get_mut(place(&row)?) {
@@ -308,9 +378,15 @@ async fn write_outcomes(client: &Client, now: i64, answers: &[Answer]) -> Result
     let claims: Vec<i64> = answers.iter().map(|one| one.claim.id).collect();
     let states: Vec<i64> = answers.iter().map(|one| one.ending.number()).collect();
     let codes: Vec<Option<&str>> = answers.iter().map(|one| one.code.as_deref()).collect();
-    let names: Vec<Option<&str>> = answers.iter().map(|one| one.message_name.as_deref()).collect();
+    let names: Vec<Option<&str>> = answers
+        .iter()
+        .map(|one| one.message_name.as_deref())
+        .collect();
     let attempts: Vec<i64> = answers.iter().map(|one| one.attempts.into()).collect();
-    let millis: Vec<i64> = answers.iter().map(|one| i64::try_from(one.elapsed.as_millis()).unwrap_or(i64::MAX)).collect();
+    let millis: Vec<i64> = answers
+        .iter()
+        .map(|one| i64::try_from(one.elapsed.as_millis()).unwrap_or(i64::MAX))
+        .collect();
     let values = [
         int(&now),
         (&claims as &(dyn ToSql + Sync), Type::INT8_ARRAY),
@@ -323,7 +399,12 @@ async fn write_outcomes(client: &Client, now: i64, answers: &[Answer]) -> Result
     client.execute_typed(OUTCOMES, &values).await.map(drop)
 }
 
-async fn write_lines(client: &Client, now: i64, table: &'static str, lines: &[Line]) -> Result<(), Refusal> {
+async fn write_lines(
+    client: &Client,
+    now: i64,
+    table: &'static str,
+    lines: &[Line],
+) -> Result<(), Refusal> {
     let sql = format!(
         "INSERT INTO pushctl.{table} (claim, sent_at, title, body, deep_link)
          SELECT new.claim, $1, new.title, new.body, new.deep_link
@@ -363,7 +444,11 @@ fn device(row: &Row) -> Result<Device, Refusal> {
     let device: i64 = row.try_get(2)?;
     let sender = row.try_get(4)?;
     Ok(Device {
-        claim: Claim { id, first: id, queued: false },
+        claim: Claim {
+            id,
+            first: id,
+            queued: false,
+        },
         device: u32::try_from(device).unwrap_or(u32::MAX),
         token: hash(row, 3)?,
         standing: Standing::of(sender, row.try_get(5)?),

@@ -119,7 +119,9 @@ impl Store {
         self.execute(sql, values).await?;
         let opened = self.pushes(&new.automation, &new.occurrence).await?;
         let mut numbered = opened.into_iter().filter(|push| push.number == new.number);
-        numbered.next().ok_or_else(|| Error::new(Kind::Bug, "a push was opened and cannot be found"))
+        numbered
+            .next()
+            .ok_or_else(|| Error::new(Kind::Bug, "a push was opened and cannot be found"))
     }
 
     /// The pushes of an occurrence, by number.
@@ -135,11 +137,18 @@ impl Store {
 
     /// Enrols this process as a sender of a run.
     pub async fn enlist(&self, run: &str, holder: &Holder) -> Result<Sender> {
-        let sql = "INSERT INTO pushctl.senders (run, holder, begun_at) VALUES ($1, $2, $3) RETURNING id";
-        let rows = self.query(sql, params![run, &holder.to_text(), self.now()]).await?;
+        let sql =
+            "INSERT INTO pushctl.senders (run, holder, begun_at) VALUES ($1, $2, $3) RETURNING id";
+        let rows = self
+            .query(sql, params![run, &holder.to_text(), self.now()])
+            .await?;
         let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
         match self.take_lease(&lease_name(id), holder).await? {
-            Taking::Taken(lease) => Ok(Sender { id, lease, stamp: AtomicI64::new(0) }),
+            Taking::Taken(lease) => Ok(Sender {
+                id,
+                lease,
+                stamp: AtomicI64::new(0),
+            }),
             Taking::Held(held) => Err(held.error()),
         }
     }
@@ -170,7 +179,11 @@ impl Sender {
     /// The time of a group of claims, in microseconds; no two groups of a sender have the same.
     pub(super) fn stamp(&self, now: Timestamp) -> i64 {
         let now = now.as_microsecond();
-        let last = self.stamp.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
+        let last = self
+            .stamp
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(now.max(last + 1))
+            });
         now.max(last.unwrap_or_default() + 1)
     }
 }

@@ -47,7 +47,13 @@ impl Store {
 
     /// Claims the next recipients of the queue, at most `most`, in one durable transaction. None: the queue is empty
     /// (what other senders took may still come back through [`Store::requeue`]).
-    pub async fn take(&self, push: &Push, sender: &Sender, most: u32, guard: &Guard) -> Result<Vec<Taken>> {
+    pub async fn take(
+        &self,
+        push: &Push,
+        sender: &Sender,
+        most: u32,
+        guard: &Guard,
+    ) -> Result<Vec<Taken>> {
         sender.check()?;
         let group = Group {
             push: push.id,

@@ -80,12 +80,24 @@ impl Store {
     pub async fn record(&self, push: &Push, answers: Vec<Answer>) -> Result<()> {
         let now = self.now().as_microsecond();
         // One statement cannot write a row twice.
-        let last: HashMap<i64, usize> = answers.iter().enumerate().map(|(index, one)| (one.claim.id, index)).collect();
+        let last: HashMap<i64, usize> = answers
+            .iter()
+            .enumerate()
+            .map(|(index, one)| (one.claim.id, index))
+            .collect();
         let mut index = 0..;
         let mut answers = answers;
         answers.retain(|answer| index.next() == last.get(&answer.claim.id).copied());
-        let lines = if push.recording == Recording::Nowhere { Vec::new() } else { lines(push, &answers) };
-        let table = if push.recording == Recording::Here { "history" } else { "outbox" };
+        let lines = if push.recording == Recording::Nowhere {
+            Vec::new()
+        } else {
+            lines(push, &answers)
+        };
+        let table = if push.recording == Recording::Here {
+            "history"
+        } else {
+            "outbox"
+        };
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.record(now, answers, table, lines).await,
             Backend::Postgres(postgres) => postgres.record(now, &answers, table, &lines).await,
@@ -94,7 +106,9 @@ impl Store {
 }
 
 fn lines(push: &Push, answers: &[Answer]) -> Vec<Line> {
-    let accepted = answers.iter().filter(|answer| answer.ending == Ending::Accepted);
+    let accepted = answers
+        .iter()
+        .filter(|answer| answer.ending == Ending::Accepted);
     let mut lines: Vec<Line> = accepted
         .map(|answer| {
             let words = answer.words.as_ref().unwrap_or(&push.words);
@@ -103,7 +117,10 @@ fn lines(push: &Push, answers: &[Answer]) -> Vec<Line> {
                 first: answer.claim.first,
                 title: (words.title != own.title).then(|| words.title.clone()),
                 body: (words.body != own.body).then(|| words.body.clone()),
-                deep_link: words.deep_link.clone().filter(|link| Some(link) != own.deep_link.as_ref()),
+                deep_link: words
+                    .deep_link
+                    .clone()
+                    .filter(|link| Some(link) != own.deep_link.as_ref()),
             }
         })
         .collect();

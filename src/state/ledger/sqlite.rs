@@ -55,7 +55,13 @@ impl Sqlite {
         group.conclude(decisions, |index, device| ids[index].get(device).copied())
     }
 
-    pub(super) async fn dismiss(&self, push: i64, sender: i64, now: i64, dismissals: Vec<Dismissal>) -> Result<u64> {
+    pub(super) async fn dismiss(
+        &self,
+        push: i64,
+        sender: i64,
+        now: i64,
+        dismissals: Vec<Dismissal>,
+    ) -> Result<u64> {
         self.write(Durability::Disk, move |connection| {
             let mut claim = connection.prepare_cached(
                 "INSERT OR IGNORE INTO claims (push, user_key, device, sender, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
@@ -75,7 +81,13 @@ impl Sqlite {
     }
 
     /// Not forced to the disk: the next claims are, and take it along. What a loss of power takes is in doubt.
-    pub(super) async fn record(&self, now: i64, answers: Vec<Answer>, table: &'static str, lines: Vec<Line>) -> Result<()> {
+    pub(super) async fn record(
+        &self,
+        now: i64,
+        answers: Vec<Answer>,
+        table: &'static str,
+        lines: Vec<Line>,
+    ) -> Result<()> {
         self.write(Durability::Process, move |connection| {
             let mut outcome = connection.prepare_cached(OUTCOME)?;
             let mut payload = connection.prepare_cached("DELETE FROM payloads WHERE claim = ?1")?;
@@ -99,7 +111,12 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: Vec<Queued>) -> Result<u64> {
+    pub(super) async fn enqueue(
+        &self,
+        push: i64,
+        now: i64,
+        recipients: Vec<Queued>,
+    ) -> Result<u64> {
         self.write(Durability::Disk, move |connection| {
             let mut claim = connection.prepare_cached(
                 "INSERT OR IGNORE INTO claims (push, user_key, device, token_hash, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
@@ -122,12 +139,17 @@ impl Sqlite {
         self.write(Durability::Disk, move |connection| {
             let mut taken = connection
                 .prepare_cached(TAKE)?
-                .query_map(params![group.sender, group.stamp, group.push, most], waiting)?
+                .query_map(
+                    params![group.sender, group.stamp, group.push, most],
+                    waiting,
+                )?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             taken.sort_by_key(|(one, _)| one.claim.id);
-            let mut payload = connection.prepare_cached("SELECT payload, counted FROM payloads WHERE claim = ?1")?;
+            let mut payload = connection
+                .prepare_cached("SELECT payload, counted FROM payloads WHERE claim = ?1")?;
             for (one, counted) in &mut taken {
-                let stored = payload.query_row(params![one.claim.id], |row| Ok((row.get(0)?, row.get(1)?)));
+                let stored =
+                    payload.query_row(params![one.claim.id], |row| Ok((row.get(0)?, row.get(1)?)));
                 (one.payload, *counted) = stored?;
                 let touches = touches(connection, &one.user, group.push, &group.guard)?;
                 one.over = first_exceeded(&group.guard.limits, Counted::unpack(*counted), &touches);
@@ -138,9 +160,18 @@ impl Sqlite {
     }
 
     /// For each user, the pushes that count under `guard`.
-    pub(in crate::state) async fn touches(&self, users: Vec<UserKey>, guard: Guard) -> Result<Vec<Vec<Touch>>> {
-        self.run(move |connection| users.iter().map(|user| touches(connection, user, -1, &guard)).collect())
-            .await
+    pub(in crate::state) async fn touches(
+        &self,
+        users: Vec<UserKey>,
+        guard: Guard,
+    ) -> Result<Vec<Vec<Touch>>> {
+        self.run(move |connection| {
+            users
+                .iter()
+                .map(|user| touches(connection, user, -1, &guard))
+                .collect()
+        })
+        .await
     }
 }
 
@@ -157,7 +188,9 @@ fn read_and_decide(connection: &Connection, group: &Group) -> rusqlite::Result<V
         }
         if one.devices.is_empty() {
             for hash in &candidate.tokens {
-                let found = token.query_row(params![group.push, hash.bytes()], |_| Ok(())).optional()?;
+                let found = token
+                    .query_row(params![group.push, hash.bytes()], |_| Ok(()))
+                    .optional()?;
                 taken.extend(found.map(|()| *hash));
             }
             one.touches = touches(connection, &candidate.user, group.push, &group.guard)?;
@@ -168,7 +201,11 @@ fn read_and_decide(connection: &Connection, group: &Group) -> rusqlite::Result<V
 }
 
 /// The numbers of the claims made, by candidate and device.
-fn insert(connection: &Connection, group: &Group, decisions: &[Decision]) -> rusqlite::Result<Vec<Vec<i64>>> {
+fn insert(
+    connection: &Connection,
+    group: &Group,
+    decisions: &[Decision],
+) -> rusqlite::Result<Vec<Vec<i64>>> {
     let mut claim = connection.prepare_cached(CLAIM)?;
     let mut ids = vec![Vec::new(); decisions.len()];
     for (index, decision) in decisions.iter().enumerate() {
@@ -178,27 +215,42 @@ fn insert(connection: &Connection, group: &Group, decisions: &[Decision]) -> rus
         let candidate = &group.candidates[index];
         for (device, token) in (0_i64..).zip(tokens) {
             let hash = candidate.tokens[*token];
-            claim.execute(params![group.push, candidate.user.bytes(), device, hash.bytes(), group.sender, group.stamp])?;
+            claim.execute(params![
+                group.push,
+                candidate.user.bytes(),
+                device,
+                hash.bytes(),
+                group.sender,
+                group.stamp
+            ])?;
             ids[index].push(connection.last_insert_rowid());
         }
     }
     Ok(ids)
 }
 
-fn touches(connection: &Connection, user: &UserKey, but: i64, guard: &Guard) -> rusqlite::Result<Vec<Touch>> {
+fn touches(
+    connection: &Connection,
+    user: &UserKey,
+    but: i64,
+    guard: &Guard,
+) -> rusqlite::Result<Vec<Touch>> {
     let Some(since) = guard.since() else {
         return Ok(Vec::new());
     };
     let synced = guard.basis.synced();
     connection
         .prepare_cached(TOUCHES)?
-        .query_map(params![user.bytes(), but, since.as_microsecond(), synced], |row| {
-            Ok(Touch {
-                push: row.get(0)?,
-                layer: row.get(1)?,
-                at: Timestamp::from_microsecond(row.get(2)?).unwrap_or(Timestamp::MAX),
-            })
-        })?
+        .query_map(
+            params![user.bytes(), but, since.as_microsecond(), synced],
+            |row| {
+                Ok(Touch {
+                    push: row.get(0)?,
+                    layer: row.get(1)?,
+                    at: Timestamp::from_microsecond(row.get(2)?).unwrap_or(Timestamp::MAX),
+                })
+            },
+        )?
         .collect()
 }
 
@@ -207,7 +259,11 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<(Taken, i64)> {
     let id = row.get(0)?;
     let user: Vec<u8> = row.get(1)?;
     let taken = Taken {
-        claim: Claim { id, first: id, queued: true },
+        claim: Claim {
+            id,
+            first: id,
+            queued: true,
+        },
         user: UserKey::from_bytes(&user),
         token: hash(row.get(2)?),
         payload: Vec::new(),
@@ -224,7 +280,11 @@ fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     let id = row.get(0)?;
     let sender = row.get(3)?;
     Ok(Device {
-        claim: Claim { id, first: id, queued: false },
+        claim: Claim {
+            id,
+            first: id,
+            queued: false,
+        },
         device: row.get(1)?,
         token: hash(row.get(2)?),
         standing: Standing::of(sender, row.get(4)?),

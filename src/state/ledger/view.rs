@@ -79,7 +79,11 @@ impl Store {
                    FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
                    WHERE +c.push = $1 AND c.id > $2 ORDER BY c.id LIMIT $3";
         let values = params![push.id, after.max(push.first_claim), limit];
-        self.query(sql, values).await?.iter().map(recipient).collect()
+        self.query(sql, values)
+            .await?
+            .iter()
+            .map(recipient)
+            .collect()
     }
 
     /// How many recipients stand where, and why.
@@ -95,12 +99,18 @@ impl Store {
     }
 
     /// How many claims of a push ended in each step of time, and how: `(beginning of the step, ending, count)`.
-    pub async fn timeline(&self, push: &Push, step: Duration) -> Result<Vec<(Timestamp, Ending, u64)>> {
+    pub async fn timeline(
+        &self,
+        push: &Push,
+        step: Duration,
+    ) -> Result<Vec<(Timestamp, Ending, u64)>> {
         let sql = "SELECT o.ended_at / $1 * $1 AS step, o.state, count(*)
                    FROM pushctl.claims c JOIN pushctl.outcomes o ON o.claim = c.id
                    WHERE +c.push = $2 AND c.id > $3 GROUP BY step, o.state ORDER BY step, o.state";
         let step = i64::try_from(step.as_micros()).unwrap_or(i64::MAX).max(1);
-        let rows = self.query(sql, params![step, push.id, push.first_claim]).await?;
+        let rows = self
+            .query(sql, params![step, push.id, push.first_claim])
+            .await?;
         rows.iter()
             .map(|row| {
                 let ending = Ending::from_number(row.int(1)?).unwrap_or(Ending::InDoubt);
@@ -116,11 +126,16 @@ fn recipient(row: &Row) -> Result<Recipient> {
         claim: row.int(0)?,
         user: UserKey::from_bytes(&row.blob(1)?),
         device: row.small(2)?,
-        token: token.map(|bytes| TokenHash::from_bytes(&bytes)).transpose()?,
+        token: token
+            .map(|bytes| TokenHash::from_bytes(&bytes))
+            .transpose()?,
         standing: Standing::of(row.opt_int(4)?, row.opt_int(5)?),
         code: row.opt_text(6)?,
         message_name: row.opt_text(7)?,
-        attempts: row.opt_int(8)?.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        attempts: row
+            .opt_int(8)?
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0),
         elapsed: Duration::from_millis(row.opt_int(9)?.map_or(0, i64::unsigned_abs)),
         claimed_at: row.time(10)?,
         ended_at: row.opt_time(11)?,
