@@ -1,5 +1,7 @@
 //! Claiming: before anything is sent, durably, at most once.
 
+use std::collections::HashSet;
+
 use super::decide::{Counted, Decision, Device, Guard};
 use super::key::{TokenHash, UserKey};
 use super::push::{Push, Sender};
@@ -108,6 +110,7 @@ impl Store {
         dismissals: Vec<Dismissal>,
     ) -> Result<u64> {
         let now = self.now().as_microsecond();
+        let dismissals = first_of_each(dismissals, |one| &one.user);
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.dismiss(push.id, sender.id, now, dismissals).await,
             Backend::Postgres(postgres) => {
@@ -115,6 +118,16 @@ impl Store {
             }
         }
     }
+}
+
+/// A group in which every user stands once.
+pub(super) fn first_of_each<T>(group: Vec<T>, user: impl Fn(&T) -> &UserKey) -> Vec<T> {
+    let mut seen = HashSet::with_capacity(group.len());
+    let first: Vec<bool> = group.iter().map(|one| seen.insert(user(one))).collect();
+    let marked = group.into_iter().zip(first);
+    marked
+        .filter_map(|(one, first)| first.then_some(one))
+        .collect()
 }
 
 impl Group {

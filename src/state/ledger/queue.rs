@@ -1,6 +1,6 @@
 //! The queue of a shared send: recipients are entered by one process and claimed by several.
 
-use super::claim::{Claim, Group};
+use super::claim::{Claim, Group, first_of_each};
 use super::decide::{Counted, Guard};
 use super::key::{TokenHash, UserKey};
 use super::push::{Push, Sender};
@@ -39,6 +39,7 @@ impl Store {
     /// Enters a group; who is in the ledger for this push already is left as they are. The number of the others.
     pub async fn enqueue(&self, push: &Push, recipients: Vec<Queued>) -> Result<u64> {
         let now = self.now().as_microsecond();
+        let recipients = first_of_each(recipients, |one| &one.user);
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.enqueue(push.id, now, recipients).await,
             Backend::Postgres(postgres) => postgres.enqueue(push.id, now, &recipients).await,
