@@ -54,9 +54,18 @@ pub struct Lease {
     store: Store,
     name: String,
     fence: i64,
-    lost: watch::Receiver<bool>,
+    state: watch::Receiver<State>,
     renewal: JoinHandle<()>,
     released: bool,
+}
+
+/// What we know about a lease of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody can have taken it over before this instant.
+    CertainUntil(Instant),
+    /// Somebody has.
+    Lost,
 }
 
 impl Store {
@@ -118,19 +127,19 @@ impl Store {
     ) -> Result<bool> {
         let now = self.now();
         let values = params![name, &holder.to_text(), fence, now, now + ttl, dead];
-        Ok(!self.query(TAKE, values).await?.is_empty())
+        Ok(!self.returning(TAKE, values).await?.is_empty())
     }
 }
 
 impl Lease {
     fn begin(store: &Store, name: &str, fence: i64, ttl: Duration) -> Self {
-        let (losing, lost) = watch::channel(false);
-        let renewal = tokio::spawn(renew(store.clone(), name.to_owned(), fence, ttl, losing));
+        let (changing, state) = watch::channel(State::CertainUntil(Instant::now() + ttl));
+        let renewal = tokio::spawn(renew(store.clone(), name.to_owned(), fence, ttl, changing));
         Self {
             store: store.clone(),
             name: name.to_owned(),
             fence,
-            lost,
+            state,
             renewal,
             released: false,
         }
@@ -141,15 +150,35 @@ impl Lease {
         &self.name
     }
 
-    /// Whether somebody else may have it by now: no more work may be begun under it.
-    pub fn is_lost(&self) -> bool {
-        *self.lost.borrow()
+    /// Returns once it is certain that the lease is ours, which is at once unless the store was out of reach (or this
+    /// process stood still) for longer than the lease lasts. To be awaited before work is begun under it.
+    pub async fn hold(&self) -> Result<()> {
+        let mut state = self.state.clone();
+        let certain = state.wait_for(|state| match state {
+            State::CertainUntil(end) => Instant::now() < *end,
+            State::Lost => true,
+        });
+        match certain.await.map(|state| *state) {
+            Ok(State::CertainUntil(_)) => Ok(()),
+            Ok(State::Lost) | Err(_) => Err(Error::new(
+                Kind::Locked,
+                format!(
+                    "{} was taken over by another process, which had taken this one for dead",
+                    self.name
+                ),
+            )),
+        }
     }
 
-    /// Returns when the lease is lost; never while it is kept.
+    /// Whether somebody else has taken it over.
+    pub fn is_lost(&self) -> bool {
+        *self.state.borrow() == State::Lost
+    }
+
+    /// Returns when somebody else has taken it over; never while it is kept.
     pub async fn lost(&self) {
-        let mut lost = self.lost.clone();
-        if lost.wait_for(|lost| *lost).await.is_err() {
+        let mut state = self.state.clone();
+        if state.wait_for(|state| *state == State::Lost).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -202,23 +231,20 @@ impl HeldBy {
     }
 }
 
-/// Extends the lease, also when it has just ended, unless somebody took it over.
-async fn renew(store: Store, name: String, fence: i64, ttl: Duration, losing: watch::Sender<bool>) {
-    let mut certain_until = Instant::now() + ttl;
+/// Extends the lease, also when it has ended meanwhile, until somebody took it over.
+async fn renew(store: Store, name: String, fence: i64, ttl: Duration, state: watch::Sender<State>) {
     loop {
         sleep(ttl / 3).await;
         let asked = Instant::now();
         let sql = "UPDATE pushctl.leases SET expires_at = $1 WHERE name = $2 AND fence = $3";
         let values = params![store.now() + ttl, &name, fence];
-        match tokio::time::timeout_at(certain_until, store.execute(sql, values)).await {
-            Ok(Ok(changed)) if changed > 0 => certain_until = asked + ttl,
-            Ok(Err(error)) if Instant::now() < certain_until => {
-                tracing::debug!("cannot renew the lease {name}: {error:#}");
-            }
-            _ => {
-                losing.send_replace(true);
+        match store.execute(sql, values).await {
+            Ok(0) => {
+                state.send_replace(State::Lost);
                 return;
             }
+            Ok(_) => drop(state.send_replace(State::CertainUntil(asked + ttl))),
+            Err(error) => tracing::debug!("cannot renew the lease {name}: {error:#}"),
         }
     }
 }

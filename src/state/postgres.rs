@@ -41,6 +41,19 @@ impl Postgres {
         rows.iter().map(row).collect()
     }
 
+    pub(super) async fn returning(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        let (sql, params) = (&sql, &params);
+        let rows = self
+            .with(|client| async move {
+                client.batch_execute(BEGIN).await?;
+                let rows = client.query_typed(sql, &typed(params)).await?;
+                client.batch_execute("COMMIT").await?;
+                Ok(rows)
+            })
+            .await?;
+        rows.iter().map(row).collect()
+    }
+
     pub(super) async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<u64>> {
         let statements = &statements;
         self.with(|client| async move {

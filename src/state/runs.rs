@@ -231,7 +231,7 @@ impl Store {
                    SELECT $1, $2, coalesce(max(attempt), 0) + 1, $3 FROM pushctl.phases
                    WHERE run = $1 AND phase = $2
                    RETURNING attempt";
-        let rows = self.query(sql, params![run, phase, self.now()]).await?;
+        let rows = self.returning(sql, params![run, phase, self.now()]).await?;
         rows.first().map_or(Ok(1), |row| row.small(0))
     }
 

@@ -99,18 +99,14 @@ impl Sqlite {
 
     pub(super) async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         let sql = dialect(sql);
-        self.run(move |connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let columns = statement.column_count();
-            let mut rows = statement.query(rusqlite::params_from_iter(params))?;
-            let mut answer = Vec::new();
-            while let Some(row) = rows.next()? {
-                let cells: rusqlite::Result<Vec<Value>> = (0..columns)
-                    .map(|column| row.get_ref(column)?.try_into())
-                    .collect();
-                answer.push(Row(cells?));
-            }
-            Ok(answer)
+        self.run(move |connection| rows(connection, &sql, params))
+            .await
+    }
+
+    pub(super) async fn returning(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        let sql = dialect(sql);
+        self.write(Durability::Disk, move |connection| {
+            rows(connection, &sql, params)
         })
         .await
     }
@@ -175,6 +171,20 @@ impl Durability {
             Self::Process => "NORMAL",
         }
     }
+}
+
+fn rows(connection: &Connection, sql: &str, params: Vec<Value>) -> rusqlite::Result<Vec<Row>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+    let mut answer = Vec::new();
+    while let Some(row) = rows.next()? {
+        let cells: rusqlite::Result<Vec<Value>> = (0..columns)
+            .map(|column| row.get_ref(column)?.try_into())
+            .collect();
+        answer.push(Row(cells?));
+    }
+    Ok(answer)
 }
 
 /// The shared SQL text as SQLite reads it: no schema, `?1` for `$1`.

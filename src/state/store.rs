@@ -71,10 +71,23 @@ impl Store {
         self.clock.now()
     }
 
+    /// Reads.
     pub(super) async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.query(sql, params).await,
             Backend::Postgres(postgres) => postgres.query(sql, params).await,
+        }
+    }
+
+    /// Writes one statement, durably; the rows that it returns.
+    pub(super) async fn returning(
+        &self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.returning(sql, params).await,
+            Backend::Postgres(postgres) => postgres.returning(sql, params).await,
         }
     }
 

@@ -111,25 +111,31 @@ async fn a_sender_that_others_take_for_dead_may_claim_no_more(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sleeps = sender(&store).await;
+    let other = sender(&store).await;
     place.clock.advance(LEASE_TTL * 2);
-    // Its lease is taken away while it sleeps.
-    let holder = super::holder();
-    let leases = store.leases("sender/").await.unwrap();
-    assert_eq!(leases, []);
-    let name = format!("sender/{}", 1);
-    assert!(matches!(
-        store.take_lease(&name, &holder).await.unwrap(),
-        pushctl::state::Taking::Taken(_)
-    ));
-    let waited = async {
-        while !sleeps.is_lost() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LEASE_TTL, waited).await.unwrap();
-    let error = store
+    // It has not been heard of for so long that another process declares it dead; then it wakes up.
+    store
         .claim(&push, &sleeps, candidates([1]), &Guard::none())
         .await
-        .unwrap_err();
+        .unwrap();
+    assert_eq!(store.settle(&push).await.unwrap(), 1);
+    let waking = async {
+        loop {
+            let claimed = store
+                .claim(&push, &sleeps, candidates([2]), &Guard::none())
+                .await;
+            match claimed {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) => return error,
+            }
+        }
+    };
+    let error = tokio::time::timeout(LEASE_TTL, waking).await.unwrap();
     assert_eq!(error.kind(), pushctl::error::Kind::Locked);
+    assert!(
+        store
+            .claim(&push, &other, candidates([3]), &Guard::none())
+            .await
+            .is_ok()
+    );
 }

@@ -23,7 +23,7 @@ fn queued(n: u64) -> Queued {
     }
 }
 
-async fn enqueue(store: &Store, push: &Push, numbers: impl IntoIterator<Item = u64>) -> u64 {
+async fn enqueue(store: &Store, push: &Push, numbers: impl IntoIterator<Item = u64>) {
     store
         .enqueue(push, numbers.into_iter().map(queued).collect())
         .await
@@ -33,7 +33,7 @@ async fn enqueue(store: &Store, push: &Push, numbers: impl IntoIterator<Item = u
 async fn four_who_take_from_one_queue_get_everybody_once(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
-    assert_eq!(enqueue(&store, &push, 0..1000).await, 1000);
+    enqueue(&store, &push, 0..1000).await;
     let takers = (0..4).map(|_| async {
         let (store, push) = (place.open().await, push.clone());
         tokio::spawn(async move {
@@ -143,13 +143,13 @@ async fn who_is_in_the_ledger_is_not_queued_again(place: Place) {
         .await
         .unwrap();
     assert_eq!(won(&claimed).len(), 1);
-    assert_eq!(enqueue(&store, &push, [1, 2, 3, 3]).await, 2);
-    assert_eq!(enqueue(&store, &push, [2, 3, 4]).await, 1);
+    enqueue(&store, &push, [1, 2, 3, 3]).await;
+    enqueue(&store, &push, [2, 3, 4]).await;
     let other = Queued {
         token: Some(TokenHash::of("token-4")),
         ..queued(5)
     };
-    assert_eq!(store.enqueue(&push, vec![other]).await.unwrap(), 0);
+    store.enqueue(&push, vec![other]).await.unwrap();
     assert_eq!(
         store
             .take(&push, &one, 10, &Guard::none())

@@ -87,7 +87,7 @@ impl Store {
         candidates: Vec<Candidate>,
         guard: &Guard,
     ) -> Result<Vec<Claimed>> {
-        sender.check()?;
+        sender.hold().await?;
         let group = Group {
             push: push.id,
             sender: sender.id,
@@ -102,13 +102,13 @@ impl Store {
     }
 
     /// Records in one durable transaction that these recipients are not sent to. Who was claimed before is left as they
-    /// are; the number of the others.
+    /// are.
     pub async fn dismiss(
         &self,
         push: &Push,
         sender: &Sender,
         dismissals: Vec<Dismissal>,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let now = self.now().as_microsecond();
         let dismissals = first_of_each(dismissals, |one| &one.user);
         match &*self.backend {

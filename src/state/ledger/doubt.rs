@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::claim::Claim;
 use super::decide::Device;
-use super::push::{Push, SENDER_LEASES, Sender};
+use super::push::{Push, SENDER_LEASES, Sender, lease_name};
 use crate::error::Result;
 use crate::state::store::Store;
 use crate::state::value::params;
@@ -21,6 +21,9 @@ impl Store {
         for row in rows {
             let sender = row.int(0)?;
             if !living.contains(&sender) {
+                // Declared dead is dead: should it wake up, it finds its lease gone and claims no more.
+                let sql = "DELETE FROM pushctl.leases WHERE name = $1";
+                self.execute(sql, params![&lease_name(sender)]).await?;
                 settled += self.doubt_claims_of(push, sender).await?;
             }
         }
@@ -30,11 +33,12 @@ impl Store {
     /// Takes up claims in doubt again, for this sender: send to what is returned once more. A claim that somebody else
     /// took up meanwhile is not returned.
     pub async fn retry(&self, sender: &Sender, devices: &[Device]) -> Result<Vec<Claim>> {
-        sender.check()?;
+        sender.hold().await?;
         let stamp = sender.stamp(self.now());
         let take =
-            "UPDATE pushctl.claims SET sender = $1, claimed_at = $2 WHERE id = $3 AND sender = $4
-                    AND EXISTS (SELECT 1 FROM pushctl.outcomes WHERE claim = $3 AND state = 6)";
+            "UPDATE pushctl.claims SET sender = $1, claimed_at = $2 WHERE id = $3
+                    AND (sender = $4 AND EXISTS (SELECT 1 FROM pushctl.outcomes WHERE claim = $3 AND state = 6)
+                         OR sender = $1 AND claimed_at = $2)";
         let forget = "DELETE FROM pushctl.outcomes WHERE claim = $1 AND state = 6
                       AND EXISTS (SELECT 1 FROM pushctl.claims WHERE id = $1 AND sender = $2)";
         let mut statements = Vec::new();

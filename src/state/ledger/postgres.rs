@@ -115,7 +115,7 @@ impl Postgres {
         sender: i64,
         now: i64,
         dismissals: &[Dismissal],
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let users: Vec<&[u8]> = dismissals.iter().map(|one| one.user.bytes()).collect();
         let states: Vec<i64> = dismissals.iter().map(|one| one.ending.number()).collect();
         let codes: Vec<&str> = dismissals.iter().map(|one| one.code.as_str()).collect();
@@ -130,7 +130,7 @@ impl Postgres {
         self.locked(DISMISS, values).await
     }
 
-    pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: &[Queued]) -> Result<u64> {
+    pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: &[Queued]) -> Result<()> {
         let users: Vec<&[u8]> = recipients.iter().map(|one| one.user.bytes()).collect();
         let tokens: Vec<Option<&[u8]>> = recipients
             .iter()
@@ -228,13 +228,12 @@ impl Postgres {
             .await
     }
 
-    /// One statement under the claims' lock; how many rows it wrote.
-    async fn locked(&self, sql: &'static str, values: &[Parameter<'_>]) -> Result<u64> {
+    /// One statement under the claims' lock.
+    async fn locked(&self, sql: &'static str, values: &[Parameter<'_>]) -> Result<()> {
         self.with(|client| async move {
             begin_locked(&client).await?;
-            let written = client.execute_typed(sql, values).await?;
-            client.batch_execute("COMMIT").await?;
-            Ok(written)
+            client.execute_typed(sql, values).await?;
+            client.batch_execute("COMMIT").await
         })
         .await
     }

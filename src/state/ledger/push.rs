@@ -140,7 +140,7 @@ impl Store {
         let sql =
             "INSERT INTO pushctl.senders (run, holder, begun_at) VALUES ($1, $2, $3) RETURNING id";
         let rows = self
-            .query(sql, params![run, &holder.to_text(), self.now()])
+            .returning(sql, params![run, &holder.to_text(), self.now()])
             .await?;
         let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
         match self.take_lease(&lease_name(id), holder).await? {
@@ -160,20 +160,9 @@ impl Sender {
         self.lease.release().await
     }
 
-    /// Whether others take it for dead, because it could not renew its lease for too long.
-    pub fn is_lost(&self) -> bool {
-        self.lease.is_lost()
-    }
-
-    /// An error once it is taken for dead: no more claims.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.is_lost() {
-            return Err(Error::new(
-                Kind::Locked,
-                "this sender could not reach the state store for so long that others count it as dead",
-            ));
-        }
-        Ok(())
+    /// Waits until it is certain that others count it as living; an error if one has declared it dead: no more claims.
+    pub(super) async fn hold(&self) -> Result<()> {
+        self.lease.hold().await
     }
 
     /// The time of a group of claims, in microseconds; no two groups of a sender have the same.

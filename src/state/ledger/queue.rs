@@ -36,8 +36,8 @@ pub struct Taken {
 }
 
 impl Store {
-    /// Enters a group; who is in the ledger for this push already is left as they are. The number of the others.
-    pub async fn enqueue(&self, push: &Push, recipients: Vec<Queued>) -> Result<u64> {
+    /// Enters a group; who is in the ledger for this push already is left as they are.
+    pub async fn enqueue(&self, push: &Push, recipients: Vec<Queued>) -> Result<()> {
         let now = self.now().as_microsecond();
         let recipients = first_of_each(recipients, |one| &one.user);
         match &*self.backend {
@@ -55,7 +55,7 @@ impl Store {
         most: u32,
         guard: &Guard,
     ) -> Result<Vec<Taken>> {
-        sender.check()?;
+        sender.hold().await?;
         let group = Group {
             push: push.id,
             sender: sender.id,

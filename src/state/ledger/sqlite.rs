@@ -61,21 +61,19 @@ impl Sqlite {
         sender: i64,
         now: i64,
         dismissals: Vec<Dismissal>,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         self.write(Durability::Disk, move |connection| {
             let mut claim = connection.prepare_cached(
                 "INSERT OR IGNORE INTO claims (push, user_key, device, sender, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
             )?;
             let mut outcome = connection.prepare_cached(OUTCOME)?;
-            let mut new = 0;
             for Dismissal { user, ending, code } in dismissals {
                 if claim.execute(params![push, user.bytes(), sender, now])? > 0 {
                     let id = connection.last_insert_rowid();
                     outcome.execute(params![id, ending.number(), code, None::<String>, 0, 0, now])?;
-                    new += 1;
                 }
             }
-            Ok(new)
+            Ok(())
         })
         .await
     }
@@ -111,26 +109,19 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn enqueue(
-        &self,
-        push: i64,
-        now: i64,
-        recipients: Vec<Queued>,
-    ) -> Result<u64> {
+    pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: Vec<Queued>) -> Result<()> {
         self.write(Durability::Disk, move |connection| {
             let mut claim = connection.prepare_cached(
                 "INSERT OR IGNORE INTO claims (push, user_key, device, token_hash, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
             )?;
             let mut payload = connection.prepare_cached("INSERT INTO payloads (claim, counted, payload) VALUES (?1, ?2, ?3)")?;
-            let mut new = 0;
             for one in recipients {
                 let hash = one.token.as_ref().map(TokenHash::bytes);
                 if claim.execute(params![push, one.user.bytes(), hash, now])? > 0 {
                     payload.execute(params![connection.last_insert_rowid(), one.counted.pack(), one.payload])?;
-                    new += 1;
                 }
             }
-            Ok(new)
+            Ok(())
         })
         .await
     }
