@@ -1,6 +1,7 @@
 //! pushctl: audiences out of PostgreSQL, pushes to phones.
 
 pub mod budget;
+pub mod cadence;
 pub mod clock;
 pub mod error;
 pub mod exit;

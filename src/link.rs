@@ -19,10 +19,8 @@ use crate::error::{Error, Kind, Result};
 use crate::source::Address;
 use crate::source::connect::{Connected, connect};
 
-/// How long an operation keeps trying to reach the server: past a managed database's failover.
-const PATIENCE: Duration = Duration::from_secs(150);
-/// The same for the first connection: a wrong address should not take minutes to say so.
-const FIRST_PATIENCE: Duration = Duration::from_secs(20);
+/// The patience with a first connection: a wrong address should not take minutes to say so.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// For one host, unless the address says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// One try of one operation. The server's own limits are shorter, so that it is the one to say what is slow.
@@ -43,6 +41,8 @@ pub(crate) struct Link {
     what: &'static str,
     /// Puts a statement's failure into words.
     explain: fn(Refusal) -> Error,
+    /// How long an operation keeps trying to reach the server.
+    patience: Duration,
     session: Mutex<Option<Session>>,
 }
 
@@ -59,11 +59,17 @@ struct Trouble {
 }
 
 impl Link {
-    pub(crate) fn new(address: Address, what: &'static str, explain: fn(Refusal) -> Error) -> Self {
+    pub(crate) fn new(
+        address: Address,
+        what: &'static str,
+        explain: fn(Refusal) -> Error,
+        patience: Duration,
+    ) -> Self {
         Self {
             address,
             what,
             explain,
+            patience,
             session: Mutex::new(None),
         }
     }
@@ -87,7 +93,7 @@ impl Link {
     where
         F: Future<Output = Result<T, Refusal>>,
     {
-        self.patiently(PATIENCE, &work).await
+        self.patiently(self.patience, &work).await
     }
 
     /// A connection of one's own.

@@ -1,6 +1,7 @@
 //! The store in PostgreSQL, schema `pushctl`: for several machines, or one without a disk.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc::Sender;
@@ -13,6 +14,9 @@ use super::value::{Row, Value};
 use crate::error::Result;
 use crate::link::{BEGIN, Link, Parameter};
 use crate::source::Address;
+
+/// Past a managed database's failover.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A handle to the server.
 pub(super) struct Postgres(Link);
@@ -28,7 +32,8 @@ impl Deref for Postgres {
 impl Postgres {
     /// Connects once, to know that the address works.
     pub(super) async fn open(address: Address) -> Result<Self> {
-        let postgres = Self(Link::new(address, "the state store", failure::postgres));
+        let link = Link::new(address, "the state store", failure::postgres, PATIENCE);
+        let postgres = Self(link);
         postgres.0.open().await?;
         Ok(postgres)
     }

@@ -24,7 +24,7 @@ pub struct Limit {
 
 /// How many pushes each limit of a [`Guard`] counts already in a history elsewhere, in the guard's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counted(pub [u8; MOST_LIMITS]);
+pub struct Counted(pub [u16; MOST_LIMITS]);
 
 /// What a claim must respect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,13 +136,15 @@ impl Basis {
 
 impl Counted {
     pub(super) fn pack(self) -> i64 {
-        let [a, b, c] = self.0;
-        i64::from(u32::from_le_bytes([a, b, c, 0]))
+        self.0
+            .iter()
+            .rev()
+            .fold(0, |packed, count| packed << 16 | i64::from(*count))
     }
 
     pub(super) fn unpack(packed: i64) -> Self {
-        let [a, b, c, ..] = packed.to_le_bytes();
-        Self([a, b, c])
+        let [a, b, c, d, e, f, ..] = packed.to_le_bytes();
+        Self([[a, b], [c, d], [e, f]].map(u16::from_le_bytes))
     }
 }
 
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn counts_survive_packing() {
-        let counted = Counted([3, 0, 255]);
+        let counted = Counted([3, 0, u16::MAX]);
         assert_eq!(Counted::unpack(counted.pack()), counted);
     }
 }

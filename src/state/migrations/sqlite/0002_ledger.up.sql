@@ -60,7 +60,7 @@ CREATE TABLE outcomes (
 -- What a queued recipient's message is made from; gone with the outcome. Never a token.
 CREATE TABLE payloads (
     claim   INTEGER PRIMARY KEY,
-    -- How many earlier pushes each limit counted elsewhere, one byte a limit.
+    -- How many earlier pushes each limit counted elsewhere, sixteen bits a limit.
     counted INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
