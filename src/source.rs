@@ -15,6 +15,7 @@ mod parameters;
 mod passfile;
 mod password;
 pub mod plan;
+mod route;
 mod service;
 mod session;
 mod snapshot;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::CancelToken;
 
@@ -38,9 +40,10 @@ pub use snapshot::{Rows, Snapshot};
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
-use connect::{Connected, Route};
+use connect::Connected;
 use failure::Seconds;
-use session::GOODBYE;
+use route::Route;
+use session::{GOODBYE, Leftovers};
 use snapshot::{Running, lock};
 
 /// A managed database's failover takes this long at most, as its operators say.
@@ -138,6 +141,7 @@ impl Source {
                 }
             }
             watch.attempt(failed + 1, plan.attempts());
+            let previous = last.as_ref();
             let attempt = Attempt {
                 source: self,
                 number: failed,
@@ -145,6 +149,7 @@ impl Source {
                 end,
                 interrupt,
                 watch,
+                previous,
             };
             match attempt.run(step.timeout, &mut work).await {
                 Err(error) if error.kind() == Kind::Unreachable => last = Some(error),
@@ -163,6 +168,7 @@ struct Attempt<'a> {
     end: Instant,
     interrupt: &'a Interrupt,
     watch: &'a dyn Watch,
+    previous: Option<&'a Error>,
 }
 
 impl Attempt<'_> {
@@ -190,24 +196,26 @@ impl Attempt<'_> {
             version,
         } = connected;
         let token = client.cancel_token();
+        let connection = task.abort_handle();
         let snapshot = Snapshot::new(client, task, route.host.to_string(), version);
         let cancel = CancelOnDrop {
             token,
             route,
             running: snapshot.watch_running(),
+            connection,
         };
         let outcome = tokio::select! {
             biased;
             kind = self.interrupt.wait() => Err(Interrupt::error(kind)),
             outcome = self.converse(&snapshot, work) => outcome,
-            () = sleep_until(self.end) => Err(out_of_time(&snapshot)),
+            () = sleep_until(self.end) => Err(out_of_time(&snapshot, self.previous)),
         };
         let limit = self.budget.left().min(GOODBYE);
         if outcome.is_ok() {
             let _ = timeout(limit, snapshot.commit()).await;
         } else {
             cancel.fire(limit).await;
-            snapshot.abandon();
+            snapshot.abandon().await;
         }
         outcome
     }
@@ -217,12 +225,20 @@ impl Attempt<'_> {
         snapshot: &Snapshot,
         work: &mut impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
+        let address = &self.source.address;
         let left = self.end.saturating_duration_since(Instant::now());
+        // A retry may be owed to what another client of a pooler has left behind.
+        let leftovers = if address.pgbouncer || self.number > 0 {
+            Leftovers::Clear
+        } else {
+            Leftovers::Ignore
+        };
         snapshot
             .open(&session::opening(
-                &self.source.address,
+                address,
                 snapshot.server_version(),
                 left,
+                leftovers,
             ))
             .await?;
         self.watch
@@ -236,6 +252,7 @@ struct CancelOnDrop {
     token: CancelToken,
     route: Route,
     running: Arc<Mutex<Option<Running>>>,
+    connection: AbortHandle,
 }
 
 impl CancelOnDrop {
@@ -253,8 +270,15 @@ impl Drop for CancelOnDrop {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            let (token, route) = (self.token.clone(), self.route.clone());
-            runtime.spawn(async move { session::cancel(&token, &route, GOODBYE).await });
+            let (token, route, connection) = (
+                self.token.clone(),
+                self.route.clone(),
+                self.connection.clone(),
+            );
+            runtime.spawn(async move {
+                session::cancel(&token, &route, GOODBYE).await;
+                connection.abort();
+            });
         }
     }
 }
@@ -264,22 +288,31 @@ fn working(total: Duration) -> Duration {
     total.saturating_sub((total / 20).min(GOODBYE))
 }
 
-fn out_of_time(snapshot: &Snapshot) -> Error {
+fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     let running = snapshot.running();
     let told = running.map_or_else(
         || "no statement was running".to_owned(),
         |running| running.describe(),
     );
-    let error = Error::new(Kind::Unreachable, told).context(format!(
+    let before = previous.map_or_else(String::new, |previous| {
+        format!("; the attempt before had failed: {previous:#}")
+    });
+    let error = Error::new(Kind::Unreachable, format!("{told}{before}")).context(format!(
         "the deadline ended while reading from {}",
         snapshot.host()
     ));
+    let error = previous
+        .into_iter()
+        .flat_map(Error::hints)
+        .fold(error, Error::hint);
     if running.is_some_and(|running| running.stalled()) {
         error.hint(
             "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
         )
     } else {
-        error.hint("raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)")
+        error.hint(
+            "raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)",
+        )
     }
 }
 

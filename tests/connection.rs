@@ -32,6 +32,9 @@ use crate::support::postgres::ROLES;
 /// What the table is measured with.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// A busy machine wakes late. What is without a deadline takes for ever, and is caught all the same.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What an address is made from, owned.
 #[derive(Default)]
 struct Surroundings {
@@ -98,6 +101,9 @@ fn at(url: impl Into<String>) -> Source {
     Surroundings::url(url).source()
 }
 
+/// Long enough for everything that is meant to work in the end, on however busy a machine.
+const AMPLE: Duration = Duration::from_secs(60);
+
 /// What came of an attempt to read.
 struct Told<T> {
     outcome: Result<T>,
@@ -109,6 +115,14 @@ struct Told<T> {
 /// Reads with the usual deadline, catching everything that is logged.
 async fn read<T>(source: &Source, work: impl AsyncFnMut(&Snapshot) -> Result<T>) -> Told<T> {
     read_until(source, DEADLINE, &Interrupt::never(), work).await
+}
+
+/// Reads with all the time in the world.
+async fn read_patiently<T>(
+    source: &Source,
+    work: impl AsyncFnMut(&Snapshot) -> Result<T>,
+) -> Told<T> {
+    read_until(source, AMPLE, &Interrupt::never(), work).await
 }
 
 async fn read_until<T>(
@@ -154,10 +168,7 @@ impl<T> Told<T> {
             panic!("it worked, and should not have:\n{log}")
         };
         let (text, hints) = (format!("{error:#}"), error.hints().join("\n"));
-        assert!(
-            took <= DEADLINE + Duration::from_secs(1),
-            "it took {took:?}: {text}"
-        );
+        assert!(took <= DEADLINE + GRACE, "it took {took:?}: {text}");
         assert_eq!(error.kind(), kind, "{text}");
         assert!(text.contains(words), "{text:?} does not say {words:?}");
         assert!(

@@ -110,6 +110,23 @@ pub struct Tls {
     pub negotiation: Negotiation,
     /// Whether authentication must, may or must not be bound to the channel.
     pub channel_binding: ChannelBinding,
+    /// The oldest version that will do; TLS 1.2 unless given.
+    pub oldest: TlsVersion,
+    /// The newest, if there is a limit.
+    pub newest: Option<TlsVersion>,
+}
+
+/// A version of TLS, by libpq's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// `TLSv1`
+    V1_0,
+    /// `TLSv1.1`
+    V1_1,
+    /// `TLSv1.2`
+    V1_2,
+    /// `TLSv1.3`
+    V1_3,
 }
 
 /// libpq's `channel_binding`.
@@ -351,6 +368,12 @@ words!(SslMode {
 });
 words!(Negotiation { Postgres => "postgres", Direct => "direct" });
 words!(ChannelBinding { Disable => "disable", Prefer => "prefer", Require => "require" });
+words!(TlsVersion {
+    V1_0 => "TLSv1",
+    V1_1 => "TLSv1.1",
+    V1_2 => "TLSv1.2",
+    V1_3 => "TLSv1.3",
+});
 words!(Target {
     Any => "any",
     ReadWrite => "read-write",

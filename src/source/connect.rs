@@ -1,14 +1,10 @@
 //! One attempt: each host in turn, each with the same time for everything from its name to its greeting.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use native_tls::TlsConnector;
-use std::net::SocketAddr;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,6 +15,7 @@ use super::address::{Address, ChannelBinding, Host, Negotiation, SslMode, Target
 use super::dial;
 use super::failure::{Failure, Phase, Trouble};
 use super::password;
+use super::route::{Peer, Route};
 use super::stream::{Ready, Stream};
 use super::tls;
 use crate::error::{Error, Kind, Result};
@@ -30,21 +27,6 @@ pub(crate) struct Connected {
     pub(crate) task: JoinHandle<Result<(), tokio_postgres::Error>>,
     pub(super) route: Route,
     pub(super) version: String,
-}
-
-/// How a server was reached, so that a cancel request takes the same way.
-#[derive(Clone)]
-pub(super) struct Route {
-    pub(super) host: Host,
-    peer: Peer,
-    connector: Option<TlsConnector>,
-    negotiation: Negotiation,
-}
-
-#[derive(Clone)]
-enum Peer {
-    Tcp(SocketAddr),
-    Socket(PathBuf),
 }
 
 /// Whether one try at a host is encrypted.
@@ -152,7 +134,7 @@ impl Attempt<'_> {
         let (client, connection) = config
             .connect_raw(stream, Ready)
             .await
-            .map_err(|cause| Failure::driver(&cause))?;
+            .map_err(|cause| self.after_certificate(Failure::driver(&cause)))?;
         phase.set(Phase::Greeting);
         let version = connection
             .parameter("server_version")
@@ -193,12 +175,8 @@ impl Attempt<'_> {
         encryption: Encryption,
         phase: &Progress,
     ) -> Result<(Stream, Route), Failure> {
-        let route = |peer, connector| Route {
-            host: host.clone(),
-            peer,
-            connector,
-            negotiation: self.address.tls.negotiation,
-        };
+        let route =
+            |peer, connector| Route::new(host, peer, connector, self.address.tls.negotiation);
         if host.is_socket() {
             phase.set(Phase::Dialing);
             let path = PathBuf::from(&host.name).join(format!(".s.PGSQL.{}", host.port));
@@ -231,8 +209,26 @@ impl Attempt<'_> {
         phase.set(Phase::Handshake);
         let stream = tls::shake_hands(tcp, connector.clone(), &host.name)
             .await
-            .map_err(|failure| failure.at(peer))?;
+            .map_err(|failure| self.unasked(failure).at(peer))?;
         Ok((stream, route(Peer::Tcp(peer), Some(connector.clone()))))
+    }
+
+    /// A server that does not know direct TLS takes it for garbage, and hangs up.
+    fn unasked(&self, mut failure: Failure) -> Failure {
+        let hung_up = matches!(failure.trouble, Trouble::Closed | Trouble::Reset);
+        if hung_up && self.address.tls.negotiation == Negotiation::Direct {
+            failure.trouble = Trouble::DirectTlsClosed;
+        }
+        failure
+    }
+
+    /// A server may refuse our certificate after the handshake, and its reason be lost with the connection.
+    fn after_certificate(&self, mut failure: Failure) -> Failure {
+        let hung_up = matches!(failure.trouble, Trouble::Closed | Trouble::Reset);
+        if hung_up && self.address.tls.identity.is_some() {
+            failure.trouble = Trouble::ClosedAfterCertificate;
+        }
+        failure
     }
 
     fn config(&self, password: Option<&Secret>) -> Config {
@@ -261,44 +257,6 @@ impl Attempt<'_> {
             config.options(options);
         }
         config
-    }
-}
-
-impl Route {
-    /// A new connection to the very same server, no name resolved.
-    pub(super) async fn retrace(&self) -> Result<Stream, Failure> {
-        let stream = self.peer.dial().await?;
-        match (stream, self.connector.clone()) {
-            (Stream::Tcp(tcp), Some(connector)) => {
-                let tcp = match self.negotiation {
-                    Negotiation::Direct => tcp,
-                    Negotiation::Postgres => match tls::ask(tcp).await? {
-                        tls::Answer::Agreed(tcp) => tcp,
-                        tls::Answer::Declined(_) => return Err(Failure::of(Trouble::TlsDeclined)),
-                    },
-                };
-                tls::shake_hands(tcp, connector, &self.host.name).await
-            }
-            (stream, _) => Ok(stream),
-        }
-    }
-}
-
-impl Peer {
-    async fn dial(&self) -> Result<Stream, Failure> {
-        match self {
-            Self::Tcp(address) => tokio::net::TcpStream::connect(address)
-                .await
-                .map(Stream::Tcp)
-                .map_err(Failure::io),
-            #[cfg(unix)]
-            Self::Socket(path) => UnixStream::connect(path)
-                .await
-                .map(Stream::Unix)
-                .map_err(Failure::io),
-            #[cfg(not(unix))]
-            Self::Socket(_) => Err(Failure::of(Trouble::NoSocket)),
-        }
     }
 }
 
@@ -411,11 +369,5 @@ impl Progress {
 
     fn get(&self) -> Phase {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Route {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Route({})", self.host)
     }
 }

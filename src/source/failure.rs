@@ -50,12 +50,14 @@ pub(super) enum Trouble {
     TlsDeclined,
     NotPostgres,
     NotTls,
+    DirectTlsClosed,
     TlsIncompatible,
     CertificateUntrusted,
     CertificateExpired,
     CertificateNotYetValid,
     CertificateMisnamed,
     ClientCertificate,
+    ClosedAfterCertificate,
     PasswordMissing,
     PasswordCommand,
     Authentication,
@@ -224,6 +226,7 @@ impl fmt::Display for Trouble {
             Self::Network => "the network failed",
             Self::TlsDeclined => "the server does not offer TLS, but sslmode asks for it",
             Self::NotPostgres => "what answers there does not speak PostgreSQL's protocol",
+            Self::DirectTlsClosed => "the connection was closed when TLS began at once",
             Self::NotTls => "what answers there does not speak TLS",
             Self::TlsIncompatible => "client and server could not agree on a TLS connection",
             Self::CertificateUntrusted => {
@@ -232,6 +235,9 @@ impl fmt::Display for Trouble {
             Self::CertificateExpired => "the server's certificate has expired",
             Self::CertificateNotYetValid => "the server's certificate is not valid yet",
             Self::CertificateMisnamed => "the server's certificate is made out to another host",
+            Self::ClosedAfterCertificate => {
+                "the connection was closed after our certificate was shown"
+            }
             Self::ClientCertificate => "the server refused our certificate",
             Self::PasswordMissing => "the server asks for a password, and there is none",
             Self::PasswordCommand => "password_command failed",

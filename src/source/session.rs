@@ -11,15 +11,28 @@ use tokio::time::timeout;
 use tokio_postgres::CancelToken;
 
 use super::address::Address;
-use super::connect::Route;
-use super::stream::Ready;
+use super::route::Route;
+use super::stream::{Open, Ready};
 
 /// How long a cancel request, or saying goodbye, may take at most.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
+/// What to do about statements that another client of a pooler has prepared on the same server connection: their names
+/// would collide with ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leftovers {
+    Ignore,
+    Clear,
+}
+
 /// The statements that open a snapshot. `left` is what remains of the budget: the server gives up then by itself,
 /// should this side no longer be there to cancel.
-pub(super) fn opening(address: &Address, version: &str, left: Duration) -> String {
+pub(super) fn opening(
+    address: &Address,
+    version: &str,
+    left: Duration,
+    leftovers: Leftovers,
+) -> String {
     let mut statements = String::from("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
     let mut set = |name: &str, value: &str| {
         // Writing to a String cannot fail.
@@ -68,7 +81,8 @@ pub(super) fn opening(address: &Address, version: &str, left: Duration) -> Strin
                 literal(&value)
             );
         }
-        // What other clients of the pooler have left behind on this server connection would collide with our names.
+    }
+    if leftovers == Leftovers::Clear {
         statements.push_str("; DEALLOCATE ALL");
     }
     if major(version) >= 14 {
@@ -89,10 +103,10 @@ pub(super) async fn cancel(token: &CancelToken, route: &Route, limit: Duration) 
             .await
             .map_err(|failure| failure.trouble.to_string())?;
         token
-            .cancel_query_raw(&mut stream, Ready)
+            .cancel_query_raw(Open(&mut stream), Ready)
             .await
             .map_err(|cause| cause.to_string())?;
-        // The server closes when it has acted; to leave earlier could lose the request in a pooler.
+        // The server closes when it has acted; to leave earlier could lose the request in a pooler: see `Open`.
         let _ = stream.read(&mut [0; 1]).await;
         Ok::<_, String>(())
     };

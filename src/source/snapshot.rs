@@ -86,9 +86,10 @@ impl Snapshot {
     }
 
     /// Hangs up, whatever is still on its way.
-    pub(super) fn abandon(self) {
+    pub(super) async fn abandon(self) {
         if let Some(task) = self.task.into_inner() {
             task.abort();
+            let _ = task.await;
         }
     }
 

@@ -36,12 +36,16 @@ impl TlsConnect<Stream> for Ready {
     }
 }
 
-impl<'a> TlsConnect<&'a mut Stream> for Ready {
-    type Stream = &'a mut Stream;
-    type Error = io::Error;
-    type Future = Done<io::Result<&'a mut Stream>>;
+/// A stream whose writing side its user cannot close. The driver closes it behind a cancel request, and a pooler
+/// that sees its client leave forgets the request.
+pub(super) struct Open<'a>(pub(super) &'a mut Stream);
 
-    fn connect(self, stream: &'a mut Stream) -> Self::Future {
+impl<'a> TlsConnect<Open<'a>> for Ready {
+    type Stream = Open<'a>;
+    type Error = io::Error;
+    type Future = Done<io::Result<Open<'a>>>;
+
+    fn connect(self, stream: Open<'a>) -> Self::Future {
         ready(Ok(stream))
     }
 }
@@ -55,9 +59,9 @@ impl TlsStream for Stream {
     }
 }
 
-impl TlsStream for &mut Stream {
+impl TlsStream for Open<'_> {
     fn channel_binding(&self) -> ChannelBinding {
-        (**self).channel_binding()
+        self.0.channel_binding()
     }
 }
 
@@ -98,5 +102,33 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         forward!(self, poll_shutdown, cx)
+    }
+}
+
+impl AsyncRead for Open<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Open<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
     }
 }

@@ -5,12 +5,12 @@
 use std::fs;
 use std::path::Path;
 
-use native_tls::{Certificate, Identity, TlsConnector};
+use native_tls::{Certificate, Identity, Protocol, TlsConnector};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::TlsConnect as _;
 
-use super::address::{Negotiation, Roots, SslMode, Tls};
+use super::address::{Negotiation, Roots, SslMode, Tls, TlsVersion};
 use super::failure::{Failure, Trouble};
 use super::stream::Stream;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -25,6 +25,9 @@ pub(super) fn connector(tls: &Tls) -> Result<TlsConnector> {
     builder
         .danger_accept_invalid_certs(!verify_chain)
         .danger_accept_invalid_hostnames(tls.mode < SslMode::VerifyFull);
+    builder
+        .min_protocol_version(Some(version(tls.oldest)))
+        .max_protocol_version(tls.newest.map(version));
     if let Roots::File(path) = &tls.roots {
         builder.disable_built_in_roots(true);
         for certificate in roots(path)? {
@@ -40,6 +43,15 @@ pub(super) fn connector(tls: &Tls) -> Result<TlsConnector> {
     builder
         .build()
         .kind(Kind::Failed, || "TLS could not be set up")
+}
+
+fn version(version: TlsVersion) -> Protocol {
+    match version {
+        TlsVersion::V1_0 => Protocol::Tlsv10,
+        TlsVersion::V1_1 => Protocol::Tlsv11,
+        TlsVersion::V1_2 => Protocol::Tlsv12,
+        TlsVersion::V1_3 => Protocol::Tlsv13,
+    }
 }
 
 /// Every certificate of a bundle, not only its first.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::address::{
     Address, ChannelBinding, Host, Inputs, Keepalive, Negotiation, Roots, SslMode, Target, Tls,
+    TlsVersion,
 };
 use super::parameters::Parameters;
 use super::passfile;
@@ -42,7 +43,10 @@ const KNOWN: &[&str] = &[
     "sslmode",
     "sslnegotiation",
     "sslrootcert",
+    "requiressl",
     "ssl",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
     "target_session_attrs",
     "tcp_user_timeout",
     "user",
@@ -188,7 +192,9 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         _ => word(given, "sslmode", SslMode::WORDS)?,
     };
     let asked = match asked {
-        None if flag(given, "ssl")? == Some(true) => Some(SslMode::Require),
+        None if flag(given, "ssl")? == Some(true) || flag(given, "requiressl")? == Some(true) => {
+            Some(SslMode::Require)
+        }
         asked => asked,
     };
     let mode = asked.unwrap_or(match (&roots, negotiation) {
@@ -235,6 +241,9 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         negotiation,
         channel_binding: word(given, "channel_binding", ChannelBinding::WORDS)?
             .unwrap_or(ChannelBinding::Prefer),
+        oldest: word(given, "ssl_min_protocol_version", TlsVersion::WORDS)?
+            .unwrap_or(TlsVersion::V1_2),
+        newest: word(given, "ssl_max_protocol_version", TlsVersion::WORDS)?,
     })
 }
 

@@ -9,6 +9,7 @@ use pushctl::state::ledger::{Claimed, Ending, Guard, Push, Standing};
 use pushctl::state::{Location, Store};
 
 use super::{answer, candidates, holder, in_both_stores, push, sender, user, won};
+use crate::support::campaign::Campaign;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::{Place, address};
@@ -23,25 +24,14 @@ const GROUP: u64 = 50;
 /// Where the child finds its store: a path or a URL.
 const PLACE: &str = "PUSHCTL_TEST_STORE";
 
-/// How often a sender is killed; a campaign sets more.
-fn rounds() -> u64 {
-    std::env::var("PUSHCTL_TEST_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(12)
-}
-
 async fn senders_killed_at_any_moment_claim_nobody_twice_and_lose_nothing(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let mut announced: HashMap<u64, u32> = HashMap::new();
-    let mut random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-    println!("seed {random}");
-    for _ in 0..rounds() {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let delay = Duration::from_micros(random >> 32 & 0x7fff);
+    let campaign = Campaign::start("senders killed", 12, 200);
+    let mut random = campaign.random();
+    for _ in 0..campaign.rounds() {
+        let delay = Duration::from_micros(random.next() >> 48);
         for line in run_and_kill(&place, delay) {
             let numbers = line
                 .strip_prefix("won ")

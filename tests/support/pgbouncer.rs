@@ -22,14 +22,13 @@ impl PgBouncer {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
         let certificates = postgres.certificates();
-        let users: String = ROLES
-            .iter()
+        let users = ROLES
             .map(|(role, password)| format!("\"{role}\" \"{password}\"\n"))
-            .collect();
+            .concat();
         fs::write(directory.path().join("users"), users).unwrap();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\ndefault_pool_size = 2\n\
+             auth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\ndefault_pool_size = 1\n\
              client_tls_sslmode = allow\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n",
             postgres.port(),
             directory.path().display(),
@@ -61,14 +60,17 @@ impl PgBouncer {
         self.port
     }
 
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
     fn wait(&self) {
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let log = || fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
             assert!(
                 started.elapsed() < Duration::from_secs(20),
                 "PgBouncer does not listen:\n{}",
-                log()
+                self.log()
             );
             thread::sleep(Duration::from_millis(20));
         }

@@ -317,6 +317,23 @@ impl Database {
         })
     }
 
+    /// Runs statements as `reader` through another port, and leaves without cleaning up.
+    pub(crate) async fn leave_behind(&self, port: u16, statements: &str) {
+        let (role, password) = ROLES[0];
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host("127.0.0.1")
+            .port(port)
+            .user(role)
+            .password(password)
+            .dbname(&self.name);
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute(statements).await.unwrap();
+        drop(client);
+        let _ = connection.await;
+    }
+
     /// Asks until the answer is this one, for ten seconds at most.
     pub(crate) fn wait_until(&self, question: &str, expected: &str) {
         let started = Instant::now();

@@ -29,6 +29,8 @@ pub(crate) enum Fate {
     ResetAfter(usize),
     /// So many bytes come from the server, then the connection is closed properly.
     CloseAfter(usize),
+    /// A request for TLS is declined, and the rest passed on.
+    WithoutTls,
     /// These bytes are said, whatever is asked.
     Say(&'static [u8]),
     /// TLS ends here, with this certificate: the handshake is asked for as PostgreSQL has it.
@@ -72,8 +74,9 @@ impl Proxy {
             after,
             accepted: 0,
         }));
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        listener.set_nonblocking(true).unwrap();
         runtime.spawn(accept(listener, upstream, Arc::clone(&fates)));
         Self {
             port,
@@ -134,7 +137,8 @@ impl Blackhole {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: u16, fates: Arc<Mutex<Fates>>) {
+async fn accept(listener: std::net::TcpListener, upstream: u16, fates: Arc<Mutex<Fates>>) {
+    let listener = TcpListener::from_std(listener).unwrap();
     while let Ok((client, _)) = listener.accept().await {
         let fate = {
             let mut fates = fates.lock().unwrap();
@@ -162,6 +166,11 @@ async fn meet(mut client: TcpStream, upstream: u16, fate: Fate) -> io::Result<()
         }
         Fate::DirectTls(pair, then) => {
             carry(handshake(client, &pair).await?, upstream, *then).await
+        }
+        Fate::WithoutTls => {
+            client.read_exact(&mut [0; 8]).await?;
+            client.write_all(b"N").await?;
+            carry(client, upstream, Fate::Pass).await
         }
         Fate::ResetAfter(bytes) => {
             // Closing with unsent data forbidden to linger sends a reset.
@@ -220,7 +229,7 @@ async fn pass(
     server: &mut TcpStream,
     limit: usize,
 ) -> io::Result<usize> {
-    let (mut up, mut down) = ([0; 16 * 1024], [0; 16 * 1024]);
+    let (mut up, mut down) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
     let mut passed = 0;
     while passed < limit {
         tokio::select! {
@@ -243,7 +252,7 @@ async fn pass(
 
 /// Takes what the client says and answers nothing, until the client leaves.
 async fn drain(client: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let mut taken = [0; 4096];
+    let mut taken = vec![0; 4096];
     while client.read(&mut taken).await? > 0 {}
     Ok(())
 }

@@ -14,6 +14,10 @@ pub(super) fn io(cause: &io::Error) -> Trouble {
     if let Some(trouble) = tls_words(&outermost_tls(cause)) {
         return trouble;
     }
+    // The codec's words for a connection that ends within a message.
+    if cause.to_string() == "bytes remaining on stream" {
+        return Trouble::Closed;
+    }
     match cause.kind() {
         io::ErrorKind::ConnectionRefused => Trouble::Refused,
         io::ErrorKind::ConnectionReset

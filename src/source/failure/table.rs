@@ -13,7 +13,11 @@ const ALLOW_LIST: &str = "a firewall may be dropping the packets: check that the
      address of this machine, and that host and port are right";
 const NOBODY_HOME: &str = "something accepted the connection and then said nothing: a tunnel or proxy whose far end is gone, or an overloaded server";
 const IDLE_LIMIT: &str = "a server restart, a failover, or an idle limit of a proxy, pooler or load balancer closes connections like this; look in its log for this moment";
+const DIRECT: &str = "check host and port: another service may be listening there; and sslnegotiation=direct needs \
+     PostgreSQL 17 or a proxy that speaks it";
 const ROOTS: &str = "check sslrootcert: it must hold the root that signed the server's certificate (a managed database publishes a bundle)";
+const CLIENT_CERTIFICATE: &str =
+    "check sslcert and sslkey: the server wants a certificate that its own root signed";
 const POOLING: &str = "too many clients: connect through a pooler (PgBouncer, the platform's pooling endpoint), \
      or let fewer jobs run at once (connection_limit)";
 const PASSWORD: &str = "check user and password, and where they come from: pushctl config show";
@@ -69,10 +73,8 @@ pub(super) fn verdict(trouble: &Trouble) -> Verdict {
             Kind::Usage,
             "check host and port: another service is listening there",
         ),
-        Trouble::NotTls => (
-            Kind::Usage,
-            "sslnegotiation=direct needs PostgreSQL 17 or a proxy that speaks it; leave it out otherwise",
-        ),
+        Trouble::DirectTlsClosed => (Kind::Unreachable, DIRECT),
+        Trouble::NotTls => (Kind::Usage, DIRECT),
         Trouble::TlsIncompatible => (
             Kind::Failed,
             "the server's TLS version or ciphers may be too old for this machine's OpenSSL",
@@ -91,10 +93,8 @@ pub(super) fn verdict(trouble: &Trouble) -> Verdict {
             "connect by the name in the certificate; through a tunnel, give that name as host and the tunnel as hostaddr \
              (sslmode=verify-ca checks sslrootcert but not the name)",
         ),
-        Trouble::ClientCertificate => (
-            Kind::Credentials,
-            "check sslcert and sslkey: the server wants a certificate that its own root signed",
-        ),
+        Trouble::ClosedAfterCertificate => (Kind::Unreachable, CLIENT_CERTIFICATE),
+        Trouble::ClientCertificate => (Kind::Credentials, CLIENT_CERTIFICATE),
         Trouble::PasswordMissing => (
             Kind::Credentials,
             "put it into the URL, PGPASSWORD, ~/.pgpass (mode 0600) or password_command",
@@ -130,6 +130,11 @@ const POOLER: &[(&str, Kind, &str)] = &[
         "no such database",
         Kind::Usage,
         "check the database's name in the pooler's configuration",
+    ),
+    (
+        "does not exist",
+        Kind::Usage,
+        "check the names of database and user",
     ),
     ("no such user", Kind::Credentials, PASSWORD),
     ("authentication failed", Kind::Credentials, PASSWORD),
@@ -170,6 +175,11 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
         "40P01",
         Kind::Unreachable,
         "a deadlock; it is tried again by itself",
+    ),
+    (
+        "42P05",
+        Kind::Unreachable,
+        "another client of the same pooler has left prepared statements behind: set pgbouncer=true",
     ),
     (
         "42501",
@@ -245,7 +255,7 @@ fn sql(error: &SqlError) -> Verdict {
     {
         return verdict(row);
     }
-    if error.message.contains("no pg_hba.conf entry") {
+    if error.message.contains("pg_hba.conf") {
         return Verdict {
             kind: Kind::Credentials,
             advice: vec![

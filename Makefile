@@ -1,0 +1,53 @@
+# `make` alone lists the targets. Each installs what it needs and does not find.
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop test campaign bench check completions man install fmt
+
+USERS ?= 50000
+SEED ?=
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# Words for cargo: nothing, or the feature that builds OpenSSL too.
+FLAGS = flags=$$(deploy/demo/build-deps.sh)
+# What the tests run against.
+SERVERS = deploy/demo/postgres.sh pooler >/dev/null && PUSHCTL_TEST_PG_BIN=$$(deploy/demo/postgres.sh bin) && \
+	export PUSHCTL_TEST_PG_BIN
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## a private PostgreSQL with 50,000 made-up people, and every audience out of it (USERS=1000000)
+	@deploy/demo/demo.sh $(USERS)
+
+demo-stop: ## stop the demo and remove everything it made
+	@deploy/demo/demo.sh stop
+
+test: ## every test, against a real PostgreSQL
+	@$(FLAGS) && $(SERVERS) && cargo test --locked $$flags
+
+campaign: ## the long tests in full length (SEED=… repeats one)
+	@$(FLAGS) && $(SERVERS) && seed=$(SEED) && seed=$${seed:-$$(date +%s)} && \
+	echo "SEED=$$seed" && PUSHCTL_CAMPAIGN=full PUSHCTL_CAMPAIGN_SEED=$$seed \
+	cargo test --release --locked $$flags --test pushctl campaign -- --nocapture
+
+bench: ## speed and memory against psql, at a million people
+	@benches/generate.sh
+
+check: ## formatting, lints, shell scripts
+	@cargo fmt --check
+	@$(FLAGS) && cargo clippy --all-targets --locked $$flags -- -D warnings
+	@if command -v shellcheck >/dev/null; then \
+	  shellcheck -x -P SCRIPTDIR .ci/run deploy/demo/build-deps.sh deploy/demo/demo.sh deploy/demo/postgres.sh benches/*.sh; \
+	else echo "shellcheck is not here: the scripts were not checked" >&2; fi
+
+completions: ## write the completion scripts of five shells into completions/
+	@$(FLAGS) && cargo build --locked $$flags && bin=$${CARGO_TARGET_DIR:-target}/debug/pushctl && \
+	for each in bash:pushctl.bash zsh:_pushctl fish:pushctl.fish powershell:_pushctl.ps1 elvish:pushctl.elv; do \
+	  "$$bin" completions "$${each%%:*}" >"completions/$${each#*:}" || exit; done
+
+man: ## write the manual pages into target/man
+	@$(FLAGS) && cargo build --locked $$flags && "$${CARGO_TARGET_DIR:-target}/debug/pushctl" man --dir target/man
+
+install: ## build pushctl and install it into ~/.cargo/bin
+	@$(FLAGS) && cargo install --locked --path . $$flags
+
+fmt: ## format the code
+	@cargo fmt

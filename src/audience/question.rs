@@ -1,0 +1,82 @@
+//! What every use of an audience asks of a snapshot first: its settings, its parameters, its instant, the
+//! notification history, and the checks that must hold.
+
+use jiff::Timestamp;
+
+use super::definition::Definition;
+use super::history::{self, History};
+use super::manifest::HistoryNote;
+use super::parameters::Values;
+use crate::budget::Budget;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Interrupt;
+use crate::source::{Snapshot, Watch};
+
+/// An audience, its parameters and its instant.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The audience.
+    pub definition: &'a Definition,
+    /// Its parameters, resolved.
+    pub values: &'a Values,
+    /// The instant of all windows; the database's clock if not given.
+    pub as_of: Option<Timestamp>,
+    /// Where audiences that ask for it learn who has been sent enough.
+    pub history: &'a History,
+    /// Ends the work early, with the statement on the server cancelled.
+    pub interrupt: &'a Interrupt,
+    /// Is told how the connecting goes.
+    pub watch: &'a dyn Watch,
+}
+
+/// A snapshot that is ready for the audience's statements.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The instant of all windows.
+    pub(super) as_of: String,
+    /// What the history left out, if the audience asks it.
+    pub(super) history: Option<HistoryNote>,
+}
+
+impl Question<'_> {
+    /// Makes a snapshot ready.
+    ///
+    /// # Errors
+    /// One of the audience's checks is not true: its own message.
+    pub(super) async fn open(&self, snapshot: &Snapshot, budget: &Budget) -> Result<Opened> {
+        for (name, value) in &self.definition.header.set {
+            snapshot.set_local(name, value).await?;
+        }
+        let as_of = match self.as_of {
+            Some(at) => at.to_string(),
+            None => clock(snapshot).await?.to_string(),
+        };
+        let names: Vec<String> = self
+            .values
+            .keys()
+            .map(|name| format!("pushctl.{name}"))
+            .collect();
+        let values = names
+            .iter()
+            .map(String::as_str)
+            .zip(self.values.values().cloned());
+        let settings: Vec<(&str, String)> =
+            values.chain([("pushctl.as_of", as_of.clone())]).collect();
+        snapshot.set_parameters(&settings).await?;
+        super::checks(snapshot, self.definition, self.values).await?;
+        let history = history::apply(snapshot, budget, self, &as_of).await?;
+        Ok(Opened { as_of, history })
+    }
+}
+
+/// What time it is for the database: the beginning of the transaction.
+async fn clock(snapshot: &Snapshot) -> Result<Timestamp> {
+    let now = snapshot.query("SELECT now()").await?.rows;
+    let text = now.first().and_then(|row| row.first()?.as_deref());
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        Error::new(
+            Kind::Bug,
+            format!("the database's clock says {text:?}, which is no time"),
+        )
+    })
+}

@@ -1,0 +1,134 @@
+//! From settings to the databases: what every command that reads them shares.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueHint;
+
+use crate::audience::Catalogue;
+use crate::audience::history::History;
+use crate::clock::text::show_duration;
+use crate::error::{Error, Result};
+use crate::settings::secret::Secret;
+use crate::settings::{self, Flags, generate};
+use crate::source::address::Inputs;
+use crate::source::{Address, Patience, Purpose, Source, Watch};
+use crate::ui::Ui;
+
+use super::context::Context;
+
+/// The flags of every command that reads the source by an audience.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SourceFlags {
+    /// Query files of your own, which take the place of built-in ones of the same name
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    queries: Option<PathBuf>,
+    /// For one attempt to connect: name, TCP, TLS and log-in together [default: 10s]
+    #[arg(long, global = true, value_name = "DURATION")]
+    connect_timeout: Option<String>,
+    /// Attempts to connect at most, the first included [default: 5]
+    #[arg(long, global = true, value_name = "N")]
+    retries: Option<String>,
+}
+
+impl SourceFlags {
+    pub(super) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            queries,
+            connect_timeout,
+            retries,
+        } = self;
+        flags.set(
+            &generate::QUERIES,
+            queries.as_ref().map(|path| path.display()),
+        );
+        flags.set(&settings::source::CONNECT_TIMEOUT, connect_timeout.as_ref());
+        flags.set(&settings::source::RETRIES, retries.as_ref());
+    }
+}
+
+/// The audiences, with those of the configured directory.
+pub(super) fn catalogue(context: &Context) -> Result<Catalogue> {
+    match &context.settings.generate.queries {
+        Some(directory) => Catalogue::with_directory(directory),
+        None => Ok(Catalogue::built_in()),
+    }
+}
+
+/// The source database, not connected to yet. What is worth knowing about its address is said.
+pub(super) fn source(context: &Context, command: &str) -> Result<Source> {
+    let settings = &context.settings.source;
+    let config: BTreeMap<String, String> = settings
+        .keywords
+        .iter()
+        .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
+        .collect();
+    let home = settings.environment.home();
+    let address = Address::resolve(&Inputs {
+        url: settings.url.as_ref(),
+        environment: &|name| settings.variable(name),
+        home: home.as_deref(),
+        config: &config,
+    })?;
+    for note in address.notes() {
+        tracing::info!(target: "pushctl::source", "{note}");
+    }
+    if let Some(advice) = address.advice() {
+        context.ui.say(advice);
+    }
+    let source = to(context, address, command);
+    source.plan(context.budget.total())?;
+    Ok(source)
+}
+
+/// Where the notification history is, if it is configured.
+pub(super) fn history(context: &Context, command: &str) -> Result<History> {
+    let Some(url) = &context.settings.cadence.database_url else {
+        return Ok(History::None);
+    };
+    let address = address_of(url)
+        .map_err(|error| error.context("the address of the notification history is wrong"))?;
+    Ok(History::Postgres(Box::new(to(context, address, command))))
+}
+
+/// The address in one URL, and nothing else.
+fn address_of(url: &Secret) -> Result<Address> {
+    Address::resolve(&Inputs {
+        url: Some(url),
+        environment: &|_| None,
+        home: None,
+        config: &BTreeMap::new(),
+    })
+}
+
+fn to(context: &Context, address: Address, command: &str) -> Source {
+    let settings = &context.settings.source;
+    let patience = Patience {
+        connect_timeout: settings.connect_timeout,
+        attempts: NonZeroU32::new(settings.retries),
+    };
+    let purpose = Purpose {
+        command: command.into(),
+        run: context.run_id.to_string(),
+    };
+    Source::new(address, patience, purpose)
+}
+
+/// Tells a person how the connecting goes.
+pub(super) struct Told(pub(super) Ui);
+
+impl Watch for Told {
+    fn waiting(&self, wait: Duration, cause: &Error) {
+        let wait = show_duration(Duration::from_millis(
+            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        ));
+        self.0
+            .say(format_args!("{cause:#}; trying again in {wait}"));
+    }
+
+    fn connected(&self, host: &str, server_version: &str) {
+        tracing::info!(target: "pushctl::source", "connected to {host}, PostgreSQL {server_version}");
+    }
+}

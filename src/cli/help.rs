@@ -1,0 +1,98 @@
+//! What every help has in common: examples first, exit statuses last.
+
+use crate::exit::{self, Kind};
+
+/// For the help of `pushctl` itself.
+pub(super) const EVERY_KIND: [Kind; 13] = [
+    Kind::Done,
+    Kind::Failed,
+    Kind::Usage,
+    Kind::Partial,
+    Kind::Credentials,
+    Kind::Unreachable,
+    Kind::Nothing,
+    Kind::Locked,
+    Kind::Refused,
+    Kind::Cancelled,
+    Kind::Bug,
+    Kind::Interrupted,
+    Kind::Terminated,
+];
+
+const TEMPLATE: &str =
+    "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}\n";
+
+/// A heading in the style that clap gives its own; clap strips it where there is no colour.
+fn heading(text: &str) -> String {
+    format!("\u{1b}[1m\u{1b}[4m{text}\u{1b}[0m")
+}
+
+/// The exit statuses that a command can have.
+pub(super) fn statuses(kinds: &[Kind]) -> String {
+    let section = exit::help(kinds);
+    match section.split_once('\n') {
+        Some((title, rows)) => format!("{}\n{rows}", heading(title)),
+        None => section,
+    }
+}
+
+/// The examples of a help: command lines that run as they stand, and what each is for.
+pub(super) fn examples(examples: &[(&str, &str)]) -> String {
+    let owned: Vec<_> = examples
+        .iter()
+        .map(|(line, purpose)| ((*line).to_owned(), *purpose))
+        .collect();
+    examples_of(&owned)
+}
+
+/// The same, for command lines that are put together.
+pub(super) fn examples_of(examples: &[(String, &str)]) -> String {
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+    let width = longest(&mut examples.iter().map(|(line, _)| line.chars().count()));
+    let purposes = longest(&mut examples.iter().map(|(_, purpose)| purpose.chars().count()));
+    let in_columns = width + purposes + "    # ".len() < NARROW;
+    let show = |(line, purpose): &(String, &str)| {
+        if in_columns {
+            format!("  {line:width$}  # {purpose}")
+        } else {
+            format!(
+                "  # {purpose}
+  {}",
+                folded(line)
+            )
+        }
+    };
+    let lines: Vec<String> = examples.iter().map(show).collect();
+    format!("{}\n{}", heading("Examples:"), lines.join("\n"))
+}
+
+/// A long command line goes on after a backslash, so that no terminal breaks it where a shell would not.
+fn folded(line: &str) -> String {
+    let room = NARROW - "   \\".len();
+    let fold = line
+        .get(..room)
+        .and_then(|beginning| beginning.rfind(" --"));
+    match fold {
+        Some(at) if line.len() > room => {
+            format!("{} \\\n     {}", &line[..at], folded(&line[at..]))
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Columns that every terminal has.
+const NARROW: usize = 80;
+
+/// Gives every command the same order of sections.
+pub(super) fn arrange(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|each| each.get_name().to_owned())
+        .collect();
+    let command = command
+        .help_template(TEMPLATE)
+        .disable_help_subcommand(true);
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, arrange)
+    })
+}

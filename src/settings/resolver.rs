@@ -1,0 +1,297 @@
+//! Takes each setting from the first place that has it, and remembers which that was.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::nearest::nearest;
+
+use super::environment::{Environment, Found, read_secret_file};
+use super::file::{ConfigFile, Entry};
+use super::key::{Flags, Given, Key, Origin, Resolved, Visibility};
+
+/// One place's answer.
+struct Candidate<'a> {
+    given: Given,
+    origin: Origin,
+    entry: Option<&'a Entry>,
+}
+
+/// Reads settings out of the layers, one after the other.
+pub(super) struct Resolver<'a> {
+    flags: &'a Flags,
+    environment: &'a Environment,
+    file: Option<&'a ConfigFile>,
+    resolved: Vec<Resolved>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Over these layers.
+    pub(super) fn new(
+        flags: &'a Flags,
+        environment: &'a Environment,
+        file: Option<&'a ConfigFile>,
+    ) -> Self {
+        Self {
+            flags,
+            environment,
+            file,
+            resolved: Vec::new(),
+        }
+    }
+
+    /// The environment itself, for the rooms that have variables of a family of their own.
+    pub(super) fn environment(&self) -> &Environment {
+        self.environment
+    }
+
+    /// What the flag of `key` said, as it was written.
+    pub(super) fn flag(&self, key: &Key) -> Option<String> {
+        match self.flags.0.get(key.name)? {
+            Given::One(text) => Some(text.clone()),
+            Given::Many(items) => items.last().cloned(),
+        }
+    }
+
+    /// What the configuration file says of a setting, whatever wins.
+    pub(super) fn in_file(&self, name: &str) -> Option<&Given> {
+        let entries = self.file.map_or(&[][..], ConfigFile::entries);
+        entries
+            .iter()
+            .find(|entry| entry.name == name)?
+            .given
+            .as_ref()
+    }
+
+    /// A path of the configuration file: a relative one starts there.
+    pub(super) fn beside_file(&self, path: &str) -> PathBuf {
+        let beside = self.file.and_then(|file| file.path().parent());
+        beside.unwrap_or(self.environment.directory()).join(path)
+    }
+
+    /// A setting that always has a value.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &'static Key,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T> {
+        self.optional(key, read)?
+            .ok_or_else(|| Error::usage(format!("{} is not set", key.name)))
+    }
+
+    /// A setting that may be absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static Key,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>> {
+        self.first(key, |given| match given {
+            Given::One(text) => read(text),
+            Given::Many(_) => Err("expected one value, not a list".to_owned()),
+        })
+    }
+
+    /// A setting of which only what somebody said is wanted, not the default.
+    pub(super) fn explicit<T>(
+        &mut self,
+        key: &'static Key,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>> {
+        let value = self.optional(key, read)?;
+        let by_default = self
+            .resolved
+            .last()
+            .is_some_and(|resolved| resolved.origin == Origin::Default);
+        Ok(value.filter(|_| !by_default))
+    }
+
+    /// A setting that names a file or directory. In the configuration file a relative path starts at that file.
+    pub(super) fn path(&mut self, key: &'static Key) -> Result<Option<PathBuf>> {
+        let path = self.optional(key, |text| Ok(text.to_owned()))?;
+        let in_file = matches!(
+            self.resolved.last(),
+            Some(Resolved {
+                origin: Origin::File { .. },
+                ..
+            })
+        );
+        Ok(path.map(|path| {
+            if in_file {
+                self.beside_file(&path)
+            } else {
+                self.environment.directory().join(path)
+            }
+        }))
+    }
+
+    /// A setting with any number of values: a list in the file, a repeated flag, or one text with commas.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static Key,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>> {
+        let items = self.first(key, |given| {
+            let items: Vec<&str> = match given {
+                Given::One(text) => vec![text.as_str()],
+                Given::Many(items) => items.iter().map(String::as_str).collect(),
+            };
+            let split = items.iter().flat_map(|item| item.split(',')).map(str::trim);
+            split.filter(|item| !item.is_empty()).map(&read).collect()
+        })?;
+        Ok(items.unwrap_or_default())
+    }
+
+    /// Ends the reading: every setting in the order it was asked for, or what in the file nobody asked for.
+    pub(super) fn finish(self) -> Result<Vec<Resolved>> {
+        let keys: Vec<&Key> = self.resolved.iter().map(|resolved| resolved.key).collect();
+        for name in self.flags.0.keys() {
+            debug_assert!(
+                keys.iter().any(|key| key.name == *name),
+                "the flag of {name} is never read"
+            );
+        }
+        let Some(file) = self.file else {
+            return Ok(self.resolved);
+        };
+        let unknown = file
+            .entries()
+            .iter()
+            .filter(|entry| keys.iter().all(|key| key.name != entry.name));
+        let problems: Vec<String> = unknown
+            .map(|entry| file.point_at(&entry.key_span, &unknown_name(&entry.name, &keys), &keys))
+            .collect();
+        if problems.is_empty() {
+            return Ok(self.resolved);
+        }
+        Err(Error::usage(problems.join("\n"))
+            .hint("`pushctl config show --config /dev/null` lists every setting by its name"))
+    }
+
+    fn first<T>(
+        &mut self,
+        key: &'static Key,
+        read: impl Fn(&Given) -> Result<T, String>,
+    ) -> Result<Option<T>> {
+        let mut candidates = self.candidates(key)?.into_iter();
+        let Some(winner) = candidates.next() else {
+            self.resolved.push(Resolved {
+                key,
+                shown: None,
+                origin: Origin::Default,
+                overridden: Vec::new(),
+            });
+            return Ok(None);
+        };
+        let value = read(&winner.given).map_err(|message| self.refuse(key, &winner, &message))?;
+        self.resolved.push(Resolved {
+            key,
+            shown: Some(show(key, &winner.given)),
+            origin: winner.origin,
+            overridden: candidates
+                .map(|lost| (lost.origin, show(key, &lost.given)))
+                .collect(),
+        });
+        Ok(Some(value))
+    }
+
+    /// Every place that says something about `key`, strongest first.
+    fn candidates(&self, key: &'static Key) -> Result<Vec<Candidate<'a>>> {
+        let mut candidates = Vec::new();
+        let mut add = |given, origin, entry| {
+            candidates.push(Candidate {
+                given,
+                origin,
+                entry,
+            });
+        };
+        if let Some(given) = self.flags.0.get(key.name) {
+            add(given.clone(), Origin::Flag(key.flag), None);
+        }
+        let mut from_variables = self.variables(key)?;
+        from_variables.sort_by_key(|(found, ..)| *found == Found::DotEnv);
+        for (_, origin, value) in from_variables {
+            add(Given::One(value), origin, None);
+        }
+        if let Some(file) = self.file
+            && let Some(entry) = file.entries().iter().find(|entry| entry.name == key.name)
+        {
+            let origin = Origin::File {
+                path: file.shown().to_owned(),
+                line: file.line(&entry.key_span),
+            };
+            let given = entry.given.clone().ok_or_else(|| {
+                let message = format!("{} cannot be a value of this type", key.name);
+                Error::usage(file.point_at(&entry.value_span, &message, &[key]))
+            })?;
+            add(given, origin, Some(entry));
+        }
+        if !key.default.is_empty() {
+            add(Given::One(key.default.to_owned()), Origin::Default, None);
+        }
+        Ok(candidates)
+    }
+
+    fn variables(&self, key: &Key) -> Result<Vec<(Found, Origin, String)>> {
+        let origin = |name: String, found| match found {
+            Found::Process => Origin::Variable(name),
+            Found::DotEnv => Origin::DotEnv(name),
+        };
+        let mut values = Vec::new();
+        for name in key.variables {
+            for (mut value, found) in self.environment.get_all(name)? {
+                if name.ends_with("_FILE") {
+                    value = read_secret_file(self.environment.directory(), name, &value)?;
+                }
+                values.push((found, origin((*name).to_owned(), found), value));
+            }
+        }
+        Ok(values)
+    }
+
+    fn refuse(&self, key: &'static Key, winner: &Candidate<'_>, message: &str) -> Error {
+        if let (Some(entry), Some(file)) = (winner.entry, self.file) {
+            let message = format!("{}: {message}", key.name);
+            return Error::usage(file.point_at(&entry.value_span, &message, &[key]));
+        }
+        let value = match key.visibility {
+            Visibility::Plain => format!(" {:?}", show(key, &winner.given)),
+            Visibility::Url | Visibility::Secret => String::new(),
+        };
+        Error::usage(format!(
+            "invalid value{value} for {}: {message}",
+            winner.origin
+        ))
+    }
+}
+
+fn show(key: &Key, given: &Given) -> String {
+    match given {
+        Given::One(text) => key.visibility.show(text),
+        Given::Many(items) => {
+            let shown: Vec<String> = items.iter().map(|item| key.visibility.show(item)).collect();
+            shown.join(",")
+        }
+    }
+}
+
+fn unknown_name(name: &str, keys: &[&Key]) -> String {
+    let split = |name: &'static str| name.rsplit_once('.').unwrap_or(("", name));
+    let (table, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let in_table = || keys.iter().filter(|key| split(key.name).0 == table);
+    let names = || keys.iter().map(|key| key.name);
+    let lasts = || names().map(|name| split(name).1);
+    let whole = |last: &str| names().find(|name| split(name).1 == last);
+    // Misspelt in its table; or with its table; or in the wrong table; or all of it.
+    let meant = if in_table().next().is_some() {
+        let near = nearest(last, in_table().map(|key| split(key.name).1));
+        in_table()
+            .find(|key| near == Some(split(key.name).1))
+            .map(|key| key.name)
+    } else {
+        nearest(name, names())
+    };
+    let meant = meant.or_else(|| whole(nearest(last, lasts())?));
+    match meant {
+        Some(known) => format!("no setting is called \"{name}\"; did you mean \"{known}\"?"),
+        None => format!("no setting is called \"{name}\""),
+    }
+}

@@ -1,0 +1,102 @@
+//! Shells complete pushctl's command lines, whatever is broken.
+
+use std::path::Path;
+use std::process::Command;
+
+use clap::ValueEnum;
+use pushctl::cli::completions::{Shell, script};
+
+use crate::support::cli::Sandbox;
+
+#[test]
+fn the_scripts_in_the_repository_are_the_ones_that_pushctl_prints() {
+    for shell in Shell::value_variants() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("completions")
+            .join(shell.file_name());
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        let printed = script(*shell).expect("a script");
+        assert!(
+            kept == printed,
+            "completions/{} is stale: run `make completions`",
+            shell.file_name()
+        );
+    }
+}
+
+/// What fish would be offered for the last of these words.
+fn offered(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
+    let mut command = sandbox.command(&["--", "pushctl"]);
+    command.args(words).env("PUSHCTL_COMPLETE", "fish");
+    let outcome = sandbox.outcome(&command.output().expect("pushctl starts"));
+    assert_eq!(
+        (outcome.status, outcome.stderr.as_str()),
+        (0, ""),
+        "{words:?}"
+    );
+    let value = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
+    outcome.stdout.lines().map(value).collect()
+}
+
+#[test]
+fn commands_flags_values_and_audiences_are_offered() {
+    let sandbox = Sandbox::new();
+    assert_eq!(offered(&sandbox, &["comp"]), ["completions"]);
+    assert_eq!(offered(&sandbox, &["--log"]), ["--log-format"]);
+    assert_eq!(
+        offered(&sandbox, &["--log-format", ""]),
+        ["auto", "text", "json"]
+    );
+    assert_eq!(offered(&sandbox, &["generate", "la"]), ["layer2", "layer3"]);
+    assert_eq!(offered(&sandbox, &["why", "wa"]), ["waterfall"]);
+}
+
+#[test]
+fn completion_survives_a_broken_configuration_and_a_missing_home() {
+    let sandbox = Sandbox::new();
+    sandbox.config("broken = [");
+    sandbox.write("here/.env", "not an assignment");
+    assert_eq!(
+        offered(&sandbox, &["generate", "layer"]),
+        ["layer2", "layer3"]
+    );
+    assert_eq!(
+        offered(&sandbox, &["generate", "--queries", "missing", "layer"]),
+        ["layer2", "layer3"]
+    );
+    let mut command = sandbox.command(&["--", "pushctl", "conf"]);
+    command
+        .env_clear()
+        .env("PUSHCTL_COMPLETE", "fish")
+        .current_dir("/");
+    assert_eq!(
+        sandbox
+            .outcome(&command.output().expect("pushctl starts"))
+            .stdout
+            .lines()
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn bash_fills_in_what_the_script_is_told() {
+    let sandbox = Sandbox::new();
+    let binary = assert_cmd::cargo::cargo_bin!("pushctl");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions/pushctl.bash");
+    let typed = "source \"$SCRIPT\"; COMP_WORDS=(pushctl gen); COMP_CWORD=1; COMP_TYPE=9; \
+                 _clap_complete_pushctl pushctl gen pushctl; printf '[%s]' \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash")
+        .args(["--norc", "-c", typed])
+        .env("SCRIPT", script)
+        .env(
+            "PATH",
+            format!(
+                "{}:/usr/bin:/bin",
+                binary.parent().expect("its directory").display()
+            ),
+        )
+        .output()
+        .expect("bash");
+    assert_eq!(sandbox.outcome(&output).stdout, "[generate]");
+}

@@ -1,0 +1,304 @@
+//! Where settings come from, which of them wins, and how it is said that one is wrong.
+
+use serde_json::Value;
+
+use crate::support::cli::{Outcome, Sandbox};
+
+fn setting<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let settings = document["settings"].as_array().expect("a list of settings");
+    settings
+        .iter()
+        .find(|each| each["name"] == name)
+        .unwrap_or_else(|| panic!("no setting {name}"))
+}
+
+fn value_and_origin(outcome: &Outcome, name: &str) -> (String, String) {
+    let document = outcome.json();
+    let each = setting(&document, name);
+    let text = |field: &str| each[field].as_str().unwrap_or_default().to_owned();
+    (text("value"), text("origin"))
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_dotenv_over_the_file_over_the_default() {
+    let sandbox = Sandbox::new();
+    let show = ["config", "show", "--json"];
+    let deadline = |outcome: &Outcome| value_and_origin(outcome, "deadline");
+    let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(deadline(&sandbox.run(&show)), pair("5m", "default"));
+    sandbox.config("# head\ndeadline = \"4m\"\n");
+    assert_eq!(deadline(&sandbox.run(&show)), pair("4m", "pushctl.toml:2"));
+    sandbox.write("here/.env", "PUSHCTL_DEADLINE=3m\n");
+    assert_eq!(
+        deadline(&sandbox.run(&show)),
+        pair("3m", "PUSHCTL_DEADLINE in .env")
+    );
+    let variables = [("PUSHCTL_DEADLINE", "2m")];
+    assert_eq!(
+        deadline(&sandbox.run_with(&show, &variables)),
+        pair("2m", "PUSHCTL_DEADLINE")
+    );
+    let outcome = sandbox.run_with(
+        &["config", "show", "--json", "--deadline", "1m"],
+        &variables,
+    );
+    assert_eq!(deadline(&outcome), pair("1m", "--deadline"));
+    let document = outcome.json();
+    let overridden: Vec<&str> = setting(&document, "deadline")["overridden"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|each| each["value"].as_str())
+        .collect();
+    assert_eq!(overridden, ["2m", "3m", "4m", "5m"]);
+}
+
+#[test]
+fn an_empty_variable_counts_as_none() {
+    let outcome =
+        Sandbox::new().run_with(&["config", "show", "--json"], &[("PUSHCTL_DEADLINE", "")]);
+    assert_eq!(value_and_origin(&outcome, "deadline").1, "default");
+}
+
+#[test]
+fn the_file_is_the_named_one_else_the_one_here_else_the_one_of_the_home_directory() {
+    let sandbox = Sandbox::new();
+    let origin = |outcome: &Outcome| value_and_origin(outcome, "retries").1;
+    let show = ["config", "show", "--json"];
+    sandbox.write("home/.config/pushctl/pushctl.toml", "retries = 2");
+    assert_eq!(
+        origin(&sandbox.run(&show)),
+        "[SANDBOX]/home/.config/pushctl/pushctl.toml:1"
+    );
+    sandbox.config("retries = 3");
+    assert_eq!(origin(&sandbox.run(&show)), "pushctl.toml:1");
+    sandbox.write("here/other.toml", "retries = 4");
+    assert_eq!(
+        origin(&sandbox.run_with(&show, &[("PUSHCTL_CONFIG", "other.toml")])),
+        "other.toml:1"
+    );
+    let named = ["--config", "other.toml", "config", "show", "--json"];
+    assert_eq!(
+        origin(&sandbox.run_with(&named, &[("PUSHCTL_CONFIG", "missing.toml")])),
+        "other.toml:1"
+    );
+}
+
+#[test]
+fn a_named_file_that_is_missing_is_an_error() {
+    let outcome = Sandbox::new().run(&["config", "show", "--config", "missing.toml"]);
+    insta::assert_snapshot!(outcome, @r"
+    ---- stderr
+    Error: cannot read the configuration file missing.toml
+    Caused by: No such file or directory (os error 2)
+    ---- exit status 2
+    ");
+}
+
+#[test]
+fn unknown_names_are_all_told_with_their_place_and_the_nearest_name() {
+    let sandbox = Sandbox::new();
+    sandbox.config("deadlin = \"5m\"\nhost = \"db.example.com\"\n\n[source]\ndatabse_url = \"postgres://reader:hunter2@db.example.com/shop\"\n");
+    let outcome = sandbox.run(&["config", "show"]);
+    insta::assert_snapshot!(outcome, @r#"
+    ---- stderr
+    Error: pushctl.toml:1:1: no setting is called "deadlin"; did you mean "deadline"?
+      |
+    1 | deadlin = ****
+      | ^^^^^^^
+    pushctl.toml:2:1: no setting is called "host"; did you mean "source.host"?
+      |
+    2 | host = "db.example.com"
+      | ^^^^
+    pushctl.toml:5:1: no setting is called "source.databse_url"; did you mean "database_url"?
+      |
+    5 | databse_url = ****
+      | ^^^^^^^^^^^
+    Hint: `pushctl config show --config /dev/null` lists every setting by its name
+    ---- exit status 2
+    "#);
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_pointed_at() {
+    let sandbox = Sandbox::new();
+    let message = |text: &str| sandbox.config(text).run(&["config", "show"]).stderr;
+    insta::assert_snapshot!(message("deadline = \"5x\""), @r#"
+    Error: pushctl.toml:1:12: deadline: expected a duration such as 90s, 5m, 36h or 2d
+      |
+    1 | deadline = "5x"
+      |            ^^^^
+    "#);
+    insta::assert_snapshot!(message("\ton_empty = \"fial\" # later"), @r#"
+    Error: pushctl.toml:1:13: on_empty: expected ok, warn or fail
+      |
+    1 |     on_empty = "fial" # later
+      |                ^^^^^^
+    "#);
+    insta::assert_snapshot!(message("retries = [1, 2]"), @r"
+    Error: pushctl.toml:1:11: retries: expected one value, not a list
+      |
+    1 | retries = [1, 2]
+      |           ^^^^^^
+    ");
+    insta::assert_snapshot!(message("retries = 0"), @r"
+    Error: pushctl.toml:1:11: retries: expected a whole number from 1 to 100
+      |
+    1 | retries = 0
+      |           ^
+    ");
+    insta::assert_snapshot!(message("retries 5"), @r"
+    Error: pushctl.toml:1:9: key with no value, expected `=`
+      |
+    1 | ****
+      | ^^^^
+    ");
+}
+
+#[test]
+fn a_wrong_value_elsewhere_names_the_place_it_came_from() {
+    let sandbox = Sandbox::new();
+    let by_flag = sandbox.run(&["config", "show", "--deadline", "0"]).stderr;
+    assert_eq!(
+        by_flag,
+        "Error: invalid value \"0\" for --deadline: expected more than nothing\n"
+    );
+    let by_variable = sandbox
+        .run_with(&["config", "show"], &[("PUSHCTL_RETRIES", "many")])
+        .stderr;
+    assert_eq!(
+        by_variable,
+        "Error: invalid value \"many\" for PUSHCTL_RETRIES: expected a whole number from 1 to 100\n"
+    );
+    sandbox.write("here/.env", "\nPASSWORD hunter2\n");
+    assert_eq!(
+        sandbox.run(&["config", "show"]).stderr,
+        "Error: .env:2: expected NAME=value\n"
+    );
+}
+
+#[test]
+fn no_password_is_shown_wherever_it_stands_and_whatever_is_wrong_with_it() {
+    const URL: &str = "postgres://reader:hunter2@db.example.com/shop?sslpassword=hunter2";
+    let files = [
+        format!("database_url = \"{URL}\""),
+        format!("database_url = \"{URL}"),
+        format!("database_url = [\"{URL}\"]"),
+        format!("database_url = [\"{URL}\", {{}}]"),
+        format!("database_url = \"{URL}\"\ndatabase_url = \"{URL}\""),
+        format!("databse_url = \"{URL}\""),
+        format!("x = \"\"\"\n{URL}\n"),
+        format!("[source]\npassword = \"hunter2\"\nurl = \"{URL}\""),
+        "[source]\npassword = hunter2".to_owned(),
+        "source = { password = \"hunter2\", host = 'x }".to_owned(),
+        "password = \"hunter2\" # hunter2".to_owned(),
+        format!("[cadence]\ndatabase_url = \"{URL}\"\nx = {{ y = \"{URL}\" }}"),
+    ];
+    let sandbox = Sandbox::new();
+    for file in &files {
+        sandbox.config(file);
+        for arguments in [
+            &["config", "show", "-vv"][..],
+            &["config", "show", "--json"],
+            &["config", "show", "--log-format", "json"],
+        ] {
+            let variables = [
+                ("DATABASE_URL", URL),
+                ("PGPASSWORD", "hunter2"),
+                ("POSTGRES_PASSWORD", "hunter2"),
+            ];
+            let outcome = sandbox.run_with(arguments, &variables);
+            assert!(
+                !outcome.to_string().contains("hunter2"),
+                "{file}\n{outcome}"
+            );
+        }
+    }
+    let outcome = sandbox
+        .config("")
+        .run_with(&["config", "show", "--json"], &[("DATABASE_URL", URL)]);
+    assert_eq!(
+        value_and_origin(&outcome, "database_url").0,
+        "postgres://reader:****@db.example.com/shop?sslpassword=****"
+    );
+}
+
+#[test]
+fn a_secret_can_stand_in_a_file_of_its_own() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "here/url",
+        "postgres://reader:hunter2@db.example.com/shop\n",
+    );
+    let outcome = sandbox.run_with(
+        &["config", "show", "--json"],
+        &[("DATABASE_URL_FILE", "url")],
+    );
+    let (value, origin) = value_and_origin(&outcome, "database_url");
+    assert_eq!(
+        (value.as_str(), origin.as_str()),
+        (
+            "postgres://reader:****@db.example.com/shop",
+            "DATABASE_URL_FILE"
+        )
+    );
+    let missing = sandbox.run_with(&["config", "show"], &[("DATABASE_URL_FILE", "missing")]);
+    assert_eq!(missing.status, 2);
+    assert!(
+        missing
+            .stderr
+            .starts_with("Error: cannot read missing, which DATABASE_URL_FILE names\n"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn lists_are_read_from_files_and_variables() {
+    let sandbox = Sandbox::new();
+    sandbox.config("test_users = [\"a-1\", \"b-2\"]");
+    let value = |outcome: &Outcome| value_and_origin(outcome, "test_users").0;
+    assert_eq!(
+        value(&sandbox.run(&["config", "show", "--json"])),
+        "a-1,b-2"
+    );
+    let outcome = sandbox.run_with(
+        &["config", "show", "--json"],
+        &[("PUSHCTL_TEST_USERS", "c-3, d-4")],
+    );
+    assert_eq!(value(&outcome), "c-3, d-4");
+}
+
+#[test]
+fn the_table_shows_what_won_and_what_lost() {
+    let sandbox = Sandbox::new();
+    sandbox.config("retries = 3\n[source]\nsslmode = \"verify-full\"\n");
+    let table = sandbox
+        .run_with(&["config", "show"], &[("PUSHCTL_RETRIES", "4")])
+        .stdout;
+    let line = |name: &str| {
+        table
+            .lines()
+            .find(|line| line.starts_with(name))
+            .map(str::split_whitespace)
+            .map(Iterator::collect::<Vec<_>>)
+    };
+    assert_eq!(
+        line("SETTING"),
+        Some(vec!["SETTING", "VALUE", "FROM", "OVERRIDES"])
+    );
+    assert_eq!(
+        line("retries"),
+        Some(vec![
+            "retries",
+            "4",
+            "PUSHCTL_RETRIES",
+            "3",
+            "(pushctl.toml:1)"
+        ])
+    );
+    assert_eq!(
+        line("source.sslmode"),
+        Some(vec!["source.sslmode", "verify-full", "pushctl.toml:3"])
+    );
+    assert_eq!(line("queries"), Some(vec!["queries"]));
+}

@@ -1,0 +1,62 @@
+//! Long campaigns: shortened unless `PUSHCTL_CAMPAIGN=full`, and repeatable by `PUSHCTL_CAMPAIGN_SEED`.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+/// A test that does the same thing many times at random.
+pub(crate) struct Campaign {
+    name: &'static str,
+    rounds: u32,
+    seed: u64,
+}
+
+/// Uniform numbers from a seed (xorshift64*; statistics matter little here, repeating does).
+pub(crate) struct Random(u64);
+
+impl Campaign {
+    /// `short` rounds, or `full` ones in a full campaign.
+    pub(crate) fn start(name: &'static str, short: u32, full: u32) -> Self {
+        let is_full = std::env::var("PUSHCTL_CAMPAIGN").is_ok_and(|value| value == "full");
+        let seed = match std::env::var("PUSHCTL_CAMPAIGN_SEED") {
+            Ok(seed) => seed.parse().expect("PUSHCTL_CAMPAIGN_SEED is a number"),
+            Err(_) => RandomState::new().hash_one(name) >> 16,
+        };
+        let rounds = if is_full { full } else { short };
+        eprintln!("campaign {name}: {rounds} rounds, PUSHCTL_CAMPAIGN_SEED={seed}");
+        Self { name, rounds, seed }
+    }
+
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    pub(crate) fn random(&self) -> Random {
+        Random(self.seed.max(1))
+    }
+
+    /// The seed for tests that draw their own numbers from one.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What came of it, for the record.
+    pub(crate) fn report(&self, outcome: &str) {
+        eprintln!(
+            "campaign {}: {} rounds, PUSHCTL_CAMPAIGN_SEED={}: {outcome}",
+            self.name, self.rounds, self.seed
+        );
+    }
+}
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// From 0 up to 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        f64::from(u32::try_from(self.next() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+    }
+}
