@@ -115,7 +115,9 @@ fn run_and_kill(place: &Place, delay: Duration) -> Vec<String> {
     said.extend(lines);
     // The last line may be torn: only whole ones count.
     said.retain(|line| line.ends_with('.'));
-    said.iter_mut().for_each(|line| drop(line.pop()));
+    for line in &mut said {
+        line.pop();
+    }
     said
 }
 
