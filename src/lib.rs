@@ -36,6 +36,7 @@
 
 pub mod audience;
 pub mod budget;
+pub mod cadence;
 pub mod caret;
 pub mod cli;
 pub mod clock;
@@ -43,10 +44,12 @@ pub mod csv_file;
 pub mod error;
 pub mod exit;
 pub mod interrupt;
+mod link;
 pub mod nearest;
 pub mod progress;
 pub mod publish;
 pub mod report;
 pub mod settings;
 pub mod source;
+pub mod state;
 pub mod ui;

@@ -7,7 +7,7 @@
 //! → `snapshot` (what can be asked). Deliberately absent: a pool, and any way to write.
 
 pub mod address;
-mod connect;
+pub(crate) mod connect;
 mod conninfo;
 mod dial;
 pub mod failure;

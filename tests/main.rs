@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what cannot be had fails it")]
 
 mod audiences;
+mod cadence;
 mod completions;
 mod config;
 mod connection;
@@ -11,4 +12,5 @@ mod output;
 mod own_audiences;
 mod publication;
 mod signals;
+mod state;
 mod support;

@@ -22,9 +22,9 @@ use crate::error::{Error, Kind, Result};
 use crate::settings::secret::Secret;
 
 /// A connection that has been let in, and the way back to its server.
-pub(super) struct Connected {
-    pub(super) client: Client,
-    pub(super) task: JoinHandle<Result<(), tokio_postgres::Error>>,
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) task: JoinHandle<Result<(), tokio_postgres::Error>>,
     pub(super) route: Route,
     pub(super) version: String,
 }
@@ -46,25 +46,25 @@ struct Attempt<'a> {
 
 /// What encrypts every connection to this address, if anything does. It costs tens of milliseconds, for the system's
 /// certificates are read whether they are wanted or not: it is made once for all attempts.
-pub(super) fn connector(address: &Address) -> Result<Option<TlsConnector>> {
+pub(crate) fn connector(address: &Address) -> Result<Option<TlsConnector>> {
     let wanted = address.tls.mode != SslMode::Disable && !address.hosts.iter().all(Host::is_socket);
     wanted.then(|| tls::connector(&address.tls)).transpose()
 }
 
 /// How one attempt is made.
-pub(super) struct Means<'a> {
-    pub(super) application_name: &'a str,
-    pub(super) connector: Option<TlsConnector>,
+pub(crate) struct Means<'a> {
+    pub(crate) application_name: &'a str,
+    pub(crate) connector: Option<TlsConnector>,
     /// For each host.
-    pub(super) limit: Duration,
+    pub(crate) limit: Duration,
     /// For all of them.
-    pub(super) end: Instant,
+    pub(crate) end: Instant,
     /// Counts the attempts.
-    pub(super) turn: u32,
+    pub(crate) turn: u32,
 }
 
 /// Connects to the first host that will do.
-pub(super) async fn connect(address: &Address, means: Means<'_>) -> Result<Connected> {
+pub(crate) async fn connect(address: &Address, means: Means<'_>) -> Result<Connected> {
     let attempt = Attempt {
         address,
         means,

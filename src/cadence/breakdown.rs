@@ -1,0 +1,89 @@
+//! Who was held back, and why: the sums.
+
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+use super::rules::Rule;
+
+/// Why somebody is not sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exclusion {
+    /// A rule.
+    Rule(Rule),
+    /// The id is no UUID, and no history can know it.
+    InvalidUuid,
+    /// The service that was asked said no, without saying for whom which rule held.
+    Unattributed,
+}
+
+/// How many were held back by what; serialised with the names that the existing service uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Breakdown {
+    /// [`Rule::Layer3Cooldown`].
+    #[serde(rename = "l3Cooldown")]
+    pub layer_3_cooldown: u64,
+    /// [`Rule::Combined`].
+    #[serde(rename = "l2l3WeeklyLimit")]
+    pub combined: u64,
+    /// [`Rule::Layer5Cooldown`].
+    #[serde(rename = "l5Cooldown")]
+    pub layer_5_cooldown: u64,
+    /// [`Exclusion::InvalidUuid`].
+    pub invalid_uuid: u64,
+    /// [`Exclusion::Unattributed`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unattributed: u64,
+}
+
+impl Exclusion {
+    /// Its name in a breakdown, and as the code of a skipped recipient.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Rule(rule) => rule.key(),
+            Self::InvalidUuid => "invalidUuid",
+            Self::Unattributed => "cadence",
+        }
+    }
+}
+
+impl Breakdown {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.layer_3_cooldown
+            + self.combined
+            + self.layer_5_cooldown
+            + self.invalid_uuid
+            + self.unattributed
+    }
+
+    /// One more.
+    pub fn count(&mut self, exclusion: Exclusion) {
+        *match exclusion {
+            Exclusion::Rule(Rule::Layer3Cooldown) => &mut self.layer_3_cooldown,
+            Exclusion::Rule(Rule::Combined) => &mut self.combined,
+            Exclusion::Rule(Rule::Layer5Cooldown) => &mut self.layer_5_cooldown,
+            Exclusion::InvalidUuid => &mut self.invalid_uuid,
+            Exclusion::Unattributed => &mut self.unattributed,
+        } += 1;
+    }
+}
+
+impl AddAssign for Breakdown {
+    fn add_assign(&mut self, other: Self) {
+        self.layer_3_cooldown += other.layer_3_cooldown;
+        self.combined += other.combined;
+        self.layer_5_cooldown += other.layer_5_cooldown;
+        self.invalid_uuid += other.invalid_uuid;
+        self.unattributed += other.unattributed;
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}

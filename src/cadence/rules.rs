@@ -1,0 +1,288 @@
+//! The rules, and what they mean for a layer. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::state::ledger::Limit;
+
+/// What kind of push it is; decides which rules apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Layer(u8);
+
+/// One of the rules, in the order in which exclusions are attributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// No layer-3 push within so many hours of the last one.
+    Layer3Cooldown,
+    /// At most so many pushes of layers 2 and 3 together within so many hours.
+    Combined,
+    /// No layer-5 push within so many hours of the last one.
+    Layer5Cooldown,
+}
+
+/// What a rule says at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It applies.
+    Active {
+        /// How far back it looks.
+        window: Duration,
+        /// So many pushes may be within the window, the new one included.
+        at_most: u32,
+    },
+    /// Somebody switched it off.
+    Inactive,
+    /// There is no such rule where rules are kept.
+    Missing,
+}
+
+/// Every rule with its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules([State; 3]);
+
+/// A rule that would apply to a layer, and does not: to be told to whoever sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unapplied {
+    /// Which.
+    pub rule: Rule,
+    /// [`State::Inactive`] or [`State::Missing`].
+    pub state: State,
+}
+
+impl Layer {
+    /// Test pushes are recorded as this one.
+    pub const TEST: Self = Self(4);
+
+    /// 1 to 5.
+    pub fn new(number: u32) -> Result<Self> {
+        match u8::try_from(number) {
+            Ok(layer @ 1..=5) => Ok(Self(layer)),
+            _ => Err(Error::usage(format!("{number} is no layer"))
+                .hint("layers are 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new-user series")),
+        }
+    }
+
+    /// 1 to 5.
+    pub fn number(self) -> u32 {
+        self.0.into()
+    }
+
+    /// Whether no rule applies.
+    pub fn is_exempt(self) -> bool {
+        matches!(self.0, 1 | 4)
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl Rule {
+    /// In the order in which exclusions are attributed.
+    pub const ALL: [Self; 3] = [Self::Layer3Cooldown, Self::Combined, Self::Layer5Cooldown];
+
+    /// Its name in `cadence_rules`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Layer3Cooldown => "layer_3_cooldown_hours",
+            Self::Combined => "combined_l2_l3_limit_hours",
+            Self::Layer5Cooldown => "layer_5_cooldown_hours",
+        }
+    }
+
+    /// Its name in a breakdown, and as the code of a skipped recipient.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Layer3Cooldown => "l3Cooldown",
+            Self::Combined => "l2l3WeeklyLimit",
+            Self::Layer5Cooldown => "l5Cooldown",
+        }
+    }
+
+    /// Whether it limits pushes of a layer.
+    pub fn applies_to(self, layer: Layer) -> bool {
+        match self {
+            Self::Layer3Cooldown => layer.0 == 3,
+            Self::Combined => !layer.is_exempt(),
+            Self::Layer5Cooldown => layer.0 == 5,
+        }
+    }
+
+    /// The layers whose pushes it counts: bit `n` for layer `n`.
+    fn counts(self) -> u32 {
+        match self {
+            Self::Layer3Cooldown => 1 << 3,
+            Self::Combined => 1 << 2 | 1 << 3,
+            Self::Layer5Cooldown => 1 << 5,
+        }
+    }
+
+    /// What `cadence_rules` says of it. An active rule that does not say how it limits is an error: nobody knows what is allowed.
+    pub(super) fn read(
+        self,
+        active: bool,
+        hours: Option<i32>,
+        count: Option<i32>,
+    ) -> Result<State> {
+        if !active {
+            return Ok(State::Inactive);
+        }
+        let lacking = |column| {
+            Error::usage(format!(
+                "the cadence rule {} is active, but its {column} is not a usable number",
+                self.name()
+            ))
+            .hint(format!(
+                "set {column} in cadence_rules, or is_active = false to send without the rule"
+            ))
+        };
+        let hours = hours
+            .and_then(|hours| u64::try_from(hours).ok())
+            .ok_or_else(|| lacking("value_in_hours"))?;
+        let at_most = match self {
+            Self::Combined => count
+                .and_then(|count| u16::try_from(count).ok())
+                .ok_or_else(|| lacking("value_count"))?,
+            // A cool-down is a limit of one.
+            Self::Layer3Cooldown | Self::Layer5Cooldown => 1,
+        };
+        Ok(State::Active {
+            window: Duration::from_secs(hours * 3600),
+            at_most: at_most.into(),
+        })
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// The values in production: what holds where no rules are kept.
+impl Default for Rules {
+    fn default() -> Self {
+        let active = |hours: u64, at_most| State::Active {
+            window: Duration::from_secs(hours * 3600),
+            at_most,
+        };
+        Self([active(72, 1), active(168, 3), active(96, 1)])
+    }
+}
+
+impl Rules {
+    /// Nothing is known of any rule.
+    pub(super) fn missing() -> Self {
+        Self([State::Missing; 3])
+    }
+
+    pub(super) fn set(&mut self, rule: Rule, state: State) {
+        self.0[rule as usize] = state;
+    }
+
+    /// What a rule says.
+    pub fn state(&self, rule: Rule) -> State {
+        self.0[rule as usize]
+    }
+
+    /// The limits on a push of a layer at an instant, each with the rule that it comes from.
+    pub fn limits(&self, layer: Layer, now: Timestamp) -> Vec<(Rule, Limit)> {
+        let limit = |rule: Rule| match self.state(rule) {
+            State::Active { window, at_most } if rule.applies_to(layer) => Some((
+                rule,
+                Limit {
+                    layers: rule.counts(),
+                    since: now.saturating_sub(window).unwrap_or(Timestamp::MIN),
+                    at_most,
+                },
+            )),
+            _ => None,
+        };
+        Rule::ALL.into_iter().filter_map(limit).collect()
+    }
+
+    /// The rules that would apply to a layer, and do not.
+    pub fn unapplied(&self, layer: Layer) -> Vec<Unapplied> {
+        let all = Rule::ALL.into_iter().filter(|rule| rule.applies_to(layer));
+        all.map(|rule| Unapplied {
+            rule,
+            state: self.state(rule),
+        })
+        .filter(|one| !matches!(one.state, State::Active { .. }))
+        .collect()
+    }
+}
+
+impl fmt::Display for Unapplied {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.state == State::Inactive {
+            "switched off"
+        } else {
+            "missing"
+        };
+        write!(
+            out,
+            "the cadence rule {} is {how}: nobody is held back by it",
+            self.rule
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules_of(layer: u32) -> Vec<Rule> {
+        let layer = Layer::new(layer).unwrap();
+        let limits = Rules::default().limits(layer, Timestamp::UNIX_EPOCH);
+        limits.into_iter().map(|(rule, _)| rule).collect()
+    }
+
+    #[test]
+    fn layers_1_and_4_bypass_every_rule_and_the_others_have_theirs() {
+        assert_eq!(rules_of(1), []);
+        assert_eq!(rules_of(2), [Rule::Combined]);
+        assert_eq!(rules_of(3), [Rule::Layer3Cooldown, Rule::Combined]);
+        assert_eq!(rules_of(4), []);
+        assert_eq!(rules_of(5), [Rule::Combined, Rule::Layer5Cooldown]);
+        assert!(Layer::new(0).is_err() && Layer::new(6).is_err() && Layer::new(259).is_err());
+    }
+
+    #[test]
+    fn a_rule_that_is_missing_or_switched_off_is_told_where_it_would_apply() {
+        let mut rules = Rules::default();
+        rules.set(Rule::Layer3Cooldown, State::Missing);
+        rules.set(Rule::Combined, State::Inactive);
+        let told = |layer| -> Vec<String> {
+            let unapplied = rules.unapplied(Layer::new(layer).unwrap());
+            unapplied.iter().map(Unapplied::to_string).collect()
+        };
+        assert_eq!(told(1), [""; 0]);
+        assert_eq!(
+            told(3),
+            [
+                "the cadence rule layer_3_cooldown_hours is missing: nobody is held back by it",
+                "the cadence rule combined_l2_l3_limit_hours is switched off: nobody is held back by it",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_active_rule_without_its_numbers_is_an_error_and_not_a_pass() {
+        for (rule, hours, count) in [
+            (Rule::Layer3Cooldown, None, None),
+            (Rule::Layer5Cooldown, Some(-1), None),
+            (Rule::Combined, Some(168), None),
+            (Rule::Combined, Some(168), Some(-3)),
+        ] {
+            let error = rule.read(true, hours, count).unwrap_err();
+            assert!(error.to_string().contains(rule.name()), "{error}");
+            assert_eq!(rule.read(false, hours, count).unwrap(), State::Inactive);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Telling a history elsewhere what was accepted: out of the outbox, at once after a send or whenever it can be reached.
+//!
+//! A database is told exactly once: each push has an id of its own there. The service of [`super::http`] is told at least
+//! once: if it took a push and its answer was lost, it is told again.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use uuid::Uuid;
+
+use super::http::Http;
+use super::{Cadence, History};
+use crate::error::{Error, Result};
+use crate::state::holder::Holder;
+use crate::state::{Owed, Taking};
+
+/// Pushes told in one go.
+const PAGE: u32 = 500;
+/// Requests to the service under way at once.
+const AT_ONCE: usize = 8;
+/// Two at once would tell the service twice.
+const LEASE: &str = "outbox";
+
+/// What came of a synchronisation.
+#[derive(Debug, Default)]
+pub struct Synced {
+    /// Pushes that the history has now.
+    pub delivered: u64,
+    /// Pushes to ids that are no UUID, which no history can hold: dropped.
+    pub unrecordable: u64,
+    /// Pushes that are still owed; they count from the ledger until they are delivered.
+    pub left: u64,
+    /// Why some are left. Nothing is lost: the next synchronisation goes on.
+    pub failure: Option<Error>,
+}
+
+impl Cadence {
+    /// Delivers what is owed to the history. An error is the state store's; the history's own failure is in the answer.
+    pub async fn sync(&self, holder: &Holder) -> Result<Synced> {
+        let mut synced = Synced::default();
+        if matches!(self.history, History::Postgres(_) | History::Http(_))
+            && self.store.owed_count().await? > 0
+        {
+            match self.store.take_lease(LEASE, holder).await? {
+                Taking::Taken(lease) => {
+                    synced.failure = self.deliver(&mut synced).await?;
+                    lease.release().await?;
+                }
+                Taking::Held(held) => synced.failure = Some(held.error()),
+            }
+        }
+        synced.left = self.store.owed_count().await?;
+        Ok(synced)
+    }
+
+    /// Page by page, until nothing is left or the history fails.
+    async fn deliver(&self, synced: &mut Synced) -> Result<Option<Error>> {
+        let mut after = 0;
+        loop {
+            let page = self.store.owed(after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(None);
+            };
+            after = last.claim;
+            let nobody: Vec<i64> = page
+                .iter()
+                .filter(|owed| owed.user.uuid().is_none())
+                .map(|owed| owed.claim)
+                .collect();
+            self.store.delivered(&nobody).await?;
+            synced.unrecordable += nobody.len() as u64;
+            let owed: Vec<(Uuid, &Owed)> = page
+                .iter()
+                .filter_map(|owed| Some((owed.user.uuid()?, owed)))
+                .collect();
+            let (claims, failure) = self.tell(&owed).await;
+            self.store.delivered(&claims).await?;
+            synced.delivered += claims.len() as u64;
+            if failure.is_some() {
+                return Ok(failure);
+            }
+        }
+    }
+
+    /// Those that the history took, and its failure.
+    async fn tell(&self, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
+        match &self.history {
+            History::Postgres(postgres) => match postgres.record(owed).await {
+                Ok(()) => (owed.iter().map(|(_, owed)| owed.claim).collect(), None),
+                Err(error) => (Vec::new(), Some(error)),
+            },
+            History::Http(http) => tell_one_by_one(http, owed).await,
+            History::Embedded | History::Off => (Vec::new(), None),
+        }
+    }
+}
+
+/// After a failure nothing more is begun, and what is under way is awaited: it may have been taken.
+async fn tell_one_by_one(http: &Http, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
+    let mut waiting = owed.iter();
+    let mut under_way = FuturesUnordered::new();
+    let (mut taken, mut failure) = (Vec::new(), None);
+    loop {
+        while failure.is_none() && under_way.len() < AT_ONCE {
+            let Some((user, owed)) = waiting.next() else {
+                break;
+            };
+            under_way.push(async move { (owed.claim, http.track(*user, owed).await) });
+        }
+        match under_way.next().await {
+            Some((claim, Ok(()))) => taken.push(claim),
+            Some((_, Err(error))) => drop(failure.get_or_insert(error)),
+            None => return (taken, failure),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The circuit breaker of a host: after several commands in a row could not reach it, the next ones do not try for a
+//! while; then one of them probes, and only if that succeeds do the others follow.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::store::Store;
+use super::value::params;
+use crate::error::Result;
+
+/// Whether a command may try a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Go ahead.
+    Go,
+    /// Go ahead, alone: the others wait for what you find.
+    Probe,
+    /// Do not try before `until`: the last `failures` commands could not reach it.
+    Refused {
+        /// The end of the cool-off, or of somebody's probe.
+        until: Timestamp,
+        /// In a row.
+        failures: u32,
+    },
+}
+
+/// How a command fared with a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It answered, whatever it said.
+    Reached,
+    /// It could not be reached (a failure that may pass).
+    Unreached,
+}
+
+impl Store {
+    /// May a command try `host`? Refused for `cool_off` after `threshold` failures in a row.
+    pub async fn admission(
+        &self,
+        host: &str,
+        threshold: u32,
+        cool_off: Duration,
+    ) -> Result<Admission> {
+        let sql = "SELECT failures, failed_at, probing_until FROM pushctl.breakers WHERE host = $1";
+        let rows = self.query(sql, params![host]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(Admission::Go);
+        };
+        let failures: u32 = row.small(0)?;
+        if failures < threshold {
+            return Ok(Admission::Go);
+        }
+        let now = self.now();
+        let until = row.opt_time(2)?.unwrap_or(row.time(1)? + cool_off);
+        if now < until {
+            return Ok(Admission::Refused { until, failures });
+        }
+        let probe = "UPDATE pushctl.breakers SET probing_until = $1
+                     WHERE host = $2 AND coalesce(probing_until, 0) <= $3";
+        let until = now + cool_off;
+        let first = self.execute(probe, params![until, host, now]).await? > 0;
+        Ok(if first {
+            Admission::Probe
+        } else {
+            Admission::Refused { until, failures }
+        })
+    }
+
+    /// Records how a command fared: success closes the breaker, failure counts.
+    pub async fn attempted(&self, host: &str, attempt: Attempt) -> Result<()> {
+        match attempt {
+            Attempt::Reached => {
+                let sql = "DELETE FROM pushctl.breakers WHERE host = $1";
+                self.execute(sql, params![host]).await?;
+            }
+            Attempt::Unreached => {
+                let sql = "INSERT INTO pushctl.breakers AS known (host, failures, failed_at) VALUES ($1, 1, $2)
+                           ON CONFLICT (host) DO UPDATE SET failures = known.failures + 1,
+                               failed_at = excluded.failed_at, probing_until = NULL";
+                self.execute(sql, params![host, self.now()]).await?;
+            }
+        }
+        Ok(())
+    }
+}

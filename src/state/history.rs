@@ -1,0 +1,45 @@
+//! What the ledger knows of pushes that people got before: the store's own history, and what one elsewhere lacks.
+
+use jiff::Timestamp;
+
+use super::ledger::{Basis, Guard, Touch, UserKey};
+use super::store::{Backend, Store};
+use super::value::params;
+use crate::error::Result;
+
+impl Store {
+    /// For each user, the pushes in the ledger that count under `guard`: accepted, in flight or in doubt, and late enough
+    /// for one of its limits.
+    pub async fn touches(&self, users: &[UserKey], guard: &Guard) -> Result<Vec<Vec<Touch>>> {
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.touches(users.to_vec(), guard.clone()).await,
+            Backend::Postgres(postgres) => postgres.touches(users, guard).await,
+        }
+    }
+
+    /// Every user with at least `at_least` pushes of a layer since an instant, and how many, by user.
+    pub async fn users_reached(
+        &self,
+        layer: u32,
+        at_least: u32,
+        since: Timestamp,
+        basis: Basis,
+    ) -> Result<Vec<(UserKey, u32)>> {
+        let synced = match basis {
+            Basis::Here => -1,
+            Basis::Elsewhere { synced } => synced,
+        };
+        let sql = "SELECT c.user_key, count(DISTINCT c.push)
+                   FROM pushctl.pushes p JOIN pushctl.claims c ON c.push = p.id
+                   LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+                   WHERE p.layer = $1 AND p.recording <> 0 AND c.claimed_at > $2 AND c.sender IS NOT NULL
+                     AND (o.state IS NULL OR o.state IN (1, 6)) AND (o.synced IS NULL OR o.synced > $3)
+                   GROUP BY c.user_key HAVING count(DISTINCT c.push) >= $4 ORDER BY c.user_key";
+        let rows = self
+            .query(sql, params![layer, since, synced, at_least])
+            .await?;
+        rows.iter()
+            .map(|row| Ok((UserKey::from_bytes(&row.blob(0)?), row.small(1)?)))
+            .collect()
+    }
+}

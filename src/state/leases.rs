@@ -1,0 +1,265 @@
+//! Leases: at most one living holder of a name. Renewed while the holder lives; taken over when it stopped renewing,
+//! or at once when it is known to be dead.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::holder::Holder;
+use super::store::Store;
+use super::value::{Row, params};
+use crate::error::{Error, Kind, Result};
+
+/// After this long without a renewal a holder counts as dead. Renewed three times as often.
+pub const LEASE_TTL: Duration = Duration::from_secs(30);
+
+const TAKE: &str = "
+    INSERT INTO pushctl.leases AS held (name, holder, fence, taken_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (name) DO UPDATE
+        SET holder = excluded.holder, fence = excluded.fence,
+            taken_at = excluded.taken_at, expires_at = excluded.expires_at
+        WHERE held.expires_at <= excluded.taken_at OR held.fence = excluded.fence OR held.fence = $6
+    RETURNING fence";
+
+/// What came of asking for a lease.
+#[derive(Debug)]
+pub enum Taking {
+    /// It is ours until it is released or lost.
+    Taken(Lease),
+    /// Somebody else has it.
+    Held(HeldBy),
+}
+
+/// A lease and its living holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBy {
+    /// What is held.
+    pub name: String,
+    /// By whom.
+    pub holder: Holder,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends unless it is renewed.
+    pub until: Timestamp,
+    fence: i64,
+}
+
+/// A lease that is ours. Dropped without [`Lease::release`], it is given back soon after, if the process lives.
+pub struct Lease {
+    store: Store,
+    name: String,
+    fence: i64,
+    state: watch::Receiver<State>,
+    renewal: JoinHandle<()>,
+    released: bool,
+}
+
+/// What we know about a lease of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody can have taken it over before this instant.
+    CertainUntil(Instant),
+    /// Somebody has.
+    Lost,
+}
+
+impl Store {
+    /// Takes the lease `name`, if nobody alive has it.
+    pub async fn take_lease(&self, name: &str, holder: &Holder) -> Result<Taking> {
+        self.take_lease_for(name, holder, LEASE_TTL).await
+    }
+
+    /// As [`Store::take_lease`], with another time after which a silent holder counts as dead.
+    pub async fn take_lease_for(
+        &self,
+        name: &str,
+        holder: &Holder,
+        ttl: Duration,
+    ) -> Result<Taking> {
+        let fence = uuid::Uuid::new_v4().as_u64_pair().0.cast_signed();
+        let mut dead = fence;
+        loop {
+            if self.try_take(name, holder, ttl, fence, dead).await? {
+                return Ok(Taking::Taken(Lease::begin(self, name, fence, ttl)));
+            }
+            match self.lease(name).await? {
+                Some(held) if held.holder.is_known_dead() && held.fence != dead => {
+                    dead = held.fence
+                }
+                Some(held) => return Ok(Taking::Held(held)),
+                // Released in between.
+                None => {}
+            }
+        }
+    }
+
+    /// Who has the lease `name`, if it has not ended.
+    pub async fn lease(&self, name: &str) -> Result<Option<HeldBy>> {
+        Ok(self
+            .leases(name)
+            .await?
+            .into_iter()
+            .find(|held| held.name == name))
+    }
+
+    /// The living leases whose names begin with `prefix`.
+    pub async fn leases(&self, prefix: &str) -> Result<Vec<HeldBy>> {
+        let sql = "SELECT name, holder, taken_at, expires_at, fence FROM pushctl.leases
+                   WHERE substr(name, 1, CAST($1 AS INTEGER)) = $2 AND expires_at > $3 ORDER BY name";
+        let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+        let rows = self.query(sql, params![length, prefix, self.now()]).await?;
+        rows.iter().map(held_by).collect()
+    }
+
+    /// One statement: two processes cannot both take it. `dead` is the fence of a holder known to be dead.
+    async fn try_take(
+        &self,
+        name: &str,
+        holder: &Holder,
+        ttl: Duration,
+        fence: i64,
+        dead: i64,
+    ) -> Result<bool> {
+        let now = self.now();
+        let values = params![name, &holder.to_text(), fence, now, now + ttl, dead];
+        Ok(!self.returning(TAKE, values).await?.is_empty())
+    }
+}
+
+impl Lease {
+    fn begin(store: &Store, name: &str, fence: i64, ttl: Duration) -> Self {
+        let (changing, state) = watch::channel(State::CertainUntil(Instant::now() + ttl));
+        let renewal = tokio::spawn(renew(store.clone(), name.to_owned(), fence, ttl, changing));
+        Self {
+            store: store.clone(),
+            name: name.to_owned(),
+            fence,
+            state,
+            renewal,
+            released: false,
+        }
+    }
+
+    /// What is held.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns once it is certain that the lease is ours, which is at once unless the store was out of reach (or this
+    /// process stood still) for longer than the lease lasts. To be awaited before work is begun under it.
+    pub async fn hold(&self) -> Result<()> {
+        let mut state = self.state.clone();
+        let certain = state.wait_for(|state| match state {
+            State::CertainUntil(end) => Instant::now() < *end,
+            State::Lost => true,
+        });
+        match certain.await.map(|state| *state) {
+            Ok(State::CertainUntil(_)) => Ok(()),
+            Ok(State::Lost) | Err(_) => Err(Error::new(
+                Kind::Locked,
+                format!(
+                    "{} was taken over by another process, which had taken this one for dead",
+                    self.name
+                ),
+            )),
+        }
+    }
+
+    /// Whether somebody else has taken it over.
+    pub fn is_lost(&self) -> bool {
+        *self.state.borrow() == State::Lost
+    }
+
+    /// Returns when somebody else has taken it over; never while it is kept.
+    pub async fn lost(&self) {
+        let mut state = self.state.clone();
+        if state.wait_for(|state| *state == State::Lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Gives it back.
+    pub async fn release(mut self) -> Result<()> {
+        self.released = true;
+        self.renewal.abort();
+        give_back(&self.store, &self.name, self.fence).await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if !self.released {
+            let (store, name, fence) = (
+                self.store.clone(),
+                std::mem::take(&mut self.name),
+                self.fence,
+            );
+            runtime.spawn(async move { give_back(&store, &name, fence).await });
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Lease({})", self.name)
+    }
+}
+
+impl HeldBy {
+    /// The error of whoever wanted it too.
+    pub fn error(&self) -> Error {
+        Error::new(
+            Kind::Locked,
+            format!(
+                "{} is held by {} since {}",
+                self.name, self.holder, self.since
+            ),
+        )
+        .hint(format!(
+            "If that process is dead, it is taken over {} s after its last sign of life",
+            LEASE_TTL.as_secs()
+        ))
+    }
+}
+
+/// Extends the lease, also when it has ended meanwhile, until somebody took it over.
+async fn renew(store: Store, name: String, fence: i64, ttl: Duration, state: watch::Sender<State>) {
+    loop {
+        sleep(ttl / 3).await;
+        let asked = Instant::now();
+        let sql = "UPDATE pushctl.leases SET expires_at = $1 WHERE name = $2 AND fence = $3";
+        let values = params![store.now() + ttl, &name, fence];
+        match store.execute(sql, values).await {
+            Ok(0) => {
+                state.send_replace(State::Lost);
+                return;
+            }
+            Ok(_) => drop(state.send_replace(State::CertainUntil(asked + ttl))),
+            Err(error) => tracing::debug!("cannot renew the lease {name}: {error:#}"),
+        }
+    }
+}
+
+async fn give_back(store: &Store, name: &str, fence: i64) -> Result<()> {
+    let sql = "DELETE FROM pushctl.leases WHERE name = $1 AND fence = $2";
+    store.execute(sql, params![name, fence]).await.map(drop)
+}
+
+fn held_by(row: &Row) -> Result<HeldBy> {
+    Ok(HeldBy {
+        name: row.text(0)?,
+        holder: Holder::from_text(&row.text(1)?),
+        since: row.time(2)?,
+        until: row.time(3)?,
+        fence: row.int(4)?,
+    })
+}

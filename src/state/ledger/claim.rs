@@ -1,0 +1,192 @@
+//! Claiming: before anything is sent, durably, at most once.
+
+use std::collections::HashSet;
+
+use super::decide::{Counted, Decision, Device, Guard};
+use super::key::{TokenHash, UserKey};
+use super::push::{Push, Sender};
+use super::record::Ending;
+use crate::error::{Error, Kind, Result};
+use crate::state::store::{Backend, Store};
+
+/// Somebody a push is meant for.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Who.
+    pub user: UserKey,
+    /// The hashes of their tokens; usually one.
+    pub tokens: Vec<TokenHash>,
+    /// What a history elsewhere counts for the guard's limits.
+    pub counted: Counted,
+}
+
+/// A claim that was won: what its outcome is recorded by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Its number.
+    pub id: i64,
+    /// The number of the user's first device: several devices are one push in the history.
+    pub first: i64,
+    /// It came out of the queue.
+    pub(super) queued: bool,
+}
+
+/// A device that is to be sent to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Won {
+    /// To record the outcome by.
+    pub claim: Claim,
+    /// Which of the candidate's tokens.
+    pub token: usize,
+}
+
+/// What came of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// Send to these, and record an outcome for each.
+    Won(Vec<Won>),
+    /// Somebody claimed this user for this push before, perhaps this very run before a crash.
+    Before(Vec<Device>),
+    /// The same user stands earlier in this group.
+    Repeated,
+    /// Every token of theirs was claimed for another user.
+    TokenTaken,
+    /// One more push would exceed this limit of the guard.
+    Over(usize),
+}
+
+/// A recipient who is not to be sent to, with the reason.
+#[derive(Debug, Clone)]
+pub struct Dismissal {
+    /// Who.
+    pub user: UserKey,
+    /// [`Ending::Skipped`] or [`Ending::Cancelled`].
+    pub ending: Ending,
+    /// Why: `no-token`, `l3Cooldown`, …
+    pub code: String,
+}
+
+/// A group of candidates on its way through a backend.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) push: i64,
+    pub(super) sender: i64,
+    /// The claims' time. One of this sender with this very stamp was made by an earlier try whose answer was lost.
+    pub(super) stamp: i64,
+    pub(super) guard: Guard,
+    pub(super) candidates: Vec<Candidate>,
+}
+
+impl Store {
+    /// Claims a group (hundreds of candidates) in one durable transaction; the answers are parallel to it.
+    /// Once it returns, what was won may be sent.
+    pub async fn claim(
+        &self,
+        push: &Push,
+        sender: &Sender,
+        candidates: Vec<Candidate>,
+        guard: &Guard,
+    ) -> Result<Vec<Claimed>> {
+        sender.hold().await?;
+        let group = Group {
+            push: push.id,
+            sender: sender.id,
+            stamp: sender.stamp(self.now()),
+            guard: guard.clone(),
+            candidates,
+        };
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.claim(group).await,
+            Backend::Postgres(postgres) => postgres.claim(group).await,
+        }
+    }
+
+    /// Records in one durable transaction that these recipients are not sent to. Who was claimed before is left as they
+    /// are.
+    pub async fn dismiss(
+        &self,
+        push: &Push,
+        sender: &Sender,
+        dismissals: Vec<Dismissal>,
+    ) -> Result<()> {
+        let now = self.now().as_microsecond();
+        let dismissals = first_of_each(dismissals, |one| &one.user);
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.dismiss(push.id, sender.id, now, dismissals).await,
+            Backend::Postgres(postgres) => {
+                postgres.dismiss(push.id, sender.id, now, &dismissals).await
+            }
+        }
+    }
+}
+
+/// A group in which every user stands once.
+pub(super) fn first_of_each<T>(group: Vec<T>, user: impl Fn(&T) -> &UserKey) -> Vec<T> {
+    let mut seen = HashSet::with_capacity(group.len());
+    let first: Vec<bool> = group.iter().map(|one| seen.insert(user(one))).collect();
+    let marked = group.into_iter().zip(first);
+    marked
+        .filter_map(|(one, first)| first.then_some(one))
+        .collect()
+}
+
+impl Group {
+    /// The answer for each candidate; `id` knows the claim of a candidate's device.
+    pub(super) fn conclude(
+        &self,
+        decisions: Vec<Decision>,
+        mut id: impl FnMut(usize, usize) -> Option<i64>,
+    ) -> Result<Vec<Claimed>> {
+        let mut one = |index, decision| {
+            Ok(match decision {
+                Decision::Insert(tokens) => {
+                    let ids: Option<Vec<i64>> =
+                        (0..tokens.len()).map(|device| id(index, device)).collect();
+                    let ids = ids.ok_or_else(|| {
+                        Error::new(Kind::Bug, "a claim was made and cannot be found")
+                    })?;
+                    Claimed::Won(won(&ids, tokens))
+                }
+                Decision::Unheard(devices) => {
+                    let ids: Vec<i64> = devices.iter().map(|device| device.claim.id).collect();
+                    Claimed::Won(won(&ids, self.candidates[index].positions(&devices)))
+                }
+                Decision::Before(devices) => Claimed::Before(devices),
+                Decision::Repeated => Claimed::Repeated,
+                Decision::TokenTaken => Claimed::TokenTaken,
+                Decision::Over(limit) => Claimed::Over(limit),
+            })
+        };
+        let numbered = decisions.into_iter().enumerate();
+        numbered
+            .map(|(index, decision)| one(index, decision))
+            .collect()
+    }
+}
+
+impl Candidate {
+    /// Where the tokens of claims stand in this candidate.
+    fn positions(&self, devices: &[Device]) -> Vec<usize> {
+        let position = |device: &Device| {
+            self.tokens
+                .iter()
+                .position(|token| device.token == Some(*token))
+        };
+        devices.iter().filter_map(position).collect()
+    }
+}
+
+fn won(ids: &[i64], tokens: Vec<usize>) -> Vec<Won> {
+    let first = ids.first().copied().unwrap_or_default();
+    ids.iter()
+        .zip(tokens)
+        .map(|(id, token)| Won {
+            claim: Claim {
+                id: *id,
+                first,
+                queued: false,
+            },
+            token,
+        })
+        .collect()
+}

@@ -1,0 +1,272 @@
+//! The decision about a group of claims: pure, the same for both databases.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::claim::{Candidate, Claim, Group};
+use super::key::{TokenHash, UserKey};
+use super::view::Standing;
+
+/// How many limits can apply to one push.
+pub const MOST_LIMITS: usize = 3;
+
+/// At most so many pushes of some layers since an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The layers that count: bit `n` for layer `n`.
+    pub layers: u32,
+    /// Pushes later than this count.
+    pub since: Timestamp,
+    /// So many may count, the new one included.
+    pub at_most: u32,
+}
+
+/// How many pushes each limit of a [`Guard`] counts already in a history elsewhere, in the guard's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted(pub [u16; MOST_LIMITS]);
+
+/// What a claim must respect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// All must hold; at most [`MOST_LIMITS`]. None: everybody may be claimed.
+    pub limits: Vec<Limit>,
+    /// Which of the ledger's pushes count beside what was [`Counted`] elsewhere.
+    pub basis: Basis,
+}
+
+/// Which pushes of the ledger count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// All: the ledger is the history.
+    Here,
+    /// Those that the history elsewhere did not hold after delivery number `synced`, which was before it was asked.
+    Elsewhere {
+        /// See [`Store::deliveries`](crate::state::Store::deliveries).
+        synced: i64,
+    },
+}
+
+/// One push of a user that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touch {
+    /// Which push: several devices are one.
+    pub push: i64,
+    /// Its layer.
+    pub layer: u32,
+    /// When it was claimed.
+    pub at: Timestamp,
+}
+
+/// A recipient claimed earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The claim.
+    pub claim: Claim,
+    /// 0 for a user's first device.
+    pub device: u32,
+    /// The hash of its token; `None` for one who was never to be sent to.
+    pub token: Option<TokenHash>,
+    /// What became of it.
+    pub standing: Standing,
+    /// Who claimed it; `None` while it waits in the queue.
+    pub(super) sender: Option<i64>,
+}
+
+/// What the store holds about one candidate.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Earlier claims of the same push, by device.
+    pub(super) devices: Vec<Device>,
+    /// They were made by this sender, and it was never told: the answer to an earlier try was lost.
+    pub(super) unheard: bool,
+    /// Pushes that count against the limits.
+    pub(super) touches: Vec<Touch>,
+}
+
+/// What is to be done about one candidate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Claim these of the candidate's tokens, the first as device 0.
+    Insert(Vec<usize>),
+    Unheard(Vec<Device>),
+    Before(Vec<Device>),
+    Repeated,
+    TokenTaken,
+    Over(usize),
+}
+
+impl Seen {
+    /// Takes in an earlier claim of the same push; to be called in the order of devices.
+    pub(super) fn see(&mut self, mut device: Device, claimed_at: i64, group: &Group) {
+        let mine = device.sender == Some(group.sender) && claimed_at == group.stamp;
+        self.unheard = mine && device.standing == Standing::Unanswered;
+        device.claim.first = self
+            .devices
+            .first()
+            .map_or(device.claim.id, |first| first.claim.id);
+        self.devices.push(device);
+    }
+}
+
+impl Guard {
+    /// Everybody may be claimed.
+    pub fn none() -> Self {
+        Self {
+            limits: Vec::new(),
+            basis: Basis::Here,
+        }
+    }
+
+    /// The earliest instant that any limit looks back to.
+    pub(in crate::state) fn since(&self) -> Option<Timestamp> {
+        self.limits.iter().map(|limit| limit.since).min()
+    }
+}
+
+impl Basis {
+    /// Outcomes that a later delivery carried count, as do those that none carried.
+    pub(super) fn synced(self) -> i64 {
+        match self {
+            Self::Here => -1,
+            Self::Elsewhere { synced } => synced,
+        }
+    }
+}
+
+impl Counted {
+    pub(super) fn pack(self) -> i64 {
+        self.0
+            .iter()
+            .rev()
+            .fold(0, |packed, count| packed << 16 | i64::from(*count))
+    }
+
+    pub(super) fn unpack(packed: i64) -> Self {
+        let [a, b, c, d, e, f, ..] = packed.to_le_bytes();
+        Self([[a, b], [c, d], [e, f]].map(u16::from_le_bytes))
+    }
+}
+
+/// The first limit that one more push would exceed.
+pub fn first_exceeded(limits: &[Limit], counted: Counted, touches: &[Touch]) -> Option<usize> {
+    limits.iter().zip(counted.0).position(|(limit, elsewhere)| {
+        let mut pushes: Vec<i64> = touches
+            .iter()
+            .filter(|touch| limit.layers & (1 << touch.layer) != 0 && touch.at > limit.since)
+            .map(|touch| touch.push)
+            .collect();
+        pushes.sort_unstable();
+        pushes.dedup();
+        pushes.len() + usize::from(elsewhere) >= limit.at_most as usize
+    })
+}
+
+/// Decides a group in its order; `seen` is parallel to `candidates`, `taken` are tokens that other users were claimed with.
+pub(super) fn decide<'a>(
+    candidates: &'a [Candidate],
+    seen: Vec<Seen>,
+    mut taken: HashSet<TokenHash>,
+    limits: &[Limit],
+) -> Vec<Decision> {
+    let mut users: HashSet<&'a UserKey> = HashSet::with_capacity(candidates.len());
+    let mut one = |candidate: &'a Candidate, seen: Seen| {
+        let Candidate {
+            user,
+            tokens,
+            counted,
+        } = candidate;
+        if !users.insert(user) {
+            return Decision::Repeated;
+        }
+        if !seen.devices.is_empty() {
+            return if seen.unheard {
+                Decision::Unheard(seen.devices)
+            } else {
+                Decision::Before(seen.devices)
+            };
+        }
+        if let Some(limit) = first_exceeded(limits, *counted, &seen.touches) {
+            return Decision::Over(limit);
+        }
+        let free: Vec<usize> = (0..tokens.len())
+            .filter(|index| taken.insert(tokens[*index]))
+            .collect();
+        if free.is_empty() {
+            Decision::TokenTaken
+        } else {
+            Decision::Insert(free)
+        }
+    };
+    candidates
+        .iter()
+        .zip(seen)
+        .map(|(candidate, seen)| one(candidate, seen))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(user: &str, tokens: &[&str]) -> Candidate {
+        Candidate {
+            user: UserKey::of(user),
+            tokens: tokens.iter().map(|token| TokenHash::of(token)).collect(),
+            counted: Counted::default(),
+        }
+    }
+
+    #[test]
+    fn a_token_goes_to_the_first_who_brings_it_and_a_user_is_claimed_once() {
+        let group = [
+            candidate("alice", &["t1", "t2"]),
+            candidate("bob", &["t2"]),
+            candidate("carol", &["t2", "t3"]),
+            candidate("alice", &["t9"]),
+            candidate("dave", &["t4"]),
+        ];
+        let seen = group.iter().map(|_| Seen::default()).collect();
+        let taken = HashSet::from([TokenHash::of("t4")]);
+        assert_eq!(
+            decide(&group, seen, taken, &[]),
+            [
+                Decision::Insert(vec![0, 1]),
+                Decision::TokenTaken,
+                Decision::Insert(vec![1]),
+                Decision::Repeated,
+                Decision::TokenTaken,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_and_what_the_ledger_holds_are_added_up() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let limit = Limit {
+            layers: 1 << 2 | 1 << 3,
+            since: at(100),
+            at_most: 3,
+        };
+        let touch = |push, layer, second| Touch {
+            push,
+            layer,
+            at: at(second),
+        };
+        let exceeded = |elsewhere, touches: &[Touch]| {
+            first_exceeded(&[limit], Counted([elsewhere, 0, 0]), touches)
+        };
+        assert_eq!(exceeded(2, &[]), None);
+        assert_eq!(exceeded(3, &[]), Some(0));
+        assert_eq!(exceeded(2, &[touch(1, 3, 101)]), Some(0));
+        // Too old, of a layer that does not count, or the second device of one push.
+        assert_eq!(exceeded(2, &[touch(1, 3, 100), touch(2, 5, 200)]), None);
+        assert_eq!(exceeded(1, &[touch(1, 3, 101), touch(1, 3, 101)]), None);
+    }
+
+    #[test]
+    fn counts_survive_packing() {
+        let counted = Counted([3, 0, u16::MAX]);
+        assert_eq!(Counted::unpack(counted.pack()), counted);
+    }
+}

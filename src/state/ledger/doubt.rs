@@ -1,0 +1,88 @@
+//! In doubt: claims whose answer was never seen. Found, counted, and taken up again only if somebody says so.
+
+use std::collections::HashSet;
+
+use super::claim::Claim;
+use super::decide::Device;
+use super::push::{Push, SENDER_LEASES, Sender, lease_name};
+use crate::error::Result;
+use crate::state::store::Store;
+use crate::state::value::params;
+
+impl Store {
+    /// Marks what dead senders left without an outcome as in doubt, for good; how many. Claims of living senders stay
+    /// in flight. To be called before a push is resumed or summed up.
+    pub async fn settle(&self, push: &Push) -> Result<u64> {
+        let living = self.living_senders().await?;
+        let sql = "SELECT DISTINCT c.sender FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+                   WHERE +c.push = $1 AND c.id > $2 AND o.claim IS NULL AND c.sender IS NOT NULL";
+        let rows = self.query(sql, params![push.id, push.first_claim]).await?;
+        let mut settled = 0;
+        for row in rows {
+            let sender = row.int(0)?;
+            if !living.contains(&sender) {
+                // Declared dead is dead: should it wake up, it finds its lease gone and claims no more.
+                let sql = "DELETE FROM pushctl.leases WHERE name = $1";
+                self.execute(sql, params![&lease_name(sender)]).await?;
+                settled += self.doubt_claims_of(push, sender).await?;
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Takes up claims in doubt again, for this sender: send to what is returned once more. A claim that somebody else
+    /// took up meanwhile is not returned.
+    pub async fn retry(&self, sender: &Sender, devices: &[Device]) -> Result<Vec<Claim>> {
+        sender.hold().await?;
+        let stamp = sender.stamp(self.now());
+        let take =
+            "UPDATE pushctl.claims SET sender = $1, claimed_at = $2 WHERE id = $3
+                    AND (sender = $4 AND EXISTS (SELECT 1 FROM pushctl.outcomes WHERE claim = $3 AND state = 6)
+                         OR sender = $1 AND claimed_at = $2)";
+        let forget = "DELETE FROM pushctl.outcomes WHERE claim = $1 AND state = 6
+                      AND EXISTS (SELECT 1 FROM pushctl.claims WHERE id = $1 AND sender = $2)";
+        let mut statements = Vec::new();
+        for device in devices {
+            let id = device.claim.id;
+            statements.push((take.into(), params![sender.id, stamp, id, device.sender]));
+            statements.push((forget.into(), params![id, sender.id]));
+        }
+        let changed = self.transact(statements).await?;
+        let taken = devices.iter().zip(changed.chunks(2));
+        Ok(taken
+            .filter(|(_, changed)| changed[0] > 0)
+            .map(|(device, _)| device.claim)
+            .collect())
+    }
+
+    /// Puts a queued push's recipients in doubt back into the queue, for whoever joins; how many.
+    pub async fn requeue(&self, push: &Push) -> Result<u64> {
+        let back = "UPDATE pushctl.claims SET sender = NULL WHERE push = $1 AND id IN
+                        (SELECT o.claim FROM pushctl.outcomes o JOIN pushctl.payloads y ON y.claim = o.claim WHERE o.state = 6)";
+        let forget = "DELETE FROM pushctl.outcomes WHERE state = 6 AND claim IN
+                          (SELECT id FROM pushctl.claims WHERE push = $1 AND sender IS NULL)";
+        let statements = vec![
+            (back.into(), params![push.id]),
+            (forget.into(), params![push.id]),
+        ];
+        Ok(self.transact(statements).await?[0])
+    }
+
+    async fn living_senders(&self) -> Result<HashSet<i64>> {
+        let leases = self.leases(SENDER_LEASES).await?;
+        let living = leases.iter().filter(|held| !held.holder.is_known_dead());
+        Ok(living
+            .filter_map(|held| held.name.strip_prefix(SENDER_LEASES)?.parse().ok())
+            .collect())
+    }
+
+    async fn doubt_claims_of(&self, push: &Push, sender: i64) -> Result<u64> {
+        let sql = "INSERT INTO pushctl.outcomes (claim, state, code, attempts, millis, ended_at)
+                   SELECT c.id, 6, 'sender-died', 0, 0, $1
+                   FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+                   WHERE +c.push = $2 AND c.id > $3 AND c.sender = $4 AND o.claim IS NULL
+                   ON CONFLICT DO NOTHING";
+        let values = params![self.now(), push.id, push.first_claim, sender];
+        self.execute(sql, values).await
+    }
+}

@@ -1,0 +1,456 @@
+//! The ledger's hot path in PostgreSQL: a group is a handful of statements over arrays.
+//!
+//! Claims exclude one another by an advisory lock, so that what was read still holds when it is written. The lock is
+//! taken by a statement of its own: the next one's snapshot is then newer than whatever its former holder committed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error as Refusal, Row};
+
+use super::claim::{Claim, Claimed, Dismissal, Group};
+use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first_exceeded};
+use super::key::{TokenHash, UserKey};
+use super::queue::{Queued, Taken};
+use super::record::{Answer, Ending, Line};
+use super::view::Standing;
+use crate::error::Result;
+use crate::link::{BEGIN, Parameter};
+use crate::state::postgres::Postgres;
+
+/// Held by whoever claims, until its transaction ends. The nested loops are what a group of hundreds needs, also while
+/// the planner still takes the tables for empty.
+const LOCK: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+     SELECT pg_advisory_xact_lock(1886745448, 1)";
+
+const DEVICES: &str = "
+    SELECT asked.place, c.id, c.device, c.token_hash, c.sender, o.state, c.claimed_at
+    FROM unnest($1) WITH ORDINALITY AS asked (user_key, place)
+    JOIN pushctl.claims c ON c.user_key = asked.user_key AND c.push = $2
+    LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+    ORDER BY asked.place, c.device";
+
+const TOUCHES: &str = "
+    SELECT asked.place, c.push, p.layer, c.claimed_at
+    FROM unnest($1) WITH ORDINALITY AS asked (user_key, place)
+    JOIN pushctl.claims c ON c.user_key = asked.user_key AND c.push <> $2 AND c.claimed_at > $3 AND c.sender IS NOT NULL
+    JOIN pushctl.pushes p ON p.id = c.push AND p.recording <> 0
+    LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+    WHERE (o.state IS NULL OR o.state IN (1, 6)) AND (o.synced IS NULL OR o.synced > $4)";
+
+const TOKENS: &str =
+    "SELECT token_hash FROM pushctl.claims WHERE push = $1 AND token_hash = ANY ($2)";
+
+const CLAIM: &str = "
+    INSERT INTO pushctl.claims (push, user_key, device, token_hash, sender, claimed_at)
+    SELECT $1, new.user_key, new.device, new.token_hash, $2, $3
+    FROM unnest($4, $5, $6) AS new (user_key, device, token_hash)
+    RETURNING id, user_key, device";
+
+const DISMISS: &str = "
+    WITH asked AS (SELECT * FROM unnest($4, $5, $6) AS asked (user_key, state, code)),
+    claimed AS (
+        INSERT INTO pushctl.claims (push, user_key, device, sender, claimed_at)
+        SELECT $1, user_key, 0, $2, $3 FROM asked
+        ON CONFLICT DO NOTHING RETURNING id, user_key)
+    INSERT INTO pushctl.outcomes (claim, state, code, attempts, millis, ended_at)
+    SELECT claimed.id, asked.state, asked.code, 0, 0, $3 FROM claimed JOIN asked USING (user_key)";
+
+const ENQUEUE: &str = "
+    WITH asked AS (SELECT * FROM unnest($3, $4, $5, $6) WITH ORDINALITY AS asked (user_key, token_hash, counted, payload, place)),
+    claimed AS (
+        INSERT INTO pushctl.claims (push, user_key, device, token_hash, claimed_at)
+        SELECT $1, user_key, 0, token_hash, $2 FROM asked ORDER BY place
+        ON CONFLICT DO NOTHING RETURNING id, user_key)
+    INSERT INTO pushctl.payloads (claim, counted, payload)
+    SELECT claimed.id, asked.counted, asked.payload FROM claimed JOIN asked USING (user_key)";
+
+const TAKE: &str = "
+    WITH c AS (
+        UPDATE pushctl.claims SET sender = $1, claimed_at = $2
+        WHERE id IN (SELECT id FROM pushctl.claims WHERE push = $3 AND sender IS NULL
+                     ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
+        RETURNING id, user_key, token_hash)
+    SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
+    FROM c JOIN pushctl.payloads y ON y.claim = c.id ORDER BY c.id";
+
+/// What an earlier try took, whose answer was lost.
+const TAKEN: &str = "
+    SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
+    FROM pushctl.claims c JOIN pushctl.payloads y ON y.claim = c.id
+    WHERE c.sender = $1 AND c.claimed_at = $2 AND c.push = $3 ORDER BY c.id";
+
+const OUTCOMES: &str = "
+    INSERT INTO pushctl.outcomes AS known (claim, state, code, message_name, attempts, millis, ended_at)
+    SELECT new.*, $1 FROM unnest($2, $3, $4, $5, $6, $7) AS new
+    ON CONFLICT (claim) DO UPDATE SET state = excluded.state, code = excluded.code,
+        message_name = excluded.message_name, attempts = excluded.attempts, millis = excluded.millis,
+        ended_at = excluded.ended_at
+    WHERE known.state <> 1";
+
+impl Postgres {
+    pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
+        let asked = &group;
+        let (decisions, ids) = self
+            .with(|client| async move {
+                begin_locked(&client).await?;
+                let decisions = read_and_decide(&client, asked).await?;
+                let ids = insert(&client, asked, &decisions).await?;
+                client.batch_execute("COMMIT").await?;
+                Ok((decisions, ids))
+            })
+            .await?;
+        group.conclude(decisions, |index, device| {
+            let user = group.candidates.get(index)?.user.bytes();
+            ids.get(&(user.to_vec(), i64::try_from(device).ok()?))
+                .copied()
+        })
+    }
+
+    pub(super) async fn dismiss(
+        &self,
+        push: i64,
+        sender: i64,
+        now: i64,
+        dismissals: &[Dismissal],
+    ) -> Result<()> {
+        let users: Vec<&[u8]> = dismissals.iter().map(|one| one.user.bytes()).collect();
+        let states: Vec<i64> = dismissals.iter().map(|one| one.ending.number()).collect();
+        let codes: Vec<&str> = dismissals.iter().map(|one| one.code.as_str()).collect();
+        let values = &[
+            (&push as &(dyn ToSql + Sync), Type::INT8),
+            (&sender, Type::INT8),
+            (&now, Type::INT8),
+            (&users, Type::BYTEA_ARRAY),
+            (&states, Type::INT8_ARRAY),
+            (&codes, Type::TEXT_ARRAY),
+        ];
+        self.locked(DISMISS, values).await
+    }
+
+    pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: &[Queued]) -> Result<()> {
+        let users: Vec<&[u8]> = recipients.iter().map(|one| one.user.bytes()).collect();
+        let tokens: Vec<Option<&[u8]>> = recipients
+            .iter()
+            .map(|one| one.token.as_ref().map(TokenHash::bytes))
+            .collect();
+        let counts: Vec<i64> = recipients.iter().map(|one| one.counted.pack()).collect();
+        let payloads: Vec<&[u8]> = recipients
+            .iter()
+            .map(|one| one.payload.as_slice())
+            .collect();
+        let values = &[
+            (&push as &(dyn ToSql + Sync), Type::INT8),
+            (&now, Type::INT8),
+            (&users, Type::BYTEA_ARRAY),
+            (&tokens, Type::BYTEA_ARRAY),
+            (&counts, Type::INT8_ARRAY),
+            (&payloads, Type::BYTEA_ARRAY),
+        ];
+        self.locked(ENQUEUE, values).await
+    }
+
+    pub(super) async fn take(&self, group: &Group, most: u32) -> Result<Vec<Taken>> {
+        let tried = AtomicBool::new(false);
+        let tried = &tried;
+        self.with(|client| async move {
+            // Without limits nothing but the rows themselves need be locked.
+            match group.guard.limits.is_empty() {
+                true => client.batch_execute(BEGIN).await?,
+                false => begin_locked(&client).await?,
+            }
+            let (mine, most) = (
+                [int(&group.sender), int(&group.stamp), int(&group.push)],
+                i64::from(most),
+            );
+            let mut taken = match tried.swap(true, Ordering::Relaxed) {
+                true => taken(&client.query_typed(TAKEN, &mine).await?)?,
+                false => Vec::new(),
+            };
+            if taken.is_empty() {
+                let values: Vec<Parameter<'_>> = mine.into_iter().chain([int(&most)]).collect();
+                taken = self::taken(&client.query_typed(TAKE, &values).await?)?;
+            }
+            let users: Vec<UserKey> = taken.iter().map(|(one, _)| one.user.clone()).collect();
+            let touches = touches(&client, &users, group.push, &group.guard).await?;
+            client.batch_execute("COMMIT").await?;
+            let judged = taken
+                .into_iter()
+                .zip(touches)
+                .map(|((mut one, counted), touches)| {
+                    one.over = first_exceeded(&group.guard.limits, counted, &touches);
+                    one
+                });
+            Ok(judged.collect())
+        })
+        .await
+    }
+
+    pub(super) async fn record(
+        &self,
+        now: i64,
+        answers: &[Answer],
+        table: &'static str,
+        lines: &[Line],
+    ) -> Result<()> {
+        let finished: Vec<i64> = answers
+            .iter()
+            .filter(|one| one.claim.queued && one.ending != Ending::InDoubt)
+            .map(|one| one.claim.id)
+            .collect();
+        let finished = &finished;
+        self.with(|client| async move {
+            client.batch_execute(BEGIN).await?;
+            write_outcomes(&client, now, answers).await?;
+            if !lines.is_empty() {
+                write_lines(&client, now, table, lines).await?;
+            }
+            if !finished.is_empty() {
+                let sql = "DELETE FROM pushctl.payloads WHERE claim = ANY ($1)";
+                client
+                    .execute_typed(sql, &[(finished, Type::INT8_ARRAY)])
+                    .await?;
+            }
+            client.batch_execute("COMMIT").await
+        })
+        .await
+    }
+
+    /// For each user, the pushes that count under `guard`.
+    pub(in crate::state) async fn touches(
+        &self,
+        users: &[UserKey],
+        guard: &Guard,
+    ) -> Result<Vec<Vec<Touch>>> {
+        self.with(|client| async move { touches(&client, users, -1, guard).await })
+            .await
+    }
+
+    /// One statement under the claims' lock.
+    async fn locked(&self, sql: &'static str, values: &[Parameter<'_>]) -> Result<()> {
+        self.with(|client| async move {
+            begin_locked(&client).await?;
+            client.execute_typed(sql, values).await?;
+            client.batch_execute("COMMIT").await
+        })
+        .await
+    }
+}
+
+/// The two go out together; a third round trip is spared.
+async fn begin_locked(client: &Client) -> Result<(), Refusal> {
+    tokio::try_join!(client.batch_execute(BEGIN), client.batch_execute(LOCK)).map(drop)
+}
+
+async fn read_and_decide(client: &Client, group: &Group) -> Result<Vec<Decision>, Refusal> {
+    let users: Vec<UserKey> = group
+        .candidates
+        .iter()
+        .map(|one| one.user.clone())
+        .collect();
+    let tokens: Vec<&[u8]> = group
+        .candidates
+        .iter()
+        .flat_map(|one| one.tokens.iter().map(TokenHash::bytes))
+        .collect();
+    let keys: Vec<&[u8]> = users.iter().map(UserKey::bytes).collect();
+    let about_users = [
+        (&keys as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+        int(&group.push),
+    ];
+    let about_tokens = [
+        int(&group.push),
+        (&tokens as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+    ];
+    let (devices, taken, touches) = tokio::try_join!(
+        client.query_typed(DEVICES, &about_users),
+        client.query_typed(TOKENS, &about_tokens),
+        touches(client, &users, group.push, &group.guard),
+    )?;
+    let mut seen: Vec<Seen> = touches
+        .into_iter()
+        .map(|touches| Seen {
+            touches,
+            ..Seen::default()
+        })
+        .collect();
+    for row in &devices {
+        if let Some(seen) = seen.get_mut(place(row)?) {
+            seen.see(device(row)?, row.try_get(6)?, group);
+        }
+    }
+    let taken: Result<HashSet<TokenHash>, Refusal> = taken
+        .iter()
+        .filter_map(|row| hash(row, 0).transpose())
+        .collect();
+    Ok(decide(&group.candidates, seen, taken?, &group.guard.limits))
+}
+
+/// The numbers of the claims made, by user and device.
+async fn insert(
+    client: &Client,
+    group: &Group,
+    decisions: &[Decision],
+) -> Result<HashMap<(Vec<u8>, i64), i64>, Refusal> {
+    let (mut users, mut devices, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    for (candidate, decision) in group.candidates.iter().zip(decisions) {
+        if let Decision::Insert(won) = decision {
+            for (device, token) in (0_i64..).zip(won) {
+                users.push(candidate.user.bytes());
+                devices.push(device);
+                tokens.push(candidate.tokens[*token].bytes());
+            }
+        }
+    }
+    if users.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let values = [
+        int(&group.push),
+        int(&group.sender),
+        int(&group.stamp),
+        (&users as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+        (&devices, Type::INT8_ARRAY),
+        (&tokens, Type::BYTEA_ARRAY),
+    ];
+    let rows = client.query_typed(CLAIM, &values).await?;
+    rows.iter()
+        .map(|row| Ok(((row.try_get(1)?, row.try_get(2)?), row.try_get(0)?)))
+        .collect()
+}
+
+/// Those whom a take got, with what was counted for them elsewhere.
+fn taken(rows: &[Row]) -> Result<Vec<(Taken, Counted)>, Refusal> {
+    rows.iter()
+        .map(|row| {
+            let id = row.try_get(0)?;
+            let taken = Taken {
+                claim: Claim {
+                    id,
+                    first: id,
+                    queued: true,
+                },
+                user: UserKey::from_bytes(row.try_get(1)?),
+                token: hash(row, 2)?,
+                payload: row.try_get(4)?,
+                over: None,
+            };
+            Ok((taken, Counted::unpack(row.try_get(3)?)))
+        })
+        .collect()
+}
+
+async fn touches(
+    client: &Client,
+    users: &[UserKey],
+    but: i64,
+    guard: &Guard,
+) -> Result<Vec<Vec<Touch>>, Refusal> {
+    let mut touches = vec![Vec::new(); users.len()];
+    let Some(since) = guard.since().map(Timestamp::as_microsecond) else {
+        return Ok(touches);
+    };
+    let synced = guard.basis.synced();
+    let keys: Vec<&[u8]> = users.iter().map(UserKey::bytes).collect();
+    let values = [
+        (&keys as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+        int(&but),
+        int(&since),
+        int(&synced),
+    ];
+    for row in client.query_typed(TOUCHES, &values).await? {
+        let layer: i64 = row.try_get(2)?;
+        if let Some(touches) = touches.get_mut(place(&row)?) {
+            touches.push(Touch {
+                push: row.try_get(1)?,
+                layer: u32::try_from(layer).unwrap_or(0),
+                at: Timestamp::from_microsecond(row.try_get(3)?).unwrap_or(Timestamp::MAX),
+            });
+        }
+    }
+    Ok(touches)
+}
+
+async fn write_outcomes(client: &Client, now: i64, answers: &[Answer]) -> Result<(), Refusal> {
+    let claims: Vec<i64> = answers.iter().map(|one| one.claim.id).collect();
+    let states: Vec<i64> = answers.iter().map(|one| one.ending.number()).collect();
+    let codes: Vec<Option<&str>> = answers.iter().map(|one| one.code.as_deref()).collect();
+    let names: Vec<Option<&str>> = answers
+        .iter()
+        .map(|one| one.message_name.as_deref())
+        .collect();
+    let attempts: Vec<i64> = answers.iter().map(|one| one.attempts.into()).collect();
+    let millis: Vec<i64> = answers
+        .iter()
+        .map(|one| i64::try_from(one.elapsed.as_millis()).unwrap_or(i64::MAX))
+        .collect();
+    let values = [
+        int(&now),
+        (&claims as &(dyn ToSql + Sync), Type::INT8_ARRAY),
+        (&states, Type::INT8_ARRAY),
+        (&codes, Type::TEXT_ARRAY),
+        (&names, Type::TEXT_ARRAY),
+        (&attempts, Type::INT8_ARRAY),
+        (&millis, Type::INT8_ARRAY),
+    ];
+    client.execute_typed(OUTCOMES, &values).await.map(drop)
+}
+
+async fn write_lines(
+    client: &Client,
+    now: i64,
+    table: &'static str,
+    lines: &[Line],
+) -> Result<(), Refusal> {
+    let sql = format!(
+        "INSERT INTO pushctl.{table} (claim, sent_at, title, body, deep_link)
+         SELECT new.claim, $1, new.title, new.body, new.deep_link
+         FROM unnest($2, $3, $4, $5) AS new (claim, title, body, deep_link) ON CONFLICT DO NOTHING"
+    );
+    let claims: Vec<i64> = lines.iter().map(|line| line.first).collect();
+    let titles: Vec<Option<&str>> = lines.iter().map(|line| line.title.as_deref()).collect();
+    let bodies: Vec<Option<&str>> = lines.iter().map(|line| line.body.as_deref()).collect();
+    let links: Vec<Option<&str>> = lines.iter().map(|line| line.deep_link.as_deref()).collect();
+    let values = [
+        int(&now),
+        (&claims as &(dyn ToSql + Sync), Type::INT8_ARRAY),
+        (&titles, Type::TEXT_ARRAY),
+        (&bodies, Type::TEXT_ARRAY),
+        (&links, Type::TEXT_ARRAY),
+    ];
+    client.execute_typed(&sql, &values).await.map(drop)
+}
+
+fn int(value: &i64) -> Parameter<'_> {
+    (value, Type::INT8)
+}
+
+/// Which of those asked about a row is about, from 0.
+fn place(row: &Row) -> Result<usize, Refusal> {
+    let place: i64 = row.try_get(0)?;
+    Ok(usize::try_from(place - 1).unwrap_or(usize::MAX))
+}
+
+fn hash(row: &Row, column: usize) -> Result<Option<TokenHash>, Refusal> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    Ok(bytes.and_then(|bytes| TokenHash::from_bytes(bytes).ok()))
+}
+
+fn device(row: &Row) -> Result<Device, Refusal> {
+    let id = row.try_get(1)?;
+    let device: i64 = row.try_get(2)?;
+    let sender = row.try_get(4)?;
+    Ok(Device {
+        claim: Claim {
+            id,
+            first: id,
+            queued: false,
+        },
+        device: u32::try_from(device).unwrap_or(u32::MAX),
+        token: hash(row, 3)?,
+        standing: Standing::of(sender, row.try_get(5)?),
+        sender,
+    })
+}

@@ -1,0 +1,130 @@
+//! Outcomes: what came of claims, written in groups.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::claim::Claim;
+use super::push::{Push, Recording, Words};
+use crate::error::Result;
+use crate::state::store::{Backend, Store};
+
+/// How a claim ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ending {
+    /// The push service took it.
+    Accepted,
+    /// The push service refused it, or could not be brought to take it.
+    Failed,
+    /// Its token is no longer registered.
+    Dead,
+    /// It was not sent, for the reason in the code.
+    Skipped,
+    /// It was not sent, because somebody cancelled.
+    Cancelled,
+    /// It may or may not have been taken: the answer was never seen.
+    InDoubt,
+}
+
+/// What came of one claim.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The claim that was won.
+    pub claim: Claim,
+    /// How it ended. An accepted one stays accepted, whatever is recorded later.
+    pub ending: Ending,
+    /// `UNREGISTERED`, `timed-out`, …
+    pub code: Option<String>,
+    /// The push service's name for the message. Never a token.
+    pub message_name: Option<String>,
+    /// Requests that were made.
+    pub attempts: u32,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// What the person reads; kept for the history if the push was accepted.
+    pub words: Option<Words>,
+}
+
+/// An accepted push's line in the history; words that are the push's own are left out.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) first: i64,
+    pub(super) title: Option<String>,
+    pub(super) body: Option<String>,
+    pub(super) deep_link: Option<String>,
+}
+
+impl Ending {
+    pub(super) const ALL: [(Self, i64); 6] = [
+        (Self::Accepted, 1),
+        (Self::Failed, 2),
+        (Self::Dead, 3),
+        (Self::Skipped, 4),
+        (Self::Cancelled, 5),
+        (Self::InDoubt, 6),
+    ];
+
+    pub(super) fn number(self) -> i64 {
+        let known = Self::ALL.iter().find(|(ending, _)| *ending == self);
+        known.map_or(0, |(_, number)| *number)
+    }
+
+    pub(super) fn from_number(number: i64) -> Option<Self> {
+        let known = Self::ALL.iter().find(|(_, known)| *known == number);
+        known.map(|(ending, _)| *ending)
+    }
+}
+
+impl Store {
+    /// Records a group of outcomes in one transaction, together with the history's lines of those accepted.
+    /// Repeating it is harmless.
+    pub async fn record(&self, push: &Push, answers: Vec<Answer>) -> Result<()> {
+        let now = self.now().as_microsecond();
+        // One statement cannot write a row twice.
+        let last: HashMap<i64, usize> = answers
+            .iter()
+            .enumerate()
+            .map(|(index, one)| (one.claim.id, index))
+            .collect();
+        let mut index = 0..;
+        let mut answers = answers;
+        answers.retain(|answer| index.next() == last.get(&answer.claim.id).copied());
+        let lines = if push.recording == Recording::Nowhere {
+            Vec::new()
+        } else {
+            lines(push, &answers)
+        };
+        let table = if push.recording == Recording::Here {
+            "history"
+        } else {
+            "outbox"
+        };
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.record(now, answers, table, lines).await,
+            Backend::Postgres(postgres) => postgres.record(now, &answers, table, &lines).await,
+        }
+    }
+}
+
+fn lines(push: &Push, answers: &[Answer]) -> Vec<Line> {
+    let accepted = answers
+        .iter()
+        .filter(|answer| answer.ending == Ending::Accepted);
+    let mut lines: Vec<Line> = accepted
+        .map(|answer| {
+            let words = answer.words.as_ref().unwrap_or(&push.words);
+            let own = &push.words;
+            Line {
+                first: answer.claim.first,
+                title: (words.title != own.title).then(|| words.title.clone()),
+                body: (words.body != own.body).then(|| words.body.clone()),
+                deep_link: words
+                    .deep_link
+                    .clone()
+                    .filter(|link| Some(link) != own.deep_link.as_ref()),
+            }
+        })
+        .collect();
+    lines.sort_by_key(|line| line.first);
+    lines.dedup_by_key(|line| line.first);
+    lines
+}

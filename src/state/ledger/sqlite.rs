@@ -1,0 +1,284 @@
+//! The ledger's hot path in SQLite: prepared statements, one row at a time, one transaction a group.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::claim::{Claim, Claimed, Dismissal, Group};
+use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first_exceeded};
+use super::key::{TokenHash, UserKey};
+use super::queue::{Queued, Taken};
+use super::record::{Answer, Ending, Line};
+use super::view::Standing;
+use crate::error::Result;
+use crate::state::sqlite::{Durability, Sqlite};
+
+const DEVICES: &str = "
+    SELECT c.id, c.device, c.token_hash, c.sender, o.state, c.claimed_at
+    FROM claims c LEFT JOIN outcomes o ON o.claim = c.id
+    WHERE c.user_key = ?1 AND c.push = ?2 ORDER BY c.device";
+
+const TOUCHES: &str = "
+    SELECT c.push, p.layer, c.claimed_at
+    FROM claims c JOIN pushes p ON p.id = c.push LEFT JOIN outcomes o ON o.claim = c.id
+    WHERE c.user_key = ?1 AND c.push <> ?2 AND c.claimed_at > ?3 AND c.sender IS NOT NULL
+      AND p.recording <> 0 AND (o.state IS NULL OR o.state IN (1, 6)) AND (o.synced IS NULL OR o.synced > ?4)";
+
+const TOKEN: &str = "SELECT 1 FROM claims WHERE push = ?1 AND token_hash = ?2";
+
+const CLAIM: &str = "
+    INSERT INTO claims (push, user_key, device, token_hash, sender, claimed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+const TAKE: &str = "
+    UPDATE claims SET sender = ?1, claimed_at = ?2
+    WHERE id IN (SELECT id FROM claims WHERE push = ?3 AND sender IS NULL ORDER BY id LIMIT ?4)
+    RETURNING id, user_key, token_hash";
+
+const OUTCOME: &str = "
+    INSERT INTO outcomes (claim, state, code, message_name, attempts, millis, ended_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (claim) DO UPDATE SET state = excluded.state, code = excluded.code,
+        message_name = excluded.message_name, attempts = excluded.attempts, millis = excluded.millis,
+        ended_at = excluded.ended_at
+    WHERE outcomes.state <> 1";
+
+impl Sqlite {
+    pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
+        let (group, decisions, ids) = self
+            .write(Durability::Disk, move |connection| {
+                let decisions = read_and_decide(connection, &group)?;
+                let ids = insert(connection, &group, &decisions)?;
+                Ok((group, decisions, ids))
+            })
+            .await?;
+        group.conclude(decisions, |index, device| ids[index].get(device).copied())
+    }
+
+    pub(super) async fn dismiss(
+        &self,
+        push: i64,
+        sender: i64,
+        now: i64,
+        dismissals: Vec<Dismissal>,
+    ) -> Result<()> {
+        self.write(Durability::Disk, move |connection| {
+            let mut claim = connection.prepare_cached(
+                "INSERT OR IGNORE INTO claims (push, user_key, device, sender, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
+            )?;
+            let mut outcome = connection.prepare_cached(OUTCOME)?;
+            for Dismissal { user, ending, code } in dismissals {
+                if claim.execute(params![push, user.bytes(), sender, now])? > 0 {
+                    let id = connection.last_insert_rowid();
+                    outcome.execute(params![id, ending.number(), code, None::<String>, 0, 0, now])?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Not forced to the disk: the next claims are, and take it along. What a loss of power takes is in doubt.
+    pub(super) async fn record(
+        &self,
+        now: i64,
+        answers: Vec<Answer>,
+        table: &'static str,
+        lines: Vec<Line>,
+    ) -> Result<()> {
+        self.write(Durability::Process, move |connection| {
+            let mut outcome = connection.prepare_cached(OUTCOME)?;
+            let mut payload = connection.prepare_cached("DELETE FROM payloads WHERE claim = ?1")?;
+            for answer in answers {
+                let id = answer.claim.id;
+                let millis = i64::try_from(answer.elapsed.as_millis()).unwrap_or(i64::MAX);
+                let (code, name) = (answer.code, answer.message_name);
+                outcome.execute(params![id, answer.ending.number(), code, name, answer.attempts, millis, now])?;
+                if answer.claim.queued && answer.ending != Ending::InDoubt {
+                    payload.execute(params![id])?;
+                }
+            }
+            let mut line = connection.prepare_cached(&format!(
+                "INSERT OR IGNORE INTO {table} (claim, sent_at, title, body, deep_link) VALUES (?1, ?2, ?3, ?4, ?5)"
+            ))?;
+            for Line { first, title, body, deep_link } in lines {
+                line.execute(params![first, now, title, body, deep_link])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: Vec<Queued>) -> Result<()> {
+        self.write(Durability::Disk, move |connection| {
+            let mut claim = connection.prepare_cached(
+                "INSERT OR IGNORE INTO claims (push, user_key, device, token_hash, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
+            )?;
+            let mut payload = connection.prepare_cached("INSERT INTO payloads (claim, counted, payload) VALUES (?1, ?2, ?3)")?;
+            for one in recipients {
+                let hash = one.token.as_ref().map(TokenHash::bytes);
+                if claim.execute(params![push, one.user.bytes(), hash, now])? > 0 {
+                    payload.execute(params![connection.last_insert_rowid(), one.counted.pack(), one.payload])?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn take(&self, group: Group, most: u32) -> Result<Vec<Taken>> {
+        self.write(Durability::Disk, move |connection| {
+            let mut taken = connection
+                .prepare_cached(TAKE)?
+                .query_map(
+                    params![group.sender, group.stamp, group.push, most],
+                    waiting,
+                )?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            taken.sort_by_key(|(one, _)| one.claim.id);
+            let mut payload = connection
+                .prepare_cached("SELECT payload, counted FROM payloads WHERE claim = ?1")?;
+            for (one, counted) in &mut taken {
+                let stored =
+                    payload.query_row(params![one.claim.id], |row| Ok((row.get(0)?, row.get(1)?)));
+                (one.payload, *counted) = stored?;
+                let touches = touches(connection, &one.user, group.push, &group.guard)?;
+                one.over = first_exceeded(&group.guard.limits, Counted::unpack(*counted), &touches);
+            }
+            Ok(taken.into_iter().map(|(one, _)| one).collect())
+        })
+        .await
+    }
+
+    /// For each user, the pushes that count under `guard`.
+    pub(in crate::state) async fn touches(
+        &self,
+        users: Vec<UserKey>,
+        guard: Guard,
+    ) -> Result<Vec<Vec<Touch>>> {
+        self.run(move |connection| {
+            users
+                .iter()
+                .map(|user| touches(connection, user, -1, &guard))
+                .collect()
+        })
+        .await
+    }
+}
+
+fn read_and_decide(connection: &Connection, group: &Group) -> rusqlite::Result<Vec<Decision>> {
+    let mut devices = connection.prepare_cached(DEVICES)?;
+    let mut token = connection.prepare_cached(TOKEN)?;
+    let mut seen = Vec::with_capacity(group.candidates.len());
+    let mut taken = HashSet::new();
+    for candidate in &group.candidates {
+        let mut one = Seen::default();
+        let mut rows = devices.query(params![candidate.user.bytes(), group.push])?;
+        while let Some(row) = rows.next()? {
+            one.see(device(row)?, row.get(5)?, group);
+        }
+        if one.devices.is_empty() {
+            for hash in &candidate.tokens {
+                let found = token
+                    .query_row(params![group.push, hash.bytes()], |_| Ok(()))
+                    .optional()?;
+                taken.extend(found.map(|()| *hash));
+            }
+            one.touches = touches(connection, &candidate.user, group.push, &group.guard)?;
+        }
+        seen.push(one);
+    }
+    Ok(decide(&group.candidates, seen, taken, &group.guard.limits))
+}
+
+/// The numbers of the claims made, by candidate and device.
+fn insert(
+    connection: &Connection,
+    group: &Group,
+    decisions: &[Decision],
+) -> rusqlite::Result<Vec<Vec<i64>>> {
+    let mut claim = connection.prepare_cached(CLAIM)?;
+    let mut ids = vec![Vec::new(); decisions.len()];
+    for (index, decision) in decisions.iter().enumerate() {
+        let Decision::Insert(tokens) = decision else {
+            continue;
+        };
+        let candidate = &group.candidates[index];
+        for (device, token) in (0_i64..).zip(tokens) {
+            let hash = candidate.tokens[*token];
+            claim.execute(params![
+                group.push,
+                candidate.user.bytes(),
+                device,
+                hash.bytes(),
+                group.sender,
+                group.stamp
+            ])?;
+            ids[index].push(connection.last_insert_rowid());
+        }
+    }
+    Ok(ids)
+}
+
+fn touches(
+    connection: &Connection,
+    user: &UserKey,
+    but: i64,
+    guard: &Guard,
+) -> rusqlite::Result<Vec<Touch>> {
+    let Some(since) = guard.since() else {
+        return Ok(Vec::new());
+    };
+    let synced = guard.basis.synced();
+    connection
+        .prepare_cached(TOUCHES)?
+        .query_map(
+            params![user.bytes(), but, since.as_microsecond(), synced],
+            |row| {
+                Ok(Touch {
+                    push: row.get(0)?,
+                    layer: row.get(1)?,
+                    at: Timestamp::from_microsecond(row.get(2)?).unwrap_or(Timestamp::MAX),
+                })
+            },
+        )?
+        .collect()
+}
+
+/// Somebody out of the queue, without payload and counts.
+fn waiting(row: &Row<'_>) -> rusqlite::Result<(Taken, i64)> {
+    let id = row.get(0)?;
+    let user: Vec<u8> = row.get(1)?;
+    let taken = Taken {
+        claim: Claim {
+            id,
+            first: id,
+            queued: true,
+        },
+        user: UserKey::from_bytes(&user),
+        token: hash(row.get(2)?),
+        payload: Vec::new(),
+        over: None,
+    };
+    Ok((taken, 0))
+}
+
+fn hash(bytes: Option<Vec<u8>>) -> Option<TokenHash> {
+    bytes.and_then(|bytes| TokenHash::from_bytes(&bytes).ok())
+}
+
+fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+    let id = row.get(0)?;
+    let sender = row.get(3)?;
+    Ok(Device {
+        claim: Claim {
+            id,
+            first: id,
+            queued: false,
+        },
+        device: row.get(1)?,
+        token: hash(row.get(2)?),
+        standing: Standing::of(sender, row.get(4)?),
+        sender,
+    })
+}

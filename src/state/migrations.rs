@@ -1,0 +1,326 @@
+//! Numbered migrations, up and down. Each is applied in one transaction together with its line in the table `migrations`.
+//!
+//! `migrations/DATABASE/NNNN_name.{up,down}.sql` are compiled in. An applied one is never changed: a new one follows.
+
+use jiff::Timestamp;
+
+use super::store::{Backend, Store};
+use super::value::params;
+use crate::error::{Error, Kind, Result};
+
+struct Migration {
+    version: u32,
+    name: &'static str,
+    /// What it makes, in an order in which rows can be brought in.
+    tables: &'static [&'static str],
+    sqlite: Script,
+    postgres: Script,
+}
+
+struct Script {
+    up: &'static str,
+    down: &'static str,
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal, $tables:expr) => {
+        Migration {
+            version: $version,
+            name: $name,
+            tables: &$tables,
+            sqlite: Script {
+                up: include_str!(concat!("migrations/sqlite/", $name, ".up.sql")),
+                down: include_str!(concat!("migrations/sqlite/", $name, ".down.sql")),
+            },
+            postgres: Script {
+                up: include_str!(concat!("migrations/postgres/", $name, ".up.sql")),
+                down: include_str!(concat!("migrations/postgres/", $name, ".down.sql")),
+            },
+        }
+    };
+}
+
+const MIGRATIONS: &[Migration] = &[
+    migration!(
+        1,
+        "0001_runs",
+        ["runs", "phases", "leases", "cancels", "pauses", "breakers"]
+    ),
+    migration!(
+        2,
+        "0002_ledger",
+        ["pushes", "senders", "claims", "outcomes", "payloads"]
+    ),
+    migration!(3, "0003_history", ["outbox", "history", "deliveries"]),
+];
+
+/// The version that this pushctl needs.
+pub const NEEDED: u32 = 3;
+
+/// The number that keeps two processes from migrating PostgreSQL at once.
+const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886745448, 0);";
+
+/// What has been applied, and what has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// In the order of their numbers.
+    pub applied: Vec<Applied>,
+    /// Names, in the order in which they will be applied.
+    pub pending: Vec<&'static str>,
+}
+
+/// One line of the table `migrations`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its number.
+    pub version: u32,
+    /// `NNNN_name`.
+    pub name: String,
+    /// When it was applied.
+    pub at: Timestamp,
+}
+
+/// Whether a rollback may destroy what the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Only tables without rows are dropped.
+    Refused,
+    /// Whatever they hold.
+    Accepted,
+}
+
+impl Store {
+    /// What has been applied to this store, and what this version would apply.
+    pub async fn migrations(&self) -> Result<Status> {
+        let applied = self.applied().await?;
+        let version = applied.last().map_or(0, |last| last.version);
+        let pending = MIGRATIONS
+            .iter()
+            .filter(|migration| migration.version > version)
+            .map(|migration| migration.name)
+            .collect();
+        Ok(Status { applied, pending })
+    }
+
+    /// Applies what is pending; the names of what was applied.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>> {
+        let mut done = Vec::new();
+        loop {
+            let version = self.version().await?;
+            let Some(next) = MIGRATIONS.iter().find(|one| one.version == version + 1) else {
+                return Ok(done);
+            };
+            match self.apply(next).await {
+                Ok(()) => done.push(next.name),
+                // Another process was quicker.
+                Err(_) if self.version().await? > version => {}
+                Err(error) => {
+                    return Err(error.context(format!("migration {} failed", next.name)));
+                }
+            }
+        }
+    }
+
+    /// Undoes migrations, newest first, until `version` is the last; the names of what was undone.
+    pub async fn rollback(&self, version: u32, loss: Loss) -> Result<Vec<&'static str>> {
+        let current = self.version().await?;
+        let undone: Vec<&'static Migration> = MIGRATIONS
+            .iter()
+            .rev()
+            .filter(|one| one.version > version && one.version <= current)
+            .collect();
+        if loss == Loss::Refused {
+            for migration in &undone {
+                self.refuse_loss(migration).await?;
+            }
+        }
+        for migration in &undone {
+            let down = self.script_of(migration).down;
+            let forget = format!(
+                "DELETE FROM {}migrations WHERE version = {}",
+                self.schema(),
+                migration.version
+            );
+            self.script(format!("{down}; {forget}"))
+                .await
+                .map_err(|error| error.context(format!("cannot undo {}", migration.name)))?;
+        }
+        Ok(undone.iter().map(|migration| migration.name).collect())
+    }
+
+    /// Migrates an empty store; refuses one that this version does not fit.
+    pub(super) async fn ready(&self) -> Result<()> {
+        let version = self.version().await?;
+        if version > NEEDED {
+            return Err(Error::usage(format!(
+                "the state store is at migration {version}, newer than this pushctl knows ({NEEDED})"
+            ))
+            .hint("Use the newer pushctl; or, with it, `pushctl state rollback`"));
+        }
+        if version == NEEDED {
+            return Ok(());
+        }
+        if version > 0 && !self.is_empty(version).await? {
+            return Err(Error::usage(format!(
+                "the state store is at migration {version}, and this pushctl needs {NEEDED}"
+            ))
+            .hint("`pushctl state migrate` (`pushctl state export` first makes a backup)"));
+        }
+        self.migrate().await.map(drop)
+    }
+
+    async fn version(&self) -> Result<u32> {
+        Ok(self.applied().await?.last().map_or(0, |last| last.version))
+    }
+
+    async fn applied(&self) -> Result<Vec<Applied>> {
+        let known = match &*self.backend {
+            Backend::Sqlite(_) => "SELECT count(*) FROM sqlite_master WHERE name = 'migrations'",
+            Backend::Postgres(_) => {
+                "SELECT count(*) FROM pg_tables WHERE schemaname = 'pushctl' AND tablename = 'migrations'"
+            }
+        };
+        if !self.counts_any(known).await? {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT version, name, applied_at FROM pushctl.migrations ORDER BY version";
+        let rows = self.query(sql, params![]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Applied {
+                    version: row.small(0)?,
+                    name: row.text(1)?,
+                    at: row.time(2)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn apply(&self, migration: &'static Migration) -> Result<()> {
+        let schema = self.schema();
+        let ground = match &*self.backend {
+            Backend::Sqlite(_) => String::new(),
+            Backend::Postgres(_) => format!("{MIGRATION_LOCK} {}", self.missing_schema().await?),
+        };
+        let up = self.script_of(migration).up;
+        self.script(format!(
+            "{ground}
+             CREATE TABLE IF NOT EXISTS {schema}migrations
+                 (version bigint NOT NULL PRIMARY KEY, name text NOT NULL, applied_at bigint NOT NULL);
+             {up};
+             INSERT INTO {schema}migrations VALUES ({}, '{}', {})",
+            migration.version,
+            migration.name,
+            self.now().as_microsecond(),
+        ))
+        .await
+    }
+
+    /// Only where it is missing: making it needs a privilege on the whole database.
+    async fn missing_schema(&self) -> Result<&'static str> {
+        let sql = "SELECT count(*) FROM pg_namespace WHERE nspname = 'pushctl'";
+        Ok(if self.counts_any(sql).await? {
+            ""
+        } else {
+            "CREATE SCHEMA IF NOT EXISTS pushctl;"
+        })
+    }
+
+    pub(super) async fn is_empty(&self, version: u32) -> Result<bool> {
+        for migration in MIGRATIONS.iter().filter(|one| one.version <= version) {
+            if self.first_with_rows(migration).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn refuse_loss(&self, migration: &Migration) -> Result<()> {
+        let Some(table) = self.first_with_rows(migration).await? else {
+            return Ok(());
+        };
+        Err(Error::new(
+            Kind::Refused,
+            format!("undoing {} would destroy rows of {table}", migration.name),
+        )
+        .hint("`pushctl state export` first makes a backup; --yes destroys them"))
+    }
+
+    async fn first_with_rows(&self, migration: &Migration) -> Result<Option<&'static str>> {
+        // One row stands there from the beginning.
+        let counted = migration
+            .tables
+            .iter()
+            .filter(|table| **table != "deliveries");
+        for table in counted {
+            let sql =
+                format!("SELECT count(*) FROM (SELECT 1 FROM pushctl.{table} LIMIT 1) AS first");
+            if self.counts_any(&sql).await? {
+                return Ok(Some(table));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn counts_any(&self, sql: &str) -> Result<bool> {
+        let rows = self.query(sql, params![]).await?;
+        Ok(rows.first().map_or(Ok(0), |row| row.int(0))? > 0)
+    }
+
+    fn script_of(&self, migration: &'static Migration) -> &'static Script {
+        match &*self.backend {
+            Backend::Sqlite(_) => &migration.sqlite,
+            Backend::Postgres(_) => &migration.postgres,
+        }
+    }
+
+    fn schema(&self) -> &'static str {
+        match &*self.backend {
+            Backend::Sqlite(_) => "",
+            Backend::Postgres(_) => "pushctl.",
+        }
+    }
+}
+
+/// Every table, in an order in which rows can be brought in.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS
+        .iter()
+        .flat_map(|migration| migration.tables.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps_and_named_by_their_number() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", index + 1)));
+        }
+        assert_eq!(MIGRATIONS.len(), NEEDED as usize);
+    }
+
+    #[test]
+    fn both_databases_have_the_same_tables_columns_and_indexes() {
+        let plain = |script: &str| {
+            script
+                .replace("pushctl.", "")
+                .replace(
+                    "bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+                    "INTEGER PRIMARY KEY AUTOINCREMENT",
+                )
+                .to_lowercase()
+                .replace("bigint", "integer")
+                .replace("bytea", "blob")
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        for migration in MIGRATIONS {
+            assert_eq!(plain(migration.sqlite.up), plain(migration.postgres.up));
+            assert_eq!(plain(migration.sqlite.down), plain(migration.postgres.down));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+DROP TABLE pushctl.deliveries;
+DROP TABLE pushctl.history;
+DROP TABLE pushctl.outbox;

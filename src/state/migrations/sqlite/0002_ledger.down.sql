@@ -1,0 +1,5 @@
+DROP TABLE payloads;
+DROP TABLE outcomes;
+DROP TABLE claims;
+DROP TABLE senders;
+DROP TABLE pushes;

@@ -1,0 +1,180 @@
+//! The store in PostgreSQL, schema `pushctl`: for several machines, or one without a disk.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc::Sender;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+use super::failure;
+use super::store::Statement;
+use super::transfer::Cells;
+use super::value::{Row, Value};
+use crate::error::Result;
+use crate::link::{BEGIN, Link, Parameter};
+use crate::source::Address;
+
+/// Past a managed database's failover.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// A handle to the server.
+pub(super) struct Postgres(Link);
+
+impl Deref for Postgres {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.0
+    }
+}
+
+impl Postgres {
+    /// Connects once, to know that the address works.
+    pub(super) async fn open(address: Address) -> Result<Self> {
+        let link = Link::new(address, "the state store", failure::postgres, PATIENCE);
+        let postgres = Self(link);
+        postgres.0.open().await?;
+        Ok(postgres)
+    }
+
+    pub(super) async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        let (sql, params) = (&sql, &params);
+        let rows = self
+            .with(|client| async move { client.query_typed(sql, &typed(params)).await })
+            .await?;
+        rows.iter().map(row).collect()
+    }
+
+    pub(super) async fn returning(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        let (sql, params) = (&sql, &params);
+        let rows = self
+            .with(|client| async move {
+                client.batch_execute(BEGIN).await?;
+                let rows = client.query_typed(sql, &typed(params)).await?;
+                client.batch_execute("COMMIT").await?;
+                Ok(rows)
+            })
+            .await?;
+        rows.iter().map(row).collect()
+    }
+
+    pub(super) async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<u64>> {
+        let statements = &statements;
+        self.with(|client| async move {
+            client.batch_execute(BEGIN).await?;
+            let mut changed = Vec::with_capacity(statements.len());
+            for (sql, params) in statements {
+                changed.push(client.execute_typed(sql, &typed(params)).await?);
+            }
+            client.batch_execute("COMMIT").await?;
+            Ok(changed)
+        })
+        .await
+    }
+
+    pub(super) async fn script(&self, text: String) -> Result<()> {
+        let text = &format!("{BEGIN}; {text}; COMMIT");
+        self.with(|client| async move { client.batch_execute(text).await })
+            .await
+    }
+
+    /// Sends every row of `tables`, as they are at one instant. On a connection of its own, and once.
+    pub(super) async fn dump(
+        &self,
+        tables: Vec<&'static str>,
+        out: Sender<(&'static str, Cells)>,
+    ) -> Result<()> {
+        let session = self.another().await?;
+        let client = &session.client;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        client
+            .batch_execute(begin)
+            .await
+            .map_err(failure::postgres)?;
+        for table in tables {
+            let sql = format!("SELECT * FROM pushctl.{table} ORDER BY 1");
+            let rows = client
+                .query_typed_raw(&sql, Vec::<(i64, Type)>::new())
+                .await;
+            let mut rows = std::pin::pin!(rows.map_err(failure::postgres)?);
+            while let Some(found) = rows.next().await {
+                let found = found.map_err(failure::postgres)?;
+                let names = found
+                    .columns()
+                    .iter()
+                    .map(|column| column.name().to_owned());
+                let cells = names.zip(row(&found)?.0).collect();
+                if out.send((table, cells)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn typed(params: &[Value]) -> Vec<Parameter<'_>> {
+    params
+        .iter()
+        .map(|value| {
+            let kind = match value {
+                Value::Null => Type::UNKNOWN,
+                Value::Int(_) => Type::INT8,
+                Value::Text(_) => Type::TEXT,
+                Value::Blob(_) => Type::BYTEA,
+            };
+            (value as &(dyn ToSql + Sync), kind)
+        })
+        .collect()
+}
+
+fn row(row: &tokio_postgres::Row) -> Result<Row> {
+    (0..row.len())
+        .map(|column| row.try_get::<_, Value>(column).map_err(failure::postgres))
+        .collect::<Result<Vec<Value>>>()
+        .map(Row)
+}
+
+type Cause = Box<dyn std::error::Error + Sync + Send>;
+
+impl ToSql for Value {
+    fn to_sql(&self, kind: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Cause> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(value) => value.to_sql(kind, out),
+            Self::Text(value) => value.to_sql(kind, out),
+            Self::Blob(value) => value.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Cause> {
+        Ok(match *kind {
+            Type::INT8 => Self::Int(i64::from_sql(kind, raw)?),
+            Type::INT4 => Self::Int(i32::from_sql(kind, raw)?.into()),
+            Type::BOOL => Self::Int(bool::from_sql(kind, raw)?.into()),
+            Type::BYTEA => Self::Blob(raw.to_vec()),
+            _ => Self::Text(String::from_sql(kind, raw)?),
+        })
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Cause> {
+        Ok(Self::Null)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::INT8
+            || *kind == Type::INT4
+            || *kind == Type::BOOL
+            || *kind == Type::BYTEA
+            || <String as FromSql>::accepts(kind)
+    }
+}

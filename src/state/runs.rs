@@ -1,0 +1,295 @@
+//! Runs and their phases: durable records of what was begun and what was ended.
+//!
+//! A run is open until [`Store::end_run`]; whether somebody is at work on an open one is told by its lease, not here,
+//! so that nothing has to be put right after a crash.
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use super::store::Store;
+use super::value::{Row, params};
+use crate::error::{Error, Kind, Result};
+
+/// A run that is to begin.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Unique for ever; shown to people.
+    pub id: String,
+    /// The automation's name, or a name for sends without one.
+    pub automation: String,
+    /// The instant it is for, as text; a send of its own has an occurrence of its own.
+    pub occurrence: String,
+    /// `live-send`, `real-dry-run`, …
+    pub mode: String,
+    /// A person and a machine: `alice@worker-1`.
+    pub begun_by: String,
+    /// Whatever is needed to go on after a crash. Never a secret.
+    pub plan: Json,
+}
+
+/// A run as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// See [`NewRun::id`].
+    pub id: String,
+    /// See [`NewRun::automation`].
+    pub automation: String,
+    /// See [`NewRun::occurrence`].
+    pub occurrence: String,
+    /// See [`NewRun::mode`].
+    pub mode: String,
+    /// See [`NewRun::begun_by`].
+    pub begun_by: String,
+    /// When it was first begun.
+    pub begun_at: Timestamp,
+    /// See [`NewRun::plan`].
+    pub plan: Json,
+    /// How it ended, or that it has not.
+    pub status: RunStatus,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it did, once it ended.
+    pub summary: Option<Json>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStatus {
+    /// It has not: it is at work, waits for its next phase, or was interrupted and can be resumed.
+    Open,
+    /// Everything was done.
+    Done,
+    /// Done, with recipients that failed.
+    Partial,
+    /// It failed.
+    Failed,
+    /// A safeguard refused.
+    Refused,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// What came of beginning a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is recorded.
+    New(Run),
+    /// This occurrence has an open run already: go on with that one.
+    Open(Run),
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Of one automation.
+    pub automation: Option<String>,
+    /// Of one occurrence.
+    pub occurrence: Option<String>,
+    /// Of one status.
+    pub status: Option<RunStatus>,
+    /// Begun before this instant: the next page.
+    pub before: Option<Timestamp>,
+    /// At most so many; 0 for all.
+    pub limit: u32,
+}
+
+/// One beginning of a phase, and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// `generate`, `test`, `window`, `send`, `cleanup`.
+    pub phase: String,
+    /// 1, and more when it had to be begun again.
+    pub attempt: u32,
+    /// When this attempt began.
+    pub begun_at: Timestamp,
+    /// When it ended; `None` while it lasts, and for ever after a crash.
+    pub ended_at: Option<Timestamp>,
+    /// `done`, `failed`, …
+    pub result: Option<String>,
+    /// Whatever the next phase needs to know.
+    pub detail: Option<Json>,
+}
+
+macro_rules! run_columns {
+    () => {
+        "id, automation, occurrence, mode, begun_by, begun_at, plan, status, ended_at, summary"
+    };
+}
+
+impl RunStatus {
+    const WORDS: [(Self, &'static str); 6] = [
+        (Self::Open, "open"),
+        (Self::Done, "done"),
+        (Self::Partial, "partial"),
+        (Self::Failed, "failed"),
+        (Self::Refused, "refused"),
+        (Self::Cancelled, "cancelled"),
+    ];
+
+    /// Its word, as stored and shown.
+    pub fn word(self) -> &'static str {
+        Self::WORDS
+            .iter()
+            .find(|(status, _)| *status == self)
+            .map_or("open", |(_, word)| word)
+    }
+
+    /// The status of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS
+            .iter()
+            .find(|(_, known)| *known == word)
+            .map(|(status, _)| *status)
+    }
+}
+
+impl Store {
+    /// Records a new run, unless its occurrence has an open one. Cancels from now on concern it.
+    pub async fn begin_run(&self, new: &NewRun) -> Result<Begun> {
+        let sql = "INSERT INTO pushctl.runs
+                       (id, automation, occurrence, mode, begun_by, begun_at, plan, status, cancels_seen)
+                   SELECT $1, $2, $3, $4, $5, $6, $7, 'open', coalesce(max(id), 0) FROM pushctl.cancels
+                   WHERE true
+                   ON CONFLICT DO NOTHING";
+        let values = params![
+            &new.id,
+            &new.automation,
+            &new.occurrence,
+            &new.mode,
+            &new.begun_by,
+            self.now(),
+            &new.plan
+        ];
+        self.execute(sql, values).await?;
+        if let Some(run) = self.run(&new.id).await? {
+            return Ok(Begun::New(run));
+        }
+        let open = RunFilter {
+            automation: Some(new.automation.clone()),
+            occurrence: Some(new.occurrence.clone()),
+            status: Some(RunStatus::Open),
+            ..RunFilter::default()
+        };
+        let open = self.runs(&open).await?.into_iter().next();
+        open.map(Begun::Open).ok_or_else(|| {
+            Error::new(
+                Kind::Locked,
+                format!("{} was just ended by another process", new.occurrence),
+            )
+        })
+    }
+
+    /// Closes a run. False if it was closed already: the first end stays.
+    pub async fn end_run(&self, id: &str, status: RunStatus, summary: &Json) -> Result<bool> {
+        let sql = "UPDATE pushctl.runs SET status = $1, ended_at = $2, summary = $3
+                   WHERE id = $4 AND ended_at IS NULL";
+        let values = params![status.word(), self.now(), summary, id];
+        Ok(self.execute(sql, values).await? > 0)
+    }
+
+    /// The run of that id.
+    pub async fn run(&self, id: &str) -> Result<Option<Run>> {
+        let sql = concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM pushctl.runs WHERE id = $1"
+        );
+        let rows = self.query(sql, params![id]).await?;
+        rows.first().map(run).transpose()
+    }
+
+    /// Runs, newest first.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
+        let sql = concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM pushctl.runs
+              WHERE (automation = CAST($1 AS TEXT) OR CAST($1 AS TEXT) IS NULL)
+                AND (occurrence = CAST($2 AS TEXT) OR CAST($2 AS TEXT) IS NULL)
+                AND (status = CAST($3 AS TEXT) OR CAST($3 AS TEXT) IS NULL)
+                AND (begun_at < CAST($4 AS BIGINT) OR CAST($4 AS BIGINT) IS NULL)
+              ORDER BY begun_at DESC, id DESC LIMIT $5"
+        );
+        let limit = if filter.limit == 0 {
+            i64::MAX
+        } else {
+            filter.limit.into()
+        };
+        let values = params![
+            filter.automation.as_deref(),
+            filter.occurrence.as_deref(),
+            filter.status.map(RunStatus::word),
+            filter.before,
+            limit
+        ];
+        self.query(sql, values).await?.iter().map(run).collect()
+    }
+
+    /// Records that a phase begins; the number of the attempt.
+    pub async fn begin_phase(&self, run: &str, phase: &str) -> Result<u32> {
+        let sql = "INSERT INTO pushctl.phases (run, phase, attempt, begun_at)
+                   SELECT $1, $2, coalesce(max(attempt), 0) + 1, $3 FROM pushctl.phases
+                   WHERE run = $1 AND phase = $2
+                   RETURNING attempt";
+        let rows = self.returning(sql, params![run, phase, self.now()]).await?;
+        rows.first().map_or(Ok(1), |row| row.small(0))
+    }
+
+    /// Records that an attempt of a phase ended.
+    pub async fn end_phase(
+        &self,
+        run: &str,
+        phase: &str,
+        attempt: u32,
+        result: &str,
+        detail: &Json,
+    ) -> Result<()> {
+        let sql = "UPDATE pushctl.phases SET ended_at = $1, result = $2, detail = $3
+                   WHERE run = $4 AND phase = $5 AND attempt = $6";
+        let values = params![self.now(), result, detail, run, phase, attempt];
+        self.execute(sql, values).await.map(drop)
+    }
+
+    /// A run's phases, in the order in which they began.
+    pub async fn phases(&self, run: &str) -> Result<Vec<Phase>> {
+        let sql = "SELECT phase, attempt, begun_at, ended_at, result, detail FROM pushctl.phases
+                   WHERE run = $1 ORDER BY begun_at, phase, attempt";
+        self.query(sql, params![run])
+            .await?
+            .iter()
+            .map(phase)
+            .collect()
+    }
+}
+
+pub(super) fn run(row: &Row) -> Result<Run> {
+    let status = row.text(7)?;
+    Ok(Run {
+        id: row.text(0)?,
+        automation: row.text(1)?,
+        occurrence: row.text(2)?,
+        mode: row.text(3)?,
+        begun_by: row.text(4)?,
+        begun_at: row.time(5)?,
+        plan: row.opt_json(6)?.unwrap_or(Json::Null),
+        status: RunStatus::from_word(&status).ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                format!("a run has the unknown status {status}"),
+            )
+        })?,
+        ended_at: row.opt_time(8)?,
+        summary: row.opt_json(9)?,
+    })
+}
+
+fn phase(row: &Row) -> Result<Phase> {
+    Ok(Phase {
+        phase: row.text(0)?,
+        attempt: row.small(1)?,
+        begun_at: row.time(2)?,
+        ended_at: row.opt_time(3)?,
+        result: row.opt_text(4)?,
+        detail: row.opt_json(5)?,
+    })
+}

@@ -1,0 +1,125 @@
+//! The one interface to both databases.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::postgres::Postgres;
+use super::sqlite::Sqlite;
+use super::value::{Row, Value};
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::source::Address;
+
+/// Where state is kept.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// One SQLite file; it and its directory are made on first use.
+    Embedded(PathBuf),
+    /// A PostgreSQL, with the right to make the schema `pushctl`, or to use it.
+    Postgres(Box<Address>),
+}
+
+/// A handle to the state store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) backend: Arc<Backend>,
+    clock: Arc<dyn Clock>,
+}
+
+pub(super) enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// One statement of a transaction, with its parameters.
+pub(super) type Statement = (Cow<'static, str>, Vec<Value>);
+
+impl Store {
+    /// Opens the store ready for use. An empty one is migrated; one that is behind is an error that says what to run.
+    pub async fn open(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
+        let store = Self::open_as_it_is(location, clock).await?;
+        store.ready().await?;
+        Ok(store)
+    }
+
+    /// Opens the store without looking at its migrations: for `state migrate`, `status` and `rollback`.
+    pub async fn open_as_it_is(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
+        let backend = match location {
+            Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
+            Location::Postgres(address) => {
+                Backend::Postgres(Postgres::open((**address).clone()).await?)
+            }
+        };
+        Ok(Self {
+            backend: Arc::new(backend),
+            clock,
+        })
+    }
+
+    /// Closes a network connection, if there is one; the next use opens it again. For long waits.
+    pub async fn rest(&self) {
+        if let Backend::Postgres(postgres) = &*self.backend {
+            postgres.close().await;
+        }
+    }
+
+    /// The present instant on the store's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Reads.
+    pub(super) async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.query(sql, params).await,
+            Backend::Postgres(postgres) => postgres.query(sql, params).await,
+        }
+    }
+
+    /// Writes one statement, durably; the rows that it returns.
+    pub(super) async fn returning(
+        &self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.returning(sql, params).await,
+            Backend::Postgres(postgres) => postgres.returning(sql, params).await,
+        }
+    }
+
+    /// How many rows were changed.
+    pub(super) async fn execute(&self, sql: &'static str, params: Vec<Value>) -> Result<u64> {
+        let changed = self.transact(vec![(sql.into(), params)]).await?;
+        Ok(changed.first().copied().unwrap_or(0))
+    }
+
+    /// All or none, durably; how many rows each statement changed.
+    pub(super) async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<u64>> {
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.transact(statements).await,
+            Backend::Postgres(postgres) => postgres.transact(statements).await,
+        }
+    }
+
+    /// A script of several statements without parameters, in one transaction.
+    pub(super) async fn script(&self, text: String) -> Result<()> {
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.script(text).await,
+            Backend::Postgres(postgres) => postgres.script(text).await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &*self.backend {
+            Backend::Sqlite(_) => "embedded",
+            Backend::Postgres(_) => "postgres",
+        };
+        write!(out, "Store({kind})")
+    }
+}

@@ -1,0 +1,232 @@
+//! Export and import: a store as JSON lines, to move it or to keep a copy.
+//!
+//! The first line is `{"pushctl_state":VERSION,"exported_at":TIME}`, then one line a row,
+//! `{"table":NAME,"row":{COLUMN:VALUE,…}}` with bytes in hexadecimal, then `{"rows":COUNT}`: a copy without its last line
+//! is incomplete, and refused. Leases are left out: they belong to living processes.
+
+use std::io::{BufRead, Write};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::migrations::{NEEDED, tables};
+use super::store::{Backend, Store};
+use super::value::{Value, params};
+use crate::error::{Context, Error, Kind, Result};
+
+/// Columns of bytes; everything else is a number or text.
+const BYTES: [&str; 3] = ["user_key", "token_hash", "payload"];
+/// Rows brought in by one statement.
+const GROUP: usize = 200;
+/// Tables that number their rows themselves.
+const NUMBERED: [&str; 4] = ["cancels", "pushes", "senders", "claims"];
+
+/// One row on its way out, by column.
+pub(super) type Cells = Vec<(String, Value)>;
+
+impl Store {
+    /// Writes everything, as it is at one instant; the number of rows.
+    pub async fn export(&self, out: &mut (dyn Write + Send)) -> Result<u64> {
+        let cannot = || "cannot write the export";
+        let head = json!({"pushctl_state": NEEDED, "exported_at": self.now()});
+        writeln!(out, "{head}").kind(Kind::Failed, cannot)?;
+        let (sender, mut rows) = tokio::sync::mpsc::channel(1024);
+        let names = exported().collect();
+        let reading = async {
+            match &*self.backend {
+                Backend::Sqlite(sqlite) => sqlite.dump(names, sender).await,
+                Backend::Postgres(postgres) => postgres.dump(names, sender).await,
+            }
+        };
+        let writing = async {
+            let mut count = 0_u64;
+            while let Some((table, cells)) = rows.recv().await {
+                let line = json!({"table": table, "row": to_json(cells)});
+                writeln!(out, "{line}").kind(Kind::Failed, cannot)?;
+                count += 1;
+            }
+            Ok(count)
+        };
+        let (read, written) = tokio::join!(reading, writing);
+        read?;
+        let count = written?;
+        writeln!(out, "{}", json!({"rows": count})).kind(Kind::Failed, cannot)?;
+        out.flush().kind(Kind::Failed, cannot)?;
+        Ok(count)
+    }
+
+    /// Fills an empty store from an export; the number of rows. If it fails, the store is empty again.
+    pub async fn import(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
+        if !self.is_empty(NEEDED).await? {
+            return Err(Error::new(
+                Kind::Refused,
+                "the state store is not empty, and an import takes the place of everything",
+            )
+            .hint("Import into a new store: give another place with --state"));
+        }
+        let imported = self.bring_in(input).await;
+        if imported.is_err() {
+            self.clear().await?;
+        }
+        imported
+    }
+
+    async fn bring_in(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
+        let mut lines = input.lines().enumerate();
+        check_head(lines.next())?;
+        self.execute("DELETE FROM pushctl.deliveries", params![])
+            .await?;
+        let mut group: Vec<Cells> = Vec::new();
+        let mut table = String::new();
+        let mut count = 0_u64;
+        for (index, line) in lines {
+            let line = read(index, line)?;
+            if let Some(rows) = line.get("rows") {
+                self.insert_group(&table, &mut group).await?;
+                self.continue_numbers().await?;
+                return (rows.as_u64() == Some(count))
+                    .then_some(count)
+                    .ok_or_else(|| incomplete(count));
+            }
+            let (name, cells) = from_json(&line).ok_or_else(|| malformed(index))?;
+            if name != table || group.len() == GROUP {
+                self.insert_group(&table, &mut group).await?;
+                name.clone_into(&mut table);
+            }
+            group.push(cells);
+            count += 1;
+        }
+        Err(incomplete(count))
+    }
+
+    async fn insert_group(&self, table: &str, group: &mut Vec<Cells>) -> Result<()> {
+        let Some(first) = group.first() else {
+            return Ok(());
+        };
+        let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
+        let width = names.len();
+        let mut sql = format!("INSERT INTO pushctl.{table} ({}) VALUES ", names.join(", "));
+        for row in 0..group.len() {
+            let places: Vec<String> = (1..=width)
+                .map(|column| format!("${}", row * width + column))
+                .collect();
+            let comma = if row == 0 { "" } else { ", " };
+            sql.push_str(&format!("{comma}({})", places.join(", ")));
+        }
+        let values = group.drain(..).flatten().map(|(_, value)| value).collect();
+        self.transact(vec![(sql.into(), values)]).await.map(drop)
+    }
+
+    /// PostgreSQL numbers on from where it stopped itself, not from what was brought in.
+    async fn continue_numbers(&self) -> Result<()> {
+        if matches!(&*self.backend, Backend::Postgres(_)) {
+            for table in NUMBERED {
+                let sql = format!(
+                    "SELECT setval(pg_get_serial_sequence('pushctl.{table}', 'id'), coalesce(max(id), 0) + 1, false) FROM pushctl.{table}"
+                );
+                self.query(&sql, params![]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn clear(&self) -> Result<()> {
+        let mut statements: Vec<_> = exported()
+            .map(|table| (format!("DELETE FROM pushctl.{table}").into(), params![]))
+            .collect();
+        statements.push((
+            "INSERT INTO pushctl.deliveries VALUES (1, 0)".into(),
+            params![],
+        ));
+        self.transact(statements).await.map(drop)
+    }
+}
+
+fn exported() -> impl Iterator<Item = &'static str> {
+    tables().filter(|table| *table != "leases")
+}
+
+fn to_json(cells: Cells) -> Map<String, Json> {
+    let value = |value| match value {
+        Value::Null => Json::Null,
+        Value::Int(number) => number.into(),
+        Value::Text(text) => text.into(),
+        Value::Blob(bytes) => bytes
+            .iter()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+            .into(),
+    };
+    cells
+        .into_iter()
+        .map(|(name, cell)| (name, value(cell)))
+        .collect()
+}
+
+/// The table and the cells of a line; `None` if it is not a row of a table that we have.
+fn from_json(line: &Json) -> Option<(&'static str, Cells)> {
+    let name = line.get("table")?.as_str()?;
+    let table = exported().find(|table| *table == name)?;
+    let cells = line.get("row")?.as_object()?.iter().map(|(column, value)| {
+        let known = column
+            .chars()
+            .all(|letter| letter.is_ascii_lowercase() || letter == '_');
+        let value = match value {
+            Json::Null => Value::Null,
+            Json::Number(number) => Value::Int(number.as_i64()?),
+            Json::String(hex) if BYTES.contains(&column.as_str()) => Value::Blob(unhex(hex)?),
+            Json::String(text) => Value::Text(text.clone()),
+            _ => return None,
+        };
+        known.then(|| (column.clone(), value))
+    });
+    let cells: Cells = cells.collect::<Option<_>>()?;
+    (!cells.is_empty()).then_some((table, cells))
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|digit| u8::try_from(digit.to_digit(16)?).ok())
+        .collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(
+        digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect(),
+    )
+}
+
+fn check_head(first: Option<(usize, std::io::Result<String>)>) -> Result<()> {
+    let (index, line) = first.ok_or_else(|| incomplete(0))?;
+    let version = read(index, line)?
+        .get("pushctl_state")
+        .and_then(Json::as_u64);
+    match version {
+        Some(version) if version == u64::from(NEEDED) => Ok(()),
+        Some(version) => Err(Error::usage(format!(
+            "the export is of a store at migration {version}, and this pushctl needs {NEEDED}"
+        ))
+        .hint(
+            "Import it with the pushctl that wrote it, then `pushctl state migrate` with this one",
+        )),
+        None => Err(Error::usage("that is not an export of a state store")),
+    }
+}
+
+fn read(index: usize, line: std::io::Result<String>) -> Result<Json> {
+    let line = line.kind(Kind::Failed, || "cannot read the export")?;
+    serde_json::from_str(&line).map_err(|_| malformed(index))
+}
+
+fn malformed(index: usize) -> Error {
+    Error::usage(format!(
+        "line {} of the export is not a row of a state store",
+        index + 1
+    ))
+}
+
+fn incomplete(count: u64) -> Error {
+    Error::usage(format!(
+        "the export is incomplete: it ends after {count} rows"
+    ))
+}

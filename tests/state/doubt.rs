@@ -1,0 +1,141 @@
+use std::time::Duration;
+
+use pushctl::state::LEASE_TTL;
+use pushctl::state::ledger::{Claimed, Device, Ending, Guard, Standing};
+
+use super::{answer, candidates, in_both_stores, push, sender, tally, won};
+use crate::support::store::Place;
+
+in_both_stores!(
+    what_a_dead_sender_left_is_in_doubt_and_what_a_living_one_has_is_in_flight,
+    a_claim_in_doubt_is_taken_up_again_by_one_sender,
+    an_answer_that_comes_after_all_removes_the_doubt,
+    a_sender_that_others_take_for_dead_may_claim_no_more,
+);
+
+async fn what_a_dead_sender_left_is_in_doubt_and_what_a_living_one_has_is_in_flight(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let (dies, lives) = (sender(&store).await, sender(&store).await);
+    let claims = won(&store
+        .claim(&push, &dies, candidates(0..5), &Guard::none())
+        .await
+        .unwrap());
+    store
+        .claim(&push, &lives, candidates(5..7), &Guard::none())
+        .await
+        .unwrap();
+    store
+        .record(&push, vec![answer(claims[0], Ending::Accepted)])
+        .await
+        .unwrap();
+    assert_eq!(store.settle(&push).await.unwrap(), 0);
+    dies.leave().await.unwrap();
+    assert_eq!(store.settle(&push).await.unwrap(), 4);
+    assert_eq!(store.settle(&push).await.unwrap(), 0);
+    let expected = [
+        ("Unanswered ", 2),
+        ("Ended(Accepted) ", 1),
+        ("Ended(InDoubt) sender-died", 4),
+    ];
+    assert_eq!(
+        tally(&store, &push).await,
+        expected.map(|(name, count)| (name.to_owned(), count))
+    );
+}
+
+async fn a_claim_in_doubt_is_taken_up_again_by_one_sender(place: Place) {
+    let (store, other) = (place.open().await, place.open().await);
+    let push = store.open_push(&push(1)).await.unwrap();
+    let dies = sender(&store).await;
+    store
+        .claim(&push, &dies, candidates(0..40), &Guard::none())
+        .await
+        .unwrap();
+    dies.leave().await.unwrap();
+    store.settle(&push).await.unwrap();
+    let (a, b) = (sender(&store).await, sender(&other).await);
+    let claimed = store
+        .claim(&push, &a, candidates(0..40), &Guard::none())
+        .await
+        .unwrap();
+    let devices: Vec<Device> = claimed
+        .into_iter()
+        .flat_map(|claimed| match claimed {
+            Claimed::Before(devices) => devices,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(
+        devices
+            .iter()
+            .all(|device| device.standing == Standing::Ended(Ending::InDoubt))
+    );
+    let (of_a, of_b) = tokio::join!(store.retry(&a, &devices), other.retry(&b, &devices));
+    let (of_a, of_b) = (of_a.unwrap(), of_b.unwrap());
+    assert_eq!(of_a.len() + of_b.len(), 40);
+    assert!(of_a.iter().all(|claim| !of_b.contains(claim)));
+    // In flight again, and an answer is recorded as for any other.
+    assert_eq!(tally(&store, &push).await, [("Unanswered ".to_owned(), 40)]);
+    let answers = of_a
+        .iter()
+        .chain(&of_b)
+        .map(|claim| answer(*claim, Ending::Accepted))
+        .collect();
+    store.record(&push, answers).await.unwrap();
+    assert_eq!(store.retry(&a, &devices).await.unwrap(), []);
+}
+
+async fn an_answer_that_comes_after_all_removes_the_doubt(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let sleeps = sender(&store).await;
+    let claims = won(&store
+        .claim(&push, &sleeps, candidates([1]), &Guard::none())
+        .await
+        .unwrap());
+    // Nothing was heard of it for so long that another process counts it as dead.
+    place.clock.advance(LEASE_TTL * 2);
+    assert_eq!(store.settle(&push).await.unwrap(), 1);
+    store
+        .record(&push, vec![answer(claims[0], Ending::Accepted)])
+        .await
+        .unwrap();
+    assert_eq!(
+        tally(&store, &push).await,
+        [("Ended(Accepted) ".to_owned(), 1)]
+    );
+}
+
+async fn a_sender_that_others_take_for_dead_may_claim_no_more(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let sleeps = sender(&store).await;
+    let other = sender(&store).await;
+    place.clock.advance(LEASE_TTL * 2);
+    // It has not been heard of for so long that another process declares it dead; then it wakes up.
+    store
+        .claim(&push, &sleeps, candidates([1]), &Guard::none())
+        .await
+        .unwrap();
+    assert_eq!(store.settle(&push).await.unwrap(), 1);
+    let waking = async {
+        loop {
+            let claimed = store
+                .claim(&push, &sleeps, candidates([2]), &Guard::none())
+                .await;
+            match claimed {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) => return error,
+            }
+        }
+    };
+    let error = tokio::time::timeout(LEASE_TTL, waking).await.unwrap();
+    assert_eq!(error.kind(), pushctl::error::Kind::Locked);
+    assert!(
+        store
+            .claim(&push, &other, candidates([3]), &Guard::none())
+            .await
+            .is_ok()
+    );
+}

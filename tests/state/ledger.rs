@@ -1,0 +1,414 @@
+use std::collections::HashSet;
+
+use pushctl::state::ledger::{
+    Candidate, Claimed, Counted, Dismissal, Ending, Guard, Push, Standing, TokenHash, UserKey,
+};
+use pushctl::state::{Owed, Store};
+
+use super::{answer, candidate, candidates, in_both_stores, push, sender, tally, user, won};
+use crate::support::store::Place;
+
+in_both_stores!(
+    a_user_is_claimed_once_for_a_push_whoever_asks,
+    two_senders_at_once_claim_everybody_once_and_no_token_twice,
+    a_token_of_two_users_is_claimed_once,
+    several_devices_are_won_and_lost_together,
+    outcomes_add_up_to_what_was_claimed,
+    an_accepted_push_stays_accepted,
+    who_is_dismissed_is_never_claimed,
+    recipients_are_read_in_pages_whatever_else_is_claimed_meanwhile,
+    ids_that_are_no_uuid_are_kept_as_they_are,
+    an_opened_push_is_found_again_as_it_was,
+    the_timeline_counts_outcomes_by_step,
+    what_is_old_is_pruned_and_what_is_owed_is_not,
+);
+
+async fn claim(store: &Store, push: &Push, numbers: impl IntoIterator<Item = u64>) -> Vec<Claimed> {
+    let sender = sender(store).await;
+    store
+        .claim(push, &sender, candidates(numbers), &Guard::none())
+        .await
+        .unwrap()
+}
+
+async fn a_user_is_claimed_once_for_a_push_whoever_asks(place: Place) {
+    let store = place.open().await;
+    let first = store.open_push(&push(1)).await.unwrap();
+    let claimed = claim(&store, &first, [1, 2]).await;
+    assert_eq!(won(&claimed).len(), 2);
+    let again = claim(&place.open().await, &first, [2, 3, 3]).await;
+    assert!(
+        matches!(&again[..], [Claimed::Before(devices), Claimed::Won(_), Claimed::Repeated]
+            if devices.len() == 1 && devices[0].standing == Standing::Unanswered && devices[0].claim == won(&claimed)[1]),
+        "{again:?}"
+    );
+    // Another push, or another occurrence, is another matter.
+    let second = store.open_push(&push(2)).await.unwrap();
+    assert_eq!(won(&claim(&store, &second, [1, 2]).await).len(), 2);
+    let mut tomorrow = push(1);
+    tomorrow.occurrence = "2026-11-22T13:33-06:00".to_owned();
+    let tomorrow = store.open_push(&tomorrow).await.unwrap();
+    assert_eq!(won(&claim(&store, &tomorrow, [1, 2]).await).len(), 2);
+}
+
+async fn two_senders_at_once_claim_everybody_once_and_no_token_twice(place: Place) {
+    const USERS: u64 = 2_000;
+    let stores = [place.open().await, place.open().await];
+    let push = stores[0].open_push(&push(1)).await.unwrap();
+    // Opposite orders: what the one writes first, the other writes last. Every tenth token belongs to two users.
+    let group = |users: Vec<u64>| -> Vec<Candidate> {
+        let token =
+            |n: u64| TokenHash::of(&format!("token-{}", if n % 10 == 0 { n + 1 } else { n }));
+        let one = |n| Candidate {
+            tokens: vec![token(n)],
+            ..candidate(n)
+        };
+        users.into_iter().map(one).collect()
+    };
+    let claims = |store: Store, users: Vec<u64>| {
+        let push = push.clone();
+        async move {
+            let sender = sender(&store).await;
+            let mut numbers = Vec::new();
+            for part in users.chunks(170) {
+                let claimed = store
+                    .claim(&push, &sender, group(part.to_vec()), &Guard::none())
+                    .await
+                    .unwrap();
+                numbers.extend(won(&claimed));
+            }
+            numbers
+        }
+    };
+    let [one, two] = stores;
+    let up: Vec<u64> = (0..USERS).collect();
+    let down: Vec<u64> = (0..USERS).rev().collect();
+    let (a, b) = tokio::join!(
+        tokio::spawn(claims(one.clone(), up)),
+        tokio::spawn(claims(two, down))
+    );
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert!(
+        !a.is_empty() && !b.is_empty(),
+        "one of them claimed nothing: {} and {}",
+        a.len(),
+        b.len()
+    );
+    let everyone = one.recipients(&push, 0, 10_000).await.unwrap();
+    assert_eq!(everyone.len(), a.len() + b.len());
+    let tokens: HashSet<_> = everyone.iter().map(|one| one.token).collect();
+    let users: HashSet<_> = everyone.iter().map(|one| &one.user).collect();
+    // Of each pair that shares a token one is claimed.
+    assert_eq!(users.len() as u64, USERS - USERS / 10);
+    assert_eq!(tokens.len(), users.len());
+}
+
+async fn a_token_of_two_users_is_claimed_once(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let sender = sender(&store).await;
+    let with_token = |n, token| Candidate {
+        tokens: vec![TokenHash::of(token)],
+        ..candidate(n)
+    };
+    let group = vec![with_token(1, "shared"), with_token(2, "shared")];
+    let claimed = store
+        .claim(&push, &sender, group, &Guard::none())
+        .await
+        .unwrap();
+    assert!(
+        matches!(claimed[..], [Claimed::Won(_), Claimed::TokenTaken]),
+        "{claimed:?}"
+    );
+    let later = vec![with_token(3, "shared")];
+    let claimed = store
+        .claim(&push, &sender, later, &Guard::none())
+        .await
+        .unwrap();
+    assert_eq!(claimed, [Claimed::TokenTaken]);
+}
+
+async fn several_devices_are_won_and_lost_together(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let sender = sender(&store).await;
+    let devices = |n, tokens: &[&str]| Candidate {
+        tokens: tokens.iter().map(|token| TokenHash::of(token)).collect(),
+        ..candidate(n)
+    };
+    let group = vec![devices(1, &["a", "b", "c"]), devices(2, &["b", "d"])];
+    let claimed = store
+        .claim(&push, &sender, group, &Guard::none())
+        .await
+        .unwrap();
+    let [Claimed::Won(alice), Claimed::Won(bob)] = &claimed[..] else {
+        panic!("{claimed:?}");
+    };
+    assert_eq!(
+        alice.iter().map(|won| won.token).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    assert!(alice.iter().all(|won| won.claim.first == alice[0].claim.id));
+    assert_eq!(bob.iter().map(|won| won.token).collect::<Vec<_>>(), [1]);
+    // A device that was registered since does not bring a second claim.
+    let group = vec![devices(1, &["new"])];
+    let again = store
+        .claim(&push, &sender, group, &Guard::none())
+        .await
+        .unwrap();
+    assert!(
+        matches!(&again[..], [Claimed::Before(devices)] if devices.len() == 3),
+        "{again:?}"
+    );
+    // Accepted on several devices is one line in the history.
+    let answers = alice
+        .iter()
+        .map(|won| answer(won.claim, Ending::Accepted))
+        .collect();
+    store.record(&push, answers).await.unwrap();
+    let reached = store
+        .users_reached(
+            3,
+            1,
+            jiff::Timestamp::UNIX_EPOCH,
+            pushctl::state::ledger::Basis::Here,
+        )
+        .await
+        .unwrap();
+    assert_eq!(reached, [(user(1), 1), (user(2), 1)]);
+}
+
+async fn outcomes_add_up_to_what_was_claimed(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let claims = won(&claim(&store, &push, 0..7).await);
+    let endings = [
+        Ending::Accepted,
+        Ending::Accepted,
+        Ending::Dead,
+        Ending::Failed,
+        Ending::Cancelled,
+        Ending::InDoubt,
+    ];
+    let mut answers: Vec<_> = claims
+        .iter()
+        .zip(endings)
+        .map(|(claim, ending)| answer(*claim, ending))
+        .collect();
+    // The same claim twice in one group: the last word counts.
+    answers.push(answer(claims[3], Ending::Skipped));
+    store.record(&push, answers.clone()).await.unwrap();
+    // Repeated because an answer was lost.
+    store.record(&push, answers).await.unwrap();
+    let expected = [
+        ("Unanswered ", 1),
+        ("Ended(Accepted) ", 2),
+        ("Ended(Dead) UNREGISTERED", 1),
+        ("Ended(Skipped) UNREGISTERED", 1),
+        ("Ended(Cancelled) UNREGISTERED", 1),
+        ("Ended(InDoubt) UNREGISTERED", 1),
+    ];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count))
+        .collect();
+    assert_eq!(tally(&store, &push).await, expected);
+}
+
+async fn an_accepted_push_stays_accepted(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let claims = won(&claim(&store, &push, [1]).await);
+    // In doubt while its answer was on the way, then it arrives; whatever follows is late.
+    for ending in [
+        Ending::InDoubt,
+        Ending::Accepted,
+        Ending::InDoubt,
+        Ending::Failed,
+    ] {
+        store
+            .record(&push, vec![answer(claims[0], ending)])
+            .await
+            .unwrap();
+    }
+    let recipient = store.recipients(&push, 0, 10).await.unwrap().remove(0);
+    assert_eq!(recipient.standing, Standing::Ended(Ending::Accepted));
+    assert_eq!(
+        recipient.message_name.as_deref(),
+        Some(&*format!("projects/p/messages/{}", claims[0].id))
+    );
+    assert_eq!(
+        (recipient.attempts, recipient.elapsed.as_millis()),
+        (1, 120)
+    );
+}
+
+async fn who_is_dismissed_is_never_claimed(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let sender = sender(&store).await;
+    let dismissal = |n, code: &str| Dismissal {
+        user: user(n),
+        ending: Ending::Skipped,
+        code: code.to_owned(),
+    };
+    store
+        .claim(&push, &sender, candidates([1]), &Guard::none())
+        .await
+        .unwrap();
+    let dismissals = vec![
+        dismissal(1, "no-token"),
+        dismissal(2, "no-token"),
+        dismissal(3, "l3Cooldown"),
+        dismissal(3, "no-token"),
+    ];
+    store.dismiss(&push, &sender, dismissals).await.unwrap();
+    let claimed = store
+        .claim(&push, &sender, candidates([2, 3]), &Guard::none())
+        .await
+        .unwrap();
+    assert!(
+        matches!(&claimed[..], [Claimed::Before(two), Claimed::Before(_)]
+            if two[0].standing == Standing::Ended(Ending::Skipped) && two[0].token.is_none()),
+        "{claimed:?}"
+    );
+    let expected = [
+        ("Unanswered ", 1),
+        ("Ended(Skipped) l3Cooldown", 1),
+        ("Ended(Skipped) no-token", 1),
+    ];
+    assert_eq!(
+        tally(&store, &push).await,
+        expected.map(|(name, count)| (name.to_owned(), count))
+    );
+}
+
+async fn recipients_are_read_in_pages_whatever_else_is_claimed_meanwhile(place: Place) {
+    let store = place.open().await;
+    let (a, b) = (
+        store.open_push(&push(1)).await.unwrap(),
+        store.open_push(&push(2)).await.unwrap(),
+    );
+    for part in 0..5 {
+        claim(&store, &a, part * 20..part * 20 + 20).await;
+        claim(&store, &b, part * 20..part * 20 + 20).await;
+    }
+    let mut seen = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = store.recipients(&b, after, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.claim;
+        seen.extend(page.into_iter().map(|one| one.user));
+    }
+    assert_eq!(seen, (0..100).map(user).collect::<Vec<_>>());
+}
+
+async fn ids_that_are_no_uuid_are_kept_as_they_are(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let sender = sender(&store).await;
+    let ids = [
+        "42",
+        "alice@example.com",
+        "Žofie",
+        "sixteen-letters.",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+    ];
+    let group = ids.map(|id| Candidate {
+        user: UserKey::of(id),
+        tokens: vec![TokenHash::of(id)],
+        counted: Counted::default(),
+    });
+    let claimed = store
+        .claim(&push, &sender, group.to_vec(), &Guard::none())
+        .await
+        .unwrap();
+    assert_eq!(won(&claimed).len(), ids.len());
+    let kept = store.recipients(&push, 0, 10).await.unwrap();
+    assert_eq!(
+        kept.iter()
+            .map(|one| one.user.to_string())
+            .collect::<Vec<_>>(),
+        ids
+    );
+}
+
+async fn an_opened_push_is_found_again_as_it_was(place: Place) {
+    let store = place.open().await;
+    let opened = store.open_push(&push(1)).await.unwrap();
+    let mut other = push(1);
+    other.words.title = "Something else".to_owned();
+    other.run = "run-2".to_owned();
+    assert_eq!(place.open().await.open_push(&other).await.unwrap(), opened);
+    assert_eq!(opened.words, push(1).words);
+    assert_eq!(opened.run, "run-1");
+}
+
+async fn the_timeline_counts_outcomes_by_step(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let claims = won(&claim(&store, &push, 0..6).await);
+    for (index, claim) in claims.iter().enumerate() {
+        let ending = if index == 5 {
+            Ending::Failed
+        } else {
+            Ending::Accepted
+        };
+        store
+            .record(&push, vec![answer(*claim, ending)])
+            .await
+            .unwrap();
+        place.clock.advance(std::time::Duration::from_secs(4));
+    }
+    let step = std::time::Duration::from_secs(10);
+    let timeline = store.timeline(&push, step).await.unwrap();
+    let told: Vec<_> = timeline
+        .iter()
+        .map(|(at, ending, count)| (at.as_second() % 60, *ending, *count))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (0, Ending::Accepted, 3),
+            (10, Ending::Accepted, 2),
+            (20, Ending::Failed, 1)
+        ]
+    );
+}
+
+async fn what_is_old_is_pruned_and_what_is_owed_is_not(place: Place) {
+    let store = place.open().await;
+    let old = store.open_push(&push(1)).await.unwrap();
+    let mut owed = push(2);
+    owed.recording = pushctl::state::ledger::Recording::Elsewhere;
+    let owed = store.open_push(&owed).await.unwrap();
+    for push in [&old, &owed] {
+        let claims = won(&claim(&store, push, 0..3).await);
+        let answers = claims
+            .iter()
+            .map(|claim| answer(*claim, Ending::Accepted))
+            .collect();
+        store.record(push, answers).await.unwrap();
+    }
+    place
+        .clock
+        .advance(std::time::Duration::from_secs(86_400 * 100));
+    let young = store.open_push(&push(3)).await.unwrap();
+    claim(&store, &young, 0..3).await;
+    let before = young.opened_at - std::time::Duration::from_secs(86_400 * 90);
+    let pruned = store.prune(before).await.unwrap();
+    assert_eq!(pruned.pushes, 1);
+    assert_eq!(store.recipients(&old, 0, 10).await.unwrap(), []);
+    assert_eq!(store.recipients(&owed, 0, 10).await.unwrap().len(), 3);
+    assert_eq!(store.recipients(&young, 0, 10).await.unwrap().len(), 3);
+    let claims: Vec<i64> = store
+        .owed(0, 10)
+        .await
+        .unwrap()
+        .iter()
+        .map(|one: &Owed| one.claim)
+        .collect();
+    store.delivered(&claims).await.unwrap();
+    assert_eq!(store.prune(before).await.unwrap().pushes, 1);
+}

@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use pushctl::clock::Clock;
+use pushctl::error::Kind;
+use pushctl::state::migrations::{Loss, NEEDED};
+use pushctl::state::{Begun, Store};
+
+use super::{in_both_stores, push, sender};
+use crate::support::store::Place;
+
+in_both_stores!(
+    every_migration_goes_up_down_and_up_again,
+    first_use_migrates_an_empty_store,
+    two_first_uses_at_once_do_not_collide,
+    an_older_store_with_rows_says_what_to_run,
+    a_newer_store_is_refused,
+    a_rollback_does_not_destroy_rows_unasked,
+);
+
+async fn as_it_is(place: &Place) -> Store {
+    let clock = Arc::clone(&place.clock) as Arc<dyn Clock>;
+    Store::open_as_it_is(&place.location, clock).await.unwrap()
+}
+
+async fn every_migration_goes_up_down_and_up_again(place: Place) {
+    let store = as_it_is(&place).await;
+    let pending = store.migrations().await.unwrap().pending;
+    assert_eq!(pending.len(), NEEDED as usize);
+    assert_eq!(store.migrate().await.unwrap(), pending);
+    assert_eq!(store.migrate().await.unwrap(), [""; 0]);
+    for version in (0..NEEDED).rev() {
+        let undone = store.rollback(version, Loss::Refused).await.unwrap();
+        assert_eq!(undone, [pending[version as usize]]);
+        let status = store.migrations().await.unwrap();
+        assert_eq!(status.applied.len(), version as usize);
+        assert_eq!(status.pending, pending[version as usize..]);
+        // Up from here, and down again.
+        assert_eq!(store.migrate().await.unwrap(), pending[version as usize..]);
+        store.rollback(version, Loss::Refused).await.unwrap();
+    }
+    store.migrate().await.unwrap();
+    let status = store.migrations().await.unwrap();
+    assert_eq!(
+        status
+            .applied
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect::<Vec<_>>(),
+        pending
+    );
+    sender(&store).await;
+}
+
+async fn first_use_migrates_an_empty_store(place: Place) {
+    let store = place.open().await;
+    assert_eq!(store.migrations().await.unwrap().pending, [""; 0]);
+    // Also one that is half-way, as long as nothing is in it.
+    store.rollback(1, Loss::Refused).await.unwrap();
+    let store = place.open().await;
+    assert_eq!(store.migrations().await.unwrap().pending, [""; 0]);
+}
+
+async fn two_first_uses_at_once_do_not_collide(place: Place) {
+    let stores = futures_util::future::join_all((0..4).map(|_| place.open())).await;
+    for store in stores {
+        assert_eq!(
+            store.migrations().await.unwrap().applied.len(),
+            NEEDED as usize
+        );
+    }
+}
+
+async fn an_older_store_with_rows_says_what_to_run(place: Place) {
+    let store = place.open().await;
+    let run = pushctl::state::NewRun {
+        id: "r1".to_owned(),
+        automation: "layer2".to_owned(),
+        occurrence: "monday".to_owned(),
+        mode: "live-send".to_owned(),
+        begun_by: "alice@worker-1".to_owned(),
+        plan: serde_json::Value::Null,
+    };
+    assert!(matches!(
+        store.begin_run(&run).await.unwrap(),
+        Begun::New(_)
+    ));
+    store.rollback(1, Loss::Refused).await.unwrap();
+    let clock = Arc::clone(&place.clock) as Arc<dyn Clock>;
+    let error = Store::open(&place.location, clock).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(
+        error
+            .hints()
+            .iter()
+            .any(|hint| hint.contains("pushctl state migrate")),
+        "{:?}",
+        error.hints()
+    );
+    as_it_is(&place).await.migrate().await.unwrap();
+    assert!(place.open().await.run("r1").await.unwrap().is_some());
+}
+
+async fn a_newer_store_is_refused(place: Place) {
+    drop(place.open().await);
+    let sql = format!(
+        "INSERT INTO migrations VALUES ({}, 'from-the-future', 0)",
+        NEEDED + 1
+    );
+    match (&place.database, place.file()) {
+        (Some(database), _) => database.execute(&sql.replace("migrations", "pushctl.migrations")),
+        (None, Some(file)) => drop(
+            rusqlite::Connection::open(file)
+                .unwrap()
+                .execute(&sql, [])
+                .unwrap(),
+        ),
+        (None, None) => unreachable!(),
+    }
+    let clock = Arc::clone(&place.clock) as Arc<dyn Clock>;
+    let error = Store::open(&place.location, clock).await.unwrap_err();
+    assert!(
+        error.to_string().contains("newer than this pushctl"),
+        "{error}"
+    );
+}
+
+async fn a_rollback_does_not_destroy_rows_unasked(place: Place) {
+    let store = place.open().await;
+    store.open_push(&push(1)).await.unwrap();
+    let error = store.rollback(0, Loss::Refused).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("pushes"), "{error}");
+    assert_eq!(
+        store
+            .pushes("layer3-daily", "2026-11-21T13:33-06:00")
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    let undone = store.rollback(1, Loss::Accepted).await.unwrap();
+    assert_eq!(undone.len(), 2);
+}

@@ -1,0 +1,127 @@
+use std::io::Cursor;
+
+use pushctl::error::Kind;
+use pushctl::state::ledger::{Ending, Guard, Queued};
+use pushctl::state::{NewRun, Store, Target};
+
+use super::{answer, candidates, in_both_stores, push, sender, user, won};
+use crate::support::store::Place;
+
+in_both_stores!(
+    an_export_fills_a_store_of_either_kind_with_the_same,
+    an_export_without_its_end_is_refused_and_leaves_nothing_behind,
+    an_import_into_a_store_that_is_in_use_is_refused,
+);
+
+/// A little of everything.
+async fn fill(store: &Store) {
+    let run = NewRun {
+        id: "run-1".to_owned(),
+        automation: "layer3-daily".to_owned(),
+        occurrence: "2026-11-21T13:33-06:00".to_owned(),
+        mode: "live-send".to_owned(),
+        begun_by: "alice@worker-1".to_owned(),
+        plan: serde_json::json!({"quotes": "\"'\\ and\nlines", "ž": 1}),
+    };
+    store.begin_run(&run).await.unwrap();
+    store.begin_phase("run-1", "generate").await.unwrap();
+    store
+        .cancel(&Target::All, "bob@laptop", None)
+        .await
+        .unwrap();
+    store
+        .pause("layer2", "bob@laptop", Some("new copy"))
+        .await
+        .unwrap();
+    let new = pushctl::state::ledger::NewPush {
+        recording: pushctl::state::ledger::Recording::Elsewhere,
+        ..push(1)
+    };
+    let push = store.open_push(&new).await.unwrap();
+    let sender = sender(store).await;
+    let claims = won(&store
+        .claim(&push, &sender, candidates(0..450), &Guard::none())
+        .await
+        .unwrap());
+    let answers = claims
+        .iter()
+        .map(|claim| answer(*claim, Ending::Accepted))
+        .collect();
+    store.record(&push, answers).await.unwrap();
+    let owed = store.owed(0, 5).await.unwrap();
+    store
+        .delivered(&owed.iter().map(|one| one.claim).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    let queued = Queued {
+        user: user(1000),
+        token: None,
+        counted: pushctl::state::ledger::Counted([1, 2, 3]),
+        payload: vec![0, 255, 10],
+    };
+    store.enqueue(&push, vec![queued]).await.unwrap();
+    sender.leave().await.unwrap();
+}
+
+async fn exported(store: &Store) -> String {
+    let mut bytes = Vec::new();
+    store.export(&mut bytes).await.unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+async fn an_export_fills_a_store_of_either_kind_with_the_same(place: Place) {
+    let store = place.open().await;
+    fill(&store).await;
+    let text = exported(&store).await;
+    assert!(!text.contains("token-1"), "a token in clear");
+    for other in [Place::sqlite(), Place::postgres()] {
+        let other = other.open().await;
+        let count = other.import(&mut Cursor::new(&text)).await.unwrap();
+        assert_eq!(count as usize, text.lines().count() - 2);
+        assert_eq!(exported(&other).await, text);
+        // It numbers on where the other had stopped.
+        let sender = sender(&other).await;
+        let push = other.open_push(&push(2)).await.unwrap();
+        assert_eq!(
+            won(&other
+                .claim(&push, &sender, candidates(0..3), &Guard::none())
+                .await
+                .unwrap())
+            .len(),
+            3
+        );
+    }
+}
+
+async fn an_export_without_its_end_is_refused_and_leaves_nothing_behind(place: Place) {
+    let source = Place::sqlite().open().await;
+    fill(&source).await;
+    let text = exported(&source).await;
+    let store = place.open().await;
+    let lines: Vec<&str> = text.lines().collect();
+    let cut = lines[..lines.len() - 1].join("\n");
+    let torn = format!(
+        "{}\n{{\"table\":\"claims\",\"row\":",
+        lines[..lines.len() / 2].join("\n")
+    );
+    let missing = [&lines[..300], &lines[301..]].concat().join("\n");
+    for (broken, complaint) in [
+        (&cut, "incomplete"),
+        (&torn, "not a row"),
+        (&missing, "incomplete"),
+    ] {
+        let error = store.import(&mut Cursor::new(broken)).await.unwrap_err();
+        assert!(error.to_string().contains(complaint), "{error}");
+    }
+    store.import(&mut Cursor::new(&text)).await.unwrap();
+    assert_eq!(exported(&store).await, text);
+}
+
+async fn an_import_into_a_store_that_is_in_use_is_refused(place: Place) {
+    let store = place.open().await;
+    store.pause("layer2", "bob@laptop", None).await.unwrap();
+    let text = exported(&store).await;
+    let error = store.import(&mut Cursor::new(&text)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert_eq!(store.pauses().await.unwrap().len(), 1);
+}

@@ -1,0 +1,196 @@
+//! A stand-in for the existing cadence service: plain HTTP on loopback, its contract, and its bad habits on request.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+
+/// How a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// By the contract.
+    Well,
+    /// As the service does when its database is away: 500, an error, and everybody eligible.
+    FailsOpen,
+    /// The same, with status 200.
+    FailsOpenPolitely,
+    /// 503 and a page for people.
+    Unavailable,
+    /// 200, and a count that is not that of the people left out.
+    Miscounts,
+    /// 200, and somebody eligible who was not asked about.
+    LetsAStrangerIn,
+    /// 200, and no list at all.
+    Forgets,
+    /// The request is done, and the connection closed without an answer.
+    ActsAndHangsUp,
+}
+
+/// The service; its port is closed when the test process ends.
+pub(crate) struct Service {
+    port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    excluded: HashMap<String, &'static str>,
+    moods: VecDeque<Mood>,
+    batches: Vec<usize>,
+    tracked: Vec<Value>,
+    requests: usize,
+}
+
+impl Service {
+    /// A service that excludes these people, each by a rule's key.
+    pub(crate) fn start(excluded: impl IntoIterator<Item = (String, &'static str)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State {
+            excluded: excluded.into_iter().collect(),
+            ..State::default()
+        }));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                // A client that goes away is its own affair.
+                thread::spawn(move || drop(serve(connection, &state)));
+            }
+        });
+        Self { port, state }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The next requests are answered like this, one each; those after them well.
+    pub(crate) fn next(&self, moods: impl IntoIterator<Item = Mood>) {
+        self.state.lock().unwrap().moods = moods.into_iter().collect();
+    }
+
+    /// How many people each filter request asked about.
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        self.state.lock().unwrap().batches.clone()
+    }
+
+    /// What it was told, in order.
+    pub(crate) fn tracked(&self) -> Vec<Value> {
+        self.state.lock().unwrap().tracked.clone()
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.state.lock().unwrap().requests
+    }
+}
+
+fn serve(connection: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::new(connection);
+    loop {
+        let mut head = String::new();
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let line = line.trim().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let Some((status, answer)) = state.lock().unwrap().answer(&head, &body) else {
+            return Ok(());
+        };
+        let length = answer.len();
+        write!(
+            writer,
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{answer}"
+        )?;
+    }
+}
+
+impl State {
+    /// The status and the body; nothing hangs up.
+    fn answer(&mut self, head: &str, body: &Value) -> Option<(u16, String)> {
+        self.requests += 1;
+        let mood = self.moods.pop_front().unwrap_or(Mood::Well);
+        if mood == Mood::Unavailable {
+            return Some((503, "<html>back soon</html>".to_owned()));
+        }
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let answer = match path {
+            "/api/health" => json!({"status": "ok"}),
+            "/api/filter-audience" => self.filter(body, mood),
+            "/api/track-notification" => self.track(body, mood),
+            _ => return Some((404, "{}".to_owned())),
+        };
+        let status = if mood == Mood::FailsOpen { 500 } else { 200 };
+        (mood != Mood::ActsAndHangsUp).then(|| (status, answer.to_string()))
+    }
+
+    fn filter(&mut self, body: &Value, mood: Mood) -> Value {
+        assert!(body["layerId"].is_u64(), "{body}");
+        let asked: Vec<&str> = body["userIds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_str().unwrap())
+            .collect();
+        assert_eq!(
+            asked.iter().collect::<HashSet<_>>().len(),
+            asked.len(),
+            "somebody was asked about twice"
+        );
+        self.batches.push(asked.len());
+        let mut sums: HashMap<&str, u64> =
+            ["l3Cooldown", "l2l3WeeklyLimit", "l5Cooldown", "invalidUuid"]
+                .map(|key| (key, 0))
+                .into();
+        let mut eligible: Vec<&str> = Vec::new();
+        for id in &asked {
+            match self.excluded.get(*id) {
+                Some(rule) => *sums.entry(rule).or_default() += 1,
+                None => eligible.push(id),
+            }
+        }
+        let count = asked.len() - eligible.len();
+        match mood {
+            Mood::FailsOpen | Mood::FailsOpenPolitely => json!({
+                "error": "connection to the history was refused", "eligibleUserIds": asked, "excludedCount": 0,
+                "exclusionBreakdown": {"l3Cooldown": 0, "l2l3WeeklyLimit": 0, "l5Cooldown": 0, "invalidUuid": 0},
+            }),
+            Mood::LetsAStrangerIn => {
+                eligible.push("00000000-0000-4000-8000-000000000000");
+                json!({"eligibleUserIds": eligible, "excludedCount": count, "exclusionBreakdown": sums})
+            }
+            Mood::Miscounts => {
+                json!({"eligibleUserIds": eligible, "excludedCount": count + 1, "exclusionBreakdown": sums})
+            }
+            Mood::Forgets => json!({"excludedCount": count, "exclusionBreakdown": sums}),
+            _ => {
+                json!({"eligibleUserIds": eligible, "excludedCount": count, "exclusionBreakdown": sums})
+            }
+        }
+    }
+
+    fn track(&mut self, body: &Value, mood: Mood) -> Value {
+        if matches!(mood, Mood::FailsOpen | Mood::FailsOpenPolitely) {
+            return json!({"error": "could not be recorded"});
+        }
+        self.tracked.push(body.clone());
+        json!({"success": true})
+    }
+}

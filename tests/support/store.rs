@@ -1,0 +1,115 @@
+//! An empty state store for a test, in either database, and a clock that the test moves.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pushctl::clock::Clock;
+use pushctl::settings::secret::Secret;
+use pushctl::source::Address;
+use pushctl::source::address::Inputs;
+use pushctl::state::{Location, Store};
+use tempfile::TempDir;
+
+use super::postgres::{Database, Postgres};
+
+/// Where a test's store is, and what time it is there.
+pub(crate) struct Place {
+    pub(crate) location: Location,
+    pub(crate) clock: Arc<Hand>,
+    /// The PostgreSQL database, if that is where it is.
+    pub(crate) database: Option<Database>,
+    directory: Option<TempDir>,
+}
+
+/// A clock that stands still until it is moved.
+pub(crate) struct Hand(AtomicI64);
+
+impl Place {
+    /// A SQLite file.
+    pub(crate) fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self {
+            location: Location::Embedded(directory.path().join("pushctl/state.db")),
+            clock: Arc::new(Hand::at("2026-11-21T13:33:00-06:00")),
+            database: None,
+            directory: Some(directory),
+        }
+    }
+
+    /// A database in the cluster that all tests share.
+    pub(crate) fn postgres() -> Self {
+        Self::in_cluster(Postgres::shared())
+    }
+
+    /// A database in a cluster of one's own.
+    pub(crate) fn in_cluster(cluster: &Postgres) -> Self {
+        let database = cluster.database("state");
+        database.execute(&format!(
+            "GRANT CREATE ON DATABASE {} TO tls_only",
+            database.name
+        ));
+        Self {
+            location: Location::Postgres(Box::new(address(
+                &database.url_with("tls_only", "sslmode=require"),
+            ))),
+            clock: Arc::new(Hand::at("2026-11-21T13:33:00-06:00")),
+            database: Some(database),
+            directory: None,
+        }
+    }
+
+    /// The store as one more process would open it.
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(&self.location, Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .await
+            .unwrap()
+    }
+
+    /// The file of a SQLite store.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.directory
+            .as_ref()
+            .map(|directory| directory.path().join("pushctl/state.db"))
+    }
+}
+
+impl Hand {
+    pub(crate) fn at(instant: &str) -> Self {
+        let instant: Timestamp = instant.parse().unwrap();
+        Self(AtomicI64::new(instant.as_microsecond()))
+    }
+
+    /// Moves it on.
+    pub(crate) fn advance(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap();
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.advance(duration);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// An address as the command line would make it of a URL alone.
+pub(crate) fn address(url: &str) -> Address {
+    Address::resolve(&Inputs {
+        url: Some(&Secret::new(url)),
+        environment: &|_| None,
+        home: None,
+        config: &BTreeMap::new(),
+    })
+    .unwrap()
+}
