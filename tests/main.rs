@@ -1,1 +1,9 @@
 //! One binary for all tests.
+
+mod support {
+    //! Servers that the tests talk to.
+
+    pub(crate) mod fcm;
+}
+
+mod template;

@@ -148,8 +148,8 @@ impl StandIn {
             connections: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         });
-        let acceptor = (options.protocol != Protocol::Cleartext)
-            .then(|| identity.acceptor(options.protocol));
+        let acceptor =
+            (options.protocol != Protocol::Cleartext).then(|| identity.acceptor(options.protocol));
         runtime.spawn(accept(listener, acceptor, Arc::clone(&shared)));
         Ok(Self {
             address,

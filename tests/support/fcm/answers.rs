@@ -38,7 +38,9 @@ impl Answer {
 
     pub(crate) fn html(status: u16) -> Self {
         let status = StatusCode::from_u16(status).expect("a status of the script");
-        let page = format!("<!DOCTYPE html>\n<html lang=en><title>Error {status}</title><p>{status}. That’s an error.");
+        let page = format!(
+            "<!DOCTYPE html>\n<html lang=en><title>Error {status}</title><p>{status}. That’s an error."
+        );
         Self::new(status, "text/html; charset=UTF-8", page.into_bytes())
     }
 
@@ -73,7 +75,10 @@ pub(crate) fn accepted(name: &str) -> Answer {
 
 fn error(code: u16, status: &str, message: &str, details: &Value) -> Answer {
     let mut error = json!({ "code": code, "message": message, "status": status });
-    if details.as_array().is_some_and(|details| !details.is_empty()) {
+    if details
+        .as_array()
+        .is_some_and(|details| !details.is_empty())
+    {
         error["details"] = details.clone();
     }
     Answer::json(code, &json!({ "error": error }))
@@ -102,11 +107,21 @@ pub(crate) fn violation(field: &str, description: &str) -> Answer {
 }
 
 pub(crate) fn too_big() -> Answer {
-    error(400, "INVALID_ARGUMENT", "Android message is too big", &fcm("INVALID_ARGUMENT"))
+    error(
+        400,
+        "INVALID_ARGUMENT",
+        "Android message is too big",
+        &fcm("INVALID_ARGUMENT"),
+    )
 }
 
 pub(crate) fn sender_id_mismatch() -> Answer {
-    error(403, "PERMISSION_DENIED", "SenderId mismatch", &fcm("SENDER_ID_MISMATCH"))
+    error(
+        403,
+        "PERMISSION_DENIED",
+        "SenderId mismatch",
+        &fcm("SENDER_ID_MISMATCH"),
+    )
 }
 
 pub(crate) fn third_party_auth() -> Answer {
@@ -134,16 +149,28 @@ pub(crate) fn permission_denied() -> Answer {
 }
 
 pub(crate) fn not_found() -> Answer {
-    error(404, "NOT_FOUND", "Requested entity was not found.", &json!([]))
+    error(
+        404,
+        "NOT_FOUND",
+        "Requested entity was not found.",
+        &json!([]),
+    )
 }
 
 pub(crate) fn quota(when: Option<RetryAfter>) -> Answer {
-    let message = "Quota exceeded for quota metric 'Send requests' and limit 'Send requests per minute'";
+    let message =
+        "Quota exceeded for quota metric 'Send requests' and limit 'Send requests per minute'";
     error(429, "RESOURCE_EXHAUSTED", message, &fcm("QUOTA_EXCEEDED")).retry_after(when)
 }
 
 pub(crate) fn internal(when: Option<RetryAfter>) -> Answer {
-    error(500, "INTERNAL", "Internal error encountered.", &fcm("INTERNAL")).retry_after(when)
+    error(
+        500,
+        "INTERNAL",
+        "Internal error encountered.",
+        &fcm("INTERNAL"),
+    )
+    .retry_after(when)
 }
 
 pub(crate) fn unavailable(when: Option<RetryAfter>) -> Answer {

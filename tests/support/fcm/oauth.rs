@@ -65,7 +65,9 @@ impl Oauth {
     pub(super) fn answer(&self, form: &[u8]) -> Answer {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match self.refusal {
-            Some(status @ (400 | 401)) => return refuse(status, "invalid_grant", "Invalid JWT Signature."),
+            Some(status @ (400 | 401)) => {
+                return refuse(status, "invalid_grant", "Invalid JWT Signature.");
+            }
             Some(status) => return Answer::html(status),
             None => {}
         }
@@ -167,9 +169,7 @@ fn verify(signed: &str, signature: &[u8]) -> Result<(), String> {
 fn token() -> String {
     let mut bytes = [0; 100];
     rand_bytes(&mut bytes).expect("random bytes");
-    bytes
-        .iter()
-        .fold(String::from("ya29.c."), |token, byte| {
-            token + &format!("{byte:02x}")
-        })
+    bytes.iter().fold(String::from("ya29.c."), |token, byte| {
+        token + &format!("{byte:02x}")
+    })
 }

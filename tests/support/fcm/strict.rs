@@ -40,12 +40,21 @@ pub(super) fn head(parts: &Parts, scheme: &str, path: &str, oauth: &Oauth) -> Re
     if found.as_str() != path {
         // A project of somebody else, or a path that does not exist.
         let project = found.as_str().starts_with("/v1/projects/");
-        return Err(if project { answers::not_found() } else { Answer::html(404) });
+        return Err(if project {
+            answers::not_found()
+        } else {
+            Answer::html(404)
+        });
     }
     if parts.method != Method::POST {
         return Err(Answer::html(405));
     }
-    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let json = text(CONTENT_TYPE).is_some_and(|value| {
         let (kind, charset) = value.split_once(';').unwrap_or((value, "charset=utf-8"));
         kind == "application/json" && charset.trim().eq_ignore_ascii_case("charset=utf-8")
@@ -99,9 +108,14 @@ fn blame(body: &[u8], error: &serde_json::Error) -> Answer {
     };
     if text.starts_with("unknown field") {
         let name = quoted(&text).unwrap_or_default();
-        let place = if value.get(&name).is_some() { "" } else { "message" };
-        let description =
-            format!("Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field.");
+        let place = if value.get(&name).is_some() {
+            ""
+        } else {
+            "message"
+        };
+        let description = format!(
+            "Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field."
+        );
         return answers::violation(place, &description);
     }
     let description = format!("Invalid value at 'message' (TYPE_STRING), {text}");
@@ -224,10 +238,14 @@ impl<'de> Deserialize<'de> for Data {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Data, A::Error> {
                 let mut data = Data::default();
-                while let Some((key, value)) = map.next_entry::<std::borrow::Cow<'de, str>, Length>()? {
+                while let Some((key, value)) =
+                    map.next_entry::<std::borrow::Cow<'de, str>, Length>()?
+                {
                     data.bytes += key.len() + value.0;
                     let reserved = RESERVED.contains(&key.as_ref())
-                        || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+                        || RESERVED_PREFIXES
+                            .iter()
+                            .any(|prefix| key.starts_with(prefix));
                     if reserved {
                         data.reserved = Some(key.into_owned());
                     }

@@ -220,7 +220,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let name = self.shared.ledger.name(&self.shared.project);
             let answer = answers::accepted(&name);
             let fate = if dry { Fate::Validated } else { fate };
-            self.accepted.push(Accepted { token: token.clone(), name, fate });
+            self.accepted.push(Accepted {
+                token: token.clone(),
+                name,
+                fate,
+            });
             answer
         };
         let act = match reply {
