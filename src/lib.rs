@@ -4,5 +4,6 @@ pub mod budget;
 pub mod clock;
 pub mod error;
 pub mod exit;
+pub mod fcm;
 pub mod settings;
 pub mod template;

@@ -7,6 +7,7 @@ pub(crate) mod answers;
 mod identity;
 pub(crate) mod ledger;
 mod oauth;
+pub(crate) mod raw;
 pub(crate) mod script;
 mod strict;
 mod wire;
