@@ -6,4 +6,5 @@ mod support {
     pub(crate) mod fcm;
 }
 
+mod fcm;
 mod template;

@@ -24,8 +24,7 @@ const AHEAD: Duration = Duration::from_secs(300);
 /// A token, as the header that carries it.
 #[derive(Clone)]
 pub(super) struct Bearer {
-    /// Not marked sensitive: that would keep HPACK from indexing it and send a kilobyte with each message. What the
-    /// mark guards against (guessing a secret by the size of requests) does not touch a long random token.
+    /// Marked sensitive, so that no `Debug` shows it.
     pub(super) header: HeaderValue,
     /// When to fetch the next one.
     pub(super) renew: Instant,
@@ -142,8 +141,9 @@ impl Lender {
 }
 
 fn bearer(lent: &Lent, asked: Instant) -> Result<Bearer> {
-    let header = HeaderValue::try_from(format!("Bearer {}", lent.access_token))
+    let mut header = HeaderValue::try_from(format!("Bearer {}", lent.access_token))
         .map_err(|_| Error::new(Kind::Unreachable, "the token cannot be sent in a header"))?;
+    header.set_sensitive(true);
     let life = Duration::from_secs(lent.expires_in.max(1));
     Ok(Bearer {
         header,

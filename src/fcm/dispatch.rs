@@ -4,6 +4,8 @@
 //! Lanes (connections) ask for work in turn. The first one that has room gets it, so that few connections are used
 //! as long as few are enough, and a further one is opened only when all are full.
 
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};

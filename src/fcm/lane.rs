@@ -48,9 +48,11 @@ pub(super) async fn run(shared: Arc<Shared>, number: usize, mut opened: Option<O
                 }
             },
         };
-        let ended = Lane::new(&shared, number, connection).drive().await;
-        match ended {
-            Ended::Finished => return,
+        match Lane::new(&shared, number, connection).drive().await {
+            Ended::Finished => {
+                shared.set_berth(number, Berth::Closed);
+                return;
+            }
             Ended::Lost { heard: true } => failures = 0,
             // It connects and then says nothing: no better than a failure to connect.
             Ended::Lost { heard: false } => {

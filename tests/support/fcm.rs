@@ -131,7 +131,10 @@ impl StandIn {
             .thread_name("stand-in")
             .enable_all()
             .build()?;
-        let listener = runtime.block_on(listen(options.port))?;
+        let listener = {
+            let _context = runtime.enter();
+            TcpListener::from_std(listen(options.port)?)?
+        };
         let address = listener.local_addr()?;
         let identity = Identity::create();
         let scheme = match options.protocol {
@@ -248,15 +251,19 @@ fn token_uri(scheme: &str, address: SocketAddr) -> String {
 }
 
 /// Binds `port`, waiting a little for a predecessor that was just killed.
-async fn listen(port: u16) -> io::Result<TcpListener> {
+fn listen(port: u16) -> io::Result<std::net::TcpListener> {
     let mut tries = 50;
     loop {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+        match std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
                 tries -= 1;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                std::thread::sleep(Duration::from_millis(100));
             }
-            bound => return bound,
+            bound => {
+                let listener = bound?;
+                listener.set_nonblocking(true)?;
+                return Ok(listener);
+            }
         }
     }
 }

@@ -165,9 +165,9 @@ fn verify(signed: &str, signature: &[u8]) -> Result<(), String> {
         .ok_or_else(|| "Invalid JWT Signature.".to_owned())
 }
 
-/// As long as a real one.
+/// About as long as a real one: it travels with every message.
 fn token() -> String {
-    let mut bytes = [0; 100];
+    let mut bytes = [0; 500];
     rand_bytes(&mut bytes).expect("random bytes");
     bytes.iter().fold(String::from("ya29.c."), |token, byte| {
         token + &format!("{byte:02x}")

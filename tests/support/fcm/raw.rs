@@ -25,8 +25,19 @@ pub(crate) struct Plan {
     pub(crate) requests: usize,
     /// ... the first ones are answered ...
     pub(crate) answered: usize,
-    /// ... then GOAWAY names this stream (1, 3, 5, …) and the connection ends; none: it just ends.
-    pub(crate) last_stream: Option<u32>,
+    /// ... and then this.
+    pub(crate) ending: Ending,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    /// GOAWAY names the last stream (1, 3, 5, …) that was processed, and the connection is closed.
+    GoAway(u32),
+    /// It is closed without a word.
+    Close,
+    /// It stays open, and nothing that arrives is heard.
+    Mute,
 }
 
 /// The peer. Its thread ends with the process.
@@ -112,10 +123,16 @@ impl Peer {
         for stream in &complete[..plan.answered] {
             self.answer(*stream)?;
         }
-        if let Some(last) = plan.last_stream {
-            let mut payload = last.to_be_bytes().to_vec();
-            payload.extend_from_slice(&0_u32.to_be_bytes());
-            self.write(GOAWAY, 0, 0, &payload)?;
+        match plan.ending {
+            Ending::GoAway(last) => {
+                let mut payload = last.to_be_bytes().to_vec();
+                payload.extend_from_slice(&0_u32.to_be_bytes());
+                self.write(GOAWAY, 0, 0, &payload)?;
+            }
+            Ending::Close => {}
+            Ending::Mute => loop {
+                thread::park();
+            },
         }
         self.socket.shutdown(std::net::Shutdown::Write)?;
         // Closing with something unread would reset the connection, and what was written could be lost.

@@ -137,8 +137,8 @@ struct Body {
     notification: Option<Notification>,
     #[serde(default)]
     data: Data,
-    #[serde(default)]
-    android: Android,
+    #[serde(default, rename = "android")]
+    _android: Android,
     #[serde(default)]
     apns: Apns,
     #[serde(default, rename = "webpush")]
