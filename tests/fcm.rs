@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod pace;
+mod stand_in;
 mod stopping;
 mod tokens;
 
@@ -73,6 +74,24 @@ impl Bench {
             .await
     }
 
+    /// The same on a connection that has answered once, so that it takes a hundred messages at a time.
+    pub(crate) async fn send_warm<S: AsRef<str>>(&self, tokens: &[S]) -> Sent {
+        let (client, mut reports) = self.connect().await.expect("connected");
+        let all = ["warm-up"]
+            .into_iter()
+            .chain(tokens.iter().map(AsRef::as_ref));
+        let mut first = jobs(all.map(|token| (token, None)));
+        let rest = first.split_off(1);
+        client.submit_all(first).await;
+        let warm = reports.next().await.expect("a report");
+        assert_eq!(code(&warm), "accepted");
+        client.submit_all(rest).await;
+        client.close();
+        let reports: Vec<Report> = collect(reports).await.into_values().collect();
+        assert_eq!(reports.len(), tokens.len(), "one report a job");
+        Sent { reports, client }
+    }
+
     /// The same for tokens whose platform is known.
     pub(crate) async fn send_to<'t>(
         &self,
@@ -133,7 +152,7 @@ pub(crate) fn account() -> ServiceAccount {
 }
 
 pub(crate) fn jobs<'t>(tokens: impl Iterator<Item = (&'t str, Option<Platform>)>) -> Vec<Job> {
-    let mut composer = composer();
+    let mut composer = composer(Delivery::Live);
     tokens
         .zip(0..)
         .map(|((token, platform), id)| Job {
@@ -146,7 +165,7 @@ pub(crate) fn jobs<'t>(tokens: impl Iterator<Item = (&'t str, Option<Platform>)>
         .collect()
 }
 
-fn composer() -> Composer {
+pub(crate) fn composer(delivery: Delivery) -> Composer {
     let wording = Wording {
         title: "Hi [[var:name]]".into(),
         body: "Someone wants your shoes".into(),
@@ -156,7 +175,7 @@ fn composer() -> Composer {
     let push = Push::parse(&wording, &AllowedHosts::default())
         .and_then(|push| push.bind(&["name"]))
         .expect("a sound push");
-    Composer::new(push, Delivery::Live, Some("run-1"))
+    Composer::new(push, delivery, Some("run-1"))
 }
 
 /// All reports by id; each id once.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::account::ServiceAccount;
-use super::auth::{Bearer, Lender};
+use super::auth::Lender;
 use super::dispatch::{Berth, Cause, Dispatch, Halt};
 use super::lane;
 use super::transport::{self, Endpoint, Opened};
@@ -21,6 +21,8 @@ use crate::error::{Context, Error, Kind, Result};
 /// Jobs that may be in the client at once, from [`Client::submit`] to their report: enough for every stream, and for
 /// those that wait to be sent again, at a kilobyte or so each.
 const ROOM: usize = 8_192;
+/// Failures to connect that are further apart than this, beyond the patience there is, are not one outage.
+const UNRELATED: Duration = Duration::from_secs(60);
 /// Pauses between attempts to reach the token endpoint or, at start-up, the service: the first, and the longest.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
@@ -61,8 +63,8 @@ pub(super) struct Shared {
     lender: Lender,
     /// Somebody found that there is no bearer token.
     token_wanted: Notify,
-    /// Since when no connection could be made.
-    outage: Mutex<Option<Instant>>,
+    /// Since when no connection was of use, and when that was last found.
+    outage: Mutex<Option<(Instant, Instant)>>,
     abandoned: AtomicBool,
 }
 
@@ -82,12 +84,12 @@ impl Client {
             shared.persist(|| async { shared.lender.lend(shared.clock.as_ref()).await }),
         )?;
         shared.dispatch().authorize(&bearer);
-        Ok((Self::start(shared, opened, bearer), Reports(receiver)))
+        Ok((Self::start(shared, opened, bearer.renew), Reports(receiver)))
     }
 
-    fn start(shared: Arc<Shared>, opened: Opened, bearer: Bearer) -> Self {
+    fn start(shared: Arc<Shared>, opened: Opened, renew: Instant) -> Self {
         let mut tasks = JoinSet::new();
-        tasks.spawn(keep_bearer(Arc::clone(&shared), bearer.renew));
+        tasks.spawn(keep_bearer(Arc::clone(&shared), renew));
         // The first lane is about to have a connection: nobody else need open one.
         shared.dispatch().set_berth(0, Berth::Opening);
         let lanes = shared.dispatch().lanes();
@@ -245,13 +247,13 @@ impl Shared {
     /// After any change: hands reports on, asks for a token if there is none, and wakes whom it concerns.
     pub(super) fn settle(&self, mut dispatch: MutexGuard<'_, Dispatch>, lane: Option<usize>) {
         let mut reported = 0;
-        if dispatch.has_reports() {
-            if let Some(reports) = lock(&self.reports).as_ref() {
-                for report in dispatch.reports() {
-                    reported += 1;
-                    // Whoever no longer listens does not want to know.
-                    let _ = reports.send(report);
-                }
+        if dispatch.has_reports()
+            && let Some(reports) = lock(&self.reports).as_ref()
+        {
+            for report in dispatch.reports() {
+                reported += 1;
+                // Whoever no longer listens does not want to know.
+                let _ = reports.send(report);
             }
         }
         if dispatch.needs_bearer() {
@@ -300,11 +302,19 @@ impl Shared {
         lock(&self.outage).take();
     }
 
-    /// A connection could not be made; if that goes on for too long, everything stops.
+    /// A connection could not be made or was of no use; if that goes on for too long, everything stops.
     pub(super) fn unreachable(&self, error: &Error) {
         tracing::debug!(%error, "no connection to the push service");
-        let since = *lock(&self.outage).get_or_insert_with(Instant::now);
-        if since.elapsed() >= self.patience {
+        let now = Instant::now();
+        let mut outage = lock(&self.outage);
+        let since = match *outage {
+            // An old failure has nothing to do with this one.
+            Some((since, last)) if now - last < self.patience + UNRELATED => since,
+            _ => now,
+        };
+        *outage = Some((since, now));
+        drop(outage);
+        if now - since >= self.patience {
             self.halt(Halt::of(Cause::Unreachable, error));
         }
     }

@@ -1,9 +1,9 @@
 //! One request and its answer, and when there is no answer: how far the request can have got.
 //!
 //! What tells "not accepted" from "in doubt" is what HTTP/2 promises (RFC 9113, 8.7): a stream above the number in a
-//! GOAWAY, or reset with REFUSED_STREAM, was not processed. `h2` gives an open stream a *remote* GOAWAY error only
+//! GOAWAY, or reset with `REFUSED_STREAM`, was not processed. `h2` gives an open stream a *remote* GOAWAY error only
 //! when the stream's number is above the one in the frame; streams below it live on, and if the connection then ends
-//! they get an I/O error. So: remote and GOAWAY, or remote and REFUSED_STREAM: safe. Anything else: in doubt.
+//! they get an I/O error. So: remote and GOAWAY, or remote and `REFUSED_STREAM`: safe. Anything else: in doubt.
 
 use std::time::Duration;
 

@@ -23,11 +23,14 @@ use super::client::Shared;
 use super::dispatch::{Berth, Current, Flight, Next};
 use super::exchange::{self, Broken, Doubt, Reply};
 use super::transport::{Io, Opened};
+use crate::error::{Error, Kind};
 
 /// A connection that has been silent for so long is asked whether it is still there before messages are put on it.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long it may take to say so.
 const PING_PATIENCE: Duration = Duration::from_secs(5);
+/// How many messages are put on a connection that has not answered any yet: if it leads nowhere, no more are in doubt.
+const UNPROVEN: usize = 10;
 /// Pauses between attempts to connect: the first, and the longest.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -53,9 +56,11 @@ pub(super) async fn run(shared: Arc<Shared>, number: usize, mut opened: Option<O
                 shared.set_berth(number, Berth::Closed);
                 return;
             }
-            Ended::Lost { heard: true } => failures = 0,
+            Ended::Lost { silent: false } => failures = 0,
             // It connects and then says nothing: no better than a failure to connect.
-            Ended::Lost { heard: false } => {
+            Ended::Lost { silent: true } => {
+                let said = "the push service takes connections and answers nothing";
+                shared.unreachable(&Error::new(Kind::Unreachable, said));
                 shared.set_berth(number, Berth::Opening);
                 pause(&mut failures).await;
             }
@@ -93,8 +98,8 @@ async fn wanted(shared: &Shared, number: usize) -> bool {
 enum Ended {
     /// There is nothing left to send.
     Finished,
-    /// It broke or was closed; whether an answer had been heard on it.
-    Lost { heard: bool },
+    /// It broke or was closed; silent if messages were put on it and nothing ever came back.
+    Lost { silent: bool },
 }
 
 type Landing = Pin<Box<dyn Future<Output = (usize, Result<Reply, Broken>)> + Send>>;
@@ -118,7 +123,10 @@ struct Lane<'s> {
     retired: bool,
     /// The connection itself has ended.
     closed: bool,
+    /// When the service last said something on it.
     heard: Option<Instant>,
+    /// Whether messages were put on it.
+    used: bool,
     opened: Instant,
     pinging: Option<Instant>,
 }
@@ -146,6 +154,7 @@ impl<'s> Lane<'s> {
             retired: false,
             closed: false,
             heard: None,
+            used: false,
             opened: now,
             pinging: None,
         }
@@ -174,8 +183,8 @@ impl<'s> Lane<'s> {
                     return Poll::Ready(Ended::Finished);
                 }
                 if self.retired || self.closed {
-                    let heard = self.heard.is_some();
-                    return Poll::Ready(Ended::Lost { heard });
+                    let silent = self.used && self.heard.is_none();
+                    return Poll::Ready(Ended::Lost { silent });
                 }
             }
             if !self.is_due(next, cx) {
@@ -194,7 +203,8 @@ impl<'s> Lane<'s> {
             match &result {
                 // It may be dead; the others on it can still be answered.
                 Err(Broken::InDoubt(Doubt::TimedOut)) => self.retired = true,
-                _ => {
+                Err(Broken::InDoubt(Doubt::ConnectionLost | Doubt::Abandoned)) => {}
+                Ok(_) | Err(Broken::NotAccepted | Broken::InDoubt(Doubt::Reset)) => {
                     if self.heard.replace(now).is_none() {
                         self.shared.reached();
                     }
@@ -233,7 +243,22 @@ impl<'s> Lane<'s> {
             .shared
             .streams
             .min(self.send.current_max_send_streams());
+        let most = if self.heard.is_some() {
+            most
+        } else {
+            most.min(UNPROVEN)
+        };
         most.saturating_sub(self.landing.len())
+    }
+
+    /// What the connection counts as when it takes nothing more. Others wait for one that has not answered yet, as
+    /// they do for one that is being opened.
+    fn without_room(&self) -> Berth {
+        if self.heard.is_none() && !self.retired && !self.closed {
+            Berth::Opening
+        } else {
+            Berth::Full
+        }
     }
 
     /// Whether the connection can be trusted with messages; if it has been silent for long, it is asked first.
@@ -286,11 +311,12 @@ impl<'s> Lane<'s> {
         for (flight, answer) in self.landed.drain(..) {
             dispatch.land(flight, answer, now);
         }
-        let berth = if room > 0 { Berth::Room } else { Berth::Full };
+        let full = self.without_room();
+        let berth = if room > 0 { Berth::Room } else { full };
         dispatch.berth(self.number, berth, cx.waker());
         let next = dispatch.take(self.number, room, now, &mut self.taken);
         if self.taken.len() == room {
-            dispatch.berth(self.number, Berth::Full, cx.waker());
+            dispatch.berth(self.number, full, cx.waker());
         }
         let bearer = dispatch.bearer();
         shared.settle(dispatch, Some(self.number));
@@ -312,6 +338,7 @@ impl<'s> Lane<'s> {
                 self.returned.push(flight);
                 continue;
             };
+            self.used = true;
             flight.attempts += 1;
             flight.first.get_or_insert(now);
             flight.sent = now;

@@ -117,7 +117,8 @@ fn write_payload(out: &mut Vec<u8>, rendered: &Rendered, keys: &[Vec<u8>], linke
 fn tail(collapse: Option<&str>) -> Vec<u8> {
     let mut out = Vec::new();
     if let Some(id) = collapse {
-        let id = &id[..id.floor_char_boundary(COLLAPSE)];
+        let fits = |end: &usize| id.is_char_boundary(*end);
+        let id = &id[..(0..=COLLAPSE.min(id.len())).rev().find(fits).unwrap_or(0)];
         out.extend_from_slice(b",\"android\":{\"collapse_key\":");
         quote(&mut out, id);
         out.extend_from_slice(b",\"notification\":{\"tag\":");

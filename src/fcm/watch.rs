@@ -105,15 +105,16 @@ impl Watch {
         let jumped =
             earlier >= self.limits.window && now >= self.limits.jump && now >= 3.0 * before;
         (now >= self.limits.always || jumped).then(|| {
-            let mut reason = format!(
-                "{} of the last {} answers were dead tokens, 401, 403 or 404",
+            let earlier = if jumped {
+                format!(" ({} before)", percent(before))
+            } else {
+                String::new()
+            };
+            format!(
+                "{} of the last {} answers were dead tokens, 401, 403 or 404{earlier}",
                 percent(now),
                 self.latest.len()
-            );
-            if jumped {
-                reason.push_str(&format!(" ({} before)", percent(before)));
-            }
-            reason
+            )
         })
     }
 }

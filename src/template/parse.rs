@@ -14,22 +14,18 @@ pub(super) fn parse(source: &str) -> Result<Template, Flaw> {
     };
     let (mut text, mut at) = (0, 0);
     while let Some(open) = next_open(source, at) {
-        match variable(source, open)? {
-            Some((column, filters, end)) => {
-                if open > text {
-                    template
-                        .parts
-                        .push(Part::Text(source[text..open].to_owned()));
-                }
-                template.parts.push(Part::Variable { column, filters });
-                (text, at) = (end, end);
-            }
-            None => {
-                at = open + OPEN.len();
-                let end = closed(source, open)?;
-                template.lookalikes.push(source[open..end].to_owned());
-            }
+        let Some((column, filters, end)) = variable(source, open)? else {
+            let end = closed(source, open)?;
+            template.lookalikes.push(source[open..end].to_owned());
+            at = open + OPEN.len();
+            continue;
+        };
+        if open > text {
+            let before = source[text..open].to_owned();
+            template.parts.push(Part::Text(before));
         }
+        template.parts.push(Part::Variable { column, filters });
+        (text, at) = (end, end);
     }
     if text < source.len() {
         template.parts.push(Part::Text(source[text..].to_owned()));
@@ -174,12 +170,12 @@ impl Scanner<'_> {
         &self.source[self.at..]
     }
 
-    fn take(&mut self, token: &str) -> bool {
-        let taken = self.rest().starts_with(token);
-        if taken {
-            self.at += token.len();
+    fn take(&mut self, sign: &str) -> bool {
+        let found = self.rest().starts_with(sign);
+        if found {
+            self.at += sign.len();
         }
-        taken
+        found
     }
 
     fn spaces(&mut self) {

@@ -12,7 +12,7 @@ use crate::support::fcm::{Options, Protocol, StandIn};
 
 #[tokio::test]
 async fn without_http_2_nothing_is_sent_and_the_error_says_why() {
-    let stand_in = StandIn::start(Options {
+    let stand_in = StandIn::start(&Options {
         protocol: Protocol::Http1,
         ..Options::default()
     })
@@ -40,7 +40,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 
 #[tokio::test]
 async fn http_2_without_tls_is_for_this_machine_only() {
-    let stand_in = StandIn::start(Options {
+    let stand_in = StandIn::start(&Options {
         protocol: Protocol::Cleartext,
         ..Options::default()
     })
@@ -86,7 +86,7 @@ async fn the_service_may_allow_fewer_streams() {
             then: Box::new(Reply::Accept),
         },
     );
-    let stand_in = StandIn::start(Options {
+    let stand_in = StandIn::start(&Options {
         script,
         streams: Some(5),
         ..Options::default()

@@ -52,21 +52,19 @@ async fn a_large_send_starts_slowly() {
 
 #[tokio::test]
 async fn a_burst_of_429_is_one_pause_and_then_everything_is_accepted_once() {
-    let reply = Reply::Quota {
-        retry_after: Some(RetryAfter::Seconds(1)),
+    let late = Reply::Slow {
+        ms: 1_000,
+        then: Box::new(Reply::Quota {
+            retry_after: Some(RetryAfter::Seconds(1)),
+        }),
     };
-    let mut script = Script::default().always("*", reply);
-    script.rules[0].after = 100;
-    script.rules[0].times = Some(60);
-    let stand_in = StandIn::playing(script);
+    let stand_in = StandIn::playing(Script::default().on("busy-*", [late]));
     let bench = Bench::of(&stand_in).with(|settings| settings.rate = 100_000);
-    let sent = bench.send(&tokens("t", 600)).await;
-    assert_eq!(sent.accepted(), 600);
-    assert_eq!(accepted_once(&stand_in).len(), 600);
+    let sent = bench.send_warm(&tokens("busy", 60)).await;
+    assert_eq!(sent.accepted(), 60);
+    assert_eq!(accepted_once(&stand_in).len(), 61);
+    assert!(sent.reports.iter().all(|report| report.attempts == 2));
     // All sixty were under way together: the rate was halved once, not sixty times.
-    assert!(
-        sent.client.progress().rate >= 50_000.0,
-        "{}",
-        sent.client.progress().rate
-    );
+    let rate = sent.client.progress().rate;
+    assert!((50_000.0..60_000.0).contains(&rate), "{rate}");
 }

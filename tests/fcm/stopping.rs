@@ -87,7 +87,8 @@ async fn what_is_abandoned_is_in_doubt_at_once() {
         .values()
         .filter(|report| code(report) == "STOPPED")
         .count();
-    assert_eq!((doubtful, unsent), (100, 20));
+    // It had not answered anything yet, so it was not trusted with more.
+    assert_eq!((doubtful, unsent), (10, 110));
 }
 
 #[tokio::test]
@@ -135,38 +136,39 @@ async fn a_failure_rate_above_the_threshold_stops_the_run() {
 async fn a_service_that_goes_away_stops_the_run_once_patience_ends_and_counts_still_add_up() {
     let stand_in = StandIn::playing(slow(50));
     let bench = Bench::of(&stand_in).with(|settings| {
+        settings.connections = 1;
         settings.rate = 200;
         settings.patience = Duration::from_secs(2);
     });
-    let (client, reports) = bench.connect().await.expect("connected");
+    let (client, mut reports) = bench.connect().await.expect("connected");
     let names = tokens("t", 1_000);
     client
         .submit_all(jobs(names.iter().map(|token| (token.as_str(), None))))
         .await;
     client.close();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let accepted = stand_in.accepted().len();
+    for _ in 0..20 {
+        let report = reports.next().await.expect("a report");
+        assert_eq!(code(&report), "accepted");
+    }
     drop(stand_in);
     let reports = collect(reports).await;
-    assert_eq!(reports.len(), 1_000);
+    assert_eq!(reports.len(), 1_000 - 20);
     let halt = client.halted().expect("halted");
     assert_eq!(halt.cause, Cause::Unreachable, "{}", halt.reason);
     assert_eq!(halt.error().kind().status(), 5);
     let count = |wanted: &str| {
-        reports
-            .values()
-            .filter(|report| code(report) == wanted)
-            .count()
+        let all = reports.values();
+        all.filter(|report| code(report) == wanted).count()
     };
-    assert!(accepted >= 20 && count("accepted") + 20 >= accepted);
-    assert_eq!(
-        count("accepted") + count("CONNECTION_LOST") + count("STOPPED"),
-        1_000
+    let (accepted, lost, unsent) = (
+        count("accepted"),
+        count("CONNECTION_LOST"),
+        count("STOPPED"),
     );
+    assert_eq!(accepted + lost + unsent, 1_000 - 20);
     assert!(
-        count("CONNECTION_LOST") <= 40,
-        "{}",
-        count("CONNECTION_LOST")
+        lost <= 100 && unsent > 0,
+        "{lost} in doubt, {unsent} unsent"
     );
 }
 
@@ -179,12 +181,13 @@ async fn connections_that_keep_breaking_are_replaced_for_as_long_as_something_ge
     let bench = Bench::of(&stand_in).with(|settings| {
         settings.rate = 500;
         settings.connections = 1;
+        settings.streams = 5;
     });
     let sent = bench.send(&tokens("t", 500)).await;
     assert_eq!(sent.client.halted(), None);
     let lost = sent.tally()["CONNECTION_LOST"];
     // Each of the eight took with it what happened to be under way.
-    assert!((8..=100).contains(&lost), "{lost}");
+    assert!((8..=40).contains(&lost), "{lost}");
     assert_eq!(sent.accepted() + lost, 500);
     assert!(accepted_once(&stand_in).len() >= sent.accepted());
     assert!(stand_in.connections() >= 9, "{}", stand_in.connections());

@@ -117,7 +117,7 @@ impl Shared {
 impl StandIn {
     /// Starts one that plays `script`.
     pub(crate) fn playing(script: Script) -> Self {
-        Self::start(Options {
+        Self::start(&Options {
             script,
             ..Options::default()
         })
@@ -125,7 +125,7 @@ impl StandIn {
     }
 
     /// Starts one.
-    pub(crate) fn start(options: Options) -> io::Result<Self> {
+    pub(crate) fn start(options: &Options) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads)
             .thread_name("stand-in")
@@ -145,7 +145,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             project: PROJECT.to_owned(),
             path: format!("/v1/projects/{PROJECT}/messages:send"),
-            oauth: Oauth::new(token_uri(scheme, address), &options),
+            oauth: Oauth::new(token_uri(scheme, address), options),
             ledger: Ledger::open(options.log.as_deref(), options.memory)?,
             play: (!play.is_empty()).then(|| Mutex::new(play)),
             streams: options.streams,
@@ -218,6 +218,11 @@ impl StandIn {
     /// Requests that were not well-formed.
     pub(crate) fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// A bearer token that was lent and is still good.
+    pub(crate) fn lent_token(&self) -> String {
+        self.shared.oauth.lent()
     }
 
     /// Requests to the token endpoint.

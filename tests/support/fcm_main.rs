@@ -56,7 +56,7 @@ fn main() -> Result<()> {
         }
     };
     let at = |name: &str| arguments.dir.join(name);
-    let stand_in = StandIn::start(Options {
+    let stand_in = StandIn::start(&Options {
         port: arguments.port,
         protocol: if arguments.cleartext {
             Protocol::Cleartext

@@ -86,7 +86,10 @@ fn without_a_bearer_token_nothing_leaves_and_one_is_asked_for() {
     assert!(!dispatch.needs_bearer());
     dispatch.land(flight, Ok(Answer::Unauthenticated), now);
     assert!(dispatch.needs_bearer());
-    assert_eq!(take(&mut dispatch, 0, 9, now + SECOND), (vec![], Next::Idle));
+    assert_eq!(
+        take(&mut dispatch, 0, 9, now + SECOND),
+        (vec![], Next::Idle)
+    );
     authorize(&mut dispatch, now);
     assert_eq!(take(&mut dispatch, 0, 9, now + SECOND).0, [0, 1]);
 }

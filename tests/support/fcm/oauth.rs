@@ -47,6 +47,12 @@ impl Oauth {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// One of the tokens that are out.
+    pub(super) fn lent(&self) -> String {
+        let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        lent.keys().next().cloned().unwrap_or_default()
+    }
+
     /// How long an answer takes.
     pub(super) fn delay(&self) -> Duration {
         self.delay

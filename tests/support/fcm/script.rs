@@ -51,13 +51,13 @@ pub(crate) enum Reply {
     Accept,
     /// 404 with `FcmError` UNREGISTERED.
     Unregistered,
-    /// 400 INVALID_ARGUMENT that blames the token.
+    /// 400 `INVALID_ARGUMENT` that blames the token.
     InvalidToken,
-    /// 400 INVALID_ARGUMENT whose field violations blame the message.
+    /// 400 `INVALID_ARGUMENT` whose field violations blame the message.
     InvalidMessage,
-    /// 403 SENDER_ID_MISMATCH.
+    /// 403 `SENDER_ID_MISMATCH`.
     SenderIdMismatch,
-    /// 401 THIRD_PARTY_AUTH_ERROR.
+    /// 401 `THIRD_PARTY_AUTH_ERROR`.
     ThirdPartyAuth,
     /// 401 without `FcmError`: the bearer token is no longer good.
     ExpiredToken,
@@ -65,7 +65,7 @@ pub(crate) enum Reply {
     PermissionDenied,
     /// 404 without `FcmError`.
     NotFound,
-    /// 429 QUOTA_EXCEEDED.
+    /// 429 `QUOTA_EXCEEDED`.
     Quota { retry_after: Option<RetryAfter> },
     /// 500 INTERNAL.
     Internal { retry_after: Option<RetryAfter> },
@@ -83,7 +83,7 @@ pub(crate) enum Reply {
     AcceptThenTruncate,
     /// Not accepted; the stream is reset with CANCEL, which does not say so.
     Reset,
-    /// RST_STREAM with REFUSED_STREAM.
+    /// `RST_STREAM` with `REFUSED_STREAM`.
     Refuse,
     /// Never answered.
     Hang,

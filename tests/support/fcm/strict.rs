@@ -26,28 +26,34 @@ pub(super) struct Message {
 }
 
 /// Checks everything before the body: pseudo-headers, content type, bearer token.
-pub(super) fn head(parts: &Parts, scheme: &str, path: &str, oauth: &Oauth) -> Result<(), Answer> {
+pub(super) fn head(
+    parts: &Parts,
+    scheme: &str,
+    path: &str,
+    oauth: &Oauth,
+) -> Result<(), Box<Answer>> {
     if parts.uri.scheme_str() != Some(scheme) || parts.uri.authority().is_none() {
-        return Err(Answer::html(400));
+        return Err(Answer::html(400).into());
     }
     let underscored = |name: &HeaderName| name.as_str().contains('_');
     if parts.headers.keys().any(underscored) {
-        return Err(Answer::html(400));
+        return Err(Answer::html(400).into());
     }
     let Some(found) = parts.uri.path_and_query() else {
-        return Err(Answer::html(400));
+        return Err(Answer::html(400).into());
     };
     if found.as_str() != path {
         // A project of somebody else, or a path that does not exist.
         let project = found.as_str().starts_with("/v1/projects/");
-        return Err(if project {
+        let answer = if project {
             answers::not_found()
         } else {
             Answer::html(404)
-        });
+        };
+        return Err(answer.into());
     }
     if parts.method != Method::POST {
-        return Err(Answer::html(405));
+        return Err(Answer::html(405).into());
     }
     let text = |name| {
         parts
@@ -60,38 +66,35 @@ pub(super) fn head(parts: &Parts, scheme: &str, path: &str, oauth: &Oauth) -> Re
         kind == "application/json" && charset.trim().eq_ignore_ascii_case("charset=utf-8")
     });
     if !json {
-        return Err(Answer::html(415));
+        return Err(Answer::html(415).into());
     }
     if !text(AUTHORIZATION).is_some_and(|value| oauth.admits(value)) {
-        return Err(answers::unauthenticated());
+        return Err(answers::unauthenticated().into());
     }
     Ok(())
 }
 
 /// Checks the body.
-pub(super) fn body(body: &[u8]) -> Result<Message, Answer> {
+pub(super) fn body(body: &[u8]) -> Result<Message, Box<Answer>> {
     let envelope: Envelope = match serde_json::from_slice(body) {
         Ok(envelope) => envelope,
-        Err(error) => return Err(blame(body, &error)),
+        Err(error) => return Err(blame(body, &error).into()),
     };
     let message = envelope.message;
     let Some(token) = message.token.filter(|token| !token.is_empty()) else {
-        return Err(answers::violation(
-            "message",
-            "Recipient of the message is not set.",
-        ));
+        return Err(answers::violation("message", "Recipient of the message is not set.").into());
     };
     if let Some(key) = message.data.reserved {
         let description = format!("Invalid data payload key: {key}");
-        return Err(answers::violation("message.data", &description));
+        return Err(answers::violation("message.data", &description).into());
     }
     let notification = message.notification.unwrap_or_default();
     if message.data.bytes + notification.title.0 + notification.body.0 > PAYLOAD {
-        return Err(answers::too_big());
+        return Err(answers::too_big().into());
     }
     if message.apns.headers.collapse_id.0 > 64 {
         let field = "message.apns.headers[apns-collapse-id]";
-        return Err(answers::violation(field, "Invalid apns-collapse-id"));
+        return Err(answers::violation(field, "Invalid apns-collapse-id").into());
     }
     Ok(Message {
         token,

@@ -21,7 +21,7 @@ use super::Shared;
 use super::answers::{self, Answer};
 use super::ledger::{Accepted, Attempt, Fate, Memory};
 use super::script::Reply;
-use super::strict;
+use super::strict::{self, Message};
 
 const STREAMS: u32 = 100;
 const MAX_BODY: usize = 64 * 1024;
@@ -53,7 +53,7 @@ where
     poll_fn(|cx| wire.poll(cx)).await;
 }
 
-type Later = Pin<Box<dyn Future<Output = (SendResponse<Bytes>, String, Reply)> + Send>>;
+type Later = Pin<Box<dyn Future<Output = (SendResponse<Bytes>, Message, Reply)> + Send>>;
 
 struct Wire<S: AsyncRead + AsyncWrite + Unpin> {
     connection: Connection<S, Bytes>,
@@ -106,8 +106,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         loop {
             let open = self.accept(cx);
             self.receive(cx);
-            while let Poll::Ready(Some((respond, token, reply))) = self.later.poll_next_unpin(cx) {
-                self.reply(respond, token, reply, false);
+            while let Poll::Ready(Some((respond, message, reply))) = self.later.poll_next_unpin(cx)
+            {
+                self.reply(respond, message, reply);
             }
             if self.ending == Ending::Silently && self.judged.is_empty() {
                 return Poll::Ready(());
@@ -185,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Ok(message) => message,
             Err(answer) => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
-                self.judged.push((respond, Act::Answer(answer)));
+                self.judged.push((respond, Act::Answer(*answer)));
                 return;
             }
         };
@@ -198,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             });
         }
         let reply = shared.next_reply(&message.token);
-        self.reply(respond, message.token, reply, message.validate_only);
+        self.reply(respond, message, reply);
     }
 
     fn lend(&mut self, respond: SendResponse<Bytes>, form: &[u8]) {
@@ -215,13 +216,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         });
     }
 
-    fn reply(&mut self, respond: SendResponse<Bytes>, token: String, reply: Reply, dry: bool) {
+    fn reply(&mut self, respond: SendResponse<Bytes>, message: Message, reply: Reply) {
         let mut accept = |fate| {
             let name = self.shared.ledger.name(&self.shared.project);
             let answer = answers::accepted(&name);
-            let fate = if dry { Fate::Validated } else { fate };
+            let fate = if message.validate_only {
+                Fate::Validated
+            } else {
+                fate
+            };
             self.accepted.push(Accepted {
-                token: token.clone(),
+                token: message.token.clone(),
                 name,
                 fate,
             });
@@ -247,7 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Reply::Slow { ms, then } => {
                 self.later.push(Box::pin(async move {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
-                    (respond, token, *then)
+                    (respond, message, *then)
                 }));
                 return;
             }
