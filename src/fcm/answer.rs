@@ -1,0 +1,244 @@
+//! What the push service says, and what follows from it. Pure: an answer in, an [`Answer`] out.
+//!
+//! A token is declared dead on `FcmError` UNREGISTERED and on nothing else; a 404 without it means that the project
+//! is wrong. A 200 without a message name proves nothing: some box on the way may have said it.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// The operating systems that tokens belong to, as far as the service tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Platform {
+    /// Android.
+    Android,
+    /// iOS and its relatives.
+    Apple,
+    /// Browsers.
+    Web,
+}
+
+/// A code for the outcome file: the service's own word where there is one.
+pub type Code = Cow<'static, str>;
+
+/// One row of the answer table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// 200 with a message name.
+    Accepted {
+        /// `projects/…/messages/…`
+        name: String,
+    },
+    /// `FcmError` UNREGISTERED.
+    Dead,
+    /// This recipient cannot be sent to; never retried.
+    Failed {
+        /// The service's code.
+        code: Code,
+    },
+    /// `INVALID_ARGUMENT` whose field violations blame the message: every other row would fail too.
+    BadMessage {
+        /// The violations, in words.
+        reason: String,
+    },
+    /// `THIRD_PARTY_AUTH_ERROR`: the certificate of a platform is bad.
+    ThirdPartyAuth {
+        /// Which platform, when the answer says so.
+        platform: Option<Platform>,
+    },
+    /// 401 otherwise: our token is no longer good.
+    Unauthenticated,
+    /// 403 or 404 without `FcmError`: the wrong project, or an API that is switched off.
+    Misconfigured {
+        /// What the service said.
+        reason: String,
+    },
+    /// 429: too fast.
+    Quota {
+        /// `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// 500 or 503: the service has trouble.
+    Trouble {
+        /// The service's code.
+        code: Code,
+        /// `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// Nobody can tell whether the message was accepted.
+    Unclear {
+        /// What was answered, as a code.
+        code: Code,
+    },
+}
+
+#[derive(Deserialize)]
+struct Success<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize, Default)]
+struct Failure {
+    #[serde(default)]
+    error: ErrorBody,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ErrorBody {
+    message: String,
+    status: String,
+    details: Vec<Detail>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Detail {
+    #[serde(rename = "@type")]
+    kind: String,
+    #[serde(rename = "errorCode")]
+    error_code: String,
+    #[serde(rename = "fieldViolations")]
+    field_violations: Vec<Violation>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Violation {
+    field: String,
+    description: String,
+}
+
+/// Reads an answer. `now` is for a `Retry-After` that is a date.
+pub(super) fn classify(
+    status: StatusCode,
+    retry_after: Option<&HeaderValue>,
+    body: &[u8],
+    now: impl FnOnce() -> Timestamp,
+) -> Answer {
+    if status == StatusCode::OK {
+        return match serde_json::from_slice::<Success<'_>>(body) {
+            Ok(success) if !success.name.is_empty() => Answer::Accepted {
+                name: success.name.into_owned(),
+            },
+            _ => Answer::Unclear {
+                code: "NO_MESSAGE_NAME".into(),
+            },
+        };
+    }
+    let failure: Failure = serde_json::from_slice(body).unwrap_or_default();
+    let wait = retry_after.and_then(|value| parse_retry_after(value, now()));
+    failure.error.classify(status, wait)
+}
+
+impl ErrorBody {
+    fn classify(self, status: StatusCode, retry_after: Option<Duration>) -> Answer {
+        match (status.as_u16(), self.fcm_code()) {
+            (429, _) | (_, Some("QUOTA_EXCEEDED")) => Answer::Quota { retry_after },
+            (400..=499, Some("UNREGISTERED")) => Answer::Dead,
+            (_, Some("THIRD_PARTY_AUTH_ERROR")) => Answer::ThirdPartyAuth {
+                platform: self.platform(),
+            },
+            (400, _) => self.invalid(),
+            (401, None) => Answer::Unauthenticated,
+            (403 | 404, None) => Answer::Misconfigured {
+                reason: self.said(status),
+            },
+            (code @ (500 | 503), _) => Answer::Trouble {
+                code: if code == 500 {
+                    "INTERNAL"
+                } else {
+                    "UNAVAILABLE"
+                }
+                .into(),
+                retry_after,
+            },
+            (300..=499, fcm) => Answer::Failed {
+                code: match fcm {
+                    Some(code) => Cow::Owned(code.to_owned()),
+                    None => Cow::Owned(format!("HTTP_{}", status.as_u16())),
+                },
+            },
+            // A gateway that gave up, or something that is no answer at all.
+            (code, _) => Answer::Unclear {
+                code: Cow::Owned(format!("HTTP_{code}")),
+            },
+        }
+    }
+
+    fn fcm_code(&self) -> Option<&str> {
+        self.details
+            .iter()
+            .find(|detail| detail.kind.ends_with("google.firebase.fcm.v1.FcmError"))
+            .map(|detail| detail.error_code.as_str())
+            .filter(|code| !code.is_empty())
+    }
+
+    fn platform(&self) -> Option<Platform> {
+        let speaks = |kind: &str| {
+            self.details
+                .iter()
+                .any(|detail| detail.kind.ends_with(kind))
+        };
+        if speaks("google.firebase.fcm.v1.ApnsError") {
+            Some(Platform::Apple)
+        } else if speaks("google.firebase.fcm.v1.WebpushError") {
+            Some(Platform::Web)
+        } else {
+            None
+        }
+    }
+
+    /// 400: the token is bad, unless a violation names another field.
+    fn invalid(&self) -> Answer {
+        let blamed: Vec<String> = self
+            .details
+            .iter()
+            .flat_map(|detail| &detail.field_violations)
+            .filter(|violation| violation.field != "message.token")
+            .map(|violation| match violation.field.as_str() {
+                "" => violation.description.clone(),
+                field => format!("{field}: {}", violation.description),
+            })
+            .collect();
+        if blamed.is_empty() {
+            return Answer::Failed {
+                code: "INVALID_ARGUMENT".into(),
+            };
+        }
+        Answer::BadMessage {
+            reason: blamed.join("; "),
+        }
+    }
+
+    fn said(self, status: StatusCode) -> String {
+        match (self.status.as_str(), self.message.as_str()) {
+            ("", "") => format!("the service answered {status}"),
+            (code, "") => format!("the service answered {status}: {code}"),
+            (_, message) => format!("the service answered {status}: {message}"),
+        }
+    }
+}
+
+/// `Retry-After`: seconds, or an HTTP date. Longer than a day is as good as nonsense.
+fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let text = value.to_str().ok()?.trim();
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(text)
+            .ok()?;
+        // A date in the past means now.
+        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+    };
+    Some(wait.min(DAY))
+}

@@ -1,0 +1,152 @@
+//! Bearer tokens: a signed assertion is exchanged for one, and one task keeps it fresh for everybody.
+//!
+//! [`keep`] is that task. Whoever finds the token refused tells it so and waits; however many do, one request is made.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use jsonwebtoken::{Algorithm, Header};
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::Setback;
+use super::account::ServiceAccount;
+use crate::clock::Clock;
+use crate::error::{Context, Error, Kind, Result};
+
+const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ASSERTION_SECONDS: i64 = 3600;
+/// How long before its end a token is replaced; of a short-lived one, a tenth of its life.
+const AHEAD: Duration = Duration::from_secs(300);
+
+/// A token, as the header that carries it.
+#[derive(Clone)]
+pub(super) struct Bearer {
+    /// Marked sensitive, so that no `Debug` shows it.
+    pub(super) header: HeaderValue,
+    /// When to fetch the next one.
+    pub(super) renew: Instant,
+}
+
+/// Exchanges assertions for tokens.
+#[derive(Debug)]
+pub(super) struct Lender {
+    http: reqwest::Client,
+    account: ServiceAccount,
+    token_uri: String,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    scope: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+}
+
+#[derive(Deserialize)]
+struct Lent {
+    access_token: String,
+    expires_in: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Refusal {
+    error: String,
+    error_description: String,
+}
+
+impl Lender {
+    pub(super) fn new(http: reqwest::Client, account: ServiceAccount, token_uri: String) -> Self {
+        Self {
+            http,
+            account,
+            token_uri,
+        }
+    }
+
+    /// One request to the token endpoint.
+    pub(super) async fn lend(&self, clock: &dyn Clock) -> Result<Bearer, Setback> {
+        let asked = Instant::now();
+        let form = format!(
+            "grant_type={}&assertion={}",
+            GRANT.replace(':', "%3A"),
+            self.assertion(clock).map_err(Setback::Lasting)?
+        );
+        let answer = self
+            .http
+            .post(&self.token_uri)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form)
+            .send()
+            .await;
+        let trouble = |cause: reqwest::Error| {
+            let error = Error::from_cause(Kind::Unreachable, cause.without_url());
+            Setback::Passing(error.context(format!("no token from {}", self.token_uri)))
+        };
+        let answer = answer.map_err(trouble)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(trouble)?;
+        if !status.is_success() {
+            return Err(self.refusal(status, &body));
+        }
+        let lent: Lent = serde_json::from_slice(&body).map_err(|_| {
+            let said = "the token endpoint's answer holds no token";
+            Setback::Passing(Error::new(Kind::Unreachable, said))
+        })?;
+        bearer(&lent, asked).map_err(Setback::Passing)
+    }
+
+    fn assertion(&self, clock: &dyn Clock) -> Result<String> {
+        let now = clock.now().as_second();
+        let claims = Claims {
+            iss: &self.account.client_email,
+            scope: SCOPE,
+            aud: &self.token_uri,
+            iat: now,
+            exp: now + ASSERTION_SECONDS,
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.account.key)
+            .kind(Kind::Usage, || "cannot sign with the service account's key")
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> Setback {
+        let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+        let said = match (refusal.error.as_str(), refusal.error_description.as_str()) {
+            ("", _) => format!("the token endpoint answered {status}"),
+            (error, "") => format!("the token endpoint answered {status}: {error}"),
+            (error, why) => format!("the token endpoint answered {status}: {error}: {why}"),
+        };
+        let passing = status.is_server_error()
+            || status == StatusCode::TOO_MANY_REQUESTS
+            || status == StatusCode::REQUEST_TIMEOUT;
+        if passing {
+            return Setback::Passing(Error::new(Kind::Unreachable, said));
+        }
+        let account = format!(
+            "the service account {} is refused",
+            self.account.client_email
+        );
+        Setback::Lasting(
+            Error::new(Kind::Credentials, said)
+                .context(account)
+                .hint("check that its key was not deleted in the console")
+                .hint("check that this machine's clock is right: the assertion carries the time"),
+        )
+    }
+}
+
+fn bearer(lent: &Lent, asked: Instant) -> Result<Bearer> {
+    let mut header = HeaderValue::try_from(format!("Bearer {}", lent.access_token))
+        .map_err(|_| Error::new(Kind::Unreachable, "the token cannot be sent in a header"))?;
+    header.set_sensitive(true);
+    let life = Duration::from_secs(lent.expires_in.max(1));
+    Ok(Bearer {
+        header,
+        renew: asked + life - AHEAD.min(life / 10),
+    })
+}

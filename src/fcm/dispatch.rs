@@ -1,0 +1,372 @@
+//! What is queued, what waits, what is under way, and what each answer leads to. Pure: it is told what time it is,
+//! and nothing in here waits, sends or prints.
+//!
+//! Lanes (connections) ask for work in turn. The first one that has room gets it, so that few connections are used
+//! as long as few are enough, and a further one is opened only when all are full.
+
+mod berths;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::mem;
+use std::task::Waker;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::time::Instant;
+
+pub(super) use berths::Berth;
+
+use super::answer::{Answer, Platform};
+use super::auth::Bearer;
+use super::exchange::Broken;
+use super::pace::Pace;
+use super::watch::{Sign, Watch};
+use super::{Job, Outcome, Report, Settings, Unsent};
+use crate::error::{Error, Kind};
+
+/// A send of more than this many seconds is large, and ramped up.
+const LARGE: u64 = 10;
+
+/// A job on its way, with what has happened to it.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) job: Job,
+    pub(super) attempts: u32,
+    /// When the first and the latest request left.
+    pub(super) first: Option<Instant>,
+    pub(super) sent: Instant,
+    /// Which bearer token the latest request carried.
+    pub(super) generation: u64,
+    troubles: u32,
+    refusals: u32,
+    /// Sent again with a new bearer token because the service refused the old one.
+    reauthorized: bool,
+}
+
+/// Why a client stopped before everything was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// Which of the reasons there are.
+    pub cause: Cause,
+    /// In words.
+    pub reason: String,
+    /// What to do about it.
+    pub hints: Vec<String>,
+}
+
+/// The reasons there are to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The caller asked for it.
+    Asked,
+    /// The project, the API or the service account is refused.
+    Credentials,
+    /// The service refuses the message whoever it is for.
+    BadMessage,
+    /// The service was out of reach for too long.
+    Unreachable,
+    /// The run watched itself and did not like what it saw.
+    Safeguard,
+}
+
+impl Halt {
+    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self {
+            cause,
+            reason: reason.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    pub(super) fn of(cause: Cause, error: &Error) -> Self {
+        Self {
+            cause,
+            reason: format!("{error:#}"),
+            hints: error.hints().to_vec(),
+        }
+    }
+
+    /// As an error; its kind decides the exit status.
+    pub fn error(&self) -> Error {
+        let kind = match self.cause {
+            Cause::Asked => Kind::Interrupted,
+            Cause::Credentials => Kind::Credentials,
+            Cause::BadMessage => Kind::Usage,
+            Cause::Unreachable => Kind::Unreachable,
+            Cause::Safeguard => Kind::Refused,
+        };
+        let error = Error::new(kind, &self.reason).context("the send stopped");
+        self.hints.iter().fold(error, Error::hint)
+    }
+}
+
+/// What a lane should do when it has taken what there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There may be more: ask again as soon as there is room.
+    More,
+    /// Ask again at this time, or when woken.
+    Wait(Instant),
+    /// Ask again when woken.
+    Idle,
+    /// There is nothing left to do, for good.
+    Done,
+}
+
+/// The bearer token in use.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) header: HeaderValue,
+    pub(super) generation: u64,
+}
+
+/// Everything that lanes share.
+pub(super) struct Dispatch {
+    fresh: VecDeque<Flight>,
+    later: BTreeMap<(Instant, u64), Flight>,
+    sequence: u64,
+    under_way: usize,
+    pace: Pace,
+    watch: Watch,
+    bearer: Option<Current>,
+    generation: u64,
+    stopped: HashSet<Platform>,
+    halt: Option<Halt>,
+    closed: bool,
+    lanes: Vec<(Berth, Option<Waker>)>,
+    reports: Vec<Report>,
+    settings: Settings,
+}
+
+impl Dispatch {
+    pub(super) fn new(settings: Settings, now: Instant) -> Self {
+        let large = settings
+            .expected
+            .is_some_and(|count| count > u64::from(settings.rate) * LARGE);
+        Self {
+            fresh: VecDeque::new(),
+            later: BTreeMap::new(),
+            sequence: 0,
+            under_way: 0,
+            pace: Pace::new(settings.rate, large.then_some(settings.ramp), now),
+            watch: Watch::new(settings.limits.clone()),
+            bearer: None,
+            generation: 0,
+            stopped: HashSet::new(),
+            halt: None,
+            closed: false,
+            lanes: vec![(Berth::Closed, None); settings.connections],
+            reports: Vec::new(),
+            settings,
+        }
+    }
+
+    /// Queues a job; once stopped, reports it unsent instead.
+    pub(super) fn submit(&mut self, job: Job, now: Instant) {
+        self.fresh.push_back(Flight {
+            job,
+            attempts: 0,
+            first: None,
+            sent: now,
+            generation: 0,
+            troubles: 0,
+            refusals: 0,
+            reauthorized: false,
+        });
+        if self.halt.is_some() {
+            self.return_unsent(now);
+        }
+    }
+
+    /// No more jobs will come.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Moves work for `lane` into `taken`, at most `room`.
+    pub(super) fn take(
+        &mut self,
+        lane: usize,
+        room: usize,
+        now: Instant,
+        taken: &mut Vec<Flight>,
+    ) -> Next {
+        if self.is_done() {
+            return Next::Done;
+        }
+        let before = self.lanes.iter().take(lane);
+        let waits_its_turn = before.into_iter().any(|(berth, _)| *berth == Berth::Room);
+        if self.halt.is_some() || self.bearer.is_none() || waits_its_turn {
+            return Next::Idle;
+        }
+        let ready = self.count_ready(room.max(1), now);
+        if ready == 0 {
+            return self
+                .later
+                .first_key_value()
+                .map_or(Next::Idle, |((due, _), _)| Next::Wait(*due));
+        }
+        if room == 0 {
+            return Next::More;
+        }
+        let (granted, next) = self.pace.take(ready, now);
+        let mut unused = granted;
+        for _ in 0..granted {
+            let Some(flight) = self.pop(now) else { break };
+            self.under_way += 1;
+            unused -= 1;
+            taken.push(flight);
+        }
+        self.pace.give_back(unused);
+        // Asked again at once: either there is no room then, or nothing is ready.
+        next.map_or(Next::More, Next::Wait)
+    }
+
+    /// How much could leave now, counted up to `most`.
+    fn count_ready(&self, most: usize, now: Instant) -> usize {
+        let due = self.later.keys().take_while(|(due, _)| *due <= now);
+        let due = due.take(most).count();
+        (due + self.fresh.len()).min(most)
+    }
+
+    /// Repeats first. What belongs to a stopped platform is reported on the way.
+    fn pop(&mut self, now: Instant) -> Option<Flight> {
+        loop {
+            let due = self
+                .later
+                .first_entry()
+                .filter(|entry| entry.key().0 <= now);
+            let flight = match due {
+                Some(entry) => entry.remove(),
+                None => self.fresh.pop_front()?,
+            };
+            match flight.job.platform {
+                Some(platform) if self.stopped.contains(&platform) => {
+                    let why = Unsent::PlatformStopped(platform);
+                    self.report(&flight, Outcome::Unsent { why }, now);
+                }
+                _ => return Some(flight),
+            }
+        }
+    }
+
+    /// A flight came back, with an answer or without.
+    pub(super) fn land(&mut self, flight: Flight, result: Result<Answer, Broken>, now: Instant) {
+        self.under_way -= 1;
+        let verdict = verdict::of(result, &flight, &self.settings, fastrand::f64());
+        self.follow(verdict, flight, now);
+    }
+
+    /// Work that was taken but never left: it is next again.
+    pub(super) fn put_back(&mut self, flight: Flight, now: Instant) {
+        self.under_way -= 1;
+        self.pace.give_back(1);
+        self.repeat(flight, Duration::ZERO, now);
+    }
+
+    /// Whether a bearer token must be fetched before anything more can leave.
+    pub(super) fn needs_bearer(&self) -> bool {
+        self.bearer.is_none() && self.halt.is_none()
+    }
+
+    /// The token to send with.
+    pub(super) fn bearer(&self) -> Option<Current> {
+        self.bearer.clone()
+    }
+
+    /// A new token is there.
+    pub(super) fn authorize(&mut self, bearer: &Bearer) {
+        self.generation += 1;
+        self.bearer = Some(Current {
+            header: bearer.header.clone(),
+            generation: self.generation,
+        });
+    }
+
+    /// Stops for good; the first reason counts. What is not under way is reported unsent.
+    pub(super) fn stop(&mut self, halt: Halt, now: Instant) {
+        if self.halt.is_none() {
+            self.halt = Some(halt);
+        }
+        self.return_unsent(now);
+    }
+
+    /// Why it stopped.
+    pub(super) fn halted(&self) -> Option<&Halt> {
+        self.halt.as_ref()
+    }
+
+    fn return_unsent(&mut self, now: Instant) {
+        let waiting = mem::take(&mut self.later).into_values();
+        let queued: Vec<Flight> = waiting.chain(mem::take(&mut self.fresh)).collect();
+        for flight in &queued {
+            let why = Unsent::Stopped;
+            self.report(flight, Outcome::Unsent { why }, now);
+        }
+    }
+
+    fn repeat(&mut self, flight: Flight, wait: Duration, now: Instant) {
+        if self.halt.is_some() {
+            let why = Unsent::Stopped;
+            self.report(&flight, Outcome::Unsent { why }, now);
+            return;
+        }
+        self.sequence += 1;
+        self.later.insert((now + wait, self.sequence), flight);
+    }
+
+    fn report(&mut self, flight: &Flight, outcome: Outcome, now: Instant) {
+        let sign = match &outcome {
+            Outcome::Accepted { .. } => Some(Sign::Good),
+            Outcome::Dead => Some(Sign::Dead),
+            Outcome::Failed { code } if verdict::is_refusal(code) => Some(Sign::Refused),
+            Outcome::Failed { .. } | Outcome::InDoubt { .. } => Some(Sign::Failed),
+            Outcome::Unsent { .. } => None,
+        };
+        let elapsed = flight.first.map_or(Duration::ZERO, |first| now - first);
+        self.reports.push(Report {
+            id: flight.job.id,
+            outcome,
+            attempts: flight.attempts,
+            elapsed,
+        });
+        if let Some(reason) = sign.and_then(|sign| self.watch.count(sign))
+            && self.halt.is_none()
+        {
+            self.stop(Halt::new(Cause::Safeguard, reason), now);
+        }
+    }
+
+    /// Whether there are reports that have not been handed on.
+    pub(super) fn has_reports(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
+    /// Hands them on.
+    pub(super) fn reports(&mut self) -> std::vec::Drain<'_, Report> {
+        self.reports.drain(..)
+    }
+
+    /// Whether nothing is left, and nothing more will come.
+    pub(super) fn is_done(&self) -> bool {
+        self.closed && self.queued() == 0 && self.under_way == 0
+    }
+
+    /// Whether anything waits to be sent.
+    pub(super) fn queued(&self) -> usize {
+        self.fresh.len() + self.later.len()
+    }
+
+    /// How many requests are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way
+    }
+
+    /// The pace.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+}

@@ -1,0 +1,190 @@
+//! Every job is reported exactly once, whatever the service and the network do.
+
+use std::task::Waker;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fcm::exchange::Doubt;
+
+const LANES: usize = 3;
+const SECOND: Duration = Duration::from_secs(1);
+
+fn dispatch(rate: u32, now: Instant) -> Dispatch {
+    let settings = Settings {
+        connections: LANES,
+        rate,
+        ..Settings::default()
+    };
+    let mut dispatch = Dispatch::new(settings, now);
+    authorize(&mut dispatch, now);
+    for lane in 0..LANES {
+        dispatch.berth(lane, Berth::Closed, Waker::noop());
+    }
+    dispatch
+}
+
+fn authorize(dispatch: &mut Dispatch, now: Instant) {
+    dispatch.authorize(&Bearer {
+        header: HeaderValue::from_static("Bearer x"),
+        renew: now + SECOND * 3600,
+    });
+}
+
+fn submit(dispatch: &mut Dispatch, count: u64, now: Instant) {
+    for id in 0..count {
+        let platform = match id % 3 {
+            0 => Some(Platform::Apple),
+            1 => Some(Platform::Android),
+            _ => None,
+        };
+        let job = Job {
+            id,
+            body: bytes::Bytes::new(),
+            platform,
+        };
+        dispatch.submit(job, now);
+    }
+}
+
+fn take(dispatch: &mut Dispatch, lane: usize, room: usize, now: Instant) -> (Vec<u64>, Next) {
+    let mut taken = Vec::new();
+    let next = dispatch.take(lane, room, now, &mut taken);
+    (taken.iter().map(|flight| flight.job.id).collect(), next)
+}
+
+#[test]
+fn the_first_lane_with_room_gets_the_work_and_the_next_one_what_it_leaves() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(100_000, now);
+    submit(&mut dispatch, 5, now);
+    assert!(dispatch.may_open(0));
+    dispatch.set_berth(0, Berth::Opening);
+    assert!(!dispatch.may_open(1), "one is being opened");
+    dispatch.set_berth(0, Berth::Room);
+    assert!(!dispatch.may_open(1), "one has room");
+    dispatch.set_berth(1, Berth::Room);
+    let now = now + SECOND;
+    assert_eq!(take(&mut dispatch, 1, 10, now), (vec![], Next::Idle));
+    assert_eq!(take(&mut dispatch, 0, 2, now), (vec![0, 1], Next::More));
+    dispatch.set_berth(0, Berth::Full);
+    assert_eq!(take(&mut dispatch, 1, 10, now).0, [2, 3, 4]);
+    dispatch.set_berth(1, Berth::Full);
+    assert!(!dispatch.may_open(2), "nothing is left to do");
+}
+
+#[test]
+fn without_a_bearer_token_nothing_leaves_and_one_is_asked_for() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(100_000, now);
+    submit(&mut dispatch, 2, now);
+    dispatch.set_berth(0, Berth::Room);
+    let mut taken = Vec::new();
+    dispatch.take(0, 1, now, &mut taken);
+    let mut flight = taken.remove(0);
+    flight.generation = 1;
+    assert!(!dispatch.needs_bearer());
+    dispatch.land(flight, Ok(Answer::Unauthenticated), now);
+    assert!(dispatch.needs_bearer());
+    assert_eq!(
+        take(&mut dispatch, 0, 9, now + SECOND),
+        (vec![], Next::Idle)
+    );
+    authorize(&mut dispatch, now);
+    assert_eq!(take(&mut dispatch, 0, 9, now + SECOND).0, [0, 1]);
+}
+
+#[test]
+fn a_late_401_does_not_throw_away_the_token_that_replaced_its_own() {
+    let now = Instant::now();
+    let mut dispatch = dispatch(100_000, now);
+    submit(&mut dispatch, 1, now);
+    dispatch.set_berth(0, Berth::Room);
+    let mut taken = Vec::new();
+    dispatch.take(0, 1, now, &mut taken);
+    let mut flight = taken.remove(0);
+    flight.generation = 1;
+    authorize(&mut dispatch, now);
+    dispatch.land(flight, Ok(Answer::Unauthenticated), now);
+    assert!(!dispatch.needs_bearer());
+}
+
+/// What can happen to a request.
+fn landing() -> impl Strategy<Value = Result<Answer, Broken>> {
+    let ok = |answer: Answer| Just(Ok(answer)).boxed();
+    prop_oneof![
+        30 => ok(Answer::Accepted { name: "n".into() }),
+        3 => ok(Answer::Dead),
+        2 => ok(Answer::Failed { code: "INVALID_ARGUMENT".into() }),
+        1 => ok(Answer::ThirdPartyAuth { platform: Some(Platform::Apple) }),
+        2 => ok(Answer::Unauthenticated),
+        2 => ok(Answer::Quota { retry_after: None }),
+        2 => ok(Answer::Quota { retry_after: Some(SECOND) }),
+        4 => ok(Answer::Trouble { code: "UNAVAILABLE".into(), retry_after: None }),
+        2 => ok(Answer::Unclear { code: "HTTP_502".into() }),
+        4 => Just(Err(Broken::NotAccepted)),
+        3 => Just(Err(Broken::InDoubt(Doubt::Reset))),
+    ]
+}
+
+/// What ends a run early.
+fn end() -> impl Strategy<Value = Option<Answer>> {
+    prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(Answer::Misconfigured { reason: "r".into() })),
+        1 => Just(Some(Answer::BadMessage { reason: "r".into() })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_job_is_reported_exactly_once(
+        count in 1_u64..400,
+        landings in prop::collection::vec(landing(), 1..200),
+        end in end(),
+        end_after in 0_usize..400,
+        rooms in prop::collection::vec(1_usize..40, 1..10),
+    ) {
+        let mut now = Instant::now();
+        let mut dispatch = dispatch(50, now);
+        submit(&mut dispatch, count, now);
+        dispatch.close();
+        let mut landings = landings.into_iter().cycle();
+        let (mut turn, mut landed) = (0, 0);
+        let mut seen = std::collections::BTreeSet::new();
+        while !dispatch.is_done() {
+            let lane = turn % LANES;
+            for (other, berth) in [Berth::Full; LANES].into_iter().enumerate() {
+                dispatch.set_berth(other, berth);
+            }
+            let mut taken = Vec::new();
+            let next = dispatch.take(lane, rooms[turn % rooms.len()], now, &mut taken);
+            for mut flight in taken {
+                flight.attempts += 1;
+                flight.first.get_or_insert(now);
+                flight.sent = now;
+                flight.generation = dispatch.generation;
+                landed += 1;
+                let result = match &end {
+                    Some(answer) if landed > end_after => Ok(answer.clone()),
+                    _ => landings.next().expect("a cycle"),
+                };
+                dispatch.land(flight, result, now);
+            }
+            if dispatch.needs_bearer() {
+                authorize(&mut dispatch, now);
+            }
+            for report in dispatch.reports() {
+                prop_assert!(seen.insert(report.id), "{} twice", report.id);
+            }
+            now = match next {
+                Next::Wait(when) => when.max(now),
+                _ => now + Duration::from_millis(100),
+            };
+            turn += 1;
+            prop_assert!(turn < 200_000, "it never ends");
+        }
+        prop_assert_eq!(seen.len() as u64, count);
+        prop_assert_eq!(dispatch.under_way(), 0);
+    }
+}

@@ -1,0 +1,194 @@
+//! Stopping: by the caller, by the run itself, and because nobody is there any more.
+
+use std::time::{Duration, Instant};
+
+use pushctl::error::Kind;
+use pushctl::fcm::{Cause, Outcome};
+
+use super::{Bench, accepted_once, code, collect, jobs, tokens};
+use crate::support::fcm::StandIn;
+use crate::support::fcm::script::{Reply, Script};
+
+fn slow(ms: u64) -> Script {
+    Script::default().always(
+        "*",
+        Reply::Slow {
+            ms,
+            then: Box::new(Reply::Accept),
+        },
+    )
+}
+
+#[tokio::test]
+async fn when_stopped_nothing_more_leaves_and_what_has_left_is_awaited() {
+    let stand_in = StandIn::playing(slow(500));
+    let bench = Bench::of(&stand_in).with(|settings| {
+        settings.connections = 1;
+        settings.streams = 10;
+    });
+    let (client, reports) = bench.connect().await.expect("connected");
+    let names = tokens("t", 100);
+    client
+        .submit_all(jobs(names.iter().map(|token| (token.as_str(), None))))
+        .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    client.stop();
+    client
+        .submit_all(
+            jobs([("late", None)].into_iter())
+                .into_iter()
+                .map(|mut job| {
+                    job.id = 1_000;
+                    job
+                }),
+        )
+        .await;
+    client.close();
+    let reports = collect(reports).await;
+    let accepted = reports
+        .values()
+        .filter(|report| code(report) == "accepted")
+        .count();
+    let unsent = reports
+        .values()
+        .filter(|report| code(report) == "STOPPED")
+        .count();
+    assert_eq!((accepted, unsent), (10, 91));
+    assert_eq!(accepted_once(&stand_in).len(), 10);
+    assert_eq!(client.halted().expect("halted").cause, Cause::Asked);
+    assert!(
+        reports
+            .values()
+            .filter(|report| code(report) == "STOPPED")
+            .all(|report| report.attempts == 0)
+    );
+}
+
+#[tokio::test]
+async fn what_is_abandoned_is_in_doubt_at_once() {
+    let stand_in = StandIn::playing(Script::default().always("*", Reply::Hang));
+    let bench = Bench::of(&stand_in).with(|settings| settings.connections = 1);
+    let (client, reports) = bench.connect().await.expect("connected");
+    let names = tokens("t", 120);
+    client
+        .submit_all(jobs(names.iter().map(|token| (token.as_str(), None))))
+        .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.close();
+    let started = Instant::now();
+    client.abandon();
+    let reports = collect(reports).await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+    let doubtful = reports
+        .values()
+        .filter(|report| code(report) == "ABANDONED")
+        .count();
+    let unsent = reports
+        .values()
+        .filter(|report| code(report) == "STOPPED")
+        .count();
+    // It had not answered anything yet, so it was not trusted with more.
+    assert_eq!((doubtful, unsent), (10, 110));
+}
+
+#[tokio::test]
+async fn a_list_of_dead_tokens_stops_the_run_before_all_of_it_is_sent() {
+    let stand_in = StandIn::playing(Script::default().always("*", Reply::Unregistered));
+    let bench = Bench::of(&stand_in).with(|settings| settings.connections = 1);
+    let sent = bench.send(&tokens("t", 1_000)).await;
+    let halt = sent.client.halted().expect("halted");
+    assert_eq!(halt.cause, Cause::Safeguard);
+    assert_eq!(halt.error().kind(), Kind::Refused);
+    assert!(
+        halt.reason.contains("100.0 % of the last 100 answers"),
+        "{}",
+        halt.reason
+    );
+    let dead = sent
+        .reports
+        .iter()
+        .filter(|report| report.outcome == Outcome::Dead)
+        .count();
+    // What was under way when it stopped is still counted.
+    assert!((100..=300).contains(&dead), "{dead}");
+    assert_eq!(sent.tally()["STOPPED"], 1_000 - dead);
+}
+
+#[tokio::test]
+async fn a_failure_rate_above_the_threshold_stops_the_run() {
+    let stand_in = StandIn::playing(Script::default().always("*7", Reply::InvalidToken));
+    let bench = Bench::of(&stand_in).with(|settings| {
+        settings.connections = 1;
+        settings.limits.failure_rate = Some(0.05);
+    });
+    let sent = bench.send(&tokens("t", 2_000)).await;
+    let halt = sent.client.halted().expect("halted");
+    assert_eq!(halt.cause, Cause::Safeguard);
+    assert!(
+        halt.reason.contains("more than the 5.0 % that are allowed"),
+        "{}",
+        halt.reason
+    );
+    assert!(sent.accepted() < 500, "{}", sent.accepted());
+}
+
+#[tokio::test]
+async fn a_service_that_goes_away_stops_the_run_once_patience_ends_and_counts_still_add_up() {
+    let stand_in = StandIn::playing(slow(50));
+    let bench = Bench::of(&stand_in).with(|settings| {
+        settings.connections = 1;
+        settings.rate = 200;
+        settings.patience = Duration::from_secs(2);
+    });
+    let (client, mut reports) = bench.connect().await.expect("connected");
+    let names = tokens("t", 1_000);
+    client
+        .submit_all(jobs(names.iter().map(|token| (token.as_str(), None))))
+        .await;
+    client.close();
+    for _ in 0..20 {
+        let report = reports.next().await.expect("a report");
+        assert_eq!(code(&report), "accepted");
+    }
+    drop(stand_in);
+    let reports = collect(reports).await;
+    assert_eq!(reports.len(), 1_000 - 20);
+    let halt = client.halted().expect("halted");
+    assert_eq!(halt.cause, Cause::Unreachable, "{}", halt.reason);
+    assert_eq!(halt.error().kind().status(), 5);
+    let count = |wanted: &str| {
+        let all = reports.values();
+        all.filter(|report| code(report) == wanted).count()
+    };
+    let (accepted, lost, unsent) = (
+        count("accepted"),
+        count("CONNECTION_LOST"),
+        count("STOPPED"),
+    );
+    assert_eq!(accepted + lost + unsent, 1_000 - 20);
+    assert!(
+        lost <= 100 && unsent > 0,
+        "{lost} in doubt, {unsent} unsent"
+    );
+}
+
+#[tokio::test]
+async fn connections_that_keep_breaking_are_replaced_for_as_long_as_something_gets_through() {
+    let mut script = Script::default().always("*", Reply::Drop);
+    script.rules[0].after = 30;
+    script.rules[0].every = 60;
+    let stand_in = StandIn::playing(script);
+    let bench = Bench::of(&stand_in).with(|settings| {
+        settings.rate = 500;
+        settings.connections = 1;
+        settings.streams = 5;
+    });
+    let sent = bench.send(&tokens("t", 500)).await;
+    assert_eq!(sent.client.halted(), None);
+    let lost = sent.tally()["CONNECTION_LOST"];
+    // Each of the eight took with it what happened to be under way.
+    assert!((8..=40).contains(&lost), "{lost}");
+    assert_eq!(sent.accepted() + lost, 500);
+    assert!(accepted_once(&stand_in).len() >= sent.accepted());
+    assert!(stand_in.connections() >= 9, "{}", stand_in.connections());
+}
