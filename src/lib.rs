@@ -1,5 +1,6 @@
 //! pushctl: audiences out of PostgreSQL, pushes to phones.
 
+pub mod automation;
 pub mod budget;
 pub mod clock;
 pub mod error;
