@@ -5,4 +5,5 @@ pub mod budget;
 pub mod clock;
 pub mod error;
 pub mod exit;
+pub mod nearest;
 pub mod settings;
