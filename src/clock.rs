@@ -2,6 +2,8 @@
 //!
 //! Budgets and time-outs do not pass through here: they measure durations, on tokio's monotonic clock.
 
+pub mod text;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;

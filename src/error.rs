@@ -66,6 +66,11 @@ impl Error {
         &self.hints
     }
 
+    /// The first cause of this type in the chain, for a caller that can say more about it.
+    pub fn find<C: std::error::Error + 'static>(&self) -> Option<&C> {
+        self.chain.chain().find_map(|cause| cause.downcast_ref())
+    }
+
     /// The message and its causes, outermost first. A cause that its parent already quotes is left out.
     pub fn messages(&self) -> Vec<String> {
         let mut messages: Vec<String> = Vec::new();

@@ -1,3 +1,7 @@
-//! Parse, run, exit status.
+//! Parse, run, exit status: all of it in [`pushctl::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pushctl::cli::main()
+}

@@ -1,0 +1,33 @@
+# shellcheck shell=sh
+# What the scripts beside this one need to know of the machine. Sourced, not run.
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "Error: $1"; shift; for hint; do say "Hint: $hint"; done; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+is_root() { [ "$(id -u)" -eq 0 ]; }
+
+# Runs a command as root, or fails where that would take a password.
+as_root() {
+    if is_root; then "$@"; elif have sudo; then sudo -n "$@"; else return 1; fi
+}
+
+# apt_install PACKAGE…: fails quietly where there is no apt, or no right to use it.
+apt_install() {
+    have apt-get && as_root true 2>/dev/null || return 1
+    say "Installing $* with apt"
+    # The package lists may be absent or old: fetched only when the first attempt fails.
+    apt_get install "$@" || { apt_get update && apt_get install "$@"; }
+}
+
+apt_get() {
+    verb=$1; shift
+    [ "$verb" != install ] || set -- --yes --no-install-recommends "$@"
+    apt_log=$(mktemp) || return 1
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get -q "$verb" "$@" >"$apt_log" 2>&1 </dev/null; then
+        rm -f "$apt_log"
+    else
+        [ "$verb" != update ] || tail -n 5 "$apt_log" >&2
+        rm -f "$apt_log"
+        return 1
+    fi
+}

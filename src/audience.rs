@@ -1,0 +1,66 @@
+//! Audiences: from a query file to CSV files with a manifest.
+//!
+//! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes
+//! the three statements of it; [`run`] carries the audience out, through [`files`], [`test_rows`],
+//! [`funnel`], [`history`], [`names`], [`manifest`] and `conclude`; [`why`] answers about one person.
+
+pub mod catalogue;
+mod conclude;
+pub mod definition;
+pub mod files;
+pub mod funnel;
+pub mod header;
+pub mod history;
+pub mod manifest;
+pub mod names;
+pub mod parameters;
+pub mod run;
+pub mod sql;
+pub mod statement;
+pub mod test_rows;
+pub mod why;
+
+pub use catalogue::Catalogue;
+pub use definition::Definition;
+pub use parameters::Values;
+
+use crate::error::{Error, Result};
+use crate::source::{Snapshot, SqlError};
+use statement::Statement;
+
+/// Runs the audience's checks; the first that is not true ends the run with its message.
+async fn checks(snapshot: &Snapshot, definition: &Definition, values: &Values) -> Result<()> {
+    for check in &definition.header.checks {
+        let statement = statement::check(definition, check);
+        let rows = snapshot
+            .query(&statement.text)
+            .await
+            .map_err(|error| located(definition, &statement, error))?;
+        let holds = rows.rows.first().and_then(|row| row.first()?.as_deref()) == Some("t");
+        if !holds {
+            let error = Error::usage(parameters::fill(&check.error, values));
+            return Err(match &check.hint {
+                Some(hint) => error.hint(parameters::fill(hint, values)),
+                None => error,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A complaint of PostgreSQL about a statement, with the query file and line that it is about.
+fn located(definition: &Definition, statement: &Statement, error: Error) -> Error {
+    let Some(sql) = error.find::<SqlError>() else {
+        return error;
+    };
+    match sql
+        .position
+        .and_then(|position| statement.file_line(position))
+    {
+        Some(line) => error.context(format!(
+            "{}:{line}: the query does not work here",
+            definition.origin
+        )),
+        None => error.context(format!("the query of {} failed", definition.origin)),
+    }
+}

@@ -1,0 +1,110 @@
+//! Which audiences there are: the built-in ones, and those of a directory, which take their place.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::definition::Definition;
+use crate::error::{Context, Error, Kind, Result};
+use crate::nearest::nearest;
+
+const BUILT_IN: &[(&str, &str)] = &[
+    ("layer2", include_str!("../../queries/layer2.sql")),
+    ("layer3", include_str!("../../queries/layer3.sql")),
+    ("nudges", include_str!("../../queries/nudges.sql")),
+    ("showcase", include_str!("../../queries/showcase.sql")),
+    ("waterfall", include_str!("../../queries/waterfall.sql")),
+];
+
+/// The query files by audience name, parsed when asked for: one broken file does not break the others.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    files: BTreeMap<String, File>,
+}
+
+#[derive(Debug, Clone)]
+struct File {
+    origin: String,
+    text: String,
+}
+
+impl Catalogue {
+    /// The built-in audiences.
+    pub fn built_in() -> Self {
+        let file = |name: &str, text: &str| File {
+            origin: format!("queries/{name}.sql (built in)"),
+            text: text.into(),
+        };
+        Self {
+            files: BUILT_IN
+                .iter()
+                .map(|(name, text)| ((*name).into(), file(name, text)))
+                .collect(),
+        }
+    }
+
+    /// The built-in audiences, and every `*.sql` of `directory` over them.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or a file in it is not UTF-8.
+    pub fn with_directory(directory: &Path) -> Result<Self> {
+        let mut catalogue = Self::built_in();
+        let unreadable = || format!("cannot read the queries directory {}", directory.display());
+        for entry in std::fs::read_dir(directory).kind(Kind::Usage, unreadable)? {
+            let path = entry.kind(Kind::Usage, unreadable)?.path();
+            if path.extension().is_none_or(|extension| extension != "sql") {
+                continue;
+            }
+            let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
+                continue;
+            };
+            let text = std::fs::read_to_string(&path).kind(Kind::Usage, || {
+                format!("cannot read the query file {}", path.display())
+            })?;
+            let origin = path.display().to_string();
+            catalogue.files.insert(name.into(), File { origin, text });
+        }
+        Ok(catalogue)
+    }
+
+    /// Names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// One audience.
+    ///
+    /// # Errors
+    /// There is none of that name (the nearest is named), or its file is wrong (file and line are named).
+    pub fn get(&self, name: &str) -> Result<Definition> {
+        let Some(file) = self.files.get(name) else {
+            let error = Error::usage(format!("there is no audience {name:?}"));
+            return Err(match nearest(name, self.names()) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error.hint(format!(
+                    "there are: {}; your own go into --queries DIR",
+                    self.names().collect::<Vec<_>>().join(", ")
+                )),
+            });
+        };
+        Definition::parse(name, &file.origin, &file.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_audience_is_well_formed() {
+        let catalogue = Catalogue::built_in();
+        for name in catalogue.names() {
+            catalogue.get(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_misspelt_audience_gets_the_nearest_name() {
+        let error = Catalogue::built_in().get("layer22").unwrap_err();
+        assert_eq!(error.hints(), ["did you mean layer2?"]);
+    }
+}

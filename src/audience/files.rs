@@ -1,0 +1,194 @@
+//! The rows of an audience find their files: one stream in, one CSV a file out, never an audience in memory.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::definition::Definition;
+use super::statement;
+use crate::csv_file::{self, LineEnding, Writer, Written};
+use crate::error::{Error, Kind, Result};
+use crate::publish::Staging;
+
+/// Where the rows go.
+#[derive(Debug)]
+pub enum Destination<'a> {
+    /// Every file into a staging directory, to be published together.
+    Staged(&'a Staging),
+    /// One file, by index, into a nameless temporary file; the others are only counted.
+    Spooled(usize),
+    /// Nowhere: rows are only counted.
+    Counted,
+}
+
+/// Takes the rows of one run of an audience.
+#[derive(Debug)]
+pub struct Files<'a> {
+    destination: &'a Destination<'a>,
+    ending: LineEnding,
+    limit: u64,
+    outputs: Vec<Output>,
+    ranges: Vec<Range<usize>>,
+    record: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Output {
+    columns: Vec<String>,
+    /// For each of its columns the place in the union of columns.
+    places: Vec<usize>,
+    /// Whether the row as it comes, without the file's index, is already the record.
+    verbatim: bool,
+    writer: Option<Writer>,
+    rows: u64,
+    /// The second record, or the first while there is only one: the test rows' product columns.
+    sample: Vec<u8>,
+}
+
+/// A file after its last row.
+#[derive(Debug)]
+pub struct Filled {
+    /// Rows it would hold; with [`Destination::Counted`] that is all there is.
+    pub rows: u64,
+    /// Content and place, if it was written.
+    pub written: Option<(File, Written)>,
+    /// Fields of the record that test rows take their product columns from.
+    pub sample: Option<Vec<Vec<u8>>>,
+}
+
+/// The name of a production file in the staging directory.
+pub fn staged_name(index: usize) -> String {
+    format!("{index}.csv")
+}
+
+impl<'a> Files<'a> {
+    /// Empty files for one pass over the rows. `limit` is the most rows a file takes.
+    pub fn new(
+        definition: &Definition,
+        destination: &'a Destination<'a>,
+        ending: LineEnding,
+        limit: Option<u64>,
+    ) -> Self {
+        let union = statement::columns(definition);
+        let output = |file: &super::header::OutputFile| {
+            let columns: Vec<String> = file.column_names().map(str::to_owned).collect();
+            let place = |name: &String| union.iter().position(|column| column.name == name);
+            let places: Vec<usize> = columns.iter().filter_map(place).collect();
+            Output {
+                verbatim: places.iter().copied().eq(0..union.len()),
+                columns,
+                places,
+                writer: None,
+                rows: 0,
+                sample: Vec::new(),
+            }
+        };
+        Self {
+            destination,
+            ending,
+            limit: limit.unwrap_or(u64::MAX),
+            outputs: definition.header.files.iter().map(output).collect(),
+            ranges: Vec::new(),
+            record: Vec::new(),
+        }
+    }
+
+    /// Takes one row of [`statement::audience`] as COPY hands it over: the file's index, the union of
+    /// columns, a line feed.
+    pub fn take(&mut self, row: &[u8]) -> Result<()> {
+        let (index, fields) = split_index(row).ok_or_else(|| {
+            Error::new(
+                Kind::Bug,
+                format!(
+                    "a row came in a form that was not expected: {:?}",
+                    String::from_utf8_lossy(row)
+                ),
+            )
+        })?;
+        let Some(output) = self.outputs.get_mut(index) else {
+            return Err(Error::new(
+                Kind::Bug,
+                format!("a row belongs to file {index}, which does not exist"),
+            ));
+        };
+        if output.rows >= self.limit {
+            return Ok(());
+        }
+        output.rows += 1;
+        let record = if output.verbatim {
+            fields
+        } else {
+            csv_file::fields(fields, &mut self.ranges);
+            self.record.clear();
+            for (nth, place) in output.places.iter().enumerate() {
+                if nth > 0 {
+                    self.record.push(b',');
+                }
+                self.record
+                    .extend_from_slice(&fields[self.ranges[*place].clone()]);
+            }
+            &self.record
+        };
+        if output.rows <= 2 {
+            output.sample = record.to_vec();
+        }
+        if output.writer.is_none() {
+            output.writer = open(self.destination, index, &output.columns, self.ending)?;
+        }
+        match &mut output.writer {
+            Some(writer) => writer.record(record),
+            None => Ok(()),
+        }
+    }
+
+    /// Rows taken so far.
+    pub fn rows(&self) -> u64 {
+        self.outputs.iter().map(|output| output.rows).sum()
+    }
+
+    /// Ends every file.
+    pub fn finish(self) -> Result<Vec<Filled>> {
+        let finish = |output: Output| {
+            let mut ranges = Vec::new();
+            csv_file::fields(&output.sample, &mut ranges);
+            let sample = ranges
+                .into_iter()
+                .map(|range| output.sample[range].to_vec())
+                .collect();
+            Ok(Filled {
+                rows: output.rows,
+                written: output.writer.map(Writer::finish).transpose()?,
+                sample: (output.rows > 0).then_some(sample),
+            })
+        };
+        self.outputs.into_iter().map(finish).collect()
+    }
+}
+
+fn open(
+    destination: &Destination<'_>,
+    index: usize,
+    columns: &[String],
+    ending: LineEnding,
+) -> Result<Option<Writer>> {
+    let (file, path) = match destination {
+        Destination::Staged(staging) => staging.create(&staged_name(index))?,
+        Destination::Spooled(chosen) if *chosen == index => {
+            let directory = std::env::temp_dir();
+            let file = tempfile::tempfile_in(&directory)
+                .map_err(|error| csv_file::cannot_write(&directory, error))?;
+            (file, directory)
+        }
+        Destination::Spooled(_) | Destination::Counted => return Ok(None),
+    };
+    let path: PathBuf = path;
+    Writer::begin(file, &path, columns.iter().map(String::as_str), ending).map(Some)
+}
+
+/// The file's index before the first comma, and the rest without its line feed.
+fn split_index(row: &[u8]) -> Option<(usize, &[u8])> {
+    let row = row.strip_suffix(b"\n")?;
+    let comma = memchr::memchr(b',', row)?;
+    let index = std::str::from_utf8(&row[..comma]).ok()?.parse().ok()?;
+    Some((index, &row[comma + 1..]))
+}

@@ -1,0 +1,134 @@
+//! The funnel: how many people remain after each stage, and why the others left.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::definition::Definition;
+use super::statement;
+use crate::error::{Error, Kind, Result};
+use crate::source::Snapshot;
+
+/// From everyone considered to those in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Funnel {
+    /// Who is considered, in words.
+    pub base: String,
+    /// How many people are considered.
+    pub considered: u64,
+    /// The stages in order.
+    pub stages: Vec<Stage>,
+    /// People who pass every stage.
+    pub passed: u64,
+    /// Of these, people who belong to no file.
+    pub in_no_file: u64,
+    /// People who are in at least one file.
+    pub in_a_file: u64,
+    /// Rows of all files; more than `in_a_file` where somebody is in two.
+    pub rows: u64,
+}
+
+/// One stage of a funnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stage {
+    /// What holds of those who stay.
+    pub name: String,
+    /// Why the others left, in words.
+    pub because: String,
+    /// How many left here.
+    pub left: u64,
+    /// How many remain.
+    pub remain: u64,
+}
+
+/// Counts the funnel in the present snapshot.
+pub async fn count(snapshot: &Snapshot, definition: &Definition) -> Result<Funnel> {
+    let statement = statement::funnel(definition);
+    let rows = snapshot
+        .query(&statement.text)
+        .await
+        .map_err(|error| super::located(definition, &statement, error))?
+        .rows;
+    let mut depths = Vec::new();
+    for row in rows {
+        let numbers: Option<Vec<u64>> = row
+            .iter()
+            .map(|value| value.as_ref()?.parse().ok())
+            .collect();
+        match numbers.as_deref() {
+            Some(&[depth, people, rows]) => {
+                depths.push((usize::try_from(depth).unwrap_or(usize::MAX), people, rows));
+            }
+            _ => {
+                return Err(Error::new(
+                    Kind::Bug,
+                    "the funnel's counts came in a form that was not expected",
+                ));
+            }
+        }
+    }
+    Ok(assemble(definition, &depths))
+}
+
+/// The funnel from `(stages passed, people, rows)`.
+fn assemble(definition: &Definition, depths: &[(usize, u64, u64)]) -> Funnel {
+    let at = |depth: usize| {
+        depths
+            .iter()
+            .find(|(d, ..)| *d == depth)
+            .map_or((0, 0), |(_, people, rows)| (*people, *rows))
+    };
+    let declared = &definition.header.stages;
+    let considered = depths.iter().map(|(_, people, _)| people).sum();
+    let mut remain: u64 = considered;
+    let stages = declared.iter().enumerate().map(|(index, stage)| {
+        let left = at(index).0;
+        remain -= left;
+        Stage {
+            name: stage.name.clone(),
+            because: stage.left.clone(),
+            left,
+            remain,
+        }
+    });
+    let stages = stages.collect();
+    let (in_a_file, rows) = at(declared.len() + 1);
+    Funnel {
+        base: definition.header.base.clone(),
+        considered,
+        stages,
+        passed: remain,
+        in_no_file: at(declared.len()).0,
+        in_a_file,
+        rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_left_and_who_remains_add_up() {
+        let definition = super::super::catalogue::Catalogue::built_in()
+            .get("layer2")
+            .unwrap();
+        let last = definition.header.stages.len();
+        let funnel = assemble(
+            &definition,
+            &[(0, 5, 5), (1, 3, 3), (last, 2, 2), (last + 1, 10, 11)],
+        );
+        assert_eq!(funnel.considered, 20);
+        assert_eq!((funnel.stages[0].left, funnel.stages[0].remain), (5, 15));
+        assert_eq!(
+            (
+                funnel.passed,
+                funnel.in_no_file,
+                funnel.in_a_file,
+                funnel.rows
+            ),
+            (12, 2, 10, 11)
+        );
+        let left: u64 = funnel.stages.iter().map(|stage| stage.left).sum();
+        assert_eq!(left + funnel.passed, funnel.considered);
+    }
+}

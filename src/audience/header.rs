@@ -1,0 +1,127 @@
+//! The header of a query file, as TOML has it; its meaning is told in [`super::definition`].
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::parameters::Declaration;
+
+/// The header, as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// One line for lists.
+    pub title: String,
+    /// A paragraph for the help.
+    #[serde(default)]
+    pub about: String,
+    /// Who the rows of the `SELECT` are.
+    #[serde(default = "everyone")]
+    pub base: String,
+    /// `ORDER BY` of every file.
+    pub order: Spanned<String>,
+    /// Columns that are instants: written in UTC, to the microsecond.
+    #[serde(default)]
+    pub times: Vec<String>,
+    /// Between stem, test marker and time.
+    #[serde(default = "underscore")]
+    pub name_separator: String,
+    /// Marks a test file's name.
+    #[serde(default = "test_marker")]
+    pub test_marker: String,
+    /// Whether the files share out the base: then a run proves it.
+    #[serde(default)]
+    pub partition: bool,
+    /// Session settings for this audience's transaction.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Leaves out people by their notification history.
+    pub history: Option<HistoryRule>,
+    /// What must hold before anything is read.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Spanned<Declaration>>,
+    /// In order: whoever fails one leaves there.
+    #[serde(default)]
+    pub stages: Vec<Stage>,
+    /// The output files.
+    pub files: Vec<OutputFile>,
+}
+
+/// Who has been sent enough pushes of a layer lately.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryRule {
+    /// The layer whose pushes count.
+    pub layer: i32,
+    /// The integer parameter that says how many pushes are enough.
+    pub at_least: Spanned<String>,
+    /// The integer parameter that says how many days back pushes count.
+    pub within_days: Spanned<String>,
+}
+
+/// A statement that must be true before anything is read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// One boolean.
+    pub sql: Spanned<String>,
+    /// What is said if it is not true; `{parameter}` is replaced.
+    pub error: String,
+    /// What to do then.
+    pub hint: Option<String>,
+}
+
+/// One condition on the way from the base to the files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// A word or two: what holds of those who stay.
+    pub name: String,
+    /// SQL over the body's columns and parameters.
+    pub keep: Spanned<String>,
+    /// Why people leave here.
+    pub left: String,
+    /// Columns whose values `why` prints.
+    #[serde(default)]
+    pub show: Vec<Spanned<String>>,
+}
+
+/// One output file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputFile {
+    /// The name's beginning.
+    pub stem: Spanned<String>,
+    /// Which rows it takes; all, where it is the only file.
+    pub when: Option<Spanned<String>>,
+    /// Who is in it.
+    #[serde(default)]
+    pub help: String,
+    /// Columns, in order.
+    pub columns: Spanned<Vec<Spanned<String>>>,
+}
+
+impl OutputFile {
+    /// The names of its columns, in order.
+    pub fn column_names(&self) -> impl Iterator<Item = &str> {
+        self.columns
+            .get_ref()
+            .iter()
+            .map(|name| name.get_ref().as_str())
+    }
+}
+
+fn everyone() -> String {
+    "everyone the query returns".into()
+}
+
+fn underscore() -> String {
+    "_".into()
+}
+
+fn test_marker() -> String {
+    "TEST".into()
+}

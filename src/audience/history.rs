@@ -1,0 +1,93 @@
+//! Who has been sent enough lately, for audiences that leave such people out.
+//!
+//! Only reading, and only the question that a query file's `[history]` asks; the limits that a send obeys
+//! are elsewhere.
+
+use super::manifest::HistoryNote;
+use super::run::Request;
+use crate::budget::Budget;
+use crate::error::{Error, Kind, Result};
+use crate::source::{Snapshot, Source};
+
+const SQL: &str = include_str!("history.sql");
+
+/// Where the notification history is.
+#[derive(Debug)]
+pub enum History {
+    /// Nowhere: nobody is left out.
+    None,
+    /// In a PostgreSQL database with the table `user_notifications`.
+    Postgres(Box<Source>),
+}
+
+/// Gives the audience's `SELECT` its `:already_sent`, if it asks for it.
+pub(super) async fn apply(
+    snapshot: &Snapshot,
+    budget: &Budget,
+    request: &Request<'_>,
+    as_of: &str,
+) -> Result<Option<HistoryNote>> {
+    let Some(rule) = &request.definition.header.history else {
+        return Ok(None);
+    };
+    let value = |name: &toml::Spanned<String>| {
+        request
+            .values
+            .get(name.get_ref())
+            .cloned()
+            .unwrap_or_default()
+    };
+    let users = match request.history {
+        History::None => Vec::new(),
+        History::Postgres(history) => {
+            let settings = [
+                ("pushctl.layer", rule.layer.to_string()),
+                ("pushctl.at_least", value(&rule.at_least)),
+                ("pushctl.within_days", value(&rule.within_days)),
+                ("pushctl.as_of", as_of.to_owned()),
+            ];
+            read(history, budget, request, &settings).await?
+        }
+    };
+    snapshot
+        .set_parameters(&[("pushctl.already_sent", format!("{{{}}}", users.join(",")))])
+        .await?;
+    Ok(Some(HistoryNote {
+        from: match request.history {
+            History::None => "none",
+            History::Postgres(_) => "postgres",
+        }
+        .into(),
+        already_sent: users.len() as u64,
+    }))
+}
+
+async fn read(
+    history: &Source,
+    budget: &Budget,
+    request: &Request<'_>,
+    settings: &[(&str, String)],
+) -> Result<Vec<String>> {
+    let rows = history
+        .read(
+            budget,
+            request.interrupt,
+            request.watch,
+            async |snapshot: &Snapshot| {
+                snapshot.set_parameters(settings).await?;
+                snapshot.query(super::sql::statement(SQL).trim()).await
+            },
+        )
+        .await
+        .map_err(|error| error.context("cannot read the notification history"))?;
+    rows.rows
+        .into_iter()
+        .map(|row| row.into_iter().next().flatten())
+        .collect::<Option<Vec<String>>>()
+        .ok_or_else(|| {
+            Error::new(
+                Kind::Bug,
+                "the notification history answered without a user id",
+            )
+        })
+}

@@ -1,0 +1,286 @@
+//! One run of an audience: a snapshot becomes rows, rows become files, files appear together.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::definition::Definition;
+use super::files::{Destination, Files, Filled};
+use super::funnel::{self, Funnel};
+use super::history::{self, History};
+use super::manifest::{HistoryNote, Manifest, Timings};
+use super::names::Suffix;
+use super::parameters::Values;
+use super::{conclude, statement, test_rows};
+use crate::budget::Budget;
+use crate::csv_file::{LineEnding, Writer, Written};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::publish::Staging;
+use crate::source::{Snapshot, Source, Watch};
+
+/// Rows between two reports of progress.
+const REPORT_EVERY: u64 = 4096;
+
+/// What is asked of a run.
+pub struct Request<'a> {
+    /// The audience.
+    pub definition: &'a Definition,
+    /// Its parameters, resolved.
+    pub values: &'a Values,
+    /// The instant of all windows; the database's clock if not given.
+    pub as_of: Option<Timestamp>,
+    /// The most rows a file may hold.
+    pub limit: Option<u64>,
+    /// What ends a record.
+    pub ending: LineEnding,
+    /// Who gets a row in the test files; empty: there are no test files.
+    pub test_users: &'a [String],
+    /// Whether the funnel is counted although the audience does not need it.
+    pub funnel: bool,
+    /// Where audiences that ask for it learn who has been sent enough.
+    pub history: &'a History,
+    /// Names the run.
+    pub run_id: &'a str,
+    /// Ends the run early, with the statement on the server cancelled.
+    pub interrupt: &'a Interrupt,
+    /// Is told how the connecting goes.
+    pub watch: &'a dyn Watch,
+}
+
+/// Where a run's files go.
+#[derive(Debug)]
+pub enum Target<'a> {
+    /// All of them into a directory.
+    Directory(&'a Path, Suffix),
+    /// One, by index, to be read back from [`Outcome::spooled`].
+    One(usize),
+    /// Nowhere: a dry run.
+    Nowhere,
+}
+
+/// What a run made.
+#[derive(Debug)]
+pub struct Outcome {
+    /// As published; with [`Target::Nowhere`] its files are those that would have been written, without
+    /// size and hash.
+    pub manifest: Manifest,
+    /// The one file of [`Target::One`], unless it would be empty.
+    pub spooled: Option<File>,
+}
+
+/// Everything that one snapshot told.
+pub(super) struct Reading {
+    pub(super) as_of: String,
+    pub(super) filled: Vec<Filled>,
+    pub(super) test_files: Vec<Option<(File, Written)>>,
+    pub(super) missing_test_users: Vec<String>,
+    pub(super) funnel: Option<Funnel>,
+    pub(super) history: Option<HistoryNote>,
+    pub(super) server_version: String,
+    pub(super) timings: Timings,
+}
+
+/// Carries out a request: connects, reads, writes, publishes.
+///
+/// # Errors
+/// Nothing has been published then, and nothing is left of what was written.
+pub async fn run(
+    source: &Source,
+    budget: &Budget,
+    progress: &dyn Progress,
+    request: &Request<'_>,
+    target: Target<'_>,
+) -> Result<Outcome> {
+    test_rows::check_ids(request.test_users)?;
+    let staging = match &target {
+        Target::Directory(output, _) => Some(Staging::open(output, request.run_id)?),
+        Target::One(_) | Target::Nowhere => None,
+    };
+    let destination = match (&target, &staging) {
+        (Target::One(index), _) => Destination::Spooled(*index),
+        (_, Some(staging)) => Destination::Staged(staging),
+        (_, None) => Destination::Counted,
+    };
+    let mut reading = source
+        .read(
+            budget,
+            request.interrupt,
+            request.watch,
+            async |snapshot: &Snapshot| {
+                if let Some(staging) = &staging {
+                    staging.restart()?;
+                }
+                read(snapshot, budget, progress, request, &destination).await
+            },
+        )
+        .await?;
+    let spooled = match target {
+        Target::One(index) => reading
+            .filled
+            .get_mut(index)
+            .and_then(|filled| filled.written.take()),
+        Target::Directory(..) | Target::Nowhere => None,
+    };
+    let mut manifest = conclude::describe(request, &reading);
+    conclude::prove(request.definition, &mut manifest)?;
+    if let (Target::Directory(output, suffix), Some(staging)) = (target, staging) {
+        progress.stage("publishing");
+        conclude::publish(
+            request,
+            budget,
+            staging,
+            output,
+            suffix,
+            &reading,
+            &mut manifest,
+        )?;
+    }
+    Ok(Outcome {
+        manifest,
+        spooled: spooled.map(|(file, _)| file),
+    })
+}
+
+async fn read(
+    snapshot: &Snapshot,
+    budget: &Budget,
+    progress: &dyn Progress,
+    request: &Request<'_>,
+    destination: &Destination<'_>,
+) -> Result<Reading> {
+    let definition = request.definition;
+    let connect_ms = millis(budget);
+    let opened = open(snapshot, request).await?;
+    let history = history::apply(snapshot, budget, request, &opened).await?;
+    super::checks(snapshot, definition, request.values).await?;
+
+    progress.stage(&format!("reading {}", definition.name));
+    let began = Instant::now();
+    let mut files = Files::new(definition, destination, request.ending, request.limit);
+    let statement = statement::audience(definition);
+    let (mut seen, mut reported) = (0, 0);
+    snapshot
+        .copy_out(&statement.text, &mut |row| {
+            seen += 1;
+            if seen - reported >= REPORT_EVERY {
+                progress.advance(seen - reported);
+                reported = seen;
+            }
+            files.take(row)
+        })
+        .await
+        .map_err(|error| super::located(definition, &statement, error))?;
+    progress.advance(seen - reported);
+    let filled = files.finish()?;
+    let rows_ms = elapsed(began);
+
+    let (test_files, missing_test_users) =
+        write_test_files(snapshot, request, destination, &filled).await?;
+    let began = Instant::now();
+    let funnel = if request.funnel || definition.header.partition {
+        progress.stage("counting the funnel");
+        Some(funnel::count(snapshot, definition).await?)
+    } else {
+        None
+    };
+    Ok(Reading {
+        as_of: opened,
+        filled,
+        test_files,
+        missing_test_users,
+        history,
+        server_version: snapshot.server_version().to_owned(),
+        timings: Timings {
+            connect_ms,
+            rows_ms,
+            funnel_ms: funnel.as_ref().map_or(0, |_| elapsed(began)),
+            total_ms: 0,
+        },
+        funnel,
+    })
+}
+
+/// Gives the transaction the audience's settings and parameters; returns `as_of`.
+pub(super) async fn open(snapshot: &Snapshot, request: &Request<'_>) -> Result<String> {
+    for (name, value) in &request.definition.header.set {
+        snapshot.set_local(name, value).await?;
+    }
+    let as_of = match request.as_of {
+        Some(at) => at.to_string(),
+        None => clock(snapshot).await?.to_string(),
+    };
+    let mut settings = vec![("pushctl.as_of".to_owned(), as_of.clone())];
+    let values = request.values.iter();
+    settings.extend(values.map(|(name, value)| (format!("pushctl.{name}"), value.clone())));
+    let borrowed: Vec<(&str, String)> = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    snapshot.set_parameters(&borrowed).await?;
+    Ok(as_of)
+}
+
+/// What time it is for the database: the beginning of the transaction.
+async fn clock(snapshot: &Snapshot) -> Result<Timestamp> {
+    let now = snapshot.query("SELECT now()").await?.rows;
+    let text = now.first().and_then(|row| row.first()?.as_deref());
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        Error::new(
+            Kind::Bug,
+            format!("the database's clock says {text:?}, which is no time"),
+        )
+    })
+}
+
+type TestFiles = Vec<Option<(File, Written)>>;
+
+/// The test file beside each non-empty production file.
+async fn write_test_files(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    destination: &Destination<'_>,
+    filled: &[Filled],
+) -> Result<(TestFiles, Vec<String>)> {
+    let Destination::Staged(staging) = destination else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let (identities, missing) = test_rows::identities(snapshot, request.test_users).await?;
+    let mut written = Vec::new();
+    for (index, (file, filled)) in request
+        .definition
+        .header
+        .files
+        .iter()
+        .zip(filled)
+        .enumerate()
+    {
+        if filled.rows == 0 || identities.is_empty() {
+            written.push(None);
+            continue;
+        }
+        let columns: Vec<&str> = file.column_names().collect();
+        let (out, path) = staging.create(&staged_test_name(index))?;
+        let mut writer = Writer::begin(out, &path, columns.iter().copied(), request.ending)?;
+        for identity in &identities {
+            writer.record(&test_rows::record(&columns, filled, identity)?)?;
+        }
+        written.push(Some(writer.finish()?));
+    }
+    Ok((written, missing))
+}
+
+pub(super) fn staged_test_name(index: usize) -> String {
+    format!("{index}.test.csv")
+}
+
+pub(super) fn millis(budget: &Budget) -> u64 {
+    u64::try_from(budget.spent().as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn elapsed(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

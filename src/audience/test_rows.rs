@@ -1,0 +1,86 @@
+//! Test files: one row for each configured test user, who sees what the people of production would see.
+//!
+//! Identity columns are the test user's own; all others are those of production row 2 (row 1 if it is alone).
+
+use super::files::Filled;
+use crate::csv_file;
+use crate::error::{Error, Kind, Result};
+use crate::source::Snapshot;
+
+/// The columns that are a person's own, in the order of `identity.sql`.
+const IDENTITY: [&str; 4] = ["user_id", "username", "firstName", "usersize"];
+
+const SQL: &str = include_str!("identity.sql");
+
+/// A test user as the source knows them: CSV fields, ready to be written.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    fields: Vec<Vec<u8>>,
+}
+
+/// Checks the configured ids, which are used in an array literal.
+///
+/// # Errors
+/// One of them is no UUID.
+pub fn check_ids(ids: &[String]) -> Result<()> {
+    match ids.iter().find(|id| uuid::Uuid::try_parse(id).is_err()) {
+        None => Ok(()),
+        Some(bad) => Err(Error::usage(format!("the test user {bad:?} is not an id"))
+            .hint("test_users takes user ids like 0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11")),
+    }
+}
+
+/// Reads the test users, in the configured order. Those that the source does not know are missing from
+/// the result and named in the second part.
+pub async fn identities(
+    snapshot: &Snapshot,
+    ids: &[String],
+) -> Result<(Vec<Identity>, Vec<String>)> {
+    if ids.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let array = format!("{{{}}}", ids.join(","));
+    snapshot
+        .set_parameters(&[("pushctl.test_users", array)])
+        .await?;
+    let mut found: Vec<Identity> = Vec::new();
+    let mut ranges = Vec::new();
+    snapshot
+        .copy_out(super::sql::statement(SQL).trim(), &mut |row| {
+            let row = row.strip_suffix(b"\n").unwrap_or(row);
+            csv_file::fields(row, &mut ranges);
+            found.push(Identity {
+                fields: ranges
+                    .iter()
+                    .map(|range| row[range.clone()].to_vec())
+                    .collect(),
+            });
+            Ok(())
+        })
+        .await?;
+    let known = |id: &&String| {
+        !found
+            .iter()
+            .any(|identity| identity.fields[0].eq_ignore_ascii_case(id.as_bytes()))
+    };
+    let missing = ids.iter().filter(known).cloned().collect();
+    Ok((found, missing))
+}
+
+/// The record that a test user gets in the file with these columns.
+pub fn record(columns: &[&str], filled: &Filled, identity: &Identity) -> Result<Vec<u8>> {
+    let sample = filled
+        .sample
+        .as_ref()
+        .ok_or_else(|| Error::new(Kind::Bug, "a test row was asked for beside an empty file"))?;
+    let mut record = Vec::new();
+    for (nth, column) in columns.iter().enumerate() {
+        if nth > 0 {
+            record.push(b',');
+        }
+        let own = IDENTITY.iter().position(|name| name == column);
+        let field = own.map_or_else(|| sample.get(nth), |place| identity.fields.get(place));
+        record.extend_from_slice(field.map_or(&[][..], Vec::as_slice));
+    }
+    Ok(record)
+}

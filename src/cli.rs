@@ -1,0 +1,207 @@
+//! The command line: what was typed, then what it means, then one match that runs it.
+//!
+//! One file a subcommand. A command is a clap structure with three functions: `flags` hands what was typed to the
+//! settings, `stdout` says what it writes there, `run` does it. This room alone reads the environment, touches the
+//! streams and decides the exit status.
+
+mod ahead;
+pub mod audiences;
+mod bug;
+mod complete;
+pub mod completions;
+pub mod config;
+mod context;
+pub mod generate;
+mod globals;
+mod help;
+pub mod man;
+mod offer;
+mod runtime;
+pub mod why;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::settings::{ConfigFile, Environment, Flags, Settings};
+use crate::ui::{Facts, Stdout, Ui};
+
+pub use context::{Confirmation, Context};
+pub use globals::Globals;
+pub use offer::{Chosen, Offer, Parameter};
+
+use ahead::Ahead;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pushctl",
+    version,
+    about = "Audiences out of PostgreSQL, pushes to phones",
+    before_help = help::examples(&[
+        ("pushctl generate layer2", "one audience, as CSV files in ./generated"),
+        ("pushctl audiences", "what there is to generate"),
+        ("pushctl config show", "every setting, and where it came from"),
+    ]),
+    after_help = crate::exit::help(&help::EVERY_KIND),
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands that there are.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Generate(generate::Args),
+    Why(why::Args),
+    Audiences(audiences::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Command {
+    /// Hands the flags of this command to the settings.
+    fn flags(&self, flags: &mut Flags) {
+        match self {
+            Self::Generate(args) => args.flags(flags),
+            Self::Why(args) => args.flags(flags),
+            Self::Audiences(args) => args.flags(flags),
+            Self::Config(_) | Self::Completions(_) | Self::Man(_) => {}
+        }
+    }
+
+    /// What it writes to standard output.
+    fn stdout(&self) -> Stdout {
+        match self {
+            Self::Generate(args) => args.stdout(),
+            _ => Stdout::Data,
+        }
+    }
+}
+
+/// The command line with what is not in the code: the audiences of query files.
+pub fn command(offers: &[Offer]) -> clap::Command {
+    let command = Cli::command()
+        .mut_subcommand("generate", |generate| {
+            offer::extend_generate(generate, offers)
+        })
+        .mut_subcommand("why", |why| offer::extend_why(why, offers));
+    help::arrange(command)
+}
+
+/// The process: its arguments, its environment, its exit status.
+pub fn main() -> ExitCode {
+    let kind = bug::guarded(|| {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let environment = Environment::of_process();
+        if complete::is_asked(&environment) {
+            return complete::answer(arguments);
+        }
+        run(&arguments, environment)
+    });
+    kind.into()
+}
+
+fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
+    let ahead = Ahead::look(arguments);
+    let facts = Facts::of_process(&environment);
+    let command = command(&offer::ahead_of_parsing(&ahead, &environment));
+    let cli = match command
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
+        Ok(cli) => cli,
+        Err(message) => return say_usage(&message, &ahead, &facts),
+    };
+    let run_id = Uuid::now_v7();
+    let mut wishes = cli.globals.wishes(cli.command.stdout());
+    // Until the settings are known, problems with them are told as the command line and the environment ask.
+    wishes.talk = cli.globals.talk(&environment);
+    let ui = Ui::new(wishes, facts, run_id);
+    if let Command::Completions(_) | Command::Man(_) = cli.command {
+        return conclude(&ui, without_settings(cli.command, &ui));
+    }
+    let mut flags = Flags::default();
+    cli.globals.flags(&mut flags);
+    cli.command.flags(&mut flags);
+    let layers = read_layers(&cli.globals, &mut environment);
+    let settings = layers.and_then(|file| Settings::resolve(&flags, &environment, file.as_ref()));
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => return conclude(&ui, Err(error)),
+    };
+    wishes.talk = settings.talk;
+    let ui = Ui::new(wishes, facts, run_id);
+    ui.listen();
+    let context = Context::new(ui.clone(), settings, cli.globals.confirmation(), run_id);
+    conclude(&ui, carry_out(cli.command, context))
+}
+
+fn read_layers(globals: &Globals, environment: &mut Environment) -> Result<Option<ConfigFile>> {
+    environment.read_dotenv()?;
+    ConfigFile::find(globals.config(), environment)
+}
+
+/// What needs neither settings nor a runtime, and so works when they are broken.
+fn without_settings(command: Command, ui: &Ui) -> Result<Kind> {
+    match command {
+        Command::Completions(args) => args.run(ui),
+        Command::Man(args) => args.run(ui),
+        _ => Ok(Kind::Bug),
+    }
+}
+
+fn carry_out(command: Command, context: Context) -> Result<Kind> {
+    match command {
+        Command::Config(args) => args.run(&context),
+        Command::Audiences(args) => args.run(&context),
+        Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
+        command @ (Command::Completions(_) | Command::Man(_)) => {
+            without_settings(command, &context.ui)
+        }
+    }
+}
+
+/// From a command's end to the kind of exit. A reader that went away got what it wanted.
+fn conclude(ui: &Ui, result: Result<Kind>) -> Kind {
+    if ui.stdout_is_closed() {
+        return Kind::Done;
+    }
+    result.unwrap_or_else(|error| {
+        ui.error(&error);
+        error.kind()
+    })
+}
+
+/// Help and version go to stdout, a wrong command line to stderr, each coloured as its stream wants it.
+fn say_usage(message: &clap::Error, ahead: &Ahead, facts: &Facts) -> Kind {
+    let color = ahead.color();
+    let text = message.render();
+    let paint = |is_terminal| {
+        if facts.color(color, is_terminal) {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        }
+    };
+    // Whoever closed the stream does not want to read it.
+    if message.use_stderr() {
+        let _ = std::io::stderr().write_all(paint(facts.stderr_is_terminal).as_bytes());
+        return Kind::Usage;
+    }
+    let _ = std::io::stdout().write_all(paint(facts.stdout_is_terminal).as_bytes());
+    Kind::Done
+}

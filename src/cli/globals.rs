@@ -1,0 +1,141 @@
+//! The flags that every command has.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::PossibleValuesParser;
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
+
+use crate::settings::resolver::Key;
+
+use crate::settings::talk::{Color, LogFormat, Talk};
+use crate::settings::{Environment, Flags, source, talk};
+use crate::ui::{Bars, Document, Loudness, Stdout, Wishes};
+
+use super::context::Confirmation;
+
+/// Before or after the subcommand.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// Configuration file [default: pushctl.toml here, else in the XDG configuration directory]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// Write the result as one JSON document to standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more: -v what happens, -vv every statement and attempt
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// What is said on the way: as text, or as JSON lines for platforms that collect logs
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = words::<LogFormat>())]
+    log_format: Option<String>,
+    /// Colour; auto: on a terminal
+    #[arg(long, global = true, value_name = "WHEN", value_parser = words::<Color>())]
+    color: Option<String>,
+    /// Lines instead of progress bars
+    #[arg(long, global = true)]
+    no_progress: bool,
+    /// Answer every question with yes
+    #[arg(short, long, global = true)]
+    yes: bool,
+    /// Connection URL of the source database [env: DATABASE_URL]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
+    database_url: Option<String>,
+    /// No command takes longer: attempts, waits and queries together [default: 5m]
+    #[arg(long, global = true, value_name = "DURATION")]
+    deadline: Option<String>,
+}
+
+impl Globals {
+    /// Hands to the settings what is one.
+    pub fn flags(&self, flags: &mut Flags) {
+        let Self {
+            // Where settings are read from, and how this one call talks, are no settings.
+            config: _,
+            json: _,
+            quiet: _,
+            verbose: _,
+            no_progress: _,
+            yes: _,
+            log_format,
+            color,
+            database_url,
+            deadline,
+        } = self;
+        flags.set(&talk::LOG_FORMAT, log_format.as_ref());
+        flags.set(&talk::COLOR, color.as_ref());
+        flags.set(&source::URL, database_url.as_ref());
+        flags.set(&source::DEADLINE, deadline.as_ref());
+    }
+
+    /// `--config`.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// `--yes`.
+    pub fn confirmation(&self) -> Confirmation {
+        if self.yes {
+            Confirmation::Given
+        } else {
+            Confirmation::Needed
+        }
+    }
+
+    /// How the command is to talk; log format and colour are still those of a command without settings.
+    pub fn wishes(&self, stdout: Stdout) -> Wishes {
+        Wishes {
+            document: if self.json {
+                Document::Json
+            } else {
+                Document::Text
+            },
+            loudness: match (self.quiet, self.verbose) {
+                (true, _) => Loudness::Quiet,
+                (false, 0) => Loudness::Normal,
+                (false, 1) => Loudness::Verbose,
+                (false, _) => Loudness::Debug,
+            },
+            talk: Talk::default(),
+            bars: if self.no_progress {
+                Bars::Off
+            } else {
+                Bars::Allowed
+            },
+            stdout,
+        }
+    }
+
+    /// Log format and colour as far as flags and environment say, for what goes wrong before there are settings.
+    pub fn talk(&self, environment: &Environment) -> Talk {
+        Talk {
+            log_format: word(self.log_format.as_deref(), environment, &talk::LOG_FORMAT),
+            color: word(self.color.as_deref(), environment, &talk::COLOR),
+        }
+    }
+}
+
+fn word<T: ValueEnum + Default>(flag: Option<&str>, environment: &Environment, key: &Key) -> T {
+    let variable = key
+        .variables
+        .iter()
+        .find_map(|name| environment.process(name));
+    flag.or(variable)
+        .and_then(|word| T::from_str(word, true).ok())
+        .unwrap_or_default()
+}
+
+/// The words of a setting with a few, without a paragraph for each.
+pub(super) fn words<T: ValueEnum>() -> PossibleValuesParser {
+    let words = T::value_variants()
+        .iter()
+        .filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(
+        words
+            .map(|word| word.get_name().to_owned())
+            .collect::<Vec<_>>(),
+    )
+}

@@ -1,0 +1,82 @@
+//! The asynchronous runtime of a command, and the signals it hears.
+//!
+//! SIGINT and SIGTERM ask the command to end; a second one ends the process at once. SIGUSR1 asks how far it is.
+//! Built by hand and left by `shutdown_background`: a name look-up that hangs must not hold up the exit.
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::error::{Context as _, Result};
+use crate::exit::Kind;
+use crate::interrupt::{self, Trigger};
+use crate::ui::Ui;
+
+use super::context::Context;
+
+/// Runs `command` to its end.
+pub(super) fn run(
+    mut context: Context,
+    command: impl AsyncFnOnce(Context) -> Result<Kind>,
+) -> Result<Kind> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .kind(Kind::Failed, || "cannot start the runtime")?;
+    let (trigger, interrupt) = interrupt::channel();
+    context.interrupt = interrupt;
+    let ui = context.ui.clone();
+    let result = runtime.block_on(async {
+        let signals = Signals::catch()?;
+        tokio::spawn(signals.listen(trigger, ui));
+        command(context).await
+    });
+    runtime.shutdown_background();
+    result
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    progress: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        let catch = |kind| signal(kind).kind(Kind::Failed, || "cannot listen for signals");
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            progress: catch(SignalKind::user_defined1())?,
+        })
+    }
+
+    async fn listen(mut self, trigger: Trigger, ui: Ui) {
+        let mut is_ending = false;
+        loop {
+            let kind = tokio::select! {
+                Some(()) = self.interrupt.recv() => Kind::Interrupted,
+                Some(()) = self.terminate.recv() => Kind::Terminated,
+                Some(()) = self.progress.recv() => {
+                    ui.report_progress();
+                    continue;
+                }
+                else => return,
+            };
+            if is_ending {
+                exit_at_once(kind);
+            }
+            is_ending = true;
+            ui.say("ending; once more to end at once");
+            trigger.fire(kind);
+        }
+    }
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the person asked twice: whatever still runs is given up"
+)]
+fn exit_at_once(kind: Kind) -> ! {
+    std::process::exit(i32::from(kind.status()))
+}

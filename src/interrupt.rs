@@ -1,0 +1,70 @@
+//! Being told to stop: a signal is caught once, in the binary, and whoever waits for something listens here.
+//!
+//! Work is never torn down from outside: each room that holds something (a running statement, a lease, a
+//! half-written file) hears the interrupt itself, puts its things in order and returns an error of that kind.
+
+use std::future;
+
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::exit::Kind;
+
+/// The end that fires. Dropping it unfired means that nothing will ever interrupt.
+#[derive(Debug)]
+pub struct Trigger(watch::Sender<Option<Kind>>);
+
+/// The end that listens; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Interrupt(watch::Receiver<Option<Kind>>);
+
+/// A connected pair.
+pub fn channel() -> (Trigger, Interrupt) {
+    let (sender, receiver) = watch::channel(None);
+    (Trigger(sender), Interrupt(receiver))
+}
+
+impl Trigger {
+    /// Interrupts everyone who listens, once: the first kind stays.
+    /// `kind` is [`Kind::Interrupted`], [`Kind::Terminated`] or [`Kind::Cancelled`].
+    pub fn fire(&self, kind: Kind) {
+        self.0.send_if_modified(|fired| {
+            let first = fired.is_none();
+            fired.get_or_insert(kind);
+            first
+        });
+    }
+}
+
+impl Interrupt {
+    /// An interrupt that never comes.
+    pub fn never() -> Self {
+        channel().1
+    }
+
+    /// What has fired, if anything has.
+    pub fn fired(&self) -> Option<Kind> {
+        *self.0.borrow()
+    }
+
+    /// Returns when it fires, at once if it has; never if it cannot any more.
+    pub async fn wait(&self) -> Kind {
+        let mut receiver = self.0.clone();
+        match receiver.wait_for(Option::is_some).await.map(|kind| *kind) {
+            Ok(Some(kind)) => kind,
+            _ => future::pending().await,
+        }
+    }
+
+    /// The error to end with.
+    pub fn error(kind: Kind) -> Error {
+        Error::new(
+            kind,
+            match kind {
+                Kind::Interrupted => "interrupted",
+                Kind::Terminated => "terminated",
+                _ => "cancelled",
+            },
+        )
+    }
+}

@@ -1,0 +1,110 @@
+//! The funnel as a bar chart, for a terminal or a log.
+
+use super::number;
+use crate::audience::funnel::Funnel;
+
+/// Narrowest bar that still says something.
+const LEAST_BAR: usize = 10;
+/// Eighths of a character cell.
+const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+
+struct Line {
+    label: String,
+    people: u64,
+    note: String,
+}
+
+/// One line a stage: its name, who remains, a bar, and who left and why. At most `width` characters wide,
+/// unless the words alone are wider.
+pub fn chart(funnel: &Funnel, width: usize) -> String {
+    let lines = lines(funnel);
+    let longest = |text: fn(&Line) -> usize| lines.iter().map(text).max().unwrap_or(0);
+    let label = longest(|line| line.label.chars().count());
+    let count = longest(|line| number(line.people).len());
+    let note = longest(|line| line.note.chars().count());
+    let bar = width
+        .saturating_sub(label + count + note + 6)
+        .clamp(LEAST_BAR, 40);
+    let mut text = String::new();
+    for line in &lines {
+        let drawn = draw(line.people, funnel.considered, bar);
+        let row = format!(
+            "{:<label$}  {:>count$}  {drawn:<bar$}  {}",
+            line.label,
+            number(line.people),
+            line.note
+        );
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn lines(funnel: &Funnel) -> Vec<Line> {
+    let mut lines = vec![Line {
+        label: funnel.base.clone(),
+        people: funnel.considered,
+        note: String::new(),
+    }];
+    lines.extend(funnel.stages.iter().map(|stage| Line {
+        label: stage.name.clone(),
+        people: stage.remain,
+        note: match stage.left {
+            0 => String::new(),
+            left => format!("−{} {}", number(left), stage.because),
+        },
+    }));
+    lines.push(Line {
+        label: "in a file".into(),
+        people: funnel.in_a_file,
+        note: match funnel.in_no_file {
+            0 => String::new(),
+            none => format!("−{} in no file", number(none)),
+        },
+    });
+    lines
+}
+
+fn draw(people: u64, of: u64, cells: usize) -> String {
+    if of == 0 {
+        return String::new();
+    }
+    let eighths = u128::from(people) * (cells as u128 * 8) / u128::from(of);
+    let eighths = usize::try_from(eighths)
+        .unwrap_or(cells * 8)
+        .max(usize::from(people > 0));
+    let mut bar = "█".repeat(eighths / 8);
+    if eighths % 8 > 0 {
+        bar.push(EIGHTHS[eighths % 8]);
+    }
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audience::funnel::Stage;
+
+    #[test]
+    fn a_chart_shows_who_remains_and_why_the_others_left() {
+        let funnel = Funnel {
+            base: "every user".into(),
+            considered: 2000,
+            stages: vec![Stage {
+                name: "live".into(),
+                because: "deleted account".into(),
+                left: 500,
+                remain: 1500,
+            }],
+            passed: 1500,
+            in_no_file: 1499,
+            in_a_file: 1,
+            rows: 1,
+        };
+        insta::assert_snapshot!(chart(&funnel, 70), @r"
+        every user  2,000  █████████████████████████████
+        live        1,500  █████████████████████▊         −500 deleted account
+        in a file       1  ▏                              −1,499 in no file
+        ");
+    }
+}

@@ -1,0 +1,70 @@
+//! The answer to "why", for a person.
+
+use serde_json::Value;
+
+use crate::audience::why::Why;
+
+/// One line a condition, with the values seen, and the verdict last.
+pub fn text(why: &Why) -> String {
+    let name = why
+        .stages
+        .iter()
+        .map(|stage| stage.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for stage in &why.stages {
+        let mark = if stage.holds { "✓" } else { "✗" };
+        let values: Vec<String> = stage
+            .values
+            .iter()
+            .map(|(name, value)| format!("{name} = {}", shown(value)))
+            .collect();
+        let mut said = values.join(", ");
+        if !stage.holds {
+            said = format!("{} ({said})", stage.otherwise).replace(" ()", "");
+        }
+        text.push_str(format!("{mark} {:<name$}  {said}", stage.name).trim_end());
+        text.push('\n');
+    }
+    text + &verdict(why) + "\n"
+}
+
+/// Whether the person is in, in one line.
+pub fn verdict(why: &Why) -> String {
+    let Why {
+        audience,
+        user_id,
+        as_of,
+        ..
+    } = why;
+    if !why.considered {
+        return format!(
+            "{user_id} is not in {audience}: it considers {}, and this is none of them (as of {as_of})",
+            why.base
+        );
+    }
+    if !why.files.is_empty() {
+        return format!(
+            "{user_id} is in {} (as of {as_of})",
+            why.files.join(" and ")
+        );
+    }
+    match why.stages.iter().find(|stage| !stage.holds) {
+        Some(stage) => format!(
+            "{user_id} is not in {audience}: {} (as of {as_of})",
+            stage.otherwise
+        ),
+        None => format!(
+            "{user_id} passes every stage of {audience} but belongs to none of its files (as of {as_of})"
+        ),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".into(),
+        Value::String(text) => format!("{text:?}"),
+        other => other.to_string(),
+    }
+}

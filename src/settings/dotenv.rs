@@ -1,0 +1,155 @@
+//! `.env` files: `NAME=value` lines, as container platforms and other tools write them.
+//!
+//! ```text
+//! # a comment
+//! export DATABASE_URL=postgres://reader:s3cret@db.example.com/shop   # from the first " #" on: a comment
+//! LITERAL='no \escapes, no $expansion'
+//! ESCAPED="two\nlines, a \" and a \\"
+//! ```
+//!
+//! Quoted values may hold line breaks. Deliberately absent: `$NAME` expansion, which would mangle passwords.
+//! Errors never quote the line, because it may hold a secret.
+
+use std::collections::BTreeMap;
+
+/// What is wrong, on which line (from 1).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed {
+    pub(super) line: usize,
+    pub(super) message: &'static str,
+}
+
+/// Every variable of the file; of two with the same name, the last.
+pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut variables = BTreeMap::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let line = text[..text.len() - rest.len()].matches('\n').count() + 1;
+        let malformed = |message| Malformed { line, message };
+        let (this, next) = rest.split_once('\n').unwrap_or((rest, ""));
+        let assignment = this.trim_start();
+        if assignment.trim_end().is_empty() || assignment.starts_with('#') {
+            rest = next;
+            continue;
+        }
+        let assignment = assignment.strip_prefix("export ").unwrap_or(assignment);
+        let (name, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| malformed("expected NAME=value"))?;
+        let name = name.trim();
+        if !is_name(name) {
+            return Err(malformed(
+                "a name has letters, digits and underscores, and does not begin with a digit",
+            ));
+        }
+        // The value may go on over the end of this line.
+        let from_value = &rest[this.len() - value.len()..];
+        let (value, after) = read_value(from_value).map_err(malformed)?;
+        variables.insert(name.to_owned(), value);
+        rest = after;
+    }
+    Ok(variables)
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name
+            .chars()
+            .all(|each| each.is_ascii_alphanumeric() || each == '_')
+}
+
+/// The value at the beginning of `text`, and what follows its line.
+fn read_value(text: &str) -> Result<(String, &str), &'static str> {
+    let text = text.trim_start_matches([' ', '\t']);
+    let (value, after) = match text.as_bytes().first() {
+        Some(b'\'') => {
+            let inside = &text[1..];
+            let end = inside.find('\'').ok_or("the quote ' is never closed")?;
+            (inside[..end].to_owned(), &inside[end + 1..])
+        }
+        Some(b'"') => double_quoted(&text[1..])?,
+        _ => return Ok(unquoted(text)),
+    };
+    let (trailing, next) = after.split_once('\n').unwrap_or((after, ""));
+    let trailing = trailing.trim();
+    if !trailing.is_empty() && !trailing.starts_with('#') {
+        return Err("unexpected text after the closing quote");
+    }
+    Ok((value, next))
+}
+
+fn unquoted(text: &str) -> (String, &str) {
+    let (line, next) = text.split_once('\n').unwrap_or((text, ""));
+    let is_comment = |at: &usize| *at == 0 || line[..*at].ends_with([' ', '\t']);
+    let end = line.match_indices('#').map(|(at, _)| at).find(is_comment);
+    (line[..end.unwrap_or(line.len())].trim().to_owned(), next)
+}
+
+fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Ok((value, &text[at + 1..])),
+            '\\' => match characters.next().map(|(_, escaped)| escaped) {
+                Some('n') => value.push('\n'),
+                Some('r') => value.push('\r'),
+                Some('t') => value.push('\t'),
+                Some(same @ ('"' | '\\' | '$' | '`' | '\'')) => value.push(same),
+                Some('\n') => {}
+                // Left as it stands: a Windows path or a pattern, written without doubling.
+                Some(other) => value.extend(['\\', other]),
+                None => break,
+            },
+            other => value.push(other),
+        }
+    }
+    Err("the quote \" is never closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_written_whatever_their_quotes() {
+        let text = "\u{feff}# head\r\n\nA=1\r\nexport B = two words  # said\nC='a # b $HOME \\n'\nD=\"x\\ny \\\"z\\\"\" # end\nE=\nF=p#a$s\nG=\"-----BEGIN\nkey=\n-----END\"\nA=2";
+        let read = parse(text).expect("well-formed");
+        let pairs: Vec<(&str, &str)> = read
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("A", "2"),
+                ("B", "two words"),
+                ("C", "a # b $HOME \\n"),
+                ("D", "x\ny \"z\""),
+                ("E", ""),
+                ("F", "p#a$s"),
+                ("G", "-----BEGIN\nkey=\n-----END"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line_and_without_the_value() {
+        let message = |text| {
+            parse(text)
+                .map_err(|error| (error.line, error.message))
+                .unwrap_err()
+        };
+        assert_eq!(message("A=1\nhunter2"), (2, "expected NAME=value"));
+        assert_eq!(
+            message("A='\n1'\n\nB=\"x"),
+            (4, "the quote \" is never closed")
+        );
+        assert_eq!(
+            message("A='x'y"),
+            (1, "unexpected text after the closing quote")
+        );
+        assert_eq!(message("1A=x").0, 1);
+    }
+}

@@ -1,0 +1,145 @@
+//! The environment as it was at start-up, and what a `.env` file in the working directory adds to it.
+//!
+//! A value, so that everything below is tested without touching the process. Real variables win over `.env`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context as _, Error, Result};
+use crate::exit::Kind;
+
+use super::dotenv;
+
+/// Variables and the directory that relative paths start from.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+    dotenv: BTreeMap<String, String>,
+    directory: PathBuf,
+}
+
+/// How many variables there are; their values may be secret.
+impl fmt::Debug for Environment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{} variables, {} in .env",
+            self.variables.len(),
+            self.dotenv.len()
+        )
+    }
+}
+
+/// Which of the two a variable was found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The environment of the process.
+    Process,
+    /// The `.env` file.
+    DotEnv,
+}
+
+impl Environment {
+    /// The environment of this process, and its working directory. `.env` is not read yet.
+    ///
+    /// A working directory that is gone or unreadable counts as `.`.
+    pub fn of_process() -> Self {
+        Self::new(
+            std::env::vars_os(),
+            std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        )
+    }
+
+    /// A made-up environment. Names that are not UTF-8 are left out: no setting has such a name.
+    pub fn new(
+        variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+        directory: impl Into<PathBuf>,
+    ) -> Self {
+        let named = |(name, value): (_, _)| {
+            let name: OsString = Into::into(name);
+            Some((name.into_string().ok()?, Into::into(value)))
+        };
+        Self {
+            variables: variables.into_iter().filter_map(named).collect(),
+            dotenv: BTreeMap::new(),
+            directory: directory.into(),
+        }
+    }
+
+    /// Reads `.env` in the working directory, if there is one.
+    pub fn read_dotenv(&mut self) -> Result<()> {
+        let path = self.directory.join(".env");
+        if path.is_dir() {
+            return Ok(());
+        }
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                return Err(Error::from_cause(Kind::Usage, error)
+                    .context("cannot read .env in the working directory")
+                    .hint("give the user that runs pushctl permission to read it, or start pushctl elsewhere"));
+            }
+        };
+        self.dotenv = dotenv::parse(&text)
+            .map_err(|error| Error::usage(format!(".env:{}: {}", error.line, error.message)))?;
+        Ok(())
+    }
+
+    /// The value of a variable and where it was found; an empty value counts as none.
+    pub fn get(&self, name: &str) -> Result<Option<(String, Found)>> {
+        if let Some(value) = self.variables.get(name).filter(|value| !value.is_empty()) {
+            let value = value.to_str().ok_or_else(|| {
+                Error::usage(format!("the environment variable {name} is not UTF-8"))
+            })?;
+            return Ok(Some((value.to_owned(), Found::Process)));
+        }
+        let from_file = self.dotenv.get(name).filter(|value| !value.is_empty());
+        Ok(from_file.map(|value| (value.clone(), Found::DotEnv)))
+    }
+
+    /// Like [`Environment::get`], for a variable of which only the presence or a simple value matters.
+    pub fn process(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)?
+            .to_str()
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The directory relative paths start from.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The home directory, where one is named. Cron and containers may have none.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.process("HOME").map(PathBuf::from)
+    }
+
+    /// The directory of pushctl's own files under an XDG base: `$XDG_CONFIG_HOME/pushctl` or `~/.config/pushctl`.
+    pub fn xdg(&self, variable: &str, under_home: &str) -> Option<PathBuf> {
+        let base = self
+            .process(variable)
+            .map(PathBuf::from)
+            .filter(|base| base.is_absolute())
+            .or_else(|| Some(self.home()?.join(under_home)))?;
+        Some(base.join("pushctl"))
+    }
+}
+
+/// Reads a secret from the file that a `…_FILE` variable names, without the line break at its end.
+pub(super) fn read_secret_file(directory: &Path, variable: &str, path: &str) -> Result<String> {
+    let text = std::fs::read_to_string(directory.join(path)).kind(Kind::Usage, || {
+        format!("cannot read {path}, which {variable} names")
+    })?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(Error::usage(format!(
+            "{path}, which {variable} names, is empty"
+        )));
+    }
+    Ok(secret.to_owned())
+}

@@ -1,0 +1,136 @@
+//! What `generate` writes, and where.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use crate::error::Result;
+
+use super::environment::Environment;
+use super::file::ConfigFile;
+use super::read::{choice, text};
+use super::resolver::{Flags, Key, Resolver, Visibility};
+
+/// What holds for every audience.
+#[derive(Debug, Clone)]
+pub struct Generate {
+    /// Where files go.
+    pub output: Output,
+    /// Query files of one's own, which take the place of built-in ones of the same name.
+    pub queries: Option<PathBuf>,
+    /// Ids of the users who get a row in every test file.
+    pub test_users: Vec<String>,
+    /// How lines of a CSV end.
+    pub line_ending: LineEnding,
+    /// What an audience without rows means.
+    pub on_empty: OnEmpty,
+}
+
+/// Where files go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Into this directory.
+    Directory(PathBuf),
+    /// One audience file to standard output.
+    Stdout,
+}
+
+/// How lines of a CSV end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LineEnding {
+    /// As RFC 4180 says.
+    #[default]
+    Crlf,
+    /// As Unix tools expect.
+    Lf,
+}
+
+/// What an audience without rows means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OnEmpty {
+    /// Nothing worth a word.
+    Ok,
+    /// A warning.
+    #[default]
+    Warn,
+    /// Exit status 6.
+    Fail,
+}
+
+/// `--output`.
+pub static OUTPUT: Key = Key {
+    name: "output",
+    flag: "--output",
+    variables: &["PUSHCTL_OUTPUT"],
+    default: "generated",
+    visibility: Visibility::Plain,
+    about: "directory for audience files; - for standard output",
+};
+
+/// `--queries`.
+pub static QUERIES: Key = Key {
+    name: "queries",
+    flag: "--queries",
+    variables: &["PUSHCTL_QUERIES"],
+    default: "",
+    visibility: Visibility::Plain,
+    about: "directory with query files of your own",
+};
+
+static TEST_USERS: Key = Key {
+    name: "test_users",
+    flag: "",
+    variables: &["PUSHCTL_TEST_USERS"],
+    default: "",
+    visibility: Visibility::Plain,
+    about: "ids of the users who get a row in every test file",
+};
+
+/// `--line-ending`.
+pub static LINE_ENDING: Key = Key {
+    name: "line_ending",
+    flag: "--line-ending",
+    variables: &["PUSHCTL_LINE_ENDING"],
+    default: "crlf",
+    visibility: Visibility::Plain,
+    about: "how lines of a CSV end: crlf or lf",
+};
+
+/// `--on-empty`.
+pub static ON_EMPTY: Key = Key {
+    name: "on_empty",
+    flag: "--on-empty",
+    variables: &["PUSHCTL_ON_EMPTY"],
+    default: "warn",
+    visibility: Visibility::Plain,
+    about: "what an audience without rows means: ok, warn or fail",
+};
+
+impl Generate {
+    pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
+        let output = settings.path(&OUTPUT)?.unwrap_or_default();
+        Ok(Self {
+            output: if output.file_name().is_some_and(|name| name == "-") {
+                Output::Stdout
+            } else {
+                Output::Directory(output)
+            },
+            queries: settings.path(&QUERIES)?,
+            test_users: settings.list(&TEST_USERS, text)?,
+            line_ending: settings.value(&LINE_ENDING, choice)?,
+            on_empty: settings.value(&ON_EMPTY, choice)?,
+        })
+    }
+}
+
+/// The directory of query files alone, before the command line is parsed; none where anything is wrong with it.
+pub fn queries_ahead(
+    flags: &Flags,
+    environment: &Environment,
+    file: Option<&ConfigFile>,
+) -> Option<PathBuf> {
+    Resolver::new(flags, environment, file)
+        .path(&QUERIES)
+        .ok()
+        .flatten()
+}

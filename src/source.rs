@@ -1,0 +1,315 @@
+//! The source: the one room that knows the database audiences are read from.
+//!
+//! [`Address::resolve`] works out where it is; [`Source::read`] connects, with the attempts laid out by [`plan`], opens one
+//! read-only snapshot and hands it to the caller's work. Whatever fails becomes an error in [`failure`].
+//!
+//! The way of a connection: [`dial`] (name, TCP) → [`tls`] → [`connect`] (hosts, authentication) → [`session`] (the transaction)
+//! → [`snapshot`] (what can be asked). Deliberately absent: a pool, and any way to write.
+
+pub mod address;
+mod connect;
+mod conninfo;
+mod dial;
+pub mod failure;
+mod parameters;
+mod passfile;
+mod password;
+pub mod plan;
+mod service;
+mod session;
+mod snapshot;
+mod stream;
+mod tls;
+mod typed;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_postgres::CancelToken;
+
+pub use address::Address;
+pub use failure::SqlError;
+pub use plan::{Patience, Plan, Step};
+pub use snapshot::{Rows, Snapshot};
+
+use crate::budget::Budget;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Interrupt;
+use connect::{Connected, Route};
+use failure::Seconds;
+use session::GOODBYE;
+use snapshot::{Running, lock};
+
+/// A managed database's failover takes this long at most, as its operators say.
+const FAILOVER: Duration = Duration::from_secs(150);
+
+/// Who is asking: shown by the server as `pushctl/<version> <command> <run>`.
+#[derive(Debug, Clone)]
+pub struct Purpose {
+    /// The subcommand.
+    pub command: String,
+    /// The run's id.
+    pub run: String,
+}
+
+/// The database that audiences are read from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    address: Address,
+    patience: Patience,
+    purpose: Purpose,
+}
+
+/// Is told how the connecting goes; every method may be left out.
+pub trait Watch: Send + Sync {
+    /// An attempt begins, the `attempt`th of `of` at most.
+    fn attempt(&self, attempt: u32, of: u32) {
+        let _ = (attempt, of);
+    }
+
+    /// An attempt has failed, and another will follow after `wait`.
+    fn waiting(&self, wait: Duration, cause: &Error) {
+        let _ = (wait, cause);
+    }
+
+    /// We have been let in.
+    fn connected(&self, host: &str, server_version: &str) {
+        let _ = (host, server_version);
+    }
+}
+
+/// Nobody watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
+
+impl Source {
+    /// A source that has not been connected to yet. Without a configured `connect_timeout` the address's own counts.
+    pub fn new(address: Address, mut patience: Patience, purpose: Purpose) -> Self {
+        patience.connect_timeout = patience.connect_timeout.or(address.connect_timeout);
+        Self {
+            address,
+            patience,
+            purpose,
+        }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The attempts that a budget allows; a usage error if what is configured cannot fit.
+    pub fn plan(&self, budget: Duration) -> Result<Plan> {
+        Plan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
+    }
+
+    /// Connects, opens one snapshot, and runs `work` on it.
+    ///
+    /// A transient failure ([`Kind::Unreachable`]), also one that `work` returns, starts again with a new connection and a new
+    /// snapshot while attempts and budget remain, so `work` must be able to begin anew. When the budget ends, when `interrupt`
+    /// fires, or when the future is dropped, the running statement is cancelled on the server.
+    pub async fn read<T>(
+        &self,
+        budget: &Budget,
+        interrupt: &Interrupt,
+        watch: &dyn Watch,
+        mut work: impl AsyncFnMut(&Snapshot) -> Result<T>,
+    ) -> Result<T> {
+        let plan = self.plan(budget.total())?;
+        let end = Instant::now() + working(budget.total()).saturating_sub(budget.spent());
+        let mut failed = 0;
+        let mut last = None;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Some(step) = plan.next(failed, left, jitter()) else {
+                return Err(given_up(last, failed, budget));
+            };
+            if let Some(cause) = &last {
+                tracing::debug!(target: "pushctl::source", wait_ms = step.wait.as_millis(), "attempt {failed} failed: {cause:#}");
+                watch.waiting(step.wait, cause);
+                tokio::select! {
+                    kind = interrupt.wait() => return Err(Interrupt::error(kind)),
+                    () = sleep(step.wait) => {}
+                }
+            }
+            watch.attempt(failed + 1, plan.attempts());
+            let attempt = Attempt {
+                source: self,
+                number: failed,
+                budget,
+                end,
+                interrupt,
+                watch,
+            };
+            match attempt.run(step.timeout, &mut work).await {
+                Err(error) if error.kind() == Kind::Unreachable => last = Some(error),
+                outcome => return outcome,
+            }
+            failed += 1;
+        }
+    }
+}
+
+/// One connection and one snapshot.
+struct Attempt<'a> {
+    source: &'a Source,
+    number: u32,
+    budget: &'a Budget,
+    end: Instant,
+    interrupt: &'a Interrupt,
+    watch: &'a dyn Watch,
+}
+
+impl Attempt<'_> {
+    async fn run<T>(
+        &self,
+        limit: Duration,
+        work: &mut impl AsyncFnMut(&Snapshot) -> Result<T>,
+    ) -> Result<T> {
+        let Source {
+            address, purpose, ..
+        } = self.source;
+        let program = address
+            .application_name
+            .as_deref()
+            .unwrap_or(concat!("pushctl/", env!("CARGO_PKG_VERSION")));
+        let name = session::application_name(program, &purpose.command, &purpose.run);
+        let connected = tokio::select! {
+            kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
+            connected = connect::connect(address, &name, limit, self.number) => connected?,
+        };
+        let Connected {
+            client,
+            task,
+            route,
+            version,
+        } = connected;
+        let token = client.cancel_token();
+        let snapshot = Snapshot::new(client, task, route.host.to_string(), version);
+        let cancel = CancelOnDrop {
+            token,
+            route,
+            running: snapshot.watch_running(),
+        };
+        let outcome = tokio::select! {
+            biased;
+            kind = self.interrupt.wait() => Err(Interrupt::error(kind)),
+            outcome = self.converse(&snapshot, work) => outcome,
+            () = sleep_until(self.end) => Err(out_of_time(&snapshot)),
+        };
+        let limit = self.budget.left().min(GOODBYE);
+        if outcome.is_ok() {
+            let _ = timeout(limit, snapshot.commit()).await;
+        } else {
+            cancel.fire(limit).await;
+            snapshot.abandon();
+        }
+        outcome
+    }
+
+    async fn converse<T>(
+        &self,
+        snapshot: &Snapshot,
+        work: &mut impl AsyncFnMut(&Snapshot) -> Result<T>,
+    ) -> Result<T> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        snapshot
+            .open(&session::opening(
+                &self.source.address,
+                snapshot.server_version(),
+                left,
+            ))
+            .await?;
+        self.watch
+            .connected(snapshot.host(), snapshot.server_version());
+        work(snapshot).await
+    }
+}
+
+/// Cancels the running statement where nobody else has: the future was dropped.
+struct CancelOnDrop {
+    token: CancelToken,
+    route: Route,
+    running: Arc<Mutex<Option<Running>>>,
+}
+
+impl CancelOnDrop {
+    /// Cancels now, and nothing later.
+    async fn fire(self, limit: Duration) {
+        if lock(&self.running).take().is_some() {
+            session::cancel(&self.token, &self.route, limit).await;
+        }
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if lock(&self.running).take().is_none() {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let (token, route) = (self.token.clone(), self.route.clone());
+            runtime.spawn(async move { session::cancel(&token, &route, GOODBYE).await });
+        }
+    }
+}
+
+/// What of a budget may be worked in: the rest is kept for cancelling and for saying what went wrong.
+fn working(total: Duration) -> Duration {
+    total.saturating_sub((total / 20).min(GOODBYE))
+}
+
+fn out_of_time(snapshot: &Snapshot) -> Error {
+    let running = snapshot.running();
+    let told = running.map_or_else(
+        || "no statement was running".to_owned(),
+        |running| running.describe(),
+    );
+    let error = Error::new(Kind::Unreachable, told).context(format!(
+        "the deadline ended while reading from {}",
+        snapshot.host()
+    ));
+    if running.is_some_and(|running| running.stalled()) {
+        error.hint(
+            "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
+        )
+    } else {
+        error.hint("raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)")
+    }
+}
+
+fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
+    let Some(error) = last else {
+        return Error::new(
+            Kind::Unreachable,
+            "nothing was left of the deadline to connect in",
+        )
+        .hint("raise --deadline");
+    };
+    let error = match failed {
+        1 => error,
+        _ => error.context(format!(
+            "gave up after {failed} attempts in {}",
+            Seconds(budget.spent())
+        )),
+    };
+    if budget.total() < FAILOVER {
+        error.hint(format!(
+            "a managed database's failover takes 60 to 120 s: with a deadline of {} it cannot be waited for",
+            Seconds(budget.total())
+        ))
+    } else {
+        error
+    }
+}
+
+/// A number from 0 to 1, different in every process and at every call.
+fn jitter() -> f64 {
+    let random = RandomState::new().hash_one(0_u8) >> 32;
+    f64::from(u32::try_from(random).unwrap_or(0)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,356 @@
+//! What can be asked of a snapshot: settings, small results, and a stream of CSV.
+//!
+//! A caller's SQL is only ever run as `COPY (…) TO STDOUT`: one statement, which cannot end the transaction, and which the
+//! server refuses if it is anything but a query. Nothing stays prepared behind the transaction's back.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::failure::{Failure, Seconds, Trouble};
+use super::session::GOODBYE;
+use crate::error::{Error, Result};
+
+/// A statement is wrapped in these; a line comment at its end must not swallow the closing one.
+const BEFORE: &str = "COPY (";
+const AFTER_AS_CSV: &str = "\n) TO STDOUT (FORMAT csv)";
+const AFTER_AS_TEXT: &str = "\n) TO STDOUT";
+
+/// One consistent view of the source: a `REPEATABLE READ, READ ONLY` transaction.
+pub struct Snapshot {
+    client: Client,
+    task: tokio::sync::Mutex<Option<Task>>,
+    host: String,
+    version: String,
+    parameters: Mutex<Vec<String>>,
+    running: Arc<Mutex<Option<Running>>>,
+}
+
+/// Drives the connection; its error often says more than the client's.
+pub(super) type Task = JoinHandle<Result<(), tokio_postgres::Error>>;
+
+/// A small result: every value as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// The rows; `None` is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// The statement that is being waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Running {
+    since: Instant,
+    rows: u64,
+    last_row: Option<Instant>,
+}
+
+impl Snapshot {
+    pub(super) fn new(client: Client, task: Task, host: String, version: String) -> Self {
+        Self {
+            client,
+            task: tokio::sync::Mutex::new(Some(task)),
+            host,
+            version,
+            parameters: Mutex::default(),
+            running: Arc::default(),
+        }
+    }
+
+    /// Begins the transaction with these statements.
+    pub(super) async fn open(&self, statements: &str) -> Result<()> {
+        let started = self.begin();
+        let result = self.client.batch_execute(statements).await;
+        self.end();
+        log(statements, &[], started, 0);
+        match result {
+            Ok(()) => Ok(()),
+            Err(cause) => Err(self.failed(cause, 0, 0).await),
+        }
+    }
+
+    /// Ends the transaction and says goodbye. There is nothing to lose: errors do not matter.
+    pub(super) async fn commit(self) {
+        let _ = self.client.batch_execute("COMMIT").await;
+        drop(self.client);
+        if let Some(task) = self.task.into_inner() {
+            let _ = task.await;
+        }
+    }
+
+    /// Hangs up, whatever is still on its way.
+    pub(super) fn abandon(self) {
+        if let Some(task) = self.task.into_inner() {
+            task.abort();
+        }
+    }
+
+    /// As the server reports it: `15.14 (Debian 15.14-0+deb12u1)`.
+    pub fn server_version(&self) -> &str {
+        &self.version
+    }
+
+    /// `host:port` of the server.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Sets a setting of the server (`work_mem`, `enable_nestloop`, …) until the snapshot ends.
+    pub async fn set_local(&self, name: &str, value: &str) -> Result<()> {
+        self.set(&[(name, value.to_owned())]).await
+    }
+
+    /// Sets parameters that statements read with `current_setting('pushctl.…')`. The values are bound, never part of a text.
+    pub async fn set_parameters(&self, parameters: &[(&str, String)]) -> Result<()> {
+        self.set(parameters).await?;
+        let mut known = lock(&self.parameters);
+        for (name, _) in parameters {
+            if !known.iter().any(|known| known == name) {
+                known.push((*name).to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of a query's columns, found without running it.
+    pub async fn columns(&self, query: &str) -> Result<Vec<String>> {
+        const OPEN: &str = "COPY (SELECT * FROM (";
+        const CLOSE: &str = "\n) AS q LIMIT 0) TO STDOUT (FORMAT csv, HEADER)";
+        let mut header = Vec::new();
+        self.copy(OPEN, query, CLOSE, &mut |chunk: &[u8]| {
+            header.extend_from_slice(chunk);
+            Ok(())
+        })
+        .await?;
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(header.as_slice());
+        let names = reader.records().next().and_then(std::result::Result::ok);
+        Ok(names
+            .map(|names| names.iter().map(str::to_owned).collect())
+            .unwrap_or_default())
+    }
+
+    /// Runs a query whose result is small, and returns all of it.
+    pub async fn query(&self, query: &str) -> Result<Rows> {
+        let columns = self.columns(query).await?;
+        let mut rows = Vec::new();
+        self.copy(BEFORE, query, AFTER_AS_TEXT, &mut |chunk: &[u8]| {
+            rows.push(text_row(chunk, columns.len()));
+            Ok(())
+        })
+        .await?;
+        Ok(Rows { columns, rows })
+    }
+
+    /// Streams a query's rows as the server's CSV, without a header: `sink` gets each row's bytes, line break included, as they
+    /// come, and nothing is kept. Returns how many there were. An error of the sink ends it.
+    pub async fn copy_out(
+        &self,
+        query: &str,
+        sink: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        self.copy(BEFORE, query, AFTER_AS_CSV, sink).await
+    }
+
+    async fn set(&self, settings: &[(&str, String)]) -> Result<()> {
+        const SET: &str = "SELECT pg_catalog.set_config(name, value, true) \
+                           FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS setting (name, value)";
+        if settings.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
+        let values: Vec<&str> = settings.iter().map(|(_, value)| value.as_str()).collect();
+        let started = self.begin();
+        let result = self
+            .client
+            .query_typed(
+                SET,
+                &[(&names, Type::TEXT_ARRAY), (&values, Type::TEXT_ARRAY)],
+            )
+            .await;
+        self.end();
+        log(SET, &names, started, 0);
+        match result {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(self.failed(cause, 0, 0).await),
+        }
+    }
+
+    async fn copy(
+        &self,
+        before: &str,
+        query: &str,
+        after: &str,
+        sink: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let query = query.trim_end().trim_end_matches(';');
+        let statement = format!("{before}{query}{after}");
+        let started = self.begin();
+        let result = self.stream(&statement, sink).await;
+        if let Ok(Ok(rows)) = &result {
+            self.end();
+            let known = lock(&self.parameters);
+            let used: Vec<&str> = known
+                .iter()
+                .map(String::as_str)
+                .filter(|name| query.contains(*name))
+                .collect();
+            log(&statement, &used, started, *rows);
+        }
+        match result {
+            Ok(outcome) => outcome,
+            Err(cause) => {
+                self.end();
+                Err(self
+                    .failed(cause, before.chars().count(), query.chars().count())
+                    .await)
+            }
+        }
+    }
+
+    /// The outer error is the connection's, the inner one the sink's.
+    async fn stream(
+        &self,
+        statement: &str,
+        sink: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<Result<u64>, tokio_postgres::Error> {
+        /// The time of arrival is taken only every so often.
+        const NOTE_EVERY: u64 = 256;
+        let mut chunks = pin!(self.client.copy_out(statement).await?);
+        let mut rows = 0;
+        while let Some(chunk) = chunks.next().await {
+            if let Err(error) = sink(&chunk?) {
+                return Ok(Err(error));
+            }
+            rows += 1;
+            if rows % NOTE_EVERY == 1 {
+                self.note(rows);
+            }
+        }
+        Ok(Ok(rows))
+    }
+
+    /// Turns the driver's error into ours. "Connection closed" is the client's half of the truth; the connection's task has the other.
+    async fn failed(&self, cause: tokio_postgres::Error, before: usize, length: usize) -> Error {
+        let mut failure = Failure::driver(&cause);
+        if matches!(failure.trouble, Trouble::Closed)
+            && let Some(task) = self.task.lock().await.take()
+            && let Ok(Ok(Err(cause))) = timeout(GOODBYE, task).await
+        {
+            failure = Failure::driver(&cause);
+        }
+        if let Trouble::Sql(error) = &mut failure.trouble {
+            error.unwrap_position(before, length);
+        }
+        failure.into_error(format!("reading from {} failed", self.host))
+    }
+
+    fn begin(&self) -> Instant {
+        let since = Instant::now();
+        *lock(&self.running) = Some(Running {
+            since,
+            rows: 0,
+            last_row: None,
+        });
+        since
+    }
+
+    fn note(&self, rows: u64) {
+        if let Some(running) = &mut *lock(&self.running) {
+            running.rows = rows;
+            running.last_row = Some(Instant::now());
+        }
+    }
+
+    fn end(&self) {
+        *lock(&self.running) = None;
+    }
+
+    /// What is being waited for, if anything is.
+    pub(super) fn running(&self) -> Option<Running> {
+        *lock(&self.running)
+    }
+
+    /// The same, for someone who outlives the snapshot.
+    pub(super) fn watch_running(&self) -> Arc<Mutex<Option<Running>>> {
+        Arc::clone(&self.running)
+    }
+}
+
+impl Running {
+    /// For the error of a deadline that ended meanwhile.
+    pub(super) fn describe(&self) -> String {
+        let ran = Seconds(self.since.elapsed());
+        match self.last_row {
+            None => format!("a statement had been running for {ran} without a row"),
+            Some(at) if at.elapsed() > Duration::from_secs(1) => {
+                format!(
+                    "after about {} rows nothing had come for {}",
+                    self.rows,
+                    Seconds(at.elapsed())
+                )
+            }
+            Some(_) => format!("rows were still coming, about {} in {ran}", self.rows),
+        }
+    }
+
+    /// Whether the rows had begun and then stopped.
+    pub(super) fn stalled(&self) -> bool {
+        self.last_row
+            .is_some_and(|at| at.elapsed() > Duration::from_secs(1))
+    }
+}
+
+fn log(statement: &str, parameters: &[&str], started: Instant, rows: u64) {
+    tracing::debug!(
+        target: "pushctl::sql",
+        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        rows,
+        parameters = parameters.join(", "),
+        "{}",
+        statement.split_whitespace().collect::<Vec<_>>().join(" ")
+    );
+}
+
+/// COPY's text format: values divided by tabs, a line break at the end, `\N` for NULL, backslash escapes.
+fn text_row(line: &[u8], columns: usize) -> Vec<Option<String>> {
+    if columns == 0 {
+        return Vec::new();
+    }
+    let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into_owned();
+    line.split('\t')
+        .map(|field| (field != "\\N").then(|| unescape(field)))
+        .collect()
+}
+
+fn unescape(field: &str) -> String {
+    let mut text = String::with_capacity(field.len());
+    let mut characters = field.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => text.extend(characters.next().map(|escaped| match escaped {
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'v' => '\u{b}',
+                other => other,
+            })),
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
