@@ -4,7 +4,8 @@
 //! for its meaning. A check says nothing about what is missing or of the wrong type: that has been said.
 
 mod audience;
-mod delivery;
+mod pushes;
+mod safety;
 mod times;
 
 use std::collections::BTreeMap;
@@ -15,22 +16,23 @@ use serde::Deserialize as _;
 use uuid::Uuid;
 
 use super::Automation;
-use super::catalogue::Catalogue;
 use super::document::{self, Node};
 use super::file::{AutomationFile, json_schema};
-use super::finding::{Finding, Findings, Severity, Source};
+use super::finding::{Findings, Source};
 use super::render::Report;
 use super::structure;
+use crate::audience::Catalogue;
+use crate::template::link::AllowedHosts;
 
 /// What files are checked against.
 #[derive(Debug, Clone)]
-pub struct Against {
+pub struct Against<'a> {
     /// The audiences there are.
-    pub catalogue: Catalogue,
+    pub catalogue: &'a Catalogue,
     /// Hosts that deep links may lead to, with their subdomains.
-    pub link_hosts: Vec<String>,
+    pub link_hosts: &'a AllowedHosts,
     /// The configuration's test users, for files that name none.
-    pub test_users: Vec<String>,
+    pub test_users: &'a [String],
     /// The present, for what is about to happen within a year.
     pub now: Timestamp,
 }
@@ -45,7 +47,7 @@ pub struct Checked {
 }
 
 /// Checks files, each by itself and all against each other.
-pub fn check(sources: &[Source], against: &Against) -> Checked {
+pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
     let schema = json_schema();
     let mut findings = Vec::new();
     let mut automations = Vec::new();
@@ -91,7 +93,7 @@ struct Names(BTreeMap<String, String>);
 /// One file, as the checks of each table read it.
 struct Reading<'c, 's> {
     root: &'c Node<'s>,
-    against: &'c Against,
+    against: &'c Against<'c>,
     findings: &'c mut Findings<'s>,
 }
 
@@ -171,22 +173,14 @@ impl<'c, 's> Reading<'c, 's> {
     }
 }
 
-/// A key whose value could not be read has not been left out, and what is odd on a line that could not be read
-/// is odd because of that.
+/// A key on a line that could not be read is not missing, and what is odd on that line is odd because of that.
 fn drop_consequences(findings: &mut Findings<'_>) {
-    let mut lines = Vec::new();
-    findings.retain(|finding| {
-        // Syntax errors come first in the list.
-        true_for_syntax(finding) || finding.code != "missing" && finding.code != "no-test-users"
+    let unread = findings.lines_with("syntax");
+    findings.retain(|finding| match finding.code {
+        "syntax" => true,
+        "missing" | "no-test-users" => false,
+        _ => !unread.contains(&finding.place.line),
     });
-    for line in findings.lines_with("syntax") {
-        lines.push(line);
-    }
-    findings.retain(|finding| true_for_syntax(finding) || !lines.contains(&finding.place.line));
-}
-
-fn true_for_syntax(finding: &Finding) -> bool {
-    finding.code == "syntax"
 }
 
 /// The file as its types. The checks before have seen everything that could fail here; if they have not, it is said.
@@ -203,7 +197,3 @@ fn typed(root: Node<'_>, findings: &mut Findings<'_>) -> Option<AutomationFile> 
     }
 }
 
-/// The more severe of an error and a warning, by whether it makes every run useless.
-fn severity(always: bool) -> Severity {
-    if always { Severity::Error } else { Severity::Warning }
-}

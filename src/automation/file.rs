@@ -85,11 +85,11 @@ pub struct ScheduleTable {
 }
 
 impl ScheduleTable {
-    fn default_lead() -> u16 {
+    pub(super) fn default_lead() -> u16 {
         30
     }
 
-    fn default_lateness() -> u16 {
+    pub(super) fn default_lateness() -> u16 {
         15
     }
 }

@@ -1,8 +1,10 @@
-//! What `check` found, and where: file, line, column, the line itself.
+//! What `check` found, and where.
 
 use std::ops::Range;
 
 use serde::Serialize;
+
+use crate::caret::Place;
 
 /// An automation file: what to call it in messages, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Finding {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The path of the file it is in.
+    pub file: String,
     /// Where it is.
     #[serde(flatten)]
     pub place: Place,
@@ -38,44 +42,6 @@ pub enum Severity {
     Error,
     /// It can, and probably not as meant.
     Warning,
-}
-
-/// A place in a file. Lines and columns count from 1, columns in characters, the end is exclusive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// The file's path.
-    pub file: String,
-    /// The line.
-    pub line: usize,
-    /// Its first column that is meant.
-    pub column: usize,
-    /// The column after the last that is meant.
-    pub end_column: usize,
-    /// The line itself.
-    pub source: String,
-}
-
-impl Place {
-    /// The place of some bytes; of several lines, the first.
-    pub fn of(source: &Source, span: &Range<usize>) -> Self {
-        let text = &source.text;
-        let start = text.floor_char_boundary(span.start);
-        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        let line = text[line_start..line_end].trim_end_matches('\r');
-        let in_line = |offset: usize| {
-            let bytes = text.floor_char_boundary(offset).saturating_sub(line_start);
-            line[..bytes.min(line.len())].chars().count() + 1
-        };
-        let column = in_line(start);
-        Self {
-            file: source.path.clone(),
-            line: text[..line_start].matches('\n').count() + 1,
-            column,
-            end_column: in_line(span.end.max(start)).max(column + 1),
-            source: line.to_owned(),
-        }
-    }
 }
 
 /// The findings of one file, as they are collected.
@@ -125,6 +91,12 @@ impl<'s> Findings<'s> {
         found.any(|(_, finding)| finding.severity == Severity::Error)
     }
 
+    /// The lines on which there are findings of a rule.
+    pub fn lines_with(&self, code: &str) -> Vec<usize> {
+        let found = self.list.iter().filter(|(_, finding)| finding.code == code);
+        found.map(|(_, finding)| finding.place.line).collect()
+    }
+
     /// Forgets those for which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(&Finding) -> bool) {
         self.list.retain(|(_, finding)| keep(finding));
@@ -148,7 +120,8 @@ impl<'s> Findings<'s> {
             code,
             message,
             hint: None,
-            place: Place::of(self.source, span),
+            file: self.source.path.clone(),
+            place: Place::of(&self.source.text, span),
         };
         let index = self.list.len();
         self.list.push((span.start, finding));
@@ -167,32 +140,5 @@ impl Finding {
     pub fn maybe_hint(&mut self, hint: Option<impl Into<String>>) -> &mut Self {
         self.hint = hint.map(Into::into);
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(text: &str, span: Range<usize>) -> (usize, usize, usize, String) {
-        let source = Source {
-            path: "a.toml".into(),
-            text: text.into(),
-        };
-        let place = Place::of(&source, &span);
-        (place.line, place.column, place.end_column, place.source)
-    }
-
-    #[test]
-    fn columns_are_characters_and_a_span_over_lines_ends_with_its_first() {
-        assert_eq!(place("a\né = x\r\nb", 7..8), (2, 5, 6, "é = x".into()));
-        assert_eq!(place("ab = '''\nx'''\n", 5..12), (1, 6, 9, "ab = '''".into()));
-    }
-
-    #[test]
-    fn the_end_of_the_file_and_offsets_inside_a_character_are_places_too() {
-        assert_eq!(place("", 0..0), (1, 1, 2, String::new()));
-        assert_eq!(place("a = 1\n", 99..99), (2, 1, 2, String::new()));
-        assert_eq!(place("é", 1..2), (1, 1, 2, "é".into()));
     }
 }

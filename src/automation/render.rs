@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
 use super::finding::{Finding, Severity};
+use crate::caret::visible;
 
 /// Everything that `check` found in some files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,9 +27,6 @@ pub enum Color {
     /// It goes to a terminal.
     Ansi,
 }
-
-/// Columns of a source line that are shown at most.
-const SHOWN: usize = 100;
 
 impl Report {
     /// Counts the findings.
@@ -80,7 +76,7 @@ impl Report {
             let _ = writeln!(
                 out,
                 "::{command} file={},line={},endLine={},col={},endColumn={},title={}::{}",
-                property(&place.file),
+                property(&finding.file),
                 place.line,
                 place.line,
                 place.column,
@@ -107,7 +103,7 @@ impl Report {
             let _ = writeln!(
                 out,
                 "| {sign} | `{}:{}` | {} | {} |",
-                cell(&place.file),
+                cell(&finding.file),
                 place.line,
                 cell(&finding.message),
                 cell(finding.hint.as_deref().unwrap_or_default()),
@@ -134,14 +130,14 @@ fn human(finding: &Finding, color: Color) -> String {
     let place = &finding.place;
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());
-    let line = Excerpt::of(&place.source, place.column - 1, place.end_column - 1);
+    let line = place.excerpt();
     let bar = paint("2", "|");
     let mut out = format!(
         "{}: {}\n{margin}{} {}:{number}:{}\n",
         paint(code, word),
         paint("1", &visible(&finding.message)),
         paint("2", "-->"),
-        visible(&place.file),
+        visible(&finding.file),
         place.column,
     );
     let _ = writeln!(out, "{margin} {bar}");
@@ -152,55 +148,6 @@ fn human(finding: &Finding, color: Color) -> String {
         let _ = writeln!(out, "{margin} {} {}", paint("2", "="), visible(hint));
     }
     out
-}
-
-/// A line as it is shown: tabs as spaces, nothing that a terminal would obey, around the carets if it is long.
-struct Excerpt {
-    text: String,
-    /// Columns of a terminal before the carets, and under them.
-    indent: usize,
-    width: usize,
-}
-
-impl Excerpt {
-    /// `start` and `end` count characters of the line.
-    fn of(line: &str, start: usize, end: usize) -> Self {
-        let letters: Vec<char> = line.chars().collect();
-        let (start, end) = (start.min(letters.len()), end.min(letters.len()));
-        let long = letters.len() > SHOWN;
-        let first = if long { start.saturating_sub(SHOWN / 3) } else { 0 };
-        let last = if long { letters.len().min(first + SHOWN) } else { letters.len() };
-        let part = |from: usize, to: usize| -> String { letters[from..to.max(from)].iter().collect() };
-        let mut text = String::new();
-        let mut indent = 0;
-        if first > 0 {
-            text.push('…');
-            indent += 1;
-        }
-        indent += visible(&part(first, start)).width();
-        text.push_str(visible(&part(first, last)).trim_end());
-        if last < letters.len() {
-            text.push('…');
-        }
-        Self {
-            text,
-            indent,
-            width: visible(&part(start, end.min(last))).width().max(1),
-        }
-    }
-}
-
-/// Tabs become spaces, other control characters their escapes.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\t' => shown.push_str("    "),
-            _ if letter.width().is_none() => shown.extend(letter.escape_default()),
-            _ => shown.push(letter),
-        }
-    }
-    shown
 }
 
 /// The text of a workflow command.
@@ -234,33 +181,6 @@ mod tests {
             .error("unknown-key", &(start..start + what.len()), "100% wrong | and\x1b[31m red")
             .hint("write something else");
         Report::new(1, findings.into_sorted())
-    }
-
-    #[test]
-    fn carets_stand_under_wide_letters_and_after_tabs_and_terminals_are_not_commanded() {
-        let shown = report("x\n\t日本 = \"👟\x1b[2J\" # é", "👟").human(Color::Plain);
-        insta::assert_snapshot!(shown, @r#"
-        error: 100% wrong | and\u{1b}[31m red
-         --> automations/a,b:c.toml:2:8
-          |
-        2 |     日本 = "👟\u{1b}[2J" # é
-          |             ^^
-          = write something else
-        "#);
-    }
-
-    #[test]
-    fn of_a_long_line_the_part_around_the_carets_is_shown() {
-        let text = format!("body = \"{} HERE {}\"", "ab ".repeat(60), "cd ".repeat(60));
-        let shown = report(&text, "HERE").human(Color::Plain);
-        insta::assert_snapshot!(shown, @r"
-        error: 100% wrong | and\u{1b}[31m red
-         --> automations/a,b:c.toml:1:190
-          |
-        1 | …b ab ab ab ab ab ab ab ab ab ab  HERE cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd…
-          |                                   ^^^^
-          = write something else
-        ");
     }
 
     #[test]
