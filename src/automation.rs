@@ -48,7 +48,10 @@ pub fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).kind(Kind::Usage, unreadable)? {
         let path = entry.kind(Kind::Usage, unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             paths.push(path);
         }
     }
@@ -63,7 +66,10 @@ pub fn read(path: &Path) -> Result<Source> {
     let text = String::from_utf8(bytes).kind(Kind::Usage, || {
         format!("the automation {} is not UTF-8", path.display())
     })?;
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    let text = text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text);
     Ok(Source {
         path: path.display().to_string(),
         text,
@@ -72,7 +78,9 @@ pub fn read(path: &Path) -> Result<Source> {
 
 /// The automation somebody means: by its name, or by its file's.
 pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Automation> {
-    let by_name = automations.iter().find(|automation| automation.name() == wanted);
+    let by_name = automations
+        .iter()
+        .find(|automation| automation.name() == wanted);
     let stem = |automation: &&Automation| {
         let path = Path::new(&automation.path);
         path.file_stem().is_some_and(|stem| stem == wanted) || automation.path == wanted

@@ -69,12 +69,12 @@ pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 impl Place {
     /// The place of some bytes; of several lines, the first.
     pub fn of(text: &str, span: &Range<usize>) -> Self {
-        let start = text.floor_char_boundary(span.start);
+        let start = floor_char_boundary(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let line = text[line_start..line_end].trim_end_matches('\r');
         let in_line = |offset: usize| {
-            let bytes = text.floor_char_boundary(offset) - line_start;
+            let bytes = floor_char_boundary(text, offset) - line_start;
             line[..bytes.min(line.len())].chars().count() + 1
         };
         let column = in_line(start);
@@ -100,13 +100,25 @@ impl Place {
         let part = |from: usize, to: usize| -> String {
             visible(&letters[from..to.max(from)].iter().collect::<String>())
         };
-        let (before, after) = (if first > 0 { "…" } else { "" }, if last < letters.len() { "…" } else { "" });
+        let (before, after) = (
+            if first > 0 { "…" } else { "" },
+            if last < letters.len() { "…" } else { "" },
+        );
         Excerpt {
             text: format!("{before}{}{after}", part(first, last).trim_end()),
             indent: before.width() + part(first, start).width(),
             width: part(start, end.min(last)).width().max(1),
         }
     }
+}
+
+/// The last boundary between two characters that is not after `offset`.
+pub fn floor_char_boundary(text: &str, offset: usize) -> usize {
+    let mut at = offset.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 /// Tabs become spaces, other control characters their escapes.
@@ -142,14 +154,24 @@ mod tests {
     fn it_stands_under_wide_letters_too_and_a_terminal_is_not_commanded() {
         let text = "日本 = \"👟\x1b[2J\"";
         let start = text.find('👟').expect("it is there");
-        insta::assert_snapshot!(point_at("x.toml", text, &(start..start + 4), "no shoes"), @"");
+        insta::assert_snapshot!(point_at("x.toml", text, &(start..start + 4), "no shoes"), @r#"
+        x.toml:1:7: no shoes
+          |
+        1 | 日本 = "👟\u{1b}[2J"
+          |         ^^
+        "#);
     }
 
     #[test]
     fn of_a_long_line_the_part_around_the_caret_is_shown() {
         let text = format!("body = \"{}HERE {}\"", "ab ".repeat(60), "cd ".repeat(60));
         let start = text.find("HERE").expect("it is there");
-        insta::assert_snapshot!(point_at("x.toml", &text, &(start..start + 4), "there"), @"");
+        insta::assert_snapshot!(point_at("x.toml", &text, &(start..start + 4), "there"), @r"
+        x.toml:1:189: there
+          |
+        1 | …ab ab ab ab ab ab ab ab ab ab ab HERE cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd…
+          |                                   ^^^^
+        ");
     }
 
     #[test]

@@ -76,7 +76,11 @@ pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
             && let Some(file) = typed(root, &mut found)
         {
             let path = source.path.clone();
-            automations.push(Automation { path, file, schedule });
+            automations.push(Automation {
+                path,
+                file,
+                schedule,
+            });
         }
         findings.extend(found.into_sorted());
     }
@@ -110,10 +114,18 @@ impl<'c, 's> Reading<'c, 's> {
             return;
         }
         let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-        if !name.chars().all(fits) || !name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) {
+        if !name.chars().all(fits)
+            || !name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        {
             self.findings
-                .error("name", &span, format!("\"{name}\" cannot be the name of an automation"))
-                .hint("letters, digits, `-`, `_` and `.` are possible, with a letter or digit first");
+                .error(
+                    "name",
+                    &span,
+                    format!("\"{name}\" cannot be the name of an automation"),
+                )
+                .hint(
+                    "letters, digits, `-`, `_` and `.` are possible, with a letter or digit first",
+                );
         } else if name.parse::<Uuid>().is_ok() {
             self.findings
                 .error("name", &span, "the name looks like the id of a run");
@@ -142,12 +154,14 @@ impl<'c, 's> Reading<'c, 's> {
         }
         let (nobody, span) = match listed {
             Some(node) => (
-                node.get_ref().as_array().is_some_and(|users| users.is_empty()),
+                node.get_ref()
+                    .as_array()
+                    .is_some_and(|users| users.is_empty()),
                 node.span(),
             ),
             None => (
                 self.against.test_users.is_empty(),
-                table.map_or(self.root.span(), |table| table.span()),
+                table.map_or(self.root.span(), Node::span),
             ),
         };
         if required && nobody {
@@ -166,8 +180,11 @@ impl<'c, 's> Reading<'c, 's> {
                 .error("test-user", &user.span(), format!("\"{id}\" is no user id"))
                 .hint("user ids are UUIDs");
         } else if seen.contains(&id) {
-            self.findings
-                .warning("test-user", &user.span(), format!("\"{id}\" is listed twice"));
+            self.findings.warning(
+                "test-user",
+                &user.span(),
+                format!("\"{id}\" is listed twice"),
+            );
         }
         seen.push(id);
     }
@@ -196,4 +213,3 @@ fn typed(root: Node<'_>, findings: &mut Findings<'_>) -> Option<AutomationFile> 
         }
     }
 }
-

@@ -6,17 +6,20 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::finding::{Findings, Source};
+use crate::caret::floor_char_boundary;
 
 /// A value and where it is.
-pub type Node<'s> = Spanned<DeValue<'s>>;
+pub(super) type Node<'s> = Spanned<DeValue<'s>>;
 
 /// What could be read of a file; its syntax errors are among the findings. Dates and times have become text.
-pub fn parse<'s>(source: &'s Source, findings: &mut Findings<'s>) -> Node<'s> {
+pub(super) fn parse<'s>(source: &'s Source, findings: &mut Findings<'s>) -> Node<'s> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let mut lines = Vec::new();
     for error in errors {
         let span = error.span().unwrap_or_default();
-        let line = source.text[..span.start.min(source.text.len())].matches('\n').count();
+        let line = source.text[..span.start.min(source.text.len())]
+            .matches('\n')
+            .count();
         // One slip makes the parser complain several times on its line.
         if !lines.contains(&line) {
             lines.push(line);
@@ -32,42 +35,45 @@ pub fn parse<'s>(source: &'s Source, findings: &mut Findings<'s>) -> Node<'s> {
 }
 
 /// The value under a key of a table.
-pub fn get<'a, 's>(table: &'a Node<'s>, key: &str) -> Option<&'a Node<'s>> {
+pub(super) fn get<'a, 's>(table: &'a Node<'s>, key: &str) -> Option<&'a Node<'s>> {
     table.get_ref().as_table()?.get(key)
 }
 
 /// Where a key of a table is written.
-pub fn key_span(table: &Node<'_>, key: &str) -> Option<Range<usize>> {
+pub(super) fn key_span(table: &Node<'_>, key: &str) -> Option<Range<usize>> {
     let (key, _) = table.get_ref().as_table()?.get_key_value(key)?;
     Some(key.span())
 }
 
 /// The text under a key of a table, and where it is.
-pub fn text<'a>(table: &'a Node<'_>, key: &str) -> Option<(&'a str, Range<usize>)> {
+pub(super) fn text<'a>(table: &'a Node<'_>, key: &str) -> Option<(&'a str, Range<usize>)> {
     let node = get(table, key)?;
     Some((node.get_ref().as_str()?, node.span()))
 }
 
 /// The whole number under a key of a table, and where it is.
-pub fn integer(table: &Node<'_>, key: &str) -> Option<(i64, Range<usize>)> {
+pub(super) fn integer(table: &Node<'_>, key: &str) -> Option<(i64, Range<usize>)> {
     let node = get(table, key)?;
     Some((integer_value(node)?, node.span()))
 }
 
 /// The entries of an array under a key of a table.
-pub fn entries<'a, 's>(table: &'a Node<'s>, key: &str) -> impl Iterator<Item = &'a Node<'s>> {
+pub(super) fn entries<'a, 's>(
+    table: &'a Node<'s>,
+    key: &str,
+) -> impl Iterator<Item = &'a Node<'s>> {
     let array = get(table, key).and_then(|node| node.get_ref().as_array());
     array.into_iter().flat_map(|array| array.iter())
 }
 
 /// A whole number in any of TOML's notations; none if it does not fit.
-pub fn integer_value(node: &Node<'_>) -> Option<i64> {
+pub(super) fn integer_value(node: &Node<'_>) -> Option<i64> {
     let integer = node.get_ref().as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 /// A whole number or a fraction.
-pub fn number_value(node: &Node<'_>) -> Option<f64> {
+pub(super) fn number_value(node: &Node<'_>) -> Option<f64> {
     match node.get_ref() {
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
             .ok()?
@@ -81,7 +87,7 @@ pub fn number_value(node: &Node<'_>) -> Option<f64> {
 
 /// Where some part of a text value is written, searched in its source so that escapes elsewhere do no harm;
 /// the whole value if it is not found as it is.
-pub fn part_of(source: &Source, value: &Range<usize>, part: &str) -> Range<usize> {
+pub(super) fn part_of(source: &Source, value: &Range<usize>, part: &str) -> Range<usize> {
     let raw = source.text.get(value.clone()).unwrap_or_default();
     match raw.find(part) {
         Some(at) if !part.is_empty() => value.start + at..value.start + at + part.len(),
@@ -111,10 +117,13 @@ fn visible_span(text: &str, span: Range<usize>) -> Range<usize> {
     if !span.is_empty() {
         return span;
     }
-    let line = text[..text.floor_char_boundary(span.start)].rfind('\n').map_or(0, |at| at + 1);
-    let before = text[line..text.floor_char_boundary(span.start)].trim_end();
+    let end = floor_char_boundary(text, span.start);
+    let line = text[..end].rfind('\n').map_or(0, |at| at + 1);
+    let before = text[line..end].trim_end();
     let last = before.char_indices().next_back();
-    last.map_or(span, |(at, letter)| line + at..line + at + letter.len_utf8())
+    last.map_or(span, |(at, letter)| {
+        line + at..line + at + letter.len_utf8()
+    })
 }
 
 /// The parser's message, said to a person.
@@ -133,9 +142,14 @@ fn in_words(message: &str, found: &str) -> (String, Option<String>) {
             "the text is not closed".to_owned(),
             Some("it needs a `\"` at its end; a `\"` inside it is written `\\\"`".to_owned()),
         ),
-        _ if said.starts_with("unclosed table") => {
-            ("the table's name is not closed: `]` is missing".to_owned(), None)
-        }
+        _ if said.starts_with("unclosed table") => (
+            "the table's name is not closed: `]` is missing".to_owned(),
+            None,
+        ),
+        _ if said.starts_with("invalid time") || said.starts_with("invalid date") => (
+            said.to_owned(),
+            Some(format!("a text needs quotes: \"{found}\"")),
+        ),
         _ => (said.to_owned(), None),
     }
 }

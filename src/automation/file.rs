@@ -276,7 +276,7 @@ pub enum CadenceFailure {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotifyTable {
-    /// A Slack-compatible webhook, by the name of the environment variable that holds its URL: "env:SLACK_WEBHOOK_URL".
+    /// A Slack-compatible webhook, by the name of the environment variable that holds its URL: `env:SLACK_WEBHOOK_URL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
     /// A heartbeat, likewise: the URL is asked for at the end, with `/start` at the beginning and `/fail` on failure.

@@ -104,7 +104,8 @@ impl<'s> Findings<'s> {
 
     /// In the order of the file.
     pub fn into_sorted(mut self) -> Vec<Finding> {
-        self.list.sort_by_key(|(at, finding)| (*at, finding.severity));
+        self.list
+            .sort_by_key(|(at, finding)| (*at, finding.severity));
         self.list.into_iter().map(|(_, finding)| finding).collect()
     }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
 use super::finding::{Finding, Severity};
 use crate::caret::visible;
+use serde::Serialize;
 
 /// Everything that `check` found in some files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,7 +31,9 @@ pub enum Color {
 impl Report {
     /// Counts the findings.
     pub fn new(files: usize, findings: Vec<Finding>) -> Self {
-        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let errors = findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
         let errors = errors.count();
         Self {
             files,
@@ -49,7 +51,11 @@ impl Report {
             (errors, 0) => format!("{files}: {}", count(errors, "error")),
             (0, warnings) => format!("{files}: {}", count(warnings, "warning")),
             (errors, warnings) => {
-                format!("{files}: {}, {}", count(errors, "error"), count(warnings, "warning"))
+                format!(
+                    "{files}: {}, {}",
+                    count(errors, "error"),
+                    count(warnings, "warning")
+                )
             }
         }
     }
@@ -152,7 +158,9 @@ fn human(finding: &Finding, color: Color) -> String {
 
 /// The text of a workflow command.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 /// A property of a workflow command.
@@ -178,7 +186,11 @@ mod tests {
         let start = text.find(what).unwrap();
         let mut findings = Findings::of(&source);
         findings
-            .error("unknown-key", &(start..start + what.len()), "100% wrong | and\x1b[31m red")
+            .error(
+                "unknown-key",
+                &(start..start + what.len()),
+                "100% wrong | and\x1b[31m red",
+            )
             .hint("write something else");
         Report::new(1, findings.into_sorted())
     }

@@ -10,11 +10,8 @@ use super::finding::Findings;
 use crate::nearest::nearest;
 
 /// Reports everything in `root` that does not fit `schema`.
-pub fn compare(root: &Node<'_>, schema: &Value, findings: &mut Findings<'_>) {
-    let mut comparison = Comparison {
-        schema,
-        findings,
-    };
+pub(super) fn compare(root: &Node<'_>, schema: &Value, findings: &mut Findings<'_>) {
+    let mut comparison = Comparison { schema, findings };
     comparison.table(root, schema, "");
 }
 
@@ -31,7 +28,11 @@ impl Comparison<'_, '_> {
             let got = type_name(node);
             let hint = other_spelling(node, schema);
             self.findings
-                .error("type", &node.span(), format!("{name} must be {wanted}, not {got}"))
+                .error(
+                    "type",
+                    &node.span(),
+                    format!("{name} must be {wanted}, not {got}"),
+                )
                 .maybe_hint(hint);
             return;
         }
@@ -65,7 +66,8 @@ impl Comparison<'_, '_> {
                 let owner = if name.is_empty() { "the file" } else { name };
                 let missing = called(key, &properties[key]);
                 self.findings
-                    .error("missing", &node.span(), format!("{owner} has no {missing}"));
+                    .error("missing", &node.span(), format!("{owner} has no {missing}"))
+                    .maybe_hint(first_sentence(&properties[key]));
             }
         }
     }
@@ -82,7 +84,12 @@ impl Comparison<'_, '_> {
         } else {
             format!("in {table}")
         };
-        let near = nearest(key, known.keys().map(String::as_str));
+        let begins = |known: &&str| key.len() > 2 && known.starts_with(key);
+        let mut names = known.keys().map(String::as_str);
+        let near = names
+            .clone()
+            .find(begins)
+            .or_else(|| nearest(key, names.by_ref()));
         let hint = match (near, self.table_with(key)) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some(owner)) => format!("`{key}` belongs in {owner}"),
@@ -103,7 +110,11 @@ impl Comparison<'_, '_> {
             return Some("the top of the file, above the first [table]".to_owned());
         }
         let owner = top.iter().find(|(_, schema)| {
-            let entry = if schema["type"] == "array" { &schema["items"] } else { *schema };
+            let entry = if schema["type"] == "array" {
+                &schema["items"]
+            } else {
+                *schema
+            };
             entry["properties"].get(key).is_some()
         });
         owner.map(|(name, schema)| called(name, schema))
@@ -113,22 +124,31 @@ impl Comparison<'_, '_> {
         let DeValue::Array(array) = node.get_ref() else {
             return;
         };
-        let limit = |key: &str| schema[key].as_u64().and_then(|limit| usize::try_from(limit).ok());
+        let limit = |key: &str| {
+            schema[key]
+                .as_u64()
+                .and_then(|limit| usize::try_from(limit).ok())
+        };
         if limit("minItems").is_some_and(|least| array.len() < least) {
-            self.findings.error("range", &node.span(), format!("{name} is empty"));
+            self.findings
+                .error("range", &node.span(), format!("{name} is empty"));
         }
         if let Some(most) = limit("maxItems")
             && let Some(first_too_many) = array.get(most)
         {
-            let message = format!("there are {} of {name}, and at most {most} are possible", array.len());
-            self.findings.error("range", &first_too_many.span(), message);
+            let message = format!(
+                "there are {} of {name}, and at most {most} are possible",
+                array.len()
+            );
+            self.findings
+                .error("range", &first_too_many.span(), message);
         }
         let entry = if schema["items"]["type"] == "object" {
             name.to_owned()
         } else {
             format!("an entry of {name}")
         };
-        for item in array.iter() {
+        for item in array {
             self.value(item, &schema["items"], &entry);
         }
     }
@@ -140,15 +160,22 @@ impl Comparison<'_, '_> {
                 let message = format!("{name} must be {}, not \"{text}\"", one_of(&choices));
                 self.findings
                     .error("choice", &node.span(), message)
-                    .maybe_hint(near_choice(text, &choices).map(|near| format!("did you mean \"{near}\"?")));
+                    .maybe_hint(
+                        near_choice(text, &choices).map(|near| format!("did you mean \"{near}\"?")),
+                    );
             }
         }
         let letters = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
-        if schema["minLength"].as_u64().is_some_and(|least| letters < least) {
-            self.findings.error("range", &node.span(), format!("{name} is empty"));
+        if schema["minLength"]
+            .as_u64()
+            .is_some_and(|least| letters < least)
+        {
+            self.findings
+                .error("range", &node.span(), format!("{name} is empty"));
         }
         if let Some(most) = schema["maxLength"].as_u64().filter(|most| letters > *most) {
-            let message = format!("{name} has {letters} characters, and at most {most} are possible");
+            let message =
+                format!("{name} has {letters} characters, and at most {most} are possible");
             self.findings.error("range", &node.span(), message);
         }
     }
@@ -158,8 +185,11 @@ impl Comparison<'_, '_> {
         let (least, most) = (limit("minimum"), limit("maximum"));
         let Some(number) = number_value(node) else {
             if node.get_ref().is_integer() {
-                self.findings
-                    .error("range", &node.span(), format!("{name} does not fit in 64 bits"));
+                self.findings.error(
+                    "range",
+                    &node.span(),
+                    format!("{name} does not fit in 64 bits"),
+                );
             }
             return;
         };
@@ -168,12 +198,22 @@ impl Comparison<'_, '_> {
             (Some(least), None) => format!("at least {least}"),
             _ => return,
         };
-        let inside = least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most);
+        let inside =
+            least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most);
         if !inside {
             let rate = most == Some(1.0) && number > 1.0 && number <= 100.0;
-            let hint = rate.then(|| format!("it is a share of one: {number} percent are {}", number / 100.0));
+            let hint = rate.then(|| {
+                format!(
+                    "it is a share of one: {number} percent are {}",
+                    number / 100.0
+                )
+            });
             self.findings
-                .error("range", &node.span(), format!("{name} must be {wanted}, not {number}"))
+                .error(
+                    "range",
+                    &node.span(),
+                    format!("{name} must be {wanted}, not {number}"),
+                )
                 .maybe_hint(hint);
         }
     }
@@ -190,10 +230,19 @@ fn called(key: &str, schema: &Value) -> String {
     }
 }
 
+/// What the format says about a key, for a hint.
+fn first_sentence(schema: &Value) -> Option<&str> {
+    let first = schema["description"].as_str()?.split(". ").next()?;
+    Some(first.trim_end_matches('.'))
+}
+
 /// The types a schema allows.
 fn types(schema: &Value) -> Vec<&str> {
     match schema["anyOf"].as_array() {
-        Some(choices) => choices.iter().filter_map(|choice| choice["type"].as_str()).collect(),
+        Some(choices) => choices
+            .iter()
+            .filter_map(|choice| choice["type"].as_str())
+            .collect(),
         None => schema["type"].as_str().into_iter().collect(),
     }
 }
@@ -254,7 +303,9 @@ fn other_spelling(node: &Node<'_>, schema: &Value) -> Option<String> {
         DeValue::Integer(_) if wants("string") => {
             integer_value(node).map(|number| format!("write it in quotes: \"{number}\""))
         }
-        DeValue::String(text) if wants("array") => Some(format!("write it in brackets: [\"{text}\"]")),
+        DeValue::String(text) if wants("array") => {
+            Some(format!("write it in brackets: [\"{text}\"]"))
+        }
         DeValue::Table(_) if schema["items"]["type"] == "object" => {
             Some("write its name in double brackets".to_owned())
         }
@@ -267,7 +318,10 @@ fn integer_text(text: &str) -> bool {
 }
 
 fn one_of(choices: &[&str]) -> String {
-    let quoted: Vec<String> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
+    let quoted: Vec<String> = choices
+        .iter()
+        .map(|choice| format!("\"{choice}\""))
+        .collect();
     match quoted.as_slice() {
         [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => quoted.concat(),
@@ -278,5 +332,7 @@ fn one_of(choices: &[&str]) -> String {
 fn near_choice<'a>(text: &str, choices: &[&'a str]) -> Option<&'a str> {
     let lower = text.to_lowercase();
     let begins = choices.iter().find(|choice| lower.starts_with(**choice));
-    begins.copied().or_else(|| nearest(text, choices.iter().copied()))
+    begins
+        .copied()
+        .or_else(|| nearest(text, choices.iter().copied()))
 }

@@ -17,7 +17,9 @@ impl<'c> Reading<'c, '_> {
     pub(super) fn audience_and_pushes(&mut self) {
         let definition = self.audience();
         for (index, push) in document::entries(self.root, "push").enumerate() {
-            let file = definition.as_ref().and_then(|definition| self.audience_file(push, definition));
+            let file = definition
+                .as_ref()
+                .and_then(|definition| self.audience_file(push, definition));
             self.texts(push, file);
             if let Some((4, span)) = document::integer(push, "layer") {
                 self.findings
@@ -28,13 +30,21 @@ impl<'c> Reading<'c, '_> {
                 && let Some((1.., span)) = document::integer(push, "delay_minutes")
             {
                 self.findings
-                    .error("delay", &span, "the first push has none before it to wait for")
+                    .error(
+                        "delay",
+                        &span,
+                        "the first push has none before it to wait for",
+                    )
                     .hint("it goes out at send_at; move that instead");
             }
         }
     }
 
-    fn audience_file<'d>(&mut self, push: &Node<'_>, definition: &'d Definition) -> Option<&'d OutputFile> {
+    fn audience_file<'d>(
+        &mut self,
+        push: &Node<'_>,
+        definition: &'d Definition,
+    ) -> Option<&'d OutputFile> {
         let (written, span) = document::text(push, "audience_file")?;
         if let Some(index) = file_named(definition, written) {
             return definition.header.files.get(index);
@@ -45,7 +55,11 @@ impl<'c> Reading<'c, '_> {
             None => format!("it has: {}", names.join(", ")),
         };
         self.findings
-            .error("audience-file", &span, format!("the audience {} has no file \"{written}\"", definition.name))
+            .error(
+                "audience-file",
+                &span,
+                format!("the audience {} has no file \"{written}\"", definition.name),
+            )
             .hint(hint);
         None
     }
@@ -84,6 +98,9 @@ impl<'c> Reading<'c, '_> {
                 }
             }
         }
+        if let Some((text, span)) = spans.get("deep_link") {
+            self.link_host(text, span);
+        }
         for (text, span) in spans.values() {
             let Ok(template) = Template::parse(text) else {
                 continue;
@@ -97,16 +114,20 @@ impl<'c> Reading<'c, '_> {
 
     fn problem(&mut self, problem: &Problem, text: &str, span: &Range<usize>) {
         let Some(Flaw { span: part, fault }) = &problem.flaw else {
-            let hint = problem.reason.contains("is not allowed").then(|| {
-                let hosts = self.against.link_hosts.names().join(", ");
-                format!("allowed are {hosts} and their subdomains; link_hosts in the configuration adds others")
-            });
-            self.findings
-                .error("text", span, format!("{}: {}", problem.place, problem.reason))
-                .maybe_hint(hint);
+            let message = match problem.reason.strip_prefix("it is ") {
+                Some(what) => format!("`{}` is {what}", problem.place),
+                None => problem.reason.clone(),
+            };
+            self.findings.error("text", span, message);
             return;
         };
-        let place = part_of(self.findings.source(), span, text.get(part.clone()).unwrap_or_default());
+        let source = self.findings.source();
+        let mut place = part_of(source, span, text.get(part.clone()).unwrap_or_default());
+        if let Fault::UnknownFilter { name, .. } = fault
+            && place == *span
+        {
+            place = part_of(source, span, name);
+        }
         let (message, hint) = match fault {
             Fault::UnknownFilter { name, nearest } => (
                 format!("there is no filter `{name}`"),
@@ -117,14 +138,33 @@ impl<'c> Reading<'c, '_> {
             ),
             _ => (problem.reason.clone(), None),
         };
-        self.findings.error("template", &place, message).maybe_hint(hint);
+        self.findings
+            .error("template", &place, message)
+            .maybe_hint(hint);
+    }
+
+    /// Where a variable stands in the host, every row leads somewhere else.
+    fn link_host(&mut self, link: &str, span: &Range<usize>) {
+        let Some((head, _)) = link.split_once("[[var:") else {
+            return;
+        };
+        let host = head.strip_prefix("https://").unwrap_or(head);
+        if !host.contains(['/', '?', '#']) {
+            self.findings
+                .warning("text", span, "where this leads is known only row by row")
+                .hint("rows whose link leads elsewhere than to an allowed host are skipped; write the host out if you can");
+        }
     }
 
     fn lookalikes(&mut self, template: &Template, span: &Range<usize>) {
         for written in template.lookalikes() {
             let place = part_of(self.findings.source(), span, written);
             self.findings
-                .warning("template", &place, format!("`{written}` is sent as it stands"))
+                .warning(
+                    "template",
+                    &place,
+                    format!("`{written}` is sent as it stands"),
+                )
                 .hint("a variable is written [[var:column]], without spaces");
         }
     }
@@ -138,7 +178,11 @@ impl<'c> Reading<'c, '_> {
             }
             said.push(name);
             let place = part_of(self.findings.source(), span, &format!("[[var:{name}"));
-            let start = if place == *span { place.start } else { place.start + "[[var:".len() };
+            let start = if place == *span {
+                place.start
+            } else {
+                place.start + "[[var:".len()
+            };
             let hint = match nearest(name, columns.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it has: {}", columns.join(", ")),

@@ -19,8 +19,11 @@ impl Reading<'_, '_> {
         if let (Some((max, _)), Some((warn, span))) = (max, warn)
             && warn >= max
         {
-            self.findings
-                .warning("safeguard", &span, format!("nobody is ever warned at {warn}: from {max} on the run is refused"));
+            self.findings.warning(
+                "safeguard",
+                &span,
+                format!("nobody is ever warned at {warn}: from {max} on the run is refused"),
+            );
         }
         if let Some(quiet) = self.quiet_hours(table)
             && let Some(schedule) = schedule
@@ -34,8 +37,11 @@ impl Reading<'_, '_> {
             if let Some(span) = document::key_span(table, "quiet_hours_action")
                 && document::get(table, "quiet_hours").is_none()
             {
-                self.findings
-                    .warning("quiet-hours", &span, "`quiet_hours_action` means nothing without `quiet_hours`");
+                self.findings.warning(
+                    "quiet-hours",
+                    &span,
+                    "`quiet_hours_action` means nothing without `quiet_hours`",
+                );
             }
             return None;
         };
@@ -50,24 +56,37 @@ impl Reading<'_, '_> {
 
     /// A push whose time lies in the quiet hours would be refused, or delayed, in every run.
     fn quiet_pushes(&mut self, table: &Node<'_>, quiet: QuietHours, schedule: &Schedule) {
-        let delayed = document::text(table, "quiet_hours_action").is_some_and(|(action, _)| action == "delay");
+        let delayed = document::text(table, "quiet_hours_action")
+            .is_some_and(|(action, _)| action == "delay");
         let mut after = SignedDuration::ZERO;
         for (index, push) in document::entries(self.root, "push").enumerate() {
             let delay = document::integer(push, "delay_minutes");
-            after += SignedDuration::from_mins(delay.as_ref().map_or(0, |(delay, _)| (*delay).clamp(0, 1440)));
+            after += SignedDuration::from_mins(
+                delay
+                    .as_ref()
+                    .map_or(0, |(delay, _)| (*delay).clamp(0, 1440)),
+            );
             if index > 0 && delay.as_ref().is_none_or(|(delay, _)| *delay == 0) {
                 continue;
             }
-            let hit = schedule.rule.times().map(|time| time.wrapping_add(after)).find(|time| quiet.contains(*time));
+            let hit = schedule
+                .rule
+                .times()
+                .map(|time| time.wrapping_add(after))
+                .find(|time| quiet.contains(*time));
             let Some(time) = hit else {
                 continue;
             };
             let span = match (index, delay) {
                 (1.., Some((_, span))) => span,
-                _ => document::get(table, "quiet_hours").map_or(table.span(), |node| node.span()),
+                _ => document::get(table, "quiet_hours").map_or(table.span(), Node::span),
             };
             let time = time.strftime("%H:%M");
-            let what = if index == 0 { "the pushes are".to_owned() } else { format!("push {} is", index + 1) };
+            let what = if index == 0 {
+                "the pushes are".to_owned()
+            } else {
+                format!("push {} is", index + 1)
+            };
             let end = quiet.to.strftime("%H:%M");
             let message = format!("{what} due at {time}, inside the quiet hours {quiet}");
             if delayed {
@@ -87,7 +106,10 @@ impl Reading<'_, '_> {
         let Some(table) = self.table("notify") else {
             return;
         };
-        for (key, example) in [("webhook", "env:SLACK_WEBHOOK_URL"), ("heartbeat", "env:HEALTHCHECK_URL")] {
+        for (key, example) in [
+            ("webhook", "env:SLACK_WEBHOOK_URL"),
+            ("heartbeat", "env:HEALTHCHECK_URL"),
+        ] {
             let Some((text, span)) = document::text(table, key) else {
                 continue;
             };
@@ -99,15 +121,19 @@ impl Reading<'_, '_> {
             } else if let Some(name) = text.strip_prefix("env:") {
                 let span = part_of(self.findings.source(), &span, name);
                 self.findings
-                    .error("notify", &span, format!("\"{name}\" cannot be the name of an environment variable"))
+                    .error(
+                        "notify",
+                        &span,
+                        format!("\"{name}\" cannot be the name of an environment variable"),
+                    )
                     .hint("letters, digits and `_`, and no digit first");
                 continue;
             } else {
                 format!("`{key}` names no environment variable")
             };
-            self.findings
-                .error("notify", &span, message)
-                .hint(format!("put it into an environment variable and name that: {key} = \"{example}\""));
+            self.findings.error("notify", &span, message).hint(format!(
+                "put it into an environment variable and name that: {key} = \"{example}\""
+            ));
         }
     }
 }

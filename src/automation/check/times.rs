@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::Reading;
 use crate::automation::cron::Expression;
@@ -44,7 +44,9 @@ impl<'c> Reading<'c, '_> {
         let lead = document::integer(table, "lead_minutes");
         let window = window_table.and_then(|window| document::integer(window, "cancel_minutes"));
         let lateness = document::integer(table, "max_lateness_minutes");
-        let lead_minutes = lead.as_ref().map_or(i64::from(ScheduleTable::default_lead()), |lead| lead.0);
+        let lead_minutes = lead
+            .as_ref()
+            .map_or(i64::from(ScheduleTable::default_lead()), |lead| lead.0);
         let window_default = i64::from(WindowTable::default().cancel_minutes);
         let window_minutes = window.as_ref().map_or(window_default, |window| window.0);
         if window_minutes >= lead_minutes {
@@ -53,15 +55,28 @@ impl<'c> Reading<'c, '_> {
                 (None, Some((_, span))) => (span, format!("without [window] it is {window_default} minutes: set cancel_minutes there, or make the lead longer")),
                 (None, None) => (table.span(), String::new()),
             };
-            let message = format!("the window of {window_minutes} minutes does not fit into the lead of {lead_minutes}");
+            let message = format!(
+                "the window of {window_minutes} minutes does not fit into the lead of {lead_minutes}"
+            );
             self.findings.error("window", &span, message).hint(hint);
-        } else if window_minutes == 0 && let Some((_, span)) = window {
-            self.findings
-                .warning("window", &span, "nobody has time to cancel between the tests and the live pushes");
+        } else if window_minutes == 0
+            && let Some((_, span)) = window
+        {
+            self.findings.warning(
+                "window",
+                &span,
+                "nobody has time to cancel between the tests and the live pushes",
+            );
         }
-        let lateness = lateness.map_or(i64::from(ScheduleTable::default_lateness()), |lateness| lateness.0);
+        let lateness = lateness.map_or(i64::from(ScheduleTable::default_lateness()), |lateness| {
+            lateness.0
+        });
         let minutes = |minutes: i64| SignedDuration::from_mins(minutes.clamp(0, 1440));
-        (minutes(lead_minutes), minutes(window_minutes), minutes(lateness))
+        (
+            minutes(lead_minutes),
+            minutes(window_minutes),
+            minutes(lateness),
+        )
     }
 
     fn zone(&mut self, table: &Node<'_>) -> Option<TimeZone> {
@@ -69,20 +84,32 @@ impl<'c> Reading<'c, '_> {
         if let Ok(zone) = TimeZone::get(name) {
             return Some(zone);
         }
-        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        let known: Vec<String> = jiff::tz::db()
+            .available()
+            .map(|name| name.to_string())
+            .collect();
         let place = name.replace(' ', "_");
         let mut same_city = known.iter().filter(|known| {
-            known.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&place))
+            known
+                .rsplit('/')
+                .next()
+                .is_some_and(|city| city.eq_ignore_ascii_case(&place))
         });
         let near = same_city.next().map(String::as_str).or_else(|| {
-            (name.len() > 4).then(|| nearest(&place, known.iter().map(String::as_str))).flatten()
+            (name.len() > 4)
+                .then(|| nearest(&place, known.iter().map(String::as_str)))
+                .flatten()
         });
         let hint = match near {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => "write the name of a place, like \"America/Chicago\", or \"UTC\": an abbreviation or an offset does not say when clocks change".to_owned(),
         };
         self.findings
-            .error("timezone", &span, format!("there is no time zone \"{name}\""))
+            .error(
+                "timezone",
+                &span,
+                format!("there is no time zone \"{name}\""),
+            )
             .hint(hint);
         None
     }
@@ -92,7 +119,11 @@ impl<'c> Reading<'c, '_> {
             for key in ["send_at", "frequency", "date", "weekdays", "day"] {
                 if let Some(span) = document::key_span(table, key) {
                     self.findings
-                        .error("schedule", &span, format!("`{key}` does not go with `cron`, which says when"))
+                        .error(
+                            "schedule",
+                            &span,
+                            format!("`{key}` does not go with `cron`, which says when"),
+                        )
                         .hint("keep one of them");
                 }
             }
@@ -128,7 +159,9 @@ impl<'c> Reading<'c, '_> {
             "weekly" => Some(Rule::Weekly(self.weekdays(table)?, time?)),
             "monthly" => {
                 let (day, _) = document::integer(table, "day")?;
-                let day = i8::try_from(day).ok().filter(|day| (1..=31).contains(day))?;
+                let day = i8::try_from(day)
+                    .ok()
+                    .filter(|day| (1..=31).contains(day))?;
                 Some(Rule::Monthly(day, time?))
             }
             _ => None,
@@ -177,14 +210,19 @@ impl<'c> Reading<'c, '_> {
         if let Some(date) = strict_date(text) {
             return Some(date);
         }
-        let first = text.get(..8).and_then(|month| strict_date(&format!("{month}01")));
+        let first = text
+            .get(..8)
+            .and_then(|month| strict_date(&format!("{month}01")));
         let last_day = first.map(|first| {
             let month = first.strftime("%B %Y");
             format!("{month} has {} days", first.days_in_month())
         });
         self.findings
             .error("date", &span, format!("\"{text}\" is no date"))
-            .hint(last_day.unwrap_or_else(|| "write year, month and day, like \"2026-11-21\"".to_owned()));
+            .hint(
+                last_day
+                    .unwrap_or_else(|| "write year, month and day, like \"2026-11-21\"".to_owned()),
+            );
         None
     }
 
@@ -226,7 +264,9 @@ impl<'c> Reading<'c, '_> {
         };
         for shifted in schedule.clock_changes(now, year) {
             let (message, hint) = clock_change(&shifted, name);
-            self.findings.warning("clock-change", span, message).hint(hint);
+            self.findings
+                .warning("clock-change", span, message)
+                .hint(hint);
         }
     }
 
@@ -248,30 +288,37 @@ impl<'c> Reading<'c, '_> {
             .map(|(delay, _)| delay.clamp(0, 1440))
             .sum();
         let tail = schedule.max_lateness.max(SignedDuration::from_mins(delays));
-        let mut last: Option<Timestamp> = None;
+        let mut last: Option<Zoned> = None;
         let upcoming = schedule.upcoming(self.against.now).take(COMPARED);
         for occurrence in upcoming.take_while(|occurrence| occurrence.send_at.timestamp() < year) {
             let at = occurrence.send_at.timestamp();
-            let apart = last.map(|last| at.duration_since(last));
-            if let Some(apart) = apart.filter(|apart| *apart <= schedule.lead + tail) {
+            let apart = last
+                .as_ref()
+                .map(|last| (last, at.duration_since(last.timestamp())));
+            if let Some((last, apart)) = apart.filter(|(_, apart)| *apart <= schedule.lead + tail) {
+                let clock = |at: &Zoned| at.strftime("%Y-%m-%d %H:%M").to_string();
                 let message = format!(
-                    "two occurrences are {} minutes apart, of {}, but one takes {} from its generation to its last push or latest start",
+                    "the occurrences of {} and {} are {} minutes apart, and a run may take {}",
+                    clock(last),
+                    clock(&occurrence.send_at),
                     apart.as_mins(),
-                    occurrence.send_at.strftime("%Y-%m-%d"),
                     (schedule.lead + tail).as_mins(),
                 );
                 self.findings
                     .error("overlap", span, message)
-                    .hint("send less often, or shorten lead_minutes, max_lateness_minutes or the delays");
+                    .hint("it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it");
                 return;
             }
-            last = Some(at);
+            last = Some(occurrence.send_at);
         }
     }
 
     fn in_a_year(&self) -> Timestamp {
         let year = SignedDuration::from_hours(366 * 24);
-        self.against.now.saturating_add(year).unwrap_or(Timestamp::MAX)
+        self.against
+            .now
+            .saturating_add(year)
+            .unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -279,7 +326,7 @@ impl<'c> Reading<'c, '_> {
 fn when_span(table: &Node<'_>) -> Range<usize> {
     let mut keys = ["cron", "send_at"].iter();
     let found = keys.find_map(|key| document::get(table, key));
-    found.map_or(table.span(), |node| node.span())
+    found.map_or(table.span(), Node::span)
 }
 
 fn clock_change(shifted: &Shifted, zone: &str) -> (String, String) {
@@ -289,20 +336,26 @@ fn clock_change(shifted: &Shifted, zone: &str) -> (String, String) {
     match shifted.change {
         ClockChange::Skipped => (
             format!("on {date} there is no {wanted} in {zone}: the clocks are put forward over it"),
-            format!("that day the pushes go out at {sent}; a time that no clock change touches is clearer"),
+            format!(
+                "that day the pushes go out at {sent}; a time that no clock change touches is clearer"
+            ),
         ),
         ClockChange::Repeated => (
             format!("on {date} there is {wanted} twice in {zone}: the clocks are put back over it"),
-            format!("that day the pushes go out at the first, {}; a time that no clock change touches is clearer", shifted.send_at.strftime("%H:%M%:z")),
+            format!(
+                "that day the pushes go out at the first, {}; a time that no clock change touches is clearer",
+                shifted.send_at.strftime("%H:%M%:z")
+            ),
         ),
     }
 }
 
 fn strict_date(text: &str) -> Option<Date> {
-    let shape = text.len() == 10 && text.bytes().enumerate().all(|(place, byte)| match place {
-        4 | 7 => byte == b'-',
-        _ => byte.is_ascii_digit(),
-    });
+    let shape = text.len() == 10
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
     shape.then(|| text.parse().ok()).flatten()
 }
 
