@@ -16,4 +16,5 @@ pub mod publish;
 pub mod report;
 pub mod settings;
 pub mod source;
+pub mod template;
 pub mod ui;

@@ -2,3 +2,9 @@
 
 mod check;
 mod schedule;
+mod support {
+    //! Servers that the tests talk to.
+
+    pub(crate) mod fcm;
+}
+mod template;

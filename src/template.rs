@@ -1,0 +1,283 @@
+//! Personal wording: a template is parsed once, bound to the columns of an audience, and rendered for many rows.
+//!
+//! `[[var:column]]` stands for a column's value, exactly where `\[\[var:([a-zA-Z_][a-zA-Z0-9_]*)\]\]` matches;
+//! everything else that is closed stays as it is written. After the name there may be filters, applied from left to
+//! right: `|default:"there"`, `|number`, `|plural:"person","people"`, `|truncate:40`, `|urlencode`. Inside quotes
+//! `\"` and `\\` stand for a quote and a backslash.
+//!
+//! A value that is empty once the filters are through leaves a hole, and a text with a hole is not sent: rendering
+//! answers with a [`Skip`] instead. Deliberately absent: conditions, loops, expressions, and any look at the network.
+
+mod filter;
+pub mod link;
+mod parse;
+pub mod push;
+
+use std::fmt;
+use std::ops::Range;
+
+use filter::Filter;
+
+/// A parsed text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part<String>>,
+    lookalikes: Vec<String>,
+}
+
+/// A template that knows where its columns are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    parts: Vec<Part<Column>>,
+}
+
+/// One piece of a template; `C` names a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part<C> {
+    Text(String),
+    Variable { column: C, filters: Vec<Filter> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Column {
+    name: String,
+    place: usize,
+}
+
+/// Where a template's values come from: one row of an audience.
+pub trait Row {
+    /// The value in the column at `place`, counted from 0; empty when the row has none there.
+    fn value(&self, place: usize) -> &str;
+}
+
+impl Row for csv::StringRecord {
+    fn value(&self, place: usize) -> &str {
+        self.get(place).unwrap_or_default()
+    }
+}
+
+impl<T: AsRef<str>> Row for [T] {
+    fn value(&self, place: usize) -> &str {
+        self.get(place).map_or("", AsRef::as_ref)
+    }
+}
+
+/// Why a row gets no message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Skip {
+    /// A variable is empty and has no default.
+    Empty {
+        /// The column.
+        column: String,
+    },
+    /// `|number` or `|plural` met something else.
+    NotANumber {
+        /// The column.
+        column: String,
+    },
+    /// The deep link is not one that may be sent.
+    Link(link::Refusal),
+    /// The payload is larger than the push service takes.
+    TooLarge {
+        /// Bytes of the notification and the data, as JSON.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty { column } => write!(out, "{column} is empty"),
+            Self::NotANumber { column } => write!(out, "{column} is not a number"),
+            Self::Link(refusal) => refusal.fmt(out),
+            Self::TooLarge { bytes } => {
+                write!(
+                    out,
+                    "the payload has {bytes} bytes, {} are allowed",
+                    push::MAX_PAYLOAD
+                )
+            }
+        }
+    }
+}
+
+/// What is wrong with a template, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Bytes of the template that are to blame.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What can be wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// `[[` without `]]`.
+    Unclosed,
+    /// A filter that does not exist, with the nearest that does.
+    UnknownFilter {
+        /// As it is written.
+        name: String,
+        /// Perhaps what was meant.
+        nearest: Option<&'static str>,
+    },
+    /// A filter that is not written as it should be.
+    Filter {
+        /// How it is written.
+        usage: &'static str,
+    },
+    /// A default that is no number, in front of a filter that needs one.
+    DefaultNotANumber,
+    /// A column that the audience does not have, with the nearest that it has.
+    UnknownColumn {
+        /// As it is written.
+        name: String,
+        /// Perhaps what was meant.
+        nearest: Option<String>,
+    },
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meant = |nearest: Option<&str>| match nearest {
+            Some(name) => format!("; did you mean `{name}`?"),
+            None => String::new(),
+        };
+        match &self.fault {
+            Fault::Unclosed => write!(out, "`[[` is not closed with `]]`"),
+            Fault::UnknownFilter { name, nearest } => {
+                write!(out, "there is no filter `{name}`{}", meant(*nearest))
+            }
+            Fault::Filter { usage } => write!(out, "this filter is written `{usage}`"),
+            Fault::DefaultNotANumber => write!(
+                out,
+                "this default is not a number: put `|default` after the filter that needs one"
+            ),
+            Fault::UnknownColumn { name, nearest } => {
+                write!(
+                    out,
+                    "there is no column `{name}`{}",
+                    meant(nearest.as_deref())
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Flaw {}
+
+impl Template {
+    /// Parses a text. The flaw that is reported is the first one.
+    pub fn parse(source: &str) -> Result<Self, Flaw> {
+        parse::parse(source)
+    }
+
+    /// The columns it needs, in order of appearance, repetitions included.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Variable { column, .. } => Some(column.as_str()),
+        })
+    }
+
+    /// Closed brackets that are sent as they stand, though they look like variables: `[[name]]`, `[[ var:name ]]`.
+    pub fn lookalikes(&self) -> &[String] {
+        &self.lookalikes
+    }
+
+    /// The text in front of the first variable; all of it when there is none.
+    fn head(&self) -> (&str, Extent) {
+        match self.parts.as_slice() {
+            [] => ("", Extent::Whole),
+            [Part::Text(text)] => (text, Extent::Whole),
+            [Part::Text(text), ..] => (text, Extent::Start),
+            _ => ("", Extent::Start),
+        }
+    }
+
+    /// Looks the columns up; of a name that occurs twice, the first counts.
+    pub fn bind<S: AsRef<str>>(&self, columns: &[S]) -> Result<Bound, Vec<Flaw>> {
+        let mut flaws = Vec::new();
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => parts.push(Part::Text(text.clone())),
+                Part::Variable { column, filters } => {
+                    match columns.iter().position(|name| name.as_ref() == column) {
+                        Some(place) => parts.push(Part::Variable {
+                            column: Column {
+                                name: column.clone(),
+                                place,
+                            },
+                            filters: filters.clone(),
+                        }),
+                        None => flaws.push(unknown_column(column, columns)),
+                    }
+                }
+            }
+        }
+        if flaws.is_empty() {
+            Ok(Bound { parts })
+        } else {
+            Err(flaws)
+        }
+    }
+}
+
+/// How much of a template a piece of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Start,
+}
+
+fn unknown_column<S: AsRef<str>>(name: &str, columns: &[S]) -> Flaw {
+    let names = columns.iter().map(AsRef::as_ref);
+    Flaw {
+        span: 0..0,
+        fault: Fault::UnknownColumn {
+            name: name.to_owned(),
+            nearest: nearest(name, names).map(str::to_owned),
+        },
+    }
+}
+
+/// The name that was perhaps meant: few letters away, whatever its case.
+pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let wanted = name.to_lowercase();
+    let allowed = (wanted.chars().count() / 3).max(1);
+    names
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase());
+            (distance, candidate)
+        })
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+impl Bound {
+    /// Appends the text for `row` to `out`. On a skip, `out` holds a part of it.
+    pub fn render<R: Row + ?Sized>(&self, row: &R, out: &mut String) -> Result<(), Skip> {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Variable { column, filters } => {
+                    let value = filter::through(filters, row.value(column.place)).map_err(
+                        |filter::NotANumber| Skip::NotANumber {
+                            column: column.name.clone(),
+                        },
+                    )?;
+                    if value.trim().is_empty() {
+                        return Err(Skip::Empty {
+                            column: column.name.clone(),
+                        });
+                    }
+                    out.push_str(&value);
+                }
+            }
+        }
+        Ok(())
+    }
+}

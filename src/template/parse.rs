@@ -1,0 +1,293 @@
+//! From text to parts. Positions are bytes of the source.
+
+use super::filter::{self, Filter};
+use super::{Fault, Flaw, Part, Template};
+
+const OPEN: &str = "[[";
+const CLOSE: &str = "]]";
+const VARIABLE: &str = "[[var:";
+
+pub(super) fn parse(source: &str) -> Result<Template, Flaw> {
+    let mut template = Template {
+        parts: Vec::new(),
+        lookalikes: Vec::new(),
+    };
+    let (mut text, mut at) = (0, 0);
+    while let Some(open) = next_open(source, at) {
+        match variable(source, open)? {
+            Some((column, filters, end)) => {
+                if open > text {
+                    template
+                        .parts
+                        .push(Part::Text(source[text..open].to_owned()));
+                }
+                template.parts.push(Part::Variable { column, filters });
+                (text, at) = (end, end);
+            }
+            None => {
+                at = open + OPEN.len();
+                let end = closed(source, open)?;
+                template.lookalikes.push(source[open..end].to_owned());
+            }
+        }
+    }
+    if text < source.len() {
+        template.parts.push(Part::Text(source[text..].to_owned()));
+    }
+    Ok(template)
+}
+
+/// The next `[[`; of a run of brackets, the last two.
+fn next_open(source: &str, from: usize) -> Option<usize> {
+    let open = from + source[from..].find(OPEN)?;
+    let run = source[open..]
+        .bytes()
+        .take_while(|byte| *byte == b'[')
+        .count();
+    Some(open + run - OPEN.len())
+}
+
+/// A variable that starts at `open`, with the position behind it; none if what stands there is no variable.
+fn variable(source: &str, open: usize) -> Result<Option<(String, Vec<Filter>, usize)>, Flaw> {
+    let Some(rest) = source[open..].strip_prefix(VARIABLE) else {
+        return Ok(None);
+    };
+    let length = name_length(rest);
+    let (name, rest) = rest.split_at(length);
+    if length == 0 || !(rest.starts_with(CLOSE) || rest.starts_with('|')) {
+        return Ok(None);
+    }
+    let mut scanner = Scanner {
+        source,
+        open,
+        at: open + VARIABLE.len() + length,
+    };
+    let filters = scanner.filters()?;
+    Ok(Some((name.to_owned(), filters, scanner.at)))
+}
+
+/// Bytes of the column name at the start of `text`.
+fn name_length(text: &str) -> usize {
+    let start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    if !text.bytes().next().is_some_and(start) {
+        return 0;
+    }
+    text.bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        .count()
+}
+
+/// The position behind the `]]` that closes `open` before anything else is opened.
+fn closed(source: &str, open: usize) -> Result<usize, Flaw> {
+    let inside = open + OPEN.len();
+    let until = source[inside..].find(OPEN).unwrap_or(source.len() - inside);
+    match source[inside..inside + until].find(CLOSE) {
+        Some(close) => Ok(inside + close + CLOSE.len()),
+        None => Err(Flaw {
+            span: open..inside + until,
+            fault: Fault::Unclosed,
+        }),
+    }
+}
+
+/// Reads the filters of one variable.
+struct Scanner<'s> {
+    source: &'s str,
+    open: usize,
+    at: usize,
+}
+
+impl Scanner<'_> {
+    /// All filters, and the `]]` behind them.
+    fn filters(&mut self) -> Result<Vec<Filter>, Flaw> {
+        let mut filters = Vec::new();
+        let mut last = self.at;
+        while !self.take(CLOSE) {
+            if !self.take("|") {
+                return Err(self.stuck(last));
+            }
+            self.spaces();
+            last = self.at;
+            filters.push(self.filter()?);
+            if filter::default_before_number(&filters) {
+                return Err(self.flaw(self.open, Fault::DefaultNotANumber));
+            }
+        }
+        Ok(filters)
+    }
+
+    fn filter(&mut self) -> Result<Filter, Flaw> {
+        let start = self.at;
+        let length = name_length(self.rest());
+        if length == 0 {
+            return Err(self.stuck(start));
+        }
+        let name = self.rest()[..length].to_owned();
+        self.at += length;
+        self.spaces();
+        let mut arguments = Vec::new();
+        if self.take(":") {
+            arguments.push(self.argument(start)?);
+            while self.take(",") {
+                arguments.push(self.argument(start)?);
+            }
+        }
+        Filter::named(&name, &arguments).map_err(|fault| self.flaw(start, fault))
+    }
+
+    /// `"text"` or digits.
+    fn argument(&mut self, filter: usize) -> Result<String, Flaw> {
+        self.spaces();
+        let mut value = String::new();
+        if self.take("\"") {
+            let mut escaped = false;
+            for (offset, letter) in self.rest().char_indices() {
+                match letter {
+                    '\\' if !escaped => escaped = true,
+                    '"' if !escaped => {
+                        self.at += offset + 1;
+                        self.spaces();
+                        return Ok(value);
+                    }
+                    _ => {
+                        if escaped && !matches!(letter, '"' | '\\') {
+                            value.push('\\');
+                        }
+                        escaped = false;
+                        value.push(letter);
+                    }
+                }
+            }
+            return Err(self.flaw(filter, Fault::Unclosed));
+        }
+        let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 {
+            return Err(self.stuck(filter));
+        }
+        value.push_str(&self.rest()[..digits]);
+        self.at += digits;
+        self.spaces();
+        Ok(value)
+    }
+
+    fn rest(&self) -> &str {
+        &self.source[self.at..]
+    }
+
+    fn take(&mut self, token: &str) -> bool {
+        let taken = self.rest().starts_with(token);
+        if taken {
+            self.at += token.len();
+        }
+        taken
+    }
+
+    fn spaces(&mut self) {
+        self.at += self.rest().bytes().take_while(|byte| *byte == b' ').count();
+    }
+
+    /// Something that cannot be read, from `start`: either it never ends, or it is not written as it should be.
+    fn stuck(&self, start: usize) -> Flaw {
+        if let Err(unclosed) = closed(self.source, self.open) {
+            return unclosed;
+        }
+        let word = &self.source[start..];
+        let usage = filter::usage(&word[..name_length(word)]);
+        self.flaw(start, Fault::Filter { usage })
+    }
+
+    fn flaw(&self, start: usize, fault: Fault) -> Flaw {
+        Flaw {
+            span: start..self.at.max(start),
+            fault,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(source: &str) -> Fault {
+        parse(source).expect_err("a flaw").fault
+    }
+
+    #[test]
+    fn what_is_opened_and_never_closed_is_refused() {
+        for source in [
+            "Hi [[var:name",
+            "Hi [[var:name]",
+            "Hi [[var:name] and [[var:other]]",
+            "Hi [[",
+            "]] [[",
+            "[[var:name|default:\"x\"",
+            "[[var:name|default:\"x]]",
+            "[[var:name|",
+        ] {
+            assert_eq!(fault(source), Fault::Unclosed, "{source}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_filter_is_refused_with_the_nearest_name() {
+        assert_eq!(
+            fault("[[var:x|defualt:\"a\"]]"),
+            Fault::UnknownFilter {
+                name: "defualt".into(),
+                nearest: Some("default")
+            }
+        );
+        assert_eq!(
+            fault("[[var:x|reverse]]"),
+            Fault::UnknownFilter {
+                name: "reverse".into(),
+                nearest: None
+            }
+        );
+    }
+
+    #[test]
+    fn a_filter_written_wrongly_is_refused_with_its_form() {
+        for (source, form) in [
+            ("[[var:x|default]]", "default:\"text\""),
+            ("[[var:x|default:there]]", "default:\"text\""),
+            ("[[var:x|plural:\"a\"]]", "plural:\"one\",\"many\""),
+            ("[[var:x|truncate]]", "truncate:40"),
+            ("[[var:x|truncate:0]]", "truncate:40"),
+            ("[[var:x|number:1]]", "number"),
+            ("[[var:x|number!]]", "number"),
+        ] {
+            let Fault::Filter { usage } = fault(source) else {
+                panic!("{source}: {:?}", fault(source));
+            };
+            assert_eq!(usage, form, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_default_that_is_no_number_may_not_stand_before_a_filter_that_needs_one() {
+        assert_eq!(
+            fault("[[var:x|default:\"some\"|number]]"),
+            Fault::DefaultNotANumber
+        );
+        assert!(parse("[[var:x|default:\"0\"|number]]").is_ok());
+        assert!(parse("[[var:x|number|default:\"some\"]]").is_ok());
+    }
+
+    #[test]
+    fn the_span_of_a_flaw_is_what_is_to_blame() {
+        let source = "Hi [[var:x|shout]]!";
+        let flaw = parse(source).expect_err("a flaw");
+        assert_eq!(&source[flaw.span], "shout");
+    }
+
+    #[test]
+    fn brackets_that_only_look_like_a_variable_are_kept_and_remembered() {
+        let template = parse("[[name]] [[ var:x ]] [[var:1]] [[[var:a]]]").expect("no flaw");
+        assert_eq!(
+            template.lookalikes,
+            ["[[name]]", "[[ var:x ]]", "[[var:1]]"]
+        );
+        assert_eq!(template.columns().collect::<Vec<_>>(), ["a"]);
+    }
+}

@@ -1,0 +1,378 @@
+//! The texts of one push: title, body, deep link and data, checked together and rendered together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::link::AllowedHosts;
+use super::{Bound, Extent, Flaw, Row, Skip, Template};
+use crate::error::Error;
+
+/// Bytes that the push service takes: notification and data together.
+pub const MAX_PAYLOAD: usize = 4096;
+
+/// Data keys that the deep link is sent under.
+pub const LINK_KEYS: [&str; 2] = ["click_action", "url"];
+
+/// The wording as somebody wrote it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wording {
+    /// First line on the phone.
+    pub title: String,
+    /// The text below it.
+    pub body: String,
+    /// Where a tap leads: an https URL.
+    pub deep_link: Option<String>,
+    /// Further strings for the app.
+    pub data: BTreeMap<String, String>,
+}
+
+/// The texts of a push, parsed and found good as far as that can be told without an audience.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    title: Template,
+    body: Template,
+    deep_link: Option<Template>,
+    data: Vec<(String, Template)>,
+    hosts: AllowedHosts,
+}
+
+/// The texts of a push, ready for the rows of one audience.
+#[derive(Debug, Clone)]
+pub struct BoundPush {
+    title: Bound,
+    body: Bound,
+    deep_link: Option<Bound>,
+    data: Vec<(String, Bound)>,
+    hosts: AllowedHosts,
+}
+
+/// The texts for one row; kept and used again for the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// First line.
+    pub title: String,
+    /// The text below it.
+    pub body: String,
+    /// Empty when the push has none.
+    pub deep_link: String,
+    /// Values of the data, in the order of [`BoundPush::data_keys`].
+    pub data: Vec<String>,
+}
+
+/// Something to put right in a push before it can be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which text: `title`, `body`, `deep_link` or `data.KEY`.
+    pub place: String,
+    /// What is wrong with it, in words.
+    pub reason: String,
+    /// Where in that text, when it is one place.
+    pub flaw: Option<Flaw>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.place, self.reason)
+    }
+}
+
+impl Problem {
+    fn new(place: &str, reason: impl fmt::Display) -> Self {
+        Self {
+            place: place.to_owned(),
+            reason: reason.to_string(),
+            flaw: None,
+        }
+    }
+
+    fn of(place: &str, flaw: Flaw) -> Self {
+        Self {
+            flaw: Some(flaw.clone()),
+            ..Self::new(place, flaw)
+        }
+    }
+
+    /// All problems as one error.
+    pub fn error(problems: &[Self]) -> Error {
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Error::usage(said.join("; "))
+    }
+}
+
+impl Push {
+    /// Parses and checks the wording; every problem is reported, not just the first.
+    pub fn parse(wording: &Wording, hosts: &AllowedHosts) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut text = |place: &str, source: &str| match Template::parse(source) {
+            Ok(template) => Some(template),
+            Err(flaw) => {
+                problems.push(Problem::of(place, flaw));
+                None
+            }
+        };
+        let title = text("title", &wording.title);
+        let body = text("body", &wording.body);
+        let deep_link = wording
+            .deep_link
+            .as_ref()
+            .map(|link| text("deep_link", link));
+        let data: Vec<(String, Option<Template>)> = wording
+            .data
+            .iter()
+            .map(|(key, value)| (key.clone(), text(&format!("data.{key}"), value)))
+            .collect();
+
+        for (place, source) in [("title", &wording.title), ("body", &wording.body)] {
+            if source.trim().is_empty() {
+                problems.push(Problem::new(place, "it is empty"));
+            }
+        }
+        for key in wording.data.keys() {
+            if let Some(reason) = reserved(key, wording.deep_link.is_some()) {
+                problems.push(Problem::new(&format!("data.{key}"), reason));
+            }
+        }
+        if let Some(Some(link)) = &deep_link
+            && let Err(reason) = check_link(link, hosts)
+        {
+            problems.push(Problem::new("deep_link", reason));
+        }
+        match (title, body, problems.is_empty()) {
+            (Some(title), Some(body), true) => Ok(Self {
+                title,
+                body,
+                deep_link: deep_link.flatten(),
+                data: data
+                    .into_iter()
+                    .filter_map(|(key, template)| Some((key, template?)))
+                    .collect(),
+                hosts: hosts.clone(),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The columns that its texts need, sorted, each once.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut columns: Vec<&str> = self
+            .texts()
+            .flat_map(|(_, text)| text.columns().collect::<Vec<_>>())
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Brackets that will be sent as they stand, though they look like variables: place and text.
+    pub fn lookalikes(&self) -> Vec<(String, String)> {
+        self.texts()
+            .flat_map(|(place, text)| {
+                let said = text.lookalikes().iter();
+                said.map(move |brackets| (place.clone(), brackets.clone()))
+            })
+            .collect()
+    }
+
+    /// Finds the columns of its texts among those of an audience.
+    pub fn bind<S: AsRef<str>>(&self, columns: &[S]) -> Result<BoundPush, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut bound: Vec<Option<Bound>> = Vec::new();
+        for (place, text) in self.texts() {
+            bound.push(match text.bind(columns) {
+                Ok(text) => Some(text),
+                Err(flaws) => {
+                    let found = flaws.into_iter().map(|flaw| Problem::of(&place, flaw));
+                    problems.extend(found);
+                    None
+                }
+            });
+        }
+        let Some(bound) = bound.into_iter().collect::<Option<Vec<Bound>>>() else {
+            return Err(problems);
+        };
+        // In the order of `texts`.
+        let mut bound = bound.into_iter();
+        let (Some(title), Some(body)) = (bound.next(), bound.next()) else {
+            return Err(problems);
+        };
+        let deep_link = self.deep_link.as_ref().and_then(|_| bound.next());
+        let keys = self.data.iter().map(|(key, _)| key.clone());
+        Ok(BoundPush {
+            title,
+            body,
+            deep_link,
+            data: keys.zip(bound).collect(),
+            hosts: self.hosts.clone(),
+        })
+    }
+
+    fn texts(&self) -> impl Iterator<Item = (String, &Template)> {
+        let link = self.deep_link.iter();
+        let data = self.data.iter();
+        [
+            ("title".to_owned(), &self.title),
+            ("body".to_owned(), &self.body),
+        ]
+        .into_iter()
+        .chain(link.map(|text| ("deep_link".to_owned(), text)))
+        .chain(data.map(|(key, text)| (format!("data.{key}"), text)))
+    }
+}
+
+/// What can be told of a deep link without a row: everything, if its host comes before its first variable.
+fn check_link(link: &Template, hosts: &AllowedHosts) -> Result<(), String> {
+    let verdict = match link.head() {
+        (text, Extent::Whole) => Some(hosts.check(text)),
+        (text, Extent::Start) => hosts.check_head(text),
+    };
+    verdict
+        .unwrap_or(Ok(()))
+        .map_err(|refusal| format!("{refusal} (allowed: {})", hosts.names().join(", ")))
+}
+
+/// Why `key` cannot be a data key.
+fn reserved(key: &str, linked: bool) -> Option<&'static str> {
+    if key.is_empty() {
+        return Some("a data key cannot be empty");
+    }
+    let taken = ["from", "message_type"].contains(&key)
+        || ["google.", "gcm."]
+            .iter()
+            .any(|prefix| key.starts_with(prefix));
+    if taken {
+        return Some("this key is reserved by the push service");
+    }
+    (linked && LINK_KEYS.contains(&key)).then_some("this key carries the deep link")
+}
+
+impl BoundPush {
+    /// The data keys, in the order of [`Rendered::data`].
+    pub fn data_keys(&self) -> impl Iterator<Item = &str> {
+        self.data.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// Whether the push leads somewhere.
+    pub fn has_deep_link(&self) -> bool {
+        self.deep_link.is_some()
+    }
+
+    /// Renders all texts for `row` in place of what `into` held.
+    pub fn render<R: Row + ?Sized>(&self, row: &R, into: &mut Rendered) -> Result<(), Skip> {
+        into.title.clear();
+        self.title.render(row, &mut into.title)?;
+        into.body.clear();
+        self.body.render(row, &mut into.body)?;
+        into.deep_link.clear();
+        if let Some(link) = &self.deep_link {
+            link.render(row, &mut into.deep_link)?;
+            self.hosts.check(&into.deep_link).map_err(Skip::Link)?;
+        }
+        into.data.resize_with(self.data.len(), String::new);
+        for ((_, text), value) in self.data.iter().zip(&mut into.data) {
+            value.clear();
+            text.render(row, value)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wording() -> Wording {
+        Wording {
+            title: "Hi [[var:first_name|default:\"there\"]]".into(),
+            body: "[[var:count]] want your [[var:shoe]]".into(),
+            deep_link: Some("https://tradeblock.us/closet?u=[[var:user_id|urlencode]]".into()),
+            data: BTreeMap::from([("kind".into(), "layer2".into())]),
+        }
+    }
+
+    fn problems(change: impl FnOnce(&mut Wording)) -> Vec<String> {
+        let mut wording = wording();
+        change(&mut wording);
+        let problems = Push::parse(&wording, &AllowedHosts::default()).expect_err("problems");
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_row_is_rendered_into_every_text() {
+        let push = Push::parse(&wording(), &AllowedHosts::default()).expect("no problem");
+        assert_eq!(push.columns(), ["count", "first_name", "shoe", "user_id"]);
+        let bound = push
+            .bind(&["user_id", "first_name", "count", "shoe"])
+            .expect("all columns");
+        let mut rendered = Rendered::default();
+        for _ in 0..2 {
+            bound
+                .render(["a b", "", "3", "Jordan 4"].as_slice(), &mut rendered)
+                .expect("no hole");
+        }
+        assert_eq!(rendered.title, "Hi there");
+        assert_eq!(rendered.body, "3 want your Jordan 4");
+        assert_eq!(rendered.deep_link, "https://tradeblock.us/closet?u=a%20b");
+        assert_eq!(rendered.data, ["layer2"]);
+    }
+
+    #[test]
+    fn every_problem_is_named_with_its_place() {
+        assert_eq!(
+            problems(|wording| {
+                wording.title = "Hi [[var:x".into();
+                wording.body = " ".into();
+                wording.deep_link = Some("https://example.com/[[var:x]]".into());
+                wording.data = [
+                    ("from", "a"),
+                    ("google.x", "b"),
+                    ("gcm.y", "c"),
+                    ("url", "d"),
+                    ("k", "[[var:a|nope]]"),
+                ]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+            }),
+            [
+                "title: `[[` is not closed with `]]`",
+                "data.k: there is no filter `nope`",
+                "body: it is empty",
+                "data.from: this key is reserved by the push service",
+                "data.gcm.y: this key is reserved by the push service",
+                "data.google.x: this key is reserved by the push service",
+                "data.url: this key carries the deep link",
+                "deep_link: the deep link's host `example.com` is not allowed (allowed: tradeblock.us)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_column_is_named_with_the_nearest() {
+        let push = Push::parse(&wording(), &AllowedHosts::default()).expect("no problem");
+        let problems = push
+            .bind(&["user_id", "firstName", "count", "shoes"])
+            .expect_err("unknown columns");
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "title: there is no column `first_name`; did you mean `firstName`?",
+                "body: there is no column `shoe`; did you mean `shoes`?",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_link_that_a_row_leads_astray_skips_the_row() {
+        let mut wording = wording();
+        wording.deep_link = Some("https://[[var:host]]/".into());
+        let push = Push::parse(&wording, &AllowedHosts::default()).expect("no problem yet");
+        let bound = push
+            .bind(&["host", "first_name", "count", "shoe"])
+            .expect("all columns");
+        let mut rendered = Rendered::default();
+        let mut render = |host| bound.render([host, "a", "1", "b"].as_slice(), &mut rendered);
+        assert_eq!(render("www.tradeblock.us"), Ok(()));
+        assert!(matches!(render("example.com"), Err(Skip::Link(_))));
+        assert!(matches!(render("a\nb"), Err(Skip::Link(_))));
+    }
+}

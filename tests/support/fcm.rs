@@ -1,0 +1,285 @@
+//! A stand-in for the push service: HTTPS and HTTP/2, its token endpoint, and a script of what goes wrong.
+//!
+//! It runs on threads of its own, so a test may pause its clock without stopping it. What it cannot do on purpose:
+//! deliver anything, know topics or conditions, or be lenient.
+
+pub(crate) mod answers;
+mod identity;
+pub(crate) mod ledger;
+mod oauth;
+pub(crate) mod script;
+mod strict;
+mod wire;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use openssl::ssl::{Ssl, SslAcceptor};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_openssl::SslStream;
+
+use identity::Identity;
+use ledger::{Accepted, Attempt, Ledger, Memory};
+use oauth::Oauth;
+use script::{Play, Reply, Script};
+
+/// The project that the stand-in serves.
+pub(crate) const PROJECT: &str = "example-project";
+/// The service account it knows.
+pub(crate) const ACCOUNT_EMAIL: &str = "pushctl@example-project.iam.example.com";
+
+/// What is spoken on the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// TLS, HTTP/2 by ALPN.
+    Http2,
+    /// TLS that agrees on HTTP/1.1 only: what a middle box does.
+    Http1,
+    /// HTTP/2 without TLS.
+    Cleartext,
+}
+
+/// How a stand-in is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// 0 for any free one.
+    pub(crate) port: u16,
+    pub(crate) protocol: Protocol,
+    pub(crate) script: Script,
+    /// Where accepted messages are appended.
+    pub(crate) log: Option<PathBuf>,
+    pub(crate) memory: Memory,
+    pub(crate) threads: usize,
+    /// Streams a connection may have at once; 100 as the real one has.
+    pub(crate) streams: Option<u32>,
+    pub(crate) token_lifetime: Duration,
+    pub(crate) token_delay: Duration,
+    /// The token endpoint's only answer, if it is to refuse.
+    pub(crate) token_refusal: Option<u16>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            protocol: Protocol::Http2,
+            script: Script::default(),
+            log: None,
+            memory: Memory::Kept,
+            threads: 1,
+            streams: None,
+            token_lifetime: Duration::from_secs(3599),
+            token_delay: Duration::ZERO,
+            token_refusal: None,
+        }
+    }
+}
+
+/// A running stand-in; it ends when this is dropped.
+pub(crate) struct StandIn {
+    address: SocketAddr,
+    scheme: &'static str,
+    authority: Vec<u8>,
+    shared: Arc<Shared>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    project: String,
+    path: String,
+    oauth: Oauth,
+    ledger: Ledger,
+    play: Option<Mutex<Play>>,
+    streams: Option<u32>,
+    connections: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Shared {
+    fn next_reply(&self, token: &str) -> Reply {
+        let Some(play) = &self.play else {
+            return Reply::Accept;
+        };
+        play.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next(token)
+    }
+}
+
+impl StandIn {
+    /// Starts one that plays `script`.
+    pub(crate) fn playing(script: Script) -> Self {
+        Self::start(Options {
+            script,
+            ..Options::default()
+        })
+        .expect("a free port on loopback")
+    }
+
+    /// Starts one.
+    pub(crate) fn start(options: Options) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads)
+            .thread_name("stand-in")
+            .enable_all()
+            .build()?;
+        let listener = runtime.block_on(listen(options.port))?;
+        let address = listener.local_addr()?;
+        let identity = Identity::create();
+        let scheme = match options.protocol {
+            Protocol::Http2 | Protocol::Http1 => "https",
+            Protocol::Cleartext => "http",
+        };
+        let play = Play::of(options.script.clone());
+        let shared = Arc::new(Shared {
+            project: PROJECT.to_owned(),
+            path: format!("/v1/projects/{PROJECT}/messages:send"),
+            oauth: Oauth::new(token_uri(scheme, address), &options),
+            ledger: Ledger::open(options.log.as_deref(), options.memory)?,
+            play: (!play.is_empty()).then(|| Mutex::new(play)),
+            streams: options.streams,
+            connections: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        });
+        let acceptor =
+            (options.protocol != Protocol::Cleartext).then(|| identity.acceptor(options.protocol));
+        runtime.spawn(accept(listener, acceptor, Arc::clone(&shared)));
+        Ok(Self {
+            address,
+            scheme,
+            authority: identity.authority_pem(),
+            shared,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// `https://127.0.0.1:port`
+    pub(crate) fn base_url(&self) -> String {
+        base_url(self.scheme, self.address)
+    }
+
+    /// Where tokens are lent.
+    pub(crate) fn token_uri(&self) -> String {
+        token_uri(self.scheme, self.address)
+    }
+
+    /// The certificate authority to trust, PEM.
+    pub(crate) fn authority_pem(&self) -> &[u8] {
+        &self.authority
+    }
+
+    /// A service-account file as the console gives it.
+    pub(crate) fn service_account(&self) -> serde_json::Value {
+        json!({
+            "type": "service_account",
+            "project_id": PROJECT,
+            "private_key_id": "0123456789abcdef",
+            "private_key": private_key_pem(),
+            "client_email": ACCOUNT_EMAIL,
+            "client_id": "100000000000000000000",
+            "token_uri": self.token_uri(),
+        })
+    }
+
+    /// Every message accepted so far.
+    pub(crate) fn accepted(&self) -> Vec<Accepted> {
+        self.shared.ledger.accepted()
+    }
+
+    /// Every well-formed request for `token`, in order.
+    pub(crate) fn attempts(&self, token: &str) -> Vec<Attempt> {
+        let mut attempts = self.shared.ledger.attempts();
+        attempts.retain(|attempt| attempt.token == token);
+        attempts
+    }
+
+    /// The pauses between the requests for `token`.
+    pub(crate) fn waits(&self, token: &str) -> Vec<Duration> {
+        let at: Vec<Instant> = self.attempts(token).iter().map(|seen| seen.at).collect();
+        at.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    /// Connections that have been opened.
+    pub(crate) fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were not well-formed.
+    pub(crate) fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// Requests to the token endpoint.
+    pub(crate) fn token_requests(&self) -> u64 {
+        self.shared.oauth.requests()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The service account's private key, PKCS #8 PEM.
+pub(crate) fn private_key_pem() -> String {
+    let pem = identity::account_key()
+        .private_key_to_pem_pkcs8()
+        .expect("PEM");
+    String::from_utf8(pem).expect("PEM is ASCII")
+}
+
+fn base_url(scheme: &str, address: SocketAddr) -> String {
+    format!("{scheme}://{address}")
+}
+
+fn token_uri(scheme: &str, address: SocketAddr) -> String {
+    format!("{}/token", base_url(scheme, address))
+}
+
+/// Binds `port`, waiting a little for a predecessor that was just killed.
+async fn listen(port: u16) -> io::Result<TcpListener> {
+    let mut tries = 50;
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
+                tries -= 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<SslAcceptor>, shared: Arc<Shared>) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let _ = socket.set_nodelay(true);
+        let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
+        tokio::spawn(async move {
+            match acceptor {
+                None => wire::serve(socket, "http", shared).await,
+                Some(acceptor) => {
+                    if let Some(stream) = tls(socket, &acceptor).await {
+                        wire::serve(stream, "https", shared).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn tls(socket: TcpStream, acceptor: &SslAcceptor) -> Option<SslStream<TcpStream>> {
+    let ssl = Ssl::new(acceptor.context()).ok()?;
+    let mut stream = SslStream::new(ssl, socket).ok()?;
+    Pin::new(&mut stream).accept().await.ok()?;
+    Some(stream)
+}

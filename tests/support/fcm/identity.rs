@@ -1,0 +1,134 @@
+//! What the stand-in proves itself with: a certificate authority, a server certificate, and a service account.
+
+use std::sync::OnceLock;
+
+use openssl::asn1::Asn1Time;
+use openssl::bn::{BigNum, MsbOption};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::ssl::{AlpnError, SslAcceptor, SslMethod, select_next_proto};
+use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
+use openssl::x509::{X509, X509Builder, X509NameBuilder, X509Ref};
+
+use super::Protocol;
+
+/// The authority that clients are told to trust, and the server's own certificate.
+pub(super) struct Identity {
+    authority: X509,
+    certificate: X509,
+    key: PKey<Private>,
+}
+
+impl Identity {
+    /// Makes both anew; they last a day.
+    pub(super) fn create() -> Self {
+        let (authority_key, key) = (ec_key(), ec_key());
+        let authority = {
+            let mut builder = certificate("stand-in authority", &authority_key, None);
+            let constraints = BasicConstraints::new().critical().ca().build();
+            let usage = KeyUsage::new().critical().key_cert_sign().build();
+            extend(&mut builder, constraints);
+            extend(&mut builder, usage);
+            sign(builder, &authority_key)
+        };
+        let certificate = {
+            let mut builder = certificate("localhost", &key, Some(&authority));
+            let names = SubjectAlternativeName::new()
+                .dns("localhost")
+                .ip("127.0.0.1")
+                .ip("::1")
+                .build(&builder.x509v3_context(Some(&authority), None))
+                .expect("subject alternative names");
+            builder.append_extension(names).expect("an extension");
+            sign(builder, &authority_key)
+        };
+        Self {
+            authority,
+            certificate,
+            key,
+        }
+    }
+
+    /// The authority's certificate, for the client's trust store.
+    pub(super) fn authority_pem(&self) -> Vec<u8> {
+        self.authority.to_pem().expect("PEM")
+    }
+
+    /// A TLS acceptor that offers what `protocol` says.
+    pub(super) fn acceptor(&self, protocol: Protocol) -> SslAcceptor {
+        let mut builder =
+            SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).expect("an acceptor");
+        builder.set_private_key(&self.key).expect("the key");
+        builder
+            .set_certificate(&self.certificate)
+            .expect("the certificate");
+        let offered: &'static [u8] = match protocol {
+            Protocol::Http1 => b"\x08http/1.1",
+            Protocol::Http2 | Protocol::Cleartext => b"\x02h2\x08http/1.1",
+        };
+        builder.set_alpn_select_callback(move |_, client| {
+            select_next_proto(offered, client).ok_or(AlpnError::NOACK)
+        });
+        builder.build()
+    }
+}
+
+/// The service account's key: one for the whole process, since making it is slow.
+pub(super) fn account_key() -> &'static PKey<Private> {
+    static KEY: OnceLock<PKey<Private>> = OnceLock::new();
+    KEY.get_or_init(|| {
+        PKey::from_rsa(Rsa::generate(2048).expect("an RSA key")).expect("a private key")
+    })
+}
+
+fn ec_key() -> PKey<Private> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256");
+    PKey::from_ec_key(EcKey::generate(&group).expect("an EC key")).expect("a private key")
+}
+
+fn certificate(name: &str, key: &PKey<Private>, issuer: Option<&X509Ref>) -> X509Builder {
+    let mut subject = X509NameBuilder::new().expect("a name");
+    subject
+        .append_entry_by_nid(Nid::COMMONNAME, name)
+        .expect("a common name");
+    let subject = subject.build();
+    let mut serial = BigNum::new().expect("a number");
+    serial
+        .rand(127, MsbOption::MAYBE_ZERO, false)
+        .expect("a serial number");
+    let serial = serial.to_asn1_integer().expect("a serial number");
+    let (start, end) = (
+        Asn1Time::days_from_now(0).expect("today"),
+        Asn1Time::days_from_now(1).expect("tomorrow"),
+    );
+
+    let mut builder = X509Builder::new().expect("a certificate");
+    builder.set_version(2).expect("version 3");
+    builder.set_serial_number(&serial).expect("the serial");
+    builder.set_subject_name(&subject).expect("the subject");
+    let issuer = issuer.map_or(subject.as_ref(), X509Ref::subject_name);
+    builder.set_issuer_name(issuer).expect("the issuer");
+    builder.set_not_before(&start).expect("the start");
+    builder.set_not_after(&end).expect("the end");
+    builder.set_pubkey(key).expect("the public key");
+    builder
+}
+
+fn extend(
+    builder: &mut X509Builder,
+    extension: Result<openssl::x509::X509Extension, openssl::error::ErrorStack>,
+) {
+    builder
+        .append_extension(extension.expect("an extension"))
+        .expect("room for an extension");
+}
+
+fn sign(mut builder: X509Builder, key: &PKey<Private>) -> X509 {
+    builder
+        .sign(key, MessageDigest::sha256())
+        .expect("a signature");
+    builder.build()
+}
