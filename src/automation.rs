@@ -12,6 +12,7 @@ pub mod quiet;
 pub mod render;
 pub mod schedule;
 mod structure;
+pub mod timetable;
 
 use std::path::{Path, PathBuf};
 

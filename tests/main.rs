@@ -8,3 +8,4 @@ mod support {
     pub(crate) mod fcm;
 }
 mod template;
+mod timetable;

@@ -23,7 +23,7 @@ fn zone(name: &str) -> TimeZone {
     TimeZone::get(name).unwrap()
 }
 
-fn schedule(rule: Rule, name: &str) -> Schedule {
+pub(crate) fn schedule(rule: Rule, name: &str) -> Schedule {
     Schedule {
         rule,
         zone: zone(name),
@@ -33,7 +33,7 @@ fn schedule(rule: Rule, name: &str) -> Schedule {
     }
 }
 
-fn cron(text: &str) -> Rule {
+pub(crate) fn cron(text: &str) -> Rule {
     Rule::Cron(Expression::parse(text).unwrap())
 }
 
