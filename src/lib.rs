@@ -6,6 +6,7 @@ pub mod budget;
 pub mod caret;
 pub mod cli;
 pub mod clock;
+pub mod csv_diff;
 pub mod csv_file;
 pub mod error;
 pub mod exit;

@@ -1,5 +1,6 @@
 //! What was found and done, in words and pictures: pure functions from results to text.
 
+pub mod csv_diff;
 pub mod funnel;
 pub mod why;
 

@@ -1,6 +1,7 @@
 //! One binary for all tests.
 
 mod check;
+mod diff;
 mod schedule;
 mod support {
     //! Servers that the tests talk to.

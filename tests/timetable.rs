@@ -1,5 +1,7 @@
 //! `schedule show`: lines for each platform, and that a fixed line in UTC starts when generation is due.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use jiff::Timestamp;
 use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
