@@ -12,6 +12,7 @@ pub mod error;
 pub mod exit;
 pub mod interrupt;
 pub mod nearest;
+pub mod notify;
 pub mod progress;
 pub mod publish;
 pub mod report;

@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod notify;
 mod schedule;
 mod support {
     //! Servers that the tests talk to.

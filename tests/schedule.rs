@@ -62,7 +62,7 @@ impl Walk {
         while minute < end {
             shown = shown.max(zone.to_datetime(minute));
             minutes.push((minute, shown));
-            minute = minute + SignedDuration::from_mins(1);
+            minute += SignedDuration::from_mins(1);
         }
         Self { minutes }
     }
