@@ -2,6 +2,8 @@
 
 pub mod csv_diff;
 pub mod funnel;
+pub mod html;
+pub mod run;
 pub mod why;
 
 /// A count as people read it: `1,234,567`.

@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 server that answers each request as it was told beforehand, and keeps what it was asked.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -162,7 +163,7 @@ async fn give(mut stream: TcpStream, answer: Answer, path: String) {
         } => {
             let mut lines = String::new();
             for (name, value) in headers {
-                lines += &format!("{name}: {value}\r\n");
+                let _ = write!(lines, "{name}: {value}\r\n");
             }
             format!(
                 "HTTP/1.1 {code} X\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n{body}",
