@@ -3,6 +3,7 @@
 mod check;
 mod diff;
 mod notify;
+mod page;
 mod schedule;
 mod support {
     //! Servers that the tests talk to.

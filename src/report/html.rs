@@ -15,7 +15,10 @@ const STYLE: &str = include_str!("html/style.css");
 
 /// The whole page.
 pub fn page(report: &RunReport) -> String {
-    let title = format!("{} · {} · {}", report.automation, report.status, report.occurrence);
+    let title = format!(
+        "{} · {} · {}",
+        report.automation, report.status, report.occurrence
+    );
     let sections = [
         cancel(report),
         errors(report),
@@ -44,20 +47,39 @@ pub fn page(report: &RunReport) -> String {
 }
 
 fn head(report: &RunReport) -> String {
-    let mut out = format!("<header>\n<h1><bdi>{}</bdi></h1>\n", text(&report.automation));
+    let mut out = format!(
+        "<header>\n<h1><bdi>{}</bdi></h1>\n",
+        text(&report.automation)
+    );
     if let Some(description) = &report.description {
-        let _ = writeln!(out, "<p class=\"quiet\"><bdi>{}</bdi></p>", text(description));
+        let _ = writeln!(
+            out,
+            "<p class=\"quiet\"><bdi>{}</bdi></p>",
+            text(description)
+        );
     }
     let status = text(&report.status);
-    let _ = writeln!(out, "<p class=\"status {status}\">{status}</p>\n<dl class=\"about\">");
+    let _ = writeln!(
+        out,
+        "<p class=\"status {status}\">{status}</p>\n<dl class=\"about\">"
+    );
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(out, "<dt>{name}</dt><dd>{value}</dd>");
     };
-    row("Occurrence", &format!("<code>{}</code>", text(&report.occurrence)));
+    row(
+        "Occurrence",
+        &format!("<code>{}</code>", text(&report.occurrence)),
+    );
     row("Run", &format!("<code>{}</code>", text(&report.run)));
     row("Mode", &text(&report.mode));
-    let begun = report.local(report.begun_at).strftime("%A, %-d %B %Y, %H:%M:%S %Z").to_string();
-    row("Begun", &format!("{} by {}", text(&begun), text(&report.begun_by)));
+    let begun = report
+        .local(report.begun_at)
+        .strftime("%A, %-d %B %Y, %H:%M:%S %Z")
+        .to_string();
+    row(
+        "Begun",
+        &format!("{} by {}", text(&begun), text(&report.begun_by)),
+    );
     if let Some(took) = report.took() {
         row("Took", &span(took));
     }
@@ -76,8 +98,17 @@ fn cancel(report: &RunReport) -> String {
     if let Some(reason) = &cancel.reason {
         let _ = writeln!(out, "<p>“<bdi>{}</bdi>”</p>", text(reason));
     }
-    let accepted = report.totals().get(&Outcome::Accepted).copied().unwrap_or_default();
-    let _ = writeln!(out, "<p>By then {} of {} pushes had been accepted.</p>", number(accepted), number(report.rows()));
+    let accepted = report
+        .totals()
+        .get(&Outcome::Accepted)
+        .copied()
+        .unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "<p>By then {} of {} pushes had been accepted.</p>",
+        number(accepted),
+        number(report.rows())
+    );
     out + "</section>\n"
 }
 
@@ -87,8 +118,13 @@ fn errors(report: &RunReport) -> String {
     }
     let mut out = "<section class=\"errors\">\n<h2>What went wrong</h2>\n<ul>\n".to_owned();
     for error in &report.errors {
-        let at = error.at.map(|at| report.local(at).strftime("%H:%M:%S").to_string());
-        let place: Vec<String> = at.into_iter().chain(error.phase.as_deref().map(text)).collect();
+        let at = error
+            .at
+            .map(|at| report.local(at).strftime("%H:%M:%S").to_string());
+        let place: Vec<String> = at
+            .into_iter()
+            .chain(error.phase.as_deref().map(text))
+            .collect();
         let _ = writeln!(
             out,
             "<li><span class=\"quiet\">{}</span> <bdi>{}</bdi></li>",
@@ -102,7 +138,11 @@ fn errors(report: &RunReport) -> String {
 fn numbers(report: &RunReport) -> String {
     let totals = report.totals();
     let mut out = "<section>\n<h2>Pushes</h2>\n<dl class=\"numbers\">\n".to_owned();
-    let _ = writeln!(out, "<div><dt>in all</dt><dd data-total=\"rows\">{}</dd></div>", number(report.rows()));
+    let _ = writeln!(
+        out,
+        "<div><dt>in all</dt><dd data-total=\"rows\">{}</dd></div>",
+        number(report.rows())
+    );
     for outcome in Outcome::ALL {
         let Some(count) = totals.get(&outcome) else {
             continue;
@@ -117,7 +157,9 @@ fn numbers(report: &RunReport) -> String {
     }
     out.push_str("</dl>\n");
     if !report.adds_up() {
-        out.push_str("<p class=\"failed\">These numbers do not add up to the rows of the files.</p>\n");
+        out.push_str(
+            "<p class=\"failed\">These numbers do not add up to the rows of the files.</p>\n",
+        );
     }
     out + "</section>\n"
 }

@@ -218,7 +218,8 @@ impl RunReport {
 
     /// Whether every row of every push is counted once.
     pub fn adds_up(&self) -> bool {
-        let counted = |push: &PushReport| push.outcomes.iter().map(|count| count.count).sum::<u64>();
+        let counted =
+            |push: &PushReport| push.outcomes.iter().map(|count| count.count).sum::<u64>();
         self.pushes.iter().all(|push| counted(push) == push.rows)
     }
 
@@ -242,7 +243,10 @@ impl RunReport {
 
     /// An instant on the clock of the report's zone.
     pub fn local(&self, at: Timestamp) -> Zoned {
-        let named = self.zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let named = self
+            .zone
+            .as_deref()
+            .and_then(|name| TimeZone::get(name).ok());
         at.to_zoned(named.unwrap_or(TimeZone::UTC))
     }
 }

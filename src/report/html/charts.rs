@@ -48,7 +48,9 @@ impl Chart {
     #[expect(clippy::cast_precision_loss, reason = "the height of a column")]
     fn of(stretch: &[RatePoint]) -> Self {
         let from = stretch[0].at;
-        let second = |point: &RatePoint| usize::try_from(point.at.as_second() - from.as_second()).unwrap_or_default();
+        let second = |point: &RatePoint| {
+            usize::try_from(point.at.as_second() - from.as_second()).unwrap_or_default()
+        };
         let seconds = second(&stretch[stretch.len() - 1]) + 1;
         let step = seconds.div_ceil(COLUMNS);
         let mut columns = vec![(0.0, 0.0); seconds.div_ceil(step)];
@@ -60,13 +62,18 @@ impl Chart {
             columns[index].1 += point.other as f64 / length;
         }
         let all = |point: &RatePoint| point.accepted + point.other;
-        let peak = stretch.iter().max_by_key(|point| all(point)).unwrap_or(&stretch[0]);
+        let peak = stretch
+            .iter()
+            .max_by_key(|point| all(point))
+            .unwrap_or(&stretch[0]);
         Self {
             from,
             seconds,
             step,
             columns,
-            sums: stretch.iter().fold((0, 0), |sums, point| (sums.0 + point.accepted, sums.1 + point.other)),
+            sums: stretch.iter().fold((0, 0), |sums, point| {
+                (sums.0 + point.accepted, sums.1 + point.other)
+            }),
             peak: *peak,
         }
     }
@@ -82,7 +89,11 @@ impl Chart {
             number(other),
             number(peak),
             clock(self.peak.at),
-            if self.step > 1 { format!(" Each column is the mean of {} seconds.", self.step) } else { String::new() },
+            if self.step > 1 {
+                format!(" Each column is the mean of {} seconds.", self.step)
+            } else {
+                String::new()
+            },
         );
         format!(
             "<figure>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{caption}\">\n{}{}</svg>\n<figcaption>{caption}\n\
@@ -94,11 +105,18 @@ impl Chart {
     }
 
     fn top(&self) -> f64 {
-        let highest = self.columns.iter().map(|(accepted, other)| accepted + other);
+        let highest = self
+            .columns
+            .iter()
+            .map(|(accepted, other)| accepted + other);
         round_up(highest.fold(1.0, f64::max))
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a round number of pushes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a round number of pushes"
+    )]
     #[expect(clippy::cast_precision_loss, reason = "the place of a tick")]
     fn axes(&self, report: &RunReport) -> String {
         let mut out = String::new();
@@ -114,10 +132,17 @@ impl Chart {
             );
         }
         let last = self.seconds;
-        let ticks = if last > 2 { vec![(0, "start"), (last / 2, "middle"), (last, "end")] } else { vec![(0, "start")] };
+        let ticks = if last > 2 {
+            vec![(0, "start"), (last / 2, "middle"), (last, "end")]
+        } else {
+            vec![(0, "start")]
+        };
         for (second, anchor) in ticks {
             let x = LEFT + (WIDTH - LEFT - RIGHT) * second as f64 / last as f64;
-            let at = Timestamp::from_second(self.from.as_second() + i64::try_from(second).unwrap_or_default()).unwrap_or(self.from);
+            let at = Timestamp::from_second(
+                self.from.as_second() + i64::try_from(second).unwrap_or_default(),
+            )
+            .unwrap_or(self.from);
             let _ = writeln!(
                 out,
                 "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
@@ -133,7 +158,9 @@ impl Chart {
     fn areas(&self) -> String {
         let (top, floor) = (self.top(), HEIGHT - BOTTOM);
         let height = floor - TOP;
-        let x = |second: usize| LEFT + (WIDTH - LEFT - RIGHT) * second.min(self.seconds) as f64 / self.seconds as f64;
+        let x = |second: usize| {
+            LEFT + (WIDTH - LEFT - RIGHT) * second.min(self.seconds) as f64 / self.seconds as f64
+        };
         let (mut lower, mut upper) = (format!("M{LEFT} {floor}"), String::new());
         for (index, (accepted, other)) in self.columns.iter().enumerate() {
             let (from, to) = (x(index * self.step), x((index + 1) * self.step));
@@ -145,13 +172,45 @@ impl Chart {
             }
         }
         let _ = write!(lower, "L{:.1} {floor}Z", x(self.seconds));
-        format!("<path d=\"{lower}\" fill=\"var(--accepted)\"/>\n<path d=\"{upper}\" fill=\"var(--failed)\"/>\n")
+        format!(
+            "<path d=\"{lower}\" fill=\"var(--accepted)\"/>\n<path d=\"{upper}\" fill=\"var(--failed)\"/>\n"
+        )
     }
 }
 
-/// The next of 1, 2, 5, 10, 20, 50, …
+/// A round number that is not below `value`, and whose half is whole.
 fn round_up(value: f64) -> f64 {
+    if value <= 10.0 {
+        return ((value / 2.0).ceil() * 2.0).max(2.0);
+    }
     let magnitude = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * magnitude);
-    steps.into_iter().find(|step| *step >= value).unwrap_or(value)
+    let steps = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0].map(|step| step * magnitude);
+    steps
+        .into_iter()
+        .find(|step| *step >= value)
+        .unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::round_up;
+
+    #[test]
+    fn the_axis_ends_at_a_round_number_with_a_whole_half() {
+        for (value, top) in [
+            (0.2, 2.0),
+            (1.0, 2.0),
+            (3.0, 4.0),
+            (10.0, 10.0),
+            (10.5, 20.0),
+            (227.0, 300.0),
+            (999.0, 1000.0),
+        ] {
+            assert!(
+                (round_up(value) - top).abs() < 1e-9,
+                "{value}: {}",
+                round_up(value)
+            );
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn phases(report: &RunReport) -> String {
         });
         let _ = writeln!(
             out,
-            "<tr><th scope=\"row\">{}{attempt}</th><td class=\"bar\">{}</td><td>{}</td><td>{to}</td><td>{took}</td><td>{}{note}</td></tr>",
+            "<tr><th scope=\"row\">{}{attempt}</th><td class=\"bar\">{}</td><td class=\"t\">{}</td><td class=\"t\">{to}</td><td class=\"t\">{took}</td><td>{}{note}</td></tr>",
             text(&phase.phase),
             line.bar(phase),
             clock(phase.begun_at),
@@ -51,18 +51,26 @@ struct TimeLine {
 impl TimeLine {
     fn of(report: &RunReport) -> Option<Self> {
         let from = report.phases.iter().map(|phase| phase.begun_at).min()?;
-        let ends = report.phases.iter().map(|phase| phase.ended_at.unwrap_or(phase.begun_at));
+        let ends = report
+            .phases
+            .iter()
+            .map(|phase| phase.ended_at.unwrap_or(phase.begun_at));
         let to = ends.chain(report.ended_at).max()?;
-        // Something that lasts still needs a place to be drawn.
-        let length = to.duration_since(from).max(SignedDuration::from_secs(1));
+        let length = to
+            .duration_since(from)
+            .max(SignedDuration::from_secs(1))
+            .as_secs_f64();
+        // What lasts needs a place to be drawn.
+        let lasts = report.phases.iter().any(|phase| phase.ended_at.is_none());
         Some(Self {
             from,
-            length: length.as_secs_f64(),
+            length: if lasts { length * 1.1 } else { length },
         })
     }
 
     fn bar(&self, phase: &PhaseReport) -> String {
-        let percent = |at: Timestamp| at.duration_since(self.from).as_secs_f64() / self.length * 100.0;
+        let percent =
+            |at: Timestamp| at.duration_since(self.from).as_secs_f64() / self.length * 100.0;
         let left = percent(phase.begun_at).clamp(0.0, 99.5);
         let (right, class) = match phase.ended_at {
             Some(end) => (percent(end), ""),
@@ -89,8 +97,16 @@ pub(super) fn funnel(report: &RunReport) -> String {
         let mut before = base.people;
         for stage in &report.funnel {
             let left = before.saturating_sub(stage.people);
-            let shown = if left == 0 { String::new() } else { format!("−{}", number(left)) };
-            let why = stage.left.as_deref().filter(|_| left > 0).unwrap_or_default();
+            let shown = if left == 0 {
+                String::new()
+            } else {
+                format!("−{}", number(left))
+            };
+            let why = stage
+                .left
+                .as_deref()
+                .filter(|_| left > 0)
+                .unwrap_or_default();
             let _ = writeln!(
                 out,
                 "<tr><th scope=\"row\"><bdi>{}</bdi></th><td class=\"bar\">{}</td><td class=\"n\" data-funnel=\"{}\">{}</td><td class=\"n\">{shown}</td><td><bdi>{}</bdi></td></tr>",
@@ -112,7 +128,12 @@ fn files(report: &RunReport) -> String {
         return String::new();
     }
     let mut out = "<div class=\"scroll\"><table>\n<thead><tr><th>file</th><th>rows in proportion</th><th class=\"n\">rows</th></tr></thead>\n<tbody>\n".to_owned();
-    let all = report.files.iter().map(|file| file.rows).max().unwrap_or_default();
+    let all = report
+        .files
+        .iter()
+        .map(|file| file.rows)
+        .max()
+        .unwrap_or_default();
     for file in &report.files {
         let _ = writeln!(
             out,
@@ -131,38 +152,37 @@ pub(super) fn pushes(report: &RunReport) -> String {
     if report.pushes.is_empty() {
         return String::new();
     }
-    let totals = report.totals();
-    let shown: Vec<Outcome> = Outcome::ALL.into_iter().filter(|outcome| totals.contains_key(outcome)).collect();
-    let mut out = "<section>\n<h2>Push by push</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>push</th><th>outcomes</th><th class=\"n\">rows</th>".to_owned();
-    for outcome in &shown {
-        let _ = write!(out, "<th class=\"n\">{}{}</th>", swatch(*outcome), outcome.words());
-    }
-    out.push_str("</tr></thead>\n<tbody>\n");
-    for push in &report.pushes {
-        let parts: String = shown.iter().map(|outcome| part(count(push, *outcome), push.rows, *outcome)).collect();
-        let _ = write!(
+    let pushes: String = report.pushes.iter().map(push).collect();
+    format!("<section>\n<h2>Push by push</h2>\n{pushes}</section>\n")
+}
+
+fn push(push: &PushReport) -> String {
+    let place = push.number;
+    let counts = Outcome::ALL.map(|outcome| (outcome, count(push, outcome)));
+    let counts = || counts.iter().filter(|(_, count)| *count > 0);
+    let parts: String = counts()
+        .map(|(outcome, count)| part(*count, push.rows, *outcome))
+        .collect();
+    let mut out = format!(
+        "<article>\n<h3>{place}. <bdi>{}</bdi></h3>\n<p class=\"quiet\"><bdi>{}</bdi>, layer {}</p>\n\
+         <span class=\"track parts\">{parts}</span>\n<ul class=\"counts\">\n\
+         <li><b data-push=\"{place}.rows\">{}</b> in all</li>\n",
+        text(&push.title),
+        text(&push.file),
+        push.layer,
+        number(push.rows),
+    );
+    for (outcome, count) in counts() {
+        let _ = writeln!(
             out,
-            "<tr><th scope=\"row\">{}. <bdi>{}</bdi><br><span class=\"quiet\"><bdi>{}</bdi>, layer {}</span></th>\
-             <td class=\"bar\"><span class=\"track parts\">{parts}</span></td><td class=\"n\" data-push=\"{}.rows\">{}</td>",
-            push.number,
-            text(&push.title),
-            text(&push.file),
-            push.layer,
-            push.number,
-            number(push.rows),
+            "<li>{}<b data-push=\"{place}.{}\">{}</b> {}</li>",
+            swatch(*outcome),
+            key(*outcome),
+            number(*count),
+            outcome.words(),
         );
-        for outcome in &shown {
-            let _ = write!(
-                out,
-                "<td class=\"n\" data-push=\"{}.{}\">{}</td>",
-                push.number,
-                key(*outcome),
-                number(count(push, *outcome))
-            );
-        }
-        out.push_str("</tr>\n");
     }
-    out + "</tbody>\n</table></div>\n</section>\n"
+    out + "</ul>\n</article>\n"
 }
 
 /// Every reason that was given, the commonest of each outcome first.
@@ -172,7 +192,10 @@ pub(super) fn reasons(report: &RunReport) -> String {
         let Some(code) = count.code.as_deref() else {
             continue;
         };
-        match reasons.iter_mut().find(|(outcome, known, _)| (*outcome, *known) == (count.outcome, code)) {
+        match reasons
+            .iter_mut()
+            .find(|(outcome, known, _)| (*outcome, *known) == (count.outcome, code))
+        {
             Some((_, _, sum)) => *sum += count.count,
             None => reasons.push((count.outcome, code, count.count)),
         }
@@ -199,12 +222,18 @@ pub(super) fn reasons(report: &RunReport) -> String {
 }
 
 fn count(push: &PushReport, outcome: Outcome) -> u64 {
-    let counted = push.outcomes.iter().filter(|count| count.outcome == outcome);
+    let counted = push
+        .outcomes
+        .iter()
+        .filter(|count| count.outcome == outcome);
     counted.map(|count| count.count).sum()
 }
 
 fn swatch(outcome: Outcome) -> String {
-    format!("<i class=\"swatch\" style=\"background: var(--{})\"></i>", key(outcome))
+    format!(
+        "<i class=\"swatch\" style=\"background: var(--{})\"></i>",
+        key(outcome)
+    )
 }
 
 fn part(count: u64, of: u64, outcome: Outcome) -> String {
@@ -212,14 +241,22 @@ fn part(count: u64, of: u64, outcome: Outcome) -> String {
         return String::new();
     }
     let key = key(outcome);
-    format!("<i style=\"width: {:.3}%; background: var(--{key})\" title=\"{} {}\"></i>", percent(count, of), number(count), outcome.words())
+    format!(
+        "<i style=\"width: {:.3}%; background: var(--{key})\" title=\"{} {}\"></i>",
+        percent(count, of),
+        number(count),
+        outcome.words()
+    )
 }
 
 fn bar(count: u64, of: u64, color: &str) -> String {
     if count == 0 {
         return "<span class=\"track\"></span>".to_owned();
     }
-    format!("<span class=\"track\"><i style=\"width: {:.3}%; background: var(--{color})\"></i></span>", percent(count, of))
+    format!(
+        "<span class=\"track\"><i style=\"width: {:.3}%; background: var(--{color})\"></i></span>",
+        percent(count, of)
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the width of a bar")]
