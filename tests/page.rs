@@ -74,13 +74,27 @@ fn rate() -> Vec<RatePoint> {
     ramp.chain(long).collect()
 }
 
-/// A run with something in every part of the page.
-fn full() -> RunReport {
+fn funnel() -> Vec<FunnelStage> {
     let stage = |name: &str, people, left: &str| FunnelStage {
         name: name.into(),
         people,
         left: (!left.is_empty()).then(|| left.into()),
     };
+    vec![
+        stage("every user", 1_000_000, ""),
+        stage("live", 961_204, "deleted account"),
+        stage("acted", 91_377, "no action in the last two days"),
+        stage("first name and size", 83_990, "no first name or size"),
+        stage(
+            "enough others",
+            77_420,
+            "too few people have or want the shoe",
+        ),
+    ]
+}
+
+/// A run with something in every part of the page.
+fn full() -> RunReport {
     let file = |name: &str, rows| FileReport {
         name: name.into(),
         rows,
@@ -128,17 +142,7 @@ fn full() -> RunReport {
                 "3 files older than 30 days deleted",
             ),
         ],
-        funnel: vec![
-            stage("every user", 1_000_000, ""),
-            stage("live", 961_204, "deleted account"),
-            stage("acted", 91_377, "no action in the last two days"),
-            stage("first name and size", 83_990, "no first name or size"),
-            stage(
-                "enough others",
-                77_420,
-                "too few people have or want the shoe",
-            ),
-        ],
+        funnel: funnel(),
         files: vec![
             file("recent-offer-creators", 6_420),
             file("recent-closet-adders", 71_000),
