@@ -1,6 +1,6 @@
 //! Compares two CSV files row by row through a key, to prove that one program's output is another's.
 //!
-//! The first file is read once into a table from a hash of each key to a hash of its row and the row's offset: about
+//! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's offset:
 //! 40 bytes a row, whatever the rows hold. The second is streamed past it; only where a row differs is the first read
 //! again, at that row's offset. Columns are compared by name, wherever they stand; those that only one file has are
 //! named and not compared. Line endings, a BOM and needless quotes make no difference.
@@ -131,13 +131,14 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
     let mut known = index(&mut first, &columns)?;
     let mut result = CsvDiff::empty(&first, &second, &columns, options);
     result.a.rows = known.len() as u64;
-    let mut added: HashMap<u128, u64> = HashMap::new();
+    let mut added: HashMap<KeyHash, u64> = HashMap::new();
     let mut cells = vec![0_u64; columns.compared.len()];
     let mut latest = 0;
     while second.next_row()? {
         result.b.rows += 1;
         let key = key_hash(&second.row, &columns.key_b);
-        let Some(row) = known.get_mut(&key) else {
+        let place = known.binary_search_by_key(&key, |row| row.key);
+        let Some(row) = place.ok().and_then(|place| known.get_mut(place)) else {
             result.added += 1;
             if let Some(earlier) = added.insert(key, second.offset()) {
                 return Err(second.duplicate(earlier, &columns.key_b));
@@ -172,7 +173,7 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
         }
     }
     result.changed_by_column = columns.counts(&cells);
-    let gone = known.values().filter(|row| row.matched.is_none());
+    let gone = known.iter().filter(|row| row.matched.is_none());
     let mut gone: Vec<u64> = gone.map(|row| row.offset).collect();
     gone.sort_unstable();
     result.removed = gone.len() as u64;
@@ -183,18 +184,22 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
     Ok(result)
 }
 
-/// Reads all rows of the first file, by key.
-fn index(table: &mut Table, columns: &Columns) -> Result<HashMap<u128, Known>> {
-    let mut known = HashMap::new();
+/// Reads all rows of the first file, in the order of their keys' hashes.
+fn index(table: &mut Table, columns: &Columns) -> Result<Vec<Known>> {
+    let mut known = Vec::new();
     while table.next_row()? {
-        let row = Known {
+        known.push(Known {
+            key: key_hash(&table.row, &columns.key_a),
             hash: row_hash(&table.row, columns.compared.iter().map(|pair| pair.a)),
             offset: table.offset(),
             matched: None,
-        };
-        if let Some(earlier) = known.insert(key_hash(&table.row, &columns.key_a), row) {
-            return Err(table.duplicate(earlier.offset, &columns.key_a));
-        }
+        });
+    }
+    known.sort_unstable_by_key(|row| (row.key, row.offset));
+    let twice = known.windows(2).filter(|pair| pair[0].key == pair[1].key);
+    if let Some(pair) = twice.min_by_key(|pair| pair[1].offset) {
+        table.read_at(pair[1].offset)?;
+        return Err(table.duplicate(pair[0].offset, &columns.key_a));
     }
     Ok(known)
 }
@@ -227,8 +232,12 @@ impl CsvDiff {
     }
 }
 
-/// A row of the first file, by the hash of its key.
+/// 128 bits of SHA-256.
+type KeyHash = [u64; 2];
+
+/// A row of the first file.
 struct Known {
+    key: KeyHash,
     hash: u64,
     offset: u64,
     /// The offset of its row in the second file. No row begins at 0: the header does.
@@ -326,14 +335,17 @@ impl Columns {
     }
 }
 
-fn key_hash(row: &StringRecord, places: &[usize]) -> u128 {
+fn key_hash(row: &StringRecord, places: &[usize]) -> KeyHash {
     let digest = digest(row, places.iter().copied());
-    u128::from_le_bytes(std::array::from_fn(|place| digest[place]))
+    [word(&digest, 0), word(&digest, 8)]
 }
 
 fn row_hash(row: &StringRecord, places: impl Iterator<Item = usize>) -> u64 {
-    let digest = digest(row, places);
-    u64::from_le_bytes(std::array::from_fn(|place| digest[place]))
+    word(&digest(row, places), 0)
+}
+
+fn word(digest: &[u8; 32], from: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|place| digest[from + place]))
 }
 
 fn digest(row: &StringRecord, places: impl Iterator<Item = usize>) -> [u8; 32] {
