@@ -35,11 +35,13 @@
 //! 8. stdout is data, stderr is talk; `-q` and success print nothing.
 
 pub mod audience;
+pub mod automation;
 pub mod budget;
 pub mod cadence;
 pub mod caret;
 pub mod cli;
 pub mod clock;
+pub mod csv_diff;
 pub mod csv_file;
 pub mod error;
 pub mod exit;
@@ -47,6 +49,7 @@ pub mod fcm;
 pub mod interrupt;
 mod link;
 pub mod nearest;
+pub mod notify;
 pub mod progress;
 pub mod publish;
 pub mod report;

@@ -1,6 +1,9 @@
 //! What was found and done, in words and pictures: pure functions from results to text.
 
+pub mod csv_diff;
 pub mod funnel;
+pub mod html;
+pub mod run;
 pub mod why;
 
 /// A count as people read it: `1,234,567`.

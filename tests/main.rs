@@ -3,16 +3,22 @@
 
 mod audiences;
 mod cadence;
+mod check;
 mod completions;
 mod config;
 mod connection;
+mod diff;
 mod fcm;
 mod help;
+mod notify;
 mod outages;
 mod output;
 mod own_audiences;
+mod page;
 mod publication;
+mod schedule;
 mod signals;
 mod state;
 mod support;
 mod template;
+mod timetable;

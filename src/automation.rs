@@ -1,0 +1,115 @@
+//! An automation: an audience, the pushes it gets, and the time somebody else's scheduler is asked to keep.
+//!
+//! [`file`] is the format; [`check`] reads files, tells everything that is wrong ([`finding`], [`render`]) and gives
+//! the automations of those that are right; [`schedule`] says when, with [`cron`] and [`quiet`] hours.
+
+pub mod check;
+pub mod cron;
+mod document;
+pub mod file;
+pub mod finding;
+pub mod quiet;
+pub mod render;
+pub mod schedule;
+mod structure;
+pub mod timetable;
+
+use std::path::{Path, PathBuf};
+
+use crate::audience::Definition;
+use crate::audience::header::OutputFile;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::nearest::nearest;
+
+pub use file::AutomationFile;
+pub use finding::Source;
+pub use schedule::Schedule;
+
+/// An automation without an error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Automation {
+    /// The path of its file, as the user knows it.
+    pub path: String,
+    /// What the file says.
+    pub file: AutomationFile,
+    /// What its schedule means.
+    pub schedule: Schedule,
+}
+
+impl Automation {
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.file.name
+    }
+}
+
+/// The automation files of a directory, in the order of their names.
+pub fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read the automations in {}", directory.display());
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).kind(Kind::Usage, unreadable)? {
+        let path = entry.kind(Kind::Usage, unreadable)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads a file for `check`.
+pub fn read(path: &Path) -> Result<Source> {
+    let unreadable = || format!("cannot read the automation {}", path.display());
+    let bytes = std::fs::read(path).kind(Kind::Usage, unreadable)?;
+    let text = String::from_utf8(bytes).kind(Kind::Usage, || {
+        format!("the automation {} is not UTF-8", path.display())
+    })?;
+    let text = text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text);
+    Ok(Source {
+        path: path.display().to_string(),
+        text,
+    })
+}
+
+/// The automation somebody means: by its name, or by its file's.
+pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Automation> {
+    let by_name = automations
+        .iter()
+        .find(|automation| automation.name() == wanted);
+    let stem = |automation: &&Automation| {
+        let path = Path::new(&automation.path);
+        path.file_stem().is_some_and(|stem| stem == wanted) || automation.path == wanted
+    };
+    if let Some(found) = by_name.or_else(|| automations.iter().find(stem)) {
+        return Ok(found);
+    }
+    let error = Error::usage(format!("there is no automation \"{wanted}\""));
+    let names: Vec<&str> = automations.iter().map(Automation::name).collect();
+    Err(match nearest(wanted, names.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None if names.is_empty() => error,
+        None => error.hint(format!("there are: {}", names.join(", "))),
+    })
+}
+
+/// Which file of an audience `audience_file` means: by its name, or by its stem as the query file declares it.
+pub fn file_named(audience: &Definition, written: &str) -> Option<usize> {
+    let mut files = audience.header.files.iter();
+    files.position(|file| file_name(file) == written || file.stem.get_ref() == written)
+}
+
+/// What a file is called where its date and its parameters do not matter: `showcase-haves`, for the stem
+/// `showcase-haves_{product_id:8}`.
+pub fn file_name(file: &OutputFile) -> &str {
+    let stem = file.stem.get_ref();
+    match stem.split_once('{') {
+        Some((fixed, _)) => fixed.trim_end_matches(['_', '-']),
+        None => stem,
+    }
+}

@@ -1,0 +1,215 @@
+//! `pushctl check`: everything about an automation file that can be known without a network, all of it at once.
+//!
+//! A file is parsed past its syntax errors, compared with the format's JSON Schema, and then each table is read
+//! for its meaning. A check says nothing about what is missing or of the wrong type: that has been said.
+
+mod audience;
+mod pushes;
+mod safety;
+mod times;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use uuid::Uuid;
+
+use super::Automation;
+use super::document::{self, Node};
+use super::file::{AutomationFile, json_schema};
+use super::finding::{Findings, Source};
+use super::render::Report;
+use super::structure;
+use crate::audience::Catalogue;
+use crate::template::link::AllowedHosts;
+
+/// What files are checked against.
+#[derive(Debug, Clone)]
+pub struct Against<'a> {
+    /// The audiences there are.
+    pub catalogue: &'a Catalogue,
+    /// Hosts that deep links may lead to, with their subdomains.
+    pub link_hosts: &'a AllowedHosts,
+    /// The configuration's test users, for files that name none.
+    pub test_users: &'a [String],
+    /// The present, for what is about to happen within a year.
+    pub now: Timestamp,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// What is wrong or doubtful.
+    pub report: Report,
+    /// The automations of the files without an error, in the order of the files.
+    pub automations: Vec<Automation>,
+}
+
+/// Checks files, each by itself and all against each other.
+pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
+    let schema = json_schema();
+    let mut findings = Vec::new();
+    let mut automations = Vec::new();
+    let mut names = Names::default();
+    for source in sources {
+        let mut found = Findings::of(source);
+        let root = document::parse(source, &mut found);
+        let syntax = found.has_errors();
+        structure::compare(&root, &schema, &mut found);
+        let mut reading = Reading {
+            root: &root,
+            against,
+            findings: &mut found,
+        };
+        reading.name(&mut names);
+        let schedule = reading.schedule();
+        reading.audience_and_pushes();
+        reading.test();
+        reading.safeguards(schedule.as_ref());
+        reading.notify();
+        if syntax {
+            drop_consequences(&mut found);
+        }
+        if let Some(schedule) = schedule
+            && !found.has_errors()
+            && let Some(file) = typed(root, &mut found)
+        {
+            let path = source.path.clone();
+            automations.push(Automation {
+                path,
+                file,
+                schedule,
+            });
+        }
+        findings.extend(found.into_sorted());
+    }
+    Checked {
+        report: Report::new(sources.len(), findings),
+        automations,
+    }
+}
+
+/// Where each name was first used.
+#[derive(Default)]
+struct Names(BTreeMap<String, String>);
+
+/// One file, as the checks of each table read it.
+struct Reading<'c, 's> {
+    root: &'c Node<'s>,
+    against: &'c Against<'c>,
+    findings: &'c mut Findings<'s>,
+}
+
+impl<'c, 's> Reading<'c, 's> {
+    fn table(&self, name: &str) -> Option<&'c Node<'s>> {
+        document::get(self.root, name)
+    }
+
+    fn name(&mut self, names: &mut Names) {
+        let Some((name, span)) = document::text(self.root, "name") else {
+            return;
+        };
+        if name.is_empty() {
+            return;
+        }
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        if !name.chars().all(fits)
+            || !name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        {
+            self.findings
+                .error(
+                    "name",
+                    &span,
+                    format!("\"{name}\" cannot be the name of an automation"),
+                )
+                .hint(
+                    "letters, digits, `-`, `_` and `.` are possible, with a letter or digit first",
+                );
+        } else if name.parse::<Uuid>().is_ok() {
+            self.findings
+                .error("name", &span, "the name looks like the id of a run");
+        }
+        let path = &self.findings.source().path;
+        if let Some(first) = names.0.get(name) {
+            let message = format!("the name `{name}` is already that of {first}");
+            self.findings.error("duplicate-name", &span, message);
+        } else {
+            names.0.insert(name.to_owned(), path.clone());
+        }
+    }
+
+    /// Empty test users are an error where a test is required: that safeguard cannot be passed by accident.
+    fn test(&mut self) {
+        let table = self.table("test");
+        let required = table
+            .and_then(|table| document::get(table, "required"))
+            .is_none_or(|node| node.get_ref().as_bool() != Some(false));
+        let listed = table.and_then(|table| document::get(table, "user_ids"));
+        if let Some(users) = listed.and_then(|node| node.get_ref().as_array()) {
+            let mut seen = Vec::new();
+            for user in users {
+                self.test_user(user, &mut seen);
+            }
+        }
+        let (nobody, span) = match listed {
+            Some(node) => (
+                node.get_ref()
+                    .as_array()
+                    .is_some_and(|users| users.is_empty()),
+                node.span(),
+            ),
+            None => (
+                self.against.test_users.is_empty(),
+                table.map_or(self.root.span(), Node::span),
+            ),
+        };
+        if required && nobody {
+            self.findings
+                .error("no-test-users", &span, "a test is required, and there is nobody to send it to")
+                .hint("name people under [test] user_ids, or in the configuration's test_users; required = false sends without a test");
+        }
+    }
+
+    fn test_user<'a>(&mut self, user: &'a Node<'_>, seen: &mut Vec<&'a str>) {
+        let Some(id) = user.get_ref().as_str() else {
+            return;
+        };
+        if id.parse::<Uuid>().is_err() {
+            self.findings
+                .error("test-user", &user.span(), format!("\"{id}\" is no user id"))
+                .hint("user ids are UUIDs");
+        } else if seen.contains(&id) {
+            self.findings.warning(
+                "test-user",
+                &user.span(),
+                format!("\"{id}\" is listed twice"),
+            );
+        }
+        seen.push(id);
+    }
+}
+
+/// A key on a line that could not be read is not missing, and what is odd on that line is odd because of that.
+fn drop_consequences(findings: &mut Findings<'_>) {
+    let unread = findings.lines_with("syntax");
+    findings.retain(|finding| match finding.code {
+        "syntax" => true,
+        "missing" | "no-test-users" => false,
+        _ => !unread.contains(&finding.place.line),
+    });
+}
+
+/// The file as its types. The checks before have seen everything that could fail here; if they have not, it is said.
+fn typed(root: Node<'_>, findings: &mut Findings<'_>) -> Option<AutomationFile> {
+    let span: Range<usize> = root.span();
+    let read = AutomationFile::deserialize(toml::de::ValueDeserializer::from(root));
+    match read {
+        Ok(file) => Some(file),
+        Err(error) => {
+            let span = error.span().unwrap_or(span);
+            findings.error("format", &span, error.message());
+            None
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `[[push]]`: the file it goes to, its texts against that file's columns, its layer and its delay.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::Reading;
+use crate::audience::Definition;
+use crate::audience::header::OutputFile;
+use crate::automation::document::{self, Node, part_of};
+use crate::automation::{file_name, file_named};
+use crate::nearest::nearest;
+use crate::template::push::{Problem, Push, Wording};
+use crate::template::{Fault, Flaw, Template};
+
+impl<'c> Reading<'c, '_> {
+    /// The audience, and every push against it.
+    pub(super) fn audience_and_pushes(&mut self) {
+        let definition = self.audience();
+        for (index, push) in document::entries(self.root, "push").enumerate() {
+            let file = definition
+                .as_ref()
+                .and_then(|definition| self.audience_file(push, definition));
+            self.texts(push, file);
+            if let Some((4, span)) = document::integer(push, "layer") {
+                self.findings
+                    .warning("layer", &span, "layer 4 is for tests: no cadence rule holds these pushes back")
+                    .hint("1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 5 new-user series");
+            }
+            if index == 0
+                && let Some((1.., span)) = document::integer(push, "delay_minutes")
+            {
+                self.findings
+                    .error(
+                        "delay",
+                        &span,
+                        "the first push has none before it to wait for",
+                    )
+                    .hint("it goes out at send_at; move that instead");
+            }
+        }
+    }
+
+    fn audience_file<'d>(
+        &mut self,
+        push: &Node<'_>,
+        definition: &'d Definition,
+    ) -> Option<&'d OutputFile> {
+        let (written, span) = document::text(push, "audience_file")?;
+        if let Some(index) = file_named(definition, written) {
+            return definition.header.files.get(index);
+        }
+        let names: Vec<&str> = definition.header.files.iter().map(file_name).collect();
+        let hint = match nearest(written, names.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("it has: {}", names.join(", ")),
+        };
+        self.findings
+            .error(
+                "audience-file",
+                &span,
+                format!("the audience {} has no file \"{written}\"", definition.name),
+            )
+            .hint(hint);
+        None
+    }
+
+    fn texts(&mut self, push: &'c Node<'_>, file: Option<&OutputFile>) {
+        let mut spans = BTreeMap::new();
+        let mut text = |table: &'c Node<'_>, key: &str, place: String| {
+            let (text, span) = document::text(table, key)?;
+            spans.insert(place, (text, span));
+            Some(text.to_owned())
+        };
+        let title = text(push, "title", "title".into());
+        let body = text(push, "body", "body".into());
+        let deep_link = text(push, "deep_link", "deep_link".into());
+        let mut data = BTreeMap::new();
+        if let Some(table) = document::get(push, "data") {
+            for (key, _) in table.get_ref().as_table().into_iter().flatten() {
+                let key = key.get_ref().as_ref();
+                if let Some(value) = text(table, key, format!("data.{key}")) {
+                    data.insert(key.to_owned(), value);
+                }
+            }
+        }
+        // A text that is missing or of the wrong type has been reported; any other stands in for it.
+        let stand_in = || "-".to_owned();
+        let wording = Wording {
+            title: title.unwrap_or_else(stand_in),
+            body: body.unwrap_or_else(stand_in),
+            deep_link,
+            data,
+        };
+        if let Err(problems) = Push::parse(&wording, self.against.link_hosts) {
+            for problem in problems {
+                if let Some((text, span)) = spans.get(&problem.place) {
+                    self.problem(&problem, text, span);
+                }
+            }
+        }
+        if let Some((text, span)) = spans.get("deep_link") {
+            self.link_host(text, span);
+        }
+        for (text, span) in spans.values() {
+            let Ok(template) = Template::parse(text) else {
+                continue;
+            };
+            self.lookalikes(&template, span);
+            if let Some(file) = file {
+                self.columns(&template, span, file);
+            }
+        }
+    }
+
+    fn problem(&mut self, problem: &Problem, text: &str, span: &Range<usize>) {
+        let Some(Flaw { span: part, fault }) = &problem.flaw else {
+            let message = match problem.reason.strip_prefix("it is ") {
+                Some(what) => format!("`{}` is {what}", problem.place),
+                None => problem.reason.clone(),
+            };
+            self.findings.error("text", span, message);
+            return;
+        };
+        let source = self.findings.source();
+        let mut place = part_of(source, span, text.get(part.clone()).unwrap_or_default());
+        if let Fault::UnknownFilter { name, .. } = fault
+            && place == *span
+        {
+            place = part_of(source, span, name);
+        }
+        let (message, hint) = match fault {
+            Fault::UnknownFilter { name, nearest } => (
+                format!("there is no filter `{name}`"),
+                Some(match nearest {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "filters are: default, number, plural, truncate, urlencode".to_owned(),
+                }),
+            ),
+            _ => (problem.reason.clone(), None),
+        };
+        self.findings
+            .error("template", &place, message)
+            .maybe_hint(hint);
+    }
+
+    /// Where a variable stands in the host, every row leads somewhere else.
+    fn link_host(&mut self, link: &str, span: &Range<usize>) {
+        let Some((head, _)) = link.split_once("[[var:") else {
+            return;
+        };
+        let host = head.strip_prefix("https://").unwrap_or(head);
+        if !host.contains(['/', '?', '#']) {
+            self.findings
+                .warning("text", span, "where this leads is known only row by row")
+                .hint("rows whose link leads elsewhere than to an allowed host are skipped; write the host out if you can");
+        }
+    }
+
+    fn lookalikes(&mut self, template: &Template, span: &Range<usize>) {
+        for written in template.lookalikes() {
+            let place = part_of(self.findings.source(), span, written);
+            self.findings
+                .warning(
+                    "template",
+                    &place,
+                    format!("`{written}` is sent as it stands"),
+                )
+                .hint("a variable is written [[var:column]], without spaces");
+        }
+    }
+
+    fn columns(&mut self, template: &Template, span: &Range<usize>, file: &OutputFile) {
+        let columns: Vec<&str> = file.column_names().collect();
+        let mut said = Vec::new();
+        for name in template.columns().filter(|name| !columns.contains(name)) {
+            if said.contains(&name) {
+                continue;
+            }
+            said.push(name);
+            let place = part_of(self.findings.source(), span, &format!("[[var:{name}"));
+            let start = if place == *span {
+                place.start
+            } else {
+                place.start + "[[var:".len()
+            };
+            let hint = match nearest(name, columns.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it has: {}", columns.join(", ")),
+            };
+            let message = format!("{} has no column `{name}`", file_name(file));
+            self.findings
+                .error("variable", &(start..place.end), message)
+                .hint(hint);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `[safeguards]` and `[notify]`.
+
+use jiff::SignedDuration;
+
+use super::Reading;
+use crate::automation::document::{self, Node, part_of};
+use crate::automation::file::environment_name;
+use crate::automation::quiet::QuietHours;
+use crate::automation::schedule::Schedule;
+
+impl Reading<'_, '_> {
+    /// Limits that contradict each other, and quiet hours that contradict the schedule.
+    pub(super) fn safeguards(&mut self, schedule: Option<&Schedule>) {
+        let Some(table) = self.table("safeguards") else {
+            return;
+        };
+        let max = document::integer(table, "max_audience");
+        let warn = document::integer(table, "warn_audience");
+        if let (Some((max, _)), Some((warn, span))) = (max, warn)
+            && warn >= max
+        {
+            self.findings.warning(
+                "safeguard",
+                &span,
+                format!("nobody is ever warned at {warn}: from {max} on the run is refused"),
+            );
+        }
+        if let Some(quiet) = self.quiet_hours(table)
+            && let Some(schedule) = schedule
+        {
+            self.quiet_pushes(table, quiet, schedule);
+        }
+    }
+
+    fn quiet_hours(&mut self, table: &Node<'_>) -> Option<QuietHours> {
+        let Some((text, span)) = document::text(table, "quiet_hours") else {
+            if let Some(span) = document::key_span(table, "quiet_hours_action")
+                && document::get(table, "quiet_hours").is_none()
+            {
+                self.findings.warning(
+                    "quiet-hours",
+                    &span,
+                    "`quiet_hours_action` means nothing without `quiet_hours`",
+                );
+            }
+            return None;
+        };
+        match text.parse() {
+            Ok(quiet) => Some(quiet),
+            Err(why) => {
+                self.findings.error("quiet-hours", &span, why);
+                None
+            }
+        }
+    }
+
+    /// A push whose time lies in the quiet hours would be refused, or delayed, in every run.
+    fn quiet_pushes(&mut self, table: &Node<'_>, quiet: QuietHours, schedule: &Schedule) {
+        let delayed = document::text(table, "quiet_hours_action")
+            .is_some_and(|(action, _)| action == "delay");
+        let mut after = SignedDuration::ZERO;
+        for (index, push) in document::entries(self.root, "push").enumerate() {
+            let delay = document::integer(push, "delay_minutes");
+            after += SignedDuration::from_mins(
+                delay
+                    .as_ref()
+                    .map_or(0, |(delay, _)| (*delay).clamp(0, 1440)),
+            );
+            if index > 0 && delay.as_ref().is_none_or(|(delay, _)| *delay == 0) {
+                continue;
+            }
+            let hit = schedule
+                .rule
+                .times()
+                .map(|time| time.wrapping_add(after))
+                .find(|time| quiet.contains(*time));
+            let Some(time) = hit else {
+                continue;
+            };
+            let span = match (index, delay) {
+                (1.., Some((_, span))) => span,
+                _ => document::get(table, "quiet_hours").map_or(table.span(), Node::span),
+            };
+            let time = time.strftime("%H:%M");
+            let what = if index == 0 {
+                "the pushes are".to_owned()
+            } else {
+                format!("push {} is", index + 1)
+            };
+            let end = quiet.to.strftime("%H:%M");
+            let message = format!("{what} due at {time}, inside the quiet hours {quiet}");
+            if delayed {
+                self.findings
+                    .warning("quiet-hours", &span, message)
+                    .hint(format!("every time, they wait until {end}"));
+            } else {
+                self.findings
+                    .error("quiet-hours", &span, message)
+                    .hint("every run would be refused: move one of the two, or say quiet_hours_action = \"delay\"");
+            }
+        }
+    }
+
+    /// Addresses are secrets: a file names the variable that holds one.
+    pub(super) fn notify(&mut self) {
+        let Some(table) = self.table("notify") else {
+            return;
+        };
+        for (key, example) in [
+            ("webhook", "env:SLACK_WEBHOOK_URL"),
+            ("heartbeat", "env:HEALTHCHECK_URL"),
+        ] {
+            let Some((text, span)) = document::text(table, key) else {
+                continue;
+            };
+            if environment_name(text).is_some() {
+                continue;
+            }
+            let message = if text.contains("://") {
+                format!("the address of a {key} is a secret, and this file is not")
+            } else if let Some(name) = text.strip_prefix("env:") {
+                let span = part_of(self.findings.source(), &span, name);
+                self.findings
+                    .error(
+                        "notify",
+                        &span,
+                        format!("\"{name}\" cannot be the name of an environment variable"),
+                    )
+                    .hint("letters, digits and `_`, and no digit first");
+                continue;
+            } else {
+                format!("`{key}` names no environment variable")
+            };
+            self.findings.error("notify", &span, message).hint(format!(
+                "put it into an environment variable and name that: {key} = \"{example}\""
+            ));
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! An automation file exactly as it is written, in TOML. These types are the format: `pushctl schema automation`
+//! prints their JSON Schema, `check` compares a file's keys, types and ranges with it, and `serde` reads the file.
+//!
+//! Durations are whole minutes, shares of people are percentages, except `max_failure_rate`, which is a share.
+//! Deliberately absent: what the values mean together. That is `check`'s.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// An automation: an audience, the pushes it gets, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutomationFile {
+    /// What the automation is called in every command and record. Letters, digits, `-`, `_` and `.`. Renaming it
+    /// makes it another automation: what was sent under the old name no longer counts.
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// One sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether it may send by itself. Off, a scheduler passes over it, and a live run needs a person who confirms.
+    #[serde(default)]
+    pub enabled: bool,
+    /// When people receive it. pushctl never starts itself: this is what the external scheduler is asked to do.
+    pub schedule: ScheduleTable,
+    /// Who receives it.
+    pub audience: AudienceTable,
+    /// What they receive, in order.
+    #[schemars(length(min = 1, max = 20))]
+    pub push: Vec<Push>,
+    /// The test that goes before.
+    #[serde(default)]
+    pub test: TestTable,
+    /// The time for cancelling.
+    #[serde(default)]
+    pub window: WindowTable,
+    /// What makes it stop by itself.
+    #[serde(default)]
+    pub safeguards: Safeguards,
+    /// Who is told.
+    #[serde(default)]
+    pub notify: NotifyTable,
+}
+
+/// `[schedule]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleTable {
+    /// When people receive it, on the 24-hour clock of `timezone`: "13:33". Not with `cron`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_at: Option<String>,
+    /// The IANA name of the time zone: "America/Chicago". Clock changes are its own.
+    pub timezone: String,
+    /// How often. Not with `cron`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency: Option<Frequency>,
+    /// With `frequency = "once"`: the date, "2026-11-21".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// With `frequency = "weekly"`: on which days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 7))]
+    pub weekdays: Option<Vec<Day>>,
+    /// With `frequency = "monthly"`: the day of the month. In a shorter month it is the last day, so 31 is always the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31))]
+    pub day: Option<i8>,
+    /// Instead of `send_at` and `frequency`: minute, hour, day of the month, month, day of the week, in `timezone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
+    /// Minutes before the time at which the audience is generated.
+    #[serde(default = "ScheduleTable::default_lead")]
+    #[schemars(range(min = 1, max = 720))]
+    pub lead_minutes: u16,
+    /// Minutes after the time until which a late start still sends. A later one does not, and says so.
+    #[serde(default = "ScheduleTable::default_lateness")]
+    #[schemars(range(min = 0, max = 720))]
+    pub max_lateness_minutes: u16,
+}
+
+impl ScheduleTable {
+    pub(super) fn default_lead() -> u16 {
+        30
+    }
+
+    pub(super) fn default_lateness() -> u16 {
+        15
+    }
+}
+
+/// How often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Frequency {
+    /// On one `date`.
+    Once,
+    /// Every day.
+    Daily,
+    /// On some `weekdays`.
+    Weekly,
+    /// On one `day` of each month.
+    Monthly,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names of the days need none")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// `[audience]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AudienceTable {
+    /// The audience's name, as `pushctl audiences` lists it.
+    pub name: String,
+    /// Its parameters, by name; the others keep their defaults.
+    #[serde(default)]
+    pub params: BTreeMap<String, ParameterValue>,
+}
+
+/// A parameter's value as it is written. Ids, texts and instants are text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "the types name themselves")]
+pub enum ParameterValue {
+    Integer(i64),
+    Boolean(bool),
+    Text(String),
+}
+
+/// The value as a flag would carry it.
+impl fmt::Display for ParameterValue {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(value) => value.fmt(out),
+            Self::Boolean(value) => value.fmt(out),
+            Self::Text(value) => value.fmt(out),
+        }
+    }
+}
+
+/// `[[push]]`: one push for one file of the audience.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// Which of the audience's files it goes to, by its name without date: "recent-offer-creators".
+    pub audience_file: String,
+    /// The cadence layer: 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 4 test, 5 new-user series.
+    #[schemars(range(min = 1, max = 5))]
+    pub layer: u8,
+    /// The first line on the phone. `[[var:column]]` is replaced by a column of the file.
+    pub title: String,
+    /// The text below it, with the same variables.
+    pub body: String,
+    /// What a tap opens: an https link to an allowed host, with the same variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep_link: Option<String>,
+    /// More data for the app: texts, with the same variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, String>,
+    /// Minutes after the previous push.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1440))]
+    pub delay_minutes: u16,
+}
+
+/// `[test]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TestTable {
+    /// Who gets the test pushes, by user id. Left out: the `test_users` of the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_ids: Option<Vec<String>>,
+    /// Whether a live send needs every test push to have been accepted.
+    pub required: bool,
+}
+
+impl Default for TestTable {
+    fn default() -> Self {
+        Self {
+            user_ids: None,
+            required: true,
+        }
+    }
+}
+
+/// `[window]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WindowTable {
+    /// Minutes between the test pushes and the live ones, in which `pushctl cancel` stops everything. Shorter than the lead.
+    #[schemars(range(min = 0, max = 720))]
+    pub cancel_minutes: u16,
+}
+
+impl Default for WindowTable {
+    fn default() -> Self {
+        Self { cancel_minutes: 25 }
+    }
+}
+
+/// `[safeguards]`: what makes a run refuse, or stop while sending. What is left out does not apply.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Safeguards {
+    /// Refuse when more people than this would be sent to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_audience: Option<u64>,
+    /// Warn when more people than this would be sent to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub warn_audience: Option<u64>,
+    /// Refuse when the audience has grown or shrunk by more than this since the last completed run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_change_percent: Option<f64>,
+    /// Refuse when a larger part of the rows would be skipped because a variable is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_skipped_percent: Option<f64>,
+    /// Stop while sending when a larger share of the pushes fails: 0.1 is one in ten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub max_failure_rate: Option<f64>,
+    /// When nobody is to be woken, in the schedule's time zone: "21:00-09:00", without the last minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<String>,
+    /// What happens to a push that would go out in the quiet hours.
+    pub quiet_hours_action: QuietAction,
+    /// A control group that gets nothing, by hash of user and automation: the same people in every run.
+    #[schemars(range(min = 0, max = 99))]
+    pub holdout_percent: f64,
+    /// What happens when the notification history cannot be read.
+    pub cadence_failure: CadenceFailure,
+}
+
+/// What happens to a push that would go out in the quiet hours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QuietAction {
+    /// It is not sent.
+    #[default]
+    Refuse,
+    /// It waits until they are over.
+    Delay,
+}
+
+/// What happens when the notification history cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CadenceFailure {
+    /// Nobody is sent to.
+    #[default]
+    Abort,
+    /// Everybody is sent to, and the summary says so.
+    Send,
+}
+
+/// `[notify]`: who is told that the audience is ready, the test sent, the window open, the run done or stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotifyTable {
+    /// A Slack-compatible webhook, by the name of the environment variable that holds its URL: `env:SLACK_WEBHOOK_URL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// A heartbeat, likewise: the URL is asked for at the end, with `/start` at the beginning and `/fail` on failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<String>,
+}
+
+/// The name of the environment variable behind `env:NAME`.
+pub fn environment_name(reference: &str) -> Option<&str> {
+    let name = reference.strip_prefix("env:")?;
+    let mut letters = name.bytes();
+    let first = letters.next()?;
+    let fits = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+    (fits(first) && !first.is_ascii_digit() && letters.all(fits)).then_some(name)
+}
+
+/// The JSON Schema of an automation file, in draft 7, which is what TOML editors read.
+pub fn json_schema() -> Value {
+    let mut settings = SchemaSettings::draft07();
+    settings.inline_subschemas = true;
+    let schema = settings
+        .with_transform(AsToml)
+        .into_generator()
+        .into_root_schema_for::<AutomationFile>();
+    let mut schema = schema.to_value();
+    schema["title"] = "pushctl automation".into();
+    schema
+}
+
+/// TOML has no null, and editors complete from `enum` rather than from a choice of constants.
+#[derive(Debug, Clone)]
+struct AsToml;
+
+impl Transform for AsToml {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        if let Some(Value::Array(types)) = schema.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                schema.insert("type".to_owned(), only);
+            }
+        }
+        let Some(object) = schema.as_object_mut() else {
+            return;
+        };
+        object.remove("format");
+        if let Some(Value::String(text)) = object.get_mut("description") {
+            *text = text.replace('\n', " ");
+        }
+        if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+            choices.retain(|choice| choice["type"] != "null");
+            if let [Value::Object(only)] = choices.as_mut_slice() {
+                let only = std::mem::take(only);
+                object.remove("anyOf");
+                for (key, value) in only {
+                    object.entry(key).or_insert(value);
+                }
+            }
+        }
+        if let Some(Value::Array(choices)) = object.get("oneOf") {
+            let values = choices.iter().map(|choice| choice["const"].clone());
+            let values: Vec<Value> = values.collect();
+            object.remove("oneOf");
+            object.insert("type".to_owned(), "string".into());
+            object.insert("enum".to_owned(), values.into());
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A report of findings for whoever reads it: a person, a program, GitHub's annotations, a Markdown summary.
+
+use std::fmt::Write as _;
+
+use super::finding::{Finding, Severity};
+use crate::caret::visible;
+use serde::Serialize;
+
+/// Everything that `check` found in some files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How many files were checked.
+    pub files: usize,
+    /// How many findings are errors.
+    pub errors: usize,
+    /// How many are warnings.
+    pub warnings: usize,
+    /// File by file, in the order of each.
+    pub findings: Vec<Finding>,
+}
+
+/// Whether the text may carry colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// It goes where escape sequences are shown as they are.
+    Plain,
+    /// It goes to a terminal.
+    Ansi,
+}
+
+impl Report {
+    /// Counts the findings.
+    pub fn new(files: usize, findings: Vec<Finding>) -> Self {
+        let errors = findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        let errors = errors.count();
+        Self {
+            files,
+            errors,
+            warnings: findings.len() - errors,
+            findings,
+        }
+    }
+
+    /// `2 files: 1 error, 3 warnings`.
+    pub fn counts(&self) -> String {
+        let files = count(self.files, "file");
+        match (self.errors, self.warnings) {
+            (0, 0) => format!("{files}: nothing to complain of"),
+            (errors, 0) => format!("{files}: {}", count(errors, "error")),
+            (0, warnings) => format!("{files}: {}", count(warnings, "warning")),
+            (errors, warnings) => {
+                format!(
+                    "{files}: {}, {}",
+                    count(errors, "error"),
+                    count(warnings, "warning")
+                )
+            }
+        }
+    }
+
+    /// For a person: each finding with its line and carets, an empty line between two. Nothing when there is none.
+    pub fn human(&self, color: Color) -> String {
+        let shown = self.findings.iter().map(|finding| human(finding, color));
+        shown.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Workflow commands, one line a finding, which GitHub shows beside the changed lines.
+    pub fn github(&self) -> String {
+        let mut out = String::new();
+        for finding in &self.findings {
+            let command = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            let place = &finding.place;
+            let mut message = visible(&finding.message);
+            if let Some(hint) = &finding.hint {
+                let _ = write!(message, "\n{}", visible(hint));
+            }
+            let _ = writeln!(
+                out,
+                "::{command} file={},line={},endLine={},col={},endColumn={},title={}::{}",
+                property(&finding.file),
+                place.line,
+                place.line,
+                place.column,
+                place.end_column,
+                property(finding.code),
+                data(&message),
+            );
+        }
+        out
+    }
+
+    /// A summary with a table, for a CI job's page.
+    pub fn markdown(&self) -> String {
+        let mut out = format!("### pushctl check\n\n{}\n", self.counts());
+        if !self.findings.is_empty() {
+            out.push_str("\n| | where | what | what to do |\n| --- | --- | --- | --- |\n");
+        }
+        for finding in &self.findings {
+            let sign = match finding.severity {
+                Severity::Error => "❌ error",
+                Severity::Warning => "⚠️ warning",
+            };
+            let place = &finding.place;
+            let _ = writeln!(
+                out,
+                "| {sign} | `{}:{}` | {} | {} |",
+                cell(&finding.file),
+                place.line,
+                cell(&finding.message),
+                cell(finding.hint.as_deref().unwrap_or_default()),
+            );
+        }
+        out
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+fn human(finding: &Finding, color: Color) -> String {
+    let paint = |code: &str, text: &str| match color {
+        Color::Plain => text.to_owned(),
+        Color::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+    };
+    let (word, code) = match finding.severity {
+        Severity::Error => ("error", "1;31"),
+        Severity::Warning => ("warning", "1;33"),
+    };
+    let place = &finding.place;
+    let number = place.line.to_string();
+    let margin = " ".repeat(number.len());
+    let line = place.excerpt();
+    let bar = paint("2", "|");
+    let mut out = format!(
+        "{}: {}\n{margin}{} {}:{number}:{}\n",
+        paint(code, word),
+        paint("1", &visible(&finding.message)),
+        paint("2", "-->"),
+        visible(&finding.file),
+        place.column,
+    );
+    let _ = writeln!(out, "{margin} {bar}");
+    let _ = writeln!(out, "{} {bar} {}", paint("2", &number), line.text);
+    let carets = paint(code, &"^".repeat(line.width));
+    let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(line.indent));
+    if let Some(hint) = &finding.hint {
+        let _ = writeln!(out, "{margin} {} {}", paint("2", "="), visible(hint));
+    }
+    out
+}
+
+/// The text of a workflow command.
+fn data(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+/// A property of a workflow command.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// A cell of a Markdown table.
+fn cell(text: &str) -> String {
+    visible(text).replace('|', "\\|").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::automation::finding::{Findings, Source};
+
+    fn report(text: &str, what: &str) -> Report {
+        let source = Source {
+            path: "automations/a,b:c.toml".into(),
+            text: text.into(),
+        };
+        let start = text.find(what).unwrap();
+        let mut findings = Findings::of(&source);
+        findings
+            .error(
+                "unknown-key",
+                &(start..start + what.len()),
+                "100% wrong | and\x1b[31m red",
+            )
+            .hint("write something else");
+        Report::new(1, findings.into_sorted())
+    }
+
+    #[test]
+    fn workflow_commands_and_tables_are_escaped() {
+        let report = report("colour = 1", "colour");
+        insta::assert_snapshot!(report.github(), @r"::error file=automations/a%2Cb%3Ac.toml,line=1,endLine=1,col=1,endColumn=7,title=unknown-key::100%25 wrong | and\u{1b}[31m red%0Awrite something else");
+        insta::assert_snapshot!(report.markdown(), @r"
+        ### pushctl check
+
+        1 file: 1 error
+
+        | | where | what | what to do |
+        | --- | --- | --- | --- |
+        | ❌ error | `automations/a,b:c.toml:1` | 100% wrong \| and\u{1b}[31m red | write something else |
+        ");
+    }
+}

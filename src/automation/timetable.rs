@@ -1,0 +1,332 @@
+//! `schedule show`: the lines to paste into whatever winds the clock.
+//!
+//! A scheduler that keeps UTC can start one process per occurrence only where the zone's clock never changes and the
+//! rule can be written in UTC; otherwise one line starts a tick for all every five minutes, which does what is due.
+//! systemd knows time zones, so its timers need that only for a cron expression, for days that shorter months lack, and
+//! where a start would fall into a clock change.
+
+use std::fmt::Write as _;
+
+use jiff::civil::{Time, Weekday};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use serde::Serialize;
+
+use super::Automation;
+use super::schedule::{Rule, Schedule};
+
+/// Who winds the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// A cron daemon that keeps UTC.
+    Crontab,
+    /// A container platform's cron jobs: UTC, five minutes apart at least, sleeping processes are billed.
+    Railway,
+    /// systemd timers.
+    Systemd,
+}
+
+/// What to paste, and what to know about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timetable {
+    /// The lines, with comments.
+    pub text: String,
+    /// One sentence for each automation that a fixed line in UTC would start at the wrong time.
+    pub warnings: Vec<String>,
+}
+
+/// When an automation comes next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Upcoming {
+    /// Its name.
+    pub automation: String,
+    /// What its occurrence is called in the records.
+    pub occurrence: String,
+    /// When generation begins.
+    pub generate_at: Timestamp,
+    /// When the tests go out.
+    pub test_at: Timestamp,
+    /// When people receive it.
+    pub send_at: Timestamp,
+    /// The same, on the clock of its zone: `2026-11-21 13:33 CST`.
+    pub local: String,
+}
+
+/// The next occurrence of each enabled automation, soonest first.
+pub fn upcoming(automations: &[Automation], now: Timestamp) -> Vec<Upcoming> {
+    let enabled = automations
+        .iter()
+        .filter(|automation| automation.file.enabled);
+    let mut upcoming: Vec<Upcoming> = enabled
+        .filter_map(|automation| {
+            let next = automation.schedule.next(now)?;
+            Some(Upcoming {
+                automation: automation.name().to_owned(),
+                occurrence: next.id(automation.name()),
+                generate_at: next.generate_at,
+                test_at: next.test_at,
+                send_at: next.send_at.timestamp(),
+                local: next.send_at.strftime("%Y-%m-%d %H:%M %Z").to_string(),
+            })
+        })
+        .collect();
+    upcoming.sort_by_key(|next| next.send_at);
+    upcoming
+}
+
+/// The lines for a platform. Automations that are not enabled are left out.
+pub fn show(automations: &[Automation], platform: Platform, now: Timestamp) -> Timetable {
+    let enabled: Vec<&Automation> = automations
+        .iter()
+        .filter(|automation| automation.file.enabled)
+        .collect();
+    let warnings = match platform {
+        Platform::Systemd => Vec::new(),
+        Platform::Crontab | Platform::Railway => enabled
+            .iter()
+            .filter_map(|automation| clock_warning(automation, now))
+            .collect(),
+    };
+    let text = if enabled.is_empty() {
+        "# no automation is enabled\n".to_owned()
+    } else {
+        match platform {
+            Platform::Crontab => crontab(&enabled, now),
+            Platform::Railway => railway(&enabled),
+            Platform::Systemd => systemd(&enabled, now),
+        }
+    };
+    Timetable { text, warnings }
+}
+
+/// A line for each automation where all can have one, else one tick for all of them.
+fn crontab(automations: &[&Automation], now: Timestamp) -> String {
+    let mut out = "# pushctl. Times are UTC: set the machine's zone to UTC, or CRON_TZ=UTC where your cron knows it.\n\
+                   # Made from the files as they are; run `pushctl schedule show` again after changing a time.\n"
+        .to_owned();
+    let fixed: Option<Vec<String>> = automations
+        .iter()
+        .map(|automation| utc_line(&automation.schedule, now))
+        .collect();
+    for (index, automation) in automations.iter().enumerate() {
+        let (name, schedule) = (automation.name(), &automation.schedule);
+        let _ = writeln!(out, "# {name}: {}, {}", schedule.rule, zone_name(schedule));
+        if let Some(lines) = &fixed {
+            let _ = writeln!(out, "{} pushctl -q run-pipeline {name}", lines[index]);
+        }
+    }
+    if fixed.is_none() {
+        let _ = writeln!(
+            out,
+            "{} pushctl -q run-pipeline --all --tick",
+            ticks(automations)
+        );
+    }
+    out
+}
+
+fn railway(automations: &[&Automation]) -> String {
+    let mut out =
+        "# railway.toml: one service for all automations. Each start does what is due and ends.\n"
+            .to_owned();
+    for automation in automations {
+        let schedule = &automation.schedule;
+        let _ = writeln!(
+            out,
+            "# {}: {}, {}",
+            automation.name(),
+            schedule.rule,
+            zone_name(schedule)
+        );
+    }
+    let _ = write!(
+        out,
+        "[deploy]\nstartCommand = \"pushctl --log-format json run-pipeline --all --tick\"\ncronSchedule = \"{}\"\nrestartPolicyType = \"NEVER\"\n",
+        ticks(automations)
+    );
+    out
+}
+
+/// A service for any automation, and a timer for each.
+fn systemd(automations: &[&Automation], now: Timestamp) -> String {
+    let mut out = "# /etc/systemd/system/pushctl@.service\n\
+        [Unit]\n\
+        Description=pushctl automation %i\n\
+        Wants=network-online.target\n\
+        After=network-online.target\n\n\
+        [Service]\n\
+        Type=oneshot\n\
+        User=pushctl\n\
+        StateDirectory=pushctl\n\
+        WorkingDirectory=/etc/pushctl\n\
+        EnvironmentFile=/etc/pushctl/environment\n\
+        ExecStart=/usr/local/bin/pushctl run-pipeline %i\n"
+        .to_owned();
+    let calendars: Vec<(&Automation, Option<String>)> = automations
+        .iter()
+        .map(|automation| (*automation, calendar(&automation.schedule, now)))
+        .collect();
+    if calendars.iter().any(|(_, calendar)| calendar.is_none()) {
+        out.push_str(
+            "\n# /etc/systemd/system/pushctl-tick@.service: as above, with\n\
+             # ExecStart=/usr/local/bin/pushctl run-pipeline %i --tick\n",
+        );
+    }
+    for (automation, calendar) in calendars {
+        let (name, schedule) = (automation.name(), &automation.schedule);
+        let (unit, calendar) = match calendar {
+            Some(calendar) => ("pushctl", calendar),
+            None => ("pushctl-tick", format!("*:{}/5", first_tick(schedule))),
+        };
+        let _ = write!(
+            out,
+            "\n# /etc/systemd/system/{unit}@{name}.timer\n\
+             [Unit]\n\
+             Description={name}: {}, {}\n\n\
+             [Timer]\n\
+             OnCalendar={calendar}\n\
+             AccuracySec=1s\n\
+             Persistent=true\n\n\
+             [Install]\n\
+             WantedBy=timers.target\n",
+            schedule.rule,
+            zone_name(schedule),
+        );
+    }
+    out
+}
+
+/// `3-59/5 * * * *`: every five minutes, among them the exact minute of every automation, if they agree on one.
+fn ticks(automations: &[&Automation]) -> String {
+    let mut firsts = automations
+        .iter()
+        .map(|automation| first_tick(&automation.schedule));
+    let first = firsts.next().unwrap_or_default();
+    if first == 0 || firsts.any(|other| other != first) {
+        return "*/5 * * * *".to_owned();
+    }
+    format!("{first}-59/5 * * * *")
+}
+
+fn first_tick(schedule: &Schedule) -> i8 {
+    let mut times = schedule.rule.times();
+    times.next().map_or(0, |time| time.minute() % 5)
+}
+
+/// The five fields of a start in UTC, where a fixed one is right all year.
+fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
+    let offset = schedule.zone.to_offset(now);
+    if schedule
+        .zone
+        .following(now)
+        .take(4)
+        .any(|change| change.offset() != offset)
+    {
+        return None;
+    }
+    let before = schedule.lead + SignedDuration::from_secs(offset.seconds().into());
+    let (days, time) = shifted(schedule.rule.times().next()?, before);
+    let clock = format!("{} {}", time.minute(), time.hour());
+    match &schedule.rule {
+        Rule::Daily(_) => Some(format!("{clock} * * *")),
+        Rule::Weekly(weekdays, _) => {
+            let names: Vec<String> = weekdays
+                .iter()
+                .map(|weekday| {
+                    format!("{:?}", weekday.wrapping_add(days)).to_lowercase()[..3].to_owned()
+                })
+                .collect();
+            Some(format!("{clock} * * {}", names.join(",")))
+        }
+        Rule::Monthly(day @ 1..=28, _) => match i64::from(*day) + days {
+            day @ 1..=28 => Some(format!("{clock} {day} * *")),
+            _ => None,
+        },
+        Rule::Monthly(..) | Rule::Once(..) | Rule::Cron(_) => None,
+    }
+}
+
+/// systemd's form of the start, on the zone's own clock.
+fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
+    let name = schedule.zone.iana_name()?;
+    let started = Schedule {
+        rule: earlier(&schedule.rule, schedule.lead)?,
+        ..schedule.clone()
+    };
+    let year = now
+        .saturating_add(SignedDuration::from_hours(366 * 24))
+        .ok()?;
+    if !started.clock_changes(now, year).is_empty() || !schedule.clock_changes(now, year).is_empty()
+    {
+        return None;
+    }
+    let clock = |time: &Time| time.strftime("%H:%M:%S").to_string();
+    Some(match &started.rule {
+        Rule::Once(date, time) => format!("{date} {} {name}", clock(time)),
+        Rule::Daily(time) => format!("*-*-* {} {name}", clock(time)),
+        Rule::Weekly(weekdays, time) => {
+            let names: Vec<String> = weekdays
+                .iter()
+                .map(|day| format!("{day:?}")[..3].to_owned())
+                .collect();
+            format!("{} *-*-* {} {name}", names.join(","), clock(time))
+        }
+        Rule::Monthly(31, time) => format!("*-*~01 {} {name}", clock(time)),
+        Rule::Monthly(day, time) => format!("*-*-{day:02} {} {name}", clock(time)),
+        Rule::Cron(_) => return None,
+    })
+}
+
+/// The rule of the starts: the same, by the lead earlier on the clock. A start on the day before the first is on
+/// the last of the month before.
+fn earlier(rule: &Rule, lead: SignedDuration) -> Option<Rule> {
+    let (days, time) = shifted(rule.times().next()?, lead);
+    Some(match rule {
+        Rule::Once(date, _) => Rule::Once(date.saturating_add(days.days()), time),
+        Rule::Daily(_) => Rule::Daily(time),
+        Rule::Weekly(weekdays, _) => {
+            let mut weekdays: Vec<Weekday> = weekdays
+                .iter()
+                .map(|weekday| weekday.wrapping_add(days))
+                .collect();
+            weekdays.sort_by_key(|weekday| weekday.to_monday_zero_offset());
+            Rule::Weekly(weekdays, time)
+        }
+        Rule::Monthly(31, _) if days == 0 => Rule::Monthly(31, time),
+        Rule::Monthly(1, _) if days == -1 => Rule::Monthly(31, time),
+        Rule::Monthly(day @ 1..=28, _) => match i64::from(*day) + days {
+            day @ 1..=28 => Rule::Monthly(i8::try_from(day).ok()?, time),
+            _ => return None,
+        },
+        Rule::Monthly(..) | Rule::Cron(_) => return None,
+    })
+}
+
+/// A time of day so much earlier, and on which day that is.
+fn shifted(time: Time, before: SignedDuration) -> (i64, Time) {
+    let minutes = i64::from(time.hour()) * 60 + i64::from(time.minute()) - before.as_mins();
+    (minutes.div_euclid(24 * 60), time.wrapping_sub(before))
+}
+
+/// Why a fixed line in UTC would be wrong.
+fn clock_warning(automation: &Automation, now: Timestamp) -> Option<String> {
+    let schedule = &automation.schedule;
+    let zone = &schedule.zone;
+    let offset = zone.to_offset(now);
+    let year = now
+        .saturating_add(SignedDuration::from_hours(366 * 24))
+        .ok()?;
+    let mut changes = zone
+        .following(now)
+        .take_while(|change| change.timestamp() < year);
+    let change = changes.find(|change| change.offset() != offset)?;
+    let date = change.timestamp().to_zoned(zone.clone()).date();
+    Some(format!(
+        "{}: the clocks of {} change on {date}, so no fixed time in UTC is right all year, and a --tick every five minutes takes its place",
+        automation.name(),
+        zone_name(schedule),
+    ))
+}
+
+fn zone_name(schedule: &Schedule) -> &str {
+    schedule.zone.iana_name().unwrap_or("UTC")
+}

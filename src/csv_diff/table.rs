@@ -1,0 +1,164 @@
+//! A CSV file that is read in order, and again at any row; its errors name lines.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use csv::{Position, Reader, ReaderBuilder, StringRecord};
+
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::nearest::nearest;
+
+/// A file that is read, and its latest row.
+pub(super) struct Table {
+    pub(super) path: String,
+    reader: Reader<File>,
+    header: StringRecord,
+    pub(super) row: StringRecord,
+}
+
+impl Table {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let shown = path.display().to_string();
+        let file = File::open(path).kind(Kind::Usage, || format!("cannot read {shown}"))?;
+        let mut reader = ReaderBuilder::new()
+            .buffer_capacity(1 << 16)
+            .from_reader(file);
+        let header = reader
+            .headers()
+            .map_err(|error| unreadable(&shown, error))?
+            .clone();
+        if header.is_empty() {
+            return Err(Error::usage(format!(
+                "{shown} is empty: it has no header line"
+            )));
+        }
+        for (place, name) in header.iter().enumerate() {
+            if header.iter().take(place).any(|earlier| earlier == name) {
+                return Err(Error::usage(format!(
+                    "{shown}:1: two columns are called \"{name}\""
+                )));
+            }
+        }
+        Ok(Self {
+            path: shown,
+            reader,
+            header,
+            row: StringRecord::new(),
+        })
+    }
+
+    pub(super) fn next_row(&mut self) -> Result<bool> {
+        self.reader
+            .read_record(&mut self.row)
+            .map_err(|error| unreadable(&self.path, error))
+    }
+
+    pub(super) fn read_at(&mut self, offset: u64) -> Result<()> {
+        let mut position = Position::new();
+        position.set_byte(offset);
+        self.reader
+            .seek(position)
+            .map_err(|error| unreadable(&self.path, error))?;
+        self.next_row().map(drop)
+    }
+
+    pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.header.iter()
+    }
+
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.columns().position(|column| column == name)
+    }
+
+    pub(super) fn needed(&self, name: &str) -> Result<usize> {
+        self.column(name).ok_or_else(|| {
+            let error = Error::usage(format!("{} has no column \"{name}\"", self.path));
+            match nearest(name, self.columns()) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error.hint(format!(
+                    "it has: {}",
+                    self.columns().collect::<Vec<_>>().join(", ")
+                )),
+            }
+        })
+    }
+
+    /// Where the latest row begins; with line breaks before it, if there are empty lines.
+    pub(super) fn offset(&self) -> u64 {
+        self.row.position().map_or(0, Position::byte)
+    }
+
+    pub(super) fn values(&self, places: &[usize]) -> Vec<String> {
+        let value = |place: &usize| self.row.get(*place).unwrap_or_default().to_owned();
+        places.iter().map(value).collect()
+    }
+
+    pub(super) fn duplicate(&self, earlier: u64, key: &[usize]) -> Error {
+        let names = key.iter().filter_map(|place| self.header.get(*place));
+        let said: Vec<String> = names
+            .zip(self.values(key))
+            .map(|(name, value)| format!("{name} {value:?}"))
+            .collect();
+        Error::usage(format!(
+            "{}:{}: the key {} is already on line {}",
+            self.path,
+            line_at(&self.path, self.offset()),
+            said.join(", "),
+            line_at(&self.path, earlier),
+        ))
+        .hint("--key may name several columns, with commas between them")
+    }
+}
+
+/// What the CSV reader complains of, with the line it is on.
+fn unreadable(path: &str, error: csv::Error) -> Error {
+    let place = match error.position() {
+        Some(position) => format!("{path}:{}", line_at(path, position.byte())),
+        None => path.to_owned(),
+    };
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => Error::usage(format!(
+            "{place}: the row has {}, the header has {expected_len}",
+            fields(*len)
+        )),
+        csv::ErrorKind::Utf8 { .. } => Error::usage(format!("{place}: the row is not UTF-8")),
+        csv::ErrorKind::Seek => Error::usage(format!(
+            "cannot go back in {path}: it must be a file, not a pipe"
+        )),
+        _ => Error::from_cause(Kind::Usage, error).context(format!("cannot read {place}")),
+    }
+}
+
+fn fields(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} field{plural}")
+}
+
+/// The line of the row that begins at an offset, counted anew: the reader's own count is behind by one where lines
+/// end in CRLF, and by the empty lines in front of the row.
+fn line_at(path: &str, offset: u64) -> String {
+    let counted = || -> std::io::Result<u64> {
+        let mut file = BufReader::new(File::open(path)?);
+        let (mut line, mut passed) = (1, 0);
+        loop {
+            let buffer = file.fill_buf()?;
+            for byte in buffer {
+                let between_rows = matches!(byte, b'\r' | b'\n');
+                if passed >= offset && !between_rows {
+                    return Ok(line);
+                }
+                line += u64::from(*byte == b'\n');
+                passed += 1;
+            }
+            let length = buffer.len();
+            if length == 0 {
+                return Ok(line);
+            }
+            file.consume(length);
+        }
+    };
+    counted().map_or_else(|_| "?".to_owned(), |line| line.to_string())
+}

@@ -1,0 +1,358 @@
+//! Tells people and monitors how a run goes: a Slack-compatible webhook and a heartbeat.
+//!
+//! A webhook gets `POST {"text": …, "blocks": […]}`; a heartbeat `GET URL/start`, `GET URL` or `GET URL/fail`, with a
+//! query kept where it was. Each notice has three tries of a few seconds; what fails then is a [`Warning`], never an
+//! error: a run does not end because nobody could be told. The addresses are secrets and appear in no warning.
+//!
+//! Deliberately absent: a queue. A notice that could not be delivered is not delivered later, when it would mislead.
+
+mod slack;
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Zoned;
+use reqwest::header::RETRY_AFTER;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde_json::Value;
+
+use crate::caret::visible;
+use crate::settings::secret::{MASK, Secret};
+
+/// Characters of an answer that a warning quotes.
+const QUOTED: usize = 80;
+
+/// Something worth telling about a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The automation's name.
+    pub automation: String,
+    /// The occurrence it is about.
+    pub occurrence: String,
+    /// The run's id.
+    pub run: String,
+    /// What happened.
+    pub event: Event,
+    /// Names and values to show below, in order: the rows of each file, the counts of a summary.
+    pub facts: Vec<(String, String)>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The audience files are written.
+    AudienceReady {
+        /// Rows of all files.
+        people: u64,
+    },
+    /// The test pushes went out.
+    TestSent {
+        /// Those the push service took.
+        accepted: u64,
+        /// All of them.
+        of: u64,
+    },
+    /// Until the time, somebody can cancel.
+    WindowOpen {
+        /// Rows of all files.
+        people: u64,
+        /// When the pushes go out.
+        send_at: Zoned,
+        /// What to type to prevent that.
+        cancel: String,
+    },
+    /// The run is over.
+    Done {
+        /// Pushes that the push service took.
+        accepted: u64,
+        /// Pushes that were to be sent.
+        of: u64,
+    },
+    /// The run ended before it was done.
+    Stopped {
+        /// Why, in one sentence.
+        why: String,
+    },
+}
+
+/// What a heartbeat is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// The run begins.
+    Start,
+    /// It was done.
+    Success,
+    /// It was not.
+    Failure,
+}
+
+/// Why a notice did not arrive, in one sentence, without the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning(String);
+
+impl fmt::Display for Warning {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// How long a notice is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Attempts, the first included.
+    pub tries: u32,
+    /// For each attempt, from the name's resolution to the answer's end.
+    pub timeout: Duration,
+    /// Between the first two attempts; twice that between the next. A `Retry-After` counts up to the time-out.
+    pub wait: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            tries: 3,
+            timeout: Duration::from_secs(5),
+            wait: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Where notices of a run go. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Notices {
+    webhook: Option<Target>,
+    heartbeat: Option<Target>,
+    patience: Patience,
+}
+
+/// An address, and a client for it.
+#[derive(Clone)]
+struct Target {
+    what: &'static str,
+    url: Url,
+    client: Client,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} at {MASK}", self.what)
+    }
+}
+
+impl Notices {
+    /// From addresses; one that cannot be used is a warning, and nothing is told to it.
+    pub fn new(
+        webhook: Option<&Secret>,
+        heartbeat: Option<&Secret>,
+        patience: Patience,
+    ) -> (Self, Vec<Warning>) {
+        let mut warnings = Vec::new();
+        let mut target = |what, address: Option<&Secret>| match Target::new(what, address?) {
+            Ok(target) => Some(target),
+            Err(warning) => {
+                warnings.push(warning);
+                None
+            }
+        };
+        let notices = Self {
+            webhook: target("webhook", webhook),
+            heartbeat: target("heartbeat", heartbeat),
+            patience,
+        };
+        (notices, warnings)
+    }
+
+    /// Tells the webhook, if there is one.
+    pub async fn tell(&self, notice: &Notice) -> Result<(), Warning> {
+        match &self.webhook {
+            Some(webhook) => {
+                webhook
+                    .deliver(
+                        webhook.url.clone(),
+                        Some(&slack::message(notice)),
+                        self.patience,
+                    )
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the heartbeat, if there is one.
+    pub async fn beat(&self, beat: Beat) -> Result<(), Warning> {
+        let Some(heartbeat) = &self.heartbeat else {
+            return Ok(());
+        };
+        let mut url = heartbeat.url.clone();
+        let end = match beat {
+            Beat::Start => Some("start"),
+            Beat::Success => None,
+            Beat::Failure => Some("fail"),
+        };
+        if let (Some(end), Ok(mut path)) = (end, url.path_segments_mut()) {
+            path.pop_if_empty().push(end);
+        }
+        heartbeat.deliver(url, None, self.patience).await
+    }
+}
+
+/// Why an attempt failed, and whether another may do better.
+struct Failure {
+    why: String,
+    again: Again,
+}
+
+enum Again {
+    Never,
+    After(Option<Duration>),
+}
+
+impl Target {
+    fn new(what: &'static str, address: &Secret) -> Result<Self, Warning> {
+        let refuse = |why: &str| Warning(format!("the {what} is not told anything: {why}"));
+        let url =
+            Url::parse(address.reveal().trim()).map_err(|_| refuse("its address is no URL"))?;
+        let local = match url.host_str() {
+            Some("localhost") => true,
+            Some(host) => host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback()),
+            None => return Err(refuse("its address has no host")),
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if local => {}
+            _ => return Err(refuse("its address must begin with https://")),
+        }
+        let mut client = Client::builder()
+            .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none());
+        if local {
+            client = client.no_proxy();
+        }
+        let client = client
+            .build()
+            .map_err(|_| refuse("no TLS client could be made"))?;
+        Ok(Self { what, url, client })
+    }
+
+    async fn deliver(
+        &self,
+        url: Url,
+        body: Option<&Value>,
+        patience: Patience,
+    ) -> Result<(), Warning> {
+        let mut wait = patience.wait;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let Err(failure) = self.attempt(url.clone(), body, patience.timeout).await else {
+                return Ok(());
+            };
+            let Again::After(asked) = failure.again else {
+                return Err(self.warning(&failure.why, tries));
+            };
+            if tries >= patience.tries {
+                return Err(self.warning(&failure.why, tries));
+            }
+            tracing::debug!(
+                what = self.what,
+                tries,
+                why = failure.why,
+                "a notice is tried again"
+            );
+            tokio::time::sleep(asked.map_or(wait, |asked| asked.min(patience.timeout))).await;
+            wait *= 2;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        url: Url,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
+        let request = match body {
+            Some(body) => self.client.post(url).json(body),
+            None => self.client.get(url),
+        };
+        let response = request
+            .timeout(timeout)
+            .send()
+            .await
+            .map_err(|error| Failure {
+                why: if error.is_timeout() {
+                    format!("no answer within {} s", timeout.as_secs_f32())
+                } else {
+                    causes(&error.without_url())
+                },
+                again: Again::After(None),
+            })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let again = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            Again::After(retry_after(&response))
+        } else {
+            Again::Never
+        };
+        let said = beginning(response).await;
+        let first = said.lines().next().unwrap_or_default();
+        let first: String = visible(first).chars().take(QUOTED).collect();
+        let why = if first.is_empty() {
+            format!("it answered {status}")
+        } else {
+            format!("it answered {status}: {first}")
+        };
+        Err(Failure { why, again })
+    }
+
+    fn warning(&self, why: &str, tries: u32) -> Warning {
+        let tries = if tries == 1 {
+            "one try".to_owned()
+        } else {
+            format!("{tries} tries")
+        };
+        let told = format!("the {} was not told, after {tries}: {why}", self.what);
+        Warning(self.masked(told))
+    }
+
+    /// An answer may quote the address it was asked at.
+    fn masked(&self, text: String) -> String {
+        let secrets = [
+            self.url.as_str(),
+            self.url.path(),
+            self.url.query().unwrap_or_default(),
+        ];
+        let secrets = secrets.into_iter().filter(|secret| secret.len() > 1);
+        secrets.fold(text, |text, secret| text.replace(secret, MASK))
+    }
+}
+
+/// As much of a body as may be worth quoting; the rest is not waited for.
+async fn beginning(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while body.len() < QUOTED
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The innermost cause says what happened.
+fn causes(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,90 @@
+//! A notice as Slack and those who imitate it want it: plain text, and blocks that say the same.
+
+use serde_json::{Value, json};
+
+use super::{Event, Notice};
+use crate::report::number;
+
+/// Facts in one block; Slack takes ten.
+const FACTS: usize = 10;
+
+/// Characters of one text; Slack takes 3000 of a section.
+const LENGTH: usize = 2000;
+
+/// The body of the request.
+pub(super) fn message(notice: &Notice) -> Value {
+    let headline = headline(notice);
+    let mut blocks = vec![section(&format!("*{}*", escaped(&headline)))];
+    if let Event::WindowOpen { cancel, .. } = &notice.event {
+        blocks.push(section(&format!("To stop it:\n```{}```", escaped(cancel))));
+    }
+    for facts in notice.facts.chunks(FACTS) {
+        let fields: Vec<Value> = facts
+            .iter()
+            .map(|(name, value)| mrkdwn(&format!("*{}*\n{}", escaped(name), escaped(value))))
+            .collect();
+        blocks.push(json!({ "type": "section", "fields": fields }));
+    }
+    let about = format!(
+        "{} · run {}",
+        escaped(&notice.occurrence),
+        escaped(&notice.run)
+    );
+    blocks.push(json!({ "type": "context", "elements": [mrkdwn(&about)] }));
+    json!({ "text": escaped(&headline), "blocks": blocks })
+}
+
+fn headline(notice: &Notice) -> String {
+    let name = &notice.automation;
+    match &notice.event {
+        Event::AudienceReady { people } => {
+            format!("{name}: the audience is ready, {}", persons(*people))
+        }
+        Event::TestSent { accepted, of } => {
+            format!(
+                "{name}: {} of {} test pushes accepted",
+                number(*accepted),
+                number(*of)
+            )
+        }
+        Event::WindowOpen {
+            people, send_at, ..
+        } => {
+            format!(
+                "{name}: at {} pushes go to {}",
+                send_at.strftime("%H:%M %Z"),
+                persons(*people)
+            )
+        }
+        Event::Done { accepted, of } => {
+            format!(
+                "{name}: done, {} of {} pushes accepted",
+                number(*accepted),
+                number(*of)
+            )
+        }
+        Event::Stopped { why } => format!("{name}: stopped: {why}"),
+    }
+}
+
+fn persons(count: u64) -> String {
+    let noun = if count == 1 { "person" } else { "people" };
+    format!("{} {noun}", number(count))
+}
+
+fn section(text: &str) -> Value {
+    json!({ "type": "section", "text": mrkdwn(text) })
+}
+
+fn mrkdwn(text: &str) -> Value {
+    let text: String = text.chars().take(LENGTH).collect();
+    json!({ "type": "mrkdwn", "text": text })
+}
+
+/// The three characters that have a meaning everywhere, and the one that would end a code block.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('`', "'")
+}

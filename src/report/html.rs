@@ -1,0 +1,189 @@
+//! A run as one page that needs nothing else: no script, no network, no fonts. Light or dark as the reader's system is.
+//!
+//! The page's policy forbids every fetch. Every number in it is the JSON document's, which is embedded at its end.
+//! Colours are never the only sign: each stands beside its word.
+
+mod charts;
+mod tables;
+
+use std::fmt::Write as _;
+
+use super::number;
+use super::run::{Outcome, RunReport, span};
+
+const STYLE: &str = include_str!("html/style.css");
+
+/// The whole page.
+pub fn page(report: &RunReport) -> String {
+    let title = format!(
+        "{} · {} · {}",
+        report.automation, report.status, report.occurrence
+    );
+    let sections = [
+        cancel(report),
+        errors(report),
+        numbers(report),
+        tables::phases(report),
+        tables::funnel(report),
+        tables::pushes(report),
+        tables::reasons(report),
+        charts::rate(report),
+    ];
+    // Inside a script element only `<` could end it.
+    let data = report.document().to_string().replace('<', "\\u003c");
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}<main>\n{}</main>\n\
+         <footer><p>Made by pushctl {}. Times are {}.</p></footer>\n\
+         <script type=\"application/json\" id=\"run\">{data}</script>\n</body>\n</html>\n",
+        text(&title),
+        head(report),
+        sections.concat(),
+        env!("CARGO_PKG_VERSION"),
+        text(report.zone.as_deref().unwrap_or("UTC")),
+    )
+}
+
+fn head(report: &RunReport) -> String {
+    let mut out = format!(
+        "<header>\n<h1><bdi>{}</bdi></h1>\n",
+        text(&report.automation)
+    );
+    if let Some(description) = &report.description {
+        let _ = writeln!(
+            out,
+            "<p class=\"quiet\"><bdi>{}</bdi></p>",
+            text(description)
+        );
+    }
+    let status = text(&report.status);
+    let _ = writeln!(
+        out,
+        "<p class=\"status {status}\">{status}</p>\n<dl class=\"about\">"
+    );
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(out, "<dt>{name}</dt><dd>{value}</dd>");
+    };
+    row(
+        "Occurrence",
+        &format!("<code>{}</code>", text(&report.occurrence)),
+    );
+    row("Run", &format!("<code>{}</code>", text(&report.run)));
+    row("Mode", &text(&report.mode));
+    let begun = report
+        .local(report.begun_at)
+        .strftime("%A, %-d %B %Y, %H:%M:%S %Z")
+        .to_string();
+    row(
+        "Begun",
+        &format!("{} by {}", text(&begun), text(&report.begun_by)),
+    );
+    if let Some(took) = report.took() {
+        row("Took", &span(took));
+    }
+    out + "</dl>\n</header>\n"
+}
+
+fn cancel(report: &RunReport) -> String {
+    let Some(cancel) = &report.cancel else {
+        return String::new();
+    };
+    let at = report.local(cancel.at).strftime("%H:%M:%S").to_string();
+    let mut out = format!(
+        "<section class=\"notice\">\n<h2>Cancelled by <bdi>{}</bdi> at {at}</h2>\n",
+        text(&cancel.who)
+    );
+    if let Some(reason) = &cancel.reason {
+        let _ = writeln!(out, "<p>“<bdi>{}</bdi>”</p>", text(reason));
+    }
+    let accepted = report
+        .totals()
+        .get(&Outcome::Accepted)
+        .copied()
+        .unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "<p>By then {} of {} pushes had been accepted.</p>",
+        number(accepted),
+        number(report.rows())
+    );
+    out + "</section>\n"
+}
+
+fn errors(report: &RunReport) -> String {
+    if report.errors.is_empty() {
+        return String::new();
+    }
+    let mut out = "<section class=\"errors\">\n<h2>What went wrong</h2>\n<ul>\n".to_owned();
+    for error in &report.errors {
+        let at = error
+            .at
+            .map(|at| report.local(at).strftime("%H:%M:%S").to_string());
+        let place: Vec<String> = at
+            .into_iter()
+            .chain(error.phase.as_deref().map(text))
+            .collect();
+        let _ = writeln!(
+            out,
+            "<li><span class=\"quiet\">{}</span> <bdi>{}</bdi></li>",
+            place.join(", "),
+            text(&error.message)
+        );
+    }
+    out + "</ul>\n</section>\n"
+}
+
+fn numbers(report: &RunReport) -> String {
+    let totals = report.totals();
+    let mut out = "<section>\n<h2>Pushes</h2>\n<dl class=\"numbers\">\n".to_owned();
+    let _ = writeln!(
+        out,
+        "<div><dt>in all</dt><dd data-total=\"rows\">{}</dd></div>",
+        number(report.rows())
+    );
+    for outcome in Outcome::ALL {
+        let Some(count) = totals.get(&outcome) else {
+            continue;
+        };
+        let key = key(outcome);
+        let _ = writeln!(
+            out,
+            "<div style=\"border-color: var(--{key})\"><dt>{}</dt><dd data-total=\"{key}\">{}</dd></div>",
+            outcome.words(),
+            number(*count),
+        );
+    }
+    out.push_str("</dl>\n");
+    if !report.adds_up() {
+        out.push_str(
+            "<p class=\"failed\">These numbers do not add up to the rows of the files.</p>\n",
+        );
+    }
+    out + "</section>\n"
+}
+
+/// The outcome's name in JSON and in the style sheet.
+fn key(outcome: Outcome) -> String {
+    let name = serde_json::to_value(outcome).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
+}
+
+/// Text as it may stand in an element or a quoted attribute.
+fn text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' | '\t' => out.push(' '),
+            _ if letter.is_control() => out.push('\u{fffd}'),
+            _ => out.push(letter),
+        }
+    }
+    out
+}

@@ -1,0 +1,265 @@
+//! Everything that is told about a run, in one plain value: what `runs show` prints, as text, JSON and a page.
+//!
+//! It is filled from the state store and reads nothing itself. Rows of a push are never lost: each is counted under
+//! exactly one [`Outcome`], and [`RunReport::adds_up`] says whether that holds.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, Zoned};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// Its id.
+    pub run: String,
+    /// The automation's name.
+    pub automation: String,
+    /// The automation's sentence for people.
+    pub description: Option<String>,
+    /// The occurrence it carries out.
+    pub occurrence: String,
+    /// `live-send`, `real-dry-run`, …
+    pub mode: String,
+    /// `open`, `done`, `partial`, `failed`, `refused`, `cancelled`.
+    pub status: String,
+    /// Who began it: `alice@worker-1`.
+    pub begun_by: String,
+    /// When.
+    pub begun_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The IANA name of the zone in which times are shown; UTC without one.
+    pub zone: Option<String>,
+    /// Phases in the order in which they were begun.
+    pub phases: Vec<PhaseReport>,
+    /// The people, stage by stage, the base first.
+    pub funnel: Vec<FunnelStage>,
+    /// The audience's files.
+    pub files: Vec<FileReport>,
+    /// Pushes in order.
+    pub pushes: Vec<PushReport>,
+    /// Answers of the push service, second by second; seconds without any are left out.
+    pub rate: Vec<RatePoint>,
+    /// Who cancelled it.
+    pub cancel: Option<CancelReport>,
+    /// What went wrong, in order.
+    pub errors: Vec<ErrorReport>,
+}
+
+/// One attempt at a phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseReport {
+    /// `generate`, `test`, `window`, `send`, `cleanup`.
+    pub phase: String,
+    /// 1, and more where it was begun again.
+    pub attempt: u32,
+    /// When it began.
+    pub begun_at: Timestamp,
+    /// When it ended; none while it lasts, and for ever after a crash.
+    pub ended_at: Option<Timestamp>,
+    /// `done`, `failed`, …
+    pub result: Option<String>,
+    /// A few words more: `1,234 people in 3 files`.
+    pub note: Option<String>,
+}
+
+/// People who remain after a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunnelStage {
+    /// What holds of those who remain.
+    pub name: String,
+    /// How many those are.
+    pub people: u64,
+    /// Why the others left here.
+    pub left: Option<String>,
+}
+
+/// A file of the audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReport {
+    /// Its name without the date.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// A push and what became of each of its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushReport {
+    /// Its place in the sequence, from 1.
+    pub number: u32,
+    /// The audience file it went to.
+    pub file: String,
+    /// Its cadence layer.
+    pub layer: u8,
+    /// Its title, as the template is written.
+    pub title: String,
+    /// The rows of its file.
+    pub rows: u64,
+    /// What became of them.
+    pub outcomes: Vec<OutcomeCount>,
+}
+
+/// How many rows ended one way, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeCount {
+    /// Which way.
+    pub outcome: Outcome,
+    /// The reason: `UNREGISTERED`, `l3Cooldown`, a variable's name.
+    pub code: Option<String>,
+    /// Rows.
+    pub count: u64,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The push service took it.
+    Accepted,
+    /// The push service refused it, or could not be brought to take it.
+    Failed,
+    /// The token is dead.
+    Dead,
+    /// It may or may not have been taken.
+    InDoubt,
+    /// Somebody cancelled first.
+    Cancelled,
+    /// The cadence rules left the person out.
+    Excluded,
+    /// The person is in the control group.
+    Holdout,
+    /// The person has no device.
+    NoToken,
+    /// The texts could not be made for this row.
+    Skipped,
+    /// Its turn has not come.
+    Waiting,
+}
+
+impl Outcome {
+    /// Every one, in the order in which they are shown.
+    pub const ALL: [Self; 10] = [
+        Self::Accepted,
+        Self::Failed,
+        Self::Dead,
+        Self::InDoubt,
+        Self::Cancelled,
+        Self::Excluded,
+        Self::Holdout,
+        Self::NoToken,
+        Self::Skipped,
+        Self::Waiting,
+    ];
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+            Self::Dead => "dead token",
+            Self::InDoubt => "in doubt",
+            Self::Cancelled => "cancelled",
+            Self::Excluded => "held back by cadence",
+            Self::Holdout => "control group",
+            Self::NoToken => "without a device",
+            Self::Skipped => "skipped",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// What the push service answered within a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RatePoint {
+    /// The second.
+    pub at: Timestamp,
+    /// Pushes it took.
+    pub accepted: u64,
+    /// All other answers.
+    pub other: u64,
+}
+
+/// A cancel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelReport {
+    /// Who.
+    pub who: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// In which phase.
+    pub phase: Option<String>,
+    /// What.
+    pub message: String,
+}
+
+impl RunReport {
+    /// The rows of all pushes, by outcome; only outcomes that occurred.
+    pub fn totals(&self) -> BTreeMap<Outcome, u64> {
+        let mut totals = BTreeMap::new();
+        let counted = self.pushes.iter().flat_map(|push| &push.outcomes);
+        for count in counted.filter(|count| count.count > 0) {
+            *totals.entry(count.outcome).or_default() += count.count;
+        }
+        totals
+    }
+
+    /// Whether every row of every push is counted once.
+    pub fn adds_up(&self) -> bool {
+        let counted =
+            |push: &PushReport| push.outcomes.iter().map(|count| count.count).sum::<u64>();
+        self.pushes.iter().all(|push| counted(push) == push.rows)
+    }
+
+    /// The rows of all pushes.
+    pub fn rows(&self) -> u64 {
+        self.pushes.iter().map(|push| push.rows).sum()
+    }
+
+    /// How long it has taken, if it is over.
+    pub fn took(&self) -> Option<SignedDuration> {
+        Some(self.ended_at?.duration_since(self.begun_at))
+    }
+
+    /// The document of `--json`: every field, `totals` by outcome, and `adds_up`.
+    pub fn document(&self) -> Value {
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        document["totals"] = serde_json::to_value(self.totals()).unwrap_or_default();
+        document["adds_up"] = self.adds_up().into();
+        document
+    }
+
+    /// An instant on the clock of the report's zone.
+    pub fn local(&self, at: Timestamp) -> Zoned {
+        let named = self
+            .zone
+            .as_deref()
+            .and_then(|name| TimeZone::get(name).ok());
+        at.to_zoned(named.unwrap_or(TimeZone::UTC))
+    }
+}
+
+/// A duration as people say it: `12.3 s`, `25 min`, `1 h 3 min`.
+pub fn span(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs();
+    let tenths = duration.subsec_millis() / 100;
+    match seconds {
+        ..60 if tenths > 0 => format!("{seconds}.{tenths} s"),
+        ..60 => format!("{seconds} s"),
+        60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,211 @@
+//! Schedules, zones, dates and windows.
+
+use super::{GOOD, shown, with};
+
+#[test]
+fn times_and_zones_that_there_are_not() {
+    insta::assert_snapshot!(shown(&with("\"13:33\"", "\"1:33 pm\"").replace("America/Chicago", "Chicago")), @r#"
+    error: `1:33 pm` is no time of day: write it on the 24-hour clock, like 13:33
+     --> a.toml:5:11
+      |
+    5 | send_at = "1:33 pm"
+      |           ^^^^^^^^^
+
+    error: there is no time zone "Chicago"
+     --> a.toml:6:12
+      |
+    6 | timezone = "Chicago"
+      |            ^^^^^^^^^
+      = did you mean "America/Chicago"?
+    "#);
+    insta::assert_snapshot!(shown(&with("\"13:33\"", "\"24:00\"").replace("America/Chicago", "CST")), @r#"
+    error: `24:00` is no time of day: midnight is 00:00
+     --> a.toml:5:11
+      |
+    5 | send_at = "24:00"
+      |           ^^^^^^^
+
+    error: there is no time zone "CST"
+     --> a.toml:6:12
+      |
+    6 | timezone = "CST"
+      |            ^^^^^
+      = write the name of a place, like "America/Chicago", or "UTC": an abbreviation or an offset does not say when clocks change
+    "#);
+    insta::assert_snapshot!(shown(&with("\"13:33\"", "\"25:61\"").replace("America/Chicago", "Amerika/Chicago")), @r#"
+    error: `25:61` is no time of day: hours go to 23 and minutes to 59
+     --> a.toml:5:11
+      |
+    5 | send_at = "25:61"
+      |           ^^^^^^^
+
+    error: there is no time zone "Amerika/Chicago"
+     --> a.toml:6:12
+      |
+    6 | timezone = "Amerika/Chicago"
+      |            ^^^^^^^^^^^^^^^^^
+      = did you mean "America/Chicago"?
+    "#);
+}
+
+#[test]
+fn clock_changes_of_the_coming_year_are_warned_of() {
+    insta::assert_snapshot!(shown(&with("13:33", "02:33")), @r#"
+    warning: on 2027-03-14 there is no 02:33 in America/Chicago: the clocks are put forward over it
+     --> a.toml:5:11
+      |
+    5 | send_at = "02:33"
+      |           ^^^^^^^
+      = that day the pushes go out at 03:00; a time that no clock change touches is clearer
+    "#);
+    insta::assert_snapshot!(shown(&with("13:33", "01:33")), @r#"
+    warning: on 2027-11-07 there is 01:33 twice in America/Chicago: the clocks are put back over it
+     --> a.toml:5:11
+      |
+    5 | send_at = "01:33"
+      |           ^^^^^^^
+      = that day the pushes go out at the first, 01:33-05:00; a time that no clock change touches is clearer
+    "#);
+}
+
+#[test]
+fn schedules_that_say_too_much_or_too_little() {
+    insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"daily\"\nday = 3\ndate = 2026-12-24")), @r#"
+    error: `day` means nothing with frequency = "daily"
+     --> a.toml:8:1
+      |
+    8 | day = 3
+      | ^^^
+      = it goes with frequency = "monthly"
+
+    error: `date` means nothing with frequency = "daily"
+     --> a.toml:9:1
+      |
+    9 | date = 2026-12-24
+      | ^^^^
+      = it goes with frequency = "once"
+    "#);
+    insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"")), @r#"
+    error: frequency = "once" needs `date`
+     --> a.toml:4:1
+      |
+    4 | [schedule]
+      | ^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "cron = \"33 13 * * *\"")), @r#"
+    error: `send_at` does not go with `cron`, which says when
+     --> a.toml:5:1
+      |
+    5 | send_at = "13:33"
+      | ^^^^^^^
+      = keep one of them
+    "#);
+    insta::assert_snapshot!(shown(&with("frequency = \"daily\"\n", "").replace("send_at = \"13:33\"\n", "")), @r#"
+    error: [schedule] has no `send_at`
+     --> a.toml:4:1
+      |
+    4 | [schedule]
+      | ^^^^^^^^^^
+      = the time at which people receive it, like send_at = "13:33"
+
+    error: [schedule] has no `frequency`
+     --> a.toml:4:1
+      |
+    4 | [schedule]
+      | ^^^^^^^^^^
+      = "once", "daily", "weekly" or "monthly"; or a `cron` expression in place of send_at and frequency
+    "#);
+}
+
+#[test]
+fn dates_that_there_are_not_or_no_longer() {
+    insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"\ndate = \"2027-02-29\"")), @r#"
+    error: "2027-02-29" is no date
+     --> a.toml:8:8
+      |
+    8 | date = "2027-02-29"
+      |        ^^^^^^^^^^^^
+      = February 2027 has 28 days
+    "#);
+    insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"\ndate = \"2026-11-20\"")), @r#"
+    warning: 2026-11-20 has passed: this will not run again
+     --> a.toml:5:11
+      |
+    5 | send_at = "13:33"
+      |           ^^^^^^^
+    "#);
+}
+
+#[test]
+fn cron_expressions_with_their_place() {
+    let cron = |expression: &str| {
+        shown(
+            &with("send_at = \"13:33\"\n", "")
+                .replace("frequency = \"daily\"", &format!("cron = \"{expression}\"")),
+        )
+    };
+    insta::assert_snapshot!(cron("33 13 * * mon-fri,sunn"), @r#"
+    error: `sunn` is not a day of the week: it must be 0 to 7 or sun to sat
+     --> a.toml:6:27
+      |
+    6 | cron = "33 13 * * mon-fri,sunn"
+      |                           ^^^^
+    "#);
+    insta::assert_snapshot!(cron("33 13 30 2 *"), @r#"
+    error: there is no such date: this never runs
+     --> a.toml:6:8
+      |
+    6 | cron = "33 13 30 2 *"
+      |        ^^^^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(cron("*/20 * * * *"), @r#"
+    error: the occurrences of 2026-11-21 03:00 and 2026-11-21 03:20 are 20 minutes apart, and a run may take 45
+     --> a.toml:6:8
+      |
+    6 | cron = "*/20 * * * *"
+      |        ^^^^^^^^^^^^^^
+      = it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
+
+    warning: 00:00 is when everybody sends: the push service is slowest at :00, :15, :30 and :45
+     --> a.toml:6:8
+      |
+    6 | cron = "*/20 * * * *"
+      |        ^^^^^^^^^^^^^^
+      = a few minutes away is better, like 13:33
+    "#);
+    insta::assert_snapshot!(cron("@daily"), @r#"
+    error: `@daily` does not say at which minute people receive the pushes
+     --> a.toml:6:9
+      |
+    6 | cron = "@daily"
+      |         ^^^^^^
+      = write the five fields, for example "33 13 * * *"
+    "#);
+}
+
+#[test]
+fn a_window_that_does_not_fit_the_lead() {
+    insta::assert_snapshot!(shown(&(GOOD.to_owned() + "[window]\ncancel_minutes = 45\n")), @r"
+    error: the window of 45 minutes does not fit into the lead of 30
+      --> a.toml:22:18
+       |
+    22 | cancel_minutes = 45
+       |                  ^^
+       = generation begins with the lead, tests and window follow it: make the window shorter or the lead longer
+    ");
+    insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"daily\"\nlead_minutes = 20")), @r"
+    error: the window of 25 minutes does not fit into the lead of 20
+     --> a.toml:8:16
+      |
+    8 | lead_minutes = 20
+      |                ^^
+      = without [window] it is 25 minutes: set cancel_minutes there, or make the lead longer
+    ");
+    insta::assert_snapshot!(shown(&(GOOD.to_owned() + "[window]\ncancel_minutes = 0\n")), @r"
+    warning: nobody has time to cancel between the tests and the live pushes
+      --> a.toml:22:18
+       |
+    22 | cancel_minutes = 0
+       |                  ^
+    ");
+}
