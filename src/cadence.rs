@@ -50,7 +50,7 @@ pub struct Cadence {
 }
 
 enum History {
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
     Http(Http),
     Embedded,
     Off,
@@ -96,7 +96,7 @@ impl Cadence {
     /// Nothing is connected to before it is needed. A URL that is none is a usage error.
     pub fn new(place: Place, store: Store) -> Result<Self> {
         let history = match place {
-            Place::Postgres(address) => History::Postgres(Postgres::new(*address)),
+            Place::Postgres(address) => History::Postgres(Box::new(Postgres::new(*address))),
             Place::Http(url) => History::Http(Http::new(&url)?),
             Place::Embedded => History::Embedded,
             Place::Off => History::Off,

@@ -94,9 +94,12 @@ impl Http {
                 || "the cadence service's answer is not what its contract says",
             )?;
             let eligible = answer.eligible(&asked)?;
-            let verdict = |user: &Uuid| match eligible.contains(user) {
-                true => Verdict::Eligible(Counted::default()),
-                false => Verdict::Excluded(Exclusion::Unattributed),
+            let verdict = |user: &Uuid| {
+                if eligible.contains(user) {
+                    Verdict::Eligible(Counted::default())
+                } else {
+                    Verdict::Excluded(Exclusion::Unattributed)
+                }
             };
             let start = verdicts.len();
             verdicts.extend(batch.iter().map(verdict));

@@ -89,7 +89,7 @@ impl Store {
             }
             match self.lease(name).await? {
                 Some(held) if held.holder.is_known_dead() && held.fence != dead => {
-                    dead = held.fence
+                    dead = held.fence;
                 }
                 Some(held) => return Ok(Taking::Held(held)),
                 // Released in between.

@@ -53,7 +53,9 @@ impl Sqlite {
             .spawn(move || match connect(&file) {
                 Ok(mut connection) => {
                     if opened.send(Ok(())).is_ok() {
-                        queue.iter().for_each(|job| job(&mut connection));
+                        for job in &queue {
+                            job(&mut connection);
+                        }
                     }
                 }
                 Err(error) => drop(opened.send(Err(error))),

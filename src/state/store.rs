@@ -31,7 +31,7 @@ pub struct Store {
 
 pub(super) enum Backend {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 /// One statement of a transaction, with its parameters.
@@ -50,7 +50,7 @@ impl Store {
         let backend = match location {
             Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
             Location::Postgres(address) => {
-                Backend::Postgres(Postgres::open((**address).clone()).await?)
+                Backend::Postgres(Box::new(Postgres::open((**address).clone()).await?))
             }
         };
         Ok(Self {

@@ -4,6 +4,7 @@
 //! `{"table":NAME,"row":{COLUMN:VALUE,…}}` with bytes in hexadecimal, then `{"rows":COUNT}`: a copy without its last line
 //! is incomplete, and refused. Leases are left out: they belong to living processes.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, Write};
 
 use serde_json::{Map, Value as Json, json};
@@ -110,7 +111,7 @@ impl Store {
                 .map(|column| format!("${}", row * width + column))
                 .collect();
             let comma = if row == 0 { "" } else { ", " };
-            sql.push_str(&format!("{comma}({})", places.join(", ")));
+            let _ = write!(sql, "{comma}({})", places.join(", "));
         }
         let values = group.drain(..).flatten().map(|(_, value)| value).collect();
         self.transact(vec![(sql.into(), values)]).await.map(drop)

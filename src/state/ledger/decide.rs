@@ -143,8 +143,7 @@ impl Counted {
     }
 
     pub(super) fn unpack(packed: i64) -> Self {
-        let [a, b, c, d, e, f, ..] = packed.to_le_bytes();
-        Self([[a, b], [c, d], [e, f]].map(u16::from_le_bytes))
+        Self([0, 16, 32].map(|shift| u16::try_from(packed >> shift & 0xffff).unwrap_or(u16::MAX)))
     }
 }
 

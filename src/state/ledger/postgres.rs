@@ -157,17 +157,19 @@ impl Postgres {
         let tried = &tried;
         self.with(|client| async move {
             // Without limits nothing but the rows themselves need be locked.
-            match group.guard.limits.is_empty() {
-                true => client.batch_execute(BEGIN).await?,
-                false => begin_locked(&client).await?,
+            if group.guard.limits.is_empty() {
+                client.batch_execute(BEGIN).await?;
+            } else {
+                begin_locked(&client).await?;
             }
             let (mine, most) = (
                 [int(&group.sender), int(&group.stamp), int(&group.push)],
                 i64::from(most),
             );
-            let mut taken = match tried.swap(true, Ordering::Relaxed) {
-                true => taken(&client.query_typed(TAKEN, &mine).await?)?,
-                false => Vec::new(),
+            let mut taken = if tried.swap(true, Ordering::Relaxed) {
+                taken(&client.query_typed(TAKEN, &mine).await?)?
+            } else {
+                Vec::new()
             };
             if taken.is_empty() {
                 let values: Vec<Parameter<'_>> = mine.into_iter().chain([int(&most)]).collect();
@@ -412,13 +414,13 @@ async fn write_lines(
     let claims: Vec<i64> = lines.iter().map(|line| line.first).collect();
     let titles: Vec<Option<&str>> = lines.iter().map(|line| line.title.as_deref()).collect();
     let bodies: Vec<Option<&str>> = lines.iter().map(|line| line.body.as_deref()).collect();
-    let links: Vec<Option<&str>> = lines.iter().map(|line| line.deep_link.as_deref()).collect();
+    let deep: Vec<Option<&str>> = lines.iter().map(|line| line.deep_link.as_deref()).collect();
     let values = [
         int(&now),
         (&claims as &(dyn ToSql + Sync), Type::INT8_ARRAY),
         (&titles, Type::TEXT_ARRAY),
         (&bodies, Type::TEXT_ARRAY),
-        (&links, Type::TEXT_ARRAY),
+        (&deep, Type::TEXT_ARRAY),
     ];
     client.execute_typed(&sql, &values).await.map(drop)
 }

@@ -168,7 +168,7 @@ impl Sqlite {
 
 fn read_and_decide(connection: &Connection, group: &Group) -> rusqlite::Result<Vec<Decision>> {
     let mut devices = connection.prepare_cached(DEVICES)?;
-    let mut token = connection.prepare_cached(TOKEN)?;
+    let mut owner = connection.prepare_cached(TOKEN)?;
     let mut seen = Vec::with_capacity(group.candidates.len());
     let mut taken = HashSet::new();
     for candidate in &group.candidates {
@@ -179,7 +179,7 @@ fn read_and_decide(connection: &Connection, group: &Group) -> rusqlite::Result<V
         }
         if one.devices.is_empty() {
             for hash in &candidate.tokens {
-                let found = token
+                let found = owner
                     .query_row(params![group.push, hash.bytes()], |_| Ok(()))
                     .optional()?;
                 taken.extend(found.map(|()| *hash));
