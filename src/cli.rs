@@ -19,6 +19,7 @@ pub mod man;
 mod offer;
 mod runtime;
 pub mod schema;
+mod services;
 pub mod why;
 
 use std::ffi::OsString;

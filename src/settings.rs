@@ -6,24 +6,28 @@
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
 
-mod cadence;
+pub mod cadence;
 mod dotenv;
 pub mod environment;
 pub mod file;
 pub mod generate;
 pub mod key;
+pub mod push;
 pub mod read;
 mod resolver;
 pub mod secret;
 pub mod source;
+pub mod state;
 pub mod talk;
 
-pub use cadence::Cadence;
+pub use cadence::{Cadence, HistoryKind};
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use generate::Generate;
 pub use key::{Flags, Origin, Resolved};
+pub use push::Push;
 pub use source::Source;
+pub use state::State;
 pub use talk::Talk;
 
 use resolver::Resolver;
@@ -39,6 +43,10 @@ pub struct Settings {
     pub generate: Generate,
     /// Notification history.
     pub cadence: Cadence,
+    /// The push service.
+    pub push: Push,
+    /// The state store.
+    pub state: State,
     /// Log format and colour.
     pub talk: Talk,
     /// One entry a setting, in the order of this struct, for `pushctl config show`.
@@ -56,11 +64,15 @@ impl Settings {
         let source = Source::resolve(&mut settings)?;
         let generate = Generate::resolve(&mut settings)?;
         let cadence = Cadence::resolve(&mut settings)?;
+        let push = Push::resolve(&mut settings)?;
+        let state = State::resolve(&mut settings)?;
         let talk = Talk::resolve(&mut settings)?;
         Ok(Self {
             source,
             generate,
             cadence,
+            push,
+            state,
             talk,
             resolved: settings.finish()?,
         })

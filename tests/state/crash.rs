@@ -127,7 +127,11 @@ async fn a_sender_that_is_there_to_be_killed() {
     let Ok(place) = std::env::var(PLACE) else {
         return;
     };
-    let location = if place.contains("://") { Location::Postgres(Box::new(address(&place))) } else { Location::Embedded(place.into()) };
+    let location = if place.contains("://") {
+        Location::Postgres(Box::new(address(&place)))
+    } else {
+        Location::Embedded(place.into())
+    };
     let clock = Place::sqlite().clock;
     let store = Store::open(&location, clock).await.unwrap();
     let lease = store.take_lease("layer3-daily", &holder()).await.unwrap();

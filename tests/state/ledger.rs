@@ -57,8 +57,12 @@ async fn two_senders_at_once_claim_everybody_once_and_no_token_twice(place: Plac
     let push = stores[0].open_push(&push(1)).await.unwrap();
     // Opposite orders: what the one writes first, the other writes last. Every tenth token belongs to two users.
     let group = |users: Vec<u64>| -> Vec<Candidate> {
-        let token =
-            |n: u64| TokenHash::of(&format!("token-{}", if n.is_multiple_of(10) { n + 1 } else { n }));
+        let token = |n: u64| {
+            TokenHash::of(&format!(
+                "token-{}",
+                if n.is_multiple_of(10) { n + 1 } else { n }
+            ))
+        };
         let one = |n| Candidate {
             tokens: vec![token(n)],
             ..candidate(n)
