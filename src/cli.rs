@@ -10,6 +10,7 @@ mod bug;
 mod complete;
 pub mod completions;
 pub mod config;
+mod confirm;
 mod connect;
 mod context;
 pub mod generate;
@@ -17,10 +18,15 @@ mod globals;
 mod help;
 pub mod man;
 mod offer;
+pub mod preview;
+pub mod resume;
 mod runtime;
 pub mod schema;
+pub mod send;
+mod sending;
 mod services;
 pub mod why;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -76,6 +82,9 @@ enum Command {
     Generate(generate::Args),
     Why(why::Args),
     Audiences(audiences::Args),
+    Send(send::Args),
+    Preview(preview::Args),
+    Resume(resume::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -89,7 +98,13 @@ impl Command {
             Self::Generate(args) => args.flags(flags),
             Self::Why(args) => args.flags(flags),
             Self::Audiences(args) => args.flags(flags),
-            Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => {}
+            Self::Send(args) => args.flags(flags),
+            Self::Resume(args) => args.flags(flags),
+            Self::Preview(_)
+            | Self::Config(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Schema(_) => {}
         }
     }
 
@@ -182,6 +197,13 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
         Command::Config(args) => args.run(&context),
         Command::Audiences(args) => args.run(&context),
         Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Preview(args) => args.run(&context),
+        Command::Send(args) => {
+            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
+        }
+        Command::Resume(args) => {
+            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
+        }
         Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
             without_settings(command, &context.ui)

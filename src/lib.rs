@@ -43,6 +43,7 @@ pub mod cli;
 pub mod clock;
 pub mod csv_diff;
 pub mod csv_file;
+pub mod delivery;
 pub mod error;
 pub mod exit;
 pub mod fcm;
