@@ -6,7 +6,9 @@
 
 mod ahead;
 pub mod audiences;
+mod automations;
 mod bug;
+pub mod check;
 mod complete;
 pub mod completions;
 pub mod config;
@@ -75,6 +77,7 @@ enum Command {
     Generate(generate::Args),
     Why(why::Args),
     Audiences(audiences::Args),
+    Check(check::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -88,6 +91,7 @@ impl Command {
             Self::Generate(args) => args.flags(flags),
             Self::Why(args) => args.flags(flags),
             Self::Audiences(args) => args.flags(flags),
+            Self::Check(args) => args.flags(flags),
             Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => {}
         }
     }
@@ -180,6 +184,7 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
     match command {
         Command::Config(args) => args.run(&context),
         Command::Audiences(args) => args.run(&context),
+        Command::Check(args) => args.run(&context),
         Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {

@@ -6,6 +6,7 @@
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
 
+pub mod automation;
 mod cadence;
 mod dotenv;
 pub mod environment;
@@ -18,6 +19,7 @@ pub mod secret;
 pub mod source;
 pub mod talk;
 
+pub use automation::Automations;
 pub use cadence::Cadence;
 pub use environment::Environment;
 pub use file::ConfigFile;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub generate: Generate,
     /// Notification history.
     pub cadence: Cadence,
+    /// Automation files.
+    pub automations: Automations,
     /// Log format and colour.
     pub talk: Talk,
     /// One entry a setting, in the order of this struct, for `pushctl config show`.
@@ -56,11 +60,13 @@ impl Settings {
         let source = Source::resolve(&mut settings)?;
         let generate = Generate::resolve(&mut settings)?;
         let cadence = Cadence::resolve(&mut settings)?;
+        let automations = Automations::resolve(&mut settings)?;
         let talk = Talk::resolve(&mut settings)?;
         Ok(Self {
             source,
             generate,
             cadence,
+            automations,
             talk,
             resolved: settings.finish()?,
         })
