@@ -14,12 +14,14 @@ pub mod completions;
 pub mod config;
 mod connect;
 mod context;
+pub mod diff;
 pub mod generate;
 mod globals;
 mod help;
 pub mod man;
 mod offer;
 mod runtime;
+pub mod schedule;
 pub mod schema;
 pub mod why;
 
@@ -78,6 +80,8 @@ enum Command {
     Why(why::Args),
     Audiences(audiences::Args),
     Check(check::Args),
+    Schedule(schedule::Args),
+    Diff(diff::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -92,7 +96,12 @@ impl Command {
             Self::Why(args) => args.flags(flags),
             Self::Audiences(args) => args.flags(flags),
             Self::Check(args) => args.flags(flags),
-            Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => {}
+            Self::Schedule(args) => args.flags(flags),
+            Self::Diff(_)
+            | Self::Config(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Schema(_) => {}
         }
     }
 
@@ -185,6 +194,8 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
         Command::Config(args) => args.run(&context),
         Command::Audiences(args) => args.run(&context),
         Command::Check(args) => args.run(&context),
+        Command::Schedule(args) => args.run(&context),
+        Command::Diff(args) => args.run(&context),
         Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {

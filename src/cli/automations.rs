@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueHint;
 
 use crate::automation::check::{Against, Checked, check};
-use crate::automation::{self, Finding};
+use crate::automation::finding::Severity;
+use crate::automation::{self, Automation, Finding};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::settings::automation::DIRECTORY;
@@ -60,6 +61,56 @@ pub(super) fn checked(context: &Context, named: &[PathBuf]) -> Result<Checked> {
         }
     }
     Ok(check(&sources, &against).with_unreadable(unreadable))
+}
+
+/// The named automations, or without a name all of them; by the automation's name or its file's.
+///
+/// # Errors
+/// Usage: there is none of a name, or its file has errors, each of which is told with its place. Without names, any
+/// file with errors.
+pub(super) fn chosen(context: &Context, names: &[String]) -> Result<Vec<Automation>> {
+    let Checked {
+        report,
+        automations,
+    } = checked(context, &[])?;
+    let errors: Vec<&Finding> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    if names.is_empty() {
+        return match errors.as_slice() {
+            [] => Ok(automations),
+            errors => Err(refusal("the automations cannot be used", errors)),
+        };
+    }
+    let one = |name: &String| {
+        automation::find(&automations, name)
+            .cloned()
+            .map_err(|unknown| {
+                let of_it: Vec<&Finding> = errors
+                    .iter()
+                    .copied()
+                    .filter(|finding| is_called(&finding.file, name))
+                    .collect();
+                match of_it.as_slice() {
+                    [] => unknown,
+                    errors => refusal(&format!("the automation {name} cannot be used"), errors),
+                }
+            })
+    };
+    names.iter().map(one).collect()
+}
+
+fn is_called(file: &str, name: &str) -> bool {
+    file == name || Path::new(file).file_stem().is_some_and(|stem| stem == name)
+}
+
+fn refusal(message: &str, errors: &[&Finding]) -> Error {
+    let lines: Vec<String> = errors.iter().map(|error| error.line()).collect();
+    Error::usage(lines.join("\n"))
+        .context(message)
+        .hint("`pushctl check` shows each at its place")
 }
 
 /// The files that are meant, each once.
