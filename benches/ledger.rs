@@ -3,7 +3,10 @@
 //! `cargo bench --bench ledger` measures the embedded store; `cargo bench --bench ledger -- URL` a PostgreSQL.
 //! Environment: `ROWS` (200000), `GROUP` (500).
 
-#![expect(clippy::print_stdout, reason = "a program whose output is its measurements")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a program whose output is its measurements"
+)]
 
 use std::collections::BTreeMap;
 use std::error::Error;

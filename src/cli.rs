@@ -23,6 +23,7 @@ mod offer;
 mod runtime;
 pub mod schedule;
 pub mod schema;
+mod services;
 pub mod why;
 
 use std::ffi::OsString;

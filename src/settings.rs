@@ -7,25 +7,29 @@
 //! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
 
 pub mod automation;
-mod cadence;
+pub mod cadence;
 mod dotenv;
 pub mod environment;
 pub mod file;
 pub mod generate;
 pub mod key;
+pub mod push;
 pub mod read;
 mod resolver;
 pub mod secret;
 pub mod source;
+pub mod state;
 pub mod talk;
 
 pub use automation::Automations;
-pub use cadence::Cadence;
+pub use cadence::{Cadence, HistoryKind};
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use generate::Generate;
 pub use key::{Flags, Origin, Resolved};
+pub use push::Push;
 pub use source::Source;
+pub use state::State;
 pub use talk::Talk;
 
 use resolver::Resolver;
@@ -43,6 +47,10 @@ pub struct Settings {
     pub cadence: Cadence,
     /// Automation files.
     pub automations: Automations,
+    /// The push service.
+    pub push: Push,
+    /// The state store.
+    pub state: State,
     /// Log format and colour.
     pub talk: Talk,
     /// One entry a setting, in the order of this struct, for `pushctl config show`.
@@ -61,12 +69,16 @@ impl Settings {
         let generate = Generate::resolve(&mut settings)?;
         let cadence = Cadence::resolve(&mut settings)?;
         let automations = Automations::resolve(&mut settings)?;
+        let push = Push::resolve(&mut settings)?;
+        let state = State::resolve(&mut settings)?;
         let talk = Talk::resolve(&mut settings)?;
         Ok(Self {
             source,
             generate,
             cadence,
             automations,
+            push,
+            state,
             talk,
             resolved: settings.finish()?,
         })

@@ -47,9 +47,10 @@ impl AutomationFlags {
 /// cannot be read is a finding like any other.
 pub(super) fn checked(context: &Context, named: &[PathBuf]) -> Result<Checked> {
     let catalogue = connect::catalogue(context)?;
+    let link_hosts = AllowedHosts::new(&context.settings.push.link_hosts)?;
     let against = Against {
         catalogue: &catalogue,
-        link_hosts: &AllowedHosts::default(),
+        link_hosts: &link_hosts,
         test_users: &context.settings.generate.test_users,
         now: context.clock.now(),
     };

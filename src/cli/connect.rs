@@ -144,7 +144,7 @@ fn history(context: &Context, command: &str) -> Result<History> {
 }
 
 /// The address in one URL, and nothing else.
-fn address_of(url: &Secret) -> Result<Address> {
+pub(super) fn address_of(url: &Secret) -> Result<Address> {
     Address::resolve(&Inputs {
         url: Some(url),
         environment: &|_| None,

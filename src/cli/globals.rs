@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use crate::settings::key::Key;
 
 use crate::settings::talk::{Color, LogFormat, Talk};
-use crate::settings::{Environment, Flags, source, talk};
+use crate::settings::{Environment, Flags, source, state, talk};
 use crate::ui::{Bars, Document, Loudness, Stdout, Wishes};
 
 use super::context::Confirmation;
@@ -44,6 +44,9 @@ pub struct Globals {
     yes: bool,
     #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, help = "Connection URL of the source database [env: DATABASE_URL]")]
     database_url: Option<String>,
+    /// The state store: a PostgreSQL URL, or a file for SQLite [default: the XDG state directory]
+    #[arg(long, global = true, value_name = "PLACE")]
+    state: Option<String>,
     /// No command takes longer: attempts, waits and queries together [default: 5m]
     #[arg(long, global = true, value_name = "DURATION")]
     deadline: Option<String>,
@@ -67,11 +70,13 @@ impl Globals {
             log_format,
             color,
             database_url,
+            state,
             deadline,
         } = self;
         flags.set(&talk::LOG_FORMAT, log_format.as_ref());
         flags.set(&talk::COLOR, color.as_ref());
         flags.set(&source::URL, database_url.as_ref());
+        flags.set(&state::STATE, state.as_ref());
         flags.set(&source::DEADLINE, deadline.as_ref());
     }
 

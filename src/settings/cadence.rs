@@ -1,18 +1,47 @@
 //! Where the history of sent pushes is.
 
+use clap::ValueEnum;
+
 use crate::error::Result;
 
 use super::key::{Key, Visibility};
-use super::read::text;
+use super::read::{choice, text};
 use super::resolver::Resolver;
 use super::secret::Secret;
 
 /// Where the history of sent pushes is.
 #[derive(Debug, Clone)]
 pub struct Cadence {
+    /// Which history, if somebody chose; else the first of them that has an address.
+    pub history: Option<HistoryKind>,
     /// The connection URL of the history database, if there is one.
     pub database_url: Option<Secret>,
+    /// The base URL of the existing service, if there is one.
+    pub service_url: Option<String>,
 }
+
+/// The histories there can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HistoryKind {
+    /// A database with the tables of the service that owns it.
+    Postgres,
+    /// That service itself.
+    Http,
+    /// The state store's own.
+    Embedded,
+    /// None: nobody is held back.
+    Off,
+}
+
+/// `--cadence`.
+pub static HISTORY: Key = Key {
+    name: "cadence.history",
+    flag: "--cadence",
+    variables: &["PUSHCTL_CADENCE"],
+    default: "",
+    visibility: Visibility::Plain,
+    about: "where the notification history is: postgres, http, embedded or off",
+};
 
 static DATABASE_URL: Key = Key {
     name: "cadence.database_url",
@@ -26,10 +55,35 @@ static DATABASE_URL: Key = Key {
     about: "connection URL of the notification history",
 };
 
+static SERVICE_URL: Key = Key {
+    name: "cadence.service_url",
+    flag: "",
+    variables: &["CADENCE_SERVICE_URL"],
+    default: "",
+    visibility: Visibility::Url,
+    about: "base URL of the service that keeps the notification history",
+};
+
 impl Cadence {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         Ok(Self {
+            history: settings.optional(&HISTORY, choice)?,
             database_url: settings.optional(&DATABASE_URL, text)?.map(Secret::new),
+            service_url: settings.optional(&SERVICE_URL, text)?,
         })
+    }
+
+    /// Which history it is: as chosen, else the one that has an address, else the state store's own.
+    pub fn kind(&self) -> HistoryKind {
+        let addressed = || {
+            if self.database_url.is_some() {
+                HistoryKind::Postgres
+            } else if self.service_url.is_some() {
+                HistoryKind::Http
+            } else {
+                HistoryKind::Embedded
+            }
+        };
+        self.history.unwrap_or_else(addressed)
     }
 }

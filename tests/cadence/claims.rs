@@ -41,10 +41,10 @@ async fn one_gets_through(place: &Place, history: &Where, ids: &[String]) {
     for (a, b) in a.unwrap().into_iter().zip(b.unwrap()) {
         match (a, b) {
             (Claimed::Won(_), Claimed::Over(limit)) => {
-                assert_eq!(screens[1].exclusion(limit), Exclusion::Rule(Rule::Combined))
+                assert_eq!(screens[1].exclusion(limit), Exclusion::Rule(Rule::Combined));
             }
             (Claimed::Over(limit), Claimed::Won(_)) => {
-                assert_eq!(screens[0].exclusion(limit), Exclusion::Rule(Rule::Combined))
+                assert_eq!(screens[0].exclusion(limit), Exclusion::Rule(Rule::Combined));
             }
             other => panic!("{other:?}"),
         }

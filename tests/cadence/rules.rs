@@ -20,7 +20,7 @@ fn told(verdict: Verdict) -> Says {
         Verdict::Excluded(Exclusion::Rule(Rule::Layer3Cooldown)) => Says::L3Cooldown,
         Verdict::Excluded(Exclusion::Rule(Rule::Combined)) => Says::L2L3,
         Verdict::Excluded(Exclusion::Rule(Rule::Layer5Cooldown)) => Says::L5Cooldown,
-        other => panic!("{other:?}"),
+        excluded @ Verdict::Excluded(_) => panic!("{excluded:?}"),
     }
 }
 

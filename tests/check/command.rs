@@ -218,3 +218,15 @@ fn the_automations_that_ship_pass_wherever_pushctl_is_started() {
     let outcome = Sandbox::new().run(&["check", "--automations", shipped, "-q"]);
     insta::assert_snapshot!(outcome, @"---- exit status 0");
 }
+
+#[test]
+fn deep_links_may_lead_to_the_hosts_of_the_configuration() {
+    let sandbox = sandbox(&[(
+        "mine",
+        &with("https://tradeblock.us/", "https://app.example.com/"),
+    )]);
+    assert_eq!(sandbox.run(&["check"]).status, 2);
+    sandbox.config("[push]\nlink_hosts = [\"example.com\"]\n");
+    let outcome = sandbox.run(&["check"]);
+    assert_eq!(outcome.status, 0, "{outcome}");
+}

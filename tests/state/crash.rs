@@ -20,7 +20,7 @@ in_both_stores!(
 );
 
 const USERS: u64 = 2_000;
-const GROUP: u64 = 50;
+const GROUP: usize = 50;
 /// Where the child finds its store: a path or a URL.
 const PLACE: &str = "PUSHCTL_TEST_STORE";
 
@@ -127,9 +127,10 @@ async fn a_sender_that_is_there_to_be_killed() {
     let Ok(place) = std::env::var(PLACE) else {
         return;
     };
-    let location = match place.contains("://") {
-        true => Location::Postgres(Box::new(address(&place))),
-        false => Location::Embedded(place.into()),
+    let location = if place.contains("://") {
+        Location::Postgres(Box::new(address(&place)))
+    } else {
+        Location::Embedded(place.into())
     };
     let clock = Place::sqlite().clock;
     let store = Store::open(&location, clock).await.unwrap();
@@ -137,8 +138,8 @@ async fn a_sender_that_is_there_to_be_killed() {
     let push = store.open_push(&push(1)).await.unwrap();
     let sender = sender(&store).await;
     println!("enlisted {lease:?}.");
-    for first in (0..USERS).step_by(GROUP as usize) {
-        let numbers: Vec<u64> = (first..first + GROUP).collect();
+    for first in (0..USERS).step_by(GROUP) {
+        let numbers: Vec<u64> = (first..first + GROUP as u64).collect();
         let claimed = store
             .claim(&push, &sender, candidates(numbers.clone()), &Guard::none())
             .await

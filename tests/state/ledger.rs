@@ -46,7 +46,7 @@ async fn a_user_is_claimed_once_for_a_push_whoever_asks(place: Place) {
     let second = store.open_push(&push(2)).await.unwrap();
     assert_eq!(won(&claim(&store, &second, [1, 2]).await).len(), 2);
     let mut tomorrow = push(1);
-    tomorrow.occurrence = "2026-11-22T13:33-06:00".to_owned();
+    tomorrow.occurrence = "2026-11-22T13:33-06:00".into();
     let tomorrow = store.open_push(&tomorrow).await.unwrap();
     assert_eq!(won(&claim(&store, &tomorrow, [1, 2]).await).len(), 2);
 }
@@ -57,8 +57,12 @@ async fn two_senders_at_once_claim_everybody_once_and_no_token_twice(place: Plac
     let push = stores[0].open_push(&push(1)).await.unwrap();
     // Opposite orders: what the one writes first, the other writes last. Every tenth token belongs to two users.
     let group = |users: Vec<u64>| -> Vec<Candidate> {
-        let token =
-            |n: u64| TokenHash::of(&format!("token-{}", if n % 10 == 0 { n + 1 } else { n }));
+        let token = |n: u64| {
+            TokenHash::of(&format!(
+                "token-{}",
+                if n.is_multiple_of(10) { n + 1 } else { n }
+            ))
+        };
         let one = |n| Candidate {
             tokens: vec![token(n)],
             ..candidate(n)
@@ -338,8 +342,8 @@ async fn an_opened_push_is_found_again_as_it_was(place: Place) {
     let store = place.open().await;
     let opened = store.open_push(&push(1)).await.unwrap();
     let mut other = push(1);
-    other.words.title = "Something else".to_owned();
-    other.run = "run-2".to_owned();
+    other.words.title = "Something else".into();
+    other.run = "run-2".into();
     assert_eq!(place.open().await.open_push(&other).await.unwrap(), opened);
     assert_eq!(opened.words, push(1).words);
     assert_eq!(opened.run, "run-1");

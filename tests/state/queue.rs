@@ -27,7 +27,7 @@ async fn enqueue(store: &Store, push: &Push, numbers: impl IntoIterator<Item = u
     store
         .enqueue(push, numbers.into_iter().map(queued).collect())
         .await
-        .unwrap()
+        .unwrap();
 }
 
 async fn four_who_take_from_one_queue_get_everybody_once(place: Place) {

@@ -77,7 +77,7 @@ async fn an_export_fills_a_store_of_either_kind_with_the_same(place: Place) {
     for other in [Place::sqlite(), Place::postgres()] {
         let other = other.open().await;
         let count = other.import(&mut Cursor::new(&text)).await.unwrap();
-        assert_eq!(count as usize, text.lines().count() - 2);
+        assert_eq!(usize::try_from(count), Ok(text.lines().count() - 2));
         assert_eq!(exported(&other).await, text);
         // It numbers on where the other had stopped.
         let sender = sender(&other).await;

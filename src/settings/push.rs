@@ -1,0 +1,193 @@
+//! The push service: who we are there, where it is, and how fast we may be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::clock::text::duration;
+use crate::error::Result;
+
+use super::key::{Key, Visibility};
+use super::read::{text, whole_number};
+use super::resolver::Resolver;
+use super::secret::Secret;
+
+/// What sending needs to know.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// The service account's file.
+    pub credentials: Option<PathBuf>,
+    /// In place of the file: the project,
+    pub project_id: Option<String>,
+    /// the account's address,
+    pub client_email: Option<String>,
+    /// and its key, PEM.
+    pub private_key: Option<Secret>,
+    /// Base URL of the service.
+    pub url: String,
+    /// Where bearer tokens are lent, in place of what the account's file says.
+    pub token_url: Option<String>,
+    /// Further authorities to trust, PEM.
+    pub ca: Option<PathBuf>,
+    /// Messages a second at most.
+    pub rate: u32,
+    /// Connections at most.
+    pub connections: u32,
+    /// How long an answer is waited for.
+    pub answer_timeout: Duration,
+    /// How long the service may be out of reach.
+    pub patience: Duration,
+    /// How long everybody waits after a 429 that does not say.
+    pub quota_pause: Duration,
+    /// The first wait after a 500 or 503 that does not say.
+    pub backoff: Duration,
+    /// Hosts, with their subdomains, that a deep link may lead to.
+    pub link_hosts: Vec<String>,
+    /// Where outcome files go.
+    pub outcomes: PathBuf,
+}
+
+const fn key(
+    name: &'static str,
+    variables: &'static [&'static str],
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key {
+        name,
+        flag: "",
+        variables,
+        default,
+        visibility: Visibility::Plain,
+        about,
+    }
+}
+
+static CREDENTIALS: Key = key(
+    "push.credentials",
+    &["GOOGLE_APPLICATION_CREDENTIALS"],
+    "",
+    "file of the service account",
+);
+static PROJECT_ID: Key = key(
+    "push.project_id",
+    &["FIREBASE_PROJECT_ID"],
+    "",
+    "the project, where there is no file of the service account",
+);
+static CLIENT_EMAIL: Key = key(
+    "push.client_email",
+    &["FIREBASE_CLIENT_EMAIL"],
+    "",
+    "the service account's address, where there is no file",
+);
+static PRIVATE_KEY: Key = Key {
+    visibility: Visibility::Secret,
+    ..key(
+        "push.private_key",
+        &["FIREBASE_PRIVATE_KEY", "FIREBASE_PRIVATE_KEY_FILE"],
+        "",
+        "the service account's key (PEM), where there is no file",
+    )
+};
+static URL: Key = Key {
+    visibility: Visibility::Url,
+    ..key(
+        "push.url",
+        &["PUSHCTL_PUSH_URL"],
+        "https://fcm.googleapis.com",
+        "base URL of the push service",
+    )
+};
+static TOKEN_URL: Key = Key {
+    visibility: Visibility::Url,
+    ..key(
+        "push.token_url",
+        &["PUSHCTL_PUSH_TOKEN_URL"],
+        "",
+        "where bearer tokens are lent, if not where the service account's file says",
+    )
+};
+static CA: Key = key(
+    "push.ca",
+    &["PUSHCTL_PUSH_CA"],
+    "",
+    "file of further root certificates for the push service",
+);
+/// `--rate`.
+pub static RATE: Key = Key {
+    flag: "--rate",
+    ..key(
+        "push.rate",
+        &["PUSHCTL_RATE"],
+        "5000",
+        "messages a second at most",
+    )
+};
+static CONNECTIONS: Key = key(
+    "push.connections",
+    &["PUSHCTL_PUSH_CONNECTIONS"],
+    "8",
+    "connections to the push service at most, each with 100 requests at once",
+);
+static ANSWER_TIMEOUT: Key = key(
+    "push.answer_timeout",
+    &["PUSHCTL_PUSH_ANSWER_TIMEOUT"],
+    "30s",
+    "how long an answer is waited for; after that the message is in doubt",
+);
+static PATIENCE: Key = key(
+    "push.patience",
+    &["PUSHCTL_PUSH_PATIENCE"],
+    "2m",
+    "how long the push service may be out of reach before a send stops",
+);
+static QUOTA_PAUSE: Key = key(
+    "push.quota_pause",
+    &["PUSHCTL_PUSH_QUOTA_PAUSE"],
+    "60s",
+    "how long all sending waits after a 429 that does not say",
+);
+static BACKOFF: Key = key(
+    "push.backoff",
+    &["PUSHCTL_PUSH_BACKOFF"],
+    "10s",
+    "the first wait after a 500 or 503 that does not say; each further one doubles",
+);
+static LINK_HOSTS: Key = key(
+    "push.link_hosts",
+    &["PUSHCTL_LINK_HOSTS"],
+    "tradeblock.us",
+    "hosts, with their subdomains, that a deep link may lead to",
+);
+/// `--outcomes`.
+pub static OUTCOMES: Key = Key {
+    flag: "--outcomes",
+    ..key(
+        "push.outcomes",
+        &["PUSHCTL_OUTCOMES"],
+        "outcomes",
+        "directory for outcome files and lists of dead tokens",
+    )
+};
+
+impl Push {
+    pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
+        Ok(Self {
+            credentials: settings.path(&CREDENTIALS)?,
+            project_id: settings.optional(&PROJECT_ID, text)?,
+            client_email: settings.optional(&CLIENT_EMAIL, text)?,
+            private_key: settings.optional(&PRIVATE_KEY, text)?.map(Secret::new),
+            url: settings.value(&URL, text)?,
+            token_url: settings.optional(&TOKEN_URL, text)?,
+            ca: settings.path(&CA)?,
+            rate: settings.value(&RATE, |given| whole_number(given, 1..=100_000))?,
+            connections: settings.value(&CONNECTIONS, |given| whole_number(given, 1..=64))?,
+            answer_timeout: settings.value(&ANSWER_TIMEOUT, duration)?,
+            patience: settings.value(&PATIENCE, duration)?,
+            quota_pause: settings.value(&QUOTA_PAUSE, duration)?,
+            backoff: settings.value(&BACKOFF, duration)?,
+            link_hosts: settings.list(&LINK_HOSTS, text)?,
+            outcomes: settings.path(&OUTCOMES)?.unwrap_or_default(),
+        })
+    }
+}

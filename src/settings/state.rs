@@ -1,0 +1,55 @@
+//! Where runs, claims, leases and cancels are kept.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+
+use super::key::{Key, Visibility};
+use super::read::text;
+use super::resolver::Resolver;
+use super::secret::Secret;
+
+/// Where the state store is.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A PostgreSQL database.
+    Url(Secret),
+    /// Nobody said, and there is no directory to keep it in: neither a home nor `XDG_STATE_HOME`.
+    Nowhere,
+}
+
+/// `--state`.
+pub static STATE: Key = Key {
+    name: "state",
+    flag: "--state",
+    variables: &["PUSHCTL_STATE_URL", "PUSHCTL_STATE_URL_FILE"],
+    default: "",
+    visibility: Visibility::Url,
+    about: "the state store: a PostgreSQL URL, or a file for SQLite",
+};
+
+impl State {
+    pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
+        let given = settings.optional(&STATE, text)?;
+        let in_file = settings.flag(&STATE).is_none() && settings.in_file(STATE.name).is_some();
+        Ok(match given {
+            Some(url) if is_url(&url) => Self::Url(Secret::new(url)),
+            Some(path) if in_file => Self::File(settings.beside_file(&path)),
+            Some(path) => Self::File(settings.environment().directory().join(path)),
+            None => {
+                let directory = settings.environment().xdg("XDG_STATE_HOME", ".local/state");
+                directory.map_or(Self::Nowhere, |directory| {
+                    Self::File(directory.join("state.db"))
+                })
+            }
+        })
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
+}
