@@ -22,7 +22,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::nearest::nearest;
 
 pub use file::AutomationFile;
-pub use finding::Source;
+pub use finding::{Finding, Source};
 pub use schedule::Schedule;
 
 /// An automation without an error.
@@ -43,9 +43,9 @@ impl Automation {
     }
 }
 
-/// The automation files of a directory, in the order of their names.
-pub fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot read the automations in {}", directory.display());
+/// The automation files of a directory, in the order of their names; errors call the directory `shown`.
+pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read the automations directory {shown}");
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).kind(Kind::Usage, unreadable)? {
         let path = entry.kind(Kind::Usage, unreadable)?.path();
@@ -60,21 +60,21 @@ pub fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads a file for `check`.
-pub fn read(path: &Path) -> Result<Source> {
-    let unreadable = || format!("cannot read the automation {}", path.display());
-    let bytes = std::fs::read(path).kind(Kind::Usage, unreadable)?;
-    let text = String::from_utf8(bytes).kind(Kind::Usage, || {
-        format!("the automation {} is not UTF-8", path.display())
+/// Reads a file for `check`, to be called `shown`. What is wrong with it is one of `check`'s findings.
+pub fn read(path: &Path, shown: &str) -> Result<Source, Box<Finding>> {
+    let unreadable = |line, message: String| Box::new(Finding::unreadable(shown, line, message));
+    let bytes = std::fs::read(path)
+        .map_err(|error| unreadable(1, format!("cannot read this file: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + memchr::memchr_iter(b'\n', valid).count();
+        let mut finding = unreadable(line, "this line is not UTF-8".to_owned());
+        finding.hint("save the file as UTF-8");
+        finding
     })?;
-    let text = text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text);
-    Ok(Source {
-        path: path.display().to_string(),
-        text,
-    })
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
+    let path = shown.to_owned();
+    Ok(Source { path, text })
 }
 
 /// The automation somebody means: by its name, or by its file's.

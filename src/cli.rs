@@ -6,13 +6,16 @@
 
 mod ahead;
 pub mod audiences;
+mod automations;
 mod bug;
+pub mod check;
 mod complete;
 pub mod completions;
 pub mod config;
 mod confirm;
 mod connect;
 mod context;
+pub mod diff;
 pub mod generate;
 mod globals;
 mod help;
@@ -21,6 +24,7 @@ mod offer;
 pub mod preview;
 pub mod resume;
 mod runtime;
+pub mod schedule;
 pub mod schema;
 pub mod send;
 mod sending;
@@ -85,6 +89,9 @@ enum Command {
     Send(send::Args),
     Preview(preview::Args),
     Resume(resume::Args),
+    Check(check::Args),
+    Schedule(schedule::Args),
+    Diff(diff::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -100,7 +107,10 @@ impl Command {
             Self::Audiences(args) => args.flags(flags),
             Self::Send(args) => args.flags(flags),
             Self::Resume(args) => args.flags(flags),
+            Self::Check(args) => args.flags(flags),
+            Self::Schedule(args) => args.flags(flags),
             Self::Preview(_)
+            | Self::Diff(_)
             | Self::Config(_)
             | Self::Completions(_)
             | Self::Man(_)
@@ -196,6 +206,9 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
     match command {
         Command::Config(args) => args.run(&context),
         Command::Audiences(args) => args.run(&context),
+        Command::Check(args) => args.run(&context),
+        Command::Schedule(args) => args.run(&context),
+        Command::Diff(args) => args.run(&context),
         Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Preview(args) => args.run(&context),
         Command::Send(args) => {

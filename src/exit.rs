@@ -68,6 +68,16 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// What its exit status means, in a few words.
+    pub fn meaning(self) -> &'static str {
+        TABLE
+            .iter()
+            .find(|(kind, ..)| *kind == self)
+            .map_or("", |(_, _, meaning)| meaning)
+    }
+}
+
 impl From<Kind> for ExitCode {
     fn from(kind: Kind) -> Self {
         Self::from(kind.status())

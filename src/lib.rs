@@ -19,6 +19,7 @@
 //! | how it is reached, retried, encrypted, given up | [`source`] |
 //! | a failure's kind, message or advice | [`source::failure`]; exit statuses in [`exit`] |
 //! | files and their names | [`audience::files`], [`audience::names`], [`publish`] |
+//! | what an automation file may say, and the words for what is wrong | [`automation`] |
 //! | a flag or a command | [`cli`], one file a subcommand |
 //! | a setting | [`settings`], one file a room |
 //! | what a person sees | [`ui`] for the streams, [`report`] for words and pictures |

@@ -6,6 +6,7 @@
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
 
+pub mod automation;
 pub mod cadence;
 mod dotenv;
 pub mod environment;
@@ -20,6 +21,7 @@ pub mod source;
 pub mod state;
 pub mod talk;
 
+pub use automation::Automations;
 pub use cadence::{Cadence, HistoryKind};
 pub use environment::Environment;
 pub use file::ConfigFile;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub generate: Generate,
     /// Notification history.
     pub cadence: Cadence,
+    /// Automation files.
+    pub automations: Automations,
     /// The push service.
     pub push: Push,
     /// The state store.
@@ -64,6 +68,7 @@ impl Settings {
         let source = Source::resolve(&mut settings)?;
         let generate = Generate::resolve(&mut settings)?;
         let cadence = Cadence::resolve(&mut settings)?;
+        let automations = Automations::resolve(&mut settings)?;
         let push = Push::resolve(&mut settings)?;
         let state = State::resolve(&mut settings)?;
         let talk = Talk::resolve(&mut settings)?;
@@ -71,6 +76,7 @@ impl Settings {
             source,
             generate,
             cadence,
+            automations,
             push,
             state,
             talk,

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod command;
 mod pushes;
 mod safety;
 mod structure;
+mod syntax;
 mod times;
 
 use jiff::Timestamp;
@@ -77,10 +79,10 @@ fn with(old: &str, new: &str) -> String {
 }
 
 fn shipped() -> Vec<Source> {
-    let paths = automation::files_in("automations".as_ref()).unwrap();
+    let paths = automation::files_in("automations".as_ref(), "automations").unwrap();
     paths
         .iter()
-        .map(|path| automation::read(path).unwrap())
+        .map(|path| automation::read(path, &path.display().to_string()).unwrap())
         .collect()
 }
 

@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod command;
+
 use jiff::Timestamp;
 use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
 use pushctl::automation::finding::Source;
 use pushctl::automation::render::Color;
-use pushctl::automation::timetable::{Platform, show, upcoming};
+use pushctl::automation::timetable::{Platform, Scope, show, upcoming};
 use pushctl::template::link::AllowedHosts;
 
 use crate::schedule::{cron, schedule as schedule_of};
@@ -56,7 +58,12 @@ fn lines_for_a_cron_daemon_are_fixed_where_the_clock_is() {
             "send_at = \"00:07\"\ntimezone = \"UTC\"\nfrequency = \"monthly\"\nday = 5",
         ),
     ]);
-    let table = show(&fixed, Platform::Crontab, at("2026-11-21T00:00Z"));
+    let table = show(
+        &fixed,
+        Scope::All,
+        Platform::Crontab,
+        at("2026-11-21T00:00Z"),
+    );
     assert_eq!(table.warnings, [""; 0]);
     insta::assert_snapshot!(table.text, @r"
     # pushctl. Times are UTC: set the machine's zone to UTC, or CRON_TZ=UTC where your cron knows it.
@@ -86,7 +93,13 @@ fn a_fixed_line_in_utc_is_the_start_of_every_generation_of_a_year() {
             for send_at in ["00:07", "05:47", "12:08", "23:58"] {
                 let schedule = format!("send_at = \"{send_at}\"\ntimezone = \"{zone}\"\n{rule}");
                 let automation = automations(&[("a", &schedule)]);
-                let text = show(&automation, Platform::Crontab, at("2026-11-21T00:00Z")).text;
+                let text = show(
+                    &automation,
+                    Scope::All,
+                    Platform::Crontab,
+                    at("2026-11-21T00:00Z"),
+                )
+                .text;
                 let line = text
                     .lines()
                     .find(|line| line.contains("run-pipeline a"))
@@ -122,7 +135,12 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
             "send_at = \"13:33\"\ntimezone = \"UTC\"\nfrequency = \"daily\"",
         ),
     ]);
-    let table = show(&mixed, Platform::Crontab, at("2026-11-21T00:00Z"));
+    let table = show(
+        &mixed,
+        Scope::All,
+        Platform::Crontab,
+        at("2026-11-21T00:00Z"),
+    );
     insta::assert_snapshot!(table.text, @r"
     # pushctl. Times are UTC: set the machine's zone to UTC, or CRON_TZ=UTC where your cron knows it.
     # Made from the files as they are; run `pushctl schedule show` again after changing a time.
@@ -131,7 +149,12 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
     3-59/5 * * * * pushctl -q run-pipeline --all --tick
     ");
     insta::assert_snapshot!(table.warnings.join("\n"), @"daily: the clocks of America/Chicago change on 2027-03-14, so no fixed time in UTC is right all year, and a --tick every five minutes takes its place");
-    let table = show(&mixed, Platform::Railway, at("2026-11-21T00:00Z"));
+    let table = show(
+        &mixed,
+        Scope::All,
+        Platform::Railway,
+        at("2026-11-21T00:00Z"),
+    );
     insta::assert_snapshot!(table.text, @r#"
     # railway.toml: one service for all automations. Each start does what is due and ends.
     # daily: daily at 13:33, America/Chicago
@@ -180,7 +203,7 @@ fn systemd_keeps_the_zones_own_clock() {
             "cron = \"33 13 * * 1-5\"\ntimezone = \"America/Chicago\"",
         ),
     ]);
-    let table = show(&all, Platform::Systemd, at("2026-11-21T00:00Z"));
+    let table = show(&all, Scope::All, Platform::Systemd, at("2026-11-21T00:00Z"));
     assert_eq!(table.warnings, [""; 0]);
     let calendars = table
         .text
@@ -204,7 +227,12 @@ fn systemd_keeps_the_zones_own_clock() {
     # /etc/systemd/system/pushctl-tick@cron.timer
     OnCalendar=*:3/5
     ");
-    let one = show(&all[..1], Platform::Systemd, at("2026-11-21T00:00Z"));
+    let one = show(
+        &all[..1],
+        Scope::All,
+        Platform::Systemd,
+        at("2026-11-21T00:00Z"),
+    );
     insta::assert_snapshot!(one.text, @r"
     # /etc/systemd/system/pushctl@.service
     [Unit]
@@ -256,7 +284,37 @@ fn the_next_occurrences_come_soonest_first() {
     late@2026-11-21T20:07-06:00 2026-11-22T01:37:00Z 2026-11-21 20:07 CST
     ");
     assert_eq!(
-        show(&[], Platform::Crontab, at("2026-11-21T12:00Z")).text,
+        show(&[], Scope::All, Platform::Crontab, at("2026-11-21T12:00Z")).text,
         "# no automation is enabled\n"
     );
+}
+
+#[test]
+fn some_of_the_automations_have_lines_that_start_no_others() {
+    let two = automations(&[
+        (
+            "daily",
+            "send_at = \"13:33\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"",
+        ),
+        (
+            "late",
+            "send_at = \"20:07\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"",
+        ),
+    ]);
+    let now = at("2026-11-21T00:00Z");
+    let table = show(&two, Scope::Named, Platform::Crontab, now);
+    let lines = table.text.lines().filter(|line| !line.starts_with('#'));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    3-59/5 * * * * pushctl -q run-pipeline daily --tick
+    2-59/5 * * * * pushctl -q run-pipeline late --tick
+    ");
+    let table = show(&two[..1], Scope::Named, Platform::Railway, now);
+    insta::assert_snapshot!(table.text, @r#"
+    # railway.toml: one service each. Each start does what is due and ends.
+    # daily: daily at 13:33, America/Chicago
+    [deploy]
+    startCommand = "pushctl --log-format json run-pipeline daily --tick"
+    cronSchedule = "3-59/5 * * * *"
+    restartPolicyType = "NEVER"
+    "#);
 }

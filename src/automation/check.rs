@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::Automation;
 use super::document::{self, Node};
 use super::file::{AutomationFile, json_schema};
-use super::finding::{Findings, Source};
+use super::finding::{Finding, Findings, Source};
 use super::render::Report;
 use super::structure;
 use crate::audience::Catalogue;
@@ -44,6 +44,17 @@ pub struct Checked {
     pub report: Report,
     /// The automations of the files without an error, in the order of the files.
     pub automations: Vec<Automation>,
+}
+
+impl Checked {
+    /// Puts files that could not be read before the others.
+    #[must_use]
+    pub fn with_unreadable(mut self, mut findings: Vec<Finding>) -> Self {
+        let files = self.report.files + findings.len();
+        findings.append(&mut self.report.findings);
+        self.report = Report::new(files, findings);
+        self
+    }
 }
 
 /// Checks files, each by itself and all against each other.
@@ -193,9 +204,11 @@ impl<'c, 's> Reading<'c, 's> {
 /// A key on a line that could not be read is not missing, and what is odd on that line is odd because of that.
 fn drop_consequences(findings: &mut Findings<'_>) {
     let unread = findings.lines_with("syntax");
+    let unclosed = findings.lines_with(document::UNCLOSED).first().copied();
     findings.retain(|finding| match finding.code {
-        "syntax" => true,
+        "syntax" | document::UNCLOSED => true,
         "missing" | "no-test-users" => false,
+        _ if unclosed.is_some_and(|line| finding.place.line >= line) => false,
         _ => !unread.contains(&finding.place.line),
     });
 }

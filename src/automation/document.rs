@@ -11,6 +11,9 @@ use crate::caret::floor_char_boundary;
 /// A value and where it is.
 pub(super) type Node<'s> = Spanned<DeValue<'s>>;
 
+/// The rule of brackets that are not closed: whatever comes after one is in the wrong place, and not to blame for it.
+pub(super) const UNCLOSED: &str = "unclosed";
+
 /// What could be read of a file; its syntax errors are among the findings. Dates and times have become text.
 pub(super) fn parse<'s>(source: &'s Source, findings: &mut Findings<'s>) -> Node<'s> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
@@ -24,8 +27,11 @@ pub(super) fn parse<'s>(source: &'s Source, findings: &mut Findings<'s>) -> Node
         if !lines.contains(&line) {
             lines.push(line);
             let span = visible_span(&source.text, span);
-            let found = source.text.get(span.clone()).unwrap_or_default();
-            let (message, hint) = in_words(error.message(), found);
+            let (message, hint) = in_words(error.message(), &source.text, &span);
+            if is_inside_brackets(error.message()) {
+                findings.error(UNCLOSED, &span, message).maybe_hint(hint);
+                break;
+            }
             findings.error("syntax", &span, message).maybe_hint(hint);
         }
     }
@@ -85,6 +91,19 @@ pub(super) fn number_value(node: &Node<'_>) -> Option<f64> {
     }
 }
 
+/// What a value is, in a sentence.
+pub(super) fn type_name(node: &Node<'_>) -> &'static str {
+    match node.get_ref() {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
 /// Where some part of a text value is written, searched in its source so that escapes elsewhere do no harm;
 /// the whole value if it is not found as it is.
 pub(super) fn part_of(source: &Source, value: &Range<usize>, part: &str) -> Range<usize> {
@@ -112,7 +131,11 @@ fn times_to_text(value: &mut DeValue<'_>) {
     }
 }
 
-/// At the end of a line the parser's span is empty: then the last word before it is shown.
+fn is_inside_brackets(message: &str) -> bool {
+    message.contains("inline table") || message.contains("missing comma")
+}
+
+/// At the end of a line the parser's span is empty: then the last character before it is shown.
 fn visible_span(text: &str, span: Range<usize>) -> Range<usize> {
     if !span.is_empty() {
         return span;
@@ -127,29 +150,79 @@ fn visible_span(text: &str, span: Range<usize>) -> Range<usize> {
 }
 
 /// The parser's message, said to a person.
-fn in_words(message: &str, found: &str) -> (String, Option<String>) {
+fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<String>) {
     let said = message.lines().next().unwrap_or_default();
+    let found = text.get(span.clone()).unwrap_or_default();
+    let line = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let before = text[line..span.start].trim();
+    let begins = |beginning: &str| said.starts_with(beginning);
     match said {
-        "duplicate key" => (format!("`{found}` is given twice in the same table"), None),
-        _ if said.starts_with("string values must be quoted") && found == "=" => {
-            ("a value is missing after `=`".to_owned(), None)
-        }
-        _ if said.starts_with("string values must be quoted") => (
-            format!("`{found}` is no value of TOML"),
-            Some(format!("a text needs quotes: \"{found}\"")),
+        "duplicate key" => given_twice(found, before),
+        _ if begins("key with no value") => (
+            "`=` is missing after the key".to_owned(),
+            (found == ":").then(|| "TOML writes `key = value`".to_owned()),
         ),
-        _ if said.starts_with("invalid basic string") => (
+        _ if begins("invalid key-value pair") => (
+            "this is no line of TOML".to_owned(),
+            Some("a line is `key = value`, `[table]`, or a comment after `#`".to_owned()),
+        ),
+        _ if is_inside_brackets(said) => (
+            "a bracket before this is not closed, or a comma is missing".to_owned(),
+            Some("what comes after it could not be checked".to_owned()),
+        ),
+        _ if found == "=" => ("a value is missing after `=`".to_owned(), None),
+        _ if begins("string values must be quoted") || begins("invalid boolean") => (
+            format!("`{found}` is no value of TOML"),
+            Some(as_value(found)),
+        ),
+        _ if begins("invalid basic string") => (
             "the text is not closed".to_owned(),
             Some("it needs a `\"` at its end; a `\"` inside it is written `\\\"`".to_owned()),
         ),
-        _ if said.starts_with("unclosed table") => (
+        _ if begins("invalid literal string") => (
+            "the text is not closed".to_owned(),
+            Some("it begins with `'` and needs a `'` at its end".to_owned()),
+        ),
+        _ if begins("invalid multi-line") => (
+            "a text that began in an earlier line is not closed".to_owned(),
+            Some("it needs the same three quotes at its end".to_owned()),
+        ),
+        _ if begins("unclosed array table") => (
+            "the table's name is not closed: `]]` is missing".to_owned(),
+            None,
+        ),
+        _ if begins("unclosed table") => (
             "the table's name is not closed: `]` is missing".to_owned(),
             None,
         ),
-        _ if said.starts_with("invalid time") || said.starts_with("invalid date") => (
-            said.to_owned(),
-            Some(format!("a text needs quotes: \"{found}\"")),
+        _ if begins("invalid time") || begins("invalid date") => (
+            format!("`{found}` is no value of TOML"),
+            Some(as_value(found)),
         ),
         _ => (said.to_owned(), None),
+    }
+}
+
+/// `before` is what stands on the line before the name.
+fn given_twice(name: &str, before: &str) -> (String, Option<String>) {
+    match before {
+        "[[" => (
+            format!("[[{name}]] cannot follow a `{name}` that is no list of tables"),
+            Some(format!("write [[{name}]] there too")),
+        ),
+        "[" => (
+            format!("the table [{name}] is there twice"),
+            Some("put all its keys under one of the two".to_owned()),
+        ),
+        _ => (format!("`{name}` is given twice in the same table"), None),
+    }
+}
+
+/// What is written in place of a word without quotes.
+fn as_value(word: &str) -> String {
+    match word.to_lowercase().as_str() {
+        "true" | "yes" | "on" => "yes is written true".to_owned(),
+        "false" | "no" | "off" => "no is written false".to_owned(),
+        _ => format!("a text needs quotes: \"{word}\""),
     }
 }

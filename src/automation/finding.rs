@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::caret::Place;
+use crate::caret::{Place, visible};
 
 /// An automation file: what to call it in messages, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +131,30 @@ impl<'s> Findings<'s> {
 }
 
 impl Finding {
+    /// A file that cannot be read at all, or not from `line` on.
+    pub fn unreadable(file: &str, line: usize, message: impl Into<String>) -> Self {
+        let place = Place {
+            line,
+            column: 1,
+            end_column: 2,
+            source: String::new(),
+        };
+        Self {
+            severity: Severity::Error,
+            code: "unreadable",
+            message: message.into(),
+            hint: None,
+            file: file.to_owned(),
+            place,
+        }
+    }
+
+    /// In one line: `automations/layer3.toml:5:11: there is no time zone "CST"`.
+    pub fn line(&self) -> String {
+        let Place { line, column, .. } = self.place;
+        visible(&format!("{}:{line}:{column}: {}", self.file, self.message))
+    }
+
     /// Says what to do about it.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());

@@ -43,6 +43,16 @@ impl Report {
         }
     }
 
+    /// The same without warnings.
+    #[must_use]
+    pub fn only_errors(&self) -> Self {
+        let errors = self
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        Self::new(self.files, errors.cloned().collect())
+    }
+
     /// `2 files: 1 error, 3 warnings`.
     pub fn counts(&self) -> String {
         let files = count(self.files, "file");
@@ -146,10 +156,12 @@ fn human(finding: &Finding, color: Color) -> String {
         visible(&finding.file),
         place.column,
     );
-    let _ = writeln!(out, "{margin} {bar}");
-    let _ = writeln!(out, "{} {bar} {}", paint("2", &number), line.text);
-    let carets = paint(code, &"^".repeat(line.width));
-    let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(line.indent));
+    if !line.text.is_empty() {
+        let _ = writeln!(out, "{margin} {bar}");
+        let _ = writeln!(out, "{} {bar} {}", paint("2", &number), line.text);
+        let carets = paint(code, &"^".repeat(line.width));
+        let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(line.indent));
+    }
     if let Some(hint) = &finding.hint {
         let _ = writeln!(out, "{margin} {} {}", paint("2", "="), visible(hint));
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 use toml::de::DeValue;
 
-use super::document::{Node, integer_value, number_value};
+use super::document::{Node, integer_value, number_value, type_name};
 use super::finding::Findings;
 use crate::nearest::nearest;
 
@@ -50,6 +50,7 @@ impl Comparison<'_, '_> {
         };
         let no_properties = Map::new();
         let properties = schema["properties"].as_object().unwrap_or(&no_properties);
+        let mut misspelt = Vec::new();
         for (key, value) in table {
             match properties.get(key.get_ref().as_ref()) {
                 Some(property) => self.value(value, property, &called(key.get_ref(), property)),
@@ -57,12 +58,14 @@ impl Comparison<'_, '_> {
                     let property = &schema["additionalProperties"];
                     self.value(value, property, &called(key.get_ref(), property));
                 }
-                None => self.unknown_key(key.get_ref(), &key.span(), properties, name),
+                None => {
+                    misspelt.extend(self.unknown_key(key.get_ref(), &key.span(), properties, name));
+                }
             }
         }
         for key in schema["required"].as_array().into_iter().flatten() {
             let key = key.as_str().unwrap_or_default();
-            if !table.contains_key(key) {
+            if !table.contains_key(key) && !misspelt.iter().any(|meant| meant == key) {
                 let owner = if name.is_empty() { "the file" } else { name };
                 let missing = called(key, &properties[key]);
                 self.findings
@@ -72,13 +75,14 @@ impl Comparison<'_, '_> {
         }
     }
 
+    /// Answers which key was probably meant.
     fn unknown_key(
         &mut self,
         key: &str,
         span: &Range<usize>,
         known: &Map<String, Value>,
         table: &str,
-    ) {
+    ) -> Option<String> {
         let place = if table.is_empty() {
             "at the top of the file".to_owned()
         } else {
@@ -101,6 +105,7 @@ impl Comparison<'_, '_> {
         self.findings
             .error("unknown-key", span, format!("unknown key `{key}` {place}"))
             .hint(hint);
+        near.map(str::to_owned)
     }
 
     /// The table of the format that has this key.
@@ -137,7 +142,7 @@ impl Comparison<'_, '_> {
             && let Some(first_too_many) = array.get(most)
         {
             let message = format!(
-                "there are {} of {name}, and at most {most} are possible",
+                "there are {} {name}, and at most {most} are possible",
                 array.len()
             );
             self.findings
@@ -183,20 +188,20 @@ impl Comparison<'_, '_> {
     fn number(&mut self, node: &Node<'_>, schema: &Value, name: &str) {
         let limit = |key: &str| schema[key].as_f64();
         let (least, most) = (limit("minimum"), limit("maximum"));
+        let wanted = match (least, most) {
+            (Some(least), Some(most)) => format!("{least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
+            _ => return,
+        };
         let Some(number) = number_value(node) else {
             if node.get_ref().is_integer() {
                 self.findings.error(
                     "range",
                     &node.span(),
-                    format!("{name} does not fit in 64 bits"),
+                    format!("{name} must be {wanted}, and fit into 64 bits"),
                 );
             }
             return;
-        };
-        let wanted = match (least, most) {
-            (Some(least), Some(most)) => format!("{least} to {most}"),
-            (Some(least), None) => format!("at least {least}"),
-            _ => return,
         };
         let inside =
             least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most);
@@ -272,18 +277,6 @@ fn mismatch(node: &Node<'_>, schema: &Value) -> Option<String> {
         _ => "a table",
     });
     Some(wanted.collect::<Vec<_>>().join(" or "))
-}
-
-fn type_name(node: &Node<'_>) -> &'static str {
-    match node.get_ref() {
-        DeValue::String(_) => "text",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
 }
 
 /// How the same value would have the right type.

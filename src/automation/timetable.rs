@@ -25,6 +25,15 @@ pub enum Platform {
     Systemd,
 }
 
+/// Which automations the lines are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Every one there is: one tick may do for all of them.
+    All,
+    /// Some by name: each has a tick of its own.
+    Named,
+}
+
 /// What to paste, and what to know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timetable {
@@ -74,7 +83,12 @@ pub fn upcoming(automations: &[Automation], now: Timestamp) -> Vec<Upcoming> {
 }
 
 /// The lines for a platform. Automations that are not enabled are left out.
-pub fn show(automations: &[Automation], platform: Platform, now: Timestamp) -> Timetable {
+pub fn show(
+    automations: &[Automation],
+    scope: Scope,
+    platform: Platform,
+    now: Timestamp,
+) -> Timetable {
     let enabled: Vec<&Automation> = automations
         .iter()
         .filter(|automation| automation.file.enabled)
@@ -90,8 +104,8 @@ pub fn show(automations: &[Automation], platform: Platform, now: Timestamp) -> T
         "# no automation is enabled\n".to_owned()
     } else {
         match platform {
-            Platform::Crontab => crontab(&enabled, now),
-            Platform::Railway => railway(&enabled),
+            Platform::Crontab => crontab(&enabled, scope, now),
+            Platform::Railway => railway(&enabled, scope),
             Platform::Systemd => systemd(&enabled, now),
         }
     };
@@ -99,7 +113,7 @@ pub fn show(automations: &[Automation], platform: Platform, now: Timestamp) -> T
 }
 
 /// A line for each automation where all can have one, else one tick for all of them.
-fn crontab(automations: &[&Automation], now: Timestamp) -> String {
+fn crontab(automations: &[&Automation], scope: Scope, now: Timestamp) -> String {
     let mut out = "# pushctl. Times are UTC: set the machine's zone to UTC, or CRON_TZ=UTC where your cron knows it.\n\
                    # Made from the files as they are; run `pushctl schedule show` again after changing a time.\n"
         .to_owned();
@@ -115,19 +129,30 @@ fn crontab(automations: &[&Automation], now: Timestamp) -> String {
         }
     }
     if fixed.is_none() {
-        let _ = writeln!(
-            out,
-            "{} pushctl -q run-pipeline --all --tick",
-            ticks(automations)
-        );
+        for (when, whom) in starts(automations, scope) {
+            let _ = writeln!(out, "{when} pushctl -q run-pipeline {whom} --tick");
+        }
     }
     out
 }
 
-fn railway(automations: &[&Automation]) -> String {
-    let mut out =
-        "# railway.toml: one service for all automations. Each start does what is due and ends.\n"
-            .to_owned();
+/// The ticks that are needed: when, and for whom.
+fn starts(automations: &[&Automation], scope: Scope) -> Vec<(String, String)> {
+    match scope {
+        Scope::All => vec![(ticks(automations), "--all".to_owned())],
+        Scope::Named => automations
+            .iter()
+            .map(|automation| (ticks(&[automation]), automation.name().to_owned()))
+            .collect(),
+    }
+}
+
+fn railway(automations: &[&Automation], scope: Scope) -> String {
+    let mut out = match scope {
+        Scope::All => "# railway.toml: one service for all automations. Each start does what is due and ends.\n",
+        Scope::Named => "# railway.toml: one service each. Each start does what is due and ends.\n",
+    }
+    .to_owned();
     for automation in automations {
         let schedule = &automation.schedule;
         let _ = writeln!(
@@ -138,11 +163,12 @@ fn railway(automations: &[&Automation]) -> String {
             zone_name(schedule)
         );
     }
-    let _ = write!(
-        out,
-        "[deploy]\nstartCommand = \"pushctl --log-format json run-pipeline --all --tick\"\ncronSchedule = \"{}\"\nrestartPolicyType = \"NEVER\"\n",
-        ticks(automations)
-    );
+    for (when, whom) in starts(automations, scope) {
+        let _ = write!(
+            out,
+            "[deploy]\nstartCommand = \"pushctl --log-format json run-pipeline {whom} --tick\"\ncronSchedule = \"{when}\"\nrestartPolicyType = \"NEVER\"\n",
+        );
+    }
     out
 }
 

@@ -36,6 +36,16 @@ pub(super) fn statuses(kinds: &[Kind]) -> String {
     }
 }
 
+/// The same, where some of them mean something of their own.
+pub(super) fn statuses_saying(kinds: &[Kind], meanings: &[(Kind, &str)]) -> String {
+    let mut section = statuses(kinds);
+    for (kind, meaning) in meanings {
+        let row = |meaning: &str| format!("  {:<4}{meaning}", kind.status());
+        section = section.replace(&row(kind.meaning()), &row(meaning));
+    }
+    section
+}
+
 /// The examples of a help: command lines that run as they stand, and what each is for.
 pub(super) fn examples(examples: &[(&str, &str)]) -> String {
     let owned: Vec<_> = examples

@@ -29,6 +29,11 @@ impl Pen {
         Self { colored }
     }
 
+    /// Whether it styles.
+    pub fn is_colored(self) -> bool {
+        self.colored
+    }
+
     /// `text` in `style`.
     pub fn write(self, style: Style, text: &str) -> String {
         if !self.colored {

@@ -14,12 +14,12 @@ fn audience_file_and_parameters_by_their_nearest_names() {
        |            ^^^^^^^^^^^^^
        = did you mean `lookback_hours`?
 
-    error: `min_wishlist` must be a whole number
+    error: `min_wishlist` must be a whole number, not text
       --> a.toml:11:47
        |
     11 | params = { lookback_hour = 48, min_wishlist = "2", cooling_hours = -3 }
        |                                               ^^^
-       = Wishlists that a shoe added to a closet must be on
+       = write it without quotes: 2
 
     error: `cooling_hours`: -3 is not between 0 and 8760
       --> a.toml:11:68
@@ -199,7 +199,7 @@ fn pushes_that_come_too_soon_too_late_or_too_often() {
     ");
     let push = "[[push]]\naudience_file = \"recent-closet-adders\"\nlayer = 3\ntitle = \"t\"\nbody = \"b\"\n";
     insta::assert_snapshot!(shown(&(GOOD.to_owned() + &push.repeat(20))), @r"
-    error: there are 21 of [[push]], and at most 20 are possible
+    error: there are 21 [[push]], and at most 20 are possible
        --> a.toml:116:1
         |
     116 | [[push]]
@@ -207,7 +207,7 @@ fn pushes_that_come_too_soon_too_late_or_too_often() {
     ");
     let slow = (push.to_owned() + "delay_minutes = 800\n").repeat(2);
     insta::assert_snapshot!(shown(&(GOOD.to_owned() + &slow)), @r#"
-    error: the occurrences of 2026-11-21 13:33 and 2026-11-22 13:33 are 1440 minutes apart, and a run may take 1630
+    error: the runs of 2026-11-21 13:33 and 2026-11-22 13:33 would overlap: they are 1440 minutes apart, and one may take 1630
      --> a.toml:5:11
       |
     5 | send_at = "13:33"

@@ -91,6 +91,7 @@ fn schedules_that_say_too_much_or_too_little() {
       |
     4 | [schedule]
       | ^^^^^^^^^^
+      = for example date = "2026-11-21"
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "cron = \"33 13 * * *\"")), @r#"
     error: `send_at` does not go with `cron`, which says when
@@ -129,10 +130,10 @@ fn dates_that_there_are_not_or_no_longer() {
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"\ndate = \"2026-11-20\"")), @r#"
     warning: 2026-11-20 has passed: this will not run again
-     --> a.toml:5:11
+     --> a.toml:8:8
       |
-    5 | send_at = "13:33"
-      |           ^^^^^^^
+    8 | date = "2026-11-20"
+      |        ^^^^^^^^^^^^
     "#);
 }
 
@@ -159,7 +160,7 @@ fn cron_expressions_with_their_place() {
       |        ^^^^^^^^^^^^^^
     "#);
     insta::assert_snapshot!(cron("*/20 * * * *"), @r#"
-    error: the occurrences of 2026-11-21 03:00 and 2026-11-21 03:20 are 20 minutes apart, and a run may take 45
+    error: the runs of 2026-11-21 03:00 and 2026-11-21 03:20 would overlap: they are 20 minutes apart, and one may take 45
      --> a.toml:6:8
       |
     6 | cron = "*/20 * * * *"

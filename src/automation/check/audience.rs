@@ -3,7 +3,7 @@
 use super::Reading;
 use crate::audience::Definition;
 use crate::audience::parameters::{Declaration, Type};
-use crate::automation::document::{self, Node, integer_value};
+use crate::automation::document::{self, Node, integer_value, type_name};
 use crate::nearest::nearest;
 
 impl<'c> Reading<'c, '_> {
@@ -122,9 +122,14 @@ impl<'c> Reading<'c, '_> {
                     .error(
                         "parameter",
                         &value.span(),
-                        format!("`{name}` must be {wanted}"),
+                        format!("`{name}` must be {wanted}, not {}", type_name(value)),
                     )
-                    .hint(&declaration.help);
+                    .hint(match node.as_str() {
+                        Some(text) if declaration.check(text).is_ok() => {
+                            format!("write it without quotes: {text}")
+                        }
+                        _ => declaration.help.clone(),
+                    });
             }
             return;
         }

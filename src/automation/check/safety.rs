@@ -131,9 +131,13 @@ impl Reading<'_, '_> {
             } else {
                 format!("`{key}` names no environment variable")
             };
-            self.findings.error("notify", &span, message).hint(format!(
-                "put it into an environment variable and name that: {key} = \"{example}\""
-            ));
+            let named = format!("env:{text}");
+            let hint = if environment_name(&named).is_some() {
+                format!("did you mean \"{named}\"?")
+            } else {
+                format!("put it into an environment variable and name that: {key} = \"{example}\"")
+            };
+            self.findings.error("notify", &span, message).hint(hint);
         }
     }
 }

@@ -138,7 +138,11 @@ impl<'c> Reading<'c, '_> {
             }
             return None;
         };
-        for (key, owner) in [("date", "once"), ("weekdays", "weekly"), ("day", "monthly")] {
+        for (key, owner, example) in [
+            ("date", "once", "date = \"2026-11-21\""),
+            ("weekdays", "weekly", "weekdays = [\"tue\", \"fri\"]"),
+            ("day", "monthly", "day = 1"),
+        ] {
             match document::key_span(table, key) {
                 Some(span) if owner != frequency => {
                     let message = format!("`{key}` means nothing with frequency = \"{frequency}\"");
@@ -148,7 +152,9 @@ impl<'c> Reading<'c, '_> {
                 }
                 None if owner == frequency => {
                     let message = format!("frequency = \"{owner}\" needs `{key}`");
-                    self.findings.error("missing", &table.span(), message);
+                    self.findings
+                        .error("missing", &table.span(), message)
+                        .hint(format!("for example {example}"));
                 }
                 _ => {}
             }
@@ -248,8 +254,11 @@ impl<'c> Reading<'c, '_> {
             return;
         }
         if let Rule::Once(date, _) = schedule.rule {
+            let table = self.table("schedule");
+            let place = table.and_then(|table| document::get(table, "date"));
+            let place = place.map_or(span.clone(), Node::span);
             let message = format!("{date} has passed: this will not run again");
-            self.findings.warning("never", span, message);
+            self.findings.warning("never", &place, message);
         } else {
             self.findings
                 .error("never", span, "there is no such date: this never runs");
@@ -298,7 +307,7 @@ impl<'c> Reading<'c, '_> {
             if let Some((last, apart)) = apart.filter(|(_, apart)| *apart <= schedule.lead + tail) {
                 let clock = |at: &Zoned| at.strftime("%Y-%m-%d %H:%M").to_string();
                 let message = format!(
-                    "the occurrences of {} and {} are {} minutes apart, and a run may take {}",
+                    "the runs of {} and {} would overlap: they are {} minutes apart, and one may take {}",
                     clock(last),
                     clock(&occurrence.send_at),
                     apart.as_mins(),

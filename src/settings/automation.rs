@@ -1,0 +1,44 @@
+//! Where the automation files are.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+
+use super::environment::Environment;
+use super::file::ConfigFile;
+use super::key::{Flags, Key, Visibility};
+use super::resolver::Resolver;
+
+/// Where the automation files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Automations {
+    /// The directory whose `*.toml` they are. It need not exist.
+    pub directory: PathBuf,
+}
+
+/// `--automations`.
+pub static DIRECTORY: Key = Key {
+    name: "automations",
+    flag: "--automations",
+    variables: &["PUSHCTL_AUTOMATIONS"],
+    default: "automations",
+    visibility: Visibility::Plain,
+    about: "directory of the automation files",
+};
+
+impl Automations {
+    pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
+        Ok(Self {
+            directory: settings.path(&DIRECTORY)?.unwrap_or_default(),
+        })
+    }
+
+    /// The same alone, for completion: other settings may be broken.
+    pub fn ahead(
+        flags: &Flags,
+        environment: &Environment,
+        file: Option<&ConfigFile>,
+    ) -> Result<Self> {
+        Self::resolve(&mut Resolver::new(flags, environment, file))
+    }
+}

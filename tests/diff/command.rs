@@ -1,0 +1,110 @@
+//! `pushctl diff` as it is typed: how it ends, and what it prints.
+
+use crate::support::cli::Sandbox;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let old = "user_id,name,lastActive\n1,Ann,2026-11-20\n2,Bob,2026-11-20\n3,Cy,2026-11-20\n";
+    sandbox.write("here/old.csv", old);
+    sandbox.write("here/later.csv", &old.replace("20\n", "21\n"));
+    let new = "user_id,name,lastActive\n2,Rob,2026-11-20\n1,Ann,2026-11-20\n4,Di,2026-11-20\n";
+    sandbox.write("here/new.csv", new);
+    sandbox
+}
+
+#[test]
+fn files_that_differ_are_told_apart_and_end_with_1() {
+    insta::assert_snapshot!(sandbox().run(&["diff", "old.csv", "new.csv", "--key", "user_id"]), @r#"
+    ---- stdout
+    1  the same
+    1  only in new.csv
+    1  only in old.csv
+    1  in both, but different, by column: name 1
+    The rows of both come in different orders.
+
+    Only in new.csv (user_id):
+      4
+
+    Only in old.csv (user_id):
+      3
+
+    Different (user_id):
+      2
+        name: "Bob" → "Rob"
+    ---- exit status 1
+    "#);
+}
+
+#[test]
+fn files_that_say_the_same_end_with_0_and_quietly_say_nothing() {
+    let sandbox = sandbox();
+    let differ = [
+        "diff",
+        "old.csv",
+        "later.csv",
+        "--key",
+        "user_id",
+        "--examples",
+        "1",
+    ];
+    let outcome = sandbox.run(&differ);
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stdout.contains("… and 2 more"), "{outcome}");
+    let same = [
+        "diff",
+        "old.csv",
+        "later.csv",
+        "--key",
+        "user_id",
+        "--ignore",
+        "name,lastActive",
+    ];
+    insta::assert_snapshot!(sandbox.run(&same), @r"
+    ---- stdout
+    3  the same
+    0  only in later.csv
+    0  only in old.csv
+    0  in both, but different
+    ---- exit status 0
+    ");
+    let mut quiet = same.to_vec();
+    quiet.push("-q");
+    insta::assert_snapshot!(sandbox.run(&quiet), @"---- exit status 0");
+}
+
+#[test]
+fn for_programs_there_is_one_document() {
+    let sandbox = sandbox();
+    let outcome = sandbox.run(&["diff", "old.csv", "new.csv", "--key", "user_id", "--json"]);
+    assert_eq!(outcome.status, 1);
+    let document = outcome.json();
+    assert_eq!(
+        ["same", "added", "removed", "changed", "changed_cells"].map(|name| &document[name]),
+        [1, 1, 1, 1, 1]
+    );
+    let failed = sandbox.run(&["diff", "old.csv", "new.csv", "--key", "userid", "--json"]);
+    assert_eq!(
+        (failed.status, &failed.json()["error"]["exit_status"]),
+        (2, &2.into())
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_ends_with_2() {
+    let sandbox = sandbox();
+    insta::assert_snapshot!(sandbox.run(&["diff", "old.csv", "gone.csv", "--key", "user_id"]), @r"
+    ---- stderr
+    Error: cannot read gone.csv
+    Caused by: No such file or directory (os error 2)
+    ---- exit status 2
+    ");
+    insta::assert_snapshot!(sandbox.run(&["diff", "old.csv", "new.csv", "--key", "userid"]), @r#"
+    ---- stderr
+    Error: old.csv has no column "userid"
+    Hint: did you mean user_id?
+    ---- exit status 2
+    "#);
+    assert_eq!(sandbox.run(&["diff", "old.csv", "new.csv"]).status, 2);
+    let help = sandbox.run(&["diff", "--help"]);
+    assert!(help.stdout.contains("\n  1   the files differ\n"), "{help}");
+}
