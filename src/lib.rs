@@ -52,6 +52,7 @@ pub mod interrupt;
 mod link;
 pub mod nearest;
 pub mod notify;
+pub mod pipeline;
 pub mod progress;
 pub mod publish;
 pub mod report;

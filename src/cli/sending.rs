@@ -1,12 +1,10 @@
 //! A send as commands conduct it: the lease on its occurrence, the record of its run, what is said and how it ends.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::delivery::rehearse::rehearse;
-use crate::delivery::send::{Means, Sent, carry_out};
+use crate::delivery::send::{Means, Sent, carry_out, time_for};
 use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
@@ -20,9 +18,6 @@ use super::connect::{self, Told};
 use super::context::Context;
 use super::services;
 use super::words::hosts;
-
-/// What a send takes at least beside its messages: connecting, ramping up, waiting for the last answers.
-const OVERHEAD: Duration = Duration::from_secs(600);
 
 /// A send that is ready to begin.
 pub(super) struct Sending {
@@ -225,8 +220,7 @@ impl Sending {
         if deadline.is_some_and(|one| one.origin != Origin::Default) {
             return context.budget.end();
         }
-        let rate = u64::from(self.order.rate.unwrap_or(1).max(1));
-        Instant::now() + OVERHEAD + Duration::from_secs(3 * self.plan.rows / rate)
+        Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
 }
 

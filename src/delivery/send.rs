@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -50,6 +51,14 @@ pub struct Sent {
     pub summary: Summary,
     /// What stopped it, or which messages failed; decides the exit status.
     pub error: Option<Error>,
+}
+
+/// What a send takes at least beside its messages: connecting, ramping up, waiting for the last answers.
+const OVERHEAD: Duration = Duration::from_secs(600);
+
+/// How long a send may take that nobody gave a deadline: thrice what its rate promises, and ten minutes.
+pub fn time_for(rows: u64, rate: u32) -> Duration {
+    OVERHEAD + Duration::from_secs(3 * rows / u64::from(rate.max(1)))
 }
 
 /// Sends. The caller has drawn up the plan, looked the tokens up, recorded the run, and holds the occurrence's lease.
