@@ -8,6 +8,7 @@ mod limits;
 mod migrations;
 mod outbox;
 mod queue;
+mod release;
 mod runs;
 mod transfer;
 

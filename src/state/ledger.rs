@@ -16,6 +16,7 @@ mod postgres;
 mod push;
 mod queue;
 mod record;
+mod release;
 mod sqlite;
 mod view;
 

@@ -1,0 +1,59 @@
+//! Giving claims back: what was claimed and certainly never left, because its sender ended first.
+
+use super::claim::Claim;
+use super::push::{Push, Sender};
+use crate::error::Result;
+use crate::state::store::{Statement, Store};
+use crate::state::value::params;
+
+/// Claims named in one transaction.
+const GROUP: usize = 500;
+
+impl Store {
+    /// Gives back claims of this sender that have no outcome, so that they can be claimed anew; the number of claims that
+    /// are free again. To be called only for what certainly did not leave. A claim out of the queue goes back into it.
+    ///
+    /// Where another device of the same user was answered already, the claim on the user has to stay: it is recorded as
+    /// skipped (`not-sent`), and not counted.
+    pub async fn release(&self, push: &Push, sender: &Sender, claims: &[Claim]) -> Result<u64> {
+        let mut released = 0;
+        for group in claims.chunks(GROUP) {
+            let changed = self.transact(self.giving_back(push, sender, group)).await?;
+            released += changed.iter().take(3).sum::<u64>();
+        }
+        Ok(released)
+    }
+
+    /// Back into the queue; then the further devices; then the users of whom nothing is left; then the rest.
+    fn giving_back(&self, push: &Push, sender: &Sender, claims: &[Claim]) -> Vec<Statement> {
+        let list: Vec<String> = claims.iter().map(|claim| claim.id.to_string()).collect();
+        // The plus sign keeps the planners on the primary key.
+        let unanswered = format!(
+            "id IN ({}) AND +push = $1 AND sender = $2
+             AND NOT EXISTS (SELECT 1 FROM pushctl.outcomes o WHERE o.claim = id)",
+            list.join(",")
+        );
+        let requeue = format!(
+            "UPDATE pushctl.claims SET sender = NULL WHERE {unanswered}
+             AND EXISTS (SELECT 1 FROM pushctl.payloads y WHERE y.claim = id)"
+        );
+        let devices = format!("DELETE FROM pushctl.claims WHERE {unanswered} AND device <> 0");
+        let users = format!(
+            "DELETE FROM pushctl.claims WHERE {unanswered} AND device = 0
+             AND NOT EXISTS (SELECT 1 FROM pushctl.claims d
+                             WHERE d.user_key = pushctl.claims.user_key AND d.push = $1 AND d.device <> 0)"
+        );
+        let rest = format!(
+            "INSERT INTO pushctl.outcomes (claim, state, code, attempts, millis, ended_at)
+             SELECT id, 4, 'not-sent', 0, 0, $3 FROM pushctl.claims WHERE {unanswered}
+             ON CONFLICT DO NOTHING"
+        );
+        let mine = || params![push.id, sender.id];
+        vec![
+            (requeue.into(), mine()),
+            (devices.into(), mine()),
+            (users.into(), mine()),
+            (rest.into(), params![push.id, sender.id, self.now()]),
+        ]
+    }
+}
