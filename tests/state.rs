@@ -11,6 +11,7 @@ mod queue;
 mod release;
 mod runs;
 mod transfer;
+mod view;
 
 use pushctl::state::Store;
 use pushctl::state::holder::Holder;

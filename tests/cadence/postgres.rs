@@ -214,7 +214,7 @@ async fn nobody_is_let_through_while_the_history_is_away_and_nothing_is_lost_by_
     assert_eq!(synced.failure.unwrap().kind(), Kind::Unreachable);
     cluster.resume();
     let synced = cadence.sync(&holder()).await.unwrap();
-    assert_eq!((synced.delivered, synced.left), (1, 0));
+    assert_eq!((synced.delivered, synced.left), (1, 0), "{synced:?}");
     assert_eq!(
         database.query("SELECT user_id FROM user_notifications"),
         [[id(1)]]
