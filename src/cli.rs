@@ -6,20 +6,30 @@
 
 mod ahead;
 pub mod audiences;
+mod bounded;
 mod bug;
+pub mod cancel;
 mod complete;
 pub mod completions;
 pub mod config;
+mod confirm;
 mod connect;
 mod context;
+mod enable;
 pub mod generate;
 mod globals;
 mod help;
+mod lookup;
 pub mod man;
 mod offer;
+pub mod pause;
+pub mod resume;
 mod runtime;
 pub mod schema;
 mod services;
+pub mod state;
+pub mod sync;
+mod whole_file;
 pub mod why;
 
 use std::ffi::OsString;
@@ -80,6 +90,11 @@ enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Schema(schema::Args),
+    State(state::Args),
+    Sync(sync::Args),
+    Cancel(cancel::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
 }
 
 impl Command {
@@ -90,6 +105,9 @@ impl Command {
             Self::Why(args) => args.flags(flags),
             Self::Audiences(args) => args.flags(flags),
             Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => {}
+            Self::Sync(args) => args.flags(flags),
+            Self::State(_) | Self::Cancel(_) | Self::Pause(_) | Self::Resume(_) => {
+            }
         }
     }
 
@@ -97,6 +115,11 @@ impl Command {
     fn stdout(&self, settings: Option<&Settings>) -> Stdout {
         match self {
             Self::Generate(args) => args.stdout(settings),
+            Self::State(args) => args.stdout(),
+            Self::Sync(_) => sync::Args::stdout(),
+            Self::Cancel(_) => cancel::Args::stdout(),
+            Self::Pause(_) => pause::Args::stdout(),
+            Self::Resume(_) => resume::Args::stdout(),
             _ => Stdout::Data,
         }
     }
@@ -183,6 +206,11 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
         Command::Audiences(args) => args.run(&context),
         Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::State(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Sync(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Cancel(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Pause(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Resume(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
             without_settings(command, &context.ui)
         }
