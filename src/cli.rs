@@ -7,28 +7,38 @@
 mod ahead;
 pub mod audiences;
 mod automations;
+mod bounded;
 mod bug;
+pub mod cancel;
 pub mod check;
 mod complete;
 pub mod completions;
+mod conduct;
 pub mod config;
 mod confirm;
 mod connect;
 mod context;
 pub mod diff;
+mod enable;
 pub mod generate;
 mod globals;
 mod help;
+mod lookup;
 pub mod man;
 mod offer;
+pub mod pause;
 pub mod preview;
 pub mod resume;
+pub mod run_pipeline;
 mod runtime;
 pub mod schedule;
 pub mod schema;
 pub mod send;
 mod sending;
 mod services;
+pub mod state;
+pub mod sync;
+mod whole_file;
 pub mod why;
 mod words;
 
@@ -96,6 +106,11 @@ enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Schema(schema::Args),
+    State(state::Args),
+    Sync(sync::Args),
+    Cancel(cancel::Args),
+    Pause(pause::Args),
+    RunPipeline(run_pipeline::Args),
 }
 
 impl Command {
@@ -108,10 +123,15 @@ impl Command {
             Self::Send(args) => args.flags(flags),
             Self::Resume(args) => args.flags(flags),
             Self::Check(args) => args.flags(flags),
+            Self::Sync(args) => args.flags(flags),
+            Self::RunPipeline(args) => args.flags(flags),
             Self::Schedule(args) => args.flags(flags),
             Self::Preview(_)
             | Self::Diff(_)
             | Self::Config(_)
+            | Self::State(_)
+            | Self::Cancel(_)
+            | Self::Pause(_)
             | Self::Completions(_)
             | Self::Man(_)
             | Self::Schema(_) => {}
@@ -122,6 +142,10 @@ impl Command {
     fn stdout(&self, settings: Option<&Settings>) -> Stdout {
         match self {
             Self::Generate(args) => args.stdout(settings),
+            Self::State(args) => args.stdout(),
+            Self::Sync(_) => sync::Args::stdout(),
+            Self::Cancel(_) => cancel::Args::stdout(),
+            Self::Pause(_) => pause::Args::stdout(),
             _ => Stdout::Data,
         }
     }
@@ -218,6 +242,13 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
             runtime::run(context, async |context| Box::pin(args.run(&context)).await)
         }
         Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::RunPipeline(args) => {
+            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
+        }
+        Command::State(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Sync(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Cancel(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Pause(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
             without_settings(command, &context.ui)
         }

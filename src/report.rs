@@ -3,6 +3,7 @@
 pub mod csv_diff;
 pub mod funnel;
 pub mod html;
+pub mod pipeline;
 pub mod run;
 pub mod send;
 pub mod why;

@@ -16,6 +16,7 @@ pub mod key;
 pub mod push;
 pub mod read;
 mod resolver;
+pub mod retention;
 pub mod secret;
 pub mod source;
 pub mod state;
@@ -28,6 +29,7 @@ pub use file::ConfigFile;
 pub use generate::Generate;
 pub use key::{Flags, Origin, Resolved};
 pub use push::Push;
+pub use retention::Retention;
 pub use source::Source;
 pub use state::State;
 pub use talk::Talk;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub automations: Automations,
     /// The push service.
     pub push: Push,
+    /// How long things are kept.
+    pub retention: Retention,
     /// The state store.
     pub state: State,
     /// Log format and colour.
@@ -70,6 +74,7 @@ impl Settings {
         let cadence = Cadence::resolve(&mut settings)?;
         let automations = Automations::resolve(&mut settings)?;
         let push = Push::resolve(&mut settings)?;
+        let retention = Retention::resolve(&mut settings)?;
         let state = State::resolve(&mut settings)?;
         let talk = Talk::resolve(&mut settings)?;
         Ok(Self {
@@ -78,6 +83,7 @@ impl Settings {
             cadence,
             automations,
             push,
+            retention,
             state,
             talk,
             resolved: settings.finish()?,

@@ -16,6 +16,7 @@ mod output;
 mod own_audiences;
 mod page;
 mod publication;
+mod records;
 mod schedule;
 mod signals;
 mod state;

@@ -11,6 +11,7 @@ mod queue;
 mod release;
 mod runs;
 mod transfer;
+mod view;
 
 use pushctl::state::Store;
 use pushctl::state::holder::Holder;
@@ -36,10 +37,10 @@ macro_rules! in_both_stores {
         }
     };
 }
-use in_both_stores;
+pub(crate) use in_both_stores;
 
 /// A push of the daily automation: layer 3, recorded in this store.
-fn push(number: u32) -> NewPush {
+pub(crate) fn push(number: u32) -> NewPush {
     NewPush {
         automation: "layer3-daily".to_owned(),
         occurrence: "2026-11-21T13:33-06:00".to_owned(),
@@ -60,12 +61,12 @@ fn holder() -> Holder {
     Holder::this_process("alice@worker-1")
 }
 
-async fn sender(store: &Store) -> Sender {
+pub(crate) async fn sender(store: &Store) -> Sender {
     store.enlist("run-1", &holder()).await.unwrap()
 }
 
 /// The `n`th user, a UUID.
-fn user(n: u64) -> UserKey {
+pub(crate) fn user(n: u64) -> UserKey {
     UserKey::from(uuid::Uuid::from_u64_pair(
         0xa0ee_bc99_9c0b_4ef8,
         0xbb6d_0000_0000_0000 + n,
@@ -80,11 +81,11 @@ fn candidate(n: u64) -> Candidate {
     }
 }
 
-fn candidates(numbers: impl IntoIterator<Item = u64>) -> Vec<Candidate> {
+pub(crate) fn candidates(numbers: impl IntoIterator<Item = u64>) -> Vec<Candidate> {
     numbers.into_iter().map(candidate).collect()
 }
 
-fn answer(claim: Claim, ending: Ending) -> Answer {
+pub(crate) fn answer(claim: Claim, ending: Ending) -> Answer {
     Answer {
         claim,
         ending,
@@ -102,7 +103,7 @@ fn answer(claim: Claim, ending: Ending) -> Answer {
 }
 
 /// The claims that were won, in order.
-fn won(claimed: &[Claimed]) -> Vec<Claim> {
+pub(crate) fn won(claimed: &[Claimed]) -> Vec<Claim> {
     let each = claimed.iter().filter_map(|claimed| match claimed {
         Claimed::Won(won) => Some(won.iter().map(|won| won.claim)),
         _ => None,

@@ -134,7 +134,7 @@ pub(super) fn source(context: &Context, command: &str) -> Result<Source> {
 }
 
 /// Where the notification history is, if it is configured.
-fn history(context: &Context, command: &str) -> Result<History> {
+pub(super) fn history(context: &Context, command: &str) -> Result<History> {
     let Some(url) = &context.settings.cadence.database_url else {
         return Ok(History::None);
     };

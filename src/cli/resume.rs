@@ -1,25 +1,28 @@
-//! `pushctl resume`: goes on with a run that was not finished.
+//! `pushctl resume`: goes on with a run that was not finished, or lets a paused automation go on.
 
 use crate::delivery::{InDoubt, Order};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
+use crate::pipeline::drive::How;
+use crate::pipeline::step::Lateness;
 use crate::settings::{Flags, push};
-use crate::state::RunStatus;
+use crate::state::{Run, RunStatus, Store};
 
 use super::context::Context;
-use super::help;
+use super::enable::enable;
 use super::sending::Sending;
-use super::services;
+use super::{conduct, help, lookup, services};
 
-/// Go on with a run that was not finished
+/// Go on with a run that was not finished, or with a paused automation
 ///
 /// Whoever was sent to is left alone, everybody else gets their push. Messages whose answer was never seen are in doubt,
 /// and stay so unless --in-doubt retry says otherwise.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl resume 019351a2-8c1e-7d43-9b5e-0c1f2a3b4c5d", "finish what was interrupted"),
-        ("pushctl resume 019351a2-8c1e-7d43-9b5e-0c1f2a3b4c5d --in-doubt retry", "and send again what may not have arrived"),
+        ("pushctl resume last", "finish what was interrupted"),
+        ("pushctl resume 019351a2 --in-doubt retry", "and send again what may not have arrived"),
+        ("pushctl resume layer3 --enable", "end a pause, from the next occurrence on"),
     ]),
     after_help = help::statuses(&[
         Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
@@ -27,9 +30,12 @@ use super::services;
     ]),
 )]
 pub struct Args {
-    /// The run's id
-    #[arg(value_name = "RUN")]
-    run: String,
+    /// The run's id, the beginning of it, or `last`; with --enable an automation's name
+    #[arg(value_name = "RUN|NAME")]
+    what: String,
+    /// End the pause of the automation of this name
+    #[arg(long, conflicts_with_all = ["in_doubt", "rate"])]
+    enable: bool,
     /// Messages whose answer was never seen: keep them as they are, or send them again
     #[arg(long, value_name = "WHAT", value_enum)]
     in_doubt: Option<InDoubt>,
@@ -41,7 +47,8 @@ pub struct Args {
 impl Args {
     pub(super) fn flags(&self, flags: &mut Flags) {
         let Self {
-            run: _,
+            what: _,
+            enable: _,
             in_doubt: _,
             rate,
         } = self;
@@ -49,19 +56,11 @@ impl Args {
     }
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
+        if self.enable {
+            return enable(context, &self.what).await;
+        }
         let store = services::store(context).await?;
-        let run = store.run(&self.run).await?.ok_or_else(|| {
-            Error::usage(format!("there is no run {}", self.run)).hint("`pushctl runs` lists them")
-        })?;
-        let order = run.plan.get("order").cloned().unwrap_or_default();
-        let mut order: Order = serde_json::from_value(order)
-            .kind(Kind::Usage, || format!("run {} is not a send", run.id))?;
-        if let Some(in_doubt) = self.in_doubt {
-            order.in_doubt = in_doubt;
-        }
-        if self.rate.is_some() {
-            order.rate = Some(context.settings.push.rate);
-        }
+        let run = lookup::run(context, &store, &self.what).await?;
         // A finished run may still have messages in doubt.
         if run.status != RunStatus::Open && self.in_doubt != Some(InDoubt::Retry) {
             return Err(Error::new(
@@ -73,8 +72,31 @@ impl Args {
                 ),
             ));
         }
+        if run.plan.get("course").is_some() {
+            return conduct::resume(context, &store, &run, HOW, self.in_doubt).await;
+        }
+        self.resume_send(context, &store, &run).await
+    }
+
+    async fn resume_send(&self, context: &Context, store: &Store, run: &Run) -> Result<Kind> {
+        let order = run.plan.get("order").cloned().unwrap_or_default();
+        let mut order: Order = serde_json::from_value(order)
+            .kind(Kind::Usage, || format!("run {} is not a send", run.id))?;
+        if let Some(in_doubt) = self.in_doubt {
+            order.in_doubt = in_doubt;
+        }
+        if self.rate.is_some() {
+            order.rate = Some(context.settings.push.rate);
+        }
         let sending = Sending::again(context, order).await?;
-        let lease = sending.hold(context, &store).await?;
-        sending.conduct(context, &store, &run.id, lease).await
+        let lease = sending.hold(context, store).await?;
+        sending.conduct(context, store, &run.id, lease).await
     }
 }
+
+/// A person resumes: it is as late as it is, and what is due later is waited for.
+const HOW: How = How {
+    stay: true,
+    until: None,
+    lateness: Lateness::Waived,
+};

@@ -29,6 +29,10 @@ pub(super) struct Sending {
 
 /// The name under which an occurrence is held by whoever sends it.
 pub(super) fn lease_name(automation: &str, occurrence: &str) -> String {
+    // The occurrence of an automation names it already.
+    if occurrence.starts_with(&format!("{automation}@")) {
+        return format!("occurrence/{occurrence}");
+    }
     format!("occurrence/{automation}@{occurrence}")
 }
 

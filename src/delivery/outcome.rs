@@ -16,7 +16,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::csv_file::cannot_write;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -36,7 +36,7 @@ const HEADER: [&str; 6] = [
 ];
 
 /// Where the files of a finished send are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Files {
     /// Outcomes, row by row.
     pub outcomes: PathBuf,

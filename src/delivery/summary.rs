@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::outcome::Files;
 use super::{Order, Reach};
@@ -15,7 +15,7 @@ use crate::state::ledger::{Ending, Standing, TallyRow};
 ///
 /// `rows + others = repeated + excluded + held_out + without_token + token_taken + skipped + (accepted + failed + dead +
 /// in_doubt + cancelled + under_way − further_devices) + not_attempted`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// The run's id.
     pub run: String,
@@ -92,7 +92,7 @@ pub struct Summary {
 }
 
 /// How a send ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// Every row was attended to, and no message failed.

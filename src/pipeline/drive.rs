@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::course::{DONE, push_word};
 use super::step::{self, Lateness, Step};
 use super::{Course, Means, Phase, Records};
+use crate::delivery::InDoubt;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
@@ -98,6 +99,30 @@ pub async fn drive(run: &Run, means: &Means<'_>, how: How) -> Result<Ending> {
             }
         }
     }
+}
+
+/// Sends again what is in doubt of a run that is over; the summaries, push by push.
+pub async fn retry_doubts(run: &Run, means: &Means<'_>) -> Result<Vec<Value>> {
+    let course = Course::of(run)?;
+    let driver = Driver {
+        run,
+        course: &course,
+        means,
+    };
+    let records = Records(means.store.phases(&run.id).await?);
+    let files = records.files()?;
+    let mut summaries = Vec::new();
+    for (place, push) in files.pushes.iter().enumerate() {
+        let begun = records.begun(&push_word(place)).is_some();
+        if let Some(file) = push.live.as_ref().filter(|_| begun) {
+            driver.have_file(&files, file).await?;
+            let mut order = driver.order(place, &files, file);
+            order.in_doubt = InDoubt::Retry;
+            let sent = driver.deliver(&order).await?;
+            summaries.push(serde_json::to_value(&sent.summary).unwrap_or_default());
+        }
+    }
+    Ok(summaries)
 }
 
 /// Whether an error ends a run for good. The others leave it open: it can go on.
@@ -332,6 +357,7 @@ impl Driver<'_> {
             .store
             .end_run(&self.run.id, status, &summary)
             .await?;
+        self.means.store.forget_files(&self.run.id).await?;
         self.tell_end(status, error.as_ref(), &summary).await;
         self.means.progress.finish();
         Ok(Ending::Over {

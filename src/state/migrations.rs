@@ -70,6 +70,16 @@ pub struct Status {
     pub pending: Vec<&'static str>,
 }
 
+impl Status {
+    /// Of a store that is not there yet.
+    pub fn of_nothing() -> Self {
+        Self {
+            applied: Vec::new(),
+            pending: MIGRATIONS.iter().map(|migration| migration.name).collect(),
+        }
+    }
+}
+
 /// One line of the table `migrations`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -103,9 +113,10 @@ impl Store {
         Ok(Status { applied, pending })
     }
 
-    /// Applies what is pending; the names of what was applied.
+    /// Applies what is pending; the names of what was applied. A store of a newer pushctl is refused.
     pub async fn migrate(&self) -> Result<Vec<&'static str>> {
         let mut done = Vec::new();
+        refuse_newer(self.version().await?)?;
         loop {
             let version = self.version().await?;
             let Some(next) = MIGRATIONS.iter().find(|one| one.version == version + 1) else {
@@ -125,6 +136,7 @@ impl Store {
     /// Undoes migrations, newest first, until `version` is the last; the names of what was undone.
     pub async fn rollback(&self, version: u32, loss: Loss) -> Result<Vec<&'static str>> {
         let current = self.version().await?;
+        refuse_newer(current)?;
         let undone: Vec<&'static Migration> = MIGRATIONS
             .iter()
             .rev()
@@ -149,15 +161,23 @@ impl Store {
         Ok(undone.iter().map(|migration| migration.name).collect())
     }
 
-    /// Migrates an empty store; refuses one that this version does not fit.
+    /// Migrates an empty store; refuses one that this version does not fit, or that holds half of an import.
     pub(super) async fn ready(&self) -> Result<()> {
-        let version = self.version().await?;
-        if version > NEEDED {
-            return Err(Error::usage(format!(
-                "the state store is at migration {version}, newer than this pushctl knows ({NEEDED})"
-            ))
-            .hint("Use the newer pushctl; or, with it, `pushctl state rollback`"));
+        self.fit().await?;
+        if self.is_half_imported().await? {
+            return Err(Error::new(
+                Kind::Failed,
+                "an import into the state store was cut short, and what it holds is incomplete",
+            )
+            .hint("`pushctl state import` with the same export starts over"));
         }
+        Ok(())
+    }
+
+    /// Migrates an empty store; refuses one that this version does not fit.
+    pub(super) async fn fit(&self) -> Result<()> {
+        let version = self.version().await?;
+        refuse_newer(version)?;
         if version == NEEDED {
             return Ok(());
         }
@@ -281,6 +301,16 @@ impl Store {
             Backend::Postgres(_) => "pushctl.",
         }
     }
+}
+
+fn refuse_newer(version: u32) -> Result<()> {
+    if version <= NEEDED {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "the state store is at migration {version}, newer than this pushctl knows ({NEEDED})"
+    ))
+    .hint("Use the newer pushctl; or, with it, `pushctl state rollback`"))
 }
 
 /// Every table, in an order in which rows can be brought in.

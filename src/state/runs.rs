@@ -225,6 +225,26 @@ impl Store {
         self.query(sql, values).await?.iter().map(run).collect()
     }
 
+    /// Runs whose ids begin with `prefix`, newest first, at most `limit`.
+    pub async fn runs_beginning(&self, prefix: &str, limit: u32) -> Result<Vec<Run>> {
+        let sql = concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM pushctl.runs WHERE substr(id, 1, CAST($1 AS INTEGER)) = $2
+              ORDER BY begun_at DESC, id DESC LIMIT $3"
+        );
+        let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+        let rows = self.query(sql, params![length, prefix, limit]).await?;
+        rows.iter().map(run).collect()
+    }
+
+    /// The automations that have run, by name.
+    pub async fn automations(&self) -> Result<Vec<String>> {
+        let sql = "SELECT DISTINCT automation FROM pushctl.runs ORDER BY automation";
+        let rows = self.query(sql, params![]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
     /// Records that a phase begins; the number of the attempt.
     pub async fn begin_phase(&self, run: &str, phase: &str) -> Result<u32> {
         let sql = "INSERT INTO pushctl.phases (run, phase, attempt, begun_at)

@@ -3,6 +3,9 @@
 //! The first line is `{"pushctl_state":VERSION,"exported_at":TIME}`, then one line a row,
 //! `{"table":NAME,"row":{COLUMN:VALUE,…}}` with bytes in hexadecimal, then `{"rows":COUNT}`: a copy without its last line
 //! is incomplete, and refused. Leases are left out: they belong to living processes.
+//!
+//! The one row of `deliveries` goes before an import and comes back at its very end: a store without it was left by an
+//! import that was cut short. Nothing but another import opens such a store.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, Write};
@@ -55,8 +58,17 @@ impl Store {
         Ok(count)
     }
 
-    /// Fills an empty store from an export; the number of rows. If it fails, the store is empty again.
-    pub async fn import(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
+    /// Fills an empty store from an export; the number of rows. If it fails, or `stop` says why it is to end, the store is
+    /// empty again; after a crash, the next import makes it so. For a store of [`Store::open_as_it_is`].
+    pub async fn import(
+        &self,
+        input: &mut (dyn BufRead + Send),
+        stop: impl Future<Output = Error>,
+    ) -> Result<u64> {
+        self.fit().await?;
+        if self.is_half_imported().await? {
+            self.clear().await?;
+        }
         if !self.is_empty(NEEDED).await? {
             return Err(Error::new(
                 Kind::Refused,
@@ -64,11 +76,22 @@ impl Store {
             )
             .hint("Import into a new store: give another place with --state"));
         }
-        let imported = self.bring_in(input).await;
+        let imported = tokio::select! {
+            biased;
+            why = stop => Err(why),
+            imported = self.bring_in(input) => imported,
+        };
         if imported.is_err() {
             self.clear().await?;
         }
         imported
+    }
+
+    /// Whether an import began here and never ended.
+    pub(super) async fn is_half_imported(&self) -> Result<bool> {
+        let sql = "SELECT count(*) FROM pushctl.deliveries";
+        let rows = self.query(sql, params![]).await?;
+        Ok(rows.first().map_or(Ok(0), |row| row.int(0))? == 0)
     }
 
     async fn bring_in(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
@@ -84,9 +107,8 @@ impl Store {
             if let Some(rows) = line.get("rows") {
                 self.insert_group(&table, &mut group).await?;
                 self.continue_numbers().await?;
-                return (rows.as_u64() == Some(count))
-                    .then_some(count)
-                    .ok_or_else(|| incomplete(count));
+                let whole = rows.as_u64() == Some(count) && !self.is_half_imported().await?;
+                return whole.then_some(count).ok_or_else(|| incomplete(count));
             }
             let (name, cells) = from_json(&line).ok_or_else(|| malformed(index))?;
             if name != table || group.len() == GROUP {

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use pushctl::state::ledger::{
-    Candidate, Claimed, Counted, Dismissal, Ending, Guard, Push, Standing, TokenHash, UserKey,
+    Candidate, Claimed, Dismissal, Ending, Guard, Push, Standing, TokenHash,
 };
 use pushctl::state::{Owed, Store};
 
@@ -13,17 +13,16 @@ in_both_stores!(
     two_senders_at_once_claim_everybody_once_and_no_token_twice,
     a_token_of_two_users_is_claimed_once,
     several_devices_are_won_and_lost_together,
-    outcomes_add_up_to_what_was_claimed,
     an_accepted_push_stays_accepted,
     who_is_dismissed_is_never_claimed,
-    recipients_are_read_in_pages_whatever_else_is_claimed_meanwhile,
-    ids_that_are_no_uuid_are_kept_as_they_are,
-    an_opened_push_is_found_again_as_it_was,
-    the_timeline_counts_outcomes_by_step,
     what_is_old_is_pruned_and_what_is_owed_is_not,
 );
 
-async fn claim(store: &Store, push: &Push, numbers: impl IntoIterator<Item = u64>) -> Vec<Claimed> {
+pub(super) async fn claim(
+    store: &Store,
+    push: &Push,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Vec<Claimed> {
     let sender = sender(store).await;
     store
         .claim(push, &sender, candidates(numbers), &Guard::none())
@@ -182,43 +181,6 @@ async fn several_devices_are_won_and_lost_together(place: Place) {
     assert_eq!(reached, [(user(1), 1), (user(2), 1)]);
 }
 
-async fn outcomes_add_up_to_what_was_claimed(place: Place) {
-    let store = place.open().await;
-    let push = store.open_push(&push(1)).await.unwrap();
-    let claims = won(&claim(&store, &push, 0..7).await);
-    let endings = [
-        Ending::Accepted,
-        Ending::Accepted,
-        Ending::Dead,
-        Ending::Failed,
-        Ending::Cancelled,
-        Ending::InDoubt,
-    ];
-    let mut answers: Vec<_> = claims
-        .iter()
-        .zip(endings)
-        .map(|(claim, ending)| answer(*claim, ending))
-        .collect();
-    // The same claim twice in one group: the last word counts.
-    answers.push(answer(claims[3], Ending::Skipped));
-    store.record(&push, answers.clone()).await.unwrap();
-    // Repeated because an answer was lost.
-    store.record(&push, answers).await.unwrap();
-    let expected = [
-        ("Unanswered ", 1),
-        ("Ended(Accepted) ", 2),
-        ("Ended(Dead) UNREGISTERED", 1),
-        ("Ended(Skipped) UNREGISTERED", 1),
-        ("Ended(Cancelled) UNREGISTERED", 1),
-        ("Ended(InDoubt) UNREGISTERED", 1),
-    ];
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(name, count)| ((*name).to_owned(), *count))
-        .collect();
-    assert_eq!(tally(&store, &push).await, expected);
-}
-
 async fn an_accepted_push_stays_accepted(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
@@ -284,100 +246,6 @@ async fn who_is_dismissed_is_never_claimed(place: Place) {
     assert_eq!(
         tally(&store, &push).await,
         expected.map(|(name, count)| (name.to_owned(), count))
-    );
-}
-
-async fn recipients_are_read_in_pages_whatever_else_is_claimed_meanwhile(place: Place) {
-    let store = place.open().await;
-    let (a, b) = (
-        store.open_push(&push(1)).await.unwrap(),
-        store.open_push(&push(2)).await.unwrap(),
-    );
-    for part in 0..5 {
-        claim(&store, &a, part * 20..part * 20 + 20).await;
-        claim(&store, &b, part * 20..part * 20 + 20).await;
-    }
-    let mut seen = Vec::new();
-    let mut after = 0;
-    loop {
-        let page = store.recipients(&b, after, 7).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = last.claim;
-        seen.extend(page.into_iter().map(|one| one.user));
-    }
-    assert_eq!(seen, (0..100).map(user).collect::<Vec<_>>());
-}
-
-async fn ids_that_are_no_uuid_are_kept_as_they_are(place: Place) {
-    let store = place.open().await;
-    let push = store.open_push(&push(1)).await.unwrap();
-    let sender = sender(&store).await;
-    let ids = [
-        "42",
-        "alice@example.com",
-        "Žofie",
-        "sixteen-letters.",
-        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-    ];
-    let group = ids.map(|id| Candidate {
-        user: UserKey::of(id),
-        tokens: vec![TokenHash::of(id)],
-        counted: Counted::default(),
-    });
-    let claimed = store
-        .claim(&push, &sender, group.to_vec(), &Guard::none())
-        .await
-        .unwrap();
-    assert_eq!(won(&claimed).len(), ids.len());
-    let kept = store.recipients(&push, 0, 10).await.unwrap();
-    assert_eq!(
-        kept.iter()
-            .map(|one| one.user.to_string())
-            .collect::<Vec<_>>(),
-        ids
-    );
-}
-
-async fn an_opened_push_is_found_again_as_it_was(place: Place) {
-    let store = place.open().await;
-    let opened = store.open_push(&push(1)).await.unwrap();
-    let mut other = push(1);
-    other.words.title = "Something else".into();
-    other.run = "run-2".into();
-    assert_eq!(place.open().await.open_push(&other).await.unwrap(), opened);
-    assert_eq!(opened.words, push(1).words);
-    assert_eq!(opened.run, "run-1");
-}
-
-async fn the_timeline_counts_outcomes_by_step(place: Place) {
-    let store = place.open().await;
-    let push = store.open_push(&push(1)).await.unwrap();
-    let claims = won(&claim(&store, &push, 0..6).await);
-    for (index, claim) in claims.iter().enumerate() {
-        let ending = if index == 5 {
-            Ending::Failed
-        } else {
-            Ending::Accepted
-        };
-        store
-            .record(&push, vec![answer(*claim, ending)])
-            .await
-            .unwrap();
-        place.clock.advance(std::time::Duration::from_secs(4));
-    }
-    let step = std::time::Duration::from_secs(10);
-    let timeline = store.timeline(&push, step).await.unwrap();
-    let told: Vec<_> = timeline
-        .iter()
-        .map(|(at, ending, count)| (at.as_second() % 60, *ending, *count))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            (0, Ending::Accepted, 3),
-            (10, Ending::Accepted, 2),
-            (20, Ending::Failed, 1)
-        ]
     );
 }
 

@@ -1,6 +1,7 @@
+use std::future::pending;
 use std::io::Cursor;
 
-use pushctl::error::Kind;
+use pushctl::error::{Error, Kind};
 use pushctl::state::ledger::{Ending, Guard, Queued};
 use pushctl::state::{NewRun, Store, Target};
 
@@ -11,6 +12,8 @@ in_both_stores!(
     an_export_fills_a_store_of_either_kind_with_the_same,
     an_export_without_its_end_is_refused_and_leaves_nothing_behind,
     an_import_into_a_store_that_is_in_use_is_refused,
+    an_import_that_is_stopped_leaves_nothing_behind,
+    half_an_import_is_not_taken_for_a_store,
 );
 
 /// A little of everything.
@@ -76,7 +79,10 @@ async fn an_export_fills_a_store_of_either_kind_with_the_same(place: Place) {
     assert!(!text.contains("token-1"), "a token in clear");
     for other in [Place::sqlite(), Place::postgres()] {
         let other = other.open().await;
-        let count = other.import(&mut Cursor::new(&text)).await.unwrap();
+        let count = other
+            .import(&mut Cursor::new(&text), pending())
+            .await
+            .unwrap();
         assert_eq!(usize::try_from(count), Ok(text.lines().count() - 2));
         assert_eq!(exported(&other).await, text);
         // It numbers on where the other had stopped.
@@ -110,10 +116,16 @@ async fn an_export_without_its_end_is_refused_and_leaves_nothing_behind(place: P
         (&torn, "not a row"),
         (&missing, "incomplete"),
     ] {
-        let error = store.import(&mut Cursor::new(broken)).await.unwrap_err();
+        let error = store
+            .import(&mut Cursor::new(broken), pending())
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(complaint), "{error}");
     }
-    store.import(&mut Cursor::new(&text)).await.unwrap();
+    store
+        .import(&mut Cursor::new(&text), pending())
+        .await
+        .unwrap();
     assert_eq!(exported(&store).await, text);
 }
 
@@ -121,7 +133,51 @@ async fn an_import_into_a_store_that_is_in_use_is_refused(place: Place) {
     let store = place.open().await;
     store.pause("layer2", "bob@laptop", None).await.unwrap();
     let text = exported(&store).await;
-    let error = store.import(&mut Cursor::new(&text)).await.unwrap_err();
+    let error = store
+        .import(&mut Cursor::new(&text), pending())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::Refused);
     assert_eq!(store.pauses().await.unwrap().len(), 1);
+}
+
+async fn an_import_that_is_stopped_leaves_nothing_behind(place: Place) {
+    let source = Place::sqlite().open().await;
+    fill(&source).await;
+    let text = exported(&source).await;
+    let store = place.open().await;
+    let empty = exported(&store).await;
+    let stop = async {
+        tokio::task::yield_now().await;
+        Error::new(Kind::Interrupted, "interrupted")
+    };
+    let error = store
+        .import(&mut Cursor::new(&text), stop)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert_eq!(exported(&store).await, empty);
+}
+
+async fn half_an_import_is_not_taken_for_a_store(place: Place) {
+    let source = Place::sqlite().open().await;
+    fill(&source).await;
+    let text = exported(&source).await;
+    let store = place.open().await;
+    store
+        .import(&mut Cursor::new(&text), pending())
+        .await
+        .unwrap();
+    // What a process leaves that is killed in the middle: rows, and none of deliveries.
+    place.forget_deliveries();
+    let clock = std::sync::Arc::clone(&place.clock) as std::sync::Arc<dyn pushctl::clock::Clock>;
+    let refused = Store::open(&place.location, clock.clone()).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.to_string().contains("cut short"), "{refused}");
+    let again = Store::open_as_it_is(&place.location, clock).await.unwrap();
+    again
+        .import(&mut Cursor::new(&text), pending())
+        .await
+        .unwrap();
+    assert_eq!(exported(&place.open().await).await, text);
 }

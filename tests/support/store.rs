@@ -71,6 +71,25 @@ impl Place {
             .unwrap()
     }
 
+    /// As `--state` takes it: the file, or the URL.
+    pub(crate) fn setting(&self) -> String {
+        match (&self.database, self.file()) {
+            (Some(database), _) => database.url_with("tls_only", "sslmode=require"),
+            (None, file) => file.unwrap().display().to_string(),
+        }
+    }
+
+    /// Takes the mark of a whole store away.
+    pub(crate) fn forget_deliveries(&self) {
+        match (&self.database, self.file()) {
+            (Some(database), _) => database.execute("DELETE FROM pushctl.deliveries"),
+            (None, file) => {
+                let file = rusqlite::Connection::open(file.unwrap()).unwrap();
+                file.execute("DELETE FROM deliveries", []).unwrap();
+            }
+        }
+    }
+
     /// The file of a SQLite store.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         self.directory

@@ -3,22 +3,26 @@
 //! Claims exclude one another by an advisory lock, so that what was read still holds when it is written. The lock is
 //! taken by a statement of its own: the next one's snapshot is then newer than whatever its former holder committed.
 
+mod outcomes;
+mod rows;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error as Refusal, Row};
+use tokio_postgres::{Client, Error as Refusal};
 
-use super::claim::{Claim, Claimed, Dismissal, Group};
-use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first_exceeded};
+use super::claim::{Claimed, Dismissal, Group};
+use super::decide::{Decision, Guard, Seen, Touch, decide, first_exceeded};
 use super::key::{TokenHash, UserKey};
 use super::queue::{Queued, Taken};
 use super::record::{Answer, Ending, Line};
-use super::view::Standing;
 use crate::error::Result;
 use crate::link::{BEGIN, Parameter};
 use crate::state::postgres::Postgres;
+use outcomes::{write_lines, write_outcomes};
+use rows::{device, hash, int, place};
 
 /// Held by whoever claims, until its transaction ends. The nested loops are what a group of hundreds needs, also while
 /// the planner still takes the tables for empty.
@@ -81,14 +85,6 @@ const TAKEN: &str = "
     SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
     FROM pushctl.claims c JOIN pushctl.payloads y ON y.claim = c.id
     WHERE c.sender = $1 AND c.claimed_at = $2 AND c.push = $3 ORDER BY c.id";
-
-const OUTCOMES: &str = "
-    INSERT INTO pushctl.outcomes AS known (claim, state, code, message_name, attempts, millis, ended_at)
-    SELECT new.*, $1 FROM unnest($2, $3, $4, $5, $6, $7) AS new
-    ON CONFLICT (claim) DO UPDATE SET state = excluded.state, code = excluded.code,
-        message_name = excluded.message_name, attempts = excluded.attempts, millis = excluded.millis,
-        ended_at = excluded.ended_at
-    WHERE known.state <> 1";
 
 impl Postgres {
     pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
@@ -167,13 +163,13 @@ impl Postgres {
                 i64::from(most),
             );
             let mut taken = if tried.swap(true, Ordering::Relaxed) {
-                taken(&client.query_typed(TAKEN, &mine).await?)?
+                rows::taken(&client.query_typed(TAKEN, &mine).await?)?
             } else {
                 Vec::new()
             };
             if taken.is_empty() {
                 let values: Vec<Parameter<'_>> = mine.into_iter().chain([int(&most)]).collect();
-                taken = self::taken(&client.query_typed(TAKE, &values).await?)?;
+                taken = rows::taken(&client.query_typed(TAKE, &values).await?)?;
             }
             let users: Vec<UserKey> = taken.iter().map(|(one, _)| one.user.clone()).collect();
             let touches = touches(&client, &users, group.push, &group.guard).await?;
@@ -323,27 +319,6 @@ async fn insert(
         .collect()
 }
 
-/// Those whom a take got, with what was counted for them elsewhere.
-fn taken(rows: &[Row]) -> Result<Vec<(Taken, Counted)>, Refusal> {
-    rows.iter()
-        .map(|row| {
-            let id = row.try_get(0)?;
-            let taken = Taken {
-                claim: Claim {
-                    id,
-                    first: id,
-                    queued: true,
-                },
-                user: UserKey::from_bytes(row.try_get(1)?),
-                token: hash(row, 2)?,
-                payload: row.try_get(4)?,
-                over: None,
-            };
-            Ok((taken, Counted::unpack(row.try_get(3)?)))
-        })
-        .collect()
-}
-
 async fn touches(
     client: &Client,
     users: &[UserKey],
@@ -373,86 +348,4 @@ async fn touches(
         }
     }
     Ok(touches)
-}
-
-async fn write_outcomes(client: &Client, now: i64, answers: &[Answer]) -> Result<(), Refusal> {
-    let claims: Vec<i64> = answers.iter().map(|one| one.claim.id).collect();
-    let states: Vec<i64> = answers.iter().map(|one| one.ending.number()).collect();
-    let codes: Vec<Option<&str>> = answers.iter().map(|one| one.code.as_deref()).collect();
-    let names: Vec<Option<&str>> = answers
-        .iter()
-        .map(|one| one.message_name.as_deref())
-        .collect();
-    let attempts: Vec<i64> = answers.iter().map(|one| one.attempts.into()).collect();
-    let millis: Vec<i64> = answers
-        .iter()
-        .map(|one| i64::try_from(one.elapsed.as_millis()).unwrap_or(i64::MAX))
-        .collect();
-    let values = [
-        int(&now),
-        (&claims as &(dyn ToSql + Sync), Type::INT8_ARRAY),
-        (&states, Type::INT8_ARRAY),
-        (&codes, Type::TEXT_ARRAY),
-        (&names, Type::TEXT_ARRAY),
-        (&attempts, Type::INT8_ARRAY),
-        (&millis, Type::INT8_ARRAY),
-    ];
-    client.execute_typed(OUTCOMES, &values).await.map(drop)
-}
-
-async fn write_lines(
-    client: &Client,
-    now: i64,
-    table: &'static str,
-    lines: &[Line],
-) -> Result<(), Refusal> {
-    let sql = format!(
-        "INSERT INTO pushctl.{table} (claim, sent_at, title, body, deep_link)
-         SELECT new.claim, $1, new.title, new.body, new.deep_link
-         FROM unnest($2, $3, $4, $5) AS new (claim, title, body, deep_link) ON CONFLICT DO NOTHING"
-    );
-    let claims: Vec<i64> = lines.iter().map(|line| line.first).collect();
-    let titles: Vec<Option<&str>> = lines.iter().map(|line| line.title.as_deref()).collect();
-    let bodies: Vec<Option<&str>> = lines.iter().map(|line| line.body.as_deref()).collect();
-    let deep: Vec<Option<&str>> = lines.iter().map(|line| line.deep_link.as_deref()).collect();
-    let values = [
-        int(&now),
-        (&claims as &(dyn ToSql + Sync), Type::INT8_ARRAY),
-        (&titles, Type::TEXT_ARRAY),
-        (&bodies, Type::TEXT_ARRAY),
-        (&deep, Type::TEXT_ARRAY),
-    ];
-    client.execute_typed(&sql, &values).await.map(drop)
-}
-
-fn int(value: &i64) -> Parameter<'_> {
-    (value, Type::INT8)
-}
-
-/// Which of those asked about a row is about, from 0.
-fn place(row: &Row) -> Result<usize, Refusal> {
-    let place: i64 = row.try_get(0)?;
-    Ok(usize::try_from(place - 1).unwrap_or(usize::MAX))
-}
-
-fn hash(row: &Row, column: usize) -> Result<Option<TokenHash>, Refusal> {
-    let bytes: Option<&[u8]> = row.try_get(column)?;
-    Ok(bytes.and_then(|bytes| TokenHash::from_bytes(bytes).ok()))
-}
-
-fn device(row: &Row) -> Result<Device, Refusal> {
-    let id = row.try_get(1)?;
-    let device: i64 = row.try_get(2)?;
-    let sender = row.try_get(4)?;
-    Ok(Device {
-        claim: Claim {
-            id,
-            first: id,
-            queued: false,
-        },
-        device: u32::try_from(device).unwrap_or(u32::MAX),
-        token: hash(row, 3)?,
-        standing: Standing::of(sender, row.try_get(5)?),
-        sender,
-    })
 }

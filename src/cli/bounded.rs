@@ -1,0 +1,34 @@
+//! No command outlives its budget, and none goes on when it was told to end.
+
+use std::future::Future;
+
+use crate::clock::text::show_duration;
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::interrupt::Interrupt;
+
+use super::context::Context;
+
+/// Awaits `work`, which may be dropped at any `await`, until the budget ends or a signal comes.
+pub(super) async fn bounded<T>(
+    context: &Context,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        error = ended(context) => Err(error),
+        done = work => done,
+    }
+}
+
+/// Returns when the command has to end, with the error to end with.
+pub(super) async fn ended(context: &Context) -> Error {
+    tokio::select! {
+        kind = context.interrupt.wait() => Interrupt::error(kind),
+        () = tokio::time::sleep_until(context.budget.end()) => Error::new(
+            Kind::Unreachable,
+            format!("it was not done within {}", show_duration(context.budget.total())),
+        )
+        .hint("--deadline allows for more"),
+    }
+}

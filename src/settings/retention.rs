@@ -1,0 +1,51 @@
+//! How long things are kept.
+
+use std::time::Duration;
+
+use crate::clock::text::duration;
+use crate::error::Result;
+
+use super::key::{Key, Visibility};
+use super::resolver::Resolver;
+
+/// How long things are kept; what is older is removed by the cleanup of a pipeline's run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Audience and outcome files.
+    pub files: Duration,
+    /// Runs, claims and outcomes in the state store.
+    pub records: Duration,
+}
+
+static FILES: Key = Key {
+    name: "keep.files",
+    flag: "",
+    variables: &["PUSHCTL_KEEP_FILES"],
+    default: "30d",
+    visibility: Visibility::Plain,
+    about: "how long audience and outcome files are kept",
+};
+
+static RECORDS: Key = Key {
+    name: "keep.records",
+    flag: "",
+    variables: &["PUSHCTL_KEEP_RECORDS"],
+    default: "180d",
+    visibility: Visibility::Plain,
+    about: "how long the state store keeps runs and outcomes, two weeks at least",
+};
+
+/// Cadence looks back a week, and a repeated send must find what came before.
+const LEAST_RECORDS: Duration = Duration::from_secs(14 * 86_400);
+
+impl Retention {
+    pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
+        Ok(Self {
+            files: settings.value(&FILES, duration)?,
+            records: settings.value(&RECORDS, |given| match duration(given)? {
+                short if short < LEAST_RECORDS => Err("expected two weeks at least".to_owned()),
+                long => Ok(long),
+            })?,
+        })
+    }
+}

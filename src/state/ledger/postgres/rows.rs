@@ -1,0 +1,64 @@
+//! From rows to claims.
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Error as Refusal, Row};
+
+use crate::link::Parameter;
+use crate::state::ledger::claim::Claim;
+use crate::state::ledger::decide::{Counted, Device};
+use crate::state::ledger::key::{TokenHash, UserKey};
+use crate::state::ledger::queue::Taken;
+use crate::state::ledger::view::Standing;
+
+/// Those whom a take got, with what was counted for them elsewhere.
+pub(super) fn taken(rows: &[Row]) -> Result<Vec<(Taken, Counted)>, Refusal> {
+    rows.iter()
+        .map(|row| {
+            let id = row.try_get(0)?;
+            let taken = Taken {
+                claim: Claim {
+                    id,
+                    first: id,
+                    queued: true,
+                },
+                user: UserKey::from_bytes(row.try_get(1)?),
+                token: hash(row, 2)?,
+                payload: row.try_get(4)?,
+                over: None,
+            };
+            Ok((taken, Counted::unpack(row.try_get(3)?)))
+        })
+        .collect()
+}
+
+pub(super) fn int(value: &i64) -> Parameter<'_> {
+    (value, Type::INT8)
+}
+
+/// Which of those asked about a row is about, from 0.
+pub(super) fn place(row: &Row) -> Result<usize, Refusal> {
+    let place: i64 = row.try_get(0)?;
+    Ok(usize::try_from(place - 1).unwrap_or(usize::MAX))
+}
+
+pub(super) fn hash(row: &Row, column: usize) -> Result<Option<TokenHash>, Refusal> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    Ok(bytes.and_then(|bytes| TokenHash::from_bytes(bytes).ok()))
+}
+
+pub(super) fn device(row: &Row) -> Result<Device, Refusal> {
+    let id = row.try_get(1)?;
+    let device: i64 = row.try_get(2)?;
+    let sender = row.try_get(4)?;
+    Ok(Device {
+        claim: Claim {
+            id,
+            first: id,
+            queued: false,
+        },
+        device: u32::try_from(device).unwrap_or(u32::MAX),
+        token: hash(row, 3)?,
+        standing: Standing::of(sender, row.try_get(5)?),
+        sender,
+    })
+}
