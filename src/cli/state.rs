@@ -37,7 +37,7 @@ const STATUSES: [Kind; 10] = [
 
 /// Look after the state store: runs, claims, leases, cancels
 ///
-/// By default it is a SQLite file in the XDG state directory; --state or PUSHCTL_STATE_URL names another place. A new
+/// By default it is a SQLite file in the XDG state directory; --state names another place. A new
 /// store is made by whatever command needs it first.
 #[derive(Debug, clap::Args)]
 #[command(

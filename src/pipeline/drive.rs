@@ -1,5 +1,6 @@
 //! One run, step by step, until it waits for a time, or is over. Whoever calls holds the occurrence's lease.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -83,7 +84,7 @@ pub async fn drive(run: &Run, means: &Means<'_>, how: How) -> Result<Ending> {
             Step::Wait(at, phase) => driver.wait(at, phase).await,
             Step::TooLate(due, phase) => Err(driver.too_late(due, phase)),
             Step::Quiet(place) => Err(driver.quiet(place)),
-            Step::Do(phase) => driver.phase(phase, &records).await,
+            Step::Do(phase) => Box::pin(driver.phase(phase, &records)).await,
             Step::Push(place) => driver.push(place, &records).await,
         };
         if let Err(error) = result {
@@ -246,15 +247,18 @@ impl Driver<'_> {
                 if records.begun(Phase::Generate.word()).is_none() {
                     self.tell_start().await;
                 }
-                self.recorded(phase.word(), self.generate()).await
+                self.recorded(phase.word(), Box::pin(self.generate())).await
             }
-            Phase::Test => self.recorded(phase.word(), self.test(records)).await,
+            Phase::Test => {
+                self.recorded(phase.word(), Box::pin(self.test(records)))
+                    .await
+            }
             Phase::Window => self.window(records).await,
             Phase::Send => {
                 let attempt = self.attempt(phase.word(), records).await?;
                 self.end(phase.word(), attempt, DONE, &json!({})).await
             }
-            Phase::Cleanup => self.recorded(phase.word(), self.clean_up()).await,
+            Phase::Cleanup => self.recorded(phase.word(), Box::pin(self.clean_up())).await,
         }
     }
 
@@ -273,9 +277,13 @@ impl Driver<'_> {
             .await
     }
 
-    async fn recorded(&self, phase: &str, work: impl Future<Output = Result<Value>>) -> Result<()> {
+    async fn recorded(
+        &self,
+        phase: &str,
+        work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
+    ) -> Result<()> {
         let attempt = self.means.store.begin_phase(&self.run.id, phase).await?;
-        let result = Box::pin(work).await;
+        let result = work.await;
         self.means.progress.finish();
         match result {
             Ok(detail) => self.end(phase, attempt, DONE, &detail).await,

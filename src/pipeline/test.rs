@@ -2,69 +2,88 @@
 
 use serde_json::{Value, json};
 
+use super::course::{Files, OneFile};
 use super::drive::Driver;
 use super::{Mode, Records};
-use crate::delivery::{Ended, InDoubt, Order};
+use crate::delivery::{Ended, InDoubt, Order, Summary};
 use crate::error::{Error, Kind, Result};
 
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
 const TEST_LAYER: u32 = 4;
 
+/// What the test pushes came to.
+#[derive(Default)]
+struct Tested {
+    accepted: u64,
+    of: u64,
+    problems: Vec<String>,
+    pushes: Vec<Summary>,
+}
+
 impl Driver<'_> {
     pub(super) async fn test(&self, records: &Records) -> Result<Value> {
         let files = records.files()?;
-        let mut told = Vec::new();
-        let (mut accepted, mut of) = (0, 0);
-        let mut wrong = Vec::new();
+        let mut tested = Tested::default();
         for (place, push) in files.pushes.iter().enumerate() {
-            let Some(file) = &push.test else {
-                if push.live.is_some() {
-                    wrong.push(format!("{} has no test file", push.audience_file));
+            match &push.test {
+                Some(file) => self.test_push(place, (&files, file), &mut tested).await?,
+                None if push.live.is_some() => {
+                    let problem = format!("{} has no test file", push.audience_file);
+                    tested.problems.push(problem);
                 }
-                continue;
-            };
-            self.have_file(&files, file).await?;
-            let order = self.test_order(self.order(place, &files, file));
-            let summary = match self.course.mode {
-                Mode::TestDryRun => self.rehearse(&order).await?,
-                _ => {
-                    let sent = self.deliver(&order).await?;
-                    if sent.summary.ended == Ended::Cancelled {
-                        return Err(sent
-                            .error
-                            .unwrap_or_else(|| Error::new(Kind::Cancelled, "cancelled")));
-                    }
-                    accepted += sent.summary.accepted;
-                    of += sent.summary.rows;
-                    if sent.summary.accepted < sent.summary.rows {
-                        let why = sent
-                            .error
-                            .map_or_else(String::new, |error| format!(" ({error:#})"));
-                        wrong.push(format!(
-                            "of push {} to {} the service accepted {} of {}{why}",
-                            place + 1,
-                            push.audience_file,
-                            sent.summary.accepted,
-                            sent.summary.rows
-                        ));
-                    }
-                    sent.summary
-                }
-            };
-            told.push(serde_json::to_value(&summary).unwrap_or_default());
+                // Nobody gets this push, so there is nothing to test.
+                None => {}
+            }
         }
-        if self.course.mode != Mode::TestDryRun {
-            self.tell_tested(accepted, of).await;
+        if self.course.mode.reaches_phones() {
+            self.tell_tested(tested.accepted, tested.of).await;
+            if !tested.problems.is_empty() && self.course.automation.test.required {
+                return Err(Error::new(Kind::Refused, tested.problems.join("; "))
+                    .context("a test push was not accepted, so nothing is sent live")
+                    .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
+            }
         }
-        if !wrong.is_empty()
-            && self.course.automation.test.required
-            && self.course.mode.reaches_phones()
-        {
-            return Err(Error::new(Kind::Refused, wrong.join("; "))
-                .context("a test push was not accepted, so nothing is sent live")
-                .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
+        Ok(json!({
+            "accepted": tested.accepted,
+            "of": tested.of,
+            "problems": tested.problems,
+            "pushes": tested.pushes,
+        }))
+    }
+
+    async fn test_push(
+        &self,
+        place: usize,
+        (files, file): (&Files, &OneFile),
+        tested: &mut Tested,
+    ) -> Result<()> {
+        self.have_file(files, file).await?;
+        let order = self.test_order(self.order(place, files, file));
+        if self.course.mode == Mode::TestDryRun {
+            tested.pushes.push(self.rehearse(&order).await?);
+            return Ok(());
         }
-        Ok(json!({ "accepted": accepted, "of": of, "problems": wrong, "pushes": told }))
+        let sent = self.deliver(&order).await?;
+        let summary = sent.summary;
+        match (summary.ended, sent.error) {
+            // A signal, a service out of reach: the test is not over.
+            (Ended::Cancelled | Ended::Stopped, Some(error)) => return Err(error),
+            (_, error) if summary.accepted < summary.rows => {
+                let why = error.map_or_else(String::new, |error| format!(" ({error:#})"));
+                tested.problems.push(format!(
+                    "of push {} to {} the service accepted {} of {}{why}",
+                    place + 1,
+                    file.name,
+                    summary.accepted,
+                    summary.rows
+                ));
+            }
+            _ => {}
+        }
+        tested.accepted += summary.accepted;
+        tested.of += summary.rows;
+        tested.pushes.push(summary);
+        Ok(())
     }
 
     /// The same words to the test users: a push of its own, for which no rule holds.
