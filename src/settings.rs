@@ -16,6 +16,7 @@ pub mod key;
 pub mod push;
 pub mod read;
 mod resolver;
+pub mod schema;
 pub mod secret;
 pub mod source;
 pub mod state;
