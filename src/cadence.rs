@@ -104,6 +104,21 @@ impl Cadence {
         Ok(Self { history, store })
     }
 
+    /// `postgres`, `http`, `embedded` or `off`.
+    pub fn name(&self) -> &'static str {
+        match self.history {
+            History::Postgres(_) => "postgres",
+            History::Http(_) => "http",
+            History::Embedded => "embedded",
+            History::Off => "off",
+        }
+    }
+
+    /// Whether nobody is held back.
+    pub fn is_off(&self) -> bool {
+        matches!(self.history, History::Off)
+    }
+
     /// Where an accepted push is to be recorded.
     pub fn recording(&self) -> Recording {
         match self.history {

@@ -12,6 +12,7 @@ pub mod check;
 mod complete;
 pub mod completions;
 pub mod config;
+mod confirm;
 mod connect;
 mod context;
 pub mod diff;
@@ -20,11 +21,16 @@ mod globals;
 mod help;
 pub mod man;
 mod offer;
+pub mod preview;
+pub mod resume;
 mod runtime;
 pub mod schedule;
 pub mod schema;
+pub mod send;
+mod sending;
 mod services;
 pub mod why;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -80,6 +86,9 @@ enum Command {
     Generate(generate::Args),
     Why(why::Args),
     Audiences(audiences::Args),
+    Send(send::Args),
+    Preview(preview::Args),
+    Resume(resume::Args),
     Check(check::Args),
     Schedule(schedule::Args),
     Diff(diff::Args),
@@ -96,9 +105,12 @@ impl Command {
             Self::Generate(args) => args.flags(flags),
             Self::Why(args) => args.flags(flags),
             Self::Audiences(args) => args.flags(flags),
+            Self::Send(args) => args.flags(flags),
+            Self::Resume(args) => args.flags(flags),
             Self::Check(args) => args.flags(flags),
             Self::Schedule(args) => args.flags(flags),
-            Self::Diff(_)
+            Self::Preview(_)
+            | Self::Diff(_)
             | Self::Config(_)
             | Self::Completions(_)
             | Self::Man(_)
@@ -198,6 +210,13 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
         Command::Schedule(args) => args.run(&context),
         Command::Diff(args) => args.run(&context),
         Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Preview(args) => args.run(&context),
+        Command::Send(args) => {
+            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
+        }
+        Command::Resume(args) => {
+            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
+        }
         Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
             without_settings(command, &context.ui)

@@ -17,6 +17,11 @@ pub trait Progress: Send + Sync {
     /// Something a person may want to know while it goes on: an attempt that failed, a wait and its reason.
     fn note(&self, text: &str);
 
+    /// A few words beside the count of the present stage, in place of those before.
+    fn detail(&self, text: &str) {
+        let _ = text;
+    }
+
     /// The last stage ends.
     fn finish(&self);
 }

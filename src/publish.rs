@@ -108,7 +108,7 @@ impl Staging {
 
     /// Makes all files appear, in the given order, and last the manifest. `absent` names are removed.
     pub fn publish(
-        mut self,
+        self,
         lock: &OutputLock,
         files: &[Rename],
         absent: &[String],
@@ -121,6 +121,18 @@ impl Staging {
         file.write_all(manifest_bytes)
             .and_then(|()| file.sync_all())
             .map_err(failed)?;
+        self.publish_files(lock, files, absent)
+    }
+
+    /// Makes all files appear, in the given order. `absent` names are removed.
+    pub fn publish_files(
+        mut self,
+        lock: &OutputLock,
+        files: &[Rename],
+        absent: &[String],
+    ) -> Result<()> {
+        let staged_in = self.directory.clone();
+        let failed = |error| cannot_write(&staged_in, error);
         for Rename { staged, name } in files {
             std::fs::rename(self.directory.join(staged), self.directory.join(name))
                 .map_err(failed)?;

@@ -4,6 +4,7 @@ pub mod csv_diff;
 pub mod funnel;
 pub mod html;
 pub mod run;
+pub mod send;
 pub mod why;
 
 /// A count as people read it: `1,234,567`.

@@ -11,6 +11,7 @@
 mod breaker;
 mod cancels;
 mod failure;
+mod files;
 mod history;
 pub mod holder;
 mod leases;

@@ -49,6 +49,16 @@ impl Exclusion {
 }
 
 impl Breakdown {
+    /// Whether a skipped recipient's code is one of [`Exclusion::key`].
+    pub fn is_key(code: &str) -> bool {
+        let rules = Rule::ALL.map(Exclusion::Rule);
+        let others = [Exclusion::InvalidUuid, Exclusion::Unattributed];
+        rules
+            .iter()
+            .chain(&others)
+            .any(|exclusion| exclusion.key() == code)
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.layer_3_cooldown

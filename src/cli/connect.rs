@@ -168,7 +168,7 @@ fn to(context: &Context, address: Address, command: &str) -> Source {
 }
 
 /// Tells a person how the connecting goes.
-struct Told(Ui);
+pub(super) struct Told(pub(super) Ui);
 
 impl Watch for Told {
     fn waiting(&self, wait: Duration, cause: &Error) {

@@ -52,10 +52,11 @@ const MIGRATIONS: &[Migration] = &[
         ["pushes", "senders", "claims", "outcomes", "payloads"]
     ),
     migration!(3, "0003_history", ["outbox", "history", "deliveries"]),
+    migration!(4, "0004_files", ["files"]),
 ];
 
 /// The version that this pushctl needs.
-pub const NEEDED: u32 = 3;
+pub const NEEDED: u32 = 4;
 
 /// The number that keeps two processes from migrating PostgreSQL at once.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886745448, 0);";

@@ -50,8 +50,10 @@ impl Store {
         let runs = "DELETE FROM pushctl.runs WHERE ended_at < $1";
         let senders = "DELETE FROM pushctl.senders WHERE begun_at < $1
                        AND NOT EXISTS (SELECT 1 FROM pushctl.runs r WHERE r.id = pushctl.senders.run)";
+        let files = "DELETE FROM pushctl.files WHERE run IN (SELECT id FROM pushctl.runs WHERE ended_at < $1)";
         let leases = "DELETE FROM pushctl.leases WHERE expires_at < $1";
-        let statements = [phases, runs, senders, leases].map(|sql| (sql.into(), params![before]));
-        Ok(self.transact(statements.into()).await?[1])
+        let statements =
+            [files, phases, runs, senders, leases].map(|sql| (sql.into(), params![before]));
+        Ok(self.transact(statements.into()).await?[2])
     }
 }

@@ -15,7 +15,7 @@ use super::value::{Value, params};
 use crate::error::{Context, Error, Kind, Result};
 
 /// Columns of bytes; everything else is a number or text.
-const BYTES: [&str; 3] = ["user_key", "token_hash", "payload"];
+const BYTES: [&str; 4] = ["user_key", "token_hash", "payload", "content"];
 /// Rows brought in by one statement.
 const GROUP: usize = 200;
 /// Tables that number their rows themselves.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::link::AllowedHosts;
 use super::{Bound, Extent, Flaw, Row, Skip, Template};
 use crate::error::Error;
@@ -14,7 +16,7 @@ pub const MAX_PAYLOAD: usize = 4096;
 pub const LINK_KEYS: [&str; 2] = ["click_action", "url"];
 
 /// The wording as somebody wrote it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wording {
     /// First line on the phone.
     pub title: String,

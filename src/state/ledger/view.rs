@@ -98,6 +98,14 @@ impl Store {
         Ok(tally)
     }
 
+    /// How many claims are for somebody's second and further devices.
+    pub async fn further_devices(&self, push: &Push) -> Result<u64> {
+        let sql = "SELECT count(*) FROM pushctl.claims WHERE +push = $1 AND id > $2 AND device > 0";
+        let rows = self.query(sql, params![push.id, push.first_claim]).await?;
+        rows.first()
+            .map_or(Ok(0), |row| Ok(row.int(0)?.unsigned_abs()))
+    }
+
     /// How many claims of a push ended in each step of time, and how: `(beginning of the step, ending, count)`.
     pub async fn timeline(
         &self,

@@ -1,0 +1,36 @@
+//! Asking a person before something that cannot be taken back, in words that are not typed by accident.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use crate::error::{Context as _, Error, Kind, Result};
+
+use super::context::{Confirmation, Context};
+
+/// Says `what` is about to happen and wants `phrase` typed. Where nobody can be asked, `--yes` must have been given.
+pub(super) fn confirm(context: &Context, what: &str, phrase: &str) -> Result<()> {
+    if context.confirmation == Confirmation::Given {
+        return Ok(());
+    }
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(
+            Error::usage(format!("{what}, and there is nobody here to confirm it"))
+                .hint("add --yes if that is what you want"),
+        );
+    }
+    context
+        .ui
+        .say(format_args!("{what}.\nType \"{phrase}\" to go on:"));
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .kind(Kind::Failed, || "cannot read the answer")?;
+    if answer.trim().eq_ignore_ascii_case(phrase) {
+        Ok(())
+    } else {
+        Err(Error::new(
+            Kind::Refused,
+            "not confirmed, so nothing was done",
+        ))
+    }
+}

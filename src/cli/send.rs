@@ -1,0 +1,187 @@
+//! `pushctl send`: an audience file becomes pushes, each once.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use crate::delivery::{CadenceFailure, Devices, InDoubt, Input, Order, Plan, Reach, occurrence_of};
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::settings::Flags;
+use crate::settings::{cadence, push};
+
+use super::context::Context;
+use super::help;
+use super::sending::{self, Sending};
+use super::words::{AudienceFlags, WordFlags, hosts};
+
+/// What sends without an automation are recorded under.
+const AD_HOC: &str = "send";
+
+/// Send a push to an audience, each person once
+///
+/// Checks the whole file first, then looks tokens up, asks for the count to be confirmed, and sends. Everybody is claimed
+/// in the state store before their message leaves: after a crash `pushctl resume` finishes the rest, and the same words to
+/// the same file send nothing a second time, unless --occurrence names another occasion.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl send --audience generated/trending-closet-items.csv --layer 2 --title 'Hot: [[var:product_name]]' --body 'People want yours' --dry-run", "what would become of every row"),
+        ("pushctl send --audience a.csv --layer 2 --title T --body B", "asks for the count, then sends"),
+        ("pushctl send --users 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --layer 4 --title Test --body Test --yes", "a test push, from a script"),
+        ("pushctl send --audience a.csv --layer 2 --title T --body B --validate-only --yes", "the push service checks every message, no phone rings"),
+    ]),
+    after_help = help::statuses(&[
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
+        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+    ]),
+)]
+pub struct Args {
+    #[command(flatten)]
+    people: AudienceFlags,
+    /// 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new users
+    #[arg(short, long, value_name = "N")]
+    layer: Option<u32>,
+    #[command(flatten)]
+    words: WordFlags,
+    /// Every device of a person, not only the one used last
+    #[arg(long)]
+    all_devices: bool,
+    /// Only the first so many rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// What the push is for: somebody gets it once [default: made from the file's content, the words and the layer]
+    #[arg(long, value_name = "NAME")]
+    occurrence: Option<String>,
+    /// Messages a second at most [default: 5000]
+    #[arg(long, value_name = "N")]
+    rate: Option<String>,
+    /// Messages whose answer was never seen: keep them as they are, or send them again
+    #[arg(
+        long,
+        alias = "on-ambiguous",
+        value_name = "WHAT",
+        value_enum,
+        default_value = "keep"
+    )]
+    in_doubt: InDoubt,
+    /// Where the notification history is [default: the first that has an address, else embedded]
+    #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
+    cadence: Option<String>,
+    /// If the history cannot be asked: send to nobody, or to everybody
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "abort")]
+    cadence_failure: CadenceFailure,
+    /// Stop when more than this share of the messages fails, 0 to 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_failure_rate: Option<f64>,
+    /// Directory for outcome files [default: outcomes]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    outcomes: Option<PathBuf>,
+    /// Count, and send nothing; reaches no network but the source
+    #[arg(long, conflicts_with = "validate_only")]
+    dry_run: bool,
+    /// Send everything to the push service, which checks it and goes no further
+    #[arg(long)]
+    validate_only: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share from 0 to 1, like 0.1".to_owned()),
+    }
+}
+
+impl Args {
+    pub(super) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            people: _,
+            layer: _,
+            words: _,
+            all_devices: _,
+            limit: _,
+            occurrence: _,
+            rate,
+            in_doubt: _,
+            cadence,
+            cadence_failure: _,
+            max_failure_rate: _,
+            outcomes,
+            dry_run: _,
+            validate_only: _,
+        } = self;
+        flags.set(&push::RATE, rate.as_ref());
+        flags.set(
+            &push::OUTCOMES,
+            outcomes.as_ref().map(|path| path.display()),
+        );
+        flags.set(&cadence::HISTORY, cadence.as_ref());
+    }
+
+    pub(super) async fn run(self, context: &Context) -> Result<Kind> {
+        let mut order = self.order(context)?;
+        let progress = context.ui.progress("rows");
+        let plan = Plan::draw_up(
+            &order,
+            &hosts(context)?,
+            progress.as_ref(),
+            &context.interrupt,
+        );
+        progress.finish();
+        let plan = plan?;
+        if let Input::File { sha256, .. } = &mut order.input {
+            *sha256 = Some(plan.sha256.clone());
+        }
+        if order.occurrence.is_empty() {
+            order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);
+        }
+        if order.reach == Reach::ValidateOnly {
+            // Nothing is sent, so nothing is kept from being sent later.
+            order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
+        }
+        for (place, brackets) in &plan.lookalikes {
+            context.ui.warn(format_args!(
+                "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
+            ));
+        }
+        let sending = Sending::prepare(context, order, plan).await?;
+        if self.dry_run {
+            return sending.rehearse(context).await;
+        }
+        sending::confirm(context, &sending)?;
+        sending.begin(context).await
+    }
+
+    fn order(&self, context: &Context) -> Result<Order> {
+        let layer = self.layer.ok_or_else(|| {
+            Error::usage("of which layer? --layer N is missing").hint(
+                "1 platform-wide moments, 2 product and trend, 3 behaviour, 4 test, 5 new-user series",
+            )
+        })?;
+        crate::cadence::Layer::new(layer)?;
+        Ok(Order {
+            automation: AD_HOC.to_owned(),
+            occurrence: self.occurrence.clone().unwrap_or_default(),
+            number: 1,
+            layer,
+            input: self.people.input()?,
+            limit: self.limit,
+            wording: self.words.wording()?,
+            devices: if self.all_devices {
+                Devices::All
+            } else {
+                Devices::Latest
+            },
+            reach: if self.validate_only {
+                Reach::ValidateOnly
+            } else {
+                Reach::Live
+            },
+            in_doubt: self.in_doubt,
+            cadence_failure: self.cadence_failure,
+            holdout_percent: 0.0,
+            max_failure_rate: self.max_failure_rate,
+            rate: Some(context.settings.push.rate),
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! A send as commands conduct it: the lease on its occurrence, the record of its run, what is said and how it ends.
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::delivery::rehearse::rehearse;
+use crate::delivery::send::{Means, Sent, carry_out, time_for};
+use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary};
+use crate::error::{Context as _, Error, Result};
+use crate::exit::Kind;
+use crate::report::{number, send as report};
+use crate::settings::{HistoryKind, Origin};
+use crate::state::{Begun, Lease, NewRun, RunStatus, Store, Taking};
+use crate::ui::{Document, Loudness};
+
+use super::confirm;
+use super::connect::{self, Told};
+use super::context::Context;
+use super::services;
+use super::words::hosts;
+
+/// A send that is ready to begin.
+pub(super) struct Sending {
+    pub(super) order: Order,
+    plan: Plan,
+    addresses: Addresses,
+    found: Found,
+}
+
+/// The name under which an occurrence is held by whoever sends it.
+pub(super) fn lease_name(automation: &str, occurrence: &str) -> String {
+    format!("occurrence/{automation}@{occurrence}")
+}
+
+/// What `send` asks a person.
+pub(super) fn confirm(context: &Context, sending: &Sending) -> Result<()> {
+    let count = sending.plan.sendable().min(sending.found.with);
+    if sending.order.reach == Reach::ValidateOnly {
+        return Ok(());
+    }
+    let what = format!(
+        "\"{}\" goes to the phones of up to {} people ({} rows)",
+        sending.order.wording.title,
+        number(count),
+        number(sending.plan.rows)
+    );
+    confirm::confirm(context, &what, &format!("send {count}"))
+}
+
+impl Sending {
+    /// Looks the tokens up; the source is closed when this returns.
+    pub(super) async fn prepare(context: &Context, order: Order, plan: Plan) -> Result<Self> {
+        if plan.has_tokens {
+            let found = Found {
+                with: plan.rows,
+                without: 0,
+            };
+            let addresses = Addresses::Column;
+            return Ok(Self {
+                order,
+                plan,
+                addresses,
+                found,
+            });
+        }
+        let source = connect::source(context, "send")?;
+        let progress = context.ui.progress("rows");
+        let looked_up = Addresses::look_up(
+            &order,
+            &plan,
+            &source,
+            (&context.budget, &context.interrupt),
+            (&Told(context.ui.clone()), progress.as_ref()),
+        )
+        .await;
+        progress.finish();
+        let (addresses, found) = looked_up?;
+        Ok(Self {
+            order,
+            plan,
+            addresses,
+            found,
+        })
+    }
+
+    /// Draws the plan of an order up again, for a run that goes on.
+    pub(super) async fn again(context: &Context, order: Order) -> Result<Self> {
+        let progress = context.ui.progress("rows");
+        let plan = Plan::draw_up(
+            &order,
+            &hosts(context)?,
+            progress.as_ref(),
+            &context.interrupt,
+        );
+        progress.finish();
+        Self::prepare(context, order, plan?).await
+    }
+
+    /// Counts, and sends nothing.
+    pub(super) async fn rehearse(mut self, context: &Context) -> Result<Kind> {
+        let is_here = context.settings.cadence.kind() == HistoryKind::Embedded
+            && matches!(context.settings.state, crate::settings::State::File(_));
+        let cadence = if is_here {
+            let store = services::store(context).await?;
+            Some(services::cadence(context, &store)?)
+        } else {
+            None
+        };
+        let run = context.run_id.to_string();
+        let named = (run.as_str(), context.clock.now());
+        let summary = rehearse(
+            &self.order,
+            &self.plan,
+            &mut self.addresses,
+            cadence.as_ref(),
+            named,
+        );
+        tell(context, &summary.await?)?;
+        Ok(Kind::Done)
+    }
+
+    /// Records a run and sends; goes on with the one there is, if the occurrence has one that was not finished.
+    pub(super) async fn begin(self, context: &Context) -> Result<Kind> {
+        // Whoever may not send should not leave a run behind.
+        services::account(context)?;
+        let store = services::store(context).await?;
+        let lease = self.hold(context, &store).await?;
+        let mode = match self.order.reach {
+            Reach::Live => "live-send",
+            Reach::ValidateOnly => "validate-only",
+        };
+        let new = NewRun {
+            id: context.run_id.to_string(),
+            automation: self.order.automation.clone(),
+            occurrence: self.order.occurrence.clone(),
+            mode: mode.to_owned(),
+            begun_by: services::holder(context).who,
+            plan: json!({ "order": self.order }),
+        };
+        let run = match store.begin_run(&new).await? {
+            Begun::New(run) => run.id,
+            Begun::Open(run) => {
+                context.ui.say(format_args!(
+                    "going on with run {}, which was not finished",
+                    run.id
+                ));
+                run.id
+            }
+        };
+        self.conduct(context, &store, &run, lease).await
+    }
+
+    /// Takes the occurrence's lease, or says who has it.
+    pub(super) async fn hold(&self, context: &Context, store: &Store) -> Result<Lease> {
+        let name = lease_name(&self.order.automation, &self.order.occurrence);
+        match store.take_lease(&name, &services::holder(context)).await? {
+            Taking::Taken(lease) => Ok(lease),
+            Taking::Held(held) => Err(held.error()),
+        }
+    }
+
+    /// Sends under a lease and a recorded run.
+    pub(super) async fn conduct(
+        mut self,
+        context: &Context,
+        store: &Store,
+        run: &str,
+        lease: Lease,
+    ) -> Result<Kind> {
+        let account = services::account(context)?;
+        let cadence = services::cadence(context, store)?;
+        let service = services::push_settings(context);
+        let holder = services::holder(context);
+        // What an earlier send could not tell the history; if it cannot now either, the send itself will say so.
+        let _ = cadence.sync(&holder).await;
+        let attempt = store.begin_phase(run, "send").await?;
+        let progress = context.ui.progress("rows");
+        let means = Means {
+            store,
+            cadence: &cadence,
+            account: &account,
+            service: &service,
+            outcomes: &context.settings.push.outcomes,
+            holder: &holder,
+            clock: &context.clock,
+            interrupt: &context.interrupt,
+            progress: progress.as_ref(),
+            until: Some(self.until(context)),
+        };
+        let sent = carry_out(&self.order, &self.plan, &mut self.addresses, run, &means).await;
+        progress.finish();
+        let result = match sent {
+            Ok(sent) => {
+                record(store, run, attempt, &sent).await?;
+                tell(context, &sent.summary)?;
+                match sent.error {
+                    Some(error) => Err(error),
+                    None => Ok(Kind::Done),
+                }
+            }
+            Err(error) => {
+                let detail = json!({ "error": format!("{error:#}") });
+                store
+                    .end_phase(run, "send", attempt, "failed", &detail)
+                    .await?;
+                Err(error)
+            }
+        };
+        lease.release().await?;
+        result
+    }
+
+    /// A deadline that was given holds; without one there is time for every message and more.
+    fn until(&self, context: &Context) -> Instant {
+        let deadline = context
+            .settings
+            .resolved
+            .iter()
+            .find(|one| one.key.name == "deadline");
+        if deadline.is_some_and(|one| one.origin != Origin::Default) {
+            return context.budget.end();
+        }
+        Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
+    }
+}
+
+/// The end of a send, as the store keeps it. What stopped and can go on stays open.
+async fn record(store: &Store, run: &str, attempt: u32, sent: &Sent) -> Result<()> {
+    let summary =
+        serde_json::to_value(&sent.summary).kind(Kind::Bug, || "a summary that is no JSON")?;
+    let (result, status) = match sent.summary.ended {
+        Ended::Done => ("done", Some(RunStatus::Done)),
+        Ended::Partial => ("partial", Some(RunStatus::Partial)),
+        Ended::Refused => ("refused", Some(RunStatus::Refused)),
+        Ended::Cancelled => ("cancelled", Some(RunStatus::Cancelled)),
+        Ended::Stopped | Ended::Rehearsed => ("stopped", None),
+    };
+    store
+        .end_phase(run, "send", attempt, result, &summary)
+        .await?;
+    if let Some(status) = status {
+        store.end_run(run, status, &summary).await?;
+    }
+    Ok(())
+}
+
+/// The summary, as a document or for a person.
+fn tell(context: &Context, summary: &Summary) -> Result<()> {
+    if !summary.adds_up() {
+        context
+            .ui
+            .error(&Error::new(Kind::Bug, "the sums do not add up to the rows"));
+    }
+    if context.ui.document() == Document::Json {
+        return context.ui.json(summary);
+    }
+    if context.ui.loudness() == Loudness::Quiet {
+        return Ok(());
+    }
+    context
+        .ui
+        .print(report::text(summary, context.ui.stdout_pen()))
+}

@@ -1,0 +1,226 @@
+//! The loop of a send: read a batch, sift it, claim a group, submit it; and know when to stop.
+//!
+//! Claims run ahead of answers by a second's worth of messages at most, so that a crash leaves few in doubt. A stop lets
+//! nothing more leave, and waits for the answers of what has left.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use csv::StringRecord;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::plan::hash;
+use super::recorder::Flight;
+use super::sift::Person;
+use super::stop::Stop;
+use super::{Addresses, Order, Plan, Reach, Roster};
+use crate::cadence::{Cadence, Layer};
+use crate::error::{Error, Kind, Result};
+use crate::fcm::{Client, Composer, Delivery, Reports};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::state::Store;
+use crate::state::ledger::{Push, Sender, UserKey};
+
+/// Rows read, and asked the history about, at once.
+pub(super) const BATCH: usize = 2_000;
+/// Claims whose answer is not recorded yet, at most.
+const AHEAD: usize = 4_000;
+/// How long answers under way are awaited after a stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// One push on its way.
+pub(super) struct Engine<'a> {
+    pub(super) order: &'a Order,
+    pub(super) plan: &'a Plan,
+    pub(super) push: &'a Push,
+    pub(super) layer: Layer,
+    pub(super) run: &'a str,
+    pub(super) store: &'a Store,
+    pub(super) sender: &'a Sender,
+    /// Messages a second at most.
+    pub(super) rate: u32,
+    /// `None`: cadence does not apply.
+    pub(super) cadence: Option<&'a Cadence>,
+    pub(super) client: &'a Client,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) progress: &'a dyn Progress,
+    /// When the budget ends.
+    pub(super) until: Option<Instant>,
+    /// Somebody may have been claimed before this pass.
+    pub(super) again: bool,
+    pub(super) state: State,
+}
+
+/// What changes while it goes.
+pub(super) struct State {
+    pub(super) window: Semaphore,
+    pub(super) flights: Mutex<HashMap<u64, Flight>>,
+    pub(super) stop: Mutex<Option<Stop>>,
+    pub(super) notes: Mutex<Vec<String>>,
+    pub(super) looked: Mutex<Option<Instant>>,
+    pub(super) repeated: Mutex<HashMap<UserKey, u64>>,
+}
+
+/// What a pass over the file came to.
+pub(super) struct Passed {
+    /// Every row was taken.
+    pub(super) complete: bool,
+    pub(super) stop: Option<Stop>,
+    pub(super) notes: Vec<String>,
+    /// Messages that were answered, or given up.
+    pub(super) recorded: u64,
+    /// People who stand in several rows, and how many of those are too many.
+    pub(super) repeated: HashMap<UserKey, u64>,
+}
+
+impl State {
+    pub(super) fn new(rate: u32) -> Self {
+        Self {
+            window: Semaphore::new(ahead(rate)),
+            flights: Mutex::default(),
+            stop: Mutex::default(),
+            notes: Mutex::default(),
+            looked: Mutex::default(),
+            repeated: Mutex::default(),
+        }
+    }
+}
+
+pub(super) fn ahead(rate: u32) -> usize {
+    usize::try_from(rate).unwrap_or(AHEAD).clamp(20, AHEAD)
+}
+
+impl Engine<'_> {
+    /// One pass over the audience: everybody who was not claimed before is. Ends when every message that left is answered
+    /// or given up.
+    pub(super) async fn pass(
+        mut self,
+        addresses: &mut Addresses,
+        reports: &mut Reports,
+        dead: &mut super::outcome::DeadTokens,
+    ) -> Result<Passed> {
+        let complete = RefCell::new(false);
+        let feeding = async {
+            match self.feed(addresses).await {
+                Ok(all) => *complete.borrow_mut() = all,
+                Err(error) => self.stop(Stop::Failed(error)),
+            }
+            if self.is_stopped() {
+                self.client.stop();
+            }
+            self.client.close();
+            if self.is_stopped() {
+                sleep(GRACE).await;
+                self.client.abandon();
+            }
+        };
+        let recording = self.record_all(reports, dead);
+        let recorded;
+        {
+            let (mut feeding, mut recording) = (std::pin::pin!(feeding), std::pin::pin!(recording));
+            let mut fed = false;
+            loop {
+                tokio::select! {
+                    () = &mut feeding, if !fed => fed = true,
+                    done = &mut recording => {
+                        recorded = done?;
+                        break;
+                    }
+                }
+            }
+        }
+        let state = std::mem::replace(&mut self.state, State::new(1));
+        let halt = self
+            .client
+            .halted()
+            .filter(|halt| halt.cause != crate::fcm::Cause::Asked);
+        let stop = into_inner(state.stop).or(halt.map(Stop::Halted));
+        Ok(Passed {
+            complete: complete.into_inner(),
+            stop,
+            notes: into_inner(state.notes),
+            recorded,
+            repeated: into_inner(state.repeated),
+        })
+    }
+
+    /// False if it stopped before the end.
+    async fn feed(&self, addresses: &mut Addresses) -> Result<bool> {
+        let mut roster = Roster::open(&self.order.input)?;
+        let delivery = match self.order.reach {
+            Reach::Live => Delivery::Live,
+            Reach::ValidateOnly => Delivery::ValidateOnly,
+        };
+        let collapse = self.order.collapse_id();
+        let mut composer = Composer::new(self.plan.push.clone(), delivery, Some(&collapse));
+        let mut left = self.plan.rows;
+        let mut seen = HashSet::new();
+        while left > 0 {
+            if self.look().await? {
+                self.cancel_rest(&mut roster, left, &mut seen).await?;
+                return Ok(false);
+            }
+            let batch = self.read(&mut roster, addresses, &mut left, &mut seen)?;
+            let rest = self.send_batch(&mut composer, batch).await?;
+            if !rest.is_empty() {
+                self.cancel(rest).await?;
+                self.cancel_rest(&mut roster, left, &mut seen).await?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next rows, each person once.
+    fn read(
+        &self,
+        roster: &mut Roster,
+        addresses: &mut Addresses,
+        left: &mut u64,
+        seen: &mut HashSet<UserKey>,
+    ) -> Result<Vec<Person>> {
+        let mut people = Vec::with_capacity(BATCH);
+        while people.len() < BATCH && *left > 0 {
+            let mut row = StringRecord::new();
+            if !roster.next(&mut row)? {
+                return Err(Error::new(
+                    Kind::Failed,
+                    format!(
+                        "{} became shorter while it was being sent",
+                        self.order.input.name()
+                    ),
+                ));
+            }
+            *left -= 1;
+            let mut tokens = Vec::new();
+            addresses.next(roster, &row, &mut tokens)?;
+            let user = UserKey::of(roster.user(&row));
+            if self.is_repeated(&user, seen) {
+                self.progress.advance(1);
+                continue;
+            }
+            people.push(Person { row, user, tokens });
+        }
+        Ok(people)
+    }
+
+    pub(super) fn is_repeated(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
+        if !self.plan.several.contains(&hash(user)) || seen.insert(user.clone()) {
+            return false;
+        }
+        *lock(&self.state.repeated).entry(user.clone()).or_default() += 1;
+        true
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,196 @@
+//! What can be told before anything is sent: the file is read from end to end, every row rendered and measured.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+
+use csv::StringRecord;
+
+use super::{Input, Order, Roster};
+use crate::error::{Error, Kind, Result};
+use crate::fcm::{Composer, Delivery};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::state::ledger::UserKey;
+use crate::template::Skip;
+use crate::template::link::AllowedHosts;
+use crate::template::push::{BoundPush, Problem, Push};
+
+/// About as long as the service's tokens are: the payload's size does not count it, but the rendering wants one.
+const ANY_TOKEN: &str = "token";
+/// Rows between two looks at the interrupt.
+const LOOK: u64 = 4096;
+
+/// A checked order.
+#[derive(Debug)]
+pub struct Plan {
+    /// Rows to send to, [`Order::limit`] respected.
+    pub rows: u64,
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// Whether the rows bring their tokens.
+    pub has_tokens: bool,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Rows whose person stands in an earlier row.
+    pub repeated: u64,
+    /// Rows that will be skipped, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Brackets that look like variables and are sent as they stand: place and text.
+    pub lookalikes: Vec<(String, String)>,
+    /// The words, ready for rows.
+    pub(super) push: BoundPush,
+    /// Hashes of the people who stand in several rows.
+    pub(super) several: HashSet<u64>,
+}
+
+impl Plan {
+    /// Reads the whole file and renders every row.
+    ///
+    /// # Errors
+    /// The words or the file are wrong, or the file is another than the order knows; each with file and line.
+    pub fn draw_up(
+        order: &Order,
+        hosts: &AllowedHosts,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let texts = Push::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
+        let mut roster = Roster::open(&order.input)?;
+        let push = texts.bind(roster.columns()).map_err(|found| {
+            Problem::error(&found)
+                .context(format!("the words do not fit {}", order.input.name()))
+                .hint(format!("its columns are {}", roster.columns().join(", ")))
+        })?;
+        let mut reading = Reading::new(&push, order);
+        progress.stage("checking");
+        let mut row = StringRecord::new();
+        while order.limit.is_none_or(|limit| reading.rows < limit) && roster.next(&mut row)? {
+            reading.take(&roster, &row)?;
+            if reading.rows.is_multiple_of(LOOK) {
+                progress.advance(LOOK);
+                if let Some(kind) = interrupt.fired() {
+                    return Err(Interrupt::error(kind));
+                }
+            }
+        }
+        let (columns, has_tokens) = (roster.columns().to_vec(), roster.has_tokens());
+        let sha256 = roster.sha256()?;
+        unchanged(&order.input, &sha256)?;
+        if reading.rows == 0 {
+            return Err(Error::new(
+                Kind::Nothing,
+                format!(
+                    "{} has no rows: there is nobody to send to",
+                    order.input.name()
+                ),
+            ));
+        }
+        let (repeated, several) = repetitions(reading.hashes);
+        Ok(Self {
+            rows: reading.rows,
+            columns,
+            has_tokens,
+            sha256,
+            repeated,
+            skipped: reading.skipped,
+            lookalikes: texts.lookalikes(),
+            push,
+            several,
+        })
+    }
+
+    /// Rows that can get a message as far as the file tells.
+    pub fn sendable(&self) -> u64 {
+        self.rows - self.repeated - self.skipped.values().sum::<u64>()
+    }
+}
+
+/// The state of a reading.
+struct Reading {
+    name: String,
+    composer: Composer,
+    rows: u64,
+    hashes: Vec<u64>,
+    skipped: BTreeMap<String, u64>,
+}
+
+impl Reading {
+    fn new(push: &BoundPush, order: &Order) -> Self {
+        Self {
+            name: order.input.name(),
+            composer: Composer::new(push.clone(), Delivery::Live, Some(&order.collapse_id())),
+            rows: 0,
+            hashes: Vec::new(),
+            skipped: BTreeMap::new(),
+        }
+    }
+
+    /// An empty variable skips its row; a message that can never be sent is the fault of the words, and refused.
+    fn take(&mut self, roster: &Roster, row: &StringRecord) -> Result<()> {
+        self.rows += 1;
+        self.hashes.push(hash(&UserKey::of(roster.user(row))));
+        match self.composer.compose(ANY_TOKEN, row) {
+            Ok(_) => Ok(()),
+            Err(skip @ (Skip::Empty { .. } | Skip::NotANumber { .. })) => {
+                *self.skipped.entry(skip_code(&skip)).or_default() += 1;
+                Ok(())
+            }
+            Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => {
+                Err(
+                    Error::usage(format!("{}:{}: {skip}", self.name, Roster::line(row)))
+                        .hint("nothing was sent: change the words, or take the row out"),
+                )
+            }
+        }
+    }
+}
+
+/// How outcome files and sums call the reason a row is skipped for.
+pub(super) fn skip_code(skip: &Skip) -> String {
+    match skip {
+        Skip::Empty { column } => format!("empty:{column}"),
+        Skip::NotANumber { column } => format!("not-a-number:{column}"),
+        Skip::Link(_) => "deep-link".to_owned(),
+        Skip::TooLarge { .. } => "too-large".to_owned(),
+    }
+}
+
+/// The same in every run of a process; only compared within one.
+pub(super) fn hash(user: &UserKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    user.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How many rows repeat somebody, and the hashes of those people.
+fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
+    hashes.sort_unstable();
+    let repeated = hashes.windows(2).filter(|pair| pair[0] == pair[1]);
+    let mut count = 0;
+    let several = repeated
+        .inspect(|_| count += 1)
+        .map(|pair| pair[0])
+        .collect();
+    (count, several)
+}
+
+fn unchanged(input: &Input, sha256: &str) -> Result<()> {
+    match input {
+        Input::File {
+            path,
+            sha256: Some(known),
+        } if known != sha256 => Err(Error::new(
+            Kind::Refused,
+            format!(
+                "{} is not the file it was: its SHA-256 is {}… and was {}…",
+                path.display(),
+                &sha256[..12],
+                &known[..known.len().min(12)]
+            ),
+        )
+        .hint("put the old file back, or begin anew with the new one")),
+        _ => Ok(()),
+    }
+}

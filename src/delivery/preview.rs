@@ -1,0 +1,126 @@
+//! Samples of a push: the shortest message, the longest, and a few in between, drawn evenly from the whole file.
+
+use std::collections::BTreeMap;
+
+use csv::StringRecord;
+use serde::Serialize;
+
+use super::plan::skip_code;
+use super::{Input, Roster};
+use crate::error::{Error, Kind, Result};
+use crate::fcm::{Composer, Delivery};
+use crate::template::push::{Problem, Push};
+
+/// A rendered row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// `shortest`, `longest` or `sample`.
+    pub kind: &'static str,
+    /// Where the row begins in the file, from 1.
+    pub line: u64,
+    /// Whose row it is.
+    pub user_id: String,
+    /// First line on the phone.
+    pub title: String,
+    /// The text below it.
+    pub body: String,
+    /// Where a tap leads.
+    pub deep_link: Option<String>,
+    /// Size of the payload, of which 4096 are allowed.
+    pub bytes: usize,
+}
+
+/// What a file's messages look like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// Rows of the file.
+    pub rows: u64,
+    /// Samples, the shortest and the longest first.
+    pub samples: Vec<Sample>,
+    /// Rows that no message can be made for, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Brackets that look like variables and are not.
+    pub lookalikes: Vec<String>,
+}
+
+/// Renders every row of a file.
+pub fn render(input: &Input, push: &Push, samples: usize) -> Result<Preview> {
+    let mut roster = Roster::open(input)?;
+    let bound = push.bind(roster.columns()).map_err(|found| {
+        Problem::error(&found)
+            .context(format!("the words do not fit {}", input.name()))
+            .hint(format!("its columns are {}", roster.columns().join(", ")))
+    })?;
+    let mut composer = Composer::new(bound, Delivery::Live, None);
+    let mut preview = Preview {
+        lookalikes: push
+            .lookalikes()
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect(),
+        ..Preview::default()
+    };
+    let (mut shortest, mut longest): (Option<Sample>, Option<Sample>) = (None, None);
+    let mut others: Vec<Sample> = Vec::with_capacity(samples);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut row = StringRecord::new();
+    while roster.next(&mut row)? {
+        preview.rows += 1;
+        let bytes = match composer.compose("", &row) {
+            Ok(message) => message.len(),
+            Err(skip) => {
+                *preview.skipped.entry(skip_code(&skip)).or_default() += 1;
+                continue;
+            }
+        };
+        let sample = |kind| sample(kind, &roster, &row, &composer, bytes);
+        if shortest.as_ref().is_none_or(|known| bytes < known.bytes) {
+            shortest = Some(sample("shortest"));
+        }
+        if longest.as_ref().is_none_or(|known| bytes > known.bytes) {
+            longest = Some(sample("longest"));
+        }
+        // Each row has the same chance, however many there are.
+        if others.len() < samples {
+            others.push(sample("sample"));
+        } else {
+            let place = random.u64(..preview.rows);
+            if let Some(known) = usize::try_from(place)
+                .ok()
+                .and_then(|at| others.get_mut(at))
+            {
+                *known = sample("sample");
+            }
+        }
+    }
+    if preview.rows == 0 {
+        return Err(Error::new(
+            Kind::Nothing,
+            format!("{} has no rows", input.name()),
+        ));
+    }
+    let ends = [shortest, longest].into_iter().flatten();
+    preview.samples = ends.chain(others).collect();
+    let mut seen = std::collections::HashSet::new();
+    preview.samples.retain(|sample| seen.insert(sample.line));
+    Ok(preview)
+}
+
+fn sample(
+    kind: &'static str,
+    roster: &Roster,
+    row: &StringRecord,
+    composer: &Composer,
+    bytes: usize,
+) -> Sample {
+    let rendered = composer.rendered();
+    Sample {
+        kind,
+        line: Roster::line(row),
+        user_id: roster.user(row).to_owned(),
+        title: rendered.title.clone(),
+        body: rendered.body.clone(),
+        deep_link: (!rendered.deep_link.is_empty()).then(|| rendered.deep_link.clone()),
+        bytes,
+    }
+}

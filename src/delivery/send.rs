@@ -1,0 +1,374 @@
+//! One send from its first claim to its files; and again after a crash, which is the same.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::engine::{Engine, Passed, State};
+use super::outcome::{self, DeadTokens};
+use super::stop::Stop;
+use super::summary::Sums;
+use super::{Addresses, Ended, InDoubt, Order, Plan, Reach, Summary};
+use crate::cadence::{Cadence, Layer, Unapplied};
+use crate::clock::Clock;
+use crate::error::{Error, Kind, Result};
+use crate::fcm::{self, Client, ServiceAccount};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::state::Store;
+use crate::state::holder::Holder;
+use crate::state::ledger::{NewPush, Push, Recording, Sender, Words};
+
+/// What a send may use.
+pub struct Means<'a> {
+    /// Where claims and outcomes are kept.
+    pub store: &'a Store,
+    /// Who has had enough.
+    pub cadence: &'a Cadence,
+    /// Who we are to the push service.
+    pub account: &'a ServiceAccount,
+    /// How it is talked to.
+    pub service: &'a fcm::Settings,
+    /// Where outcome files go.
+    pub outcomes: &'a Path,
+    /// This process, as others see it.
+    pub holder: &'a Holder,
+    /// Civil time.
+    pub clock: &'a Arc<dyn Clock>,
+    /// Whether somebody wants it to end.
+    pub interrupt: &'a Interrupt,
+    /// Who wants to know how far it is.
+    pub progress: &'a dyn Progress,
+    /// When it must have ended, if it must.
+    pub until: Option<Instant>,
+}
+
+/// What came of a send that began.
+pub struct Sent {
+    /// The sums.
+    pub summary: Summary,
+    /// What stopped it, or which messages failed; decides the exit status.
+    pub error: Option<Error>,
+}
+
+/// What a send takes at least beside its messages: connecting, ramping up, waiting for the last answers.
+const OVERHEAD: Duration = Duration::from_secs(600);
+
+/// How long a send may take that nobody gave a deadline: thrice what its rate promises, and ten minutes.
+pub fn time_for(rows: u64, rate: u32) -> Duration {
+    OVERHEAD + Duration::from_secs(3 * rows / u64::from(rate.max(1)))
+}
+
+/// Sends. The caller has drawn up the plan, looked the tokens up, recorded the run, and holds the occurrence's lease.
+///
+/// # Errors
+/// Nothing was claimed: the history or the push service could not be asked, or the push was begun with other words. What
+/// goes wrong later is in [`Sent::error`].
+pub async fn carry_out(
+    order: &Order,
+    plan: &Plan,
+    addresses: &mut Addresses,
+    run: &str,
+    means: &Means<'_>,
+) -> Result<Sent> {
+    let mut sending = Sending::open(order, plan, run, means).await?;
+    let began = Instant::now();
+    let mut passed = sending.pass(addresses).await?;
+    let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
+    if retry && sending.sums().await?.in_doubt > 0 {
+        addresses.rewind()?;
+        sending.again = true;
+        let notes = std::mem::take(&mut passed.notes);
+        passed = sending.pass(addresses).await?;
+        passed.notes.splice(0..0, notes);
+    }
+    sending.conclude(passed, began).await
+}
+
+struct Sending<'a> {
+    order: &'a Order,
+    plan: &'a Plan,
+    run: &'a str,
+    means: &'a Means<'a>,
+    layer: Layer,
+    push: Push,
+    sender: Sender,
+    client: Option<(Client, fcm::Reports)>,
+    /// Somebody may have been claimed before.
+    again: bool,
+    dead: DeadTokens,
+    notes: Vec<String>,
+    began_at: jiff::Timestamp,
+    recorded: u64,
+}
+
+impl<'a> Sending<'a> {
+    async fn open(
+        order: &'a Order,
+        plan: &'a Plan,
+        run: &'a str,
+        means: &'a Means<'a>,
+    ) -> Result<Self> {
+        let layer = Layer::new(order.layer)?;
+        let mut notes = Vec::new();
+        if order.reach == Reach::Live {
+            notes.extend(ask_history(order, layer, means).await?);
+        }
+        let client = connect(order, plan, means).await?;
+        let push = open_push(order, run, means).await?;
+        means.store.settle(&push).await?;
+        let again = !means.store.tally(&push).await?.is_empty();
+        let sender = means.store.enlist(run, means.holder).await?;
+        Ok(Self {
+            order,
+            plan,
+            run,
+            means,
+            layer,
+            push,
+            sender,
+            client: Some(client),
+            again,
+            dead: DeadTokens::of(means.outcomes, run),
+            notes,
+            began_at: means.clock.now(),
+            recorded: 0,
+        })
+    }
+
+    async fn pass(&mut self, addresses: &mut Addresses) -> Result<Passed> {
+        let Means { progress, .. } = *self.means;
+        let (client, mut reports) = match self.client.take() {
+            Some(client) => client,
+            None => connect(self.order, self.plan, self.means).await?,
+        };
+        progress.stage("sending");
+        progress.total(Some(self.plan.rows));
+        let rate = self.order.rate.unwrap_or(self.means.service.rate);
+        let engine = Engine {
+            order: self.order,
+            plan: self.plan,
+            push: &self.push,
+            layer: self.layer,
+            run: self.run,
+            store: self.means.store,
+            sender: &self.sender,
+            rate,
+            cadence: (self.order.reach == Reach::Live).then_some(self.means.cadence),
+            client: &client,
+            interrupt: self.means.interrupt,
+            progress,
+            until: self.means.until,
+            again: self.again,
+            state: State::new(rate),
+        };
+        let passed = engine.pass(addresses, &mut reports, &mut self.dead).await?;
+        self.recorded += passed.recorded;
+        Ok(passed)
+    }
+
+    async fn sums(&self) -> Result<Sums> {
+        Ok(Sums::of(&self.means.store.tally(&self.push).await?))
+    }
+
+    async fn conclude(mut self, mut passed: Passed, began: Instant) -> Result<Sent> {
+        let seconds = began.elapsed().as_secs_f64();
+        self.means.progress.finish();
+        let Means {
+            store, outcomes, ..
+        } = *self.means;
+        let sums = self.sums().await?;
+        let further = store.further_devices(&self.push).await?;
+        self.notes.append(&mut passed.notes);
+        self.tell_history().await?;
+        self.sender.leave().await?;
+        let files = outcome::write(
+            outcomes,
+            self.run,
+            (store, &self.push),
+            &passed.repeated,
+            self.dead,
+        );
+        let files = match files.await {
+            Ok(files) => Some(files),
+            Err(error) => {
+                self.notes
+                    .push(format!("the outcome files could not be written: {error:#}"));
+                None
+            }
+        };
+        if self.recorded == 0 && self.push.run != self.run && passed.stop.is_none() {
+            self.notes.push(format!(
+                "nothing was sent: run {} had sent this push to all of them; another --occurrence would send it again",
+                self.push.run
+            ));
+        }
+        let (ended, error) = end(&passed, &sums, self.run);
+        let repeated = passed.repeated.values().sum();
+        let people = sums.claims() - further + repeated;
+        let rows = self.plan.rows;
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no 52 bits")]
+        let messages_per_second = self.recorded as f64 / seconds.max(0.001);
+        let mut summary = Summary {
+            ended,
+            reason: error.as_ref().map(|error| format!("{error:#}")),
+            rows,
+            repeated,
+            further_devices: further,
+            not_attempted: rows.saturating_sub(people),
+            others: people.saturating_sub(rows),
+            cadence: self.means.cadence.name().to_owned(),
+            notes: self.notes,
+            ended_at: self.means.clock.now(),
+            seconds,
+            messages: self.recorded,
+            messages_per_second,
+            files,
+            ..Summary::blank(self.order, self.run, self.began_at)
+        };
+        summary.count(sums);
+        Ok(Sent { summary, error })
+    }
+
+    /// Hands what was accepted to a history elsewhere. Whatever it does not take now is owed to it, and counts meanwhile.
+    async fn tell_history(&mut self) -> Result<()> {
+        if self.push.recording != Recording::Elsewhere {
+            return Ok(());
+        }
+        let synced = self.means.cadence.sync(self.means.holder).await?;
+        if synced.left > 0 {
+            let why = synced
+                .failure
+                .map(|error| format!(" ({error:#})"))
+                .unwrap_or_default();
+            self.notes.push(format!(
+                "the notification history has not been told of {} pushes{why}; nothing is lost: `pushctl sync` tells it",
+                synced.left
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Proves that the history answers, and says which rules do not hold.
+async fn ask_history(order: &Order, layer: Layer, means: &Means<'_>) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    if means.cadence.is_off() {
+        notes.push("cadence is off: nobody is held back, and nothing is recorded".to_owned());
+    }
+    match means.cadence.screen(layer).await {
+        Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
+        Err(_) if order.cadence_failure == super::CadenceFailure::Send => {}
+        Err(error) => {
+            return Err(error
+                .context("the notification history cannot be asked, so nobody is sent to")
+                .hint("--cadence-failure send would send without asking"));
+        }
+    }
+    Ok(notes)
+}
+
+async fn connect(order: &Order, plan: &Plan, means: &Means<'_>) -> Result<(Client, fcm::Reports)> {
+    means.progress.stage("connecting");
+    let mut settings = means.service.clone();
+    settings.rate = order.rate.unwrap_or(settings.rate);
+    settings.expected = Some(plan.sendable());
+    settings.limits.failure_rate = order.max_failure_rate;
+    let connected = Client::connect(settings, means.account.clone(), Arc::clone(means.clock));
+    tokio::select! {
+        kind = means.interrupt.wait() => Err(Interrupt::error(kind)),
+        connected = connected => connected,
+    }
+}
+
+async fn open_push(order: &Order, run: &str, means: &Means<'_>) -> Result<Push> {
+    let words = Words {
+        title: order.wording.title.clone(),
+        body: order.wording.body.clone(),
+        deep_link: order.wording.deep_link.clone(),
+    };
+    let push = means
+        .store
+        .open_push(&NewPush {
+            automation: order.automation.clone(),
+            occurrence: order.occurrence.clone(),
+            number: order.number,
+            run: run.to_owned(),
+            layer: order.layer,
+            recording: match order.reach {
+                Reach::Live => means.cadence.recording(),
+                Reach::ValidateOnly => Recording::Nowhere,
+            },
+            words: words.clone(),
+            audience: order.input.stem(),
+        })
+        .await?;
+    if push.words != words || push.layer != order.layer {
+        return Err(Error::new(
+            Kind::Refused,
+            format!(
+                "push {} of {} was begun by run {} with other words or another layer",
+                order.number, order.occurrence, push.run
+            ),
+        )
+        .hint("send it under another --occurrence, or with the words it was begun with"));
+    }
+    Ok(push)
+}
+
+/// How it ended, and the error to end with.
+fn end(passed: &Passed, sums: &Sums, run: &str) -> (Ended, Option<Error>) {
+    let resume = format!("`pushctl resume {run}` goes on with the rest; nobody is sent to twice");
+    match &passed.stop {
+        Some(Stop::Interrupted(kind)) => {
+            (Ended::Stopped, Some(Interrupt::error(*kind).hint(resume)))
+        }
+        Some(Stop::Cancelled(cancellation)) => {
+            let why = cancellation.reason.as_ref().map(|why| format!(": {why}"));
+            let message = format!(
+                "cancelled by {}{}",
+                cancellation.who,
+                why.unwrap_or_default()
+            );
+            (Ended::Cancelled, Some(Error::new(Kind::Cancelled, message)))
+        }
+        Some(Stop::Halted(halt)) => {
+            let error = halt.error();
+            let ended = if error.kind() == Kind::Refused {
+                Ended::Refused
+            } else {
+                Ended::Stopped
+            };
+            (ended, Some(error.hint(resume)))
+        }
+        Some(Stop::OutOfTime) => {
+            let error = Error::new(
+                Kind::Unreachable,
+                "the deadline ended before the last message",
+            );
+            (
+                Ended::Stopped,
+                Some(error.hint(resume).hint("raise --deadline, or --rate")),
+            )
+        }
+        Some(Stop::Failed(error)) => (Ended::Stopped, Some(again(error).hint(resume))),
+        None => {
+            let failed: u64 = sums.failed.values().sum();
+            let told = match (failed, sums.in_doubt) {
+                (0, 0) => return (Ended::Done, None),
+                (failed, 0) => format!("{failed} messages failed"),
+                (0, doubt) => format!("{doubt} messages are in doubt"),
+                (failed, doubt) => format!("{failed} messages failed, {doubt} are in doubt"),
+            };
+            (Ended::Partial, Some(Error::new(Kind::Partial, told)))
+        }
+    }
+}
+
+/// The same error once more: it is told in the summary, and at the end.
+fn again(error: &Error) -> Error {
+    let same = Error::new(error.kind(), format!("{error:#}")).context("the send stopped");
+    error.hints().iter().fold(same, Error::hint)
+}

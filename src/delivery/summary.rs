@@ -1,0 +1,257 @@
+//! The sums of a send: every row of the audience is in exactly one of them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::outcome::Files;
+use super::{Order, Reach};
+use crate::cadence::Breakdown;
+use crate::state::ledger::{Ending, Standing, TallyRow};
+
+/// What came of a send. `--json` prints it; `pushctl schema summary` describes it.
+///
+/// `rows + others = repeated + excluded + held_out + without_token + token_taken + skipped + (accepted + failed + dead +
+/// in_doubt + cancelled + under_way − further_devices) + not_attempted`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Summary {
+    /// The run's id.
+    pub run: String,
+    /// The automation, or `send`.
+    pub automation: String,
+    /// What the push was for.
+    pub occurrence: String,
+    /// Its place in the occurrence, from 1.
+    pub push: u32,
+    /// 1 to 5.
+    pub layer: u32,
+    /// `live`, `validate-only` or `dry-run`.
+    pub mode: String,
+    /// How it ended.
+    pub ended: Ended,
+    /// What stopped it, in words.
+    pub reason: Option<String>,
+    /// Rows of the audience.
+    pub rows: u64,
+    /// Rows whose person stands in an earlier row.
+    pub repeated: u64,
+    /// Held back by the notification history.
+    pub excluded: u64,
+    /// By which rule; all of them together are `excluded`.
+    pub excluded_by_rule: BTreeMap<String, u64>,
+    /// The control group.
+    pub held_out: u64,
+    /// Without a device to send to.
+    pub without_token: u64,
+    /// All of their tokens were sent to for somebody else.
+    pub token_taken: u64,
+    /// No message could be made for them.
+    pub skipped: u64,
+    /// Why; all of them together are `skipped`.
+    pub skipped_by_reason: BTreeMap<String, u64>,
+    /// The push service took the message.
+    pub accepted: u64,
+    /// It refused, or could not be brought to take it.
+    pub failed: u64,
+    /// By its code; all of them together are `failed`.
+    pub failed_by_code: BTreeMap<String, u64>,
+    /// The token is registered no more.
+    pub dead: u64,
+    /// Nobody can tell whether it was taken.
+    pub in_doubt: u64,
+    /// Not sent, because somebody cancelled.
+    pub cancelled: u64,
+    /// Being sent by another process.
+    pub under_way: u64,
+    /// Messages to second and further devices of somebody: counted as messages above, though not as rows.
+    pub further_devices: u64,
+    /// Rows that were not got to.
+    pub not_attempted: u64,
+    /// People of other files who had this very push.
+    pub others: u64,
+    /// Where the notification history was: `postgres`, `http`, `embedded` or `off`.
+    pub cadence: String,
+    /// What a person should know beside the numbers.
+    pub notes: Vec<String>,
+    /// When this run began to send, RFC 3339.
+    #[schemars(with = "String")]
+    pub began_at: Timestamp,
+    /// When it ended, RFC 3339.
+    #[schemars(with = "String")]
+    pub ended_at: Timestamp,
+    /// Seconds between the two.
+    pub seconds: f64,
+    /// Messages that this process sent: fewer than are accounted for above, where an earlier run had begun.
+    pub messages: u64,
+    /// Messages that this process sent in a second, on the average.
+    pub messages_per_second: f64,
+    /// The files that it wrote.
+    pub files: Option<Files>,
+}
+
+/// How a send ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Every row was attended to, and no message failed.
+    Done,
+    /// Every row was attended to; some messages failed or are in doubt.
+    Partial,
+    /// It stopped and can go on.
+    Stopped,
+    /// A safeguard stopped it.
+    Refused,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Nothing was to be sent: a dry run.
+    Rehearsed,
+}
+
+/// A tally of the ledger, sorted into the sums.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) excluded: BTreeMap<String, u64>,
+    pub(super) held_out: u64,
+    pub(super) without_token: u64,
+    pub(super) token_taken: u64,
+    pub(super) skipped: BTreeMap<String, u64>,
+    pub(super) accepted: u64,
+    pub(super) failed: BTreeMap<String, u64>,
+    pub(super) dead: u64,
+    pub(super) in_doubt: u64,
+    pub(super) cancelled: u64,
+    pub(super) under_way: u64,
+}
+
+impl Sums {
+    pub(super) fn of(tally: &[TallyRow]) -> Self {
+        let mut sums = Self::default();
+        for row in tally {
+            sums.add(row);
+        }
+        sums
+    }
+
+    fn add(&mut self, row: &TallyRow) {
+        let code = row.code.clone().unwrap_or_default();
+        let add =
+            |map: &mut BTreeMap<String, u64>| *map.entry(code.clone()).or_default() += row.count;
+        match row.standing {
+            Standing::Ended(Ending::Skipped) => match code.as_str() {
+                "no-token" => self.without_token += row.count,
+                "token-taken" => self.token_taken += row.count,
+                "holdout" => self.held_out += row.count,
+                key if Breakdown::is_key(key) => add(&mut self.excluded),
+                _ => add(&mut self.skipped),
+            },
+            Standing::Ended(Ending::Accepted) => self.accepted += row.count,
+            Standing::Ended(Ending::Failed) => add(&mut self.failed),
+            Standing::Ended(Ending::Dead) => self.dead += row.count,
+            Standing::Ended(Ending::InDoubt) => self.in_doubt += row.count,
+            Standing::Ended(Ending::Cancelled) => self.cancelled += row.count,
+            Standing::Unanswered | Standing::Queued => self.under_way += row.count,
+        }
+    }
+
+    /// Claims in all.
+    pub(super) fn claims(&self) -> u64 {
+        let sum = |map: &BTreeMap<String, u64>| map.values().sum::<u64>();
+        sum(&self.excluded)
+            + self.held_out
+            + self.without_token
+            + self.token_taken
+            + sum(&self.skipped)
+            + self.accepted
+            + sum(&self.failed)
+            + self.dead
+            + self.in_doubt
+            + self.cancelled
+            + self.under_way
+    }
+}
+
+impl Summary {
+    /// Nothing counted yet.
+    pub(super) fn blank(order: &Order, run: &str, now: Timestamp) -> Self {
+        Self {
+            run: run.to_owned(),
+            automation: order.automation.clone(),
+            occurrence: order.occurrence.clone(),
+            push: order.number,
+            layer: order.layer,
+            mode: match order.reach {
+                Reach::Live => "live".to_owned(),
+                Reach::ValidateOnly => "validate-only".to_owned(),
+            },
+            ended: Ended::Stopped,
+            reason: None,
+            rows: 0,
+            repeated: 0,
+            excluded: 0,
+            excluded_by_rule: BTreeMap::new(),
+            held_out: 0,
+            without_token: 0,
+            token_taken: 0,
+            skipped: 0,
+            skipped_by_reason: BTreeMap::new(),
+            accepted: 0,
+            failed: 0,
+            failed_by_code: BTreeMap::new(),
+            dead: 0,
+            in_doubt: 0,
+            cancelled: 0,
+            under_way: 0,
+            further_devices: 0,
+            not_attempted: 0,
+            others: 0,
+            cadence: String::new(),
+            notes: Vec::new(),
+            began_at: now,
+            ended_at: now,
+            seconds: 0.0,
+            messages: 0,
+            messages_per_second: 0.0,
+            files: None,
+        }
+    }
+
+    /// Takes the sums of the ledger over.
+    pub(super) fn count(&mut self, sums: Sums) {
+        let total = |map: &BTreeMap<String, u64>| map.values().sum();
+        self.excluded = total(&sums.excluded);
+        self.excluded_by_rule = sums.excluded;
+        self.held_out = sums.held_out;
+        self.without_token = sums.without_token;
+        self.token_taken = sums.token_taken;
+        self.skipped = total(&sums.skipped);
+        self.skipped_by_reason = sums.skipped;
+        self.accepted = sums.accepted;
+        self.failed = total(&sums.failed);
+        self.failed_by_code = sums.failed;
+        self.dead = sums.dead;
+        self.in_doubt = sums.in_doubt;
+        self.cancelled = sums.cancelled;
+        self.under_way = sums.under_way;
+    }
+
+    /// Whether every row is in exactly one sum.
+    pub fn adds_up(&self) -> bool {
+        let messages = self.accepted
+            + self.failed
+            + self.dead
+            + self.in_doubt
+            + self.cancelled
+            + self.under_way;
+        self.rows + self.others + self.further_devices
+            == self.repeated
+                + self.excluded
+                + self.held_out
+                + self.without_token
+                + self.token_taken
+                + self.skipped
+                + messages
+                + self.not_attempted
+    }
+}

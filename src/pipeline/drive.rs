@@ -1,0 +1,376 @@
+//! One run, step by step, until it waits for a time, or is over. Whoever calls holds the occurrence's lease.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::course::{DONE, push_word};
+use super::step::{self, Lateness, Step};
+use super::{Course, Means, Phase, Records};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Interrupt;
+use crate::state::{Run, RunStatus};
+
+/// How often somebody is asked whether the run was cancelled, while it waits.
+const LOOK: Duration = Duration::from_secs(2);
+/// Between two tries of a phase that failed for a reason that may pass.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// How a run is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Wait for what is due later, or leave that to the next start.
+    pub stay: bool,
+    /// Stop once this phase is done.
+    pub until: Option<Phase>,
+    /// Whether lateness matters.
+    pub lateness: Lateness,
+}
+
+/// Where a run stands when its driver leaves it.
+#[derive(Debug)]
+pub enum Ending {
+    /// Something is due then.
+    Waiting(Timestamp, Phase),
+    /// The phase that it was to stop after is done.
+    Reached(Phase),
+    /// It is over. The error decides the exit status.
+    Over {
+        /// How it ended.
+        status: RunStatus,
+        /// What it did: the run's summary in the store.
+        summary: Value,
+        /// Why it was not simply done.
+        error: Option<Error>,
+    },
+}
+
+/// A run being driven.
+pub(super) struct Driver<'a> {
+    pub(super) run: &'a Run,
+    pub(super) course: &'a Course,
+    pub(super) means: &'a Means<'a>,
+}
+
+/// Drives a run.
+///
+/// # Errors
+/// It stopped, and can go on: a signal, a service out of reach, credentials that were refused.
+pub async fn drive(run: &Run, means: &Means<'_>, how: How) -> Result<Ending> {
+    let course = Course::of(run)?;
+    let driver = Driver {
+        run,
+        course: &course,
+        means,
+    };
+    loop {
+        if let Some(error) = driver.heard().await? {
+            return driver.fail(error).await;
+        }
+        let records = Records(means.store.phases(&run.id).await?);
+        if let Some(phase) = how.until
+            && records.done(phase.word()).is_some()
+            && phase != Phase::Cleanup
+        {
+            return Ok(Ending::Reached(phase));
+        }
+        let now = means.clock.now();
+        let result = match step::next(&course, &records, now, how.lateness) {
+            Step::Over => return driver.conclude(&records).await,
+            Step::Wait(at, phase) if !how.stay => return Ok(Ending::Waiting(at, phase)),
+            Step::Wait(at, phase) => driver.wait(at, phase).await,
+            Step::TooLate(due, phase) => Err(driver.too_late(due, phase)),
+            Step::Quiet(place) => Err(driver.quiet(place)),
+            Step::Do(phase) => driver.phase(phase, &records).await,
+            Step::Push(place) => driver.push(place, &records).await,
+        };
+        if let Err(error) = result {
+            if how.stay && driver.may_pass(&error) {
+                means
+                    .progress
+                    .note(&format!("{error:#}; trying again in a minute"));
+                driver.pause(AGAIN).await;
+            } else if is_final(error.kind()) {
+                return driver.fail(error).await;
+            } else {
+                return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
+            }
+        }
+    }
+}
+
+/// Whether an error ends a run for good. The others leave it open: it can go on.
+fn is_final(kind: Kind) -> bool {
+    match kind {
+        Kind::Unreachable
+        | Kind::Credentials
+        | Kind::Locked
+        | Kind::Interrupted
+        | Kind::Terminated => false,
+        Kind::Done
+        | Kind::Failed
+        | Kind::Usage
+        | Kind::Partial
+        | Kind::Nothing
+        | Kind::Refused
+        | Kind::Cancelled
+        | Kind::Bug => true,
+    }
+}
+
+impl Driver<'_> {
+    /// A signal, or a cancel.
+    async fn heard(&self) -> Result<Option<Error>> {
+        if let Some(kind) = self.means.interrupt.fired() {
+            return Err(
+                Interrupt::error(kind).hint(format!("`pushctl resume {}` goes on", self.run.id))
+            );
+        }
+        let cancelled = self.means.store.cancellation(&self.run.id).await?;
+        Ok(cancelled.map(|cancel| {
+            let why = cancel
+                .reason
+                .map(|why| format!(": {why}"))
+                .unwrap_or_default();
+            Error::new(
+                Kind::Cancelled,
+                format!("cancelled by {} at {}{why}", cancel.who, cancel.at),
+            )
+        }))
+    }
+
+    /// Waits, and looks for a cancel all the while. Nothing is kept open.
+    async fn wait(&self, at: Timestamp, phase: Phase) -> Result<()> {
+        let means = self.means;
+        let local = at.to_zoned(self.course.times.zone());
+        means.progress.stage(&format!(
+            "{}: waiting until {} for {}",
+            self.run.automation,
+            local.strftime("%H:%M:%S %Z"),
+            phase.word()
+        ));
+        means.store.rest().await;
+        loop {
+            let left = at.duration_since(means.clock.now());
+            if !left.is_positive() {
+                return Ok(());
+            }
+            self.pause(left.unsigned_abs().min(LOOK)).await;
+            // The loop of the caller hears the same, and knows what to do.
+            if means.interrupt.fired().is_some()
+                || means.store.cancellation(&self.run.id).await?.is_some()
+            {
+                return Ok(());
+            }
+            means.store.rest().await;
+        }
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            _ = self.means.interrupt.wait() => {}
+            () = self.means.clock.sleep(time) => {}
+        }
+    }
+
+    /// Whether a failed phase is worth another try before it would be too late.
+    fn may_pass(&self, error: &Error) -> bool {
+        let times = &self.course.times;
+        let end = step::after(times.send_at, times.lateness());
+        error.kind() == Kind::Unreachable
+            && step::after(self.means.clock.now(), AGAIN.try_into().unwrap_or_default()) < end
+    }
+
+    fn too_late(&self, due: Timestamp, phase: Phase) -> Error {
+        let local = due.to_zoned(self.course.times.zone());
+        Error::new(
+            Kind::Refused,
+            format!(
+                "too late: {} was due at {}, and max_lateness_minutes allows {} minutes",
+                phase.word(),
+                local.strftime("%H:%M %Z"),
+                self.course.times.lateness().as_mins()
+            ),
+        )
+        .hint("nothing more was sent; `pushctl run-pipeline NAME --now` sends to a fresh audience")
+    }
+
+    fn quiet(&self, place: usize) -> Error {
+        let hours = self
+            .course
+            .automation
+            .safeguards
+            .quiet_hours
+            .as_deref()
+            .unwrap_or_default();
+        Error::new(
+            Kind::Refused,
+            format!(
+                "push {} would go out now, within quiet_hours = \"{hours}\"",
+                place + 1
+            ),
+        )
+        .hint("quiet_hours_action = \"delay\" makes such pushes wait until the hours are over")
+    }
+
+    /// Does a phase, and records its beginning and its end.
+    async fn phase(&self, phase: Phase, records: &Records) -> Result<()> {
+        match phase {
+            Phase::Generate => {
+                if records.begun(Phase::Generate.word()).is_none() {
+                    self.tell_start().await;
+                }
+                self.recorded(phase.word(), self.generate()).await
+            }
+            Phase::Test => self.recorded(phase.word(), self.test(records)).await,
+            Phase::Window => self.window(records).await,
+            Phase::Send => {
+                let attempt = self.attempt(phase.word(), records).await?;
+                self.end(phase.word(), attempt, DONE, &json!({})).await
+            }
+            Phase::Cleanup => self.recorded(phase.word(), self.clean_up()).await,
+        }
+    }
+
+    /// The attempt that is open, or a new one.
+    async fn attempt(&self, phase: &str, records: &Records) -> Result<u32> {
+        match records.open(phase) {
+            Some(attempt) => Ok(attempt),
+            None => self.means.store.begin_phase(&self.run.id, phase).await,
+        }
+    }
+
+    async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
+        self.means
+            .store
+            .end_phase(&self.run.id, phase, attempt, result, detail)
+            .await
+    }
+
+    async fn recorded(&self, phase: &str, work: impl Future<Output = Result<Value>>) -> Result<()> {
+        let attempt = self.means.store.begin_phase(&self.run.id, phase).await?;
+        let result = Box::pin(work).await;
+        self.means.progress.finish();
+        match result {
+            Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
+            Err(error) => {
+                let detail = json!({ "error": format!("{error:#}") });
+                // What went wrong matters more than that it could not be written down.
+                let _ = self.end(phase, attempt, "failed", &detail).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the window, or closes it.
+    async fn window(&self, records: &Records) -> Result<()> {
+        let word = Phase::Window.word();
+        let is_new = records.begun(word).is_none();
+        let attempt = self.attempt(word, records).await?;
+        let closes = step::window_closes(self.course, records);
+        if is_new && self.means.clock.now() < closes {
+            let files = records.files()?;
+            self.tell_window(&files, closes).await;
+            return Ok(());
+        }
+        self.end(word, attempt, DONE, &json!({ "closed_at": closes }))
+            .await
+    }
+
+    async fn push(&self, place: usize, records: &Records) -> Result<()> {
+        self.attempt(Phase::Send.word(), records).await?;
+        let word = push_word(place);
+        let attempt = self.means.store.begin_phase(&self.run.id, &word).await?;
+        let result = Box::pin(self.send(place, records)).await;
+        self.means.progress.finish();
+        let (result, detail, error) = match result {
+            Ok((detail, None)) => (DONE, detail, None),
+            Ok((detail, error)) => ("stopped", detail, error),
+            Err(error) => (
+                "failed",
+                json!({ "error": format!("{error:#}") }),
+                Some(error),
+            ),
+        };
+        let ended = self.end(&word, attempt, result, &detail).await;
+        error.map_or(ended, Err)
+    }
+
+    /// Every phase is done.
+    async fn conclude(&self, records: &Records) -> Result<Ending> {
+        let pushes = self.pushes(records);
+        let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
+        let (status, error) = if is_partial {
+            let error = Error::new(Kind::Partial, "some messages failed");
+            (RunStatus::Partial, Some(error))
+        } else {
+            (RunStatus::Done, None)
+        };
+        self.close(status, error, records).await
+    }
+
+    /// It ends for good, before everything was done.
+    async fn fail(&self, error: Error) -> Result<Ending> {
+        let status = match error.kind() {
+            Kind::Cancelled => RunStatus::Cancelled,
+            Kind::Refused => RunStatus::Refused,
+            _ => RunStatus::Failed,
+        };
+        let records = Records(self.means.store.phases(&self.run.id).await?);
+        self.close(status, Some(error), &records).await
+    }
+
+    async fn close(
+        &self,
+        status: RunStatus,
+        error: Option<Error>,
+        records: &Records,
+    ) -> Result<Ending> {
+        let summary = self.summary(status, error.as_ref(), records);
+        self.means
+            .store
+            .end_run(&self.run.id, status, &summary)
+            .await?;
+        self.tell_end(status, error.as_ref(), &summary).await;
+        self.means.progress.finish();
+        Ok(Ending::Over {
+            status,
+            summary,
+            error,
+        })
+    }
+
+    fn pushes(&self, records: &Records) -> Vec<Value> {
+        let count = self.course.automation.push.len();
+        let last = |place: usize| {
+            let word = push_word(place);
+            let record = records.0.iter().rev().find(|record| record.phase == word)?;
+            record.detail.clone()
+        };
+        (0..count).filter_map(last).collect()
+    }
+
+    fn summary(&self, status: RunStatus, error: Option<&Error>, records: &Records) -> Value {
+        let detail = |phase: Phase| {
+            let record = records
+                .0
+                .iter()
+                .rev()
+                .find(|record| record.phase == phase.word());
+            record.and_then(|record| record.detail.clone())
+        };
+        json!({
+            "run": self.run.id,
+            "automation": self.run.automation,
+            "occurrence": self.run.occurrence,
+            "mode": self.course.mode,
+            "status": status.word(),
+            "reason": error.map(|error| format!("{error:#}")),
+            "audience": detail(Phase::Generate),
+            "test": detail(Phase::Test),
+            "pushes": self.pushes(records),
+            "cleanup": detail(Phase::Cleanup),
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! The first phase: audience files, manifest, and the safeguards that need them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::course::{Files, OneFile, PushFiles};
+use super::drive::Driver;
+use super::safeguards::{Facts, judge, quiet_pushes};
+use super::{Course, Mode, Records};
+use crate::audience::manifest::{FileKind, Manifest};
+use crate::audience::names::{self, Suffix};
+use crate::audience::question::Question;
+use crate::audience::run::{Request, Target, run};
+use crate::audience::{Definition, Values, parameters};
+use crate::automation::file_named;
+use crate::budget::Budget;
+use crate::delivery::Plan;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::state::{RunFilter, RunStatus};
+
+impl Driver<'_> {
+    pub(super) async fn generate(&self) -> Result<Value> {
+        let means = self.means;
+        let definition = means.catalogue.get(&self.course.automation.audience.name)?;
+        let values = self.values(&definition)?;
+        let test_users = self.test_users();
+        let request = Request {
+            question: Question {
+                definition: &definition,
+                values: &values,
+                as_of: None,
+                history: means.history,
+                interrupt: means.interrupt,
+                watch: means.watch,
+            },
+            limit: None,
+            ending: means.ending,
+            test_users,
+            funnel: true,
+            run_id: &self.run.id,
+        };
+        let budget = Budget::start(means.deadline);
+        let target = Target::Directory(means.output, Suffix::Time(means.clock.now()));
+        let outcome = run(means.source, &budget, means.progress, &request, target).await?;
+        let manifest = &outcome.manifest;
+        let mut files = Files {
+            directory: std::path::absolute(means.output).unwrap_or_else(|_| means.output.into()),
+            manifest: outcome.manifest_name.clone(),
+            as_of: manifest.as_of.clone(),
+            rows: 0,
+            pushes: self.files_of(&definition, &values, manifest)?,
+            notes: Vec::new(),
+        };
+        files.rows = files
+            .pushes
+            .iter()
+            .filter_map(|push| push.live.as_ref())
+            .map(|file| file.rows)
+            .sum();
+        files
+            .notes
+            .extend(manifest.missing_test_users.iter().map(|id| {
+                format!("the test user {id} is not in the source database: no test push to them")
+            }));
+        self.guard(&mut files).await?;
+        self.keep_files(&files).await?;
+        self.tell_ready(&files).await;
+        let mut detail =
+            serde_json::to_value(&files).kind(Kind::Bug, || "files that are no JSON")?;
+        detail["funnel"] = serde_json::to_value(&manifest.funnel).unwrap_or_default();
+        Ok(detail)
+    }
+
+    pub(super) fn test_users(&self) -> &[String] {
+        let own = self.course.automation.test.user_ids.as_deref();
+        own.unwrap_or(self.means.test_users)
+    }
+
+    fn values(&self, definition: &Definition) -> Result<Values> {
+        let given: BTreeMap<String, String> = self
+            .course
+            .automation
+            .audience
+            .params
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_string()))
+            .collect();
+        parameters::resolve(&definition.name, &definition.parameters, &given)
+    }
+
+    fn files_of(
+        &self,
+        definition: &Definition,
+        values: &Values,
+        manifest: &Manifest,
+    ) -> Result<Vec<PushFiles>> {
+        let of = |stem: &str, kind: FileKind| {
+            let entry = manifest
+                .files
+                .iter()
+                .find(|entry| entry.stem == stem && entry.kind == kind);
+            entry.map(|entry| OneFile {
+                name: entry.name.clone(),
+                rows: entry.rows,
+                sha256: entry.sha256.clone(),
+            })
+        };
+        let pushes = self.course.automation.push.iter().map(|push| {
+            let index = file_named(definition, &push.audience_file).ok_or_else(|| {
+                Error::usage(format!(
+                    "the audience {} has no file {}",
+                    definition.name, push.audience_file
+                ))
+            })?;
+            let stem = names::stem(definition, index, values);
+            Ok(PushFiles {
+                audience_file: push.audience_file.clone(),
+                live: of(&stem, FileKind::Production),
+                test: of(&stem, FileKind::Test),
+            })
+        });
+        pushes.collect()
+    }
+
+    /// Renders every row that will be sent, and refuses what the automation does not allow.
+    async fn guard(&self, files: &mut Files) -> Result<()> {
+        let mut facts = Facts {
+            rows: files.rows,
+            rows_before: self.rows_before().await?,
+            skipped: Vec::new(),
+        };
+        for (place, push) in files.pushes.iter().enumerate() {
+            if let Some(file) = &push.live {
+                let order = self.order(place, files, file);
+                let plan = Plan::draw_up(
+                    &order,
+                    self.means.hosts,
+                    self.means.progress,
+                    self.means.interrupt,
+                )?;
+                let skipped = plan.skipped.values().sum();
+                facts
+                    .skipped
+                    .push((push.audience_file.clone(), plan.rows, skipped));
+            }
+        }
+        let mut verdict = judge(&self.course.automation.safeguards, &facts);
+        if self.course.mode == Mode::LiveSend {
+            verdict.refusals.extend(quiet_pushes(self.course));
+            if self.course.automation.test.required && self.test_users().is_empty() {
+                verdict.refusals.push(
+                    "a test push is required, and there are no test users: neither test.user_ids nor the setting test_users names any"
+                        .to_owned(),
+                );
+            }
+        }
+        for warning in &verdict.warnings {
+            self.means.progress.note(warning);
+        }
+        files.notes.extend(verdict.warnings);
+        if verdict.refusals.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Refused, verdict.refusals.join("; "))
+            .context(format!("a safeguard of {} refuses", self.run.automation))
+            .hint("look at the audience: `pushctl generate` with --funnel shows where people come from; [safeguards] of the automation says what is allowed"))
+    }
+
+    /// Rows of the last completed live run of the automation.
+    async fn rows_before(&self) -> Result<Option<u64>> {
+        let filter = RunFilter {
+            automation: Some(self.run.automation.clone()),
+            limit: 50,
+            ..RunFilter::default()
+        };
+        for run in self.means.store.runs(&filter).await? {
+            let is_complete = matches!(run.status, RunStatus::Done | RunStatus::Partial);
+            if is_complete && Course::of(&run).is_ok_and(|course| course.mode == Mode::LiveSend) {
+                let records = Records(self.means.store.phases(&run.id).await?);
+                return Ok(records.files().ok().map(|files| files.rows));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,122 @@
+//! The live phase: each push in turn, to exactly the file that was tested.
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::course::{Files, OneFile};
+use super::drive::Driver;
+use super::{Mode, Records};
+use crate::automation::file;
+use crate::budget::Budget;
+use crate::delivery::rehearse::rehearse;
+use crate::delivery::send::{self, Sent, carry_out};
+use crate::delivery::{
+    Addresses, CadenceFailure, Devices, Ended, InDoubt, Input, Order, Plan, Reach, Summary,
+};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::template::push::Wording;
+
+impl Driver<'_> {
+    /// Sends a push; what stopped it, if it did not get to the end.
+    pub(super) async fn send(
+        &self,
+        place: usize,
+        records: &Records,
+    ) -> Result<(Value, Option<Error>)> {
+        let files = records.files()?;
+        let Some(file) = files.pushes.get(place).and_then(|push| push.live.as_ref()) else {
+            let nobody = json!({ "rows": 0, "ended": "done", "notes": ["nobody is in this file"] });
+            return Ok((nobody, None));
+        };
+        self.have_file(&files, file).await?;
+        let order = self.order(place, &files, file);
+        if self.course.mode == Mode::RealDryRun {
+            return Ok((as_json(&self.rehearse(&order).await?)?, None));
+        }
+        let Sent { summary, error } = self.deliver(&order).await?;
+        // Messages that failed do not keep the next push from being sent.
+        let stopped = !matches!(summary.ended, Ended::Done | Ended::Partial);
+        Ok((as_json(&summary)?, error.filter(|_| stopped)))
+    }
+
+    /// What a push of the automation asks for.
+    pub(super) fn order(&self, place: usize, files: &Files, file: &OneFile) -> Order {
+        let automation = &self.course.automation;
+        let push = &automation.push[place];
+        Order {
+            automation: self.run.automation.clone(),
+            occurrence: self.run.occurrence.clone(),
+            number: u32::try_from(place + 1).unwrap_or(u32::MAX),
+            layer: u32::from(push.layer),
+            input: Input::File {
+                path: files.directory.join(&file.name),
+                sha256: Some(file.sha256.clone()),
+            },
+            limit: None,
+            wording: Wording {
+                title: push.title.clone(),
+                body: push.body.clone(),
+                deep_link: push.deep_link.clone(),
+                data: push.data.clone(),
+            },
+            devices: Devices::Latest,
+            reach: Reach::Live,
+            in_doubt: InDoubt::Keep,
+            cadence_failure: match automation.safeguards.cadence_failure {
+                file::CadenceFailure::Abort => CadenceFailure::Abort,
+                file::CadenceFailure::Send => CadenceFailure::Send,
+            },
+            holdout_percent: automation.safeguards.holdout_percent,
+            max_failure_rate: automation.safeguards.max_failure_rate,
+            rate: None,
+        }
+    }
+
+    /// Sends an order under this run.
+    pub(super) async fn deliver(&self, order: &Order) -> Result<Sent> {
+        let means = self.means;
+        let account = means
+            .account
+            .ok_or_else(|| Error::usage("there is no service account to send with"))?;
+        let (plan, mut addresses) = self.addressed(order).await?;
+        let _ = means.cadence.sync(means.holder).await;
+        let ways = send::Means {
+            store: means.store,
+            cadence: means.cadence,
+            account,
+            service: means.service,
+            outcomes: means.outcomes,
+            holder: means.holder,
+            clock: means.clock,
+            interrupt: means.interrupt,
+            progress: means.progress,
+            until: Some(Instant::now() + send::time_for(plan.rows, means.service.rate)),
+        };
+        Box::pin(carry_out(order, &plan, &mut addresses, &self.run.id, &ways)).await
+    }
+
+    pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
+        let means = self.means;
+        let (plan, mut addresses) = self.addressed(order).await?;
+        let cadence = means.cadence_is_near.then_some(means.cadence);
+        let named = (self.run.id.as_str(), means.clock.now());
+        rehearse(order, &plan, &mut addresses, cadence, named).await
+    }
+
+    async fn addressed(&self, order: &Order) -> Result<(Plan, Addresses)> {
+        let means = self.means;
+        let plan = Plan::draw_up(order, means.hosts, means.progress, means.interrupt)?;
+        if plan.has_tokens {
+            return Ok((plan, Addresses::Column));
+        }
+        let budget = Budget::start(means.deadline);
+        let talk = (means.watch, means.progress);
+        let limits = (&budget, means.interrupt);
+        let (addresses, _) = Addresses::look_up(order, &plan, means.source, limits, talk).await?;
+        Ok((plan, addresses))
+    }
+}
+
+fn as_json(summary: &Summary) -> Result<Value> {
+    serde_json::to_value(summary).kind(Kind::Bug, || "a summary that is no JSON")
+}

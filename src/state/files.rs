@@ -1,0 +1,66 @@
+//! Audience files of runs that are under way, for machines without a disk of their own: what was tested at one start is
+//! there to be sent at the next. In parts, so that no statement is large; forgotten when the run ends.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+
+use super::store::{Backend, Store};
+use super::value::params;
+use crate::error::{Context as _, Kind, Result};
+
+/// Bytes of a part.
+const PART: usize = 256 * 1024;
+
+impl Store {
+    /// Whether other machines see it: what they are to find must be in it.
+    pub fn is_shared(&self) -> bool {
+        matches!(*self.backend, Backend::Postgres(_))
+    }
+
+    /// Keeps a file's content under a run and a name.
+    pub async fn keep_file(&self, run: &str, name: &str, file: &mut File) -> Result<()> {
+        let forget = "DELETE FROM pushctl.files WHERE run = $1 AND name = $2";
+        self.execute(forget, params![run, name]).await?;
+        let mut part = vec![0; PART];
+        for number in 0_u32.. {
+            let mut filled = 0;
+            while filled < PART {
+                let count = file
+                    .read(&mut part[filled..])
+                    .kind(Kind::Failed, || format!("cannot read {name}"))?;
+                if count == 0 {
+                    break;
+                }
+                filled += count;
+            }
+            if filled == 0 {
+                break;
+            }
+            let sql = "INSERT INTO pushctl.files (run, name, part, content) VALUES ($1, $2, $3, $4)
+                       ON CONFLICT DO NOTHING";
+            self.execute(sql, params![run, name, number, &part[..filled]])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a kept file's content; false if there is none.
+    pub async fn fetch_file(&self, run: &str, name: &str, into: &mut File) -> Result<bool> {
+        let sql = "SELECT content FROM pushctl.files WHERE run = $1 AND name = $2 AND part = $3";
+        for number in 0_u32.. {
+            let rows = self.query(sql, params![run, name, number]).await?;
+            let Some(row) = rows.first() else {
+                return Ok(number > 0);
+            };
+            into.write_all(&row.blob(0)?)
+                .kind(Kind::Failed, || format!("cannot write {name}"))?;
+        }
+        Ok(false)
+    }
+
+    /// Forgets the files of a run.
+    pub async fn forget_files(&self, run: &str) -> Result<()> {
+        let sql = "DELETE FROM pushctl.files WHERE run = $1";
+        self.execute(sql, params![run]).await.map(drop)
+    }
+}
