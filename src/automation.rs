@@ -77,6 +77,16 @@ pub fn read(path: &Path, shown: &str) -> Result<Source, Box<Finding>> {
     Ok(Source { path, text })
 }
 
+/// What a file calls its automation, whatever else is wrong with it.
+pub fn name_of(source: &Source) -> Option<String> {
+    document::top_text(source, "name")
+}
+
+/// What a file says of its automation, whatever else is wrong with it.
+pub fn description_of(source: &Source) -> Option<String> {
+    document::top_text(source, "description")
+}
+
 /// The automation somebody means: by its name, or by its file's.
 pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Automation> {
     let by_name = automations

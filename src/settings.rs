@@ -17,6 +17,7 @@ pub mod push;
 pub mod read;
 mod resolver;
 pub mod retention;
+pub mod schema;
 pub mod secret;
 pub mod source;
 pub mod state;

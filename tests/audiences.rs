@@ -8,6 +8,7 @@ mod handmade;
 mod history;
 mod membership;
 mod options;
+mod own;
 mod parameters;
 mod text;
 

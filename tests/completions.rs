@@ -100,3 +100,48 @@ fn bash_fills_in_what_the_script_is_told() {
         .expect("bash");
     assert_eq!(sandbox.outcome(&output).stdout, "[generate]");
 }
+
+#[test]
+fn automations_are_offered_by_name_and_by_file_whatever_is_broken() {
+    let sandbox = Sandbox::new();
+    let text = "name = \"daily\"\ndescription = \"For everybody\"\nenabled = maybe\n";
+    sandbox.write("here/automations/layer3.toml", text);
+    sandbox.write("here/automations/layer2.toml", "name = \"weekly\"\n[audi");
+    sandbox.write("here/automations/notes.txt", "name = \"no\"");
+    sandbox.write("here/drafts/x.toml", "name = \"draft\"");
+    sandbox.write("here/laundry.toml", "");
+    let offered = |sandbox: &Sandbox, words: &[&str]| {
+        let mut all = offered(sandbox, words);
+        all.retain(|each| !each.starts_with("--"));
+        all
+    };
+    let everywhere = || {
+        assert_eq!(
+            offered(&sandbox, &["schedule", "show", ""]),
+            ["weekly", "daily"]
+        );
+        assert_eq!(
+            offered(&sandbox, &["schedule", "show", "daily", "w"]),
+            ["weekly"]
+        );
+        assert_eq!(
+            offered(&sandbox, &["check", "la"]),
+            ["layer2", "layer3", "laundry.toml"]
+        );
+        assert_eq!(
+            offered(&sandbox, &["check", "automations/layer3"]),
+            ["automations/layer3.toml"]
+        );
+        let drafts = ["schedule", "show", "--automations", "drafts", ""];
+        assert_eq!(offered(&sandbox, &drafts), ["draft"]);
+        let none = ["schedule", "show", "--automations", "missing", ""];
+        assert_eq!(offered(&sandbox, &none), [""; 0]);
+    };
+    everywhere();
+    sandbox.config("broken = [");
+    sandbox.write("here/.env", "not an assignment");
+    everywhere();
+    sandbox.write("here/.env", "");
+    sandbox.config("automations = \"drafts\"");
+    assert_eq!(offered(&sandbox, &["schedule", "show", ""]), ["draft"]);
+}

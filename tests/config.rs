@@ -302,3 +302,27 @@ fn the_table_shows_what_won_and_what_lost() {
     );
     assert_eq!(line("queries"), Some(vec!["queries"]));
 }
+
+#[test]
+fn the_schema_of_the_file_knows_every_setting_and_is_printed_whatever_is_broken() {
+    let sandbox = Sandbox::new();
+    let shown = sandbox.run(&["config", "show", "--json"]).json();
+    sandbox.config("broken = [");
+    let outcome = sandbox.run(&["schema", "config"]);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    let schema = outcome.json();
+    for setting in shown["settings"].as_array().expect("settings") {
+        let name = setting["name"].as_str().expect("a name");
+        let path = name.replace('.', "/properties/");
+        let property = schema.pointer(&format!("/properties/{path}"));
+        assert_eq!(
+            property.map(|property| &property["description"]),
+            Some(&setting["about"]),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        schema["properties"]["source"]["additionalProperties"],
+        false
+    );
+}

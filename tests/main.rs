@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod config;
 mod connection;
+mod deploy;
 mod diff;
 mod fcm;
 mod help;

@@ -210,6 +210,7 @@ fn systemd_keeps_the_zones_own_clock() {
         .lines()
         .filter(|line| line.contains(".timer") || line.starts_with("OnCalendar"));
     insta::assert_snapshot!(calendars.collect::<Vec<_>>().join("\n"), @r"
+    # /etc/systemd/system/pushctl@.service, started by pushctl@NAME.timer
     # /etc/systemd/system/pushctl@daily.timer
     OnCalendar=*-*-* 13:03:00 America/Chicago
     # /etc/systemd/system/pushctl@night.timer
@@ -233,20 +234,9 @@ fn systemd_keeps_the_zones_own_clock() {
         Platform::Systemd,
         at("2026-11-21T00:00Z"),
     );
-    insta::assert_snapshot!(one.text, @r"
-    # /etc/systemd/system/pushctl@.service
-    [Unit]
-    Description=pushctl automation %i
-    Wants=network-online.target
-    After=network-online.target
-
-    [Service]
-    Type=oneshot
-    User=pushctl
-    StateDirectory=pushctl
-    WorkingDirectory=/etc/pushctl
-    EnvironmentFile=/etc/pushctl/environment
-    ExecStart=/usr/local/bin/pushctl run-pipeline %i
+    let service = include_str!("../deploy/systemd/pushctl@.service");
+    let timer = one.text.strip_prefix(service).unwrap();
+    insta::assert_snapshot!(timer, @r"
 
     # /etc/systemd/system/pushctl@daily.timer
     [Unit]

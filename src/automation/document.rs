@@ -131,6 +131,12 @@ fn times_to_text(value: &mut DeValue<'_>) {
     }
 }
 
+/// A text at the top of a file, of which nothing else is wanted.
+pub(super) fn top_text(source: &Source, key: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(&source.text);
+    Some(table.get_ref().get(key)?.get_ref().as_str()?.to_owned())
+}
+
 fn is_inside_brackets(message: &str) -> bool {
     message.contains("inline table") || message.contains("missing comma")
 }

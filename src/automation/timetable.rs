@@ -14,6 +14,9 @@ use serde::Serialize;
 use super::Automation;
 use super::schedule::{Rule, Schedule};
 
+/// The service that a timer of an automation starts, as it is kept beside the other deployment files.
+const SERVICE: &str = include_str!("../../deploy/systemd/pushctl@.service");
+
 /// Who winds the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Platform {
@@ -174,19 +177,7 @@ fn railway(automations: &[&Automation], scope: Scope) -> String {
 
 /// A service for any automation, and a timer for each.
 fn systemd(automations: &[&Automation], now: Timestamp) -> String {
-    let mut out = "# /etc/systemd/system/pushctl@.service\n\
-        [Unit]\n\
-        Description=pushctl automation %i\n\
-        Wants=network-online.target\n\
-        After=network-online.target\n\n\
-        [Service]\n\
-        Type=oneshot\n\
-        User=pushctl\n\
-        StateDirectory=pushctl\n\
-        WorkingDirectory=/etc/pushctl\n\
-        EnvironmentFile=/etc/pushctl/environment\n\
-        ExecStart=/usr/local/bin/pushctl run-pipeline %i\n"
-        .to_owned();
+    let mut out = SERVICE.to_owned();
     let calendars: Vec<(&Automation, Option<String>)> = automations
         .iter()
         .map(|automation| (*automation, calendar(&automation.schedule, now)))

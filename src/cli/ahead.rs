@@ -36,6 +36,11 @@ impl<'a> Ahead<'a> {
         self.value_of("--queries").map(Path::new)
     }
 
+    /// `--automations DIR`.
+    pub(super) fn automations(&self) -> Option<&'a Path> {
+        self.value_of("--automations").map(Path::new)
+    }
+
     /// `--config FILE`.
     pub(super) fn config(&self) -> Option<&'a Path> {
         self.value_of("--config").map(Path::new)

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{ValueEnum, ValueHint};
+use clap::ValueEnum;
+use clap_complete::engine::ArgValueCompleter;
 
 use crate::automation::render::{Color, Report};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::ui::{Document, Loudness};
 
 use super::automations::{self, AutomationFlags};
 use super::context::Context;
-use super::help;
+use super::{complete, help};
 
 /// Check automation files, without a network
 ///
@@ -33,7 +34,7 @@ use super::help;
 )]
 pub struct Args {
     /// Files, directories, or names of files in the directory [default: every *.toml in the directory]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(complete::automation_files_or_paths))]
     files: Vec<PathBuf>,
     /// How the findings are written [default: text]
     #[arg(long, value_name = "FORMAT")]

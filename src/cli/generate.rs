@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use serde_json::json;
 
-use crate::audience::Definition;
 use crate::audience::manifest::{FileKind, Manifest};
-use crate::audience::names::Suffix;
+use crate::audience::names::{Suffix, stem};
 use crate::audience::run::{self, Outcome, Request, Target};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
@@ -112,7 +111,7 @@ impl Args {
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
         let asked = Asked::of(context, &self.chosen, &self.source, "generate")?;
-        let target = self.target(context, &asked.definition)?;
+        let target = self.target(context, &asked)?;
         let settings = &context.settings.generate;
         let test_users = if self.no_test_files {
             &[][..]
@@ -141,13 +140,13 @@ impl Args {
         self.tell(context, outcome?)
     }
 
-    fn target<'a>(&self, context: &'a Context, definition: &Definition) -> Result<Target<'a>> {
+    fn target<'a>(&self, context: &'a Context, asked: &Asked) -> Result<Target<'a>> {
         if self.dry_run {
             return Ok(Target::Nowhere);
         }
         match &context.settings.generate.output {
             Output::Directory(directory) => Ok(Target::Directory(directory, self.suffix(context)?)),
-            Output::Stdout => self.chosen_file(definition).map(Target::One),
+            Output::Stdout => self.chosen_file(asked).map(Target::One),
         }
     }
 
@@ -161,8 +160,10 @@ impl Args {
         }
     }
 
-    /// The file that goes to standard output: the chosen one, or the only one.
-    fn chosen_file(&self, definition: &Definition) -> Result<usize> {
+    /// The file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
+    /// parameters, or as the manifest has it, with them.
+    fn chosen_file(&self, asked: &Asked) -> Result<usize> {
+        let definition = &asked.definition;
         let files = &definition.header.files;
         let names: Vec<&str> = files
             .iter()
@@ -180,9 +181,15 @@ impl Args {
                 Error::usage(error).hint(format!("choose with --file: {}", names.join(", ")))
             );
         };
+        let full = |index| stem(definition, index, &asked.values);
         let place = names.iter().position(|name| name == chosen);
+        let place = place.or_else(|| (0..files.len()).find(|index| full(*index) == *chosen));
         place.ok_or_else(|| {
-            Error::usage(format!("--file: {} has no file {chosen}", definition.name))
+            let stems: Vec<String> = (0..files.len()).map(full).collect();
+            Error::usage(format!("--file: {} has no file {chosen}", definition.name)).hint(format!(
+                "with these parameters there are: {}",
+                stems.join(", ")
+            ))
         })
     }
 

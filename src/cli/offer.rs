@@ -1,9 +1,10 @@
 //! Audiences as subcommands: `pushctl generate NAME`, with the parameters of its query file as flags.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 
@@ -203,13 +204,7 @@ pub(super) fn extend_generate(command: clap::Command, offers: &[Offer]) -> clap:
             let file = Arg::new(FILE)
                 .long("file")
                 .value_name("STEM")
-                .value_parser(
-                    offer
-                        .stems
-                        .iter()
-                        .map(PossibleValue::new)
-                        .collect::<Vec<_>>(),
-                )
+                .value_parser(Stems(offer.stems.clone()))
                 .help("Which of its files goes to standard output, with --output -")
                 .help_heading("Parameters");
             subcommand(offer, &command)
@@ -218,6 +213,39 @@ pub(super) fn extend_generate(command: clap::Command, offers: &[Offer]) -> clap:
         })
         .collect();
     command.subcommands(audiences)
+}
+
+/// The files of an audience by their stems without parameters; with parameters, which are known only later, they begin
+/// like that.
+#[derive(Debug, Clone)]
+struct Stems(Vec<String>);
+
+impl TypedValueParser for Stems {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let with_parameters = value.to_str().filter(|value| {
+            let mut stems = self.0.iter();
+            stems.any(|stem| {
+                value
+                    .strip_prefix(stem)
+                    .is_some_and(|rest| rest.starts_with(['_', '-']))
+            })
+        });
+        match with_parameters {
+            Some(value) => Ok(value.to_owned()),
+            None => PossibleValuesParser::new(&self.0).parse_ref(command, arg, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
 }
 
 /// Adds each audience to `pushctl why`.

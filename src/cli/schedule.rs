@@ -1,6 +1,7 @@
 //! `pushctl schedule`: what somebody else's clock is to be told. pushctl never schedules itself.
 
 use clap::{Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
 use crate::automation::Automation;
@@ -12,7 +13,7 @@ use crate::ui::{Document, Table};
 
 use super::automations::{self, AutomationFlags};
 use super::context::Context;
-use super::help;
+use super::{complete, help};
 
 /// Show when automations are for, and what a scheduler is told
 #[derive(Debug, clap::Args)]
@@ -43,7 +44,7 @@ enum Action {
     )]
     Show {
         /// Automations [default: all]
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::automations))]
         names: Vec<String>,
         /// What is pasted where
         #[arg(long, value_name = "FORMAT")]

@@ -1,11 +1,14 @@
-//! `pushctl schema`: the JSON Schema of what pushctl writes, for those who read it by program.
+//! `pushctl schema`: the JSON Schema of what pushctl writes, for those who read it by program, and of what it reads,
+//! for editors.
 
 use clap::Subcommand;
 use schemars::schema_for;
 
 use crate::audience::manifest::Manifest;
+use crate::automation;
 use crate::error::{Context as _, Result};
 use crate::exit::Kind;
+use crate::settings::schema;
 use crate::ui::Ui;
 
 use super::help;
@@ -13,7 +16,10 @@ use super::help;
 /// Print a JSON Schema
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = help::examples(&[("pushctl schema manifest", "of the manifest beside an audience's files")]),
+    before_help = help::examples(&[
+        ("pushctl schema manifest", "of the manifest beside an audience's files"),
+        ("pushctl schema automation", "of an automation file, for an editor"),
+    ]),
     after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
@@ -31,12 +37,31 @@ enum Of {
         after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     )]
     Manifest,
+    /// Of an automation file
+    ///
+    /// A line `#:schema ./automation.schema.json` at the top of a file lets an editor complete from it and say what is
+    /// wrong.
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl schema automation > automations/automation.schema.json", "for the files beside it"),
+        ]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Automation,
+    /// Of the configuration file
+    #[command(
+        before_help = help::examples(&[("pushctl schema config > pushctl.schema.json", "for `#:schema ./pushctl.schema.json`")]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Config,
 }
 
 impl Args {
     pub(super) fn run(&self, ui: &Ui) -> Result<Kind> {
         let schema = match self.of {
-            Of::Manifest => schema_for!(Manifest),
+            Of::Manifest => schema_for!(Manifest).to_value(),
+            Of::Automation => automation::file::json_schema(),
+            Of::Config => schema::of_file()?,
         };
         let text = serde_json::to_string_pretty(&schema);
         ui.print(text.kind(Kind::Bug, || "cannot write the schema as JSON")?)?;

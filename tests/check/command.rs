@@ -230,3 +230,13 @@ fn deep_links_may_lead_to_the_hosts_of_the_configuration() {
     let outcome = sandbox.run(&["check"]);
     assert_eq!(outcome.status, 0, "{outcome}");
 }
+
+#[test]
+fn the_schema_beside_the_automations_is_the_one_that_is_printed() {
+    let kept = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/automations/automation.schema.json"
+    );
+    let printed = Sandbox::new().run(&["schema", "automation"]);
+    assert_eq!(printed.stdout, std::fs::read_to_string(kept).unwrap());
+}

@@ -1,0 +1,57 @@
+//! The JSON Schema of the configuration file, made from the settings' own keys: names, tables, what each is for, its
+//! default. Deliberately absent: which values are right. Reading the file says that, with the place.
+
+use serde_json::{Map, Value, json};
+
+use super::environment::Environment;
+use super::key::{Flags, Key};
+use super::{Resolved, Settings};
+use crate::error::Result;
+
+/// The schema, in draft 7, which is what TOML editors read.
+pub fn of_file() -> Result<Value> {
+    let nothing = Environment::new(Vec::<(String, String)>::new(), ".");
+    let Settings { resolved, .. } = Settings::resolve(&Flags::default(), &nothing, None)?;
+    let mut top = Map::new();
+    let mut tables: Map<String, Value> = Map::new();
+    for Resolved { key, .. } in &resolved {
+        match key.name.split_once('.') {
+            None => {
+                top.insert(key.name.to_owned(), property(key));
+            }
+            Some((table, name)) => {
+                let properties = tables.entry(table).or_insert_with(|| json!({}));
+                properties[name] = property(key);
+            }
+        }
+    }
+    for (table, properties) in tables {
+        top.insert(table, object(&properties));
+    }
+    let mut schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "pushctl configuration",
+    });
+    if let (Value::Object(schema), Value::Object(rest)) = (&mut schema, object(&top.into())) {
+        schema.extend(rest);
+    }
+    Ok(schema)
+}
+
+fn object(properties: &Value) -> Value {
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+/// A value may be written as what it is or as text; several in a list or with commas.
+fn property(key: &Key) -> Value {
+    let one = ["string", "number", "boolean"];
+    let mut property = json!({
+        "description": key.about,
+        "type": ["string", "number", "boolean", "array"],
+        "items": { "type": one },
+    });
+    if !key.default.is_empty() {
+        property["default"] = key.default.into();
+    }
+    property
+}

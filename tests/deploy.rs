@@ -1,0 +1,265 @@
+//! What is pasted into schedulers and images: that pushctl understands it, and that the files agree with each other.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::cli::Sandbox;
+
+/// Commands that a file of `deploy/` may name though they do not exist yet. They are checked as soon as they do; then
+/// the name can go from here.
+const TO_COME: &[&str] = &["run-pipeline"];
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
+}
+
+fn text(file: &str) -> String {
+    std::fs::read_to_string(deploy().join(file)).unwrap()
+}
+
+/// Every file of `deploy/`, but for the demo's.
+fn files() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut directories = vec![deploy()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(deploy()).unwrap().display().to_string();
+            if !path.is_dir() {
+                found.push((name.clone(), text(&name)));
+            } else if name != "demo" {
+                directories.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The pushctl command lines in a text: in lines that are no comments wherever a command may stand, in comments
+/// between backquotes or after an indent.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let comment = line.trim_start().strip_prefix('#');
+        let quoted = line.split('`').skip(1).step_by(2);
+        found.extend(
+            quoted
+                .filter(|part| part.starts_with("pushctl "))
+                .map(words),
+        );
+        let code = match comment {
+            None => line,
+            Some(indented) if indented.starts_with("   ") => indented,
+            Some(_) => continue,
+        };
+        for (at, _) in code.match_indices("pushctl ") {
+            let before = code[..at].trim_end_matches("/usr/local/bin/");
+            let begins = ["", "\"", ": ", "RUN ", "ExecStart=", "tick.lock "];
+            let is_command = begins.iter().any(|begin| {
+                if begin.is_empty() {
+                    before.trim().is_empty()
+                } else {
+                    before.ends_with(begin)
+                }
+            });
+            if is_command {
+                let closed = if before.ends_with('"') {
+                    code[at..].split('"').next().unwrap()
+                } else {
+                    &code[at..]
+                };
+                found.push(words(closed));
+            }
+        }
+    }
+    found
+}
+
+/// A command's words up to where a shell would see its end.
+fn words(command: &str) -> Vec<String> {
+    command
+        .split_whitespace()
+        .take_while(|word| !["|", ">", ">>", "&&", "\\"].contains(word))
+        .map(|word| word.trim_matches('"').to_owned())
+        .collect()
+}
+
+/// Whether a command line can be parsed; one of a command that is to come counts as long as it does not exist.
+fn assert_understood(place: &str, words: &[String]) {
+    let root = pushctl::cli::command(&pushctl::cli::known(None).offers);
+    let exists = |name: &str| root.find_subcommand(name).is_some();
+    let is_to_come = words
+        .iter()
+        .any(|word| TO_COME.contains(&word.as_str()) && !exists(word));
+    if is_to_come {
+        return;
+    }
+    let parsed = root.clone().try_get_matches_from(words);
+    assert!(
+        parsed.is_ok(),
+        "{place}: {words:?}: {}",
+        parsed.unwrap_err()
+    );
+}
+
+#[test]
+fn every_command_line_in_deploy_is_one_that_pushctl_understands() {
+    let mut checked = Vec::new();
+    for (name, text) in files() {
+        for words in commands(&text) {
+            assert_understood(&name, &words);
+            checked.push(format!("{name}: {}", words[1..].join(" ")));
+        }
+    }
+    insta::assert_snapshot!(checked.join("\n"), @r"
+    Dockerfile: check --automations /etc/pushctl/automations --queries /etc/pushctl/queries
+    README.md: schedule show
+    ci/audience-dry-run.yml: check --format github
+    ci/audience-dry-run.yml: -q check --format markdown
+    ci/audience-dry-run.yml: run-pipeline $AUTOMATION --now --mode real-dry-run --format markdown
+    crontab: schedule show --format crontab
+    crontab: -q run-pipeline --all --tick
+    railway.json: --log-format json run-pipeline --all --tick
+    systemd/pushctl-tick.service: run-pipeline --all --tick
+    systemd/pushctl-tick.timer: schedule show --format systemd
+    systemd/pushctl@.service: run-pipeline %i
+    ");
+}
+
+#[test]
+fn every_command_line_that_schedule_show_prints_is_one_that_pushctl_understands() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/automations");
+    let sandbox = Sandbox::new();
+    for format in ["crontab", "railway", "systemd"] {
+        for names in [&[][..], &["layer3"]] {
+            let mut arguments = vec![
+                "schedule",
+                "show",
+                "--automations",
+                shipped,
+                "--format",
+                format,
+            ];
+            arguments.extend(names);
+            let printed = sandbox.run(&arguments).stdout;
+            // A line of a crontab has five fields before its command.
+            let lines = printed
+                .lines()
+                .map(|line| match line.split_once(" pushctl ") {
+                    Some((when, command)) if when.split(' ').count() == 5 => {
+                        format!("pushctl {command}")
+                    }
+                    _ => line.to_owned(),
+                });
+            let commands = commands(&lines.collect::<Vec<_>>().join("\n"));
+            assert!(!commands.is_empty(), "{printed}");
+            for words in commands {
+                assert_understood(format, &words);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_platforms_configuration_is_what_schedule_show_prints() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/automations");
+    let printed = Sandbox::new()
+        .run(&[
+            "schedule",
+            "show",
+            "--automations",
+            shipped,
+            "--format",
+            "railway",
+        ])
+        .stdout;
+    let printed: toml::Value = toml::from_str(&printed).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&text("railway.json")).unwrap();
+    for key in ["startCommand", "cronSchedule", "restartPolicyType"] {
+        assert_eq!(
+            kept["deploy"][key].as_str(),
+            printed["deploy"][key].as_str(),
+            "{key}"
+        );
+    }
+    let dockerfile = kept["build"]["dockerfilePath"].as_str().unwrap();
+    assert!(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(dockerfile)
+            .is_file()
+    );
+}
+
+#[test]
+fn both_services_are_alike_but_for_what_they_start() {
+    let body = |name: &str| {
+        let unit = text(&format!("systemd/{name}.service"));
+        let (_, body) = unit.split_once("Description=").unwrap();
+        let (_, body) = body.split_once('\n').unwrap();
+        body.replace("run-pipeline --all --tick", "run-pipeline %i")
+    };
+    assert_eq!(body("pushctl-tick"), body("pushctl@"));
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut units = Vec::new();
+    for (name, text) in files() {
+        let Some(name) = name.strip_prefix("systemd/") else {
+            continue;
+        };
+        let binary = assert_cmd::cargo::cargo_bin!("pushctl")
+            .display()
+            .to_string();
+        let path = directory.path().join(name.replace('@', "@layer3"));
+        std::fs::write(&path, text.replace("/usr/local/bin/pushctl", &binary)).unwrap();
+        units.push(path);
+    }
+    assert_eq!(units.len(), 3);
+    let verified = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(&units)
+        .output();
+    // Only a machine with systemd can say.
+    let Ok(verified) = verified else { return };
+    assert!(
+        verified.status.success() && verified.stderr.is_empty(),
+        "{verified:?}"
+    );
+}
+
+#[test]
+fn the_image_is_built_from_files_that_are_let_into_its_context() {
+    let ignore = text("Dockerfile.dockerignore");
+    let admitted: Vec<&str> = ignore
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
+    let dockerfile = text("Dockerfile");
+    let copied = dockerfile
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("COPY ")
+                .filter(|rest| !rest.starts_with("--from"))
+        })
+        .flat_map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            words[..words.len() - 1].to_vec()
+        });
+    let mut copied: Vec<&str> = copied.collect();
+    copied.sort_unstable();
+    copied.dedup();
+    let mut expected = admitted;
+    expected.sort_unstable();
+    assert_eq!(copied, expected);
+    for path in copied {
+        assert!(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(),
+            "{path}"
+        );
+    }
+}
