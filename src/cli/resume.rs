@@ -63,7 +63,8 @@ impl Args {
             order.rate = Some(context.settings.push.rate);
         }
         // A finished run may still have messages in doubt.
-        if run.status != RunStatus::Open && self.in_doubt != Some(InDoubt::Retry) {
+        let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
+        if !can_go_on && self.in_doubt != Some(InDoubt::Retry) {
             return Err(Error::new(
                 Kind::Nothing,
                 format!(
@@ -75,6 +76,13 @@ impl Args {
         }
         let sending = Sending::again(context, order).await?;
         let lease = sending.hold(context, &store).await?;
+        // What a safeguard stopped goes on when a person says so, and not by itself.
+        if run.status == RunStatus::Refused && !store.reopen_run(&run.id).await? {
+            return Err(Error::new(
+                Kind::Locked,
+                format!("another run has taken {} up", run.occurrence),
+            ));
+        }
         sending.conduct(context, &store, &run.id, lease).await
     }
 }

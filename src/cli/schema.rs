@@ -4,6 +4,7 @@ use clap::Subcommand;
 use schemars::schema_for;
 
 use crate::audience::manifest::Manifest;
+use crate::delivery::Summary;
 use crate::error::{Context as _, Result};
 use crate::exit::Kind;
 use crate::ui::Ui;
@@ -31,12 +32,19 @@ enum Of {
         after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     )]
     Manifest,
+    /// Of what `send --json` and `resume --json` print
+    #[command(
+        before_help = help::examples(&[("pushctl schema summary > summary.schema.json", "for a validator or an editor")]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Summary,
 }
 
 impl Args {
     pub(super) fn run(&self, ui: &Ui) -> Result<Kind> {
         let schema = match self.of {
             Of::Manifest => schema_for!(Manifest),
+            Of::Summary => schema_for!(Summary),
         };
         let text = serde_json::to_string_pretty(&schema);
         ui.print(text.kind(Kind::Bug, || "cannot write the schema as JSON")?)?;

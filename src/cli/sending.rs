@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::delivery::rehearse::rehearse;
+use crate::delivery::rehearse::{Rehearsed, rehearse};
 use crate::delivery::send::{Means, Sent, carry_out};
 use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
-use crate::settings::{HistoryKind, Origin};
+use crate::settings::{self, HistoryKind, Origin};
 use crate::state::{Begun, Lease, NewRun, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
 
@@ -103,13 +103,14 @@ impl Sending {
 
     /// Counts, and sends nothing.
     pub(super) async fn rehearse(mut self, context: &Context) -> Result<Kind> {
-        let is_here = context.settings.cadence.kind() == HistoryKind::Embedded
-            && matches!(context.settings.state, crate::settings::State::File(_));
-        let cadence = if is_here {
-            let store = services::store(context).await?;
-            Some(services::cadence(context, &store)?)
-        } else {
-            None
+        let in_file = matches!(context.settings.state, settings::State::File(_));
+        let cadence = match context.settings.cadence.kind() {
+            HistoryKind::Embedded if in_file => {
+                let store = services::store(context).await?;
+                Rehearsed::By(services::cadence(context, &store)?)
+            }
+            HistoryKind::Off => Rehearsed::Off,
+            _ => Rehearsed::NotAsked,
         };
         let run = context.run_id.to_string();
         let named = (run.as_str(), context.clock.now());
@@ -117,7 +118,7 @@ impl Sending {
             &self.order,
             &self.plan,
             &mut self.addresses,
-            cadence.as_ref(),
+            &cadence,
             named,
         );
         tell(context, &summary.await?)?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::dead::DeadTokens;
 use super::engine::{Engine, Passed, State};
-use super::outcome::{self, DeadTokens};
+use super::outcome;
 use super::stop::Stop;
 use super::summary::Sums;
 use super::{Addresses, Ended, InDoubt, Order, Plan, Reach, Summary};
