@@ -18,6 +18,7 @@
 //! | `rehearse` | a dry run |
 //! | `recorder` | what came back, into the ledger |
 //! | `outcome` | the files of a finished send |
+//! | `dead` | the tokens that are registered no more |
 //! | `summary` | the sums, which add up to the file's rows |
 //! | `send` | one send from beginning to end, and again after a crash |
 //!
@@ -25,6 +26,7 @@
 
 mod addresses;
 mod claims;
+mod dead;
 mod engine;
 mod outcome;
 mod plan;

@@ -62,7 +62,8 @@ impl Args {
         let store = services::store(context).await?;
         let run = lookup::run(context, &store, &self.what).await?;
         // A finished run may still have messages in doubt.
-        if run.status != RunStatus::Open && self.in_doubt != Some(InDoubt::Retry) {
+        let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
+        if !can_go_on && self.in_doubt != Some(InDoubt::Retry) {
             return Err(Error::new(
                 Kind::Nothing,
                 format!(
@@ -70,6 +71,13 @@ impl Args {
                     run.id,
                     run.status.word()
                 ),
+            ));
+        }
+        // What a safeguard stopped goes on when a person says so, and not by itself.
+        if run.status == RunStatus::Refused && !store.reopen_run(&run.id).await? {
+            return Err(Error::new(
+                Kind::Locked,
+                format!("another run has taken {} up", run.occurrence),
             ));
         }
         if run.plan.get("course").is_some() {

@@ -6,6 +6,7 @@ use schemars::schema_for;
 
 use crate::audience::manifest::Manifest;
 use crate::automation;
+use crate::delivery::Summary;
 use crate::error::{Context as _, Result};
 use crate::exit::Kind;
 use crate::settings::schema;
@@ -54,6 +55,12 @@ enum Of {
         after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     )]
     Config,
+    /// Of what `send --json` and `resume --json` print
+    #[command(
+        before_help = help::examples(&[("pushctl schema summary > summary.schema.json", "for a validator or an editor")]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Summary,
 }
 
 impl Args {
@@ -62,6 +69,7 @@ impl Args {
             Of::Manifest => schema_for!(Manifest).to_value(),
             Of::Automation => automation::file::json_schema(),
             Of::Config => schema::of_file()?,
+            Of::Summary => schema_for!(Summary).to_value(),
         };
         let text = serde_json::to_string_pretty(&schema);
         ui.print(text.kind(Kind::Bug, || "cannot write the schema as JSON")?)?;

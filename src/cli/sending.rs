@@ -3,13 +3,13 @@
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::delivery::rehearse::rehearse;
+use crate::delivery::rehearse::{Rehearsed, rehearse};
 use crate::delivery::send::{Means, Sent, carry_out, time_for};
 use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
-use crate::settings::{HistoryKind, Origin};
+use crate::settings::{self, HistoryKind, Origin};
 use crate::state::{Begun, Lease, NewRun, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
 
@@ -102,13 +102,18 @@ impl Sending {
 
     /// Counts, and sends nothing.
     pub(super) async fn rehearse(mut self, context: &Context) -> Result<Kind> {
-        let is_here = context.settings.cadence.kind() == HistoryKind::Embedded
-            && matches!(context.settings.state, crate::settings::State::File(_));
-        let cadence = if is_here {
+        let in_file = matches!(context.settings.state, settings::State::File(_));
+        let kind = context.settings.cadence.kind();
+        let near = if kind == HistoryKind::Embedded && in_file {
             let store = services::store(context).await?;
             Some(services::cadence(context, &store)?)
         } else {
             None
+        };
+        let cadence = match &near {
+            Some(cadence) => Rehearsed::By(cadence),
+            None if kind == HistoryKind::Off => Rehearsed::Off,
+            None => Rehearsed::NotAsked,
         };
         let run = context.run_id.to_string();
         let named = (run.as_str(), context.clock.now());
@@ -116,7 +121,7 @@ impl Sending {
             &self.order,
             &self.plan,
             &mut self.addresses,
-            cadence.as_ref(),
+            &cadence,
             named,
         );
         tell(context, &summary.await?)?;

@@ -249,7 +249,8 @@ impl Engine<'_> {
         let mut row = StringRecord::new();
         while left > 0 && self.is_cancelled() {
             let mut users = Vec::with_capacity(BATCH);
-            while users.len() < BATCH && left > 0 && roster.next(&mut row)? {
+            while users.len() < BATCH && left > 0 {
+                roster.next_of(&mut row, left)?;
                 left -= 1;
                 let user = UserKey::of(roster.user(&row));
                 if !self.is_repeated(&user, seen) {

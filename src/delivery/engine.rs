@@ -18,7 +18,7 @@ use super::sift::Person;
 use super::stop::Stop;
 use super::{Addresses, Order, Plan, Reach, Roster};
 use crate::cadence::{Cadence, Layer};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -57,7 +57,10 @@ pub(super) struct Engine<'a> {
 
 /// What changes while it goes.
 pub(super) struct State {
+    /// Room for claims whose answer is not recorded yet.
     pub(super) window: Semaphore,
+    /// Room that was used and is still to be taken: further devices are known only once they are claimed.
+    pub(super) owed: Mutex<usize>,
     pub(super) flights: Mutex<HashMap<u64, Flight>>,
     pub(super) stop: Mutex<Option<Stop>>,
     pub(super) notes: Mutex<Vec<String>>,
@@ -81,6 +84,7 @@ impl State {
     pub(super) fn new(rate: u32) -> Self {
         Self {
             window: Semaphore::new(ahead(rate)),
+            owed: Mutex::default(),
             flights: Mutex::default(),
             stop: Mutex::default(),
             notes: Mutex::default(),
@@ -101,7 +105,7 @@ impl Engine<'_> {
         mut self,
         addresses: &mut Addresses,
         reports: &mut Reports,
-        dead: &mut super::outcome::DeadTokens,
+        dead: &mut super::dead::DeadTokens,
     ) -> Result<Passed> {
         let complete = RefCell::new(false);
         let feeding = async {
@@ -109,14 +113,14 @@ impl Engine<'_> {
                 Ok(all) => *complete.borrow_mut() = all,
                 Err(error) => self.stop(Stop::Failed(error)),
             }
-            if self.is_stopped() {
-                self.client.stop();
-            }
             self.client.close();
-            if self.is_stopped() {
-                sleep(GRACE).await;
-                self.client.abandon();
+            // Everything may have been submitted by now, and most of it wait its turn: a stop is heard until the last answer.
+            if let Err(error) = self.until_stopped().await {
+                self.stop(Stop::Failed(error));
             }
+            self.client.stop();
+            sleep(GRACE).await;
+            self.client.abandon();
         };
         let recording = self.record_all(reports, dead);
         let recorded;
@@ -186,15 +190,7 @@ impl Engine<'_> {
         let mut people = Vec::with_capacity(BATCH);
         while people.len() < BATCH && *left > 0 {
             let mut row = StringRecord::new();
-            if !roster.next(&mut row)? {
-                return Err(Error::new(
-                    Kind::Failed,
-                    format!(
-                        "{} became shorter while it was being sent",
-                        self.order.input.name()
-                    ),
-                ));
-            }
+            roster.next_of(&mut row, *left)?;
             *left -= 1;
             let mut tokens = Vec::new();
             addresses.next(roster, &row, &mut tokens)?;

@@ -16,24 +16,34 @@ use crate::state::ledger::UserKey;
 /// Rows the history is asked about at once.
 const BATCH: usize = 2_000;
 
-/// Counts. `cadence` is `None` where the history is not to be asked: a dry run reaches no network but the source.
+/// Who says whom the history holds back.
+pub enum Rehearsed<'a> {
+    /// This history.
+    By(&'a Cadence),
+    /// Nobody: it is over the network, and a dry run reaches none but the source.
+    NotAsked,
+    /// Nobody: cadence is off.
+    Off,
+}
+
+/// Counts.
 pub async fn rehearse(
     order: &Order,
     plan: &Plan,
     addresses: &mut Addresses,
-    cadence: Option<&Cadence>,
+    cadence: &Rehearsed<'_>,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
     let mut summary = Summary {
         mode: "dry-run".to_owned(),
         ended: Ended::Rehearsed,
         rows: plan.rows,
-        cadence: cadence.map_or("not asked", Cadence::name).to_owned(),
+        cadence: cadence.name().to_owned(),
         ..Summary::blank(order, run, now)
     };
     let screen = match cadence {
-        Some(cadence) => Some(cadence.screen(Layer::new(order.layer)?).await?),
-        None => None,
+        Rehearsed::By(cadence) => Some(cadence.screen(Layer::new(order.layer)?).await?),
+        Rehearsed::NotAsked | Rehearsed::Off => None,
     };
     let mut rehearsal = Rehearsal {
         order,
@@ -50,7 +60,8 @@ pub async fn rehearse(
     while left > 0 {
         let mut batch = Vec::with_capacity(BATCH);
         let mut row = StringRecord::new();
-        while batch.len() < BATCH && left > 0 && roster.next(&mut row)? {
+        while batch.len() < BATCH && left > 0 {
+            roster.next_of(&mut row, left)?;
             left -= 1;
             let mut tokens = Vec::new();
             addresses.next(&roster, &row, &mut tokens)?;
@@ -66,13 +77,28 @@ pub async fn rehearse(
     }
     summary.excluded = summary.excluded_by_rule.values().sum();
     summary.skipped = summary.skipped_by_reason.values().sum();
-    if cadence.is_none() {
-        summary.notes.push(
-            "the notification history was not asked: a dry run reaches no network but the source"
-                .to_owned(),
-        );
-    }
+    summary.notes.extend(cadence.note().map(str::to_owned));
     Ok(summary)
+}
+
+impl Rehearsed<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::By(cadence) => cadence.name(),
+            Self::NotAsked => "not asked",
+            Self::Off => "off",
+        }
+    }
+
+    fn note(&self) -> Option<&'static str> {
+        match self {
+            Self::By(_) => None,
+            Self::NotAsked => Some(
+                "the notification history was not asked: a dry run reaches no network but the source",
+            ),
+            Self::Off => Some("cadence is off: nobody would be held back"),
+        }
+    }
 }
 
 struct Rehearsal<'a> {

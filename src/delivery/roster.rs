@@ -86,6 +86,20 @@ impl Roster {
         Ok(is_row)
     }
 
+    /// Reads a row that was there when the file was checked; `left` are still to come.
+    pub(super) fn next_of(&mut self, row: &mut StringRecord, left: u64) -> Result<()> {
+        if self.next(row)? {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Failed,
+            format!(
+                "{} became shorter while it was being read: {left} rows are missing",
+                self.name
+            ),
+        ))
+    }
+
     /// Whose row it is.
     pub fn user<'r>(&self, row: &'r StringRecord) -> &'r str {
         row.get(self.user).unwrap_or_default().trim()

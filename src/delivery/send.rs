@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::dead::DeadTokens;
 use super::engine::{Engine, Passed, State};
-use super::outcome::{self, DeadTokens};
+use super::outcome;
 use super::stop::Stop;
 use super::summary::Sums;
 use super::{Addresses, Ended, InDoubt, Order, Plan, Reach, Summary};

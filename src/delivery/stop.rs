@@ -51,13 +51,15 @@ impl Engine<'_> {
         }
     }
 
-    /// Some of the room that was taken is not needed, or more is.
+    /// Some of the room that was taken is not needed, or more is: what is not there is owed, and paid out of what comes back.
     pub(super) fn return_room(&self, taken: usize, needed: usize) {
-        if needed > taken {
-            self.state.window.forget_permits(needed - taken);
-        } else {
-            self.state.window.add_permits(taken - needed);
-        }
+        let mut owed = lock(&self.state.owed);
+        *owed += needed.saturating_sub(taken);
+        let back = taken.saturating_sub(needed);
+        let paid = back.min(*owed);
+        *owed -= paid;
+        self.state.window.add_permits(back - paid);
+        *owed -= self.state.window.forget_permits(*owed);
     }
 
     /// Whether it is to stop. The store is asked before every claim, though not more often than makes a difference.
@@ -82,6 +84,17 @@ impl Engine<'_> {
             }
         }
         Ok(self.is_stopped())
+    }
+
+    /// Returns when it is to stop.
+    pub(super) async fn until_stopped(&self) -> Result<()> {
+        while !self.look().await? {
+            tokio::select! {
+                _ = self.interrupt.wait() => {}
+                () = sleep(LOOK) => {}
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn stop(&self, stop: Stop) {

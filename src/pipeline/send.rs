@@ -8,7 +8,7 @@ use super::drive::Driver;
 use super::{Mode, Records};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::rehearse::rehearse;
+use crate::delivery::rehearse::{Rehearsed, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
     Addresses, CadenceFailure, Devices, Ended, InDoubt, Input, Order, Plan, Reach, Summary,
@@ -98,9 +98,15 @@ impl Driver<'_> {
     pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
         let means = self.means;
         let (plan, mut addresses) = self.addressed(order).await?;
-        let cadence = means.cadence_is_near.then_some(means.cadence);
+        let cadence = if means.cadence.is_off() {
+            Rehearsed::Off
+        } else if means.cadence_is_near {
+            Rehearsed::By(means.cadence)
+        } else {
+            Rehearsed::NotAsked
+        };
         let named = (self.run.id.as_str(), means.clock.now());
-        rehearse(order, &plan, &mut addresses, cadence, named).await
+        rehearse(order, &plan, &mut addresses, &cadence, named).await
     }
 
     async fn addressed(&self, order: &Order) -> Result<(Plan, Addresses)> {

@@ -187,6 +187,18 @@ impl Store {
         Ok(self.execute(sql, values).await? > 0)
     }
 
+    /// Opens a run again that a safeguard had closed. Cancels given until now do not concern it. False if it had not, or
+    /// if its occurrence has another open run.
+    pub async fn reopen_run(&self, id: &str) -> Result<bool> {
+        let sql = "UPDATE pushctl.runs SET status = 'open', ended_at = NULL, summary = NULL,
+                       cancels_seen = (SELECT coalesce(max(id), 0) FROM pushctl.cancels)
+                   WHERE id = $1 AND status = 'refused'
+                     AND NOT EXISTS (SELECT 1 FROM pushctl.runs o
+                                     WHERE o.automation = pushctl.runs.automation
+                                       AND o.occurrence = pushctl.runs.occurrence AND o.status = 'open')";
+        Ok(self.execute(sql, params![id]).await? > 0)
+    }
+
     /// The run of that id.
     pub async fn run(&self, id: &str) -> Result<Option<Run>> {
         let sql = concat!(
