@@ -53,6 +53,11 @@ pub use summary::{Ended, Summary};
 use crate::csv_file::hex;
 use crate::template::push::Wording;
 
+/// What sends without an automation are recorded under.
+pub const AD_HOC: &str = "send";
+/// The occurrence of test pushes is the run's with this at its end.
+pub const TEST_SUFFIX: &str = "#test";
+
 /// What is to be sent to whom: everything that is needed to begin, and to go on after a crash. No secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {
@@ -160,6 +165,19 @@ impl Input {
 }
 
 impl Order {
+    /// What the names of its outcome files begin with: a run may have several pushes, and tests of them.
+    pub fn file_stem(&self, run: &str) -> String {
+        if self.automation == AD_HOC {
+            return run.to_owned();
+        }
+        let phase = if self.occurrence.ends_with(TEST_SUFFIX) {
+            "test"
+        } else {
+            "push"
+        };
+        format!("{run}.{phase}-{}", self.number)
+    }
+
     /// What makes a phone show one of several copies of this push.
     pub fn collapse_id(&self) -> String {
         let text = format!("{}@{}#{}", self.automation, self.occurrence, self.number);

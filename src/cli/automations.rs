@@ -6,6 +6,7 @@ use clap::ValueHint;
 
 use crate::automation::check::{Against, Checked, check};
 use crate::automation::finding::Severity;
+use crate::automation::render::Report;
 use crate::automation::{self, Automation, Finding};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -74,15 +75,11 @@ pub(super) fn chosen(context: &Context, names: &[String]) -> Result<Vec<Automati
         report,
         automations,
     } = checked(context, &[])?;
-    let errors: Vec<&Finding> = report
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect();
+    let errors = errors(&report);
     if names.is_empty() {
         return match errors.as_slice() {
             [] => Ok(automations),
-            errors => Err(refusal("the automations cannot be used", errors)),
+            _ => Err(broken(&report)),
         };
     }
     let one = |name: &String| {
@@ -101,6 +98,18 @@ pub(super) fn chosen(context: &Context, names: &[String]) -> Result<Vec<Automati
             })
     };
     names.iter().map(one).collect()
+}
+
+/// The error of files that have errors.
+pub(super) fn broken(report: &Report) -> Error {
+    refusal("the automations cannot be used", &errors(report))
+}
+
+fn errors(report: &Report) -> Vec<&Finding> {
+    let errors = report.findings.iter();
+    errors
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect()
 }
 
 fn is_called(file: &str, name: &str) -> bool {

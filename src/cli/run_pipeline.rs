@@ -118,11 +118,7 @@ impl Args {
     }
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
-        let names: Vec<String> = self.name.iter().cloned().collect();
-        let mut chosen = automations::chosen(context, &names)?;
-        if self.all {
-            chosen.retain(|automation| automation.file.enabled);
-        }
+        let (chosen, broken) = self.chosen(context)?;
         for automation in &chosen {
             self.agreed(context, automation)?;
         }
@@ -131,7 +127,7 @@ impl Args {
             .iter()
             .map(|automation| self.start(context, &world, automation));
         let mut documents = Vec::new();
-        let mut worst: Option<Error> = None;
+        let mut worst = broken;
         for (automation, left) in chosen.iter().zip(join_all(starts).await) {
             let error = match left {
                 Ok(left) => {
@@ -141,7 +137,11 @@ impl Args {
                 Err(error) => Some(error),
             };
             if let Some(error) = error {
-                let error = error.context(automation.name());
+                let error = if self.all {
+                    error.context(automation.name())
+                } else {
+                    error
+                };
                 // The last one is told by whoever ends the command.
                 if let Some(before) = worst.replace(error) {
                     context.ui.error(&before);
@@ -159,6 +159,25 @@ impl Args {
             context.ui.print(markdown(document))?;
         }
         error.map_or(Ok(Kind::Done), Err)
+    }
+
+    /// The automations that are meant. With --all a file with errors does not hold the others up; it is told.
+    fn chosen(&self, context: &Context) -> Result<(Vec<Automation>, Option<Error>)> {
+        if let Some(name) = &self.name {
+            return Ok((
+                automations::chosen(context, std::slice::from_ref(name))?,
+                None,
+            ));
+        }
+        let checked = automations::checked(context, &[])?;
+        let broken = (checked.report.errors > 0).then(|| automations::broken(&checked.report));
+        let enabled = checked.automations.into_iter();
+        Ok((
+            enabled
+                .filter(|automation| automation.file.enabled)
+                .collect(),
+            broken,
+        ))
     }
 
     /// An automation that is not enabled sends nothing by itself: somebody has to say so.

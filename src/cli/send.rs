@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
-use crate::delivery::{CadenceFailure, Devices, InDoubt, Input, Order, Plan, Reach, occurrence_of};
+use crate::delivery::{
+    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Plan, Reach, occurrence_of,
+};
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::settings::Flags;
@@ -14,9 +16,6 @@ use super::context::Context;
 use super::help;
 use super::sending::{self, Sending};
 use super::words::{AudienceFlags, WordFlags, hosts};
-
-/// What sends without an automation are recorded under.
-const AD_HOC: &str = "send";
 
 /// Send a push to an audience, each person once
 ///

@@ -1,4 +1,5 @@
-//! The files of a send, in the directory for outcomes:
+//! The files of a send, in the directory for outcomes. `RUN` is the run's id, with `.push-1` or `.test-1` for the pushes of
+//! an automation:
 //!
 //! | name | what it holds |
 //! | --- | --- |
@@ -48,16 +49,16 @@ pub struct Files {
 /// Writes a finished send's files, all or none.
 pub(super) async fn write(
     directory: &Path,
-    run: &str,
+    stem: &str,
     (store, push): (&Store, &Push),
     repeated: &HashMap<UserKey, u64>,
     dead: DeadTokens,
 ) -> Result<Files> {
-    let staging = Staging::open(directory, run)?;
+    let staging = Staging::open(directory, stem)?;
     let names = [
-        format!("{run}.outcomes.csv"),
-        format!("{run}.dead-tokens.csv"),
-        format!("{run}.dead-tokens.sql"),
+        format!("{stem}.outcomes.csv"),
+        format!("{stem}.dead-tokens.csv"),
+        format!("{stem}.dead-tokens.sql"),
     ];
     write_outcomes(staging.create("outcomes")?, (store, push), repeated).await?;
     let mut renames = vec![Rename {
@@ -70,7 +71,7 @@ pub(super) async fn write(
         absent.extend(names[1..].iter().cloned());
     } else {
         write_list(staging.create("list")?, &tokens)?;
-        write_sql(staging.create("sql")?, run, &tokens)?;
+        write_sql(staging.create("sql")?, stem, &tokens)?;
         for (staged, name) in [("list", &names[1]), ("sql", &names[2])] {
             let (staged, name) = (staged.to_owned(), name.clone());
             renames.push(Rename { staged, name });

@@ -132,7 +132,7 @@ impl<'a> Sending<'a> {
             sender,
             client: Some(client),
             again,
-            dead: DeadTokens::of(means.outcomes, run),
+            dead: DeadTokens::of(means.outcomes, &order.file_stem(run)),
             notes,
             began_at: means.clock.now(),
             recorded: 0,
@@ -185,9 +185,10 @@ impl<'a> Sending<'a> {
         self.notes.append(&mut passed.notes);
         self.tell_history().await?;
         self.sender.leave().await?;
+        let stem = self.order.file_stem(self.run);
         let files = outcome::write(
             outcomes,
-            self.run,
+            &stem,
             (store, &self.push),
             &passed.repeated,
             self.dead,

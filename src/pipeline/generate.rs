@@ -17,6 +17,7 @@ use crate::automation::file_named;
 use crate::budget::Budget;
 use crate::delivery::Plan;
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::progress::Silent;
 use crate::state::{RunFilter, RunStatus};
 
 impl Driver<'_> {
@@ -133,12 +134,7 @@ impl Driver<'_> {
         for (place, push) in files.pushes.iter().enumerate() {
             if let Some(file) = &push.live {
                 let order = self.order(place, files, file);
-                let plan = Plan::draw_up(
-                    &order,
-                    self.means.hosts,
-                    self.means.progress,
-                    self.means.interrupt,
-                )?;
+                let plan = Plan::draw_up(&order, self.means.hosts, &Silent, self.means.interrupt)?;
                 let skipped = plan.skipped.values().sum();
                 facts
                     .skipped

@@ -14,6 +14,7 @@ use crate::delivery::{
     Addresses, CadenceFailure, Devices, Ended, InDoubt, Input, Order, Plan, Reach, Summary,
 };
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::progress::Silent;
 use crate::template::push::Wording;
 
 impl Driver<'_> {
@@ -111,7 +112,7 @@ impl Driver<'_> {
 
     async fn addressed(&self, order: &Order) -> Result<(Plan, Addresses)> {
         let means = self.means;
-        let plan = Plan::draw_up(order, means.hosts, means.progress, means.interrupt)?;
+        let plan = Plan::draw_up(order, means.hosts, &Silent, means.interrupt)?;
         if plan.has_tokens {
             return Ok((plan, Addresses::Column));
         }

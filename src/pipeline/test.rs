@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::course::{Files, OneFile};
 use super::drive::Driver;
 use super::{Mode, Records};
-use crate::delivery::{Ended, InDoubt, Order, Summary};
+use crate::delivery::{Ended, InDoubt, Order, Summary, TEST_SUFFIX};
 use crate::error::{Error, Kind, Result};
 
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
@@ -69,7 +69,11 @@ impl Driver<'_> {
             // A signal, a service out of reach: the test is not over.
             (Ended::Cancelled | Ended::Stopped, Some(error)) => return Err(error),
             (_, error) if summary.accepted < summary.rows => {
-                let why = error.map_or_else(String::new, |error| format!(" ({error:#})"));
+                let why = if summary.without_token > 0 {
+                    format!(" ({} without a token)", summary.without_token)
+                } else {
+                    error.map_or_else(String::new, |error| format!(" ({error:#})"))
+                };
                 tested.problems.push(format!(
                     "of push {} to {} the service accepted {} of {}{why}",
                     place + 1,
@@ -89,7 +93,7 @@ impl Driver<'_> {
     /// The same words to the test users: a push of its own, for which no rule holds.
     fn test_order(&self, order: Order) -> Order {
         Order {
-            occurrence: format!("{}#test", self.run.occurrence),
+            occurrence: format!("{}{TEST_SUFFIX}", self.run.occurrence),
             layer: TEST_LAYER,
             in_doubt: InDoubt::Retry,
             holdout_percent: 0.0,

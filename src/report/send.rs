@@ -33,7 +33,7 @@ pub fn text(summary: &Summary, pen: Pen) -> String {
         pen.write(Style::Strong, &format!("{rows} rows, {}", ended(summary)))
     );
     for (name, count, detail) in parts(summary) {
-        let always = ["accepted", "failed"].contains(&name);
+        let always = ["accepted", "failed"].contains(&name) && summary.ended != Ended::Rehearsed;
         if count == 0 && !always {
             continue;
         }
@@ -94,7 +94,15 @@ fn parts(summary: &Summary) -> Vec<Part<'_>> {
             summary.further_devices,
             None,
         ),
-        ("not attempted", summary.not_attempted, None),
+        (
+            if summary.ended == Ended::Rehearsed {
+                "would be sent"
+            } else {
+                "not attempted"
+            },
+            summary.not_attempted,
+            None,
+        ),
         ("from other files", summary.others, None),
     ]
 }
