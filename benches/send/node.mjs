@@ -1,19 +1,20 @@
 // Sends COUNT messages with the official Node SDK, as its documentation says: sendEachForMulticast, batches of 500.
 //
-//   node node.mjs DIR COUNT        DIR of a running fcm-standin --lend; the SDK is found from the working directory
+//   node node.mjs SDK DIR COUNT        SDK: where npm installed firebase-admin; DIR: of a running fcm-standin --lend
 //
 // Prints one JSON object of its own time, CPU and memory from the first message to the last: what Node and the SDK
 // need to start is left out. The tokens are made up in place, so nothing is read, and nothing is personal or recorded.
 import { readFileSync } from "node:fs";
 import http2 from "node:http2";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
-const [dir, count] = [process.argv[2], Number(process.argv[3])];
+const [sdk, dir, messages] = process.argv.slice(2);
+const count = Number(messages);
 const BATCH = 500;
 const IN_FLIGHT = 2;
 
-const requireSdk = createRequire(join(process.cwd(), "from-here.js"));
+const requireSdk = createRequire(join(resolve(sdk), "from-there.js"));
 const { initializeApp } = requireSdk("firebase-admin/app");
 const { getMessaging } = requireSdk("firebase-admin/messaging");
 
