@@ -122,21 +122,26 @@ start_stand_in() {
 }
 
 # measure NAME CONTENDER RUN COUNT: a line of NAME.time, namely messages a second, microseconds of CPU a message of the
-# contender and of the stand-in, KiB of the peak, and messages a second as the contender says itself. Run 0 leaves none.
+# contender and of the stand-in, KiB of the peak, messages a second as the contender says itself, and how many cores
+# somebody else kept busy. Run 0 leaves none.
 measure() {
-    local name=$1 contender=$2 run=$3 count=$4 before after rate cpu peak own=0
+    local name=$1 contender=$2 run=$3 count=$4 before after machine rate cpu peak own used wall
     : >"$service/accepted.log"
-    before=$(server_ticks)
+    before=$(server_ticks) machine=$(machine_ticks)
     "by_$contender" "$count"
-    after=$(server_ticks)
+    after=$(server_ticks) machine=$(($(machine_ticks) - machine))
     accepted_all "$contender" "$count"
-    [ "$run" -eq 0 ] || awk -v rate="$rate" -v cpu="$cpu" -v ticks=$((after - before)) -v hertz="$(getconf CLK_TCK)" \
-        -v count="$count" -v peak="$peak" -v own="${own:-0}" \
-        'BEGIN { print rate, cpu, ticks / hertz * 1e6 / count, peak, own }' >>"$scratch/$name.time"
+    [ "$run" -eq 0 ] || awk -v rate="$rate" -v cpu="$cpu" -v server=$((after - before)) -v hertz="$(getconf CLK_TCK)" -v peak="$peak" \
+        -v own="${own:-0}" -v machine="$machine" -v used="$used" -v wall="$wall" -v count="$count" \
+        'BEGIN { print rate, cpu, server / hertz * 1e6 / count, peak, own, ((machine - server) / hertz - used) / wall }' \
+        >>"$scratch/$name.time"
 }
 
 # CPU of the stand-in so far; 0 where there is no /proc.
 server_ticks() { sed 's/.*) //' "/proc/$server/stat" 2>/dev/null | awk '{ ticks = $12 + $13 } END { print ticks + 0 }'; }
+
+# CPU of everything so far.
+machine_ticks() { awk '/^cpu / { ticks = $2 + $3 + $4 + $7 + $8 } END { print ticks + 0 }' /proc/stat 2>/dev/null || echo 0; }
 
 # Whoever did not send everything, or sent something twice, was not fast.
 accepted_all() {
@@ -219,10 +224,12 @@ report() {
 # What must be known to read the table.
 remarks() {
     local own
+    cat "$scratch"/*.time | awk '$6 > most { most = $6 } END {
+        if (most > 0.2) printf "**Something else was running**: it kept up to %.1f cores busy. Such figures mean little.\n", most }'
     ! measured h2load || echo "The stand-in takes $(median h2load 1 | awk '{ printf "%d", $1 }') messages/s, if whoever sends them is quick enough."
     ! measured sdk || echo "The SDK is timed by itself, from its first message to its last; nothing is read, personal or recorded."
     measured send || return 0
-    own=$(median send 5)
+    own=$(median send 5 | awk '{ printf "%d", $1 }')
     echo "\`pushctl send\` is timed from its start to its end, with audience, ledger, cadence and outcome files$(
         [ "$own" = 0 ] || echo "; by its own count it sends $own messages/s")."
 }
