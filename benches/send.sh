@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 . benches/measure.sh
 count=${COUNT:-100000} runs=${RUNS:-5} large=${LARGE:-1000000}
 contenders=${CONTENDERS:-h2load client sdk send}
+sdk_version=14.5.1 node_version=22.23.3 # the SDK wants this Node at least
 path=/v1/projects/example-project/messages:send
 title='[[var:name]], someone wants your shoes'
 body='12 people want your Jordan 4'
@@ -40,6 +41,7 @@ prepare() {
     unset DATABASE_URL DATABASE_URL_FILE
     have h2load || apt_install nghttp2-client || leave_out h2load "h2load is not here and cannot be installed (Debian: nghttp2-client)"
     wanted sdk && install_sdk
+    [ -n "$contenders" ] || die "nobody is left to measure"
     wanted send && write_audience "$count" "$scratch/audience.csv"
     start_stand_in
     printf '{"message":{"token":"%s","notification":{"title":"%s","body":"%s"},"data":{"click_action":"%s","url":"%s"},%s}}' \
@@ -75,24 +77,30 @@ leave_out() {
     contenders=${kept# }
 }
 
-# firebase-admin into a cache of our own.
+# The SDK, and a Node that is new enough for it, into a cache of our own.
 install_sdk() {
-    local version=13.10.0
+    local packages=("firebase-admin@$sdk_version") system machine
     have npm || apt_install nodejs npm || true
-    if ! have node || ! have npm; then leave_out sdk "Node.js and npm are not here and cannot be installed"; return; fi
-    node=$(node -p 'process.versions.node')
-    if [ "${node%%.*}" -lt 18 ]; then leave_out sdk "Node.js $node is too old for the SDK, which wants 18"; return; fi
-    [ "${node%%.*}" -lt 22 ] || version=14.5.1
-    sdk=$bench/firebase-admin-$version sdk_version=$version
-    [ ! -e "$sdk/installed" ] || return 0
-    say "Installing firebase-admin $version with npm"
-    mkdir -p "$sdk"
-    if (cd "$sdk" && npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --omit=optional \
-        --no-update-notifier --loglevel=error "firebase-admin@$version" >/dev/null </dev/null); then
-        touch "$sdk/installed"
-    else
-        leave_out sdk "npm could not install firebase-admin $version"
+    have npm || { leave_out sdk "npm is not here and cannot be installed"; return; }
+    sdk=$bench/firebase-admin-$sdk_version node=node
+    if [ "$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -lt "${node_version%%.*}" ]; then
+        case $(uname -s) in Darwin) system=darwin ;; *) system=linux ;; esac
+        case $(uname -m) in aarch64 | arm64) machine=arm64 ;; *) machine=x64 ;; esac
+        packages+=("node-$system-$machine@$node_version")
+        sdk=$sdk-with-node
+        node=$sdk/node_modules/node-$system-$machine/bin/node
     fi
+    if [ ! -e "$sdk/installed" ]; then
+        say "Installing ${packages[*]} with npm"
+        mkdir -p "$sdk"
+        if ! (cd "$sdk" && npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --ignore-scripts \
+            --omit=optional --no-update-notifier --loglevel=error "${packages[@]}" >/dev/null </dev/null); then
+            leave_out sdk "npm could not install ${packages[*]}"
+            return
+        fi
+        touch "$sdk/installed"
+    fi
+    "$node" --version >/dev/null 2>&1 || leave_out sdk "$node does not run on this machine"
 }
 
 # token NUMBER: as long as a real one.
@@ -168,7 +176,7 @@ by_client() {
 }
 
 by_sdk() {
-    timed node benches/send/node.mjs "$sdk" "$service" "$1"
+    timed "$node" benches/send/node.mjs "$sdk" "$service" "$1"
     rate=$(field messages_a_second <"$scratch/said")
     cpu=$(field cpu_microseconds_a_message <"$scratch/said")
 }
@@ -264,7 +272,7 @@ label() {
     case $1 in
         h2load) echo "\`h2load -c 4 -m 100\`, one message again and again" ;;
         client) echo "pushctl's client alone (\`fcm-load\`)" ;;
-        sdk) echo "firebase-admin $sdk_version, Node $node, \`sendEachForMulticast\`, 500, two in flight" ;;
+        sdk) echo "firebase-admin $sdk_version, Node $("$node" -p process.versions.node), \`sendEachForMulticast\`, 500, two in flight" ;;
         send) echo "\`pushctl send\`, ledger in SQLite" ;;
     esac
 }
