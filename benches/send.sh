@@ -111,7 +111,7 @@ write_audience() {
     awk -v rows="$1" 'BEGIN {
         split("Ana Ben Chloe Dmitri Eleni Farid Grace Hiro", names, " ")
         print "user_id,name,token"
-        for (row = 1; row <= rows; row++) printf "user-%07d,%s,dJ8sK2:APA91b%0130d\n", row, names[row % 8 + 1], row }' >"$2"
+        for (row = 1; row <= rows; row++) printf "00000000-0000-4000-8000-%012d,%s,dJ8sK2:APA91b%0130d\n", row, names[row % 8 + 1], row }' >"$2"
 }
 
 start_stand_in() {
@@ -155,7 +155,7 @@ machine_ticks() { awk '/^cpu / { ticks = $2 + $3 + $4 + $7 + $8 } END { print ti
 accepted_all() {
     local lines
     lines=$(wc -l <"$service/accepted.log")
-    [ "$lines" -eq "$2" ] || die "$1 got $((lines)) of $2 messages accepted"
+    [ "$lines" -eq "$2" ] || { tail -q -n 40 "$scratch/said" "$scratch/complaint" >&2; die "$1 got $((lines)) of $2 messages accepted"; }
     [ "$1" != send ] || [ -z "$(cut -f 3 "$service/accepted.log" | LC_ALL=C sort -S 64M | uniq -d | head -n 1)" ] || die "$1 sent a message twice"
 }
 
@@ -189,7 +189,7 @@ by_send() {
         --deep-link "$link" --rate 100000 --state "$scratch/state.db" --outcomes "$scratch/outcomes" --yes --json
     rate=$(awk -v count="$1" -v wall="$wall" 'BEGIN { print count / wall }')
     cpu=$(cpu_a_message "$1")
-    own=$(field messages_a_second <"$scratch/said")
+    own=$(field messages_per_second <"$scratch/said")
 }
 
 # timed COMMAND…: sets wall (s), used (s of CPU) and peak (KiB); what it prints goes to the file "said".
