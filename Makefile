@@ -28,8 +28,10 @@ campaign: ## the long tests in full length (SEED=… repeats one)
 	echo "SEED=$$seed" && PUSHCTL_CAMPAIGN=full PUSHCTL_CAMPAIGN_SEED=$$seed \
 	cargo test --release --locked $$flags --test pushctl campaign -- --nocapture
 
-bench: ## speed and memory against psql, at a million people
+bench: ## speed and memory: of generate against psql, of send against the Node SDK and h2load
 	@benches/generate.sh
+	@echo
+	@benches/send.sh
 
 check: ## formatting, lints, shell scripts
 	@cargo fmt --check

@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/demo/machine.sh
+. benches/measure.sh
 users=${USERS:-1000000} runs=${RUNS:-5} startups=50
 cluster=.demo/postgres
 product=42f1e2fa-04bc-46d2-bd22-d11514db6623 # of seed.sql the most popular
@@ -34,10 +35,7 @@ prepare() {
     cargo build --release --locked --quiet $flags
     pushctl=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd -P)/pushctl
     have psql || apt_install postgresql-client || die "psql is not here to compare with" "install PostgreSQL's client"
-    # GNU time, which knows the peak memory of a command.
-    gnu_time=$(type -P time || type -P gtime || true)
-    if [ -z "$gnu_time" ]; then apt_install time || true; gnu_time=$(type -P time || true); fi
-    "${gnu_time:-false}" -f %M true >/dev/null 2>&1 || die "GNU time is not here to read peak memory" "install the package time"
+    find_gnu_time
     mkdir -p .demo
     say "Seeding $users people, unless they are there already"
     deploy/demo/postgres.sh load "$cluster" bench -c "market.users=$users" tests/market/schema.sql tests/market/seed.sql
@@ -46,18 +44,11 @@ prepare() {
     as_of=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    # Nothing of the caller's own configuration.
-    unset PUSH_CADENCE_DATABASE_URL
-    PUSHCTL_CONFIG=$scratch/pushctl.toml
-    export PUSHCTL_CONFIG
-    : >"$PUSHCTL_CONFIG"
+    forget_configuration
 }
 
 describe() {
-    local processor memory
-    processor=$(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo 2>/dev/null || sysctl -n machdep.cpu.brand_string)
-    memory=$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo 2>/dev/null || true)
-    echo "$(date -u +%Y-%m-%d), $(nproc 2>/dev/null || sysctl -n hw.ncpu) × ${processor:-$(uname -m)}, ${memory:-memory unknown}," \
+    echo "$(machine)," \
         "PostgreSQL $(psql -XAtq "$DATABASE_URL" -c 'SHOW server_version' | cut -d ' ' -f 1) on the same machine, TLS," \
         "$users people, median of $runs interleaved runs."
 }
@@ -115,14 +106,5 @@ start_up() {
     done
     awk -v what="$label" -v s="$(median start 1)" 'BEGIN { printf "| `%s` | %.1f ms |\n", what, s * 1000 }'
 }
-
-# median WHAT COLUMN
-median() {
-    awk -v column="$2" '{ print $column }' "$scratch/$1.time" | sort -n |
-        awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
-
-# Some locales write the decimal point as a comma.
-seconds() { awk -v a="${1/,/.}" -v b="${2/,/.}" 'BEGIN { printf "%.6f\n", b - a }'; }
 
 main

@@ -110,9 +110,7 @@ async fn the_account_file_it_writes_is_enough_to_send_with() {
 #[tokio::test]
 async fn a_message_that_the_service_would_refuse_is_refused_and_blamed_on_its_field() {
     let stand_in = StandIn::playing(Script::default());
-    let bench = Bench::of(&stand_in);
-    bench.send(&["warm-up"]).await;
-    let bearer = stand_in.lent_token();
+    let bearer = stand_in.lend();
     for (body, field) in [
         (json!({ "message": { "notification": {} } }), "message"),
         (

@@ -220,9 +220,9 @@ impl StandIn {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// A bearer token that was lent and is still good.
-    pub(crate) fn lent_token(&self) -> String {
-        self.shared.oauth.lent()
+    /// Lends a bearer token to a client that cannot ask for one.
+    pub(crate) fn lend(&self) -> String {
+        self.shared.oauth.lend()
     }
 
     /// Requests to the token endpoint.

@@ -1,7 +1,8 @@
 //! The push service's stand-in as a program, for demonstrations, campaigns and measurements.
 //!
 //! `fcm-standin --dir DIR [--port N] [--script FILE]` writes into DIR: `ca.pem`, `service-account.json`, appends to
-//! `accepted.log`, and when it is ready writes `ready.json` and prints the same object on one line.
+//! `accepted.log`, and when it is ready writes `ready.json` and prints the same object on one line. With `--lend` there
+//! is `bearer` too: a token for a load generator that cannot ask for one.
 
 #![allow(clippy::print_stdout, reason = "a program that says where it listens")]
 
@@ -42,6 +43,9 @@ struct Arguments {
     /// HTTP/2 without TLS
     #[arg(long)]
     cleartext: bool,
+    /// Write a bearer token into the directory
+    #[arg(long)]
+    lend: bool,
 }
 
 fn main() -> Result<()> {
@@ -74,6 +78,9 @@ fn main() -> Result<()> {
     fs::write(at("ca.pem"), stand_in.authority_pem())?;
     let account = serde_json::to_string_pretty(&stand_in.service_account())?;
     fs::write(at("service-account.json"), account)?;
+    if arguments.lend {
+        fs::write(at("bearer"), stand_in.lend())?;
+    }
     let ready = json!({
         "url": stand_in.base_url(),
         "token_uri": stand_in.token_uri(),

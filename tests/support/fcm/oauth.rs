@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
 use openssl::base64::decode_block;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
@@ -30,6 +31,13 @@ pub(crate) struct Oauth {
     requests: AtomicU64,
 }
 
+/// A header that carries a lent token, and when that ends.
+#[derive(Debug)]
+pub(super) struct Admission {
+    header: HeaderValue,
+    end: Instant,
+}
+
 impl Oauth {
     pub(super) fn new(token_uri: String, options: &Options) -> Self {
         Self {
@@ -47,24 +55,34 @@ impl Oauth {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// One of the tokens that are out.
-    pub(super) fn lent(&self) -> String {
-        let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        lent.keys().next().cloned().unwrap_or_default()
-    }
-
     /// How long an answer takes.
     pub(super) fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// Whether `authorization` carries a token that was lent and has not ended.
-    pub(super) fn admits(&self, authorization: &str) -> bool {
-        let Some(token) = authorization.strip_prefix("Bearer ") else {
+    /// Whether `authorization` carries a token that was lent and has not ended. `last` is what the connection was
+    /// admitted with before: every message brings the same thousand bytes, and looking them up costs more than the rest.
+    pub(super) fn admits(&self, authorization: &HeaderValue, last: &mut Option<Admission>) -> bool {
+        let known = |admission: &&mut Admission| admission.header == authorization;
+        if let Some(admission) = last.as_mut().filter(known) {
+            return Instant::now() < admission.end;
+        }
+        let Some(token) = authorization
+            .to_str()
+            .ok()
+            .and_then(|value| value.strip_prefix("Bearer "))
+        else {
             return false;
         };
         let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        lent.get(token).is_some_and(|end| Instant::now() < *end)
+        let Some(end) = lent.get(token).copied() else {
+            return false;
+        };
+        *last = Some(Admission {
+            header: authorization.clone(),
+            end,
+        });
+        Instant::now() < end
     }
 
     /// Answers a form of the grant type `jwt-bearer`.
@@ -80,15 +98,20 @@ impl Oauth {
         if let Err(reason) = self.check(form) {
             return refuse(400, "invalid_grant", &reason);
         }
+        Answer::json(
+            200,
+            &json!({ "access_token": self.lend(), "expires_in": self.lifetime.as_secs(), "token_type": "Bearer" }),
+        )
+    }
+
+    /// A new bearer token.
+    pub(super) fn lend(&self) -> String {
         let token = token();
         self.lent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(token.clone(), Instant::now() + self.lifetime);
-        Answer::json(
-            200,
-            &json!({ "access_token": token, "expires_in": self.lifetime.as_secs(), "token_type": "Bearer" }),
-        )
+        token
     }
 
     fn check(&self, form: &[u8]) -> Result<(), String> {

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::answers::{self, Answer};
-use super::oauth::Oauth;
+use super::oauth::{Admission, Oauth};
 
 /// FCM's limit on what reaches a phone.
 const PAYLOAD: usize = 4096;
@@ -31,6 +31,7 @@ pub(super) fn head(
     scheme: &str,
     path: &str,
     oauth: &Oauth,
+    last: &mut Option<Admission>,
 ) -> Result<(), Box<Answer>> {
     if parts.uri.scheme_str() != Some(scheme) || parts.uri.authority().is_none() {
         return Err(Answer::html(400).into());
@@ -55,20 +56,17 @@ pub(super) fn head(
     if parts.method != Method::POST {
         return Err(Answer::html(405).into());
     }
-    let text = |name| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    let json = text(CONTENT_TYPE).is_some_and(|value| {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let json = content_type.is_some_and(|value| {
         let (kind, charset) = value.split_once(';').unwrap_or((value, "charset=utf-8"));
         kind == "application/json" && charset.trim().eq_ignore_ascii_case("charset=utf-8")
     });
     if !json {
         return Err(Answer::html(415).into());
     }
-    if !text(AUTHORIZATION).is_some_and(|value| oauth.admits(value)) {
+    let authorization = parts.headers.get(AUTHORIZATION);
+    if !authorization.is_some_and(|value| oauth.admits(value, last)) {
         return Err(answers::unauthenticated().into());
     }
     Ok(())

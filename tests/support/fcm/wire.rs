@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Shared;
 use super::answers::{self, Answer};
 use super::ledger::{Accepted, Attempt, Fate, Memory};
+use super::oauth::Admission;
 use super::script::Reply;
 use super::strict::{self, Message};
 
@@ -42,6 +43,7 @@ where
         connection,
         scheme,
         number,
+        admitted: None,
         arriving: Vec::new(),
         later: FuturesUnordered::new(),
         judged: Vec::new(),
@@ -59,6 +61,7 @@ struct Wire<S: AsyncRead + AsyncWrite + Unpin> {
     connection: Connection<S, Bytes>,
     scheme: &'static str,
     number: u64,
+    admitted: Option<Admission>,
     arriving: Vec<Arriving>,
     later: FuturesUnordered<Later>,
     judged: Vec<(SendResponse<Bytes>, Act)>,
@@ -180,7 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return;
         }
         let shared = &self.shared;
-        let message = strict::head(&parts, self.scheme, &shared.path, &shared.oauth)
+        let admitted = &mut self.admitted;
+        let message = strict::head(&parts, self.scheme, &shared.path, &shared.oauth, admitted)
             .and_then(|()| strict::body(&body));
         let message = match message {
             Ok(message) => message,
