@@ -196,7 +196,14 @@ impl Sending {
             progress: progress.as_ref(),
             until: Some(self.until(context)),
         };
-        let sent = carry_out(&self.order, &self.plan, &mut self.addresses, run, &means).await;
+        let sent = Box::pin(carry_out(
+            &self.order,
+            &self.plan,
+            &mut self.addresses,
+            run,
+            &means,
+        ))
+        .await;
         progress.finish();
         let result = match sent {
             Ok(sent) => {

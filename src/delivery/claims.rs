@@ -16,7 +16,7 @@ use crate::state::ledger::{
 };
 
 /// Claims made by one durable commit at most.
-const GROUP: usize = 500;
+const GROUP: usize = 1_000;
 
 impl Engine<'_> {
     /// Sends a batch; those who were not got to, if it was stopped.
@@ -30,16 +30,26 @@ impl Engine<'_> {
         self.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
         let mut ready = std::mem::take(&mut sifted.ready);
         let group = (ahead(self.rate) / 4).clamp(5, GROUP);
+        let mut claimed = None;
+        let mut untouched = Vec::new();
         while !ready.is_empty() {
             let rest = ready.split_off(ready.len().min(group));
             if !self.wait_for_room(ready.len()).await? {
-                let untouched = ready.into_iter().chain(rest);
-                return Ok(untouched.map(|one| one.person.user).collect());
+                let left = ready.into_iter().chain(rest);
+                untouched = left.map(|one| one.person.user).collect();
+                break;
             }
-            self.claim(composer, ready, &sifted).await?;
+            // While the store claims one group, the one before is submitted.
+            let (answers, submitted) = tokio::join!(
+                self.claim(&ready, &sifted.guard),
+                self.submit(composer, claimed.take(), &sifted)
+            );
+            submitted?;
+            claimed = Some((ready, answers?));
             ready = rest;
         }
-        Ok(Vec::new())
+        self.submit(composer, claimed, &sifted).await?;
+        Ok(untouched)
     }
 
     /// Those whom the history holds back. Where this push was begun before, what it holds against them may be this very
@@ -85,28 +95,34 @@ impl Engine<'_> {
         self.push.opened_at
     }
 
-    pub(super) async fn claim(
-        &self,
-        composer: &mut Composer,
-        ready: Vec<Ready>,
-        sifted: &Sifted<'_>,
-    ) -> Result<()> {
-        let asked = ready.len();
+    async fn claim(&self, ready: &[Ready], guard: &Guard) -> Result<Vec<Claimed>> {
         let candidates = ready
             .iter()
             .map(|one| candidate(&one.person, one.counted))
             .collect();
-        let answers = self
-            .store
-            .claim(self.push, self.sender, candidates, &sifted.guard)
-            .await?;
+        self.store
+            .claim(self.push, self.sender, candidates, guard)
+            .await
+    }
+
+    /// Submits what was won of a group, and records why the others were not.
+    async fn submit(
+        &self,
+        composer: &mut Composer,
+        claimed: Option<(Vec<Ready>, Vec<Claimed>)>,
+        sifted: &Sifted<'_>,
+    ) -> Result<()> {
+        let Some((ready, answers)) = claimed else {
+            return Ok(());
+        };
+        let asked = ready.len();
         let mut jobs = Vec::with_capacity(asked);
         let mut dismissed = Vec::new();
         let mut dismiss = |user: UserKey, code: &str| {
             let (ending, code) = (Ending::Skipped, code.to_owned());
             dismissed.push(Dismissal { user, ending, code });
         };
-        for (one, answer) in ready.into_iter().zip(answers) {
+        for (mut one, answer) in ready.into_iter().zip(answers) {
             match answer {
                 Claimed::Won(won) => {
                     for (place, device) in won.iter().enumerate() {
@@ -119,7 +135,7 @@ impl Engine<'_> {
                                 Err(_) => continue,
                             }
                         };
-                        let words = one.words.clone().filter(|_| place == 0);
+                        let words = one.words.take().filter(|_| place == 0);
                         jobs.push(self.take_off(device.claim, &one.person, token, words, body));
                     }
                 }

@@ -26,9 +26,9 @@ use crate::state::Store;
 use crate::state::ledger::{Push, Sender, UserKey};
 
 /// Rows read, and asked the history about, at once.
-pub(super) const BATCH: usize = 2_000;
+pub(super) const BATCH: usize = 4_000;
 /// Claims whose answer is not recorded yet, at most.
-const AHEAD: usize = 4_000;
+const AHEAD: usize = 8_000;
 /// How long answers under way are awaited after a stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -94,6 +94,7 @@ impl State {
     }
 }
 
+/// A second's worth, which is what a crash leaves in doubt at most.
 pub(super) fn ahead(rate: u32) -> usize {
     usize::try_from(rate).unwrap_or(AHEAD).clamp(20, AHEAD)
 }

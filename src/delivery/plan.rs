@@ -57,7 +57,7 @@ impl Plan {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let texts = Push::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
-        let mut roster = Roster::open(&order.input)?;
+        let mut roster = Roster::open_hashed(&order.input)?;
         let push = texts.bind(roster.columns()).map_err(|found| {
             Problem::error(&found)
                 .context(format!("the words do not fit {}", order.input.name()))

@@ -11,7 +11,7 @@ use crate::fcm::{Outcome, Report, Reports, Unsent};
 use crate::state::ledger::{Answer, Claim, Ending, UserKey, Words};
 
 /// Reports recorded at once at most.
-const GROUP: usize = 500;
+const GROUP: usize = 1_000;
 /// How long a few reports wait for company: a commit costs the same for one as for hundreds.
 const GATHER: Duration = Duration::from_millis(10);
 

@@ -30,6 +30,15 @@ pub struct Roster {
 impl Roster {
     /// Opens it and reads the header.
     pub fn open(input: &Input) -> Result<Self> {
+        Self::read(input, None)
+    }
+
+    /// The same for [`Roster::sha256`].
+    pub(super) fn open_hashed(input: &Input) -> Result<Self> {
+        Self::read(input, Some(Sha256::new()))
+    }
+
+    fn read(input: &Input, digest: Option<Sha256>) -> Result<Self> {
         let name = input.name();
         let content: Box<dyn Read + Send> = match input {
             Input::File { path, .. } => Box::new(open(path)?),
@@ -37,10 +46,7 @@ impl Roster {
         };
         let mut reader = csv::ReaderBuilder::new()
             .buffer_capacity(1 << 16)
-            .from_reader(Hashed {
-                content,
-                digest: Sha256::new(),
-            });
+            .from_reader(Hashed { content, digest });
         let header = reader.headers().map_err(|error| wrong(&name, &error))?;
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
         if columns.iter().all(|column| column.trim().is_empty()) {
@@ -116,25 +122,29 @@ impl Roster {
         row.position().map_or(0, csv::Position::line)
     }
 
-    /// Reads what is left, and says what the whole content's SHA-256 is, in hexadecimal.
+    /// Reads what is left, and, of one that was opened for it, says what the whole content's SHA-256 is, in hexadecimal.
     pub fn sha256(self) -> Result<String> {
         let mut rest = self.reader.into_inner();
         io::copy(&mut rest, &mut io::sink())
             .kind(Kind::Failed, || format!("cannot read {}", self.name))?;
-        Ok(hex(&rest.digest.finalize()))
+        Ok(rest
+            .digest
+            .map_or_else(String::new, |digest| hex(&digest.finalize())))
     }
 }
 
-/// Content that is hashed as it is read.
+/// Content that is hashed as it is read, if its hash is wanted.
 struct Hashed {
     content: Box<dyn Read + Send>,
-    digest: Sha256,
+    digest: Option<Sha256>,
 }
 
 impl Read for Hashed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.content.read(buffer)?;
-        self.digest.update(&buffer[..count]);
+        if let Some(digest) = &mut self.digest {
+            digest.update(&buffer[..count]);
+        }
         Ok(count)
     }
 }

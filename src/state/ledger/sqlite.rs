@@ -1,8 +1,11 @@
 //! The ledger's hot path in SQLite: prepared statements, one row at a time, one transaction a group.
 
+mod bulk;
+
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use rusqlite::types::{Null, ToSqlOutput};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::claim::{Claim, Claimed, Dismissal, Group};
@@ -35,18 +38,26 @@ const TAKE: &str = "
     WHERE id IN (SELECT id FROM claims WHERE push = ?3 AND sender IS NULL ORDER BY id LIMIT ?4)
     RETURNING id, user_key, token_hash";
 
-const OUTCOME: &str = "
-    INSERT INTO outcomes (claim, state, code, message_name, attempts, millis, ended_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-    ON CONFLICT (claim) DO UPDATE SET state = excluded.state, code = excluded.code,
+const OUTCOME: (&str, &str) = (
+    "INSERT INTO outcomes (claim, state, code, message_name, attempts, millis, ended_at) VALUES",
+    "ON CONFLICT (claim) DO UPDATE SET state = excluded.state, code = excluded.code,
         message_name = excluded.message_name, attempts = excluded.attempts, millis = excluded.millis,
         ended_at = excluded.ended_at
-    WHERE outcomes.state <> 1";
+    WHERE outcomes.state <> 1",
+);
 
 impl Sqlite {
     pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
         let (group, decisions, ids) = self
             .write(Durability::Disk, move |connection| {
+                if let Some(ids) = bulk::claim_all(connection, &group)? {
+                    let decisions = ids.iter().map(|_| Decision::Insert(vec![0])).collect();
+                    return Ok((
+                        group,
+                        decisions,
+                        ids.into_iter().map(|id| vec![id]).collect(),
+                    ));
+                }
                 let decisions = read_and_decide(connection, &group)?;
                 let ids = insert(connection, &group, &decisions)?;
                 Ok((group, decisions, ids))
@@ -66,14 +77,22 @@ impl Sqlite {
             let mut claim = connection.prepare_cached(
                 "INSERT OR IGNORE INTO claims (push, user_key, device, sender, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
             )?;
-            let mut outcome = connection.prepare_cached(OUTCOME)?;
-            for Dismissal { user, ending, code } in dismissals {
+            let mut outcomes = Vec::with_capacity(dismissals.len());
+            for Dismissal { user, ending, code } in &dismissals {
                 if claim.execute(params![push, user.bytes(), sender, now])? > 0 {
                     let id = connection.last_insert_rowid();
-                    outcome.execute(params![id, ending.number(), code, None::<String>, 0, 0, now])?;
+                    outcomes.push([
+                        id.into(),
+                        ending.number().into(),
+                        code.as_str().into(),
+                        Null.into(),
+                        0_i64.into(),
+                        0_i64.into(),
+                        now.into(),
+                    ]);
                 }
             }
-            Ok(())
+            bulk::insert(connection, OUTCOME, &outcomes).map(drop)
         })
         .await
     }
@@ -87,24 +106,19 @@ impl Sqlite {
         lines: Vec<Line>,
     ) -> Result<()> {
         self.write(Durability::Process, move |connection| {
-            let mut outcome = connection.prepare_cached(OUTCOME)?;
+            let outcomes: Vec<_> = answers.iter().map(|answer| outcome(answer, now)).collect();
+            bulk::insert(connection, OUTCOME, &outcomes)?;
             let mut payload = connection.prepare_cached("DELETE FROM payloads WHERE claim = ?1")?;
-            for answer in answers {
-                let id = answer.claim.id;
-                let millis = i64::try_from(answer.elapsed.as_millis()).unwrap_or(i64::MAX);
-                let (code, name) = (answer.code, answer.message_name);
-                outcome.execute(params![id, answer.ending.number(), code, name, answer.attempts, millis, now])?;
+            for answer in &answers {
                 if answer.claim.queued && answer.ending != Ending::InDoubt {
-                    payload.execute(params![id])?;
+                    payload.execute(params![answer.claim.id])?;
                 }
             }
-            let mut line = connection.prepare_cached(&format!(
-                "INSERT OR IGNORE INTO {table} (claim, sent_at, title, body, deep_link) VALUES (?1, ?2, ?3, ?4, ?5)"
-            ))?;
-            for Line { first, title, body, deep_link } in lines {
-                line.execute(params![first, now, title, body, deep_link])?;
-            }
-            Ok(())
+            let head = format!(
+                "INSERT OR IGNORE INTO {table} (claim, sent_at, title, body, deep_link) VALUES"
+            );
+            let lines: Vec<_> = lines.iter().map(|line| history_line(line, now)).collect();
+            bulk::insert(connection, (&head, ""), &lines).map(drop)
         })
         .await
     }
@@ -164,6 +178,33 @@ impl Sqlite {
         })
         .await
     }
+}
+
+fn outcome(answer: &Answer, now: i64) -> [ToSqlOutput<'_>; 7] {
+    let millis = i64::try_from(answer.elapsed.as_millis()).unwrap_or(i64::MAX);
+    [
+        answer.claim.id.into(),
+        answer.ending.number().into(),
+        text(answer.code.as_ref()),
+        text(answer.message_name.as_ref()),
+        i64::from(answer.attempts).into(),
+        millis.into(),
+        now.into(),
+    ]
+}
+
+fn history_line(line: &Line, now: i64) -> [ToSqlOutput<'_>; 5] {
+    [
+        line.first.into(),
+        now.into(),
+        text(line.title.as_ref()),
+        text(line.body.as_ref()),
+        text(line.deep_link.as_ref()),
+    ]
+}
+
+fn text(text: Option<&String>) -> ToSqlOutput<'_> {
+    text.map_or(Null.into(), |text| text.as_str().into())
 }
 
 fn read_and_decide(connection: &Connection, group: &Group) -> rusqlite::Result<Vec<Decision>> {
