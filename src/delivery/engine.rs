@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) stop: Mutex<Option<Stop>>,
     pub(super) notes: Mutex<Vec<String>>,
     pub(super) looked: Mutex<Option<Instant>>,
+    /// When the history was last found out of reach, where that stops nobody.
+    pub(super) away: Mutex<Option<Instant>>,
     pub(super) repeated: Mutex<HashMap<UserKey, u64>>,
 }
 
@@ -89,6 +91,7 @@ impl State {
             stop: Mutex::default(),
             notes: Mutex::default(),
             looked: Mutex::default(),
+            away: Mutex::default(),
             repeated: Mutex::default(),
         }
     }

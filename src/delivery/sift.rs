@@ -3,16 +3,22 @@
 //! The history is asked about thousands at once. It is asked again, in effect, by the claim, under the [`Guard`] that the
 //! screen gives: what happens between the two is not missed.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use csv::StringRecord;
+use tokio::time::Instant;
 
-use super::engine::Engine;
+use super::engine::{Engine, lock};
 use super::plan::skip_code;
 use super::{CadenceFailure, Order};
 use crate::cadence::{Screen, Verdict};
 use crate::error::{Error, Result};
 use crate::fcm::Composer;
 use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
+
+/// For so long a history that is out of reach is not asked again, where that stops nobody: finding out takes its time.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// A row, its person, and their tokens.
 pub(super) struct Person {
@@ -68,6 +74,10 @@ impl<'a> Engine<'a> {
         let Some(cadence) = self.cadence else {
             return Ok((None, everybody()));
         };
+        let asked_lately = lock(&self.state.away).is_some_and(|since| since.elapsed() < AWAY);
+        if asked_lately {
+            return Ok((None, everybody()));
+        }
         let ids: Vec<String> = people
             .iter()
             .map(|person| person.user.to_string())
@@ -81,6 +91,7 @@ impl<'a> Engine<'a> {
         match asked.await {
             Ok((screen, verdicts)) => Ok((Some(screen), verdicts)),
             Err(error) if self.order.cadence_failure == CadenceFailure::Send => {
+                *lock(&self.state.away) = Some(Instant::now());
                 self.note_once(&format!(
                     "the notification history cannot be asked, and cadence_failure = \"send\": sent to people whatever they had before ({error:#})"
                 ));
