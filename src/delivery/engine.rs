@@ -17,7 +17,7 @@ use super::recorder::Flight;
 use super::sift::Person;
 use super::stop::Stop;
 use super::{Addresses, Order, Plan, Reach, Roster};
-use crate::cadence::{Cadence, Layer};
+use crate::cadence::{Breakdown, Cadence, Layer};
 use crate::error::Result;
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
@@ -68,6 +68,8 @@ pub(super) struct State {
     /// When the history was last found out of reach, where that stops nobody.
     pub(super) away: Mutex<Option<Instant>>,
     pub(super) repeated: Mutex<HashMap<UserKey, u64>>,
+    /// Whom the history held back, as it says itself.
+    pub(super) breakdown: Mutex<Breakdown>,
 }
 
 /// What a pass over the file came to.
@@ -80,10 +82,12 @@ pub(super) struct Passed {
     pub(super) recorded: u64,
     /// People who stand in several rows, and how many of those are too many.
     pub(super) repeated: HashMap<UserKey, u64>,
+    /// Whom the history held back, as it says itself.
+    pub(super) breakdown: Breakdown,
 }
 
 impl State {
-    pub(super) fn new(rate: u32) -> Self {
+    pub(super) fn new(rate: u32, away: Option<Instant>) -> Self {
         Self {
             window: Semaphore::new(ahead(rate)),
             owed: Mutex::default(),
@@ -91,8 +95,9 @@ impl State {
             stop: Mutex::default(),
             notes: Mutex::default(),
             looked: Mutex::default(),
-            away: Mutex::default(),
+            away: Mutex::new(away),
             repeated: Mutex::default(),
+            breakdown: Mutex::default(),
         }
     }
 }
@@ -140,7 +145,7 @@ impl Engine<'_> {
                 }
             }
         }
-        let state = std::mem::replace(&mut self.state, State::new(1));
+        let state = std::mem::replace(&mut self.state, State::new(1, None));
         let halt = self
             .client
             .halted()
@@ -152,6 +157,7 @@ impl Engine<'_> {
             notes: into_inner(state.notes),
             recorded,
             repeated: into_inner(state.repeated),
+            breakdown: into_inner(state.breakdown),
         })
     }
 

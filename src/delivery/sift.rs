@@ -86,15 +86,16 @@ impl<'a> Engine<'a> {
         let asked = async {
             let screen = cadence.screen(self.layer).await?;
             let filtered = screen.filter(&ids).await?;
-            Ok::<_, Error>((screen, filtered.verdicts))
+            Ok::<_, Error>((screen, filtered))
         };
         match asked.await {
-            Ok((screen, verdicts)) => Ok((Some(screen), verdicts)),
+            Ok((screen, filtered)) => {
+                *lock(&self.state.breakdown) += filtered.breakdown;
+                Ok((Some(screen), filtered.verdicts))
+            }
             Err(error) if self.order.cadence_failure == CadenceFailure::Send => {
                 *lock(&self.state.away) = Some(Instant::now());
-                self.note_once(&format!(
-                    "the notification history cannot be asked, and cadence_failure = \"send\": sent to people whatever they had before ({error:#})"
-                ));
+                self.note_once(&sent_anyway(&error));
                 Ok((None, everybody()))
             }
             Err(error) => Err(error
@@ -162,6 +163,13 @@ impl<'a> Engine<'a> {
             deep_link: link,
         })
     }
+}
+
+/// What the summary says where the history is out of reach and that stops nobody.
+pub(super) fn sent_anyway(error: &Error) -> String {
+    format!(
+        "the notification history cannot be asked, and cadence_failure = \"send\": sent to people whatever they had before ({error:#})"
+    )
 }
 
 /// Whether somebody belongs to the control group: always the same people for an automation, whatever else changes.
