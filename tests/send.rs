@@ -1,6 +1,7 @@
 //! `send` and `resume` through the program itself: a real source, a real store, the stand-in of the push service.
 
 mod answers;
+mod crash;
 mod files;
 mod history;
 mod modes;
@@ -83,12 +84,23 @@ impl Office {
     }
 
     pub(crate) fn with(kept: Kept, stand_in: StandIn) -> Self {
+        Self::at(
+            stand_in,
+            (kept == Kept::Postgres).then(|| state_database(Postgres::shared())),
+        )
+    }
+
+    /// State in a cluster of one's own.
+    pub(crate) fn keeping_in(cluster: &Postgres, stand_in: StandIn) -> Self {
+        Self::at(stand_in, Some(state_database(cluster)))
+    }
+
+    fn at(stand_in: StandIn, state: Option<Database>) -> Self {
         let sandbox = Sandbox::new();
         sandbox.write("home/account.json", &stand_in.service_account().to_string());
         let authority = String::from_utf8(stand_in.authority_pem().to_vec()).unwrap();
         sandbox.write("home/ca.pem", &authority);
         let home = |name: &str| sandbox.home().join(name).display().to_string();
-        let state = (kept == Kept::Postgres).then(state_database);
         let state_url = state.as_ref().map_or_else(|| home("state.db"), state_url);
         let variables = [
             ("GOOGLE_APPLICATION_CREDENTIALS", home("account.json")),
@@ -309,8 +321,8 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn state_database() -> Database {
-    let database = Postgres::shared().database("state");
+fn state_database(cluster: &Postgres) -> Database {
+    let database = cluster.database("state");
     database.execute(&format!(
         "GRANT CREATE ON DATABASE {} TO tls_only",
         database.name

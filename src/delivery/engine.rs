@@ -1,7 +1,7 @@
 //! The loop of a send: read a batch, sift it, claim a group, submit it; and know when to stop.
 //!
-//! Claims run ahead of answers by a second's worth of messages at most, so that a crash leaves few in doubt. A stop lets
-//! nothing more leave, and waits for the answers of what has left.
+//! Claims run ahead of answers by a second's worth of messages at most, and by much less ahead of what has left, so that a
+//! crash leaves few in doubt. A stop lets nothing more leave, and waits for the answers of what has left.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -104,6 +104,17 @@ impl State {
 
 pub(super) fn ahead(rate: u32) -> usize {
     usize::try_from(rate).unwrap_or(AHEAD).clamp(20, AHEAD)
+}
+
+/// Claims that may wait to leave, at so many messages a second: a twentieth of a second's worth, so that there is always
+/// something to send while the next group is claimed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is at most 100,000 a second"
+)]
+pub(super) fn lead(rate: f64) -> usize {
+    ((rate / 20.0) as usize).clamp(10, AHEAD)
 }
 
 impl Engine<'_> {
