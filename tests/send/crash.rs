@@ -336,6 +336,8 @@ impl<'a> Round<'a> {
             match &*row.outcome {
                 "accepted" => assert!(logged, "accepted, and not in the log: {row:?}"),
                 "in_doubt" => {
+                    // Whoever dies is heard at once: nobody waits for an answer that will never come.
+                    assert_ne!(row.code, "TIMED_OUT", "{row:?}");
                     in_doubt += 1;
                     seen.accepted_in_doubt += u64::from(logged);
                 }
