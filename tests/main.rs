@@ -19,6 +19,7 @@ mod page;
 mod publication;
 mod records;
 mod schedule;
+mod send;
 mod signals;
 mod state;
 mod support;

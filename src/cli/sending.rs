@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::delivery::rehearse::{Rehearsed, rehearse};
 use crate::delivery::send::{Means, Sent, carry_out, time_for};
-use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary};
+use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary, fits};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
@@ -134,6 +134,7 @@ impl Sending {
         services::account(context)?;
         let store = services::store(context).await?;
         let lease = self.hold(context, &store).await?;
+        fits(&self.order, &store).await?;
         let mode = match self.order.reach {
             Reach::Live => "live-send",
             Reach::ValidateOnly => "validate-only",
