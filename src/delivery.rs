@@ -18,6 +18,7 @@
 //! | `preview` | samples of the messages |
 //! | `rehearse` | a dry run |
 //! | `recorder` | what came back, into the ledger |
+//! | `shared` | the queue of a send that several processes share |
 //! | `outcome` | the files of a finished send |
 //! | `dead` | the tokens that are registered no more |
 //! | `summary` | the sums, which add up to the file's rows |
@@ -37,6 +38,7 @@ mod recorder;
 pub mod rehearse;
 mod roster;
 pub mod send;
+mod shared;
 mod sift;
 mod stop;
 mod summary;
@@ -51,6 +53,7 @@ pub use begin::fits;
 pub use outcome::Files;
 pub use plan::Plan;
 pub use roster::{Roster, USER_COLUMNS};
+pub use shared::Reading;
 pub use summary::{Ended, Summary};
 
 use crate::csv_file::hex;
@@ -90,6 +93,9 @@ pub struct Order {
     pub holdout_percent: f64,
     /// The share of failures above which a send stops itself.
     pub max_failure_rate: Option<f64>,
+    /// Whether other processes may join.
+    #[serde(default)]
+    pub shared: bool,
     /// Messages a second at most, if the order says so itself.
     pub rate: Option<u32>,
 }

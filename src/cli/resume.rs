@@ -1,7 +1,7 @@
 //! `pushctl resume`: goes on with a run that was not finished, or lets a paused automation go on.
 
-use crate::delivery::{InDoubt, Order};
-use crate::error::{Context as _, Error, Result};
+use crate::delivery::InDoubt;
+use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::pipeline::drive::How;
 use crate::pipeline::step::Lateness;
@@ -10,7 +10,7 @@ use crate::state::{Run, RunStatus, Store};
 
 use super::context::Context;
 use super::enable::enable;
-use super::sending::Sending;
+use super::sending::{self, Sending};
 use super::{conduct, help, lookup, services};
 
 /// Go on with a run that was not finished, or with a paused automation
@@ -87,9 +87,7 @@ impl Args {
     }
 
     async fn resume_send(&self, context: &Context, store: &Store, run: &Run) -> Result<Kind> {
-        let order = run.plan.get("order").cloned().unwrap_or_default();
-        let mut order: Order = serde_json::from_value(order)
-            .kind(Kind::Usage, || format!("run {} is not a send", run.id))?;
+        let mut order = sending::order_of(run)?;
         if let Some(in_doubt) = self.in_doubt {
             order.in_doubt = in_doubt;
         }

@@ -11,11 +11,13 @@ use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::settings::Flags;
 use crate::settings::{cadence, push};
+use crate::state::RunStatus;
 
 use super::context::Context;
 use super::help;
 use super::sending::{self, Sending};
 use super::words::{AudienceFlags, WordFlags, hosts};
+use super::{lookup, services};
 
 /// Send a push to an audience, each person once
 ///
@@ -76,6 +78,15 @@ pub struct Args {
     /// Directory for outcome files [default: outcomes]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     outcomes: Option<PathBuf>,
+    /// Let other processes join with --join: everybody is entered into the queue of the state store first
+    #[arg(long, conflicts_with_all = ["all_devices", "dry_run", "validate_only"])]
+    share: bool,
+    /// Take part in a send that another process has begun with --share
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "share", "audience", "users", "layer", "title", "body", "deep_link", "data", "all_devices", "limit", "occurrence",
+        "max_failure_rate", "dry_run", "validate_only",
+    ])]
+    join: Option<String>,
     /// Count, and send nothing; reaches no network but the source
     #[arg(long, conflicts_with = "validate_only")]
     dry_run: bool,
@@ -106,6 +117,8 @@ impl Args {
             cadence_failure: _,
             max_failure_rate: _,
             outcomes,
+            share: _,
+            join: _,
             dry_run: _,
             validate_only: _,
         } = self;
@@ -118,6 +131,9 @@ impl Args {
     }
 
     pub(super) async fn run(self, context: &Context) -> Result<Kind> {
+        if let Some(run) = &self.join {
+            return self.join(context, run).await;
+        }
         let mut order = self.order(context)?;
         let progress = context.ui.progress("rows");
         let plan = Plan::draw_up(
@@ -151,6 +167,28 @@ impl Args {
         sending.begin(context).await
     }
 
+    async fn join(&self, context: &Context, wanted: &str) -> Result<Kind> {
+        let store = services::store(context).await?;
+        let run = lookup::run(context, &store, wanted).await?;
+        let mut order = sending::order_of(&run)?;
+        if !order.shared {
+            return Err(Error::usage(format!("run {} is not shared", run.id))
+                .hint("a send that others may join is begun with --share"));
+        }
+        if run.status != RunStatus::Open {
+            return Err(Error::new(
+                Kind::Nothing,
+                format!(
+                    "run {} is {}: nothing is left to join",
+                    run.id,
+                    run.status.word()
+                ),
+            ));
+        }
+        order.rate = Some(context.settings.push.rate);
+        sending::join(context, &store, &run, &order).await
+    }
+
     fn order(&self, context: &Context) -> Result<Order> {
         let layer = self.layer.ok_or_else(|| {
             Error::usage("of which layer? --layer N is missing").hint(
@@ -180,6 +218,7 @@ impl Args {
             cadence_failure: self.cadence_failure,
             holdout_percent: 0.0,
             max_failure_rate: self.max_failure_rate,
+            shared: self.share,
             rate: Some(context.settings.push.rate),
         })
     }

@@ -3,14 +3,15 @@
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::delivery;
 use crate::delivery::rehearse::{Rehearsed, rehearse};
 use crate::delivery::send::{Means, Sent, carry_out, time_for};
-use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary, fits};
+use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Reading, Summary, fits};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
 use crate::settings::{self, HistoryKind, Origin};
-use crate::state::{Begun, Lease, NewRun, RunStatus, Store, Taking};
+use crate::state::{Begun, Lease, NewRun, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
 
 use super::confirm;
@@ -34,6 +35,12 @@ pub(super) fn lease_name(automation: &str, occurrence: &str) -> String {
         return format!("occurrence/{occurrence}");
     }
     format!("occurrence/{automation}@{occurrence}")
+}
+
+/// What a recorded run of `send` was begun with.
+pub(super) fn order_of(run: &Run) -> Result<Order> {
+    let order = run.plan.get("order").cloned().unwrap_or_default();
+    serde_json::from_value(order).kind(Kind::Usage, || format!("run {} is not a send", run.id))
 }
 
 /// What `send` asks a person.
@@ -183,6 +190,12 @@ impl Sending {
         let holder = services::holder(context);
         // What an earlier send could not tell the history; if it cannot now either, the send itself will say so.
         let _ = cadence.sync(&holder).await;
+        let source = if self.order.shared {
+            Some(connect::source(context, "send")?)
+        } else {
+            None
+        };
+        let watch = Told(context.ui.clone());
         let attempt = store.begin_phase(run, "send").await?;
         let progress = context.ui.progress("rows");
         let means = Means {
@@ -196,6 +209,11 @@ impl Sending {
             interrupt: &context.interrupt,
             progress: progress.as_ref(),
             until: Some(self.until(context)),
+            reading: source.as_ref().map(|source| Reading {
+                source,
+                budget: &context.budget,
+                watch: &watch,
+            }),
         };
         let sent = Box::pin(carry_out(
             &self.order,
@@ -239,6 +257,44 @@ impl Sending {
         }
         Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
+}
+
+/// Takes part in a send that another process has begun.
+pub(super) async fn join(
+    context: &Context,
+    store: &Store,
+    run: &Run,
+    order: &Order,
+) -> Result<Kind> {
+    let account = services::account(context)?;
+    let cadence = services::cadence(context, store)?;
+    let service = services::push_settings(context);
+    let holder = services::holder(context);
+    let source = connect::source(context, "send")?;
+    let watch = Told(context.ui.clone());
+    let progress = context.ui.progress("rows");
+    let means = Means {
+        store,
+        cadence: &cadence,
+        account: &account,
+        service: &service,
+        outcomes: &context.settings.push.outcomes,
+        holder: &holder,
+        clock: &context.clock,
+        interrupt: &context.interrupt,
+        progress: progress.as_ref(),
+        until: None,
+        reading: Some(Reading {
+            source: &source,
+            budget: &context.budget,
+            watch: &watch,
+        }),
+    };
+    let sent = Box::pin(delivery::send::join(order, &run.id, &means)).await;
+    progress.finish();
+    let sent = sent?;
+    tell(context, &sent.summary)?;
+    sent.error.map_or(Ok(Kind::Done), Err)
 }
 
 /// The end of a send, as the store keeps it. What stopped and can go on stays open.

@@ -22,7 +22,7 @@ use crate::state::ledger::UserKey;
 
 const SQL: &str = include_str!("tokens.sql");
 /// People asked about at once.
-const BATCH: usize = 32_768;
+pub(super) const BATCH: usize = 32_768;
 /// Devices of one person at most.
 const MOST_DEVICES: usize = 100;
 
@@ -168,7 +168,7 @@ impl LookUp<'_> {
     }
 }
 
-async fn ask(
+pub(super) async fn ask(
     snapshot: &Snapshot,
     batch: &[Option<Uuid>],
     devices: Devices,

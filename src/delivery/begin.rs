@@ -42,13 +42,13 @@ pub(super) async fn ask_history(
 
 pub(super) async fn connect(
     order: &Order,
-    plan: &Plan,
+    plan: Option<&Plan>,
     means: &Means<'_>,
 ) -> Result<(Client, fcm::Reports)> {
     means.progress.stage("connecting");
     let mut settings = means.service.clone();
     settings.rate = order.rate.unwrap_or(settings.rate);
-    settings.expected = Some(plan.sendable());
+    settings.expected = plan.map(Plan::sendable);
     settings.limits.failure_rate = order.max_failure_rate;
     let connected = Client::connect(settings, means.account.clone(), Arc::clone(means.clock));
     tokio::select! {

@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep};
 
 use super::plan::hash;
 use super::recorder::Flight;
+use super::shared::QueueTokens;
 use super::sift::Person;
 use super::stop::Stop;
 use super::{Addresses, Order, Plan, Reach, Roster};
 use crate::cadence::{Breakdown, Cadence, Layer};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -35,7 +36,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// One push on its way.
 pub(super) struct Engine<'a> {
     pub(super) order: &'a Order,
-    pub(super) plan: &'a Plan,
+    /// What the file holds; `None` for whoever only takes from the queue.
+    pub(super) plan: Option<&'a Plan>,
     pub(super) push: &'a Push,
     pub(super) layer: Layer,
     pub(super) run: &'a str,
@@ -53,6 +55,22 @@ pub(super) struct Engine<'a> {
     /// Somebody may have been claimed before this pass.
     pub(super) again: bool,
     pub(super) state: State,
+}
+
+/// What a pass has to do.
+pub(super) enum Work<'w> {
+    /// Claim and send to every row.
+    Send(&'w mut Addresses),
+    /// Enter every row into the queue.
+    Enter(&'w mut Addresses),
+    /// Send to whoever waits in the queue.
+    Queue(&'w mut QueueTokens),
+}
+
+#[derive(Clone, Copy)]
+enum Handling {
+    Send,
+    Enter,
 }
 
 /// What changes while it goes.
@@ -123,13 +141,13 @@ impl Engine<'_> {
     /// or given up.
     pub(super) async fn pass(
         mut self,
-        addresses: &mut Addresses,
+        work: Work<'_>,
         reports: &mut Reports,
         dead: &mut super::dead::DeadTokens,
     ) -> Result<Passed> {
         let complete = RefCell::new(false);
         let feeding = async {
-            match self.feed(addresses).await {
+            match self.feed(work).await {
                 Ok(all) => *complete.borrow_mut() = all,
                 Err(error) => self.stop(Stop::Failed(error)),
             }
@@ -174,15 +192,32 @@ impl Engine<'_> {
     }
 
     /// False if it stopped before the end.
-    async fn feed(&self, addresses: &mut Addresses) -> Result<bool> {
+    async fn feed(&self, work: Work<'_>) -> Result<bool> {
+        match (work, self.plan) {
+            (Work::Queue(tokens), _) => self.feed_queue(tokens).await,
+            (Work::Send(addresses), Some(plan)) => {
+                self.feed_rows((plan, addresses), Handling::Send).await
+            }
+            (Work::Enter(addresses), Some(plan)) => {
+                self.feed_rows((plan, addresses), Handling::Enter).await
+            }
+            _ => Err(Error::new(Kind::Bug, "a send of rows without a plan")),
+        }
+    }
+
+    async fn feed_rows(
+        &self,
+        (plan, addresses): (&Plan, &mut Addresses),
+        handling: Handling,
+    ) -> Result<bool> {
         let mut roster = Roster::open(&self.order.input)?;
         let delivery = match self.order.reach {
             Reach::Live => Delivery::Live,
             Reach::ValidateOnly => Delivery::ValidateOnly,
         };
         let collapse = self.order.collapse_id();
-        let mut composer = Composer::new(self.plan.push.clone(), delivery, Some(&collapse));
-        let mut left = self.plan.rows;
+        let mut composer = Composer::new(plan.push.clone(), delivery, Some(&collapse));
+        let mut left = plan.rows;
         let mut seen = HashSet::new();
         while left > 0 {
             if self.look().await? {
@@ -190,7 +225,13 @@ impl Engine<'_> {
                 return Ok(false);
             }
             let batch = self.read(&mut roster, addresses, &mut left, &mut seen)?;
-            let rest = self.send_batch(&mut composer, batch).await?;
+            let rest = match handling {
+                Handling::Send => self.send_batch(&mut composer, batch).await?,
+                Handling::Enter => {
+                    self.enter_batch(&mut composer, batch).await?;
+                    Vec::new()
+                }
+            };
             if !rest.is_empty() {
                 self.cancel(rest).await?;
                 self.cancel_rest(&mut roster, left, &mut seen).await?;
@@ -226,7 +267,9 @@ impl Engine<'_> {
     }
 
     pub(super) fn is_repeated(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
-        if !self.plan.several.contains(&hash(user)) || seen.insert(user.clone()) {
+        let several = self.plan.map(|plan| &plan.several);
+        if several.is_none_or(|several| !several.contains(&hash(user))) || seen.insert(user.clone())
+        {
             return false;
         }
         *lock(&self.state.repeated).entry(user.clone()).or_default() += 1;

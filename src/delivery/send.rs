@@ -1,5 +1,6 @@
 //! One send from its first claim to its files; and again after a crash, which is the same.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use tokio::time::Instant;
 
 use super::begin::{ask_history, connect, open_push};
 use super::dead::DeadTokens;
-use super::engine::{Engine, Passed, State};
+use super::engine::{Engine, Passed, State, Work};
 use super::outcome;
+use super::shared::{QueueTokens, Reading, wait_for_others};
 use super::stop::Stop;
 use super::summary::Sums;
 use super::{Addresses, Ended, InDoubt, Order, Plan, Reach, Summary};
@@ -45,6 +47,8 @@ pub struct Means<'a> {
     pub progress: &'a dyn Progress,
     /// When it must have ended, if it must.
     pub until: Option<Instant>,
+    /// The way to tokens, for a send that is shared.
+    pub reading: Option<Reading<'a>>,
 }
 
 /// What came of a send that began.
@@ -75,23 +79,39 @@ pub async fn carry_out(
     run: &str,
     means: &Means<'_>,
 ) -> Result<Sent> {
-    let mut sending = Sending::open(order, plan, run, means).await?;
+    let mut sending = Sending::open(order, Some(plan), run, means).await?;
     let began = Instant::now();
-    let mut passed = sending.pass(addresses).await?;
+    if order.shared {
+        let passed = Box::pin(sending.share(addresses)).await?;
+        return sending.conclude(passed, began).await;
+    }
+    let mut passed = sending.pass(Work::Send(addresses)).await?;
     let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
     if retry && sending.sums().await?.in_doubt > 0 {
         addresses.rewind()?;
         sending.again = true;
         let notes = std::mem::take(&mut passed.notes);
-        passed = sending.pass(addresses).await?;
+        passed = sending.pass(Work::Send(addresses)).await?;
         passed.notes.splice(0..0, notes);
     }
     sending.conclude(passed, began).await
 }
 
+/// Joins a send that another process has entered into the queue.
+///
+/// # Errors
+/// As [`carry_out`]; and there is no such push.
+pub async fn join(order: &Order, run: &str, means: &Means<'_>) -> Result<Sent> {
+    let mut sending = Sending::open(order, None, run, means).await?;
+    let began = Instant::now();
+    let passed = sending.take_from_queue().await?;
+    sending.conclude(passed, began).await
+}
+
 struct Sending<'a> {
     order: &'a Order,
-    plan: &'a Plan,
+    /// `None` for whoever has joined.
+    plan: Option<&'a Plan>,
     run: &'a str,
     means: &'a Means<'a>,
     layer: Layer,
@@ -111,7 +131,7 @@ struct Sending<'a> {
 impl<'a> Sending<'a> {
     async fn open(
         order: &'a Order,
-        plan: &'a Plan,
+        plan: Option<&'a Plan>,
         run: &'a str,
         means: &'a Means<'a>,
     ) -> Result<Self> {
@@ -143,14 +163,47 @@ impl<'a> Sending<'a> {
         })
     }
 
-    async fn pass(&mut self, addresses: &mut Addresses) -> Result<Passed> {
+    /// Enters everybody into the queue, and takes from it until nobody is left and everybody who joined is done.
+    async fn share(&mut self, addresses: &mut Addresses) -> Result<Passed> {
+        let means = self.means;
+        let entered = self.pass(Work::Enter(addresses)).await?;
+        if !entered.complete {
+            return Ok(entered);
+        }
+        if self.order.in_doubt == InDoubt::Retry {
+            means.store.requeue(&self.push).await?;
+        }
+        let mut passed = self.take_from_queue().await?;
+        loop {
+            let waited = (means.store, &self.push, self.run);
+            if !passed.complete || !wait_for_others(waited, means.interrupt).await? {
+                break;
+            }
+            passed = self.take_from_queue().await?;
+        }
+        passed.repeated = entered.repeated;
+        passed.notes.splice(0..0, entered.notes);
+        Ok(passed)
+    }
+
+    async fn take_from_queue(&mut self) -> Result<Passed> {
+        let reading =
+            self.means.reading.as_ref().ok_or_else(|| {
+                Error::new(Kind::Bug, "a shared send without a way to the source")
+            })?;
+        let queue = (self.means.store, &self.push);
+        let mut tokens = QueueTokens::look_up(queue, reading, self.means.interrupt).await?;
+        self.pass(Work::Queue(&mut tokens)).await
+    }
+
+    async fn pass(&mut self, work: Work<'_>) -> Result<Passed> {
         let Means { progress, .. } = *self.means;
         let (client, mut reports) = match self.client.take() {
             Some(client) => client,
             None => connect(self.order, self.plan, self.means).await?,
         };
         progress.stage("sending");
-        progress.total(Some(self.plan.rows));
+        progress.total(self.plan.map(|plan| plan.rows));
         let rate = self.order.rate.unwrap_or(self.means.service.rate);
         let engine = Engine {
             order: self.order,
@@ -169,7 +222,7 @@ impl<'a> Sending<'a> {
             again: self.again,
             state: State::new(rate, self.away),
         };
-        let passed = engine.pass(addresses, &mut reports, &mut self.dead).await?;
+        let passed = engine.pass(work, &mut reports, &mut self.dead).await?;
         self.recorded += passed.recorded;
         Ok(passed)
     }
@@ -189,7 +242,10 @@ impl<'a> Sending<'a> {
         self.notes.append(&mut passed.notes);
         self.tell_history().await?;
         self.sender.leave().await?;
-        let stem = self.order.file_stem(self.run);
+        let mut stem = self.order.file_stem(self.run);
+        if self.plan.is_none() {
+            let _ = write!(stem, ".joined-{}", self.means.holder.pid);
+        }
         let files = outcome::write(
             outcomes,
             &stem,
@@ -217,7 +273,7 @@ impl<'a> Sending<'a> {
         let (ended, error) = end(&passed, &sums, self.run);
         let repeated = passed.repeated.values().sum();
         let people = sums.claims() - further + repeated;
-        let rows = self.plan.rows;
+        let rows = self.plan.map_or(people, |plan| plan.rows);
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no 52 bits")]
         let messages_per_second = self.recorded as f64 / seconds.max(0.001);
         let mut summary = Summary {

@@ -10,7 +10,7 @@ use crate::fcm::Halt;
 use crate::state::Cancellation;
 
 /// How often somebody is asked whether the run was cancelled, while it waits.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 /// How soon it is looked again whether claims have left.
 const TURN: Duration = Duration::from_millis(4);
 /// What of a budget is kept for the answers, and for summing up.

@@ -69,6 +69,7 @@ impl Driver<'_> {
             },
             holdout_percent: automation.safeguards.holdout_percent,
             max_failure_rate: automation.safeguards.max_failure_rate,
+            shared: false,
             rate: None,
         }
     }
@@ -92,6 +93,7 @@ impl Driver<'_> {
             interrupt: means.interrupt,
             progress: means.progress,
             until: Some(Instant::now() + send::time_for(plan.rows, means.service.rate)),
+            reading: None,
         };
         Box::pin(carry_out(order, &plan, &mut addresses, &self.run.id, &ways)).await
     }
