@@ -23,11 +23,14 @@ mod lookup;
 pub mod man;
 mod offer;
 pub mod pause;
+mod remembered;
 pub mod resume;
+pub mod runs;
 mod runtime;
 pub mod schema;
 mod services;
 pub mod state;
+pub mod status;
 pub mod sync;
 mod whole_file;
 pub mod why;
@@ -95,6 +98,8 @@ enum Command {
     Cancel(cancel::Args),
     Pause(pause::Args),
     Resume(resume::Args),
+    Runs(runs::Args),
+    Status(status::Args),
 }
 
 impl Command {
@@ -104,10 +109,10 @@ impl Command {
             Self::Generate(args) => args.flags(flags),
             Self::Why(args) => args.flags(flags),
             Self::Audiences(args) => args.flags(flags),
-            Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => {}
             Self::Sync(args) => args.flags(flags),
-            Self::State(_) | Self::Cancel(_) | Self::Pause(_) | Self::Resume(_) => {
-            }
+            Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_)
+            // What these are given is for this one call.
+            | Self::State(_) | Self::Cancel(_) | Self::Pause(_) | Self::Resume(_) | Self::Runs(_) | Self::Status(_) => {}
         }
     }
 
@@ -120,6 +125,7 @@ impl Command {
             Self::Cancel(_) => cancel::Args::stdout(),
             Self::Pause(_) => pause::Args::stdout(),
             Self::Resume(_) => resume::Args::stdout(),
+            Self::Runs(args) => args.stdout(),
             _ => Stdout::Data,
         }
     }
@@ -211,6 +217,8 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
         Command::Cancel(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Pause(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Resume(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Runs(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Status(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
             without_settings(command, &context.ui)
         }

@@ -11,6 +11,7 @@
 mod breaker;
 mod cancels;
 mod failure;
+pub mod glance;
 mod history;
 pub mod holder;
 mod leases;

@@ -77,7 +77,7 @@ impl Args {
             }));
         }
         if context.ui.document() == Document::Json {
-            context.ui.json(&self.document(&who, told))?;
+            context.ui.json(&self.document(&who, &told))?;
         }
         Ok(Kind::Done)
     }
@@ -104,7 +104,7 @@ impl Args {
         })
     }
 
-    fn document(&self, who: &str, stopped: Vec<Value>) -> Value {
+    fn document(&self, who: &str, stopped: &[Value]) -> Value {
         json!({ "who": who, "reason": self.reason, "stopped": stopped })
     }
 }

@@ -1,7 +1,7 @@
 //! Live completion: the scripts of `pushctl completions` ask here at each key press.
 //!
-//! Answers come from the command line's own definition and from query files, never from the database, and whatever
-//! is broken completes to less, silently.
+//! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
+//! never from a network, and whatever is broken completes to less, silently.
 
 use std::ffi::OsString;
 
@@ -11,7 +11,7 @@ use crate::exit::Kind;
 use crate::settings::Environment;
 
 use super::ahead::Ahead;
-use super::offer;
+use super::{offer, remembered};
 
 /// The variable by which a script says which shell asks.
 pub(super) const VARIABLE: &str = "PUSHCTL_COMPLETE";
@@ -30,8 +30,11 @@ pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
         .cloned()
         .collect();
     let environment = Environment::of_process();
-    let factory =
-        || super::command(&offer::ahead_of_parsing(&Ahead::look(&asked), &environment).offers);
+    let factory = || {
+        let ahead = Ahead::look(&asked);
+        let command = super::command(&offer::ahead_of_parsing(&ahead, &environment).offers);
+        remembered::extend(command, &ahead, &environment)
+    };
     let answered = CompleteEnv::with_factory(factory)
         .var(VARIABLE)
         .bin("pushctl")

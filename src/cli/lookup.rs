@@ -1,5 +1,7 @@
 //! From what a person typed to the run or the automation that they mean.
 
+use std::path::{Path, PathBuf};
+
 use crate::automation::{Automation, check};
 use crate::cli::connect;
 use crate::error::{Error, Result};
@@ -96,6 +98,17 @@ pub(super) fn automations(context: &Context) -> Vec<Automation> {
         now: context.clock.now(),
     };
     check::check(&sources, &against).automations
+}
+
+/// The names in the automation files of a directory's `automations`, right or wrong otherwise; for completion.
+pub(super) fn names_in(directory: &Path) -> Vec<String> {
+    let paths = crate::automation::files_in(&directory.join(DIRECTORY)).unwrap_or_default();
+    let name = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let table: toml::Table = text.parse().ok()?;
+        Some(table.get("name")?.as_str()?.to_owned())
+    };
+    paths.iter().filter_map(name).collect()
 }
 
 /// Where automation files are, beside the working directory.
