@@ -65,8 +65,9 @@ pub(super) async fn meant(context: &Context, store: &Store, wanted: &str) -> Res
 /// The automations that there are, or have been: those of past runs and those of the directory.
 pub(super) async fn names(context: &Context, store: &Store) -> Result<Vec<String>> {
     let mut names = store.automations().await?;
+    let (automations, _) = automations(context);
     names.extend(
-        automations(context)
+        automations
             .into_iter()
             .map(|automation| automation.file.name),
     );
@@ -75,8 +76,9 @@ pub(super) async fn names(context: &Context, store: &Store) -> Result<Vec<String
     Ok(names)
 }
 
-/// The automations of the directory, as far as their files are right; none where there is no directory.
-pub(super) fn automations(context: &Context) -> Vec<Automation> {
+/// The automations of the directory whose files are right, and the number of those that are not; none where there is no
+/// directory.
+pub(super) fn automations(context: &Context) -> (Vec<Automation>, usize) {
     let directory = context
         .settings
         .source
@@ -89,7 +91,7 @@ pub(super) fn automations(context: &Context) -> Vec<Automation> {
         .filter_map(|path| crate::automation::read(path).ok())
         .collect();
     let Ok(catalogue) = connect::catalogue(context) else {
-        return Vec::new();
+        return (Vec::new(), paths.len());
     };
     let against = check::Against {
         catalogue: &catalogue,
@@ -97,7 +99,9 @@ pub(super) fn automations(context: &Context) -> Vec<Automation> {
         test_users: &context.settings.generate.test_users,
         now: context.clock.now(),
     };
-    check::check(&sources, &against).automations
+    let right = check::check(&sources, &against).automations;
+    let wrong = paths.len() - right.len();
+    (right, wrong)
 }
 
 /// The names in the automation files of a directory's `automations`, right or wrong otherwise; for completion.

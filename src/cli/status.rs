@@ -47,6 +47,8 @@ struct Status {
     running: Vec<Running>,
     paused: Vec<Pause>,
     next: Vec<Upcoming>,
+    /// Automation files that are wrong: what comes of them is not told.
+    wrong_files: usize,
     owed: u64,
     now: Timestamp,
 }
@@ -65,10 +67,12 @@ impl Args {
 async fn look(context: &Context) -> Result<Status> {
     let store = services::store(context).await?;
     let now = context.clock.now();
+    let (automations, wrong_files) = lookup::automations(context);
     Ok(Status {
         running: running(&store).await?,
         paused: store.pauses().await?,
-        next: upcoming(&lookup::automations(context), now),
+        next: upcoming(&automations, now),
+        wrong_files,
         owed: store.owed_count().await?,
         now,
     })
@@ -155,7 +159,10 @@ fn document(status: &Status) -> Value {
             told
         })
         .collect();
-    json!({ "running": running, "paused": paused, "next": next, "owed_to_history": status.owed })
+    json!({
+        "running": running, "paused": paused, "next": next, "wrong_files": status.wrong_files,
+        "owed_to_history": status.owed,
+    })
 }
 
 impl Status {
@@ -232,6 +239,12 @@ fn tell(context: &Context, status: &Status) -> Result<()> {
     }
     if status.running.is_empty() {
         ui.say("nothing is running");
+    }
+    if status.wrong_files > 0 {
+        ui.warn(format_args!(
+            "automation files that are wrong, and left out here: {}; `pushctl check` says why",
+            status.wrong_files
+        ));
     }
     if status.owed > 0 {
         ui.warn(format_args!(

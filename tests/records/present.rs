@@ -89,7 +89,11 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
         "{checked}"
     );
     assert_eq!(checked["next"][0]["paused"], true);
-    let text = run(&sandbox, &place, &["status"]).stdout;
+    assert_eq!(checked["wrong_files"], 0);
+    sandbox.write("here/automations/broken.toml", "name = \"broken");
+    let told = run(&sandbox, &place, &["status"]);
+    assert!(told.stderr.contains("left out here: 1"), "{told}");
+    let text = told.stdout;
     for part in [
         "Running\n",
         "nobody at the moment",
