@@ -111,10 +111,8 @@ impl Args {
 
 /// The phase that a run is in, or the last one that it was in. A send without an automation has no other.
 async fn phase(store: &Store, run: &Run) -> Result<Option<String>> {
-    let phases = store.phases(&run.id).await?;
-    let last = phases.into_iter().next_back().map(|phase| phase.phase);
-    if last.is_some() {
-        return Ok(last);
+    if let Some(last) = lookup::latest_phase(store.phases(&run.id).await?) {
+        return Ok(Some(last.phase));
     }
     let pushes = store.pushes(&run.automation, &run.occurrence).await?;
     Ok((!pushes.is_empty()).then(|| "send".to_owned()))

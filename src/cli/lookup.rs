@@ -7,7 +7,7 @@ use crate::cli::connect;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::nearest::nearest;
-use crate::state::{Run, RunFilter, Store};
+use crate::state::{Phase, Run, RunFilter, Store};
 use crate::template::link::AllowedHosts;
 
 use super::context::Context;
@@ -117,6 +117,14 @@ pub(super) fn names_in(directory: &Path) -> Vec<String> {
 
 /// Where automation files are, beside the working directory.
 pub(super) const DIRECTORY: &str = "automations";
+
+/// The phase that a run is in, or the last one that it was in. What is recorded of single pushes is part of `send`.
+pub(super) fn latest_phase(phases: Vec<Phase>) -> Option<Phase> {
+    phases
+        .into_iter()
+        .rev()
+        .find(|phase| !phase.phase.starts_with("push-"))
+}
 
 /// Nothing is called that; perhaps something nearly is.
 pub(super) fn unknown(wanted: &str, names: &[String]) -> Error {

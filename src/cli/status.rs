@@ -92,7 +92,7 @@ async fn running(store: &Store) -> Result<Vec<Running>> {
         ];
         let place = leases.iter().position(|held| names.contains(&held.name));
         running.push(Running {
-            phase: store.phases(&run.id).await?.into_iter().next_back(),
+            phase: lookup::latest_phase(store.phases(&run.id).await?),
             held: place.map(|place| leases.remove(place)),
             cancelled: store.cancellation(&run.id).await?,
             run,

@@ -1,35 +1,25 @@
 //! From the records of a run to a [`RunReport`]: the one place of this room that reads the state store.
 //!
-//! Beside the store's own columns it looks at these keys, each of them optional, in the run's plan, and in the details
-//! of its phases, of which later ones count more:
-//!
-//! | key | what it holds |
-//! | --- | --- |
-//! | `description`, `timezone` | the automation's sentence; the IANA name of its zone |
-//! | `files` | `[{"stem", "path", "rows", "sha256"}]`, the audience's production files |
-//! | `order.input.file` | `{"path", "sha256"}`, the file of a send without an automation |
-//! | `funnel` | the funnel as a manifest has it |
-//! | `note`, `error` | a phase's: a few words; what went wrong |
-//!
-//! and in the run's summary, or in the entries of its `pushes`: `push` (the number), `rows`, `repeated`, `others` and
-//! `further_devices` of a send's summary; and `reason`.
+//! What the plan, the phases and the summary hold beside the store's own columns is told in `gather/records.rs`.
+
+mod records;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value as Json;
 
 use super::run::{
-    CancelReport, ErrorReport, FileReport, FunnelStage, Outcome, OutcomeCount, PhaseReport,
-    PushReport, RatePoint, RunReport,
+    CancelReport, ErrorReport, FileReport, Outcome, OutcomeCount, PhaseReport, PushReport,
+    RatePoint, RunReport,
 };
-use crate::audience::funnel::Funnel;
 use crate::error::Result;
 use crate::state::ledger::{Ending, Push, Standing, TallyRow};
 use crate::state::{Phase, Run, RunStatus, Store};
+
+pub use records::AudienceFile;
+
+use records::{Records, Told, note, said};
 
 /// Codes by which the notification history held somebody back.
 const CADENCE: [&str; 5] = [
@@ -42,156 +32,60 @@ const CADENCE: [&str; 5] = [
 /// One point of the rate.
 const STEP: Duration = Duration::from_secs(1);
 
-/// A file of a run's audience, where it was when the run began to send.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct AudienceFile {
-    /// Its name without date and ending.
-    #[serde(default)]
-    pub stem: String,
-    /// Where.
-    pub path: PathBuf,
-    /// The SHA-256 of its content, in hexadecimal.
-    #[serde(default)]
-    pub sha256: Option<String>,
-    /// Its rows.
-    #[serde(default)]
-    pub rows: Option<u64>,
-}
-
-/// What a send's summary says that the ledger does not know.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-struct Told {
-    push: u32,
-    rows: u64,
-    repeated: u64,
-    others: u64,
-    further_devices: u64,
-}
-
 /// Everything that is known of a run. The ledger is read push by push: its sums, not its rows.
 pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
     let phases = store.phases(&run.id).await?;
-    let pushes = store.pushes(&run.automation, &run.occurrence).await?;
-    let told = told(run);
-    let mut reports = Vec::with_capacity(pushes.len());
-    let mut rate: BTreeMap<Timestamp, RatePoint> = BTreeMap::new();
-    for push in &pushes {
-        let tally = store.tally(push).await?;
-        let told = told.iter().find(|told| told.push == push.number);
-        reports.push(push_report(push, &tally, told, run.status));
-        for (at, ending, count) in store.timeline(push, STEP).await? {
-            add_answers(&mut rate, at, ending, count);
-        }
-    }
-    let cancel = match run.status {
-        RunStatus::Open | RunStatus::Cancelled => store.cancellation(&run.id).await?,
-        _ => None,
-    };
     let records = Records {
         run,
         phases: &phases,
     };
+    let told = records.told();
+    let mut pushes = Vec::new();
+    let mut rate: BTreeMap<Timestamp, RatePoint> = BTreeMap::new();
+    for push in store.pushes(&run.automation, &run.occurrence).await? {
+        let tally = store.tally(&push).await?;
+        let told = told.iter().find(|told| told.push == push.number);
+        pushes.push(push_report(&push, &tally, told, run.status));
+        for (at, ending, count) in store.timeline(&push, STEP).await? {
+            add_answers(&mut rate, at, ending, count);
+        }
+    }
+    let known: Vec<u32> = pushes.iter().map(|push| push.number).collect();
+    let others = told.iter().filter(|told| !known.contains(&told.push));
+    pushes.extend(others.map(|told| rehearsed(told, &records)));
+    pushes.sort_by_key(|push| push.number);
+    let cancel = match run.status {
+        RunStatus::Open | RunStatus::Cancelled => store.cancellation(&run.id).await?,
+        _ => None,
+    };
     Ok(RunReport {
         run: run.id.clone(),
         automation: run.automation.clone(),
-        description: records.text("description"),
+        description: records.description(),
         occurrence: run.occurrence.clone(),
         mode: run.mode.clone(),
         status: run.status.word().to_owned(),
         begun_by: run.begun_by.clone(),
         begun_at: run.begun_at,
         ended_at: run.ended_at,
-        zone: records.text("timezone"),
+        zone: records.zone(),
         phases: phases.iter().map(phase_report).collect(),
         funnel: records.funnel(),
-        files: file_reports(run, &phases),
-        pushes: reports,
+        files: file_reports(&records),
+        pushes,
         rate: rate.into_values().collect(),
         cancel: cancel.map(|cancel| CancelReport {
             who: cancel.who,
             at: cancel.at,
             reason: cancel.reason,
         }),
-        errors: errors(run, &phases),
+        errors: errors(&records),
     })
 }
 
-/// The production files of a run's audience, in their order.
+/// The production files of a run's audience, in the order of its pushes.
 pub fn audience_files(run: &Run, phases: &[Phase]) -> Vec<AudienceFile> {
-    let records = Records { run, phases };
-    let read = |value: &Json| serde_json::from_value::<AudienceFile>(value.clone()).ok();
-    let mut files: Vec<AudienceFile> = match records.last("files") {
-        Some(Json::Array(entries)) => entries.iter().filter_map(read).collect(),
-        _ => run
-            .plan
-            .pointer("/order/input/file")
-            .and_then(read)
-            .into_iter()
-            .collect(),
-    };
-    for file in &mut files {
-        if file.stem.is_empty() {
-            file.stem = stem(&file.path);
-        }
-    }
-    files
-}
-
-fn stem(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or(path.as_os_str());
-    stem.to_string_lossy().into_owned()
-}
-
-/// Where the keys of this module are looked for.
-struct Records<'a> {
-    run: &'a Run,
-    phases: &'a [Phase],
-}
-
-impl<'a> Records<'a> {
-    fn last(&self, key: &str) -> Option<&'a Json> {
-        let details = self
-            .phases
-            .iter()
-            .rev()
-            .filter_map(|phase| phase.detail.as_ref());
-        details
-            .chain([&self.run.plan])
-            .find_map(|document| document.get(key).filter(|value| !value.is_null()))
-    }
-
-    fn text(&self, key: &str) -> Option<String> {
-        Some(self.last(key)?.as_str()?.to_owned())
-    }
-
-    fn funnel(&self) -> Vec<FunnelStage> {
-        let funnel = self.last("funnel").cloned().unwrap_or_default();
-        let Ok(funnel) = serde_json::from_value::<Funnel>(funnel) else {
-            return Vec::new();
-        };
-        let base = FunnelStage {
-            name: funnel.base,
-            people: funnel.considered,
-            left: None,
-        };
-        let stages = funnel.stages.into_iter().map(|stage| FunnelStage {
-            name: stage.name,
-            people: stage.remain,
-            left: Some(stage.because),
-        });
-        std::iter::once(base).chain(stages).collect()
-    }
-}
-
-fn told(run: &Run) -> Vec<Told> {
-    let summary = run.summary.clone().unwrap_or_default();
-    let entries = match summary.get("pushes").and_then(Json::as_array) {
-        Some(entries) => entries.clone(),
-        None => vec![summary],
-    };
-    let read = |entry| serde_json::from_value::<Told>(entry).ok();
-    entries.into_iter().filter_map(read).collect()
+    Records { run, phases }.files()
 }
 
 fn phase_report(phase: &Phase) -> PhaseReport {
@@ -201,29 +95,24 @@ fn phase_report(phase: &Phase) -> PhaseReport {
         begun_at: phase.begun_at,
         ended_at: phase.ended_at,
         result: phase.result.clone(),
-        note: said(phase, "note"),
+        note: note(phase),
     }
 }
 
-fn said(phase: &Phase, key: &str) -> Option<String> {
-    Some(phase.detail.as_ref()?.get(key)?.as_str()?.to_owned())
-}
-
-fn file_reports(run: &Run, phases: &[Phase]) -> Vec<FileReport> {
-    let files = audience_files(run, phases).into_iter();
-    files
-        .filter_map(|file| {
-            Some(FileReport {
-                name: file.stem,
-                rows: file.rows?,
-            })
+fn file_reports(records: &Records<'_>) -> Vec<FileReport> {
+    let counted = |file: AudienceFile| {
+        Some(FileReport {
+            name: file.stem,
+            rows: file.rows?,
         })
-        .collect()
+    };
+    records.files().into_iter().filter_map(counted).collect()
 }
 
 /// What went wrong in phases, and what the summary gives as the reason of the end.
-fn errors(run: &Run, phases: &[Phase]) -> Vec<ErrorReport> {
-    let mut errors: Vec<ErrorReport> = phases
+fn errors(records: &Records<'_>) -> Vec<ErrorReport> {
+    let mut errors: Vec<ErrorReport> = records
+        .phases
         .iter()
         .filter_map(|phase| {
             Some(ErrorReport {
@@ -233,21 +122,73 @@ fn errors(run: &Run, phases: &[Phase]) -> Vec<ErrorReport> {
             })
         })
         .collect();
-    let reason = run
-        .summary
-        .as_ref()
-        .and_then(|summary| summary.get("reason"));
-    if let Some(message) = reason.and_then(Json::as_str)
-        && run.status != RunStatus::Cancelled
+    if let Some(message) = records.reason()
+        && records.run.status != RunStatus::Cancelled
         && errors.iter().all(|error| error.message != message)
     {
         errors.push(ErrorReport {
-            at: run.ended_at,
+            at: records.run.ended_at,
             phase: None,
             message: message.to_owned(),
         });
     }
     errors
+}
+
+/// Outcomes on their way into a report; those that did not occur are left out.
+#[derive(Default)]
+struct Counts(Vec<OutcomeCount>);
+
+impl Counts {
+    fn add(&mut self, outcome: Outcome, code: Option<&str>, count: u64) {
+        if count > 0 {
+            self.0.push(OutcomeCount {
+                outcome,
+                code: code.map(str::to_owned),
+                count,
+            });
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().map(|one| one.count).sum()
+    }
+
+    fn sorted(mut self) -> Vec<OutcomeCount> {
+        self.0
+            .sort_by(|a, b| (a.outcome, &a.code).cmp(&(b.outcome, &b.code)));
+        self.0
+    }
+}
+
+/// A push of which the ledger knows nothing: of a dry run.
+fn rehearsed(told: &Told, records: &Records<'_>) -> PushReport {
+    let mut counts = Counts::default();
+    for (rule, count) in &told.excluded_by_rule {
+        counts.add(Outcome::Excluded, Some(rule), *count);
+    }
+    counts.add(Outcome::Holdout, None, told.held_out);
+    counts.add(Outcome::NoToken, None, told.without_token);
+    counts.add(Outcome::Skipped, Some("token-taken"), told.token_taken);
+    for (reason, count) in &told.skipped_by_reason {
+        counts.add(Outcome::Skipped, Some(reason), *count);
+    }
+    counts.add(Outcome::Skipped, Some("repeated"), told.repeated);
+    let rows = told.rows.max(counts.total());
+    let rest = match told.ended.as_str() {
+        "rehearsed" => "dry-run",
+        _ => "not-attempted",
+    };
+    counts.add(Outcome::Waiting, Some(rest), rows - counts.total());
+    let (file, title) = records.push(told.push);
+    PushReport {
+        number: told.push,
+        file,
+        layer: told.layer,
+        title,
+        rows,
+        outcomes: counts.sorted(),
+    }
 }
 
 /// Every row of the file is counted once: what the ledger does not know was repeated, or was not got to.
@@ -257,69 +198,55 @@ fn push_report(
     told: Option<&Told>,
     status: RunStatus,
 ) -> PushReport {
-    let mut outcomes: Vec<OutcomeCount> = Vec::new();
-    let mut add = |outcome, code: Option<String>, count| {
-        if count > 0 {
-            outcomes.push(OutcomeCount {
-                outcome,
-                code,
-                count,
-            });
-        }
-    };
+    let mut counts = Counts::default();
     for row in tally {
         let (outcome, code) = outcome(row, status);
-        add(outcome, code, row.count);
+        counts.add(outcome, code, row.count);
     }
-    let counted: u64 = tally.iter().map(|row| row.count).sum();
-    let told = told.copied().unwrap_or_default();
-    let rows = counted.max(told.rows + told.others + told.further_devices);
-    let repeated = told.repeated.min(rows - counted);
-    add(Outcome::Skipped, Some("repeated".to_owned()), repeated);
+    let expected = told.map_or(0, |told| told.rows + told.others + told.further_devices);
+    let rows = counts.total().max(expected);
+    let repeated = told
+        .map_or(0, |told| told.repeated)
+        .min(rows - counts.total());
+    counts.add(Outcome::Skipped, Some("repeated"), repeated);
     let rest = match status {
         RunStatus::Cancelled => Outcome::Cancelled,
         _ => Outcome::Waiting,
     };
-    let code = Some("not-attempted".to_owned());
-    add(rest, code, rows - counted - repeated);
-    outcomes.sort_by(|a, b| (a.outcome, &a.code).cmp(&(b.outcome, &b.code)));
+    counts.add(rest, Some("not-attempted"), rows - counts.total());
     PushReport {
         number: push.number,
         file: push.audience.clone().unwrap_or_default(),
         layer: u8::try_from(push.layer).unwrap_or(u8::MAX),
         title: push.words.title.clone(),
         rows,
-        outcomes,
+        outcomes: counts.sorted(),
     }
 }
 
-fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<String>) {
-    let code = row.code.clone();
+fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<&str>) {
+    let code = row.code.as_deref();
     let skipped = |code: &str| match code {
         "no-token" => Outcome::NoToken,
         "holdout" => Outcome::Holdout,
         key if CADENCE.contains(&key) => Outcome::Excluded,
         _ => Outcome::Skipped,
     };
-    match row.standing {
-        Standing::Queued => (Outcome::Waiting, Some("queued".to_owned())),
-        // Nobody is at work on a run that ended.
+    let outcome = match row.standing {
+        Standing::Queued => return (Outcome::Waiting, Some("queued")),
         Standing::Unanswered if status == RunStatus::Open => {
-            (Outcome::Waiting, Some("under-way".to_owned()))
+            return (Outcome::Waiting, Some("under-way"));
         }
-        Standing::Unanswered => (Outcome::InDoubt, Some("unanswered".to_owned())),
-        Standing::Ended(ending) => {
-            let outcome = match ending {
-                Ending::Accepted => Outcome::Accepted,
-                Ending::Failed => Outcome::Failed,
-                Ending::Dead => Outcome::Dead,
-                Ending::Cancelled => Outcome::Cancelled,
-                Ending::InDoubt => Outcome::InDoubt,
-                Ending::Skipped => skipped(code.as_deref().unwrap_or_default()),
-            };
-            (outcome, code)
-        }
-    }
+        // Nobody is at work on a run that ended.
+        Standing::Unanswered => return (Outcome::InDoubt, Some("unanswered")),
+        Standing::Ended(Ending::Accepted) => Outcome::Accepted,
+        Standing::Ended(Ending::Failed) => Outcome::Failed,
+        Standing::Ended(Ending::Dead) => Outcome::Dead,
+        Standing::Ended(Ending::Cancelled) => Outcome::Cancelled,
+        Standing::Ended(Ending::InDoubt) => Outcome::InDoubt,
+        Standing::Ended(Ending::Skipped) => skipped(code.unwrap_or_default()),
+    };
+    (outcome, code)
 }
 
 /// Only what the push service was asked is an answer of it.

@@ -10,33 +10,44 @@ use crate::support::store::Place;
 
 in_both_stores!(who_came_and_who_left_is_told_by_audience_file,);
 
-/// An audience file in the sandbox, as a plan tells of it.
+/// An audience file in the sandbox, as the generate phase tells of it.
 fn file(sandbox: &Sandbox, name: &str, stem: &str, users: &[&str]) -> Value {
     let text = format!("user_id,name\r\n{}\r\n", users.join(",x\r\n") + ",x");
     sandbox.write(&format!("here/{name}"), &text);
-    json!({ "stem": stem, "path": name, "rows": users.len(), "sha256": hex(&Sha256::digest(text)) })
+    let live = json!({ "name": name, "rows": users.len(), "sha256": hex(&Sha256::digest(text)) });
+    json!({ "audience_file": stem, "live": live, "test": null })
 }
 
 async fn who_came_and_who_left_is_told_by_audience_file(place: Place) {
     let sandbox = Sandbox::new();
     let store = place.open().await;
-    let plans = [
-        json!({ "files": [
+    let details = [
+        json!([
             file(&sandbox, "a1.csv", "offers", &["ann", "bob", "cy"]),
             file(&sandbox, "a2.csv", "wishes", &["dan"]),
-        ]}),
-        json!({ "files": [
+            { "audience_file": "nobody", "live": null, "test": null },
+        ]),
+        json!([
             file(&sandbox, "b1.csv", "offers", &["bob", "cy", "eve", "fay"]),
             file(&sandbox, "b3.csv", "closets", &["gus", "hal"]),
-        ]}),
-        // A send without an automation.
-        json!({ "order": { "input": { "file": { "path": "b1.csv", "sha256": null } } } }),
-        json!({}),
+        ]),
     ];
-    for (number, plan) in (1..).zip(plans) {
+    for (number, pushes) in (1..).zip(details) {
+        let new = another(number, "layer3-daily");
+        store.begin_run(&new).await.unwrap();
+        let attempt = store.begin_phase(&new.id, "generate").await.unwrap();
+        let detail = json!({ "directory": sandbox.here(), "pushes": pushes });
+        store
+            .end_phase(&new.id, "generate", attempt, "done", &detail)
+            .await
+            .unwrap();
+        place.clock.advance(std::time::Duration::from_secs(60));
+    }
+    let send = json!({ "order": { "input": { "file": { "path": "b1.csv", "sha256": null } } } });
+    for (number, plan) in [(3, send), (4, json!({}))] {
         let new = NewRun {
             plan,
-            ..another(number, "layer3-daily")
+            ..another(number, "send")
         };
         store.begin_run(&new).await.unwrap();
         place.clock.advance(std::time::Duration::from_secs(60));

@@ -14,6 +14,7 @@ use crate::support::store::Place;
 
 in_both_stores!(
     runs_are_listed_newest_first,
+    a_dry_run_has_its_numbers_too,
     a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it,
     the_numbers_of_the_page_are_those_of_the_document,
     every_recipient_is_exported_with_what_became_of_them,
@@ -23,7 +24,14 @@ in_both_stores!(
 fn sent() -> NewRun {
     NewRun {
         occurrence: push(1).occurrence,
-        plan: json!({ "description": "People who offered", "timezone": "America/Chicago" }),
+        plan: json!({ "course": {
+            "automation": { "description": "People who offered", "push": [
+                { "audience_file": "recent-offer-creators", "title": "One" },
+                { "audience_file": "recent-offer-creators", "title": "Two" },
+                { "audience_file": "recent-closet-adders", "title": "Three" },
+            ]},
+            "times": { "zone": "America/Chicago" },
+        }}),
         ..a_run()
     }
 }
@@ -33,8 +41,12 @@ async fn send(store: &Store, place: &Place, people: u64) {
     store.begin_run(&sent()).await.unwrap();
     let attempt = store.begin_phase(&sent().id, "generate").await.unwrap();
     let detail = json!({
-        "note": "5,000 people in 1 file",
-        "files": [{ "stem": "recent-offer-creators", "path": "a.csv", "rows": people }],
+        "directory": "/files", "rows": people, "notes": [],
+        "pushes": [
+            { "audience_file": "recent-offer-creators", "live": { "name": "a.csv", "rows": people, "sha256": "00" } },
+            { "audience_file": "recent-offer-creators", "live": { "name": "a.csv", "rows": people, "sha256": "00" } },
+            { "audience_file": "recent-closet-adders", "live": null, "test": null },
+        ],
         "funnel": {
             "base": "every user", "considered": 9000, "passed": 5000, "in_no_file": 0, "in_a_file": 5000, "rows": 5000,
             "stages": [{ "name": "live", "because": "deleted account", "left": 4000, "remain": 5000 }],
@@ -159,7 +171,7 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
         "layer3-daily: cancelled\nPeople who offered\n",
         "Begun 2026-11-21 13:33:00 CST by alice@worker-1, took 16 s",
         ": wrong shoe\n",
-        "generate  13:33:00  12 s  done    5,000 people in 1 file\n",
+        "generate  13:33:00  12 s  done    50 rows\n",
         "send      13:33:12",
         "1     recent-offer-creators  3      dead token           UNREGISTERED",
         "1     recent-offer-creators  3      held back by cadence  l3Cooldown                 1\n",
@@ -175,6 +187,10 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
     assert_eq!(document["adds_up"], true);
     assert_eq!(document["cancel"]["reason"], "wrong shoe");
     assert_eq!(document["errors"], json!([]));
+    assert_eq!(
+        document["files"],
+        json!([{ "name": "recent-offer-creators", "rows": 50 }])
+    );
     // 45 sent and 3 left out; of the file's 51 rows one is a repetition, one was not got to, one was never answered.
     let expected = json!({
         "accepted": 80, "dead": 10, "in_doubt": 2, "cancelled": 2, "excluded": 2, "no_token": 2, "skipped": 4,
@@ -268,4 +284,25 @@ async fn every_recipient_is_exported_with_what_became_of_them(place: Place) {
     assert_eq!((to_file.status, to_file.stdout.as_str()), (0, ""));
     let file = std::fs::read_to_string(sandbox.here().join("o.csv")).unwrap();
     assert_eq!(file, exported.stdout);
+}
+
+async fn a_dry_run_has_its_numbers_too(place: Place) {
+    let sandbox = Sandbox::new();
+    let store = place.open().await;
+    store.begin_run(&sent()).await.unwrap();
+    let push = json!({
+        "push": 3, "layer": 3, "ended": "rehearsed", "rows": 100, "repeated": 1, "without_token": 9,
+        "excluded_by_rule": { "l3Cooldown": 20 }, "skipped_by_reason": { "product_name is empty": 10 },
+    });
+    let attempt = store.begin_phase(&sent().id, "push-3").await.unwrap();
+    store
+        .end_phase(&sent().id, "push-3", attempt, "done", &push)
+        .await
+        .unwrap();
+    let document = run(&sandbox, &place, &["runs", "show", "last", "--json"]).json();
+    assert_eq!(document["adds_up"], true);
+    let expected = json!({ "excluded": 20, "no_token": 9, "skipped": 11, "waiting": 60 });
+    assert_eq!(document["totals"], expected, "{document}");
+    assert_eq!(document["pushes"][0]["title"], "Three");
+    assert_eq!(document["pushes"][0]["file"], "recent-closet-adders");
 }
