@@ -28,8 +28,10 @@ pub mod man;
 mod offer;
 pub mod pause;
 pub mod preview;
+mod remembered;
 pub mod resume;
 pub mod run_pipeline;
+pub mod runs;
 mod runtime;
 pub mod schedule;
 pub mod schema;
@@ -37,6 +39,7 @@ pub mod send;
 mod sending;
 mod services;
 pub mod state;
+pub mod status;
 pub mod sync;
 mod whole_file;
 pub mod why;
@@ -111,6 +114,8 @@ enum Command {
     Cancel(cancel::Args),
     Pause(pause::Args),
     RunPipeline(run_pipeline::Args),
+    Runs(runs::Args),
+    Status(status::Args),
 }
 
 impl Command {
@@ -132,6 +137,8 @@ impl Command {
             | Self::State(_)
             | Self::Cancel(_)
             | Self::Pause(_)
+            | Self::Runs(_)
+            | Self::Status(_)
             | Self::Completions(_)
             | Self::Man(_)
             | Self::Schema(_) => {}
@@ -146,6 +153,7 @@ impl Command {
             Self::Sync(_) => sync::Args::stdout(),
             Self::Cancel(_) => cancel::Args::stdout(),
             Self::Pause(_) => pause::Args::stdout(),
+            Self::Runs(args) => args.stdout(),
             _ => Stdout::Data,
         }
     }
@@ -249,6 +257,8 @@ fn carry_out(command: Command, context: Context) -> Result<Kind> {
         Command::Sync(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Cancel(args) => runtime::run(context, async |context| args.run(&context).await),
         Command::Pause(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Runs(args) => runtime::run(context, async |context| args.run(&context).await),
+        Command::Status(args) => runtime::run(context, async |context| args.run(&context).await),
         command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
             without_settings(command, &context.ui)
         }

@@ -22,6 +22,7 @@
 //! | what an automation file may say, and the words for what is wrong | [`automation`] |
 //! | a flag or a command | [`cli`], one file a subcommand |
 //! | a setting | [`settings`], one file a room |
+//! | what is told about a run | [`report::gather`], where it comes from; [`report::run`], what it is |
 //! | what a person sees | [`ui`] for the streams, [`report`] for words and pictures |
 //!
 //! # What always holds

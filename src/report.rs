@@ -1,7 +1,9 @@
-//! What was found and done, in words and pictures: pure functions from results to text.
+//! What was found and done, in words and pictures: pure functions from results to text, and [`gather`], which collects
+//! what is told about a run.
 
 pub mod csv_diff;
 pub mod funnel;
+pub mod gather;
 pub mod html;
 pub mod pipeline;
 pub mod run;

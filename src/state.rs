@@ -12,6 +12,7 @@ mod breaker;
 mod cancels;
 mod failure;
 mod files;
+pub mod glance;
 mod history;
 pub mod holder;
 mod leases;

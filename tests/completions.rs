@@ -145,3 +145,57 @@ fn automations_are_offered_by_name_and_by_file_whatever_is_broken() {
     sandbox.config("automations = \"drafts\"");
     assert_eq!(offered(&sandbox, &["schedule", "show", ""]), ["draft"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_and_automations_are_offered_from_the_file_and_nothing_is_made_where_there_is_none() {
+    let sandbox = Sandbox::new();
+    assert!(
+        offered(&sandbox, &["runs", "show", ""])
+            .iter()
+            .all(|word| word.starts_with('-'))
+    );
+    assert_eq!(std::fs::read_dir(sandbox.home()).unwrap().count(), 0);
+    let place = crate::support::store::Place::sqlite();
+    let store = place.open().await;
+    for (id, automation) in [("run-a", "layer3-daily"), ("run-b", "waterfall")] {
+        let new = pushctl::state::NewRun {
+            id: id.to_owned(),
+            automation: automation.to_owned(),
+            occurrence: format!("{automation}@1"),
+            mode: "live-send".to_owned(),
+            begun_by: "alice@worker-1".to_owned(),
+            plan: serde_json::json!({}),
+        };
+        store.begin_run(&new).await.unwrap();
+    }
+    let ended = pushctl::state::RunStatus::Done;
+    store
+        .end_run("run-a", ended, &serde_json::json!({}))
+        .await
+        .unwrap();
+    sandbox.write(
+        "here/automations/mine.toml",
+        "name = \"of-a-file\"\n[broken",
+    );
+    sandbox.write("here/automations/ours.toml", "name = \"ours\"\n");
+    let setting = place.setting();
+    let with = |words: &[&str]| {
+        let mut all = vec!["--state", &setting];
+        all.extend(words);
+        offered(&sandbox, &all)
+    };
+    assert_eq!(with(&["runs", "show", "run"]), ["run-b", "run-a"]);
+    assert_eq!(with(&["runs", "diff", "run-a", "l"]), ["last"]);
+    assert_eq!(with(&["cancel", "run"]), ["run-b"]);
+    assert_eq!(with(&["cancel", "la"]), ["layer3-daily"]);
+    assert_eq!(with(&["pause", "o"]), ["ours"]);
+    assert_eq!(with(&["runs", "--automation", "w"]), ["waterfall"]);
+    // A store elsewhere is not asked.
+    let began = std::time::Instant::now();
+    let mut command = sandbox.command(&["--", "pushctl", "runs", "show", "run"]);
+    command
+        .env("PUSHCTL_COMPLETE", "fish")
+        .env("PUSHCTL_STATE_URL", "postgres://192.0.2.1/away");
+    assert_eq!(sandbox.outcome(&command.output().unwrap()).stdout, "");
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+}

@@ -237,7 +237,7 @@ fn strange() -> RunReport {
 }
 
 /// What stands between the tags after each attribute of this name, by the attribute's value.
-fn shown(page: &str, attribute: &str) -> Vec<(String, String)> {
+pub(crate) fn shown(page: &str, attribute: &str) -> Vec<(String, String)> {
     page.split(&format!("{attribute}=\""))
         .skip(1)
         .map(|rest| {
@@ -247,7 +247,7 @@ fn shown(page: &str, attribute: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn embedded(page: &str) -> Value {
+pub(crate) fn embedded(page: &str) -> Value {
     let (_, rest) = page
         .split_once("<script type=\"application/json\" id=\"run\">")
         .unwrap();

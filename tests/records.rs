@@ -1,7 +1,10 @@
 //! The commands over the state store, on both stores: its own upkeep, what runs did, and stopping them.
 
+mod compare;
 mod deliver;
+mod present;
 mod stop;
+mod told;
 mod upkeep;
 
 use pushctl::state::NewRun;

@@ -46,6 +46,11 @@ impl<'a> Ahead<'a> {
         self.value_of("--config").map(Path::new)
     }
 
+    /// `--state PLACE`.
+    pub(super) fn state(&self) -> Option<&'a Path> {
+        self.value_of("--state").map(Path::new)
+    }
+
     /// `--color WHEN`.
     pub(super) fn color(&self) -> Color {
         let given = self.value_of("--color").and_then(std::ffi::OsStr::to_str);

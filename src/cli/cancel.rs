@@ -66,7 +66,7 @@ impl Args {
             let phase = phase(&store, run).await?;
             let point = match phase.as_deref() {
                 Some("send") => "it was sending: no further push is claimed",
-                Some(_) | None => "nothing is sent",
+                _ => "nothing is sent",
             };
             context.ui.say(format_args!(
                 "cancelled {} (run {}): {point}",
@@ -109,8 +109,11 @@ impl Args {
     }
 }
 
-/// The phase that a run is in, or the last one that it was in.
+/// The phase that a run is in, or the last one that it was in. A send without an automation has no other.
 async fn phase(store: &Store, run: &Run) -> Result<Option<String>> {
-    let phases = store.phases(&run.id).await?;
-    Ok(phases.into_iter().next_back().map(|phase| phase.phase))
+    if let Some(last) = lookup::latest_phase(store.phases(&run.id).await?) {
+        return Ok(Some(last.phase));
+    }
+    let pushes = store.pushes(&run.automation, &run.occurrence).await?;
+    Ok((!pushes.is_empty()).then(|| "send".to_owned()))
 }

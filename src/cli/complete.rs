@@ -1,7 +1,7 @@
 //! Live completion: the scripts of `pushctl completions` ask here at each key press.
 //!
-//! Answers come from the command line's own definition, from query files and from automation files, never from the
-//! database, and whatever is broken completes to less, silently.
+//! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
+//! never from a network, and whatever is broken completes to less, silently.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::settings::automation::DIRECTORY;
 use crate::settings::{Automations, ConfigFile, Environment, Flags};
 
 use super::ahead::Ahead;
-use super::offer;
+use super::{offer, remembered};
 
 /// The variable by which a script says which shell asks.
 pub(super) const VARIABLE: &str = "PUSHCTL_COMPLETE";
@@ -29,8 +29,11 @@ pub(super) fn is_asked(environment: &Environment) -> bool {
 pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
     let asked = asked(&arguments);
     let environment = Environment::of_process();
-    let factory =
-        || super::command(&offer::ahead_of_parsing(&Ahead::look(&asked), &environment).offers);
+    let factory = || {
+        let ahead = Ahead::look(&asked);
+        let command = super::command(&offer::ahead_of_parsing(&ahead, &environment).offers);
+        remembered::extend(command, &ahead, &environment)
+    };
     let answered = CompleteEnv::with_factory(factory)
         .var(VARIABLE)
         .bin("pushctl")
@@ -59,6 +62,15 @@ pub(super) fn automations() -> Vec<CompletionCandidate> {
         .iter()
         .filter_map(|path| candidate(path, automation::name_of))
         .collect()
+}
+
+/// The same as plain names.
+pub(super) fn automation_names() -> Vec<String> {
+    let name = |path: &PathBuf| {
+        let source = automation::read(path, &path.display().to_string()).ok()?;
+        automation::name_of(&source)
+    };
+    automation_files().iter().filter_map(name).collect()
 }
 
 /// Automation files by their names without `.toml`, and any file by its path: `add = ArgValueCompleter::new(…)`.

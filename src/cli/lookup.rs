@@ -4,7 +4,7 @@ use crate::automation::Automation;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::nearest::nearest;
-use crate::state::{Run, RunFilter, Store};
+use crate::state::{Phase, Run, RunFilter, Store};
 
 use super::context::Context;
 
@@ -61,8 +61,9 @@ pub(super) async fn meant(context: &Context, store: &Store, wanted: &str) -> Res
 /// The automations that there are, or have been: those of past runs and those of the directory.
 pub(super) async fn names(context: &Context, store: &Store) -> Result<Vec<String>> {
     let mut names = store.automations().await?;
+    let (automations, _) = automations(context);
     names.extend(
-        automations(context)
+        automations
             .into_iter()
             .map(|automation| automation.file.name),
     );
@@ -71,11 +72,22 @@ pub(super) async fn names(context: &Context, store: &Store) -> Result<Vec<String
     Ok(names)
 }
 
-/// The automations of the directory, as far as their files are right; none where there is no directory.
-pub(super) fn automations(context: &Context) -> Vec<Automation> {
-    super::automations::checked(context, &[])
-        .map(|checked| checked.automations)
-        .unwrap_or_default()
+/// The automations of the directory whose files are right, and the number of those that are not; none where there is no
+/// directory.
+pub(super) fn automations(context: &Context) -> (Vec<Automation>, usize) {
+    let Ok(checked) = super::automations::checked(context, &[]) else {
+        return (Vec::new(), 0);
+    };
+    let wrong = checked.report.files - checked.automations.len().min(checked.report.files);
+    (checked.automations, wrong)
+}
+
+/// The phase that a run is in, or the last one that it was in. What is recorded of single pushes is part of `send`.
+pub(super) fn latest_phase(phases: Vec<Phase>) -> Option<Phase> {
+    phases
+        .into_iter()
+        .rev()
+        .find(|phase| !phase.phase.starts_with("push-"))
 }
 
 /// Nothing is called that; perhaps something nearly is.

@@ -37,6 +37,7 @@ use super::{lookup, services};
         Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
     ]),
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     #[command(flatten)]
     people: AudienceFlags,

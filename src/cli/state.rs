@@ -37,8 +37,8 @@ const STATUSES: [Kind; 10] = [
 
 /// Look after the state store: runs, claims, leases, cancels
 ///
-/// By default it is a SQLite file in the XDG state directory; --state names another place. A new
-/// store is made by whatever command needs it first.
+/// By default it is a SQLite file in the XDG state directory; --state names another place, or a PostgreSQL. A new store
+/// is made by whatever command needs it first.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[

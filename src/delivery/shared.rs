@@ -20,6 +20,7 @@ use super::recorder::Flight;
 use super::sift::Person;
 use super::stop::LOOK;
 use crate::budget::Budget;
+use crate::cadence::Screen;
 use crate::error::{Context as _, Kind, Result};
 use crate::fcm::{Composer, Job};
 use crate::interrupt::Interrupt;
@@ -191,9 +192,7 @@ impl Engine<'_> {
                 Some(cadence) => Some(cadence.screen(self.layer).await?),
                 None => None,
             };
-            let guard = screen
-                .as_ref()
-                .map_or_else(Guard::none, |screen| screen.guard());
+            let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
             let taken = self
                 .store
                 .take(self.push, self.sender, most, &guard)
@@ -212,7 +211,7 @@ impl Engine<'_> {
                 });
                 match (code, tokens.of(one.claim.id)?) {
                     (Some(code), _) => skipped.push(not_sent(&one, Ending::Skipped, code)),
-                    (None, Some(token)) => jobs.push(self.take_from_queue(one, token)),
+                    (None, Some(theirs)) => jobs.push(self.take_from_queue(one, theirs)),
                     (None, None) => skipped.push(not_sent(&one, Ending::Skipped, "no-token")),
                 }
             }

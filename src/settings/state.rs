@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 
-use super::key::{Key, Visibility};
+use super::environment::Environment;
+use super::file::ConfigFile;
+use super::key::{Flags, Key, Visibility};
 use super::read::text;
 use super::resolver::Resolver;
 use super::secret::Secret;
@@ -46,6 +48,15 @@ impl State {
             }
         })
     }
+}
+
+/// Where the state store is, before the command line is parsed.
+pub fn place_ahead(
+    flags: &Flags,
+    environment: &Environment,
+    file: Option<&ConfigFile>,
+) -> Result<State> {
+    State::resolve(&mut Resolver::new(flags, environment, file))
 }
 
 fn is_url(text: &str) -> bool {

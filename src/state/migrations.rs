@@ -116,7 +116,7 @@ impl Store {
     /// Applies what is pending; the names of what was applied. A store of a newer pushctl is refused.
     pub async fn migrate(&self) -> Result<Vec<&'static str>> {
         let mut done = Vec::new();
-        refuse_newer(self.version().await?)?;
+        self.known_version().await?;
         loop {
             let version = self.version().await?;
             let Some(next) = MIGRATIONS.iter().find(|one| one.version == version + 1) else {
@@ -135,8 +135,7 @@ impl Store {
 
     /// Undoes migrations, newest first, until `version` is the last; the names of what was undone.
     pub async fn rollback(&self, version: u32, loss: Loss) -> Result<Vec<&'static str>> {
-        let current = self.version().await?;
-        refuse_newer(current)?;
+        let current = self.known_version().await?;
         let undone: Vec<&'static Migration> = MIGRATIONS
             .iter()
             .rev()
@@ -164,6 +163,11 @@ impl Store {
     /// Migrates an empty store; refuses one that this version does not fit, or that holds half of an import.
     pub(super) async fn ready(&self) -> Result<()> {
         self.fit().await?;
+        self.whole().await
+    }
+
+    /// Refuses a store that holds half of an import.
+    pub(super) async fn whole(&self) -> Result<()> {
         if self.is_half_imported().await? {
             return Err(Error::new(
                 Kind::Failed,
@@ -176,8 +180,7 @@ impl Store {
 
     /// Migrates an empty store; refuses one that this version does not fit.
     pub(super) async fn fit(&self) -> Result<()> {
-        let version = self.version().await?;
-        refuse_newer(version)?;
+        let version = self.known_version().await?;
         if version == NEEDED {
             return Ok(());
         }
@@ -188,6 +191,12 @@ impl Store {
             .hint("`pushctl state migrate` (`pushctl state export` first makes a backup)"));
         }
         self.migrate().await.map(drop)
+    }
+
+    /// The store's version, if this pushctl knows it.
+    pub(super) async fn known_version(&self) -> Result<u32> {
+        let version = self.version().await?;
+        refuse_newer(version).map(|()| version)
     }
 
     async fn version(&self) -> Result<u32> {
@@ -313,10 +322,11 @@ fn refuse_newer(version: u32) -> Result<()> {
     .hint("Use the newer pushctl; or, with it, `pushctl state rollback`"))
 }
 
-/// Every table, in an order in which rows can be brought in.
-pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+/// Every table of a version, in an order in which rows can be brought in.
+pub(super) fn tables(version: u32) -> impl Iterator<Item = &'static str> {
     MIGRATIONS
         .iter()
+        .filter(move |migration| migration.version <= version)
         .flat_map(|migration| migration.tables.iter().copied())
 }
 

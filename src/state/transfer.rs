@@ -28,31 +28,38 @@ const NUMBERED: [&str; 4] = ["cancels", "pushes", "senders", "claims"];
 pub(super) type Cells = Vec<(String, Value)>;
 
 impl Store {
-    /// Writes everything, as it is at one instant; the number of rows.
+    /// Writes everything, as it is at one instant; the number of rows. A store that is behind is written as it is, for the
+    /// pushctl that made it; one that holds half of an import is refused.
     pub async fn export(&self, out: &mut (dyn Write + Send)) -> Result<u64> {
+        let version = self.known_version().await?;
+        if version == NEEDED {
+            self.whole().await?;
+        }
         let cannot = || "cannot write the export";
-        let head = json!({"pushctl_state": NEEDED, "exported_at": self.now()});
+        let head = json!({"pushctl_state": version, "exported_at": self.now()});
         writeln!(out, "{head}").kind(Kind::Failed, cannot)?;
         let (sender, mut rows) = tokio::sync::mpsc::channel(1024);
-        let names = exported().collect();
+        let names = exported(version).collect();
         let reading = async {
             match &*self.backend {
                 Backend::Sqlite(sqlite) => sqlite.dump(names, sender).await,
                 Backend::Postgres(postgres) => postgres.dump(names, sender).await,
             }
         };
-        let writing = async {
+        let lines = &mut *out;
+        // Takes the receiver along: where writing fails, whoever reads finds nobody there and stops.
+        let writing = async move {
             let mut count = 0_u64;
             while let Some((table, cells)) = rows.recv().await {
                 let line = json!({"table": table, "row": to_json(cells)});
-                writeln!(out, "{line}").kind(Kind::Failed, cannot)?;
+                writeln!(lines, "{line}").kind(Kind::Failed, cannot)?;
                 count += 1;
             }
             Ok(count)
         };
         let (read, written) = tokio::join!(reading, writing);
-        read?;
         let count = written?;
+        read?;
         writeln!(out, "{}", json!({"rows": count})).kind(Kind::Failed, cannot)?;
         out.flush().kind(Kind::Failed, cannot)?;
         Ok(count)
@@ -153,7 +160,7 @@ impl Store {
     }
 
     async fn clear(&self) -> Result<()> {
-        let mut statements: Vec<_> = exported()
+        let mut statements: Vec<_> = exported(NEEDED)
             .map(|table| (format!("DELETE FROM pushctl.{table}").into(), params![]))
             .collect();
         statements.push((
@@ -164,8 +171,8 @@ impl Store {
     }
 }
 
-fn exported() -> impl Iterator<Item = &'static str> {
-    tables().filter(|table| *table != "leases")
+fn exported(version: u32) -> impl Iterator<Item = &'static str> {
+    tables(version).filter(|table| *table != "leases")
 }
 
 fn to_json(cells: Cells) -> Map<String, Json> {
@@ -187,7 +194,7 @@ fn to_json(cells: Cells) -> Map<String, Json> {
 /// The table and the cells of a line; `None` if it is not a row of a table that we have.
 fn from_json(line: &Json) -> Option<(&'static str, Cells)> {
     let name = line.get("table")?.as_str()?;
-    let table = exported().find(|table| *table == name)?;
+    let table = exported(NEEDED).find(|table| *table == name)?;
     let cells = line.get("row")?.as_object()?.iter().map(|(column, value)| {
         let known = column
             .chars()

@@ -1,7 +1,7 @@
-use pushctl::state::{RunStatus, Target};
+use pushctl::state::{NewRun, RunStatus, Target};
 
 use super::{a_run, another, run};
-use crate::state::in_both_stores;
+use crate::state::{in_both_stores, push};
 use crate::support::cli::Sandbox;
 use crate::support::store::Place;
 
@@ -49,8 +49,17 @@ async fn a_cancel_stops_the_open_runs_that_are_meant_and_no_others(place: Place)
     for spared in [another(2, "layer3-daily"), another(4, "showcase")] {
         assert_eq!(store.cancellation(&spared.id).await.unwrap(), None);
     }
+    // A send without an automation has no phases, and is sending as soon as it has a push.
+    let send = NewRun {
+        occurrence: push(1).occurrence,
+        ..another(5, "layer3-daily")
+    };
+    store.begin_run(&send).await.unwrap();
+    store.open_push(&push(1)).await.unwrap();
+    let sending = run(&sandbox, &place, &["cancel", &send.id]);
+    assert!(sending.stderr.contains("it was sending"), "{sending}");
     let all = run(&sandbox, &place, &["cancel", "--all", "--json"]).json();
-    assert_eq!(all["stopped"].as_array().unwrap().len(), 4);
+    assert_eq!(all["stopped"].as_array().unwrap().len(), 5);
     let quiet = run(&sandbox, &place, &["cancel", "--all", "-q"]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 }

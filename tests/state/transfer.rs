@@ -14,6 +14,8 @@ in_both_stores!(
     an_import_into_a_store_that_is_in_use_is_refused,
     an_import_that_is_stopped_leaves_nothing_behind,
     half_an_import_is_not_taken_for_a_store,
+    an_export_that_cannot_be_written_ends_with_the_error,
+    a_store_that_is_behind_is_exported_as_it_is,
 );
 
 /// A little of everything.
@@ -174,10 +176,56 @@ async fn half_an_import_is_not_taken_for_a_store(place: Place) {
     let refused = Store::open(&place.location, clock.clone()).await;
     let refused = refused.unwrap_err();
     assert!(refused.to_string().contains("cut short"), "{refused}");
+    let mut copy = Vec::new();
+    assert!(store.export(&mut copy).await.is_err());
     let again = Store::open_as_it_is(&place.location, clock).await.unwrap();
     again
         .import(&mut Cursor::new(&text), pending())
         .await
         .unwrap();
     assert_eq!(exported(&place.open().await).await, text);
+}
+
+/// A disk that is full after some bytes.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self
+            .0
+            .checked_sub(bytes.len())
+            .ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn an_export_that_cannot_be_written_ends_with_the_error(place: Place) {
+    let store = place.open().await;
+    fill(&store).await;
+    let error = store.export(&mut Full(2_000)).await.unwrap_err();
+    assert!(error.to_string().contains("cannot write the export"));
+    // The store is as usable as before.
+    assert!(exported(&store).await.lines().count() > 1_300);
+}
+
+async fn a_store_that_is_behind_is_exported_as_it_is(place: Place) {
+    let store = place.open().await;
+    store.pause("layer2", "bob@laptop", None).await.unwrap();
+    store
+        .rollback(1, pushctl::state::migrations::Loss::Accepted)
+        .await
+        .unwrap();
+    let text = exported(&store).await;
+    assert!(text.starts_with("{\"pushctl_state\":1,"), "{text}");
+    assert_eq!(text.lines().count(), 3);
+    let other = Place::sqlite().open().await;
+    let error = other
+        .import(&mut Cursor::new(&text), pending())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("at migration 1"), "{error}");
 }

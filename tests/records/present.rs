@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use pushctl::clock::{Clock, System};
+use pushctl::state::holder::Holder;
+use pushctl::state::{Store, Taking};
+
+use super::{a_run, another, run};
+use crate::state::in_both_stores;
+use crate::support::cli::Sandbox;
+use crate::support::store::Place;
+
+in_both_stores!(what_is_running_held_and_ahead_is_told,);
+
+const AUTOMATION: &str = r#"
+name = "layer2-daily"
+enabled = true
+
+[schedule]
+send_at = "13:33"
+timezone = "America/Chicago"
+frequency = "daily"
+
+[audience]
+name = "layer2"
+
+[[push]]
+audience_file = "trending-closet-items"
+layer = 2
+title = "Trending"
+body = "See what people want"
+deep_link = "https://tradeblock.us/closet"
+
+[test]
+required = false
+"#;
+
+async fn what_is_running_held_and_ahead_is_told(place: Place) {
+    let sandbox = Sandbox::new();
+    let nothing = run(&sandbox, &place, &["status"]);
+    assert_eq!(
+        (nothing.status, nothing.stdout.as_str()),
+        (0, ""),
+        "{nothing}"
+    );
+    assert!(nothing.stderr.contains("nothing is running"), "{nothing}");
+    // Leases are measured by the clock of the command, which is the machine's.
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    let store = Store::open(&place.location, clock).await.unwrap();
+    store.begin_run(&a_run()).await.unwrap();
+    store.begin_phase(&a_run().id, "window").await.unwrap();
+    store.begin_run(&another(2, "waterfall")).await.unwrap();
+    let name = format!("occurrence/{}", a_run().occurrence);
+    let holder = Holder::this_process("alice@worker-1");
+    let lease = match store.take_lease(&name, &holder).await.unwrap() {
+        Taking::Taken(lease) => lease,
+        Taking::Held(held) => panic!("{held:?}"),
+    };
+    store
+        .pause("layer2-daily", "bob@laptop", Some("new copy"))
+        .await
+        .unwrap();
+    sandbox.write("here/automations/layer2.toml", AUTOMATION);
+    let checked = run(&sandbox, &place, &["status", "--json"]).json();
+    let running = checked["running"].as_array().unwrap();
+    assert_eq!(running.len(), 2);
+    let window = running
+        .iter()
+        .find(|run| run["automation"] == "layer3-daily")
+        .unwrap();
+    assert_eq!(window["phase"], "window");
+    assert!(
+        window["holder"]
+            .as_str()
+            .unwrap()
+            .starts_with("alice@worker-1 (process"),
+        "{window}"
+    );
+    let other = running
+        .iter()
+        .find(|run| run["automation"] == "waterfall")
+        .unwrap();
+    assert_eq!(
+        (&other["phase"], &other["holder"]),
+        (&"begun".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(checked["paused"][0]["who"], "bob@laptop");
+    assert_eq!(
+        checked["next"][0]["automation"], "layer2-daily",
+        "{checked}"
+    );
+    assert_eq!(checked["next"][0]["paused"], true);
+    assert_eq!(checked["wrong_files"], 0);
+    sandbox.write("here/automations/broken.toml", "name = \"broken");
+    let told = run(&sandbox, &place, &["status"]);
+    assert!(told.stderr.contains("left out here: 1"), "{told}");
+    let text = told.stdout;
+    for part in [
+        "Running\n",
+        "nobody at the moment",
+        "\nPaused\n",
+        "new copy",
+        "\nNext\n",
+        "13:33 C",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    lease.release().await.unwrap();
+}
