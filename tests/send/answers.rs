@@ -1,5 +1,6 @@
 //! The answer table as somebody who sends sees it: what is counted and listed, and how the command ends.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ fn every_answer_about_one_message_is_counted_listed_and_tried_as_the_table_says(
         office.set("PUSHCTL_PUSH_ANSWER_TIMEOUT", "2s");
         let mut file = "user_id,token\n".to_owned();
         for (n, (token, ..)) in (0..).zip(table()) {
-            file += &format!("{},{token}\n", id(n));
+            let _ = writeln!(file, "{},{token}", id(n));
         }
         office.audience(&file);
         let sent = office.send(&[]);
@@ -164,7 +165,7 @@ fn waits_are_as_told(office: &Office) {
 fn dead_list(office: &Office, sent: &Sent, expected: &[(String, &str)]) {
     let mut text = "user_id,token\r\n".to_owned();
     for (user, token) in expected {
-        text += &format!("{user},{token}\r\n");
+        let _ = write!(text, "{user},{token}\r\n");
     }
     for (ending, key) in [("csv", "dead_tokens"), ("sql", "dead_tokens_sql")] {
         let path = office.outcomes(&format!("{}.dead-tokens.{ending}", sent.run()));
@@ -329,7 +330,7 @@ fn the_statement_for_dead_tokens_clears_exactly_those() {
              INSERT INTO devices (user_id, fingerprint, token, updated_at)
                  VALUES ('{user}', 'a', $t${token}$t$, '2026-01-01'), ('{user}', 'b', 'other-{n}', '2025-01-01')"
         ));
-        file += &format!("{user},\"{token}\"\n");
+        let _ = writeln!(file, "{user},\"{token}\"");
     }
     let script = Script::default()
         .always("gone-*", Reply::Unregistered)

@@ -32,7 +32,7 @@ const RATE: &str = "4000";
 /// Claims that may be under way at once, at that rate.
 const AHEAD: u64 = 4_000;
 /// Bytes of a line of the service's log, about.
-const LINE: usize = 82;
+const LINE: u64 = 82;
 /// Where the service keeps its things, and its port.
 const PLACE: &str = "PUSHCTL_TEST_SERVICE";
 
@@ -81,9 +81,9 @@ impl Service {
     }
 
     /// How many about: the log's size tells, and costs nothing to look at.
-    fn accepted_about(&self) -> usize {
+    fn accepted_about(&self) -> u64 {
         let log = std::fs::metadata(self.directory.path().join("log"));
-        log.map_or(0, |log| log.len() as usize / LINE)
+        log.map_or(0, |log| log.len() / LINE)
     }
 
     /// Every token that it ever accepted a message for.
@@ -227,13 +227,7 @@ impl<'a> Round<'a> {
     fn play(&mut self, victim: Victim, random: &mut Random, seen: &mut Seen) {
         let mut sending = Some(self.office.start(&["--rate", RATE]));
         // From the first message to about the last: how far the send is tells more than the time it took.
-        let mark = random.fraction() * 0.95;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a part of 5,000"
-        )]
-        let mark = 1 + (mark * PEOPLE as f64) as usize;
+        let mark = 1 + random.next() % (PEOPLE * 19 / 20);
         self.wait_for(mark, sending.as_mut().unwrap());
         // And somewhere between two messages.
         std::thread::sleep(Duration::from_micros(random.next() >> 50));
@@ -253,25 +247,25 @@ impl<'a> Round<'a> {
             }
         }
         // Whoever was claimed and has no answer now will never have one.
-        let unheard = (victim == Victim::Sender).then(|| self.unanswered());
-        let mut last = sending.map(|child| self.office.sent(self.office.ended(child)));
+        let lost = (victim == Victim::Sender).then(|| self.unanswered());
+        let mut latest = sending.map(|child| self.office.sent(self.office.ended(child)));
         for _ in 0..5 {
-            if last.as_ref().is_some_and(|sent| self.is_finished(sent)) {
+            if latest.as_ref().is_some_and(|sent| self.is_finished(sent)) {
                 break;
             }
             seen.resumes += 1;
             let run = self.run();
-            last = Some(self.office.resume(&run, &["--rate", "5000"]));
+            latest = Some(self.office.resume(&run, &["--rate", "5000"]));
         }
-        let last = last.expect("it was sent or resumed");
-        if let Some(lost) = unheard {
-            let rows = last.rows.iter().filter(|row| row.outcome == "in_doubt");
+        let latest = latest.expect("it was sent or resumed");
+        if let Some(lost) = lost {
+            let rows = latest.rows.iter().filter(|row| row.outcome == "in_doubt");
             assert_eq!(
                 rows.map(|row| row.user.clone()).collect::<BTreeSet<_>>(),
                 lost
             );
         }
-        self.look(&last, seen);
+        self.look(&latest, seen);
     }
 
     /// Who is claimed and has no outcome.
@@ -291,7 +285,7 @@ impl<'a> Round<'a> {
     }
 
     /// Until so many are accepted, or the send is over.
-    fn wait_for(&self, mark: usize, sending: &mut Child) {
+    fn wait_for(&self, mark: u64, sending: &mut Child) {
         let started = Instant::now();
         while self.service.accepted_about() < mark && sending.try_wait().unwrap().is_none() {
             assert!(

@@ -1,5 +1,7 @@
 //! Audience files as people have them, and what is wrong with some.
 
+use std::fmt::Write as _;
+
 use pushctl::delivery::USER_COLUMNS;
 
 use super::{Office, id, people, tokens};
@@ -206,12 +208,10 @@ fn people_and_tokens_that_stand_in_a_file_several_times_are_sent_to_once() {
     file += &people([1]).replace("user_id,name,token\n", "");
     file += &people([1, 2]).replace("user_id,name,token\n", "");
     // The same person in capitals, with another token; and another person with a token that was had.
-    file += &format!(
-        "{},Ana,t-9\n{},Bo,t-0\n{},Cy,\n",
-        id(0).to_uppercase(),
-        id(7),
-        id(8)
-    );
+    let more = [(id(0).to_uppercase(), "t-9"), (id(7), "t-0"), (id(8), "")];
+    for (user, token) in more {
+        let _ = writeln!(file, "{user},Bo,{token}");
+    }
     office.audience(&file);
     let sent = office.send(&[]);
     assert_eq!(sent.status(), 0, "{}", sent.outcome);
