@@ -108,7 +108,8 @@ struct Lane<'s> {
     shared: &'s Arc<Shared>,
     number: usize,
     send: SendRequest<Bytes>,
-    connection: Connection<Pin<Box<dyn Io>>, Bytes>,
+    /// None once it has ended: only when it is dropped do all requests on it hear of that.
+    connection: Option<Connection<Pin<Box<dyn Io>>, Bytes>>,
     pings: Option<PingPong>,
     /// Flights by seat; the futures know their seat only, so that a flight is never lost with its future.
     seats: Vec<Option<Flight>>,
@@ -121,8 +122,6 @@ struct Lane<'s> {
     timer: Pin<Box<Sleep>>,
     /// Nothing new is put on the connection; what is under way may still be answered.
     retired: bool,
-    /// The connection itself has ended.
-    closed: bool,
     /// When the service last said something on it.
     heard: Option<Instant>,
     /// Whether messages were put on it.
@@ -143,7 +142,7 @@ impl<'s> Lane<'s> {
             shared,
             number,
             send,
-            connection,
+            connection: Some(connection),
             seats: Vec::new(),
             free: Vec::new(),
             landing: FuturesUnordered::new(),
@@ -152,7 +151,6 @@ impl<'s> Lane<'s> {
             returned: Vec::new(),
             timer: Box::pin(sleep_until(now)),
             retired: false,
-            closed: false,
             heard: None,
             used: false,
             opened: now,
@@ -166,8 +164,9 @@ impl<'s> Lane<'s> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
-            if !self.closed && Pin::new(&mut self.connection).poll(cx).is_ready() {
-                self.closed = true;
+            let connection = self.connection.as_mut();
+            if connection.is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
+                self.connection = None;
             }
             let now = Instant::now();
             self.collect(cx, now);
@@ -182,7 +181,7 @@ impl<'s> Lane<'s> {
                 if next == Next::Done {
                     return Poll::Ready(Ended::Finished);
                 }
-                if self.retired || self.closed {
+                if self.retired || self.connection.is_none() {
                     let silent = self.used && self.heard.is_none();
                     return Poll::Ready(Ended::Lost { silent });
                 }
@@ -228,7 +227,7 @@ impl<'s> Lane<'s> {
 
     /// How many requests may be put on the connection now.
     fn room(&mut self, cx: &mut Context<'_>, now: Instant) -> usize {
-        if self.closed || self.retired {
+        if self.connection.is_none() || self.retired {
             return 0;
         }
         if let Poll::Ready(Err(_)) = self.send.poll_ready(cx) {
@@ -254,7 +253,7 @@ impl<'s> Lane<'s> {
     /// What the connection counts as when it takes nothing more. Others wait for one that has not answered yet, as
     /// they do for one that is being opened.
     fn without_room(&self) -> Berth {
-        if self.heard.is_none() && !self.retired && !self.closed {
+        if self.heard.is_none() && !self.retired && self.connection.is_some() {
             Berth::Opening
         } else {
             Berth::Full
