@@ -79,7 +79,9 @@ impl Watch {
         let suspect = matches!(sign, Sign::Dead | Sign::Refused);
         self.suspect += usize::from(suspect);
         self.latest.push_back(suspect);
-        if sign == Sign::Good || self.all < self.limits.least {
+        // A good answer makes nothing worse, but it may be the first to allow a conclusion.
+        let concludes = sign != Sign::Good || self.all == self.limits.least;
+        if self.all < self.limits.least || !concludes {
             return None;
         }
         self.too_many_failures().or_else(|| self.jump())
@@ -179,6 +181,12 @@ mod tests {
             stop(Limits::default(), every(4, Sign::Refused, 10_000)),
             None
         );
+    }
+
+    #[test]
+    fn what_was_bad_before_anything_could_be_concluded_is_not_forgotten() {
+        let signs = || every(1, Sign::Dead, 60).chain(every(9_999, Sign::Dead, 1_000));
+        assert_eq!(stop(Limits::default(), signs()).expect("a stop").0, 100);
     }
 
     #[test]
