@@ -42,6 +42,8 @@ pub struct Progress {
     pub under_way: usize,
     /// Messages that wait to be sent, for the first time or again.
     pub queued: usize,
+    /// Of those, for the first time.
+    pub fresh: usize,
     /// Connections that are open.
     pub connections: usize,
     /// Messages a second that may leave at present.
@@ -160,6 +162,7 @@ impl Client {
         Progress {
             under_way: dispatch.under_way(),
             queued: dispatch.queued(),
+            fresh: dispatch.fresh(),
             connections: dispatch.connections(),
             rate: dispatch.pace().rate(now),
             paused: dispatch.pace().paused_until(now).map(|until| until - now),

@@ -360,6 +360,11 @@ impl Dispatch {
         self.fresh.len() + self.later.len()
     }
 
+    /// How much waits to be sent for the first time.
+    pub(super) fn fresh(&self) -> usize {
+        self.fresh.len()
+    }
+
     /// How many requests are under way.
     pub(super) fn under_way(&self) -> usize {
         self.under_way
