@@ -11,6 +11,7 @@
 //! | `plan` | what can be told before anything is sent |
 //! | `addresses` | whose token is which |
 //! | `sift` | who of a batch may be sent to, and why the others may not |
+//! | `begin` | what stands before the first claim |
 //! | `engine` | the loop over the file, and the end of it |
 //! | `claims` | a batch: claimed group by group, and submitted |
 //! | `stop` | why a send ends early, and how it hears of that |
@@ -25,6 +26,7 @@
 //! Going on after a crash is the same work again: who was claimed before is left alone, because the ledger says so.
 
 mod addresses;
+mod begin;
 mod claims;
 mod dead;
 mod engine;
@@ -45,6 +47,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use addresses::{Addresses, Found};
+pub use begin::fits;
 pub use outcome::Files;
 pub use plan::Plan;
 pub use roster::{Roster, USER_COLUMNS};

@@ -68,15 +68,24 @@ impl Breakdown {
             + self.unattributed
     }
 
+    /// How many for this reason.
+    pub fn of(mut self, exclusion: Exclusion) -> u64 {
+        *self.place(exclusion)
+    }
+
     /// One more.
     pub fn count(&mut self, exclusion: Exclusion) {
-        *match exclusion {
+        *self.place(exclusion) += 1;
+    }
+
+    fn place(&mut self, exclusion: Exclusion) -> &mut u64 {
+        match exclusion {
             Exclusion::Rule(Rule::Layer3Cooldown) => &mut self.layer_3_cooldown,
             Exclusion::Rule(Rule::Combined) => &mut self.combined,
             Exclusion::Rule(Rule::Layer5Cooldown) => &mut self.layer_5_cooldown,
             Exclusion::InvalidUuid => &mut self.invalid_uuid,
             Exclusion::Unattributed => &mut self.unattributed,
-        } += 1;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::delivery::rehearse::{Rehearsed, rehearse};
 use crate::delivery::send::{Means, Sent, carry_out};
-use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary};
+use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Summary, fits};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
@@ -131,6 +131,7 @@ impl Sending {
         services::account(context)?;
         let store = services::store(context).await?;
         let lease = self.hold(context, &store).await?;
+        fits(&self.order, &store).await?;
         let mode = match self.order.reach {
             Reach::Live => "live-send",
             Reach::ValidateOnly => "validate-only",

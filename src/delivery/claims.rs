@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use csv::StringRecord;
 
-use super::engine::{BATCH, Engine, ahead, lock};
+use super::engine::{BATCH, Engine, lead, lock};
 use super::recorder::Flight;
 use super::sift::{Person, Ready, Sifted};
 use super::{InDoubt, Roster};
@@ -29,7 +29,7 @@ impl Engine<'_> {
         self.exclude(composer, &mut sifted).await?;
         self.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
         let mut ready = std::mem::take(&mut sifted.ready);
-        let group = (ahead(self.rate) / 4).clamp(5, GROUP);
+        let group = lead(f64::from(self.rate)).min(GROUP);
         while !ready.is_empty() {
             let rest = ready.split_off(ready.len().min(group));
             if !self.wait_for_room(ready.len()).await? {

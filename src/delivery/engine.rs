@@ -1,7 +1,7 @@
 //! The loop of a send: read a batch, sift it, claim a group, submit it; and know when to stop.
 //!
-//! Claims run ahead of answers by a second's worth of messages at most, so that a crash leaves few in doubt. A stop lets
-//! nothing more leave, and waits for the answers of what has left.
+//! Claims run ahead of answers by a second's worth of messages at most, and by much less ahead of what has left, so that a
+//! crash leaves few in doubt. A stop lets nothing more leave, and waits for the answers of what has left.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -17,7 +17,7 @@ use super::recorder::Flight;
 use super::sift::Person;
 use super::stop::Stop;
 use super::{Addresses, Order, Plan, Reach, Roster};
-use crate::cadence::{Cadence, Layer};
+use crate::cadence::{Breakdown, Cadence, Layer};
 use crate::error::Result;
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
@@ -65,7 +65,11 @@ pub(super) struct State {
     pub(super) stop: Mutex<Option<Stop>>,
     pub(super) notes: Mutex<Vec<String>>,
     pub(super) looked: Mutex<Option<Instant>>,
+    /// When the history was last found out of reach, where that stops nobody.
+    pub(super) away: Mutex<Option<Instant>>,
     pub(super) repeated: Mutex<HashMap<UserKey, u64>>,
+    /// Whom the history held back, as it says itself.
+    pub(super) breakdown: Mutex<Breakdown>,
 }
 
 /// What a pass over the file came to.
@@ -78,10 +82,12 @@ pub(super) struct Passed {
     pub(super) recorded: u64,
     /// People who stand in several rows, and how many of those are too many.
     pub(super) repeated: HashMap<UserKey, u64>,
+    /// Whom the history held back, as it says itself.
+    pub(super) breakdown: Breakdown,
 }
 
 impl State {
-    pub(super) fn new(rate: u32) -> Self {
+    pub(super) fn new(rate: u32, away: Option<Instant>) -> Self {
         Self {
             window: Semaphore::new(ahead(rate)),
             owed: Mutex::default(),
@@ -89,13 +95,26 @@ impl State {
             stop: Mutex::default(),
             notes: Mutex::default(),
             looked: Mutex::default(),
+            away: Mutex::new(away),
             repeated: Mutex::default(),
+            breakdown: Mutex::default(),
         }
     }
 }
 
 pub(super) fn ahead(rate: u32) -> usize {
     usize::try_from(rate).unwrap_or(AHEAD).clamp(20, AHEAD)
+}
+
+/// Claims that may wait to leave, at so many messages a second: a twentieth of a second's worth, so that there is always
+/// something to send while the next group is claimed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is at most 100,000 a second"
+)]
+pub(super) fn lead(rate: f64) -> usize {
+    ((rate / 20.0) as usize).clamp(10, AHEAD)
 }
 
 impl Engine<'_> {
@@ -137,7 +156,7 @@ impl Engine<'_> {
                 }
             }
         }
-        let state = std::mem::replace(&mut self.state, State::new(1));
+        let state = std::mem::replace(&mut self.state, State::new(1, None));
         let halt = self
             .client
             .halted()
@@ -149,6 +168,7 @@ impl Engine<'_> {
             notes: into_inner(state.notes),
             recorded,
             repeated: into_inner(state.repeated),
+            breakdown: into_inner(state.breakdown),
         })
     }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::begin::{ask_history, connect, open_push};
 use super::dead::DeadTokens;
 use super::engine::{Engine, Passed, State};
 use super::outcome;
 use super::stop::Stop;
 use super::summary::Sums;
 use super::{Addresses, Ended, InDoubt, Order, Plan, Reach, Summary};
-use crate::cadence::{Cadence, Layer, Unapplied};
+use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{self, Client, ServiceAccount};
@@ -19,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
 use crate::state::holder::Holder;
-use crate::state::ledger::{NewPush, Push, Recording, Sender, Words};
+use crate::state::ledger::{Push, Recording, Sender};
 
 /// What a send may use.
 pub struct Means<'a> {
@@ -92,6 +93,8 @@ struct Sending<'a> {
     again: bool,
     dead: DeadTokens,
     notes: Vec<String>,
+    /// When the history was found out of reach, where that stops nobody.
+    away: Option<Instant>,
     began_at: jiff::Timestamp,
     recorded: u64,
 }
@@ -104,10 +107,10 @@ impl<'a> Sending<'a> {
         means: &'a Means<'a>,
     ) -> Result<Self> {
         let layer = Layer::new(order.layer)?;
-        let mut notes = Vec::new();
-        if order.reach == Reach::Live {
-            notes.extend(ask_history(order, layer, means).await?);
-        }
+        let (notes, away) = match order.reach {
+            Reach::Live => ask_history(order, layer, means).await?,
+            Reach::ValidateOnly => (Vec::new(), None),
+        };
         let client = connect(order, plan, means).await?;
         let push = open_push(order, run, means).await?;
         means.store.settle(&push).await?;
@@ -125,6 +128,7 @@ impl<'a> Sending<'a> {
             again,
             dead: DeadTokens::of(means.outcomes, run),
             notes,
+            away,
             began_at: means.clock.now(),
             recorded: 0,
         })
@@ -154,7 +158,7 @@ impl<'a> Sending<'a> {
             progress,
             until: self.means.until,
             again: self.again,
-            state: State::new(rate),
+            state: State::new(rate, self.away),
         };
         let passed = engine.pass(addresses, &mut reports, &mut self.dead).await?;
         self.recorded += passed.recorded;
@@ -196,6 +200,9 @@ impl<'a> Sending<'a> {
                 "nothing was sent: run {} had sent this push to all of them; another --occurrence would send it again",
                 self.push.run
             ));
+        }
+        if !self.again && sums.excluded.contains_key(Exclusion::Unattributed.key()) {
+            self.notes.push(said_by_the_service(&passed.breakdown));
         }
         let (ended, error) = end(&passed, &sums, self.run);
         let repeated = passed.repeated.values().sum();
@@ -244,70 +251,18 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// Proves that the history answers, and says which rules do not hold.
-async fn ask_history(order: &Order, layer: Layer, means: &Means<'_>) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    if means.cadence.is_off() {
-        notes.push("cadence is off: nobody is held back, and nothing is recorded".to_owned());
-    }
-    match means.cadence.screen(layer).await {
-        Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
-        Err(_) if order.cadence_failure == super::CadenceFailure::Send => {}
-        Err(error) => {
-            return Err(error
-                .context("the notification history cannot be asked, so nobody is sent to")
-                .hint("--cadence-failure send would send without asking"));
-        }
-    }
-    Ok(notes)
-}
-
-async fn connect(order: &Order, plan: &Plan, means: &Means<'_>) -> Result<(Client, fcm::Reports)> {
-    means.progress.stage("connecting");
-    let mut settings = means.service.clone();
-    settings.rate = order.rate.unwrap_or(settings.rate);
-    settings.expected = Some(plan.sendable());
-    settings.limits.failure_rate = order.max_failure_rate;
-    let connected = Client::connect(settings, means.account.clone(), Arc::clone(means.clock));
-    tokio::select! {
-        kind = means.interrupt.wait() => Err(Interrupt::error(kind)),
-        connected = connected => connected,
-    }
-}
-
-async fn open_push(order: &Order, run: &str, means: &Means<'_>) -> Result<Push> {
-    let words = Words {
-        title: order.wording.title.clone(),
-        body: order.wording.body.clone(),
-        deep_link: order.wording.deep_link.clone(),
-    };
-    let push = means
-        .store
-        .open_push(&NewPush {
-            automation: order.automation.clone(),
-            occurrence: order.occurrence.clone(),
-            number: order.number,
-            run: run.to_owned(),
-            layer: order.layer,
-            recording: match order.reach {
-                Reach::Live => means.cadence.recording(),
-                Reach::ValidateOnly => Recording::Nowhere,
-            },
-            words: words.clone(),
-            audience: order.input.stem(),
-        })
-        .await?;
-    if push.words != words || push.layer != order.layer {
-        return Err(Error::new(
-            Kind::Refused,
-            format!(
-                "push {} of {} was begun by run {} with other words or another layer",
-                order.number, order.occurrence, push.run
-            ),
-        )
-        .hint("send it under another --occurrence, or with the words it was begun with"));
-    }
-    Ok(push)
+/// A service that says how many it held back by which rule, and not whom, leaves the ledger without the rules.
+fn said_by_the_service(breakdown: &Breakdown) -> String {
+    let rules = Rule::ALL.map(|rule| (rule.key(), breakdown.of(Exclusion::Rule(rule))));
+    let said: Vec<String> = rules
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(key, count)| format!("{key} {count}"))
+        .collect();
+    format!(
+        "the cadence service does not say who is held back by which rule; of all it held back it says: {}",
+        said.join(", ")
+    )
 }
 
 /// How it ended, and the error to end with.

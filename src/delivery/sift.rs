@@ -3,16 +3,22 @@
 //! The history is asked about thousands at once. It is asked again, in effect, by the claim, under the [`Guard`] that the
 //! screen gives: what happens between the two is not missed.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use csv::StringRecord;
+use tokio::time::Instant;
 
-use super::engine::Engine;
+use super::engine::{Engine, lock};
 use super::plan::skip_code;
 use super::{CadenceFailure, Order};
 use crate::cadence::{Screen, Verdict};
 use crate::error::{Error, Result};
 use crate::fcm::Composer;
 use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
+
+/// For so long a history that is out of reach is not asked again, where that stops nobody: finding out takes its time.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// A row, its person, and their tokens.
 pub(super) struct Person {
@@ -68,6 +74,10 @@ impl<'a> Engine<'a> {
         let Some(cadence) = self.cadence else {
             return Ok((None, everybody()));
         };
+        let asked_lately = lock(&self.state.away).is_some_and(|since| since.elapsed() < AWAY);
+        if asked_lately {
+            return Ok((None, everybody()));
+        }
         let ids: Vec<String> = people
             .iter()
             .map(|person| person.user.to_string())
@@ -76,14 +86,16 @@ impl<'a> Engine<'a> {
         let asked = async {
             let screen = cadence.screen(self.layer).await?;
             let filtered = screen.filter(&ids).await?;
-            Ok::<_, Error>((screen, filtered.verdicts))
+            Ok::<_, Error>((screen, filtered))
         };
         match asked.await {
-            Ok((screen, verdicts)) => Ok((Some(screen), verdicts)),
+            Ok((screen, filtered)) => {
+                *lock(&self.state.breakdown) += filtered.breakdown;
+                Ok((Some(screen), filtered.verdicts))
+            }
             Err(error) if self.order.cadence_failure == CadenceFailure::Send => {
-                self.note_once(&format!(
-                    "the notification history cannot be asked, and cadence_failure = \"send\": sent to people whatever they had before ({error:#})"
-                ));
+                *lock(&self.state.away) = Some(Instant::now());
+                self.note_once(&sent_anyway(&error));
                 Ok((None, everybody()))
             }
             Err(error) => Err(error
@@ -151,6 +163,13 @@ impl<'a> Engine<'a> {
             deep_link: link,
         })
     }
+}
+
+/// What the summary says where the history is out of reach and that stops nobody.
+pub(super) fn sent_anyway(error: &Error) -> String {
+    format!(
+        "the notification history cannot be asked, and cadence_failure = \"send\": sent to people whatever they had before ({error:#})"
+    )
 }
 
 /// Whether somebody belongs to the control group: always the same people for an automation, whatever else changes.

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::engine::{Engine, lock};
+use super::engine::{Engine, lead, lock};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::Halt;
 use crate::state::Cancellation;
 
 /// How often somebody is asked whether the run was cancelled, while it waits.
 const LOOK: Duration = Duration::from_millis(500);
+/// How soon it is looked again whether claims have left.
+const TURN: Duration = Duration::from_millis(4);
 /// What of a budget is kept for the answers, and for summing up.
 const RESERVE: Duration = Duration::from_secs(15);
 
@@ -30,12 +32,21 @@ pub(super) enum Stop {
 }
 
 impl Engine<'_> {
-    /// Room for so many more claims; false if it was stopped meanwhile.
+    /// Room for so many more claims; false if it was stopped meanwhile. What has not even left is kept to a fraction of a
+    /// second's worth: after a crash nobody can tell it from what was lost.
     pub(super) async fn wait_for_room(&self, count: usize) -> Result<bool> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         loop {
             if self.look().await? {
                 return Ok(false);
+            }
+            let progress = self.client.progress();
+            if progress.fresh >= lead(progress.rate) {
+                tokio::select! {
+                    _ = self.interrupt.wait() => {}
+                    () = sleep(TURN) => {}
+                }
+                continue;
             }
             tokio::select! {
                 permit = self.state.window.acquire_many(count) => {
