@@ -61,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) streams: Option<u32>,
     pub(crate) token_lifetime: Duration,
     pub(crate) token_delay: Duration,
+    /// Where keys and certificates are kept, for one that is started again.
+    pub(crate) keep: Option<PathBuf>,
     /// The token endpoint's only answer, if it is to refuse.
     pub(crate) token_refusal: Option<u16>,
 }
@@ -77,6 +79,7 @@ impl Default for Options {
             streams: None,
             token_lifetime: Duration::from_secs(3599),
             token_delay: Duration::ZERO,
+            keep: None,
             token_refusal: None,
         }
     }
@@ -136,7 +139,10 @@ impl StandIn {
             TcpListener::from_std(listen(options.port)?)?
         };
         let address = listener.local_addr()?;
-        let identity = Identity::create();
+        let identity = match &options.keep {
+            Some(directory) => Identity::kept_in(directory),
+            None => Identity::create(),
+        };
         let scheme = match options.protocol {
             Protocol::Http2 | Protocol::Http1 => "https",
             Protocol::Cleartext => "http",

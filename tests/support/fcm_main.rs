@@ -65,6 +65,7 @@ fn main() -> Result<()> {
         },
         script,
         log: Some(at("accepted.log")),
+        keep: Some(arguments.dir.clone()),
         memory: Memory::Spared,
         threads: arguments.threads,
         token_lifetime: Duration::from_secs(arguments.token_seconds),

@@ -1,5 +1,7 @@
 //! What the stand-in proves itself with: a certificate authority, a server certificate, and a service account.
 
+use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use openssl::asn1::Asn1Time;
@@ -14,6 +16,8 @@ use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeNam
 use openssl::x509::{X509, X509Builder, X509NameBuilder, X509Ref};
 
 use super::Protocol;
+
+static ACCOUNT_KEY: OnceLock<PKey<Private>> = OnceLock::new();
 
 /// The authority that clients are told to trust, and the server's own certificate.
 pub(super) struct Identity {
@@ -52,6 +56,38 @@ impl Identity {
         }
     }
 
+    /// The one in `directory`, made on first use: whoever is started there again is the same service to its clients.
+    pub(super) fn kept_in(directory: &Path) -> Self {
+        let (path, account) = (
+            directory.join("identity.pem"),
+            directory.join("account.pem"),
+        );
+        if let (Ok(pem), Ok(account)) = (fs::read(&path), fs::read(&account)) {
+            let mut certificates = X509::stack_from_pem(&pem)
+                .expect("certificates")
+                .into_iter();
+            let mut next = || certificates.next().expect("two certificates");
+            let account = PKey::private_key_from_pem(&account).expect("a private key");
+            let _ = ACCOUNT_KEY.set(account);
+            return Self {
+                authority: next(),
+                certificate: next(),
+                key: PKey::private_key_from_pem(&pem).expect("a private key"),
+            };
+        }
+        let identity = Self::create();
+        let parts = [
+            identity.authority.to_pem(),
+            identity.certificate.to_pem(),
+            identity.key.private_key_to_pem_pkcs8(),
+        ];
+        let pem = parts.map(|part| part.expect("PEM")).concat();
+        let account_pem = account_key().private_key_to_pem_pkcs8().expect("PEM");
+        fs::write(&path, pem).expect("written");
+        fs::write(&account, account_pem).expect("written");
+        identity
+    }
+
     /// The authority's certificate, for the client's trust store.
     pub(super) fn authority_pem(&self) -> Vec<u8> {
         self.authority.to_pem().expect("PEM")
@@ -78,8 +114,7 @@ impl Identity {
 
 /// The service account's key: one for the whole process, since making it is slow.
 pub(super) fn account_key() -> &'static PKey<Private> {
-    static KEY: OnceLock<PKey<Private>> = OnceLock::new();
-    KEY.get_or_init(|| {
+    ACCOUNT_KEY.get_or_init(|| {
         PKey::from_rsa(Rsa::generate(2048).expect("an RSA key")).expect("a private key")
     })
 }
