@@ -17,6 +17,7 @@ mod own_audiences;
 mod page;
 mod publication;
 mod schedule;
+mod send;
 mod signals;
 mod state;
 mod support;

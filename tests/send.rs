@@ -1,0 +1,424 @@
+//! `send` and `resume` through the program itself: a real source, a real store, the stand-in of the push service.
+
+mod answers;
+mod crash;
+mod files;
+mod history;
+mod modes;
+mod secrets;
+mod signals;
+mod sources;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pushctl::cadence::Breakdown;
+use pushctl::clock::System;
+use pushctl::state::{Location, Store};
+use serde_json::Value;
+
+use crate::support::cli::{Outcome, Sandbox};
+use crate::support::fcm::StandIn;
+use crate::support::fcm::ledger::Fate;
+use crate::support::fcm::script::Script;
+use crate::support::postgres::{Database, Postgres};
+use crate::support::store::address;
+
+/// What a send says unless a test says otherwise.
+const DEFAULTS: [(&str, &str); 4] = [
+    ("--audience", "a.csv"),
+    ("--layer", "1"),
+    ("--title", "Hello"),
+    ("--body", "Somebody wants your shoes"),
+];
+
+/// Where pushctl sends from: a sandbox, the push service, a state store.
+pub(crate) struct Office {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) stand_in: StandIn,
+    /// The database of the state store, if it has one.
+    state: Option<Database>,
+    variables: BTreeMap<String, String>,
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Sqlite,
+    Postgres,
+}
+
+pub(crate) const BOTH: [Kept; 2] = [Kept::Sqlite, Kept::Postgres];
+
+/// A send that wrote a summary.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) outcome: Outcome,
+    pub(crate) summary: Value,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A line of the outcome file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct Row {
+    #[serde(rename = "user_id")]
+    pub(crate) user: String,
+    pub(crate) outcome: String,
+    pub(crate) code: String,
+    pub(crate) message_name: String,
+    pub(crate) attempts: u32,
+    pub(crate) ms: u64,
+}
+
+impl Office {
+    /// State in a file, a service that plays `script`.
+    pub(crate) fn playing(script: Script) -> Self {
+        Self::keeping(Kept::Sqlite, script)
+    }
+
+    pub(crate) fn keeping(kept: Kept, script: Script) -> Self {
+        Self::with(kept, StandIn::playing(script))
+    }
+
+    pub(crate) fn with(kept: Kept, stand_in: StandIn) -> Self {
+        Self::at(
+            stand_in,
+            (kept == Kept::Postgres).then(|| state_database(Postgres::shared())),
+        )
+    }
+
+    /// State in a cluster of one's own.
+    pub(crate) fn keeping_in(cluster: &Postgres, stand_in: StandIn) -> Self {
+        let state = state_database(cluster);
+        // What was committed a moment ago is not on the disk, in these clusters, and would be lost by a crash.
+        state.execute("CHECKPOINT");
+        Self::at(stand_in, Some(state))
+    }
+
+    fn at(stand_in: StandIn, state: Option<Database>) -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.write("home/account.json", &stand_in.service_account().to_string());
+        let authority = String::from_utf8(stand_in.authority_pem().to_vec()).unwrap();
+        sandbox.write("home/ca.pem", &authority);
+        let home = |name: &str| sandbox.home().join(name).display().to_string();
+        let state_url = state.as_ref().map_or_else(|| home("state.db"), state_url);
+        let variables = [
+            ("GOOGLE_APPLICATION_CREDENTIALS", home("account.json")),
+            ("PUSHCTL_PUSH_URL", stand_in.base_url()),
+            ("PUSHCTL_PUSH_CA", home("ca.pem")),
+            ("PUSHCTL_PUSH_BACKOFF", "200ms".to_owned()),
+            ("PUSHCTL_PUSH_QUOTA_PAUSE", "400ms".to_owned()),
+            ("PUSHCTL_PUSH_PATIENCE", "3s".to_owned()),
+            ("PUSHCTL_STATE_URL", state_url),
+            ("USER", "alice".to_owned()),
+        ];
+        let variables = variables
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        Self {
+            sandbox,
+            stand_in,
+            state,
+            variables,
+        }
+    }
+
+    /// Sets a variable.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(name.to_owned(), value.into());
+    }
+
+    /// Writes `a.csv`.
+    pub(crate) fn audience(&self, text: &str) {
+        self.sandbox.write("here/a.csv", text);
+    }
+
+    /// Any command.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().expect("pushctl starts");
+        self.sandbox.outcome(&output)
+    }
+
+    /// `send` with defaults for what is not said, confirmed; its summary is checked.
+    pub(crate) fn send(&self, arguments: &[&str]) -> Sent {
+        self.sent(self.run(&order(arguments)))
+    }
+
+    /// `resume`, checked likewise.
+    pub(crate) fn resume(&self, run: &str, arguments: &[&str]) -> Sent {
+        self.sent(self.run(&[&["resume", run, "--json"], arguments].concat()))
+    }
+
+    /// `send` that ends before it has a summary.
+    pub(crate) fn refused(&self, arguments: &[&str], status: i32) -> String {
+        let outcome = self.run(&order(arguments));
+        assert_eq!(outcome.status, status, "{outcome}");
+        assert_eq!(outcome.json()["error"]["exit_status"], status, "{outcome}");
+        outcome.stderr
+    }
+
+    /// `send` under way.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        self.spawn(&order(arguments))
+    }
+
+    /// A command under way.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("pushctl starts")
+    }
+
+    /// What came of a send that was under way.
+    pub(crate) fn ended(&self, child: Child) -> Outcome {
+        self.sandbox
+            .outcome(&child.wait_with_output().expect("it ends"))
+    }
+
+    /// Reads and checks the summary.
+    pub(crate) fn sent(&self, outcome: Outcome) -> Sent {
+        let summary = outcome.json();
+        let rows = self.rows(summary["run"].as_str().unwrap());
+        check(&summary, &rows);
+        Sent {
+            outcome,
+            summary,
+            rows,
+        }
+    }
+
+    /// The outcome file of a run; empty where nothing was written.
+    pub(crate) fn rows(&self, run: &str) -> Vec<Row> {
+        let path = self.outcomes(&format!("{run}.outcomes.csv"));
+        let Ok(reader) = csv::Reader::from_path(path) else {
+            return Vec::new();
+        };
+        reader.into_deserialize().map(Result::unwrap).collect()
+    }
+
+    /// A file in the directory of outcomes.
+    pub(crate) fn outcomes(&self, name: &str) -> std::path::PathBuf {
+        self.sandbox.here().join("outcomes").join(name)
+    }
+
+    /// The tokens that messages were accepted for, sorted; none twice.
+    pub(crate) fn delivered(&self) -> Vec<String> {
+        let accepted = self.stand_in.accepted();
+        let mut tokens: Vec<String> = accepted
+            .into_iter()
+            .filter(|one| one.fate != Fate::Validated)
+            .map(|one| one.token)
+            .collect();
+        tokens.sort_unstable();
+        let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
+        assert_eq!(twice, None, "sent to twice");
+        assert_eq!(self.stand_in.refused(), 0, "malformed requests");
+        tokens
+    }
+
+    /// Waits until the service has accepted so many.
+    pub(crate) fn wait_for(&self, accepted: usize) {
+        until(|| self.stand_in.accepted().len() >= accepted);
+    }
+
+    /// Work on the state store as one more process would do it.
+    pub(crate) fn in_store<T>(&self, work: impl AsyncFnOnce(Store) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let location = match &self.state {
+            Some(database) => Location::Postgres(Box::new(address(&state_url(database)))),
+            None => Location::Embedded(self.sandbox.home().join("state.db")),
+        };
+        runtime.block_on(async {
+            let store = Store::open(&location, Arc::new(System)).await.unwrap();
+            work(store).await
+        })
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.sandbox.command(arguments);
+        command.envs(&self.variables).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Sent {
+    pub(crate) fn status(&self) -> i32 {
+        self.outcome.status
+    }
+
+    pub(crate) fn run(&self) -> &str {
+        self.summary["run"].as_str().unwrap()
+    }
+
+    /// A number of the summary.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        number(&self.summary[name])
+    }
+
+    /// Users with their outcome and code, sorted by user.
+    pub(crate) fn outcomes(&self) -> Vec<(&str, &str, &str)> {
+        let rows = self.rows.iter();
+        let mut outcomes: Vec<_> = rows
+            .map(|row| (&*row.user, &*row.outcome, &*row.code))
+            .collect();
+        outcomes.sort_unstable();
+        outcomes
+    }
+}
+
+/// `send` with defaults for what is not said, confirmed.
+pub(crate) fn order<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let said = |flag: &str| arguments.contains(&flag);
+    let mut all = vec!["send"];
+    if !said("--no-yes") {
+        all.push("--yes");
+    }
+    if !said("-q") {
+        all.push("--json");
+    }
+    for (flag, value) in DEFAULTS {
+        let instead = flag == "--audience" && said("--users");
+        if !said(flag) && !instead {
+            all.extend([flag, value]);
+        }
+    }
+    all.extend(arguments.iter().filter(|argument| **argument != "--no-yes"));
+    all
+}
+
+/// The `n`th person's id.
+pub(crate) fn id(n: u64) -> String {
+    uuid::Uuid::from_u64_pair(0xa0ee_bc99_9c0b_4ef8, 0xbb6d_0000_0000_0000 + n).to_string()
+}
+
+/// A file of people with a name and a token of their own.
+pub(crate) fn people(numbers: impl IntoIterator<Item = u64>) -> String {
+    let mut text = "user_id,name,token\n".to_owned();
+    for n in numbers {
+        let _ = writeln!(text, "{},Ana {n},t-{n}", id(n));
+    }
+    text
+}
+
+/// The tokens of such people, sorted.
+pub(crate) fn tokens(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
+    let mut tokens: Vec<String> = numbers.into_iter().map(|n| format!("t-{n}")).collect();
+    tokens.sort_unstable();
+    tokens
+}
+
+/// Asks until it is so; a minute is more than enough for anything here.
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never was");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn state_database(cluster: &Postgres) -> Database {
+    let database = cluster.database("state");
+    database.execute(&format!(
+        "GRANT CREATE ON DATABASE {} TO tls_only",
+        database.name
+    ));
+    database
+}
+
+fn state_url(database: &Database) -> String {
+    database.url_with("tls_only", "sslmode=require")
+}
+
+fn number(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+/// Every row of the audience is in exactly one sum, and the outcome file holds exactly what the sums say.
+fn check(summary: &Value, rows: &[Row]) {
+    let of = |name: &str| number(&summary[name]);
+    let all = |name: &str| -> u64 {
+        let parts = summary[name].as_object().unwrap();
+        parts.values().map(number).sum()
+    };
+    let messages: u64 = [
+        "accepted",
+        "failed",
+        "dead",
+        "in_doubt",
+        "cancelled",
+        "under_way",
+    ]
+    .map(of)
+    .iter()
+    .sum();
+    let others: u64 = [
+        "repeated",
+        "excluded",
+        "held_out",
+        "without_token",
+        "token_taken",
+        "skipped",
+    ]
+    .map(of)
+    .iter()
+    .sum();
+    assert_eq!(
+        of("rows") + of("others") + of("further_devices"),
+        others + messages + of("not_attempted"),
+        "{summary:#}"
+    );
+    for (sum, parts) in [
+        ("excluded", "excluded_by_rule"),
+        ("skipped", "skipped_by_reason"),
+        ("failed", "failed_by_code"),
+    ] {
+        assert_eq!(of(sum), all(parts), "{summary:#}");
+    }
+    if summary["files"].is_null() {
+        return;
+    }
+    let mut told: HashMap<(String, String), u64> = HashMap::new();
+    for row in rows {
+        let kind = match (&*row.outcome, &*row.code) {
+            ("skipped", "no-token") => ("without_token", ""),
+            ("skipped", "token-taken") => ("token_taken", ""),
+            ("skipped", "holdout") => ("held_out", ""),
+            ("skipped", "repeated") => ("repeated", ""),
+            ("skipped", rule) if Breakdown::is_key(rule) => ("excluded_by_rule", rule),
+            ("skipped", reason) => ("skipped_by_reason", reason),
+            ("failed", code) => ("failed_by_code", code),
+            (other, _) => (other, ""),
+        };
+        assert_eq!(
+            row.outcome == "accepted",
+            !row.message_name.is_empty(),
+            "{row:?}"
+        );
+        *told
+            .entry((kind.0.to_owned(), kind.1.to_owned()))
+            .or_default() += 1;
+    }
+    for ((name, code), count) in &told {
+        let sum = match &**code {
+            "" => &summary[name],
+            code => &summary[name][code],
+        };
+        assert_eq!(number(sum), *count, "{name} {code}: {summary:#}");
+    }
+    assert_eq!(
+        rows.len() as u64,
+        of("rows") + of("others") + of("further_devices") - of("not_attempted"),
+        "{summary:#}"
+    );
+}

@@ -1,0 +1,393 @@
+//! The answer table as somebody who sends sees it: what is counted and listed, and how the command ends.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{BOTH, Office, Sent, id, people, tokens};
+use crate::support::fcm::script::{Reply, RetryAfter, Script};
+use crate::support::postgres::Postgres;
+
+/// A token, its replies one after the other, what is recorded in the end, and the tries.
+type Line = (&'static str, Vec<Reply>, (&'static str, &'static str), u32);
+
+/// Every answer that ends one message and not the send.
+fn table() -> Vec<Line> {
+    let (none, second) = (None, Some(RetryAfter::Seconds(1)));
+    let internal = |retry_after| Reply::Internal { retry_after };
+    let unavailable = |retry_after| Reply::Unavailable { retry_after };
+    vec![
+        ("fine", vec![], ("accepted", ""), 1),
+        (
+            "dead",
+            vec![Reply::Unregistered],
+            ("dead", "UNREGISTERED"),
+            1,
+        ),
+        (
+            "bad",
+            vec![Reply::InvalidToken],
+            ("failed", "INVALID_ARGUMENT"),
+            1,
+        ),
+        (
+            "foreign",
+            vec![Reply::SenderIdMismatch],
+            ("failed", "SENDER_ID_MISMATCH"),
+            1,
+        ),
+        (
+            "apns",
+            vec![Reply::ThirdPartyAuth],
+            ("failed", "THIRD_PARTY_AUTH_ERROR"),
+            1,
+        ),
+        ("expired", vec![Reply::ExpiredToken], ("accepted", ""), 2),
+        ("internal", vec![internal(none)], ("accepted", ""), 2),
+        (
+            "internal-later",
+            vec![internal(second)],
+            ("accepted", ""),
+            2,
+        ),
+        (
+            "unavailable",
+            vec![unavailable(none), unavailable(none)],
+            ("accepted", ""),
+            3,
+        ),
+        (
+            "unavailable-later",
+            vec![unavailable(second)],
+            ("accepted", ""),
+            2,
+        ),
+        (
+            "internal-ever",
+            vec![internal(none); 9],
+            ("failed", "INTERNAL"),
+            4,
+        ),
+        (
+            "unavailable-ever",
+            vec![unavailable(none); 9],
+            ("failed", "UNAVAILABLE"),
+            4,
+        ),
+        (
+            "html-503",
+            vec![Reply::Html { status: 503 }],
+            ("accepted", ""),
+            2,
+        ),
+        (
+            "html-502",
+            vec![Reply::Html { status: 502 }],
+            ("in_doubt", "HTTP_502"),
+            1,
+        ),
+        (
+            "html-200",
+            vec![Reply::Html { status: 200 }],
+            ("in_doubt", "NO_MESSAGE_NAME"),
+            1,
+        ),
+        ("refused", vec![Reply::Refuse], ("accepted", ""), 2),
+        (
+            "reset",
+            vec![Reply::AcceptThenReset],
+            ("in_doubt", "RESET"),
+            1,
+        ),
+        ("cancelled", vec![Reply::Reset], ("in_doubt", "RESET"), 1),
+        ("hangs", vec![Reply::Hang], ("in_doubt", "TIMED_OUT"), 1),
+    ]
+}
+
+#[test]
+fn every_answer_about_one_message_is_counted_listed_and_tried_as_the_table_says() {
+    for kept in BOTH {
+        let script = table()
+            .into_iter()
+            .fold(Script::default(), |script, (token, replies, ..)| {
+                script.on(token, replies)
+            });
+        let mut office = Office::keeping(kept, script);
+        office.set("PUSHCTL_PUSH_ANSWER_TIMEOUT", "2s");
+        let mut file = "user_id,token\n".to_owned();
+        for (n, (token, ..)) in (0..).zip(table()) {
+            let _ = writeln!(file, "{},{token}", id(n));
+        }
+        office.audience(&file);
+        let sent = office.send(&[]);
+        assert_eq!(sent.status(), 3, "{}", sent.outcome);
+        assert_eq!(sent.summary["ended"], "partial");
+        for (n, (token, _, (outcome, code), tries)) in (0..).zip(table()) {
+            let row = sent.rows.iter().find(|row| row.user == id(n)).unwrap();
+            assert_eq!(
+                (&*row.outcome, &*row.code, row.attempts),
+                (outcome, code, tries),
+                "{token}"
+            );
+            assert_eq!(
+                office.stand_in.attempts(token).len(),
+                tries as usize,
+                "{token}"
+            );
+        }
+        office.delivered();
+        // One token for all, though several may have found the old one refused.
+        assert_eq!(office.stand_in.token_requests(), 2);
+        waits_are_as_told(&office);
+        dead_list(&office, &sent, &[(id(1), "dead")]);
+    }
+}
+
+/// The first wait is 200 ms here and doubles, with up to half of it more; Retry-After is obeyed.
+fn waits_are_as_told(office: &Office) {
+    let waits = office.stand_in.waits("internal-ever");
+    for (wait, least) in waits.iter().zip([200, 400, 800]) {
+        let (least, most) = (
+            Duration::from_millis(least),
+            Duration::from_millis(least * 2 + 400),
+        );
+        assert!(*wait >= least && *wait < most, "{waits:?}");
+    }
+    for token in ["internal-later", "unavailable-later"] {
+        let waits = office.stand_in.waits(token);
+        assert!(waits[0] >= Duration::from_secs(1), "{waits:?}");
+    }
+}
+
+/// The list holds exactly these, and nobody else may read it.
+fn dead_list(office: &Office, sent: &Sent, expected: &[(String, &str)]) {
+    let mut text = "user_id,token\r\n".to_owned();
+    for (user, token) in expected {
+        let _ = write!(text, "{user},{token}\r\n");
+    }
+    for (ending, key) in [("csv", "dead_tokens"), ("sql", "dead_tokens_sql")] {
+        let path = office.outcomes(&format!("{}.dead-tokens.{ending}", sent.run()));
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let told = sent.summary["files"][key].as_str().unwrap();
+        assert!(
+            told.ends_with(&format!("{}.dead-tokens.{ending}", sent.run())),
+            "{told}"
+        );
+        if ending == "csv" {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(office.outcomes(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("partial"))
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[test]
+fn too_fast_makes_everybody_wait() {
+    let quota = |retry_after| Reply::Quota { retry_after };
+    for (retry_after, least) in [(None, 400), (Some(RetryAfter::Seconds(1)), 1_000)] {
+        let office = Office::playing(Script::default().on("t-0", [quota(retry_after)]));
+        office.audience(&people(0..200));
+        let sent = office.send(&["--rate", "100"]);
+        assert_eq!(
+            (sent.status(), sent.count("accepted")),
+            (0, 200),
+            "{}",
+            sent.outcome
+        );
+        assert_eq!(office.delivered(), tokens(0..200));
+        let first = office.stand_in.attempts("t-0")[0].at;
+        let waited = Duration::from_millis(least);
+        assert!(office.stand_in.waits("t-0")[0] >= waited);
+        // Who was not under way at that moment waited as well.
+        let last = office.stand_in.attempts("t-199")[0].at;
+        assert!(last - first >= waited);
+        assert_eq!(sent.rows.iter().map(|row| row.attempts).sum::<u32>(), 201);
+    }
+}
+
+#[test]
+fn a_wrong_project_stops_with_status_4_and_declares_nothing_dead() {
+    for reply in [
+        Reply::NotFound,
+        Reply::PermissionDenied,
+        Reply::Html { status: 404 },
+    ] {
+        let office = Office::playing(Script::default().always("*", reply));
+        office.audience(&people(0..300));
+        let sent = office.send(&["--rate", "100"]);
+        assert_eq!(sent.status(), 4, "{}", sent.outcome);
+        assert_eq!(sent.summary["ended"], "stopped");
+        assert_eq!((sent.count("dead"), sent.count("failed")), (0, 0));
+        assert_eq!(sent.count("not_attempted"), 300);
+        assert!(sent.summary["files"]["dead_tokens"].is_null());
+        assert!(
+            sent.outcome.stderr.contains("pushctl resume"),
+            "{}",
+            sent.outcome
+        );
+        assert!(office.delivered().is_empty());
+    }
+}
+
+#[test]
+fn a_service_that_is_right_again_gets_the_rest() {
+    for kept in BOTH {
+        let office = Office::keeping(kept, Script::default().nth("*", 50, Reply::NotFound));
+        office.audience(&people(0..300));
+        let stopped = office.send(&["--rate", "200"]);
+        assert_eq!(stopped.status(), 4, "{}", stopped.outcome);
+        assert!(stopped.count("accepted") >= 49 && stopped.count("not_attempted") > 0);
+        let sent = office.resume(stopped.run(), &["--rate", "5000"]);
+        assert_eq!(
+            (sent.status(), sent.count("accepted")),
+            (0, 300),
+            "{}",
+            sent.outcome
+        );
+        assert_eq!(office.delivered(), tokens(0..300));
+    }
+}
+
+#[test]
+fn a_message_that_the_service_refuses_stops_the_send() {
+    let office = Office::playing(Script::default().always("*", Reply::InvalidMessage));
+    office.audience(&people(0..300));
+    let sent = office.send(&["--rate", "50"]);
+    assert_eq!(sent.status(), 2, "{}", sent.outcome);
+    assert!(sent.count("not_attempted") > 200, "{}", sent.summary);
+    assert_eq!(sent.count("dead"), 0);
+    let told = sent.summary["reason"].as_str().unwrap();
+    assert!(told.contains("the message is refused"), "{told}");
+}
+
+#[test]
+fn a_list_of_dead_tokens_stops_itself_and_goes_on_when_told_to() {
+    let script = (0..150).fold(Script::default(), |script, n| {
+        script.on(&format!("t-{n}"), [Reply::Unregistered])
+    });
+    let office = Office::playing(script);
+    office.audience(&people(0..400));
+    let stopped = office.send(&["--rate", "100"]);
+    assert_eq!(stopped.status(), 12, "{}", stopped.outcome);
+    assert_eq!(stopped.summary["ended"], "refused");
+    assert!(
+        stopped.summary["reason"]
+            .as_str()
+            .unwrap()
+            .contains("dead tokens")
+    );
+    let dead = stopped.count("dead");
+    assert!((100..=150).contains(&dead), "{dead}");
+    let sent = office.resume(stopped.run(), &["--rate", "5000"]);
+    assert!(sent.count("dead") >= dead, "{}", sent.summary);
+    let list = office.outcomes(&format!("{}.dead-tokens.csv", sent.run()));
+    let listed = csv::Reader::from_path(list).unwrap().records().count() as u64;
+    assert_eq!(listed, sent.count("dead"));
+    let sent = if sent.status() == 12 {
+        office.resume(stopped.run(), &[])
+    } else {
+        sent
+    };
+    assert_eq!(
+        (sent.status(), sent.count("dead")),
+        (0, 150),
+        "{}",
+        sent.outcome
+    );
+    assert_eq!(office.delivered(), tokens(150..400));
+}
+
+#[test]
+fn the_failure_rate_that_is_allowed_stops_a_send() {
+    let script = (0..60).fold(Script::default(), |script, n| {
+        script.on(&format!("t-{n}"), [Reply::InvalidToken])
+    });
+    let office = Office::playing(script);
+    office.audience(&people(0..300));
+    let sent = office.send(&["--max-failure-rate", "0.1", "--rate", "100"]);
+    assert_eq!(sent.status(), 12, "{}", sent.outcome);
+    assert!(sent.count("not_attempted") > 0);
+}
+
+#[test]
+fn the_statement_for_dead_tokens_clears_exactly_those() {
+    let database = Postgres::shared().database("dead");
+    let odd = "it's; DROP TABLE devices; --\\";
+    let mut file = "user_id,token\n".to_owned();
+    for (n, token) in ["alive", "gone-1", odd, "wrong", "gone-2"]
+        .iter()
+        .enumerate()
+    {
+        let user = id(n as u64);
+        database.execute(&format!(
+            "INSERT INTO users (id) VALUES ('{user}');
+             INSERT INTO devices (user_id, fingerprint, token, updated_at)
+                 VALUES ('{user}', 'a', $t${token}$t$, '2026-01-01'), ('{user}', 'b', 'other-{n}', '2025-01-01')"
+        ));
+        let _ = writeln!(file, "{user},\"{token}\"");
+    }
+    let script = Script::default()
+        .always("gone-*", Reply::Unregistered)
+        .always("it's*", Reply::Unregistered)
+        .always("wrong", Reply::SenderIdMismatch);
+    let office = Office::playing(script);
+    office.audience(&file);
+    let sent = office.send(&[]);
+    assert_eq!(
+        (sent.status(), sent.count("dead")),
+        (3, 3),
+        "{}",
+        sent.outcome
+    );
+    dead_list(
+        &office,
+        &sent,
+        &[(id(1), "gone-1"), (id(2), odd), (id(4), "gone-2")],
+    );
+    let sql = office.outcomes(&format!("{}.dead-tokens.sql", sent.run()));
+    database.execute(&std::fs::read_to_string(sql).unwrap());
+    let left = database.query("SELECT token FROM devices WHERE token IS NOT NULL ORDER BY token");
+    let expected = [
+        "alive", "other-0", "other-1", "other-2", "other-3", "other-4", "wrong",
+    ];
+    assert_eq!(left.concat(), expected);
+    let cleared = database.query("SELECT count(*) FROM devices WHERE token IS NULL");
+    assert_eq!(cleared, [["3"]]);
+    assert_eq!(
+        sent.summary["failed_by_code"],
+        json!({"SENDER_ID_MISMATCH": 1})
+    );
+}
+
+#[test]
+fn connections_that_end_in_the_middle_cost_nobody_a_message_and_nobody_gets_two() {
+    let script = Script::default()
+        .nth("*", 100, Reply::GoAway)
+        .nth("*", 200, Reply::GoAwayNow)
+        .nth("*", 300, Reply::AcceptThenDrop);
+    let office = Office::playing(script);
+    office.audience(&people(0..600));
+    let sent = office.send(&[]);
+    assert!([0, 3].contains(&sent.status()), "{}", sent.outcome);
+    assert_eq!(
+        sent.count("accepted") + sent.count("in_doubt"),
+        600,
+        "{}",
+        sent.summary
+    );
+    let delivered = office.delivered();
+    for row in sent.rows.iter().filter(|row| row.outcome == "accepted") {
+        let n = (0..600).find(|n| id(*n) == row.user).unwrap();
+        assert!(
+            delivered.binary_search(&format!("t-{n}")).is_ok(),
+            "{row:?}"
+        );
+    }
+    assert!(delivered.len() as u64 >= sent.count("accepted"));
+}
