@@ -15,6 +15,7 @@ in_both_stores!(
     a_cancel_stops_open_runs_and_never_later_ones,
     a_cancel_of_one_run_leaves_the_others,
     a_pause_holds_until_it_is_lifted_and_says_who,
+    a_run_that_a_safeguard_closed_can_be_opened_again,
 );
 
 fn new_run(id: &str, automation: &str, occurrence: &str) -> NewRun {
@@ -272,4 +273,33 @@ async fn a_pause_holds_until_it_is_lifted_and_says_who(place: Place) {
     assert!(store.unpause("layer2").await.unwrap());
     assert!(!store.unpause("layer2").await.unwrap());
     assert_eq!(store.pauses().await.unwrap(), []);
+}
+
+async fn a_run_that_a_safeguard_closed_can_be_opened_again(place: Place) {
+    let store = place.open().await;
+    for (id, occurrence, status) in [
+        ("r1", "monday", RunStatus::Refused),
+        ("r2", "tuesday", RunStatus::Done),
+        ("r3", "wednesday", RunStatus::Refused),
+    ] {
+        begin(&store, id, "layer3-daily", occurrence).await;
+        store
+            .end_run(id, status, &json!({"rows": 5}))
+            .await
+            .unwrap();
+    }
+    begin(&store, "r4", "layer3-daily", "wednesday").await;
+    // Whoever cancelled meanwhile meant the runs that were open.
+    store.cancel(&Target::All, "alice", None).await.unwrap();
+    assert!(store.reopen_run("r1").await.unwrap());
+    let run = store.run("r1").await.unwrap().unwrap();
+    assert_eq!(
+        (run.status, run.ended_at, run.summary),
+        (RunStatus::Open, None, None)
+    );
+    assert_eq!(store.cancellation("r1").await.unwrap(), None);
+    // It is open; it was done; another one has its place.
+    for id in ["r1", "r2", "r3"] {
+        assert!(!store.reopen_run(id).await.unwrap(), "{id}");
+    }
 }
