@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::course::{DONE, push_word};
+use super::course::{DONE, REFUSED, push_word};
 use super::step::{self, Lateness, Step};
 use super::{Course, Means, Phase, Records};
 use crate::delivery::InDoubt;
@@ -310,7 +310,11 @@ impl Driver<'_> {
             Err(error) => {
                 let detail = json!({ "error": format!("{error:#}") });
                 // What went wrong matters more than that it could not be written down.
-                let _ = self.end(phase, attempt, "failed", &detail).await;
+                let result = match error.kind() {
+                    Kind::Refused => REFUSED,
+                    _ => "failed",
+                };
+                let _ = self.end(phase, attempt, result, &detail).await;
                 Err(error)
             }
         }
