@@ -11,6 +11,7 @@
 //! | `step` | what is to be done now: pure |
 //! | `due` | which occurrence a start is for: pure |
 //! | `drive` | one run, step by step, until it waits or is over |
+//! | `end` | what is recorded and told of a run that is over |
 //! | `generate`, `test`, `send`, `cleanup` | the phases |
 //! | `keep` | where the next start finds the files |
 //! | `safeguards` | what makes a run refuse: pure |
@@ -22,6 +23,7 @@ mod cleanup;
 mod course;
 pub mod drive;
 pub mod due;
+mod end;
 mod generate;
 mod keep;
 mod safeguards;

@@ -65,7 +65,9 @@ impl Args {
         for run in &stopped {
             let phase = phase(&store, run).await?;
             let point = match phase.as_deref() {
-                Some("send") => "it was sending: no further push is claimed",
+                Some(phase) if phase == "send" || phase.starts_with("push-") => {
+                    "it was sending: no further push is claimed"
+                }
                 _ => "nothing is sent",
             };
             context.ui.say(format_args!(

@@ -22,7 +22,7 @@ use crate::settings::secret::Secret;
 use crate::settings::{self, HistoryKind};
 use crate::source::Source;
 use crate::state::holder::Holder;
-use crate::state::{Run, RunStatus, Store, Taking};
+use crate::state::{Begun, NewRun, Run, RunFilter, RunStatus, Store, Taking};
 use crate::template::link::AllowedHosts;
 use crate::ui::{Document, Loudness};
 
@@ -70,6 +70,18 @@ impl World {
 
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The run that carried an occurrence out, however that ended.
+    pub(super) async fn over(&self, automation: &str, occurrence: &str) -> Result<Option<Run>> {
+        let filter = RunFilter {
+            automation: Some(automation.to_owned()),
+            occurrence: Some(occurrence.to_owned()),
+            ..RunFilter::default()
+        };
+        let runs = self.store.runs(&filter).await?;
+        let is_open = runs.iter().any(|run| run.status == RunStatus::Open);
+        Ok(runs.into_iter().next().filter(|_| !is_open))
     }
 
     pub(super) fn holder(&self) -> &Holder {
@@ -120,6 +132,42 @@ pub(super) struct Left {
     pub(super) error: Option<Error>,
 }
 
+impl Left {
+    /// It could not go on, and is open.
+    pub(super) fn stopped(run: &Run, error: Error) -> Self {
+        Self {
+            document: base(run, run.status.word()),
+            error: Some(error),
+        }
+    }
+}
+
+/// Begins a run of an occurrence that has none yet, or goes on with the one that is open.
+pub(super) async fn begin(
+    context: &Context,
+    world: &World,
+    new: &NewRun,
+    how: How,
+) -> Result<Left> {
+    let work = async || {
+        // Nobody else begins or ends one while the lease is held.
+        if let Some(over) = world.over(&new.automation, &new.occurrence).await? {
+            return Err(Error::new(
+                Kind::Nothing,
+                format!(
+                    "{} is {} already, by run {}",
+                    over.occurrence,
+                    over.status.word(),
+                    over.id
+                ),
+            ));
+        }
+        let (Begun::New(run) | Begun::Open(run)) = world.store.begin_run(new).await?;
+        go_on(context, world, &run, how).await
+    };
+    holding(world, (&new.automation, &new.occurrence), work).await
+}
+
 /// Drives a run under its occurrence's lease.
 pub(super) async fn under_lease(
     context: &Context,
@@ -127,45 +175,58 @@ pub(super) async fn under_lease(
     run: &Run,
     how: How,
 ) -> Result<Left> {
-    let name = sending::lease_name(&run.automation, &run.occurrence);
+    let work = async || go_on(context, world, run, how).await;
+    holding(world, (&run.automation, &run.occurrence), work).await
+}
+
+/// Works while an occurrence is ours, and no longer.
+async fn holding<T>(
+    world: &World,
+    (automation, occurrence): (&str, &str),
+    work: impl AsyncFnOnce() -> Result<T>,
+) -> Result<T> {
+    let name = sending::lease_name(automation, occurrence);
     let lease = match world.store.take_lease(&name, &world.holder).await? {
         Taking::Taken(lease) => lease,
         Taking::Held(held) => return Err(held.error()),
     };
-    // Somebody may have ended it just before the lease was free.
-    let run = world
-        .store
-        .run(&run.id)
-        .await?
-        .unwrap_or_else(|| run.clone());
-    let result = if run.status == RunStatus::Open {
-        let course = Course::of(&run)?;
-        let notices = notices(context, &course.automation);
-        let means = world.means(context, &notices)?;
-        tokio::select! {
-            ending = Box::pin(drive(&run, &means, how)) => ending.map(|ending| left(context, &run, ending)),
-            () = lease.lost() => Err(Error::new(Kind::Locked, format!("{name} was taken over by another process"))),
-        }
-    } else {
-        Ok(Left {
-            document: json!({ "run": run.id, "automation": run.automation, "occurrence": run.occurrence, "status": run.status.word() }),
-            error: None,
-        })
+    let result = tokio::select! {
+        result = Box::pin(work()) => result,
+        () = lease.lost() => Err(Error::new(Kind::Locked, format!("{name} was taken over by another process"))),
     };
     world.progress.finish();
-    lease.release().await?;
+    // What came of the work matters more; a lease that cannot be given back ends by itself.
+    let _ = lease.release().await;
     result
 }
 
+/// Drives a run whose occurrence is ours.
+async fn go_on(context: &Context, world: &World, run: &Run, how: How) -> Result<Left> {
+    // Somebody may have ended it just before the lease was free.
+    let run = world.store.run(&run.id).await?;
+    let run = run.ok_or_else(|| Error::new(Kind::Nothing, "the run is not recorded any more"))?;
+    if run.status != RunStatus::Open {
+        return Ok(Left {
+            document: base(&run, run.status.word()),
+            error: None,
+        });
+    }
+    let notices = notices(context, &Course::of(&run)?.automation);
+    let means = world.means(context, &notices)?;
+    let ending = Box::pin(drive(&run, &means, how)).await?;
+    Ok(left(context, &run, ending))
+}
+
+fn base(run: &Run, status: &str) -> Value {
+    json!({
+        "run": run.id,
+        "automation": run.automation,
+        "occurrence": run.occurrence,
+        "status": status,
+    })
+}
+
 fn left(context: &Context, run: &Run, ending: Ending) -> Left {
-    let base = |state: &str| {
-        json!({
-            "run": run.id,
-            "automation": run.automation,
-            "occurrence": run.occurrence,
-            "status": state,
-        })
-    };
     match ending {
         Ending::Waiting(at, phase) => {
             context.ui.say(format_args!(
@@ -173,7 +234,7 @@ fn left(context: &Context, run: &Run, ending: Ending) -> Left {
                 run.automation,
                 phase.word()
             ));
-            let mut document = base("waiting");
+            let mut document = base(run, "waiting");
             document["phase"] = phase.word().into();
             document["due_at"] = at.to_string().into();
             Left {
@@ -188,7 +249,7 @@ fn left(context: &Context, run: &Run, ending: Ending) -> Left {
                 phase.word(),
                 run.id
             ));
-            let mut document = base("open");
+            let mut document = base(run, "open");
             document["phase"] = phase.word().into();
             Left {
                 document,
@@ -213,46 +274,50 @@ pub(super) async fn resume(
     let course = Course::of(run)?;
     store.rest().await;
     let world = World::open(context, course.mode.reaches_phones()).await?;
-    let left = under_lease(context, &world, run, how).await?;
-    if in_doubt == Some(InDoubt::Retry)
-        && left
-            .error
-            .as_ref()
-            .is_none_or(|error| error.kind() == Kind::Partial)
-    {
-        let notices = notices(context, &course.automation);
-        let means = world.means(context, &notices)?;
-        let summaries = retry_doubts(run, &means).await?;
-        world.progress.finish();
-        return tell(
-            context,
-            &[
-                json!({ "run": run.id, "automation": run.automation, "occurrence": run.occurrence, "status": "retried", "pushes": summaries }),
-            ],
-            None,
-        );
-    }
-    tell(context, &[left.document], left.error)
+    let work = async || {
+        let left = go_on(context, &world, run, how).await?;
+        let is_partial = |error: &Error| error.kind() == Kind::Partial;
+        if in_doubt == Some(InDoubt::Retry) && left.error.as_ref().is_none_or(is_partial) {
+            return retry(context, &world, run).await;
+        }
+        Ok(left)
+    };
+    let left = holding(&world, (&run.automation, &run.occurrence), work).await?;
+    show(context, &[left.document], false)?;
+    left.error.map_or(Ok(Kind::Done), Err)
 }
 
-/// The documents of one command, and how it ends.
-pub(super) fn tell(context: &Context, documents: &[Value], error: Option<Error>) -> Result<Kind> {
+/// Sends once more what is in doubt of a run that is over.
+async fn retry(context: &Context, world: &World, run: &Run) -> Result<Left> {
+    let notices = notices(context, &Course::of(run)?.automation);
+    let means = world.means(context, &notices)?;
+    let pushes = Box::pin(retry_doubts(run, &means)).await?;
+    let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
+    let mut document = base(run, "retried");
+    document["pushes"] = pushes.into();
+    Ok(Left {
+        document,
+        error: is_partial.then(|| Error::new(Kind::Partial, "some messages failed")),
+    })
+}
+
+/// What came of each run. As JSON an array for `--all`, however many there are.
+pub(super) fn show(context: &Context, documents: &[Value], all: bool) -> Result<()> {
     if context.ui.document() == Document::Json {
-        match documents {
-            [one] => context.ui.json(one)?,
-            several => context.ui.json(&several)?,
-        }
-    } else if context.ui.loudness() > Loudness::Quiet {
-        for document in documents
-            .iter()
-            .filter(|document| document.get("pushes").is_some())
-        {
-            context
-                .ui
-                .print(report::text(document, context.ui.stdout_pen()))?;
-        }
+        return match documents {
+            [one] if !all => context.ui.json(one),
+            several => context.ui.json(&several),
+        };
     }
-    error.map_or(Ok(Kind::Done), Err)
+    if context.ui.loudness() == Loudness::Quiet {
+        return Ok(());
+    }
+    let with_pushes = |document: &&Value| document.get("pushes").is_some();
+    for document in documents.iter().filter(with_pushes) {
+        let text = report::text(document, context.ui.stdout_pen());
+        context.ui.print(text)?;
+    }
+    Ok(())
 }
 
 /// Who else is told of an automation's runs. `env:NAME` is the value of a variable.

@@ -15,7 +15,7 @@ use crate::pipeline::step::Lateness;
 use crate::pipeline::{Course, Mode, Phase, Times};
 use crate::report::pipeline::markdown;
 use crate::settings::{Flags, cadence, generate, push};
-use crate::state::{Begun, NewRun, Run, RunFilter, RunStatus};
+use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use super::automations::{self, AutomationFlags};
 use super::conduct::{self, Left, World};
@@ -127,38 +127,42 @@ impl Args {
             .iter()
             .map(|automation| self.start(context, &world, automation));
         let mut documents = Vec::new();
-        let mut worst = broken;
+        let mut errors = Vec::from_iter(broken);
         for (automation, left) in chosen.iter().zip(join_all(starts).await) {
-            let error = match left {
-                Ok(left) => {
-                    documents.extend(left.iter().map(|left| left.document.clone()));
-                    left.into_iter().find_map(|left| left.error)
-                }
-                Err(error) => Some(error),
+            let named = |error: Error| match self.all {
+                true => error.context(automation.name()),
+                false => error,
             };
-            if let Some(error) = error {
-                let error = if self.all {
-                    error.context(automation.name())
-                } else {
-                    error
-                };
-                // The last one is told by whoever ends the command.
-                if let Some(before) = worst.replace(error) {
-                    context.ui.error(&before);
+            match left {
+                Ok(left) => {
+                    for one in left {
+                        documents.push(one.document);
+                        errors.extend(one.error.map(named));
+                    }
                 }
+                Err(error) => errors.push(named(error)),
             }
         }
-        self.tell(context, &documents, worst)
+        // Where nothing else is to be shown, an error is the document.
+        if !documents.is_empty() || errors.is_empty() {
+            self.show(context, &documents)?;
+        }
+        // The last one is told by whoever ends the command.
+        let last = errors.pop();
+        for error in errors {
+            context.ui.error(&error);
+        }
+        last.map_or(Ok(Kind::Done), Err)
     }
 
-    fn tell(&self, context: &Context, documents: &[Value], error: Option<Error>) -> Result<Kind> {
+    fn show(&self, context: &Context, documents: &[Value]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
-            return conduct::tell(context, documents, error);
+            return conduct::show(context, documents, self.all);
         }
         for document in documents {
             context.ui.print(markdown(document))?;
         }
-        error.map_or(Ok(Kind::Done), Err)
+        Ok(())
     }
 
     /// The automations that are meant. With --all a file with errors does not hold the others up; it is told.
@@ -214,18 +218,10 @@ impl Args {
         match due::for_process(automation, now) {
             Due::Occurrence(occurrence) | Due::Missed(occurrence) => {
                 let named = (occurrence.id(name), Times::of(&occurrence));
-                if let Some(over) = self.over(world, automation, &named.0).await? {
-                    return Err(Error::new(
-                        Kind::Nothing,
-                        format!(
-                            "{} is {} already, by run {}",
-                            named.0,
-                            over.status.word(),
-                            over.id
-                        ),
-                    ));
+                // A pause holds what comes, not what was begun.
+                if !self.is_begun(world, name, &named.0).await? {
+                    self.paused(world, name).await?;
                 }
-                self.paused(world, name).await?;
                 self.begin(context, world, automation, named).await
             }
             Due::Nothing(next) => Err(nothing_due(name, next)),
@@ -248,11 +244,15 @@ impl Args {
         let id = due.as_ref().map(|occurrence| occurrence.id(name));
         for run in self.open_runs(world, name).await? {
             if id.as_ref() != Some(&run.occurrence) {
-                left.push(conduct::under_lease(context, world, &run, self.how()).await?);
+                // One that cannot go on does not hold up what is due.
+                match conduct::under_lease(context, world, &run, self.how()).await {
+                    Ok(one) => left.push(one),
+                    Err(error) => left.push(conduct::Left::stopped(&run, error)),
+                }
             }
         }
         if let (Some(occurrence), Some(id)) = (due, id)
-            && self.over(world, automation, &id).await?.is_none()
+            && world.over(name, &id).await?.is_none()
         {
             match self.paused(world, name).await {
                 Err(error) if !self.is_begun(world, name, &id).await? => context.ui.say(error),
@@ -286,11 +286,8 @@ impl Args {
             begun_by: world.holder().who.clone(),
             plan: course.plan()?,
         };
-        let run = match world.store().begin_run(&new).await? {
-            Begun::New(run) | Begun::Open(run) => run,
-        };
         Ok(vec![
-            conduct::under_lease(context, world, &run, self.how()).await?,
+            conduct::begin(context, world, &new, self.how()).await?,
         ])
     }
 
@@ -304,22 +301,6 @@ impl Args {
                 Lateness::Waived
             },
         }
-    }
-
-    /// The run that carried an occurrence out, however that ended.
-    async fn over(
-        &self,
-        world: &World,
-        automation: &Automation,
-        occurrence: &str,
-    ) -> Result<Option<Run>> {
-        let filter = RunFilter {
-            automation: Some(automation.name().to_owned()),
-            occurrence: Some(occurrence.to_owned()),
-            ..RunFilter::default()
-        };
-        let runs = world.store().runs(&filter).await?;
-        Ok(runs.into_iter().find(|run| run.status != RunStatus::Open))
     }
 
     async fn open_runs(&self, world: &World, name: &str) -> Result<Vec<Run>> {

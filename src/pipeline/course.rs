@@ -152,6 +152,8 @@ pub struct Records(pub Vec<state::Phase>);
 
 /// What a phase's record ends with when nothing is left to do about it.
 pub(super) const DONE: &str = "done";
+/// And when a safeguard ended the attempt.
+pub(super) const REFUSED: &str = "refused";
 
 impl Records {
     /// The record of a phase that is done.
@@ -160,6 +162,14 @@ impl Records {
             record.phase == phase && record.result.as_deref() == Some(DONE)
         };
         self.0.iter().find(is_done)
+    }
+
+    /// How many attempts of a phase a safeguard ended.
+    pub(super) fn refusals(&self, phase: &str) -> usize {
+        let refused = |record: &&state::Phase| {
+            record.phase == phase && record.result.as_deref() == Some(REFUSED)
+        };
+        self.0.iter().filter(refused).count()
     }
 
     /// When a phase was first begun.

@@ -3,10 +3,10 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::course::{DONE, push_word};
+use super::course::{DONE, REFUSED, push_word};
 use super::step::{self, Lateness, Step};
 use super::{Course, Means, Phase, Records};
 use crate::delivery::InDoubt;
@@ -67,37 +67,19 @@ pub async fn drive(run: &Run, means: &Means<'_>, how: How) -> Result<Ending> {
         means,
     };
     loop {
-        if let Some(error) = driver.heard().await? {
-            return driver.fail(error).await;
-        }
-        let records = Records(means.store.phases(&run.id).await?);
-        if let Some(phase) = how.until
-            && records.done(phase.word()).is_some()
-            && phase != Phase::Cleanup
-        {
-            return Ok(Ending::Reached(phase));
-        }
-        let now = means.clock.now();
-        let result = match step::next(&course, &records, now, how.lateness) {
-            Step::Over => return driver.conclude(&records).await,
-            Step::Wait(at, phase) if !how.stay => return Ok(Ending::Waiting(at, phase)),
-            Step::Wait(at, phase) => driver.wait(at, phase).await,
-            Step::TooLate(due, phase) => Err(driver.too_late(due, phase)),
-            Step::Quiet(place) => Err(driver.quiet(place)),
-            Step::Do(phase) => Box::pin(driver.phase(phase, &records)).await,
-            Step::Push(place) => driver.push(place, &records).await,
+        let error = match driver.go_on(how).await {
+            Ok(Some(ending)) => return Ok(ending),
+            Ok(None) => continue,
+            Err(error) => error,
         };
-        if let Err(error) = result {
-            if how.stay && driver.may_pass(&error) {
-                means
-                    .progress
-                    .note(&format!("{error:#}; trying again in a minute"));
-                driver.pause(AGAIN).await;
-            } else if is_final(error.kind()) {
-                return driver.fail(error).await;
-            } else {
-                return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
-            }
+        if how.stay && driver.may_pass(&error) {
+            let told = format!("{error:#}; trying again in a minute");
+            means.progress.note(&told);
+            driver.wait_to_try_again().await;
+        } else if is_final(error.kind()) {
+            return driver.fail(error).await;
+        } else {
+            return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
         }
     }
 }
@@ -146,24 +128,46 @@ fn is_final(kind: Kind) -> bool {
 }
 
 impl Driver<'_> {
-    /// A signal, or a cancel.
-    async fn heard(&self) -> Result<Option<Error>> {
-        if let Some(kind) = self.means.interrupt.fired() {
-            return Err(
-                Interrupt::error(kind).hint(format!("`pushctl resume {}` goes on", self.run.id))
-            );
+    /// One step; where the run stands, if that was the last one.
+    async fn go_on(&self, how: How) -> Result<Option<Ending>> {
+        let means = self.means;
+        self.heard().await?;
+        let records = Records(means.store.phases(&self.run.id).await?);
+        let step = step::next(self.course, &records, means.clock.now(), how.lateness);
+        let reached = how
+            .until
+            .filter(|phase| *phase != Phase::Cleanup && records.done(phase.word()).is_some());
+        if let Some(phase) = reached {
+            return Ok(Some(Ending::Reached(phase)));
         }
-        let cancelled = self.means.store.cancellation(&self.run.id).await?;
-        Ok(cancelled.map(|cancel| {
-            let why = cancel
-                .reason
-                .map(|why| format!(": {why}"))
-                .unwrap_or_default();
-            Error::new(
-                Kind::Cancelled,
-                format!("cancelled by {} at {}{why}", cancel.who, cancel.at),
-            )
-        }))
+        match step {
+            Step::Over => return self.conclude(&records).await.map(Some),
+            Step::Wait(at, phase) if !how.stay => return Ok(Some(Ending::Waiting(at, phase))),
+            Step::Wait(at, phase) => self.wait(at, phase).await?,
+            Step::TooLate(due, phase) => return Err(self.too_late(due, phase)),
+            Step::Quiet(place) => return Err(self.quiet(place)),
+            Step::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
+            Step::Push(place) => self.push(place, &records).await?,
+        }
+        Ok(None)
+    }
+
+    /// A signal, or a cancel.
+    async fn heard(&self) -> Result<()> {
+        if let Some(kind) = self.means.interrupt.fired() {
+            return Err(Interrupt::error(kind));
+        }
+        let Some(cancel) = self.means.store.cancellation(&self.run.id).await? else {
+            return Ok(());
+        };
+        let why = cancel.reason.map(|why| format!(": {why}"));
+        let message = format!(
+            "cancelled by {} at {:.0}{}",
+            cancel.who,
+            cancel.at,
+            why.unwrap_or_default()
+        );
+        Err(Error::new(Kind::Cancelled, message))
     }
 
     /// Waits, and looks for a cancel all the while. Nothing is kept open.
@@ -200,10 +204,26 @@ impl Driver<'_> {
         }
     }
 
-    /// Whether a failed phase is worth another try before it would be too late.
+    /// Waits a minute, and looks for a cancel all the while; a store that is out of reach has none to tell.
+    async fn wait_to_try_again(&self) {
+        let mut left = AGAIN;
+        while !left.is_zero() {
+            self.pause(left.min(LOOK)).await;
+            left = left.saturating_sub(LOOK);
+            let cancelled = self.means.store.cancellation(&self.run.id).await;
+            if self.means.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
+                return;
+            }
+        }
+    }
+
+    /// Whether what failed is worth another try before it would be too late for the last push.
     fn may_pass(&self, error: &Error) -> bool {
         let times = &self.course.times;
-        let end = step::after(times.send_at, times.lateness());
+        let delays = self.course.automation.push.iter();
+        let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
+        let last = step::after(times.send_at, SignedDuration::from_mins(delays));
+        let end = step::after(last, times.lateness());
         error.kind() == Kind::Unreachable
             && step::after(self.means.clock.now(), AGAIN.try_into().unwrap_or_default()) < end
     }
@@ -290,7 +310,11 @@ impl Driver<'_> {
             Err(error) => {
                 let detail = json!({ "error": format!("{error:#}") });
                 // What went wrong matters more than that it could not be written down.
-                let _ = self.end(phase, attempt, "failed", &detail).await;
+                let result = match error.kind() {
+                    Kind::Refused => REFUSED,
+                    _ => "failed",
+                };
+                let _ = self.end(phase, attempt, result, &detail).await;
                 Err(error)
             }
         }
@@ -328,83 +352,5 @@ impl Driver<'_> {
         };
         let ended = self.end(&word, attempt, result, &detail).await;
         error.map_or(ended, Err)
-    }
-
-    /// Every phase is done.
-    async fn conclude(&self, records: &Records) -> Result<Ending> {
-        let pushes = self.pushes(records);
-        let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
-        let (status, error) = if is_partial {
-            let error = Error::new(Kind::Partial, "some messages failed");
-            (RunStatus::Partial, Some(error))
-        } else {
-            (RunStatus::Done, None)
-        };
-        self.close(status, error, records).await
-    }
-
-    /// It ends for good, before everything was done.
-    async fn fail(&self, error: Error) -> Result<Ending> {
-        let status = match error.kind() {
-            Kind::Cancelled => RunStatus::Cancelled,
-            Kind::Refused => RunStatus::Refused,
-            _ => RunStatus::Failed,
-        };
-        let records = Records(self.means.store.phases(&self.run.id).await?);
-        self.close(status, Some(error), &records).await
-    }
-
-    async fn close(
-        &self,
-        status: RunStatus,
-        error: Option<Error>,
-        records: &Records,
-    ) -> Result<Ending> {
-        let summary = self.summary(status, error.as_ref(), records);
-        self.means
-            .store
-            .end_run(&self.run.id, status, &summary)
-            .await?;
-        self.means.store.forget_files(&self.run.id).await?;
-        self.tell_end(status, error.as_ref(), &summary).await;
-        self.means.progress.finish();
-        Ok(Ending::Over {
-            status,
-            summary,
-            error,
-        })
-    }
-
-    fn pushes(&self, records: &Records) -> Vec<Value> {
-        let count = self.course.automation.push.len();
-        let last = |place: usize| {
-            let word = push_word(place);
-            let record = records.0.iter().rev().find(|record| record.phase == word)?;
-            record.detail.clone()
-        };
-        (0..count).filter_map(last).collect()
-    }
-
-    fn summary(&self, status: RunStatus, error: Option<&Error>, records: &Records) -> Value {
-        let detail = |phase: Phase| {
-            let record = records
-                .0
-                .iter()
-                .rev()
-                .find(|record| record.phase == phase.word());
-            record.and_then(|record| record.detail.clone())
-        };
-        json!({
-            "run": self.run.id,
-            "automation": self.run.automation,
-            "occurrence": self.run.occurrence,
-            "mode": self.course.mode,
-            "status": status.word(),
-            "reason": error.map(|error| format!("{error:#}")),
-            "audience": detail(Phase::Generate),
-            "test": detail(Phase::Test),
-            "pushes": self.pushes(records),
-            "cleanup": detail(Phase::Cleanup),
-        })
     }
 }

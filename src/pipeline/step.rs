@@ -63,7 +63,7 @@ pub fn next(course: &Course, records: &Records, now: Timestamp, lateness: Latene
         };
     }
     if open(Phase::Send) {
-        return push_step(course, records, (now, closes), is_late);
+        return push_step(course, records, (now, closes), lateness);
     }
     if open(Phase::Cleanup) {
         return Step::Do(Phase::Cleanup);
@@ -95,7 +95,7 @@ fn push_step(
     course: &Course,
     records: &Records,
     (now, closes): (Timestamp, Timestamp),
-    is_late: impl Fn(Timestamp) -> bool,
+    lateness: Lateness,
 ) -> Step {
     let mut previous = closes;
     for (place, push) in course.automation.push.iter().enumerate() {
@@ -113,7 +113,7 @@ fn push_step(
         let due = after_quiet(course, wanted);
         return if now < due {
             Step::Wait(due, Phase::Send)
-        } else if is_late(due) {
+        } else if lateness == Lateness::Counts && now > latest(course, due) {
             Step::TooLate(due, Phase::Send)
         } else if is_quiet(course, now) {
             match course.automation.safeguards.quiet_hours_action {
@@ -145,6 +145,15 @@ fn after_quiet(course: &Course, at: Timestamp) -> Timestamp {
         .quiet_hours()
         .and_then(|hours| hours.end_after(&local))
         .unwrap_or(at)
+}
+
+/// When a push may begin at the latest. What runs into quiet hours that are waited for has as long again after them.
+fn latest(course: &Course, due: Timestamp) -> Timestamp {
+    let latest = after(due, course.times.lateness());
+    match after_quiet(course, latest) {
+        end if end > latest => after(end, course.times.lateness()),
+        _ => latest,
+    }
 }
 
 pub(super) fn after(at: Timestamp, span: SignedDuration) -> Timestamp {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::course::{Files, OneFile};
 use super::drive::Driver;
-use super::{Mode, Records};
+use super::{Mode, Phase, Records};
 use crate::delivery::{Ended, InDoubt, Order, Summary, TEST_SUFFIX};
 use crate::error::{Error, Kind, Result};
 
@@ -23,10 +23,14 @@ struct Tested {
 impl Driver<'_> {
     pub(super) async fn test(&self, records: &Records) -> Result<Value> {
         let files = records.files()?;
+        let earlier = records.refusals(Phase::Test.word());
         let mut tested = Tested::default();
         for (place, push) in files.pushes.iter().enumerate() {
             match &push.test {
-                Some(file) => self.test_push(place, (&files, file), &mut tested).await?,
+                Some(file) => {
+                    let order = self.test_order(self.order(place, &files, file), earlier);
+                    self.test_push((&files, file), &order, &mut tested).await?;
+                }
                 None if push.live.is_some() => {
                     let problem = format!("{} has no test file", push.audience_file);
                     tested.problems.push(problem);
@@ -53,17 +57,16 @@ impl Driver<'_> {
 
     async fn test_push(
         &self,
-        place: usize,
         (files, file): (&Files, &OneFile),
+        order: &Order,
         tested: &mut Tested,
     ) -> Result<()> {
         self.have_file(files, file).await?;
-        let order = self.test_order(self.order(place, files, file));
         if self.course.mode == Mode::TestDryRun {
-            tested.pushes.push(self.rehearse(&order).await?);
+            tested.pushes.push(self.rehearse(order).await?);
             return Ok(());
         }
-        let sent = self.deliver(&order).await?;
+        let sent = self.deliver(order).await?;
         let summary = sent.summary;
         match (summary.ended, sent.error) {
             // A signal, a service out of reach: the test is not over.
@@ -76,10 +79,7 @@ impl Driver<'_> {
                 };
                 tested.problems.push(format!(
                     "of push {} to {} the service accepted {} of {}{why}",
-                    place + 1,
-                    file.name,
-                    summary.accepted,
-                    summary.rows
+                    order.number, file.name, summary.accepted, summary.rows
                 ));
             }
             _ => {}
@@ -90,10 +90,15 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// The same words to the test users: a push of its own, for which no rule holds.
-    fn test_order(&self, order: Order) -> Order {
+    /// The same words to the test users: a push of its own, for which no rule holds. After a test that was refused it is
+    /// another one: whoever has a valid token by now gets it.
+    fn test_order(&self, order: Order, earlier: usize) -> Order {
+        let again = match earlier {
+            0 => String::new(),
+            earlier => format!("#{}", earlier + 1),
+        };
         Order {
-            occurrence: format!("{}{TEST_SUFFIX}", self.run.occurrence),
+            occurrence: format!("{}{again}{TEST_SUFFIX}", self.run.occurrence),
             layer: TEST_LAYER,
             in_doubt: InDoubt::Retry,
             holdout_percent: 0.0,

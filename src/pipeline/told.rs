@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::Mode;
 use super::course::Files;
 use super::drive::Driver;
 use crate::error::Error;
@@ -68,7 +69,11 @@ impl Driver<'_> {
         }
     }
 
+    /// A rehearsal is nobody's news.
     async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
+        if !self.course.mode.reaches_phones() {
+            return;
+        }
         let notice = Notice {
             automation: self.run.automation.clone(),
             occurrence: self.run.occurrence.clone(),
@@ -81,7 +86,11 @@ impl Driver<'_> {
         }
     }
 
+    /// The monitor watches over the daily job: a test in the morning must not pass for it.
     async fn beat(&self, beat: Beat) {
+        if self.course.mode != Mode::LiveSend {
+            return;
+        }
         if let Err(warning) = self.means.notices.beat(beat).await {
             self.means.progress.note(&warning.to_string());
         }

@@ -1,0 +1,97 @@
+//! A driver without a world: it does what `step` says, on records in memory, and each step takes as long as it is told.
+
+use jiff::{SignedDuration, Timestamp};
+use pushctl::pipeline::step::{self, Lateness, Step};
+use pushctl::pipeline::{Course, Mode, Phase, Records, Times};
+use pushctl::state;
+
+use super::automation;
+
+/// A run in memory.
+pub(super) struct Model {
+    pub(super) course: Course,
+    pub(super) records: Records,
+    pub(super) lateness: Lateness,
+    /// How long generating, testing and each push take.
+    pub(super) takes: SignedDuration,
+    /// What was begun when.
+    pub(super) begun: Vec<(Timestamp, String)>,
+}
+
+impl Model {
+    /// The occurrence that is next at an instant, of an automation with this `[schedule]` and these pushes' delays.
+    pub(super) fn of(schedule: &str, more: &str, delays: &[u16], from: Timestamp) -> Self {
+        let automation = automation("a", schedule, more, delays);
+        let occurrence = automation.schedule.next(from).unwrap();
+        Self::new(Course {
+            automation: automation.file,
+            mode: Mode::LiveSend,
+            times: Times::of(&occurrence),
+        })
+    }
+
+    pub(super) fn new(course: Course) -> Self {
+        Self {
+            course,
+            records: Records::default(),
+            lateness: Lateness::Counts,
+            takes: SignedDuration::ZERO,
+            begun: Vec::new(),
+        }
+    }
+
+    /// What a start at this instant does until it has nothing more to do; the step that stopped it.
+    pub(super) fn tick(&mut self, mut now: Timestamp) -> Step {
+        loop {
+            let step = step::next(&self.course, &self.records, now, self.lateness);
+            match step {
+                Step::Do(Phase::Window) => self.window(now),
+                Step::Do(Phase::Send) => self.record("send", now, Some(now)),
+                Step::Do(phase) => self.work(phase.word(), &mut now),
+                Step::Push(place) => self.work(&format!("push-{}", place + 1), &mut now),
+                _ => return step,
+            }
+        }
+    }
+
+    /// When something was begun, each time.
+    pub(super) fn times(&self, what: &str) -> Vec<Timestamp> {
+        let of_it = self.begun.iter().filter(|(_, begun)| begun == what);
+        of_it.map(|(at, _)| *at).collect()
+    }
+
+    fn work(&mut self, what: &str, now: &mut Timestamp) {
+        let begun = *now;
+        *now += self.takes;
+        self.begun.push((begun, what.to_owned()));
+        self.record(what, begun, Some(*now));
+    }
+
+    fn window(&mut self, now: Timestamp) {
+        let is_open = self.records.begun("window").is_some();
+        let closes = step::window_closes(&self.course, &self.records);
+        if !is_open && now < closes {
+            self.begun.push((now, "window".to_owned()));
+            self.record("window", now, None);
+        } else {
+            self.record("window", now, Some(now));
+        }
+    }
+
+    fn record(&mut self, phase: &str, begun_at: Timestamp, ended_at: Option<Timestamp>) {
+        let result = ended_at.map(|_| "done".to_owned());
+        let open = |one: &&mut state::Phase| one.phase == phase && one.ended_at.is_none();
+        if let Some(open) = self.records.0.iter_mut().find(open) {
+            (open.ended_at, open.result) = (ended_at, result);
+            return;
+        }
+        self.records.0.push(state::Phase {
+            phase: phase.to_owned(),
+            attempt: 1,
+            begun_at,
+            ended_at,
+            result,
+            detail: None,
+        });
+    }
+}

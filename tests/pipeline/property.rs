@@ -1,0 +1,142 @@
+//! Whatever the instants at which somebody else's clock starts it: nothing early, nothing late, nothing twice.
+
+use jiff::{SignedDuration, Timestamp};
+use pushctl::automation::quiet::QuietHours;
+use pushctl::pipeline::step::Step;
+
+use super::model::Model;
+use crate::support::campaign::{Campaign, Random};
+
+fn below(random: &mut Random, limit: u64) -> i64 {
+    i64::try_from((random.next() >> 11) % limit).unwrap()
+}
+
+fn minutes(count: i64) -> SignedDuration {
+    SignedDuration::from_mins(count)
+}
+
+/// A run of any shape, and the instants of its ticks: dense or sparse, mostly forward.
+fn draw(random: &mut Random) -> (Model, Vec<Timestamp>) {
+    let lead = 1 + below(random, 60);
+    let window = below(random, u64::try_from(lead).unwrap());
+    let lateness = below(random, 40);
+    let hour = below(random, 24);
+    let schedule = format!(
+        "send_at = \"{hour:02}:{:02}\"\ntimezone = \"America/Santiago\"\nfrequency = \"daily\"\nlead_minutes = {lead}\nmax_lateness_minutes = {lateness}",
+        below(random, 60)
+    );
+    let mut more = String::new();
+    if below(random, 2) == 0 {
+        let (from, to) = (below(random, 24), below(random, 24));
+        more = format!("quiet_hours = \"{from:02}:00-{to:02}:30\"\n");
+        if below(random, 2) == 0 {
+            more += "quiet_hours_action = \"delay\"\n";
+        }
+    }
+    let delays: Vec<u16> = (0..=below(random, 3))
+        .map(|_| u16::try_from(below(random, 3) * below(random, 20)).unwrap())
+        .collect();
+    let day = 1 + below(random, 28);
+    // The nights of the clock changes come often.
+    let from = format!("2026-{:02}-{day:02}T12:00:00Z", [4, 9, 11][usize::try_from(below(random, 3)).unwrap()]);
+    let mut model = Model::of(&schedule, &more, &delays, from.parse().unwrap());
+    model.course.times.test_at = model.course.times.send_at - minutes(window);
+    model.course.times.window_seconds = window * 60;
+    model.takes = SignedDuration::from_secs(below(random, 400));
+    let mut now = model.course.times.generate_at - minutes(below(random, 30));
+    let step = 1 + u64::try_from(below(random, 1500)).unwrap();
+    let mut ticks = Vec::new();
+    let end = model.course.times.send_at + minutes(48 * 60);
+    while now < end && ticks.len() < 400 {
+        ticks.push(now);
+        let jump = if below(random, 50) == 0 { 20_000 } else { step };
+        now += SignedDuration::from_secs(1 + below(random, 2 * jump));
+        if below(random, 60) == 0 {
+            now -= SignedDuration::from_secs(below(random, 4000));
+        }
+    }
+    (model, ticks)
+}
+
+/// Whether a push that was due then may begin now: not later than allowed, or, where quiet hours were waited for, not
+/// later than that after them.
+fn in_time(model: &Model, due: Timestamp, now: Timestamp) -> bool {
+    let lateness = SignedDuration::from_secs(model.course.times.lateness_seconds);
+    let latest = due + lateness;
+    if now <= latest {
+        return true;
+    }
+    let safeguards = &model.course.automation.safeguards;
+    let waits = safeguards.quiet_hours_action == pushctl::automation::file::QuietAction::Delay;
+    let Some(hours) = model.course.quiet_hours().filter(|_| waits) else {
+        return false;
+    };
+    let quiet = |at: Timestamp| is_quiet(model, hours, at);
+    // Walks back from now to the end of the quiet hours, by whole minutes of the civil clock.
+    let mut end = now - SignedDuration::from_secs(now.as_second().rem_euclid(60));
+    while !quiet(end - minutes(1)) {
+        end -= minutes(1);
+        if end < latest {
+            return false;
+        }
+    }
+    now <= end + lateness && (due <= latest && (quiet(latest) || quiet(due)))
+}
+
+fn is_quiet(model: &Model, hours: QuietHours, at: Timestamp) -> bool {
+    hours.contains(at.to_zoned(model.course.times.zone()).time())
+}
+
+#[test]
+fn campaign_no_push_begins_before_its_time_or_too_late_whatever_the_ticks() {
+    let campaign = Campaign::start("ticks at random instants", 1_500, 100_000);
+    let mut random = campaign.random();
+    let mut sent = 0;
+    for _ in 0..campaign.rounds() {
+        let (mut model, ticks) = draw(&mut random);
+        let mut over = false;
+        for now in ticks {
+            let step = model.tick(now);
+            over = matches!(step, Step::Over | Step::TooLate(..) | Step::Quiet(_));
+            if over {
+                break;
+            }
+        }
+        sent += u32::from(over && !model.times("cleanup").is_empty());
+        verify(&model);
+    }
+    campaign.report(&format!("{sent} ran to their end"));
+    assert!(sent > campaign.rounds() / 20, "only {sent} ran to their end");
+}
+
+fn verify(model: &Model) {
+    let times = &model.course.times;
+    let shown = || format!("{:#?}\n{:#?}", model.course, model.begun);
+    for phase in ["generate", "test", "window", "cleanup"] {
+        assert!(model.times(phase).len() <= 1, "{phase} twice: {}", shown());
+    }
+    let began = |phase: &str| model.times(phase).first().copied();
+    assert!(began("generate").is_none_or(|at| at >= times.generate_at), "{}", shown());
+    assert!(began("test").is_none_or(|at| at >= times.test_at), "{}", shown());
+    let tested = model.records.ended("test");
+    let window = SignedDuration::from_secs(times.window_seconds);
+    let mut previous = match tested {
+        Some(tested) if tested > times.send_at => tested + window,
+        _ => times.send_at,
+    };
+    for (place, push) in model.course.automation.push.iter().enumerate() {
+        let word = format!("push-{}", place + 1);
+        let begun = model.times(&word);
+        assert!(begun.len() <= 1, "{word} twice: {}", shown());
+        let Some(at) = begun.first().copied() else {
+            return;
+        };
+        let due = previous + minutes(i64::from(push.delay_minutes));
+        assert!(at >= due, "{word} is early: {}", shown());
+        assert!(in_time(model, due, at), "{word} is late: {}", shown());
+        let hours = model.course.quiet_hours();
+        let is_quiet = hours.is_some_and(|hours| is_quiet(model, hours, at));
+        assert!(!is_quiet, "{word} is in the quiet hours: {}", shown());
+        previous = model.records.ended(&word).unwrap();
+    }
+}
