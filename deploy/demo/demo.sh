@@ -96,7 +96,7 @@ send() {
     case $status in
         0) ;;
         3)
-            step "Answers were lost on the way. Whether those phones rang nobody can know: sending again is your decision"
+            step "An answer was lost on the way. Whether that phone rang nobody can know: sending again is your decision"
             show resume last --in-doubt retry ;;
         *) exit "$status" ;;
     esac
@@ -181,7 +181,8 @@ stop() {
 }
 
 step() { say "${bold}==> $*${plain}"; }
-show() { say "${dim}\$ pushctl $*${plain}"; pushctl "$@"; }
+show() { say "${dim}\$ pushctl$(quoted "$@")${plain}"; pushctl "$@"; }
+quoted() { for word; do case $word in *[!A-Za-z0-9_./:=,-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; }
 # Some failed or are in doubt, which the stand-in sees to.
 show_or_in_part() { show "$@" || [ $? -eq 3 ]; }
 
