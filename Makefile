@@ -14,7 +14,7 @@ SERVERS = deploy/demo/postgres.sh pooler >/dev/null && PUSHCTL_TEST_PG_BIN=$$(de
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: ## a private PostgreSQL with 50,000 made-up people, and every audience out of it (USERS=1000000)
+demo: ## 50,000 made-up people, every audience, and pushes that reach no phone (USERS=1000000)
 	@deploy/demo/demo.sh $(USERS)
 
 demo-stop: ## stop the demo and remove everything it made
@@ -37,7 +37,7 @@ check: ## formatting, lints, shell scripts
 	@cargo fmt --check
 	@$(FLAGS) && cargo clippy --all-targets --locked $$flags -- -D warnings
 	@if command -v shellcheck >/dev/null; then \
-	  shellcheck -x -P SCRIPTDIR .ci/run deploy/demo/build-deps.sh deploy/demo/demo.sh deploy/demo/postgres.sh benches/*.sh; \
+	  shellcheck -x -P SCRIPTDIR .ci/run deploy/demo/build-deps.sh deploy/demo/demo.sh deploy/demo/postgres.sh deploy/demo/standin.sh benches/*.sh; \
 	else echo "shellcheck is not here: the scripts were not checked" >&2; fi
 
 completions: ## write the completion scripts of five shells into completions/

@@ -1,8 +1,9 @@
 #!/bin/sh
-# The demo: a private PostgreSQL full of made-up people, and every audience out of it.
+# The demo: a private PostgreSQL full of made-up people, every audience out of it, and pushes to a stand-in for the push
+# service, so that no phone rings.
 #
-#   demo.sh [USERS]     builds, seeds and generates; what is there already is reused
-#   demo.sh stop        stops the server and removes everything
+#   demo.sh [USERS]     builds, seeds, generates and sends; what is there already is reused
+#   demo.sh stop        stops both servers and removes everything
 #
 # All that it makes is in .demo/ (and the build in target/).
 set -eu
@@ -10,7 +11,11 @@ here=$(cd "$(dirname "$0")" && pwd -P)
 cd "$here/../.."
 . "$here/machine.sh"
 cluster=.demo/postgres
+service=.demo/push-service
 audiences=.demo/audiences
+automations=.demo/automations
+other=.demo/called-off.log
+page=.demo/run.html
 # Of seed.sql: product 1, which most offers are made on, and people 1, 3 and 12, who get the test files.
 product=42f1e2fa-04bc-46d2-bd22-d11514db6623
 test_users='d6d77053-92bc-7af6-3332-8bea8c4c6904 134ad24e-9980-6ca1-1119-7065657dbf5e e62b8bcc-21d7-cf37-a1ab-f477863b0bd4'
@@ -24,20 +29,40 @@ main() {
 }
 
 demo() {
-    step "Building pushctl"
-    flags=$("$here/build-deps.sh")
-    # shellcheck disable=SC2086 # words
-    cargo build --release --locked $flags
-    bin=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd -P)
-
-    step "PostgreSQL with TLS, $1 made-up people (a minute or so for each 500,000)"
-    mkdir -p .demo
-    "$here/postgres.sh" load "$cluster" market -c "market.users=$1" tests/market/schema.sql tests/market/seed.sql
-    "$here/postgres.sh" load "$cluster" history -c "market.users=$1" tests/market/history.sql
+    build
+    serve "$1"
     write_settings
     # shellcheck source=/dev/null
     . ./.demo/env
+    generate
+    send
+    pipelines
+    look
+    next_steps
+}
 
+build() {
+    step "Building pushctl, and the push service's stand-in"
+    flags=$("$here/build-deps.sh")
+    # One after the other: together, what only the stand-in needs would be built into pushctl.
+    # shellcheck disable=SC2086 # words
+    cargo build --release --locked $flags
+    # shellcheck disable=SC2086 # words
+    cargo build --release --locked $flags --example fcm-standin
+    bin=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd -P)
+}
+
+serve() {
+    step "PostgreSQL with TLS, $1 made-up people (a minute or so for each 500,000)"
+    mkdir -p .demo
+    "$here/postgres.sh" load "$cluster" market -c "market.users=$1" tests/market/schema.sql tests/market/seed.sql
+    # Anew each time: after the pushes of the last demo most people would have had enough of them.
+    rm -f "$cluster/loaded.history"
+    "$here/postgres.sh" load "$cluster" history -c "market.users=$1" tests/market/history.sql "$here/history-role.sql"
+    "$here/standin.sh" start "$service" "$bin/examples/fcm-standin" "$here/push-service.toml"
+}
+
+generate() {
     step "Every audience, into $audiences"
     rm -rf "$audiences"
     for audience in layer2 layer3 "showcase --product-id $product" waterfall nudges; do
@@ -52,19 +77,77 @@ demo() {
     person=${person:-${test_users%% *}}
     step "One person: which conditions hold for them"
     show why layer2 --user "$person"
+}
 
+send() {
+    file=
+    for each in "$audiences"/trending-closet-items_2*.csv; do [ ! -f "$each" ] || file=$each; done
+    if [ -z "$file" ]; then say "Nobody owns a trending shoe: there is nothing to send. Take more USERS."; return 0; fi
+    set -- --audience "$file" --title '[[var:product_name|truncate:40]] is trending' \
+        --body '[[var:variant_open_offers|number]] open offers name your pair. See them →'
+
+    step "How a push reads, before anybody gets it"
+    show preview "$@"
+
+    # An occasion of its own: the same words to the same people, a second time, would be the same push.
+    step "It is sent: checked, claimed, sent, recorded, each person once"
+    status=0
+    show send "$@" --layer 2 --occurrence "demo-$(date +%s)" --yes || status=$?
+    case $status in
+        0) ;;
+        3)
+            step "An answer was lost on the way. Whether that phone rang nobody can know: sending again is your decision"
+            show resume last --in-doubt retry ;;
+        *) exit "$status" ;;
+    esac
+}
+
+pipelines() {
+    mkdir -p "$automations"
+    cp "$here"/automations/*.toml "$automations"
+    step "An automation: audience, test push, a minute to cancel, the pushes, cleaning up: two minutes in all"
+    show check --automations "$automations"
+    # Meanwhile another one, which has minutes to cancel. It is begun first, so that `last` is the one that is shown.
+    pushctl run-pipeline called-off --now --automations "$automations" >"$other" 2>&1 &
+    beside=$!
+    trap 'kill $beside 2>/dev/null || true' EXIT
+    until [ -s "$other" ] || ! kill -0 $beside 2>/dev/null; do sleep 0.1; done
+    show_or_in_part run-pipeline at-once --now --automations "$automations"
+
+    step "Another one runs beside it, in another process, and is cancelled in its window"
+    say "${dim}\$ pushctl run-pipeline called-off --now --automations $automations &${plain}"
+    show cancel called-off --reason 'wrong shoe'
+    status=0
+    wait $beside || status=$?
+    trap - EXIT
+    cat "$other" >&2
+    say "It ended with exit status $status."
+}
+
+look() {
+    pushctl runs --help >/dev/null 2>&1 || return 0
+    step "What there has been, and the last complete run as a page"
+    show runs
+    show runs show last --html "$page"
+}
+
+next_steps() {
     step "Done. To try, from this directory:"
     cat >&2 <<EOF
     . .demo/env
     pushctl audiences
     pushctl generate layer3 --lookback-hours 24 --funnel
     pushctl generate waterfall --output - --file no-bio-new-user | head
-    pushctl generate showcase --product-id $product --dry-run
     pushctl why layer3 --user $person
-    pushctl audiences layer2 --sql
+    pushctl runs
+    pushctl status
+    pushctl check
+    pushctl schedule show
+    pushctl run-pipeline layer3 --mode real-dry-run
     pushctl config show
 
-To stop the server and remove everything: make demo-stop
+The pushes that were taken are listed in $service/accepted.log$([ ! -f "$page" ] || echo ", the page of a run is $page").
+To stop the servers and remove everything: make demo-stop
 EOF
 }
 
@@ -74,6 +157,12 @@ write_settings() {
     (umask 077 && cat >.demo/env) <<EOF
 export DATABASE_URL='$("$here/postgres.sh" url "$cluster" market)'
 export PUSH_CADENCE_DATABASE_URL='$("$here/postgres.sh" url "$cluster" history)'
+export GOOGLE_APPLICATION_CREDENTIALS='$("$here/standin.sh" get "$service" credentials)'
+export PUSHCTL_PUSH_URL='$("$here/standin.sh" get "$service" url)'
+export PUSHCTL_PUSH_CA='$("$here/standin.sh" get "$service" ca)'
+export PUSHCTL_STATE_URL='$root/.demo/state.db'
+export PUSHCTL_OUTCOMES='$root/.demo/outcomes'
+export PUSHCTL_AUTOMATIONS='$root/automations'
 export PUSHCTL_CONFIG='$root/.demo/pushctl.toml'
 case :\$PATH: in *':$bin:'*) ;; *) PATH='$bin':\$PATH ;; esac
 EOF
@@ -85,13 +174,17 @@ EOF
 }
 
 stop() {
+    "$here/standin.sh" stop "$service"
     "$here/postgres.sh" destroy "$cluster"
     "$here/postgres.sh" uninstall
     rm -rf .demo
 }
 
 step() { say "${bold}==> $*${plain}"; }
-show() { say "${dim}\$ pushctl $*${plain}"; pushctl "$@"; }
+show() { say "${dim}\$ pushctl$(quoted "$@")${plain}"; pushctl "$@"; }
+quoted() { for word; do case $word in *[!A-Za-z0-9_./:=,-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; }
+# Some failed or are in doubt, which the stand-in sees to.
+show_or_in_part() { show "$@" || [ $? -eq 3 ]; }
 
 bold='' dim='' plain=''
 if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m'); fi
