@@ -6,6 +6,7 @@ mod files;
 mod history;
 mod modes;
 mod secrets;
+mod shared;
 mod signals;
 mod sources;
 mod sums;
