@@ -14,10 +14,11 @@ pub mod schedule;
 mod structure;
 pub mod timetable;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::audience::Definition;
 use crate::audience::header::OutputFile;
+use crate::audience::{Definition, Values, parameters};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::nearest::nearest;
 
@@ -106,6 +107,17 @@ pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Autom
         None if names.is_empty() => error,
         None => error.hint(format!("there are: {}", names.join(", "))),
     })
+}
+
+/// The values of the audience's parameters, as an automation sets them.
+pub fn values(file: &AutomationFile, definition: &Definition) -> Result<Values> {
+    let given: BTreeMap<String, String> = file
+        .audience
+        .params
+        .iter()
+        .map(|(name, value)| (name.clone(), value.to_string()))
+        .collect();
+    parameters::resolve(&definition.name, &definition.parameters, &given)
 }
 
 /// Which file of an audience `audience_file` means: by its name, or by its stem as the query file declares it.

@@ -6,7 +6,7 @@
 //!
 //! What a history elsewhere was not told of yet (the outbox) counts from the ledger. The service of [`http`] tells
 //! neither its rules nor how many pushes somebody had, so between its answer and the claim there is a window in which
-//! another sender's push goes unseen, unless that sender shares our state store; no other history has that window.
+//! another sender's push goes unseen; no other history has that window.
 //!
 //! It fails closed: an error means that nobody may be sent to. Whoever wants to send nevertheless does not ask.
 

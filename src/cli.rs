@@ -25,6 +25,7 @@ mod globals;
 mod help;
 mod lookup;
 pub mod man;
+mod of_automation;
 mod offer;
 pub mod pause;
 pub mod preview;
@@ -149,6 +150,8 @@ impl Command {
     fn stdout(&self, settings: Option<&Settings>) -> Stdout {
         match self {
             Self::Generate(args) => args.stdout(settings),
+            // What they write there comes last, when all bars are gone.
+            Self::Send(_) | Self::Resume(_) | Self::RunPipeline(_) => Stdout::Free,
             Self::State(args) => args.stdout(),
             Self::Sync(_) => sync::Args::stdout(),
             Self::Cancel(_) => cancel::Args::stdout(),

@@ -188,7 +188,7 @@ async fn runs_and_automations_are_offered_from_the_file_and_nothing_is_made_wher
     assert_eq!(with(&["runs", "diff", "run-a", "l"]), ["last"]);
     assert_eq!(with(&["cancel", "run"]), ["run-b"]);
     assert_eq!(with(&["cancel", "la"]), ["layer3-daily"]);
-    assert_eq!(with(&["pause", "o"]), ["ours"]);
+    assert_eq!(with(&["pause", "o"]), ["of-a-file", "ours"]);
     assert_eq!(with(&["runs", "--automation", "w"]), ["waterfall"]);
     // A store elsewhere is not asked.
     let began = std::time::Instant::now();

@@ -185,7 +185,9 @@ impl Office {
     /// Reads and checks the summary.
     pub(crate) fn sent(&self, outcome: Outcome) -> Sent {
         let summary = outcome.json();
-        let rows = self.rows(summary["run"].as_str().unwrap());
+        let name = summary["files"]["outcomes"].as_str();
+        let name = name.and_then(|path| Some(path.rsplit_once('/')?.1));
+        let rows = name.map_or_else(Vec::new, |name| self.lines(name));
         check(&summary, &rows);
         Sent {
             outcome,
@@ -194,9 +196,9 @@ impl Office {
         }
     }
 
-    /// The outcome file of a run; empty where nothing was written.
-    pub(crate) fn rows(&self, run: &str) -> Vec<Row> {
-        let path = self.outcomes(&format!("{run}.outcomes.csv"));
+    /// A file of outcomes; empty where nothing was written.
+    fn lines(&self, name: &str) -> Vec<Row> {
+        let path = self.outcomes(name);
         let Ok(reader) = csv::Reader::from_path(path) else {
             return Vec::new();
         };

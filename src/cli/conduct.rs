@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::report::pipeline as report;
 use crate::settings::generate::Output;
 use crate::settings::secret::Secret;
+use crate::settings::talk::LogFormat;
 use crate::settings::{self, HistoryKind};
 use crate::source::Source;
 use crate::state::holder::Holder;
@@ -314,8 +315,13 @@ pub(super) fn show(context: &Context, documents: &[Value], all: bool) -> Result<
     }
     let with_pushes = |document: &&Value| document.get("pushes").is_some();
     for document in documents.iter().filter(with_pushes) {
-        let text = report::text(document, context.ui.stdout_pen());
-        context.ui.print(text)?;
+        // Where logs are collected as JSON lines, a line is all there may be.
+        if context.settings.talk.log_format == LogFormat::Json {
+            context.ui.say(report::line(document));
+        } else {
+            let text = report::text(document, context.ui.stdout_pen());
+            context.ui.print(text)?;
+        }
     }
     Ok(())
 }

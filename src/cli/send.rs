@@ -12,12 +12,14 @@ use crate::exit::Kind;
 use crate::settings::Flags;
 use crate::settings::{cadence, push};
 use crate::state::RunStatus;
+use crate::template::push::Wording;
 
+use super::automations::AutomationFlags;
 use super::context::Context;
 use super::help;
 use super::sending::{self, Sending};
 use super::words::{AudienceFlags, WordFlags, hosts};
-use super::{lookup, services};
+use super::{lookup, of_automation, services};
 
 /// Send a push to an audience, each person once
 ///
@@ -29,6 +31,7 @@ use super::{lookup, services};
     before_help = help::examples(&[
         ("pushctl send --audience generated/trending-closet-items.csv --layer 2 --title 'Hot: [[var:product_name]]' --body 'People want yours' --dry-run", "what would become of every row"),
         ("pushctl send --audience a.csv --layer 2 --title T --body B", "asks for the count, then sends"),
+        ("pushctl send --automation layer3 --push 1 --dry-run", "an automation's words, and the newest file for them"),
         ("pushctl send --users 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --layer 4 --title Test --body Test --yes", "a test push, from a script"),
         ("pushctl send --audience a.csv --layer 2 --title T --body B --validate-only --yes", "the push service checks every message, no phone rings"),
     ]),
@@ -41,6 +44,12 @@ use super::{lookup, services};
 pub struct Args {
     #[command(flatten)]
     people: AudienceFlags,
+    /// Words, layer and safeguards of an automation, and the newest file generated for it unless --audience names one
+    #[arg(long, value_name = "NAME", requires = "push", conflicts_with_all = ["title", "body", "deep_link", "data", "layer"])]
+    automation: Option<String>,
+    /// Which of the automation's pushes, from 1
+    #[arg(long, value_name = "K", requires = "automation")]
+    push: Option<u32>,
     /// 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new users
     #[arg(short, long, value_name = "N")]
     layer: Option<u32>,
@@ -79,12 +88,14 @@ pub struct Args {
     /// Directory for outcome files [default: outcomes]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     outcomes: Option<PathBuf>,
+    #[command(flatten)]
+    automations: AutomationFlags,
     /// Let other processes join with --join: everybody is entered into the queue of the state store first
     #[arg(long, conflicts_with_all = ["all_devices", "dry_run", "validate_only"])]
     share: bool,
     /// Take part in a send that another process has begun with --share
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "share", "audience", "users", "layer", "title", "body", "deep_link", "data", "all_devices", "limit", "occurrence",
+        "share", "automation", "push", "audience", "users", "layer", "title", "body", "deep_link", "data", "all_devices", "limit", "occurrence",
         "max_failure_rate", "dry_run", "validate_only",
     ])]
     join: Option<String>,
@@ -107,6 +118,9 @@ impl Args {
     pub(super) fn flags(&self, flags: &mut Flags) {
         let Self {
             people: _,
+            automation: _,
+            push: _,
+            automations,
             layer: _,
             words: _,
             all_devices: _,
@@ -123,6 +137,7 @@ impl Args {
             dry_run: _,
             validate_only: _,
         } = self;
+        automations.flags(flags);
         flags.set(&push::RATE, rate.as_ref());
         flags.set(
             &push::OUTCOMES,
@@ -135,7 +150,10 @@ impl Args {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
-        let mut order = self.order(context)?;
+        let mut order = match (&self.automation, self.push) {
+            (Some(name), Some(number)) => self.order_of(context, (name, number))?,
+            _ => self.order(context)?,
+        };
         let progress = context.ui.progress("rows");
         let plan = Plan::draw_up(
             &order,
@@ -190,6 +208,18 @@ impl Args {
         sending::join(context, &store, &run, &order).await
     }
 
+    fn order_of(&self, context: &Context, push: (&str, u32)) -> Result<Order> {
+        let input = self
+            .people
+            .is_given()
+            .then(|| self.people.input())
+            .transpose()?;
+        let nobody = Input::Users(Vec::new());
+        let mut order = self.blank(context, nobody, Wording::default(), 0);
+        of_automation::apply(context, push, input, &mut order)?;
+        Ok(order)
+    }
+
     fn order(&self, context: &Context) -> Result<Order> {
         let layer = self.layer.ok_or_else(|| {
             Error::usage("of which layer? --layer N is missing").hint(
@@ -197,14 +227,18 @@ impl Args {
             )
         })?;
         crate::cadence::Layer::new(layer)?;
-        Ok(Order {
+        Ok(self.blank(context, self.people.input()?, self.words.wording()?, layer))
+    }
+
+    fn blank(&self, context: &Context, input: Input, wording: Wording, layer: u32) -> Order {
+        Order {
             automation: AD_HOC.to_owned(),
             occurrence: self.occurrence.clone().unwrap_or_default(),
             number: 1,
             layer,
-            input: self.people.input()?,
+            input,
             limit: self.limit,
-            wording: self.words.wording()?,
+            wording,
             devices: if self.all_devices {
                 Devices::All
             } else {
@@ -221,6 +255,6 @@ impl Args {
             max_failure_rate: self.max_failure_rate,
             shared: self.share,
             rate: Some(context.settings.push.rate),
-        })
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Reading, Summ
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
+use crate::settings::talk::LogFormat;
 use crate::settings::{self, HistoryKind, Origin};
 use crate::state::{Begun, Lease, NewRun, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
@@ -328,6 +329,10 @@ fn tell(context: &Context, summary: &Summary) -> Result<()> {
         return context.ui.json(summary);
     }
     if context.ui.loudness() == Loudness::Quiet {
+        return Ok(());
+    }
+    if context.settings.talk.log_format == LogFormat::Json {
+        context.ui.say(report::line(summary));
         return Ok(());
     }
     context

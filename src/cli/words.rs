@@ -70,6 +70,11 @@ impl WordFlags {
 }
 
 impl AudienceFlags {
+    /// Whether anybody was named.
+    pub(super) fn is_given(&self) -> bool {
+        self.audience.is_some() || !self.users.is_empty()
+    }
+
     /// Where the people are.
     pub(super) fn input(&self) -> Result<Input> {
         if !self.users.is_empty() {

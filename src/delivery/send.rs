@@ -371,9 +371,10 @@ fn end(passed: &Passed, sums: &Sums, run: &str) -> (Ended, Option<Error>) {
             let failed: u64 = sums.failed.values().sum();
             let told = match (failed, sums.in_doubt) {
                 (0, 0) => return (Ended::Done, None),
-                (failed, 0) => format!("{failed} messages failed"),
+                (failed, 0) => format!("{} failed", messages(failed)),
+                (0, 1) => "1 message is in doubt".to_owned(),
                 (0, doubt) => format!("{doubt} messages are in doubt"),
-                (failed, doubt) => format!("{failed} messages failed, {doubt} are in doubt"),
+                (failed, doubt) => format!("{} failed, {doubt} in doubt", messages(failed)),
             };
             (Ended::Partial, Some(Error::new(Kind::Partial, told)))
         }
@@ -384,4 +385,11 @@ fn end(passed: &Passed, sums: &Sums, run: &str) -> (Ended, Option<Error>) {
 fn again(error: &Error) -> Error {
     let same = Error::new(error.kind(), format!("{error:#}")).context("the send stopped");
     error.hints().iter().fold(same, Error::hint)
+}
+
+fn messages(count: u64) -> String {
+    match count {
+        1 => "1 message".to_owned(),
+        several => format!("{several} messages"),
+    }
 }

@@ -174,12 +174,14 @@ impl Driver<'_> {
     async fn wait(&self, at: Timestamp, phase: Phase) -> Result<()> {
         let means = self.means;
         let local = at.to_zoned(self.course.times.zone());
-        means.progress.stage(&format!(
+        let what = format!(
             "{}: waiting until {} for {}",
             self.run.automation,
             local.strftime("%H:%M:%S %Z"),
             phase.word()
-        ));
+        );
+        means.progress.note(&what);
+        means.progress.stage(&what);
         means.store.rest().await;
         loop {
             let left = at.duration_since(means.clock.now());

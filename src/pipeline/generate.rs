@@ -1,7 +1,5 @@
 //! The first phase: audience files, manifest, and the safeguards that need them.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::course::{Files, OneFile, PushFiles};
@@ -12,8 +10,8 @@ use crate::audience::manifest::{FileKind, Manifest};
 use crate::audience::names::{self, Suffix};
 use crate::audience::question::Question;
 use crate::audience::run::{Request, Target, run};
-use crate::audience::{Definition, Values, parameters};
-use crate::automation::file_named;
+use crate::audience::{Definition, Values};
+use crate::automation::{file_named, values};
 use crate::budget::Budget;
 use crate::delivery::Plan;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -24,7 +22,7 @@ impl Driver<'_> {
     pub(super) async fn generate(&self) -> Result<Value> {
         let means = self.means;
         let definition = means.catalogue.get(&self.course.automation.audience.name)?;
-        let values = self.values(&definition)?;
+        let values = values(&self.course.automation, &definition)?;
         let test_users = self.test_users();
         let request = Request {
             question: Question {
@@ -76,18 +74,6 @@ impl Driver<'_> {
     pub(super) fn test_users(&self) -> &[String] {
         let own = self.course.automation.test.user_ids.as_deref();
         own.unwrap_or(self.means.test_users)
-    }
-
-    fn values(&self, definition: &Definition) -> Result<Values> {
-        let given: BTreeMap<String, String> = self
-            .course
-            .automation
-            .audience
-            .params
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_string()))
-            .collect();
-        parameters::resolve(&definition.name, &definition.parameters, &given)
     }
 
     fn files_of(
@@ -160,7 +146,7 @@ impl Driver<'_> {
         }
         Err(Error::new(Kind::Refused, verdict.refusals.join("; "))
             .context(format!("a safeguard of {} refuses", self.run.automation))
-            .hint("look at the audience: `pushctl generate` with --funnel shows where people come from; [safeguards] of the automation says what is allowed"))
+            .hint("[safeguards] of the automation says what is allowed"))
     }
 
     /// Rows of the last completed live run of the automation.

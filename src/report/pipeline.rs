@@ -8,6 +8,15 @@ use super::{number, send};
 use crate::delivery::Summary;
 use crate::ui::{Pen, Style};
 
+/// One line: how it ended, and the numbers of each push.
+pub fn line(run: &Value) -> String {
+    let word = |key: &str| run[key].as_str().unwrap_or_default();
+    let head = format!("{}: {}", word("occurrence"), word("status"));
+    let pushes = pushes(run).map(|push| format!("push {}: {}", push.push, send::line(&push)));
+    let parts: Vec<String> = std::iter::once(head).chain(pushes).collect();
+    parts.join("; ")
+}
+
 /// Audience, test and pushes, one under the other.
 pub fn text(run: &Value, pen: Pen) -> String {
     let mut out = String::new();
@@ -24,9 +33,11 @@ pub fn text(run: &Value, pen: Pen) -> String {
         let accepted = run["test"]["accepted"].as_u64().unwrap_or_default();
         let _ = writeln!(out, "  test: {accepted} of {of} test pushes accepted");
     }
+    let is_live = live(run).is_some();
     for push in pushes(run) {
+        let kind = if is_live { "push" } else { "test push" };
         let summary = send::text(&push, pen);
-        let _ = writeln!(out, "  push {}", push.push);
+        let _ = writeln!(out, "  {kind} {}", push.push);
         for line in summary.lines() {
             let _ = writeln!(out, "  {line}");
         }
@@ -76,10 +87,13 @@ pub fn markdown(run: &Value) -> String {
     out
 }
 
+fn live(run: &Value) -> Option<&Vec<Value>> {
+    run["pushes"].as_array().filter(|pushes| !pushes.is_empty())
+}
+
 /// The pushes of the live phase, or else those of the test.
 fn pushes(run: &Value) -> impl Iterator<Item = Summary> + '_ {
-    let live = run["pushes"].as_array().filter(|pushes| !pushes.is_empty());
-    let pushes = live.or_else(|| run["test"]["pushes"].as_array());
+    let pushes = live(run).or_else(|| run["test"]["pushes"].as_array());
     let pushes = pushes.map_or(&[][..], Vec::as_slice);
     pushes
         .iter()

@@ -27,6 +27,8 @@ pub struct Key {
 pub enum Visibility {
     /// All of it.
     Plain,
+    /// A path, all of it; or a URL, all but its password.
+    Place,
     /// A URL: all but its password.
     Url,
     /// Only whether there is one.
@@ -41,7 +43,8 @@ impl Visibility {
     pub(super) fn show(self, value: &str) -> String {
         match self {
             Self::Plain => value.to_owned(),
-            Self::Url => mask_url(value),
+            Self::Place if !value.contains("://") => value.to_owned(),
+            Self::Place | Self::Url => mask_url(value),
             Self::Secret => MASK.to_owned(),
         }
     }

@@ -254,7 +254,7 @@ impl<'a> Resolver<'a> {
         }
         let value = match key.visibility {
             Visibility::Plain => format!(" {:?}", show(key, &winner.given)),
-            Visibility::Url | Visibility::Secret => String::new(),
+            Visibility::Place | Visibility::Url | Visibility::Secret => String::new(),
         };
         Error::usage(format!(
             "invalid value{value} for {}: {message}",

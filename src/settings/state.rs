@@ -28,7 +28,7 @@ pub static STATE: Key = Key {
     flag: "--state",
     variables: &["PUSHCTL_STATE_URL", "PUSHCTL_STATE_URL_FILE"],
     default: "",
-    visibility: Visibility::Url,
+    visibility: Visibility::Place,
     about: "the state store: a PostgreSQL URL, or a file for SQLite",
 };
 

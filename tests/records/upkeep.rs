@@ -1,5 +1,7 @@
 use std::process::Stdio;
 
+use pushctl::state::migrations::NEEDED;
+
 use super::{a_run, run};
 use crate::state::in_both_stores;
 use crate::support::cli::Sandbox;
@@ -17,7 +19,7 @@ async fn a_store_is_made_by_its_first_use_and_its_status_told(place: Place) {
     let sandbox = Sandbox::new();
     let before = run(&sandbox, &place, &["state", "status", "--json"]).json();
     assert_eq!(before["version"], 0);
-    assert_eq!(before["pending"].as_array().unwrap().len(), 3);
+    assert_eq!(before["pending"].as_array().unwrap().len(), NEEDED as usize);
     if let Some(file) = place.file() {
         assert!(!file.exists(), "asking made it");
     }
@@ -25,7 +27,7 @@ async fn a_store_is_made_by_its_first_use_and_its_status_told(place: Place) {
     let after = run(&sandbox, &place, &["state", "status", "--json"]).json();
     assert_eq!(
         (&after["version"], &after["exists"]),
-        (&3.into(), &true.into())
+        (&NEEDED.into(), &true.into())
     );
     assert_eq!(after["applied"][0]["name"], "0001_runs");
     if place.database.is_some() {
@@ -52,14 +54,17 @@ async fn migrations_are_applied_and_undone_one_by_one(place: Place) {
     let quiet = run(&sandbox, &place, &["state", "migrate", "-q"]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
     let undone = run(&sandbox, &place, &["state", "rollback", "--json"]).json();
-    assert_eq!(undone["undone"], serde_json::json!(["0003_history"]));
+    assert_eq!(undone["undone"], serde_json::json!(["0004_files"]));
     let undone = run(
         &sandbox,
         &place,
         &["state", "rollback", "--to", "0", "--json"],
     )
     .json();
-    assert_eq!(undone["undone"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        undone["undone"].as_array().unwrap().len(),
+        NEEDED as usize - 1
+    );
     let nothing = run(&sandbox, &place, &["state", "rollback"]);
     assert!(nothing.stderr.contains("nothing to undo"), "{nothing}");
     assert_eq!(

@@ -295,3 +295,35 @@ fn a_service_that_is_away_leaves_a_run_that_can_go_on() {
         sent.outcome
     );
 }
+
+#[test]
+fn an_automation_lends_its_words_and_its_layer() {
+    let office = Office::playing(Script::default());
+    let file = include_str!("../../automations/layer3.toml");
+    office.sandbox.write("here/automations/layer3.toml", file);
+    office.audience(&format!(
+        "user_id,product_name,inventory_count,variantID,token\n{},Runner,1234,v-1,t-1\n",
+        id(1)
+    ));
+    let words = [
+        "send",
+        "--automation",
+        "layer3",
+        "--yes",
+        "--json",
+        "--push",
+    ];
+    let sent = office.sent(office.run(&[&words[..], &["1", "--audience", "a.csv"]].concat()));
+    assert_eq!(sent.status(), 0, "{}", sent.outcome);
+    assert_eq!(sent.summary["automation"], "layer3");
+    assert_eq!((sent.count("layer"), sent.count("accepted")), (3, 1));
+    let unknown = office.run(&[&words[..], &["4", "--audience", "a.csv"]].concat());
+    assert_eq!(unknown.status, 2, "{unknown}");
+    assert!(unknown.stderr.contains("layer3 has 3 pushes"), "{unknown}");
+    let nowhere = office.run(&[&words[..], &["1"]].concat());
+    assert_eq!(nowhere.status, 2, "{nowhere}");
+    assert!(
+        nowhere.stderr.contains("pushctl generate layer3"),
+        "{nowhere}"
+    );
+}
