@@ -60,6 +60,8 @@ pub(crate) struct Options {
     /// Streams a connection may have at once; 100 as the real one has.
     pub(crate) streams: Option<u32>,
     pub(crate) token_lifetime: Duration,
+    /// Lends tokens to clocks that are wrong: tests move theirs.
+    pub(crate) any_date: bool,
     pub(crate) token_delay: Duration,
     /// The token endpoint's only answer, if it is to refuse.
     pub(crate) token_refusal: Option<u16>,
@@ -76,6 +78,7 @@ impl Default for Options {
             threads: 1,
             streams: None,
             token_lifetime: Duration::from_secs(3599),
+            any_date: false,
             token_delay: Duration::ZERO,
             token_refusal: None,
         }
