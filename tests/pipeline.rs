@@ -14,6 +14,8 @@ mod safeguards;
 mod stage;
 mod timeline;
 
+use std::fmt::Write as _;
+
 use jiff::SignedDuration;
 use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
@@ -31,7 +33,8 @@ fn automation(name: &str, schedule: &str, safeguards: &str, delays: &[u16]) -> A
         "name = \"{name}\"\nenabled = true\n[schedule]\n{schedule}\n[audience]\nname = \"layer3\"\n[test]\nrequired = false\n[window]\ncancel_minutes = 0\n"
     );
     for delay in delays {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[push]]\naudience_file = \"recent-offer-creators\"\nlayer = 3\ntitle = \"t\"\nbody = \"b\"\ndelay_minutes = {delay}\n"
         );
     }

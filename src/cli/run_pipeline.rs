@@ -129,9 +129,12 @@ impl Args {
         let mut documents = Vec::new();
         let mut errors = Vec::from_iter(broken);
         for (automation, left) in chosen.iter().zip(join_all(starts).await) {
-            let named = |error: Error| match self.all {
-                true => error.context(automation.name()),
-                false => error,
+            let named = |error: Error| {
+                if self.all {
+                    error.context(automation.name())
+                } else {
+                    error
+                }
             };
             match left {
                 Ok(left) => {

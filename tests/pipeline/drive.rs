@@ -77,7 +77,7 @@ async fn ticks(stage: &Stage, minutes: impl IntoIterator<Item = i64>) -> Vec<Cam
 
 async fn one_process_goes_from_the_lead_to_the_end(place: Place) {
     let stage = stage(place, Script::default());
-    let came = stage.site.start(STAY, hand(&today("13:29:00"))).await;
+    let came = stage.site.start(STAY, hand(&today("13:30:40"))).await;
     assert_eq!(came.unwrap().status(), Some(RunStatus::Done));
     verify(&stage).await;
     // Started once more, it finds nothing to do.
@@ -87,7 +87,7 @@ async fn one_process_goes_from_the_lead_to_the_end(place: Place) {
 
 async fn ticks_each_minute_do_the_same(place: Place) {
     let stage = stage(place, Script::default());
-    let came = ticks(&stage, -2..25).await;
+    let came = ticks(&stage, -2..7).await;
     assert!(matches!(came[0], Came::Nothing));
     assert_eq!(came[2].waiting().unwrap().1, Phase::Test);
     assert_eq!(came[3].waiting().unwrap().1, Phase::Window);

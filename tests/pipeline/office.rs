@@ -4,6 +4,7 @@
 //! ago and has no window goes from its audience to its phones in one start.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::stage::{QUERY, TESTER, people};
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::fcm::StandIn;
 use crate::support::fcm::ledger::Fate;
-use crate::support::fcm::script::{Reply, Script};
+use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::{Place, address};
 
@@ -90,7 +91,8 @@ impl File {
             send_at.strftime("%H:%M")
         );
         for file in ["haves", "wants"] {
-            text += &format!(
+            let _ = write!(
+                text,
                 "[[push]]\naudience_file = \"{file}\"\nlayer = 3\ntitle = \"{title}\"\nbody = \"[[var:bio]]\"\n"
             );
         }
@@ -221,13 +223,6 @@ impl Office {
             work(store).await
         })
     }
-}
-
-/// Every push to a fan takes so long.
-pub(super) fn slow(milliseconds: u64) -> Script {
-    let then = Box::new(Reply::Accept);
-    let ms = milliseconds;
-    Script::default().always("token-fan*", Reply::Slow { ms, then })
 }
 
 /// Waits until something is so, for half a minute at most.

@@ -122,14 +122,14 @@ fn verify(model: &Model) {
     for phase in ["generate", "test", "window", "cleanup"] {
         assert!(model.times(phase).len() <= 1, "{phase} twice: {}", shown());
     }
-    let began = |phase: &str| model.times(phase).first().copied();
+    let start = |phase: &str| model.times(phase).first().copied();
     assert!(
-        began("generate").is_none_or(|at| at >= times.generate_at),
+        start("generate").is_none_or(|at| at >= times.generate_at),
         "{}",
         shown()
     );
     assert!(
-        began("test").is_none_or(|at| at >= times.test_at),
+        start("test").is_none_or(|at| at >= times.test_at),
         "{}",
         shown()
     );

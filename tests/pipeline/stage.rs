@@ -58,14 +58,17 @@ FROM users WHERE username LIKE 'fan%'
 /// The stage of one test; children of the test work on it too.
 pub(super) struct Stage {
     pub(super) site: Site,
-    pub(super) place: Place,
-    pub(super) market: Database,
     pub(super) stand_in: StandIn,
+    _place: Place,
     _directory: TempDir,
 }
 
 /// Everything that a process needs to know of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(
+    clippy::unsafe_derive_deserialize,
+    reason = "the `unsafe` is inside tokio's `select!`, and no invariant of this"
+)]
 pub(super) struct Site {
     pub(super) directory: PathBuf,
     pub(super) output: PathBuf,
@@ -130,9 +133,8 @@ impl Stage {
         };
         Self {
             site,
-            place,
-            market,
             stand_in,
+            _place: place,
             _directory: directory,
         }
     }
@@ -236,9 +238,10 @@ impl Site {
     ) -> Result<Came> {
         let automation = self.automation();
         let store = self.store(Arc::clone(&clock)).await?;
-        let due = match how.stay {
-            true => due::for_process(&automation, clock.now()),
-            false => due::for_tick(&automation, clock.now()),
+        let due = if how.stay {
+            due::for_process(&automation, clock.now())
+        } else {
+            due::for_tick(&automation, clock.now())
         };
         let (Due::Occurrence(occurrence) | Due::Missed(occurrence)) = due else {
             return Ok(Came::Nothing);
