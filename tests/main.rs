@@ -16,6 +16,7 @@ mod outages;
 mod output;
 mod own_audiences;
 mod page;
+mod pipeline;
 mod publication;
 mod records;
 mod schedule;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 /// What happens to one request.
 #[derive(Debug, Clone)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Status {
         code: u16,
         headers: Vec<(&'static str, &'static str)>,
@@ -31,7 +31,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub(super) fn status(code: u16, body: &'static str) -> Self {
+    pub(crate) fn status(code: u16, body: &'static str) -> Self {
         Self::Status {
             code,
             headers: Vec::new(),
@@ -39,7 +39,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
         if let Self::Status { headers, .. } = &mut self {
             headers.push((name, value));
         }
@@ -49,15 +49,15 @@ impl Answer {
 
 /// What was asked.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self
             .headers
             .iter()
@@ -66,7 +66,7 @@ impl Request {
     }
 }
 
-pub(super) struct Server {
+pub(crate) struct Server {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
     task: JoinHandle<()>,
@@ -74,7 +74,7 @@ pub(super) struct Server {
 
 impl Server {
     /// One answer for each request; a request beyond them is kept and not answered.
-    pub(super) async fn start(answers: Vec<Answer>) -> Self {
+    pub(crate) async fn start(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -101,11 +101,11 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -33,12 +33,16 @@ fn draw(random: &mut Random) -> (Model, Vec<Timestamp>) {
             more += "quiet_hours_action = \"delay\"\n";
         }
     }
-    let delays: Vec<u16> = (0..=below(random, 3))
-        .map(|_| u16::try_from(below(random, 3) * below(random, 20)).unwrap())
-        .collect();
+    let mut delays = vec![0];
+    for _ in 0..below(random, 3) {
+        delays.push(u16::try_from(below(random, 3) * below(random, 20)).unwrap());
+    }
     let day = 1 + below(random, 28);
     // The nights of the clock changes come often.
-    let from = format!("2026-{:02}-{day:02}T12:00:00Z", [4, 9, 11][usize::try_from(below(random, 3)).unwrap()]);
+    let from = format!(
+        "2026-{:02}-{day:02}T12:00:00Z",
+        [4, 9, 11][usize::try_from(below(random, 3)).unwrap()]
+    );
     let mut model = Model::of(&schedule, &more, &delays, from.parse().unwrap());
     model.course.times.test_at = model.course.times.send_at - minutes(window);
     model.course.times.window_seconds = window * 60;
@@ -89,7 +93,7 @@ fn is_quiet(model: &Model, hours: QuietHours, at: Timestamp) -> bool {
 
 #[test]
 fn campaign_no_push_begins_before_its_time_or_too_late_whatever_the_ticks() {
-    let campaign = Campaign::start("ticks at random instants", 1_500, 100_000);
+    let campaign = Campaign::start("ticks at random instants", 400, 20_000);
     let mut random = campaign.random();
     let mut sent = 0;
     for _ in 0..campaign.rounds() {
@@ -106,7 +110,10 @@ fn campaign_no_push_begins_before_its_time_or_too_late_whatever_the_ticks() {
         verify(&model);
     }
     campaign.report(&format!("{sent} ran to their end"));
-    assert!(sent > campaign.rounds() / 20, "only {sent} ran to their end");
+    assert!(
+        sent > campaign.rounds() / 20,
+        "only {sent} ran to their end"
+    );
 }
 
 fn verify(model: &Model) {
@@ -115,9 +122,17 @@ fn verify(model: &Model) {
     for phase in ["generate", "test", "window", "cleanup"] {
         assert!(model.times(phase).len() <= 1, "{phase} twice: {}", shown());
     }
-    let began = |phase: &str| model.times(phase).first().copied();
-    assert!(began("generate").is_none_or(|at| at >= times.generate_at), "{}", shown());
-    assert!(began("test").is_none_or(|at| at >= times.test_at), "{}", shown());
+    let start = |phase: &str| model.times(phase).first().copied();
+    assert!(
+        start("generate").is_none_or(|at| at >= times.generate_at),
+        "{}",
+        shown()
+    );
+    assert!(
+        start("test").is_none_or(|at| at >= times.test_at),
+        "{}",
+        shown()
+    );
     let tested = model.records.ended("test");
     let window = SignedDuration::from_secs(times.window_seconds);
     let mut previous = match tested {

@@ -177,7 +177,9 @@ fn days(schedule: &str, from: &str, to: &str) -> String {
             model.tick(now);
             now += seconds(10);
         }
-        lines.push(local(&model).join(", ").replace(", 0", ",\n  0"));
+        let shown = local(&model).into_iter();
+        let shown = shown.filter(|line| line.contains("generate") || line.contains("push"));
+        lines.push(shown.collect::<Vec<_>>().join(", "));
         from = times.send_at + seconds(1);
     }
 }
@@ -185,14 +187,17 @@ fn days(schedule: &str, from: &str, to: &str) -> String {
 #[test]
 fn both_clock_changes_of_a_year_north_and_south_of_the_equator() {
     let chicago = "send_at = \"02:30\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"";
-    insta::assert_snapshot!(days(chicago, "2027-03-14T00:00:00-06:00", "2027-03-15T00:00:00-05:00"), @"");
+    insta::assert_snapshot!(days(chicago, "2027-03-14T00:00:00-06:00", "2027-03-15T00:00:00-05:00"), @"14 01:30:00 -06:00 generate, 14 03:00:00 -05:00 push-1, 14 04:30:00 -05:00 push-2");
     let back = chicago.replace("02:30", "01:30");
-    insta::assert_snapshot!(days(&back, "2026-11-01T00:00:00-05:00", "2026-11-02T00:00:00-06:00"), @"");
+    insta::assert_snapshot!(days(&back, "2026-11-01T00:00:00-05:00", "2026-11-02T00:00:00-06:00"), @"01 01:00:00 -05:00 generate, 01 01:30:00 -05:00 push-1, 01 02:00:00 -06:00 push-2");
     // Midnight itself is put forward over, and comes twice.
     let santiago = "send_at = \"00:10\"\ntimezone = \"America/Santiago\"\nfrequency = \"daily\"";
-    insta::assert_snapshot!(days(santiago, "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z"), @"");
+    insta::assert_snapshot!(days(santiago, "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z"), @r"
+    05 23:30:00 -04:00 generate, 06 01:00:00 -03:00 push-1, 06 02:30:00 -03:00 push-2
+    06 23:40:00 -03:00 generate, 07 00:10:00 -03:00 push-1, 07 01:40:00 -03:00 push-2
+    ");
     let back = santiago.replace("00:10", "23:30");
-    insta::assert_snapshot!(days(&back, "2027-04-03T12:00:00Z", "2027-04-04T12:00:00Z"), @"");
+    insta::assert_snapshot!(days(&back, "2027-04-03T12:00:00Z", "2027-04-04T12:00:00Z"), @"03 23:00:00 -03:00 generate, 03 23:30:00 -03:00 push-1, 04 00:00:00 -04:00 push-2");
 }
 
 #[test]
@@ -205,7 +210,13 @@ fn just_after_midnight_the_lead_is_on_the_day_before() {
         at("2026-11-21T23:00:00-06:00"),
         at("2026-11-22T01:00:00-06:00"),
     );
-    insta::assert_snapshot!(local(&model).join("\n"), @"");
+    insta::assert_snapshot!(local(&model).join("\n"), @r"
+    21 23:37:00 -06:00 generate
+    21 23:42:00 -06:00 test
+    21 23:42:00 -06:00 window
+    22 00:07:00 -06:00 push-1
+    22 00:07:00 -06:00 cleanup
+    ");
 }
 
 #[test]
@@ -227,7 +238,13 @@ fn the_ends_of_months_and_the_29th_of_february() {
         ));
         from = send_at + seconds(1);
     }
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    01-30 23:59 01-31 00:01
+    02-28 23:59 02-29 00:01
+    03-30 23:59 03-31 00:01
+    04-29 23:59 04-30 00:01
+    05-30 23:59 05-31 00:01
+    ");
     let leap = "send_at = \"13:33\"\ntimezone = \"UTC\"\ncron = \"33 13 29 2 *\"".replacen(
         "send_at = \"13:33\"\n",
         "",

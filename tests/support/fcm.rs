@@ -60,6 +60,8 @@ pub(crate) struct Options {
     /// Streams a connection may have at once; 100 as the real one has.
     pub(crate) streams: Option<u32>,
     pub(crate) token_lifetime: Duration,
+    /// Lends tokens to clocks that are wrong: tests move theirs.
+    pub(crate) any_date: bool,
     pub(crate) token_delay: Duration,
     /// Where keys and certificates are kept, for one that is started again.
     pub(crate) keep: Option<PathBuf>,
@@ -78,6 +80,7 @@ impl Default for Options {
             threads: 1,
             streams: None,
             token_lifetime: Duration::from_secs(3599),
+            any_date: false,
             token_delay: Duration::ZERO,
             keep: None,
             token_refusal: None,

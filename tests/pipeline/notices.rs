@@ -1,0 +1,132 @@
+//! Who is told what, and that nobody's silence holds a run up.
+
+use tokio::task::block_in_place;
+
+use super::office::{File, Office};
+use crate::notify::server::{Answer, Server};
+use crate::support::fcm::script::{Reply, Script};
+
+/// An office with a webhook and a monitor.
+struct Told {
+    office: Office,
+    webhook: Server,
+    monitor: Server,
+}
+
+impl Told {
+    async fn new(script: Script) -> Self {
+        let fine = || vec![Answer::status(200, "ok"); 20];
+        let (webhook, monitor) = (Server::start(fine()).await, Server::start(fine()).await);
+        let mut office = Office::new(10, script);
+        office.set("HOOK", webhook.url("/hook"));
+        office.set("BEAT", monitor.url("/beat"));
+        Self {
+            office,
+            webhook,
+            monitor,
+        }
+    }
+
+    fn notices(&self) -> Vec<String> {
+        let texts = self.webhook.requests().into_iter().map(|request| {
+            let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+            body.to_string()
+        });
+        texts.collect()
+    }
+
+    fn beats(&self) -> Vec<String> {
+        let requests = self.monitor.requests().into_iter();
+        requests.map(|request| request.path).collect()
+    }
+}
+
+fn file() -> File {
+    File {
+        notify: "webhook = \"env:HOOK\"\nheartbeat = \"env:BEAT\"".to_owned(),
+        ..File::default()
+    }
+}
+
+fn contains(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_event_of_a_run_is_told() {
+    let told = Told::new(Script::default()).await;
+    told.office.file(&file());
+    block_in_place(|| told.office.tick(0));
+    let notices = told.notices();
+    assert_eq!(notices.len(), 3, "{notices:#?}");
+    contains(&notices[0], &["daily", "10", "haves", "wants"]);
+    contains(&notices[1], &["2 of 2"]);
+    contains(&notices[2], &["10 of 10"]);
+    assert_eq!(told.beats(), ["/beat/start", "/beat"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_window_is_told_with_the_command_that_cancels_and_the_cancel_too() {
+    let told = Told::new(Script::default()).await;
+    told.office.file(&File {
+        notify: file().notify,
+        ..File::waiting(20)
+    });
+    block_in_place(|| {
+        told.office.tick(0);
+        told.office.tick(0);
+    });
+    let notices = told.notices();
+    assert_eq!(notices.len(), 3, "{notices:#?}");
+    contains(&notices[2], &["pushctl cancel daily", "10", "haves"]);
+    assert_eq!(told.beats(), ["/beat/start"]);
+    block_in_place(|| {
+        told.office
+            .ends(&["cancel", "daily", "--reason", "wrong shoe"], 0);
+        told.office.tick(20);
+    });
+    contains(&told.notices()[3], &["wrong shoe", "alice@"]);
+    assert_eq!(told.beats(), ["/beat/start", "/beat/fail"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_told_to_both() {
+    let told = Told::new(Script::default().always("token-tester", Reply::Unregistered)).await;
+    told.office.file(&file());
+    block_in_place(|| told.office.tick(12));
+    let notices = told.notices();
+    contains(notices.last().unwrap(), &["a test push was not accepted"]);
+    assert_eq!(told.beats(), ["/beat/start", "/beat/fail"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rehearsal_is_nobodys_news() {
+    let told = Told::new(Script::default()).await;
+    told.office.file(&file());
+    let rehearse = |mode| {
+        let arguments = ["run-pipeline", "daily", "--mode", mode];
+        block_in_place(|| told.office.ends(&arguments, 0));
+    };
+    rehearse("real-dry-run");
+    rehearse("test-dry-run");
+    assert_eq!((told.notices().len(), told.beats().len()), (0, 0));
+    // Phones ring, but it is not the job that the monitor waits for.
+    rehearse("test-live-send");
+    assert_eq!(told.beats().len(), 0);
+    contains(&told.notices()[1], &["2 of 2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_there_to_be_told_fails_no_run() {
+    let mut told = Told::new(Script::default()).await;
+    told.office.set("HOOK", "http://127.0.0.1:9/secret-hook");
+    told.office.set("BEAT", "http://127.0.0.1:9/secret-beat");
+    told.office.file(&file());
+    let outcome = block_in_place(|| told.office.tick(0));
+    assert_eq!(outcome.json()["status"], "done");
+    assert_eq!(told.office.reached().len(), 10);
+    contains(&outcome.stderr, &["webhook", "heartbeat"]);
+    assert!(!outcome.stderr.contains("secret"), "{outcome}");
+}

@@ -1,0 +1,235 @@
+//! `run-pipeline` and what is around it, as they are typed: a sandbox with automations, a source, a store, the stand-in.
+//!
+//! The program's clock is the machine's, so an occurrence is laid around the present instant: one that was due a minute
+//! ago and has no window goes from its audience to its phones in one start.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use pushctl::clock::System;
+use pushctl::state::{Location, Run, RunFilter, Store};
+
+use super::stage::{QUERY, TESTER, people};
+use crate::support::cli::{Outcome, Sandbox};
+use crate::support::fcm::StandIn;
+use crate::support::fcm::ledger::Fate;
+use crate::support::fcm::script::Script;
+use crate::support::postgres::{Database, Postgres};
+use crate::support::store::{Place, address};
+
+pub(super) struct Office {
+    pub(super) sandbox: Sandbox,
+    pub(super) stand_in: StandIn,
+    pub(super) market: Database,
+    pub(super) place: Place,
+    variables: BTreeMap<String, String>,
+}
+
+/// An automation's file; its fields are what tests change.
+#[derive(Debug, Clone)]
+pub(super) struct File {
+    pub(super) name: &'static str,
+    pub(super) enabled: bool,
+    /// Minutes from now until people are to receive it.
+    pub(super) due_in: i64,
+    pub(super) lead: u16,
+    pub(super) window: u16,
+    pub(super) lateness: u16,
+    pub(super) safeguards: String,
+    pub(super) test: String,
+    pub(super) notify: String,
+    pub(super) title: &'static str,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            name: "daily",
+            enabled: true,
+            due_in: -1,
+            lead: 60,
+            window: 0,
+            lateness: 30,
+            safeguards: String::new(),
+            test: format!("user_ids = [\"{TESTER}\"]"),
+            notify: String::new(),
+            title: "Hello [[var:username]]",
+        }
+    }
+}
+
+impl File {
+    /// One that waits in its window: due in so many minutes.
+    pub(super) fn waiting(due_in: i64) -> Self {
+        Self {
+            due_in,
+            window: 59,
+            ..Self::default()
+        }
+    }
+
+    fn text(&self) -> String {
+        let send_at = Timestamp::now() + SignedDuration::from_mins(self.due_in);
+        let Self {
+            name,
+            enabled,
+            lead,
+            window,
+            lateness,
+            safeguards,
+            test,
+            notify,
+            title,
+            ..
+        } = self;
+        let mut text = format!(
+            "name = \"{name}\"\nenabled = {enabled}\n[schedule]\nsend_at = \"{}\"\ntimezone = \"UTC\"\nfrequency = \"daily\"\nlead_minutes = {lead}\nmax_lateness_minutes = {lateness}\n[audience]\nname = \"fans\"\n[test]\n{test}\n[window]\ncancel_minutes = {window}\n[safeguards]\n{safeguards}\n[notify]\n{notify}\n",
+            send_at.strftime("%H:%M")
+        );
+        for file in ["haves", "wants"] {
+            let _ = write!(
+                text,
+                "[[push]]\naudience_file = \"{file}\"\nlayer = 3\ntitle = \"{title}\"\nbody = \"[[var:bio]]\"\n"
+            );
+        }
+        text
+    }
+}
+
+impl Office {
+    pub(super) fn new(fans: u32, script: Script) -> Self {
+        Self::at(Place::sqlite(), fans, script)
+    }
+
+    pub(super) fn at(place: Place, fans: u32, script: Script) -> Self {
+        let stand_in = StandIn::playing(script);
+        let sandbox = Sandbox::new();
+        sandbox.write("home/account.json", &stand_in.service_account().to_string());
+        let authority = String::from_utf8(stand_in.authority_pem().to_vec()).unwrap();
+        sandbox.write("home/ca.pem", &authority);
+        sandbox.write("here/queries/fans.sql", QUERY);
+        let market = Postgres::shared().database("office");
+        people(&market, fans);
+        let home = |name: &str| sandbox.home().join(name).display().to_string();
+        let variables = [
+            ("DATABASE_URL", market.url()),
+            ("GOOGLE_APPLICATION_CREDENTIALS", home("account.json")),
+            ("PUSHCTL_PUSH_URL", stand_in.base_url()),
+            ("PUSHCTL_PUSH_CA", home("ca.pem")),
+            ("PUSHCTL_QUERIES", "queries".to_owned()),
+            ("PUSHCTL_STATE_URL", place.setting()),
+            ("USER", "alice".to_owned()),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        Self {
+            sandbox,
+            stand_in,
+            market,
+            place,
+            variables: variables.into(),
+        }
+    }
+
+    /// Sets a variable.
+    pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(name.to_owned(), value.into());
+    }
+
+    pub(super) fn file(&self, file: &File) {
+        let path = format!("here/automations/{}.toml", file.name);
+        self.sandbox.write(&path, &file.text());
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.sandbox.command(arguments);
+        command.envs(&self.variables).stdin(Stdio::null());
+        command
+    }
+
+    /// Any command to its end.
+    pub(super) fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().expect("pushctl starts");
+        self.sandbox.outcome(&output)
+    }
+
+    /// A command that ends with this status.
+    pub(super) fn ends(&self, arguments: &[&str], status: i32) -> Outcome {
+        let outcome = self.run(arguments);
+        assert_eq!(outcome.status, status, "{arguments:?}\n{outcome}");
+        outcome
+    }
+
+    /// `run-pipeline daily --tick --json`.
+    pub(super) fn tick(&self, status: i32) -> Outcome {
+        self.ends(&["run-pipeline", "daily", "--tick", "--json"], status)
+    }
+
+    /// A command under way.
+    pub(super) fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("pushctl starts")
+    }
+
+    /// What came of a command that was under way.
+    pub(super) fn ended(&self, child: Child) -> Outcome {
+        self.sandbox
+            .outcome(&child.wait_with_output().expect("it ends"))
+    }
+
+    /// The tokens of fans that were reached, sorted; nobody twice.
+    pub(super) fn reached(&self) -> Vec<String> {
+        let accepted = self.stand_in.accepted().into_iter();
+        let mut tokens: Vec<String> = accepted
+            .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
+            .map(|one| one.token)
+            .collect();
+        tokens.sort_unstable();
+        let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
+        assert_eq!(twice, None, "reached twice");
+        tokens
+    }
+
+    /// How many test pushes arrived.
+    pub(super) fn tests(&self) -> usize {
+        let accepted = self.stand_in.accepted();
+        let tests = accepted.iter().filter(|one| one.token == "token-tester");
+        tests.count()
+    }
+
+    /// Runs, newest first.
+    pub(super) fn runs(&self) -> Vec<Run> {
+        let every = RunFilter::default();
+        self.in_store(async |store| store.runs(&every).await.unwrap())
+    }
+
+    /// Work on the state store as one more process would do it.
+    pub(super) fn in_store<T>(&self, work: impl AsyncFnOnce(Store) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let location = match self.place.file() {
+            Some(file) => Location::Embedded(file),
+            None => Location::Postgres(Box::new(address(&self.place.setting()))),
+        };
+        runtime.block_on(async {
+            let store = Store::open(&location, Arc::new(System)).await.unwrap();
+            work(store).await
+        })
+    }
+}
+
+/// Waits until something is so, for half a minute at most.
+pub(super) fn until(mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it never is so");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

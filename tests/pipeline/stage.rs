@@ -1,0 +1,355 @@
+//! Where runs take place: a source with fans in it, a state store, the stand-in, and starts as commands make them.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pushctl::audience::Catalogue;
+use pushctl::audience::history::History;
+use pushctl::automation::Automation;
+use pushctl::cadence::{self, Cadence};
+use pushctl::clock::Clock;
+use pushctl::csv_file::LineEnding;
+use pushctl::error::{Error, Result};
+use pushctl::exit::Kind;
+use pushctl::fcm::{self, Credentials, ServiceAccount};
+use pushctl::interrupt::Interrupt;
+use pushctl::notify::{Notices, Patience};
+use pushctl::pipeline::drive::{Ending, How, drive};
+use pushctl::pipeline::due::{self, Due};
+use pushctl::pipeline::step::Lateness;
+use pushctl::pipeline::{Course, Means, Mode, Phase, Retention, Times};
+use pushctl::progress::Silent;
+use pushctl::source::{self, Purpose, Source, Unwatched};
+use pushctl::state::holder::Holder;
+use pushctl::state::{Begun, Location, NewRun, Run, RunFilter, RunStatus, Store, Taking};
+use pushctl::template::link::AllowedHosts;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::checked;
+use crate::support::fcm::ledger::Fate;
+use crate::support::fcm::script::Script;
+use crate::support::fcm::{Options, StandIn};
+use crate::support::postgres::{Database, Postgres};
+use crate::support::store::{Hand, Place, address};
+
+/// Gets the test pushes.
+pub(super) const TESTER: &str = "00000000-0000-4000-8000-0000000fffff";
+
+/// Two files: fans with an even number have, the others want.
+pub(super) const QUERY: &str = "\
+--| title = \"Fans\"
+--| order = \"user_id\"
+--| [[files]]
+--| stem = \"haves\"
+--| when = \"has\"
+--| columns = [\"user_id\", \"username\", \"bio\"]
+--| [[files]]
+--| stem = \"wants\"
+--| when = \"NOT has\"
+--| columns = [\"user_id\", \"username\", \"bio\"]
+SELECT id AS user_id, username, bio, right(username, 1) IN ('0', '2', '4', '6', '8') AS has
+FROM users WHERE username LIKE 'fan%'
+";
+
+/// The stage of one test; children of the test work on it too.
+pub(super) struct Stage {
+    pub(super) site: Site,
+    pub(super) stand_in: StandIn,
+    _place: Place,
+    _directory: TempDir,
+}
+
+/// Everything that a process needs to know of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(
+    clippy::unsafe_derive_deserialize,
+    reason = "the `unsafe` is inside tokio's `select!`, and no invariant of this"
+)]
+pub(super) struct Site {
+    pub(super) directory: PathBuf,
+    pub(super) output: PathBuf,
+    state: String,
+    market: String,
+    service: String,
+    /// The automation's file.
+    pub(super) text: String,
+    /// Messages a second.
+    pub(super) rate: u32,
+}
+
+/// What a start came to.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// Nothing is due, or it is over already.
+    Nothing,
+    /// Where the run stands.
+    To(Ending),
+}
+
+/// The automation of the stage: haves, and after some minutes wants. Every two seconds of waiting are a look at the store,
+/// so there is little of it.
+pub(super) fn text(delay: u16, safeguards: &str) -> String {
+    let mut text = format!(
+        "name = \"daily\"\nenabled = true\n[schedule]\nsend_at = \"13:33\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"\nlead_minutes = 2\n[window]\ncancel_minutes = 1\n[audience]\nname = \"fans\"\n[test]\nuser_ids = [\"{TESTER}\"]\n[safeguards]\n{safeguards}\n"
+    );
+    for (file, delay) in [("haves", 0), ("wants", delay)] {
+        let _ = write!(
+            text,
+            "[[push]]\naudience_file = \"{file}\"\nlayer = 3\ntitle = \"Hello [[var:username]]\"\nbody = \"[[var:bio]]\"\ndelay_minutes = {delay}\n"
+        );
+    }
+    text
+}
+
+impl Stage {
+    pub(super) fn new(place: Place, fans: u32, script: Script) -> Self {
+        let options = Options {
+            script,
+            any_date: true,
+            ..Options::default()
+        };
+        let stand_in = StandIn::start(&options).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path().to_owned();
+        std::fs::create_dir(here.join("queries")).unwrap();
+        std::fs::write(here.join("queries/fans.sql"), QUERY).unwrap();
+        let account = stand_in.service_account().to_string();
+        std::fs::write(here.join("account.json"), account).unwrap();
+        std::fs::write(here.join("ca.pem"), stand_in.authority_pem()).unwrap();
+        let market = Postgres::shared().database("fans");
+        people(&market, fans);
+        let site = Site {
+            output: here.join("generated"),
+            directory: here,
+            state: place.setting(),
+            market: market.url(),
+            service: stand_in.base_url(),
+            text: text(0, ""),
+            rate: 5_000,
+        };
+        Self {
+            site,
+            stand_in,
+            _place: place,
+            _directory: directory,
+        }
+    }
+
+    /// The tokens of fans that were reached, sorted; nobody twice.
+    pub(super) fn reached(&self) -> Vec<String> {
+        let accepted = self.stand_in.accepted().into_iter();
+        let mut tokens: Vec<String> = accepted
+            .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
+            .map(|one| one.token)
+            .collect();
+        tokens.sort_unstable();
+        let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
+        assert_eq!(twice, None, "reached twice");
+        tokens
+    }
+
+    /// How many test pushes arrived.
+    pub(super) fn tests(&self) -> usize {
+        let accepted = self.stand_in.accepted();
+        let tests = accepted.iter().filter(|one| one.token == "token-tester");
+        tests.count()
+    }
+
+    /// The only run there is, with its phases as `phase@time:result`.
+    pub(super) async fn only_run(&self) -> (Run, Vec<String>) {
+        let store = self.site.store(hand(super::NOON)).await.unwrap();
+        let runs = store.runs(&RunFilter::default()).await.unwrap();
+        assert_eq!(runs.len(), 1, "{runs:#?}");
+        let phases = store.phases(&runs[0].id).await.unwrap();
+        let zone = jiff::tz::TimeZone::get("America/Chicago").unwrap();
+        let line = |phase: &pushctl::state::Phase| {
+            let at = phase.begun_at.to_zoned(zone.clone());
+            let result = phase.result.as_deref().unwrap_or("open");
+            format!("{}@{}:{result}", phase.phase, at.strftime("%H:%M"))
+        };
+        let mut lines: Vec<String> = phases.iter().map(line).collect();
+        lines.sort_unstable();
+        (runs.into_iter().next().unwrap(), lines)
+    }
+}
+
+/// A tester, and fans with a device each.
+pub(super) fn people(market: &Database, fans: u32) {
+    market.execute(&format!(
+        "INSERT INTO users (id, username, first_name, bio) VALUES ('{TESTER}', 'tester', 'T', 'bio');
+         INSERT INTO users (id, username, first_name, bio)
+             SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'fan-' || n, 'F', 'likes shoes'
+             FROM generate_series(1, {fans}) AS n;
+         INSERT INTO devices (user_id, fingerprint, token)
+             SELECT id, username, 'token-' || username FROM users"
+    ));
+}
+
+pub(super) fn hand(instant: &str) -> Arc<dyn Clock> {
+    Arc::new(Hand::at(instant))
+}
+
+/// An instant of the day of [`super::NOON`], by the clock of Chicago.
+pub(super) fn today(time: &str) -> String {
+    format!("2026-11-21T{time}-06:00")
+}
+
+pub(super) const TICK: How = How {
+    stay: false,
+    until: None,
+    lateness: Lateness::Counts,
+};
+pub(super) const STAY: How = How { stay: true, ..TICK };
+
+impl Site {
+    pub(super) async fn store(&self, clock: Arc<dyn Clock>) -> Result<Store> {
+        let location = if self.state.contains("://") {
+            Location::Postgres(Box::new(address(&self.state)))
+        } else {
+            Location::Embedded(self.state.clone().into())
+        };
+        Store::open(&location, clock).await
+    }
+
+    pub(super) fn automation(&self) -> Automation {
+        checked(self.text.clone(), &self.catalogue())
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        Catalogue::with_directory(&self.directory.join("queries")).unwrap()
+    }
+
+    /// One start, as the command makes it: what is due, under the occurrence's lease.
+    pub(super) async fn start(&self, how: How, clock: Arc<dyn Clock>) -> Result<Came> {
+        self.start_as("alice@worker-1", how, clock, Interrupt::never())
+            .await
+    }
+
+    pub(super) async fn start_as(
+        &self,
+        who: &str,
+        how: How,
+        clock: Arc<dyn Clock>,
+        interrupt: Interrupt,
+    ) -> Result<Came> {
+        let automation = self.automation();
+        let store = self.store(Arc::clone(&clock)).await?;
+        let due = if how.stay {
+            due::for_process(&automation, clock.now())
+        } else {
+            due::for_tick(&automation, clock.now())
+        };
+        let (Due::Occurrence(occurrence) | Due::Missed(occurrence)) = due else {
+            return Ok(Came::Nothing);
+        };
+        let new = NewRun {
+            id: uuid::Uuid::now_v7().to_string(),
+            automation: automation.name().to_owned(),
+            occurrence: occurrence.id(automation.name()),
+            mode: Mode::LiveSend.word().to_owned(),
+            begun_by: who.to_owned(),
+            plan: Course {
+                automation: automation.file,
+                mode: Mode::LiveSend,
+                times: Times::of(&occurrence),
+            }
+            .plan()?,
+        };
+        let holder = Holder::this_process(who);
+        let lease = format!("occurrence/{}", new.occurrence);
+        let lease = match store.take_lease(&lease, &holder).await? {
+            Taking::Taken(lease) => lease,
+            Taking::Held(held) => return Err(held.error()),
+        };
+        let came = tokio::select! {
+            came = self.begin(&new, how, &store, &holder, &clock, &interrupt) => came,
+            () = lease.lost() => Err(Error::new(Kind::Locked, "taken over")),
+        };
+        lease.release().await?;
+        came
+    }
+
+    async fn begin(
+        &self,
+        new: &NewRun,
+        how: How,
+        store: &Store,
+        holder: &Holder,
+        clock: &Arc<dyn Clock>,
+        interrupt: &Interrupt,
+    ) -> Result<Came> {
+        let of_it = RunFilter {
+            occurrence: Some(new.occurrence.clone()),
+            ..RunFilter::default()
+        };
+        let before = store.runs(&of_it).await?;
+        if before.iter().any(|run| run.status != RunStatus::Open) {
+            return Ok(Came::Nothing);
+        }
+        let (Begun::New(run) | Begun::Open(run)) = store.begin_run(new).await?;
+        let cadence = Cadence::new(cadence::Place::Embedded, store.clone())?;
+        let purpose = Purpose {
+            command: "run-pipeline".to_owned(),
+            run: run.id.clone(),
+        };
+        let patience = source::Patience::default();
+        let source = Source::new(address(&self.market), patience, purpose);
+        let account = Credentials::File(self.directory.join("account.json"));
+        let account = ServiceAccount::load(&account)?;
+        let service = fcm::Settings {
+            base_url: self.service.clone(),
+            trusted: Some(self.directory.join("ca.pem")),
+            rate: self.rate,
+            ..fcm::Settings::default()
+        };
+        let means = Means {
+            store,
+            cadence: &cadence,
+            cadence_is_near: true,
+            source: &source,
+            history: &History::None,
+            catalogue: &self.catalogue(),
+            output: &self.output,
+            ending: LineEnding::Crlf,
+            test_users: &[],
+            hosts: &AllowedHosts::default(),
+            account: Some(&account),
+            service: &service,
+            outcomes: &self.directory.join("outcomes"),
+            retention: Retention {
+                files: Duration::from_secs(30 * 86_400),
+                records: Duration::from_secs(400 * 86_400),
+            },
+            holder,
+            clock,
+            interrupt,
+            progress: &Silent,
+            watch: &Unwatched,
+            deadline: Duration::from_secs(60),
+            notices: &Notices::new(None, None, Patience::default()).0,
+        };
+        drive(&run, &means, how).await.map(Came::To)
+    }
+}
+
+impl Came {
+    /// How it ended, if it is over.
+    pub(super) fn status(&self) -> Option<RunStatus> {
+        match self {
+            Self::To(Ending::Over { status, .. }) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// What is due next, and when.
+    pub(super) fn waiting(&self) -> Option<(Timestamp, Phase)> {
+        match self {
+            Self::To(Ending::Waiting(at, phase)) => Some((*at, *phase)),
+            _ => None,
+        }
+    }
+}
