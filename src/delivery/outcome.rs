@@ -22,7 +22,7 @@ use crate::csv_file::cannot_write;
 use crate::error::{Error, Kind, Result};
 use crate::publish::{Rename, Staging};
 use crate::state::Store;
-use crate::state::ledger::{Ending, Push, Recipient, Standing, UserKey};
+use crate::state::ledger::{Push, Recipient, UserKey};
 
 /// Recipients read from the ledger at once.
 const PAGE: u32 = 2_000;
@@ -126,24 +126,10 @@ async fn write_outcomes(
 fn record(recipient: &Recipient) -> [String; 6] {
     [
         recipient.user.to_string(),
-        word(recipient.standing).to_owned(),
+        recipient.standing.word().to_owned(),
         recipient.code.clone().unwrap_or_default(),
         recipient.message_name.clone().unwrap_or_default(),
         recipient.attempts.to_string(),
         recipient.elapsed.as_millis().to_string(),
     ]
-}
-
-/// How files and sums call where somebody stands.
-pub(super) fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Queued => "queued",
-        Standing::Unanswered => "under_way",
-        Standing::Ended(Ending::Accepted) => "accepted",
-        Standing::Ended(Ending::Failed) => "failed",
-        Standing::Ended(Ending::Dead) => "dead",
-        Standing::Ended(Ending::Skipped) => "skipped",
-        Standing::Ended(Ending::Cancelled) => "cancelled",
-        Standing::Ended(Ending::InDoubt) => "in_doubt",
-    }
 }

@@ -13,6 +13,7 @@ use super::run::{
     CancelReport, ErrorReport, FileReport, Outcome, OutcomeCount, PhaseReport, PushReport,
     RatePoint, RunReport,
 };
+use crate::cadence::Breakdown;
 use crate::error::Result;
 use crate::state::ledger::{Ending, Push, Standing, TallyRow};
 use crate::state::{Phase, Run, RunStatus, Store};
@@ -21,14 +22,6 @@ pub use records::AudienceFile;
 
 use records::{Records, Told, note, said};
 
-/// Codes by which the notification history held somebody back.
-const CADENCE: [&str; 5] = [
-    "l3Cooldown",
-    "l2l3WeeklyLimit",
-    "l5Cooldown",
-    "invalidUuid",
-    "cadence",
-];
 /// One point of the rate.
 const STEP: Duration = Duration::from_secs(1);
 
@@ -229,7 +222,7 @@ fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<&str>) {
     let skipped = |code: &str| match code {
         "no-token" => Outcome::NoToken,
         "holdout" => Outcome::Holdout,
-        key if CADENCE.contains(&key) => Outcome::Excluded,
+        key if Breakdown::is_key(key) => Outcome::Excluded,
         _ => Outcome::Skipped,
     };
     let outcome = match row.standing {

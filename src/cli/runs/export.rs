@@ -11,7 +11,7 @@ use crate::cli::{help, lookup, services};
 use crate::error::{Context as _, Result};
 use crate::exit::Kind;
 use crate::report::number;
-use crate::state::ledger::{Ending, Push, Recipient, Standing};
+use crate::state::ledger::{Push, Recipient};
 use crate::state::{Run, Store};
 use crate::ui::Stdout;
 
@@ -112,23 +112,10 @@ fn record(push: &Push, recipient: &Recipient) -> [String; 7] {
     [
         recipient.user.to_string(),
         push.number.to_string(),
-        word(recipient.standing).to_owned(),
+        recipient.standing.word().to_owned(),
         recipient.code.clone().unwrap_or_default(),
         recipient.message_name.clone().unwrap_or_default(),
         recipient.attempts.to_string(),
         recipient.elapsed.as_millis().to_string(),
     ]
-}
-
-fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Queued => "queued",
-        Standing::Unanswered => "under_way",
-        Standing::Ended(Ending::Accepted) => "accepted",
-        Standing::Ended(Ending::Failed) => "failed",
-        Standing::Ended(Ending::Dead) => "dead",
-        Standing::Ended(Ending::Skipped) => "skipped",
-        Standing::Ended(Ending::Cancelled) => "cancelled",
-        Standing::Ended(Ending::InDoubt) => "in_doubt",
-    }
 }

@@ -61,6 +61,20 @@ pub struct TallyRow {
 }
 
 impl Standing {
+    /// How files and sums call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Unanswered => "under_way",
+            Self::Ended(Ending::Accepted) => "accepted",
+            Self::Ended(Ending::Failed) => "failed",
+            Self::Ended(Ending::Dead) => "dead",
+            Self::Ended(Ending::Skipped) => "skipped",
+            Self::Ended(Ending::Cancelled) => "cancelled",
+            Self::Ended(Ending::InDoubt) => "in_doubt",
+        }
+    }
+
     pub(super) fn of(sender: Option<i64>, state: Option<i64>) -> Self {
         match (state.and_then(Ending::from_number), sender) {
             (Some(ending), _) => Self::Ended(ending),
