@@ -1,6 +1,6 @@
 //! An automation: an audience, the pushes it gets, and the time somebody else's scheduler is asked to keep.
 //!
-//! [`file`] is the format; [`check`] reads files, tells everything that is wrong ([`finding`], [`render`]) and gives
+//! [`file`](mod@file) is the format; [`check`] reads files, tells everything that is wrong ([`finding`], [`render`]) and gives
 //! the automations of those that are right; [`schedule`] says when, with [`cron`] and [`quiet`] hours.
 
 pub mod check;

@@ -4,7 +4,7 @@
 //! under which it claims. So the limits are asked twice: at the filter, to know the numbers before anything is sent, and
 //! in the transaction that claims, where two sends at once cannot both find room for one more push.
 //!
-//! What a history elsewhere was not told of yet (the outbox) counts from the ledger. The service of [`http`] tells
+//! What a history elsewhere was not told of yet (the outbox) counts from the ledger. The service of `http` tells
 //! neither its rules nor how many pushes somebody had, so between its answer and the claim there is a window in which
 //! another sender's push goes unseen; no other history has that window.
 //!

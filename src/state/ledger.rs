@@ -4,7 +4,7 @@
 //! token is claimed once too. Its outcome follows in a log of its own. A claim without an outcome is in flight while
 //! its sender lives, and in doubt once the sender is dead: that is never guessed away.
 //!
-//! Claims are decided in one place ([`decide`]) from what was read in the same transaction that writes them; the
+//! Claims are decided in one place (`decide`) from what was read in the same transaction that writes them; the
 //! databases only differ in how they read and write. That transaction excludes every other claim (SQLite's write
 //! lock, an advisory lock in PostgreSQL), so the check of somebody's limits and the claim are one step.
 
