@@ -223,14 +223,19 @@ impl Screen<'_> {
 
     /// Asks about a batch of ids (thousands), in one go.
     pub async fn filter(&self, ids: &[&str]) -> Result<Filtered> {
+        let users: Vec<UserKey> = ids.iter().map(|id| UserKey::of(id)).collect();
+        self.filter_users(&users).await
+    }
+
+    /// The same for users as the ledger knows them.
+    pub async fn filter_users(&self, users: &[UserKey]) -> Result<Filtered> {
         if matches!(self.cadence.history, History::Off) {
-            let verdicts = vec![Verdict::Eligible(Counted::default()); ids.len()];
+            let verdicts = vec![Verdict::Eligible(Counted::default()); users.len()];
             return Ok(Filtered {
                 verdicts,
                 ..Filtered::default()
             });
         }
-        let users: Vec<UserKey> = ids.iter().map(|id| UserKey::of(id)).collect();
         let known: Vec<(usize, Uuid)> = users
             .iter()
             .enumerate()
@@ -238,11 +243,11 @@ impl Screen<'_> {
             .collect();
         let uuids: Vec<Uuid> = known.iter().map(|(_, uuid)| *uuid).collect();
         let (answers, mut breakdown) = self.ask(&uuids).await?;
-        let mut verdicts = vec![Verdict::Excluded(Exclusion::InvalidUuid); ids.len()];
+        let mut verdicts = vec![Verdict::Excluded(Exclusion::InvalidUuid); users.len()];
         for ((place, _), answer) in known.into_iter().zip(answers) {
             verdicts[place] = answer;
         }
-        self.add_ledger(&users, &mut verdicts).await?;
+        self.add_ledger(users, &mut verdicts).await?;
         let ours = verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Excluded(Exclusion::Unattributed) | Verdict::Eligible(_) => None,
             Verdict::Excluded(exclusion) => Some(*exclusion),

@@ -66,6 +66,26 @@ pub struct Dismissal {
     pub code: String,
 }
 
+impl Dismissal {
+    /// Somebody who is skipped, and the code that says why.
+    pub fn skipped(user: UserKey, code: impl Into<String>) -> Self {
+        Self {
+            user,
+            ending: Ending::Skipped,
+            code: code.into(),
+        }
+    }
+
+    /// Somebody whose run was cancelled before it got to them.
+    pub fn cancelled(user: UserKey) -> Self {
+        Self {
+            user,
+            ending: Ending::Cancelled,
+            code: "cancelled".to_owned(),
+        }
+    }
+}
+
 /// A group of candidates on its way through a backend.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
@@ -87,18 +107,29 @@ impl Store {
         candidates: Vec<Candidate>,
         guard: &Guard,
     ) -> Result<Vec<Claimed>> {
+        let group = self.group(push, sender, candidates, guard).await?;
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.claim(group).await,
+            Backend::Postgres(postgres) => postgres.claim(group).await,
+        }
+    }
+
+    /// A group that `sender`, who lives, claims now.
+    pub(super) async fn group(
+        &self,
+        push: &Push,
+        sender: &Sender,
+        candidates: Vec<Candidate>,
+        guard: &Guard,
+    ) -> Result<Group> {
         sender.hold().await?;
-        let group = Group {
+        Ok(Group {
             push: push.id,
             sender: sender.id,
             stamp: sender.stamp(self.now()),
             guard: guard.clone(),
             candidates,
-        };
-        match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.claim(group).await,
-            Backend::Postgres(postgres) => postgres.claim(group).await,
-        }
+        })
     }
 
     /// Records in one durable transaction that these recipients are not sent to. Who was claimed before is left as they

@@ -1,6 +1,6 @@
 //! The queue of a shared send: recipients are entered by one process and claimed by several.
 
-use super::claim::{Claim, Group, first_of_each};
+use super::claim::{Claim, first_of_each};
 use super::decide::{Counted, Guard};
 use super::key::{TokenHash, UserKey};
 use super::push::{Push, Sender};
@@ -55,14 +55,7 @@ impl Store {
         most: u32,
         guard: &Guard,
     ) -> Result<Vec<Taken>> {
-        sender.hold().await?;
-        let group = Group {
-            push: push.id,
-            sender: sender.id,
-            stamp: sender.stamp(self.now()),
-            guard: guard.clone(),
-            candidates: Vec::new(),
-        };
+        let group = self.group(push, sender, Vec::new(), guard).await?;
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.take(group, most).await,
             Backend::Postgres(postgres) => postgres.take(&group, most).await,
