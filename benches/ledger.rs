@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushctl::clock::{Clock, System};
+use pushctl::postgres::Address;
+use pushctl::postgres::address::Inputs;
 use pushctl::settings::secret::Secret;
-use pushctl::source::Address;
-use pushctl::source::address::Inputs;
-use pushctl::state::holder::Holder;
 use pushctl::state::ledger::{
     Answer, Basis, Candidate, Claimed, Counted, Ending, Guard, Limit, NewPush, Push, Recording,
     Sender, TokenHash, UserKey, Words,
 };
+use pushctl::state::process_id::Holder;
 use pushctl::state::{Location, Store};
 
 #[tokio::main]

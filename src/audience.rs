@@ -1,32 +1,33 @@
 //! Audiences: from a query file to CSV files with a manifest.
 //!
 //! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes
-//! the three statements of it, and [`question`] makes a snapshot ready for them; [`run`] carries the audience out, through [`files`], [`test_rows`],
-//! [`funnel`], [`history`], [`names`], [`manifest`] and `conclude`; [`why`] answers about one person.
+//! the three statements of it, and [`query_context`] makes a snapshot ready for them; [`run`] carries the audience out, through [`files`], [`test_rows`],
+//! [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`; [`explain`] answers about one person.
 
 pub mod catalogue;
-mod conclude;
 pub mod definition;
+pub mod explain;
+pub mod file_names;
 pub mod files;
 pub mod funnel;
 pub mod header;
 pub mod history;
 pub mod manifest;
-pub mod names;
+mod manifest_writer;
 pub mod parameters;
-pub mod question;
+pub mod query_context;
 pub mod run;
 pub mod sql;
 pub mod statement;
 pub mod test_rows;
-pub mod why;
 
 pub use catalogue::Catalogue;
 pub use definition::Definition;
 pub use parameters::Values;
 
 use crate::error::{Error, Result};
-use crate::source::{Snapshot, SqlError};
+use crate::postgres::SqlError;
+use crate::source::Snapshot;
 use statement::Statement;
 
 /// Runs the audience's checks; the first that is not true ends the run with its message.

@@ -1,18 +1,18 @@
 //! An automation: an audience, the pushes it gets, and the time somebody else's scheduler is asked to keep.
 //!
-//! [`file`](mod@file) is the format; [`check`] reads files, tells everything that is wrong ([`finding`], [`render`]) and gives
-//! the automations of those that are right; [`schedule`] says when, with [`cron`] and [`quiet`] hours.
+//! [`file`](mod@file) is the format; [`check`] reads files, tells everything that is wrong ([`diagnostic`], [`render`]) and gives
+//! the automations of those that are right; [`schedule`] says when, with [`cron`] and [`quiet_hours`] hours.
 
 pub mod check;
 pub mod cron;
-mod document;
+pub mod diagnostic;
 pub mod file;
-pub mod finding;
-pub mod quiet;
+pub mod quiet_hours;
 pub mod render;
 pub mod schedule;
-mod structure;
-pub mod timetable;
+pub mod scheduler_export;
+mod schema_check;
+mod toml_tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use crate::audience::header::OutputFile;
 use crate::audience::{Definition, Values, parameters};
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 
+pub use diagnostic::{Finding, Source};
 pub use file::AutomationFile;
-pub use finding::{Finding, Source};
 pub use schedule::Schedule;
 
 /// An automation without an error.
@@ -80,12 +80,12 @@ pub fn read(path: &Path, shown: &str) -> Result<Source, Box<Finding>> {
 
 /// What a file calls its automation, whatever else is wrong with it.
 pub fn name_of(source: &Source) -> Option<String> {
-    document::top_text(source, "name")
+    toml_tree::top_text(source, "name")
 }
 
 /// What a file says of its automation, whatever else is wrong with it.
 pub fn description_of(source: &Source) -> Option<String> {
-    document::top_text(source, "description")
+    toml_tree::top_text(source, "description")
 }
 
 /// The automation somebody means: by its name, or by its file's.

@@ -24,7 +24,7 @@ pub use rules::{Layer, Rule, Rules, State, Unapplied};
 pub use sync::Synced;
 
 use crate::error::Result;
-use crate::source::Address;
+use crate::postgres::Address;
 use crate::state::Store;
 use crate::state::ledger::{Basis, Counted, Guard, Limit, Recording, UserKey, first_exceeded};
 use http::Http;

@@ -4,47 +4,26 @@
 //! settings, `stdout` says what it writes there, `run` does it. This room alone reads the environment, touches the
 //! streams and decides the exit status.
 
-mod ahead;
-pub mod audiences;
-mod automations;
-mod bounded;
-mod bug;
-pub mod cancel;
-pub mod check;
-mod complete;
-pub mod completions;
+mod audience_args;
+mod automation_args;
+pub mod commands;
+mod completion;
 mod conduct;
-pub mod config;
 mod confirm;
 mod connect;
 mod context;
-pub mod diff;
-mod enable;
-pub mod generate;
+mod early_args;
 mod globals;
 mod help;
-mod lookup;
-pub mod man;
+mod message_args;
 mod of_automation;
-mod offer;
-pub mod pause;
-pub mod preview;
+mod panic_hook;
 mod remembered;
-pub mod resume;
-pub mod run_pipeline;
-pub mod runs;
+mod run_selector;
 mod runtime;
-pub mod schedule;
-pub mod schema;
-pub mod send;
 mod sending;
 mod services;
-pub mod state;
-pub mod status;
-pub mod sync;
-mod whole_file;
-pub mod why;
-mod words;
+mod time_limit;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -56,15 +35,15 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::exit::Kind;
-use crate::settings::talk::Color;
+use crate::settings::logging::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
 use crate::ui::{Facts, Stdout, Ui, Wishes};
 
+pub use audience_args::{Chosen, Known, Offer, Parameter, known};
 pub use context::{Confirmation, Context};
 pub use globals::Globals;
-pub use offer::{Chosen, Known, Offer, Parameter, known};
 
-use ahead::Ahead;
+use early_args::Ahead;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -97,26 +76,26 @@ struct Cli {
 /// The subcommands that there are.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Generate(generate::Args),
-    Why(why::Args),
-    Audiences(audiences::Args),
-    Send(send::Args),
-    Preview(preview::Args),
-    Resume(resume::Args),
-    Check(check::Args),
-    Schedule(schedule::Args),
-    Diff(diff::Args),
-    Config(config::Args),
-    Completions(completions::Args),
-    Man(man::Args),
-    Schema(schema::Args),
-    State(state::Args),
-    Sync(sync::Args),
-    Cancel(cancel::Args),
-    Pause(pause::Args),
-    RunPipeline(run_pipeline::Args),
-    Runs(runs::Args),
-    Status(status::Args),
+    Generate(commands::generate::Args),
+    Why(commands::why::Args),
+    Audiences(commands::audiences::Args),
+    Send(commands::send::Args),
+    Preview(commands::preview::Args),
+    Resume(commands::resume::Args),
+    Check(commands::check::Args),
+    Schedule(commands::schedule::Args),
+    Diff(commands::diff::Args),
+    Config(commands::config::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
+    Schema(commands::schema::Args),
+    State(commands::state::Args),
+    Sync(commands::sync::Args),
+    Cancel(commands::cancel::Args),
+    Pause(commands::pause::Args),
+    RunPipeline(commands::run_pipeline::Args),
+    Runs(commands::runs::Args),
+    Status(commands::status::Args),
 }
 
 impl Command {
@@ -153,9 +132,9 @@ impl Command {
             // What they write there comes last, when all bars are gone.
             Self::Send(_) | Self::Resume(_) | Self::RunPipeline(_) => Stdout::Free,
             Self::State(args) => args.stdout(),
-            Self::Sync(_) => sync::Args::stdout(),
-            Self::Cancel(_) => cancel::Args::stdout(),
-            Self::Pause(_) => pause::Args::stdout(),
+            Self::Sync(_) => commands::sync::Args::stdout(),
+            Self::Cancel(_) => commands::cancel::Args::stdout(),
+            Self::Pause(_) => commands::pause::Args::stdout(),
             Self::Runs(args) => args.stdout(),
             _ => Stdout::Data,
         }
@@ -166,19 +145,19 @@ impl Command {
 pub fn command(offers: &[Offer]) -> clap::Command {
     let command = Cli::command()
         .mut_subcommand("generate", |generate| {
-            offer::extend_generate(generate, offers)
+            audience_args::extend_generate(generate, offers)
         })
-        .mut_subcommand("why", |why| offer::extend_why(why, offers));
+        .mut_subcommand("why", |why| audience_args::extend_why(why, offers));
     help::arrange(command)
 }
 
 /// The process: its arguments, its environment, its exit status.
 pub fn main() -> ExitCode {
-    let kind = bug::guarded(|| {
+    let kind = panic_hook::guarded(|| {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let environment = Environment::of_process();
-        if complete::is_asked(&environment) {
-            return complete::answer(arguments);
+        if completion::is_asked(&environment) {
+            return completion::answer(arguments);
         }
         run(&arguments, environment)
     });
@@ -188,7 +167,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
     let ahead = Ahead::look(arguments);
     let facts = Facts::of_process(&environment);
-    let known = offer::ahead_of_parsing(&ahead, &environment);
+    let known = audience_args::ahead_of_parsing(&ahead, &environment);
     let command = command(&known.offers);
     let cli = match command
         .try_get_matches_from(arguments)

@@ -7,56 +7,56 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
-//! | `roster` | a file's columns and rows, and how both may be wrong |
+//! | `audience_reader` | a file's columns and rows, and how both may be wrong |
 //! | `plan` | what can be told before anything is sent |
-//! | `addresses` | whose token is which |
-//! | `sift` | who of a batch may be sent to, and why the others may not |
-//! | `begin` | what stands before the first claim |
-//! | `engine` | the loop over the file, and the end of it |
-//! | `claims` | a batch: claimed group by group, and submitted |
-//! | `stop` | why a send ends early, and how it hears of that |
+//! | `token_lookup` | whose token is which |
+//! | `eligibility` | who of a batch may be sent to, and why the others may not |
+//! | `preflight` | what stands before the first claim |
+//! | `feeder` | the loop over the file, and the end of it |
+//! | `claim_batch` | a batch: claimed group by group, and submitted |
+//! | `stop_reason` | why a send ends early, and how it hears of that |
 //! | `preview` | samples of the messages |
-//! | `rehearse` | a dry run |
+//! | `dry_run` | a dry run |
 //! | `recorder` | what came back, into the ledger |
-//! | `shared` | the queue of a send that several processes share |
-//! | `outcome` | the files of a finished send |
-//! | `dead` | the tokens that are registered no more |
+//! | `shared_queue` | the queue of a send that several processes share |
+//! | `outcome_files` | the files of a finished send |
+//! | `dead_tokens` | the tokens that are registered no more |
 //! | `summary` | the sums, which add up to the file's rows |
 //! | `send` | one send from beginning to end, and again after a crash |
 //!
 //! Going on after a crash is the same work again: who was claimed before is left alone, because the ledger says so.
 
-mod addresses;
-mod begin;
-mod claims;
-mod dead;
-mod engine;
-mod outcome;
+mod audience_reader;
+mod claim_batch;
+mod dead_tokens;
+pub mod dry_run;
+mod eligibility;
+mod feeder;
+mod outcome_files;
 mod plan;
+mod preflight;
 pub mod preview;
 mod recorder;
-pub mod rehearse;
-mod roster;
 pub mod send;
-mod shared;
-mod sift;
-mod stop;
+mod shared_queue;
+mod stop_reason;
 mod summary;
+mod token_lookup;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub use addresses::{Addresses, Found};
-pub use begin::fits;
-pub use outcome::Files;
+pub use audience_reader::{Roster, USER_COLUMNS};
+pub use outcome_files::Files;
 pub use plan::Plan;
-pub use roster::{Roster, USER_COLUMNS};
-pub use shared::Reading;
+pub use preflight::fits;
+pub use shared_queue::Reading;
 pub use summary::{Ended, Summary};
+pub use token_lookup::{Addresses, Found};
 
-use crate::csv_file::hex;
+use crate::csv_writer::hex;
 use crate::template::push::Wording;
 
 /// What sends without an automation are recorded under.

@@ -8,11 +8,11 @@
 //! | --- | --- |
 //! | `account`, `auth` | who we are, and the bearer token that one task keeps fresh for all |
 //! | `message` | the bytes of a message |
-//! | `transport`, `exchange` | one HTTP/2 connection; one request on it, and how far it got |
+//! | `transport`, `request` | one HTTP/2 connection; one request on it, and how far it got |
 //! | `answer` | the answer table: pure |
-//! | `pace`, `watch` | how fast, and when to stop: pure |
+//! | `rate_limiter`, `failure_guard` | how fast, and when to stop: pure |
 //! | `dispatch` | what is queued, waiting and under way, and what each answer leads to: pure |
-//! | `lane` | one connection and the requests on it, driven by one task |
+//! | `connection` | one connection and the requests on it, driven by one task |
 //! | `client` | the handle, and the tasks behind it |
 //!
 //! Deliberately absent: a ledger (the caller has claimed what it submits), topics, batches, HTTP/1.1.
@@ -21,13 +21,13 @@ mod account;
 mod answer;
 mod auth;
 mod client;
+mod connection;
 mod dispatch;
-mod exchange;
-mod lane;
+mod failure_guard;
 mod message;
-mod pace;
+mod rate_limiter;
+mod request;
 mod transport;
-mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,8 +38,8 @@ pub use account::{Credentials, ServiceAccount};
 pub use answer::{Code, Platform};
 pub use client::{Client, Progress, Reports};
 pub use dispatch::{Cause, Halt};
+pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
-pub use watch::Limits;
 
 use crate::error::Error;
 

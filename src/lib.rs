@@ -11,7 +11,7 @@
 //! ```
 //! Arrows point one way. Each outside thing has one room that knows it: only [`source`] knows the source database, only
 //! [`fcm`] the push service, only [`state`] where state is kept, only [`cadence`] who keeps the history, only [`notify`]
-//! webhooks and heartbeats, only [`publish`] how files appear, and only [`cli`] reads the environment, touches the
+//! webhooks and heartbeats, only [`atomic_publish`] how files appear, and only [`cli`] reads the environment, touches the
 //! streams and decides the exit status. What is below `cli` is handed settings, a [`progress::Progress`], a
 //! [`budget::Budget`], an [`interrupt::Interrupt`] and a [`clock::Clock`].
 //!
@@ -21,7 +21,7 @@
 //! | what is asked of the database | [`audience::statement`] |
 //! | how it is reached, retried, encrypted, given up | [`source`] |
 //! | a failure's kind, message or advice | [`source::failure`]; exit statuses in [`exit`] |
-//! | files and their names | [`audience::files`], [`audience::names`], [`publish`] |
+//! | files and their names | [`audience::files`], [`audience::names`], [`atomic_publish`] |
 //! | variables and filters of a push's words, what a message may hold | [`template`], [`template::push`] |
 //! | from a file to phones, step by step, and its counts | [`delivery`] |
 //! | what a message looks like on the wire; what an answer means; how fast; when to stop | [`fcm`] |
@@ -52,29 +52,30 @@
 //! 10. Nothing is sent by default: it takes a confirmed count, `--yes`, or an enabled automation; and a history that
 //!     cannot be asked stops a send, unless the sender has said otherwise.
 
+mod atomic_file;
+pub mod atomic_publish;
 pub mod audience;
 pub mod automation;
 pub mod budget;
 pub mod cadence;
-pub mod caret;
 pub mod cli;
 pub mod clock;
 pub mod csv_diff;
-pub mod csv_file;
+pub mod csv_writer;
 pub mod delivery;
 pub mod error;
 pub mod exit;
 pub mod fcm;
 pub mod interrupt;
-mod link;
-pub mod nearest;
 pub mod notify;
 pub mod pipeline;
+pub mod postgres;
 pub mod progress;
-pub mod publish;
 pub mod report;
 pub mod settings;
+pub mod snippet;
 pub mod source;
 pub mod state;
+pub mod suggest;
 pub mod template;
 pub mod ui;

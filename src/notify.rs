@@ -17,8 +17,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
-use crate::caret::visible;
 use crate::settings::secret::{MASK, Secret};
+use crate::snippet::visible;
 
 /// Characters of an answer that a warning quotes.
 const QUOTED: usize = 80;

@@ -3,34 +3,34 @@
 //! An [`Occurrence`](crate::automation::schedule::Occurrence) is an automation and the instant it is for; a run carries it
 //! out, and an occurrence has one run. What a run is about stands in its [`Course`], which is written down when it
 //! begins; each phase's beginning and end is a durable record; so whoever holds the occurrence's lease can go on from
-//! wherever it stopped. [`step`] says what comes next, purely from those records and the time; [`drive`] does it.
+//! wherever it stopped. [`step`] says what comes next, purely from those records and the time; [`driver`] does it.
 //!
 //! | module | what it knows |
 //! | --- | --- |
-//! | `course` | what a run is about, and what its phases came to |
+//! | `plan` | what a run is about, and what its phases came to |
 //! | `step` | what is to be done now: pure |
-//! | `due` | which occurrence a start is for: pure |
-//! | `drive` | one run, step by step, until it waits or is over |
-//! | `end` | what is recorded and told of a run that is over |
+//! | `select_occurrence` | which occurrence a start is for: pure |
+//! | `driver` | one run, step by step, until it waits or is over |
+//! | `finish` | what is recorded and told of a run that is over |
 //! | `generate`, `test`, `send`, `cleanup` | the phases |
-//! | `keep` | where the next start finds the files |
+//! | `file_handoff` | where the next start finds the files |
 //! | `safeguards` | what makes a run refuse: pure |
-//! | `told` | notices and heartbeats |
+//! | `notifications` | notices and heartbeats |
 //!
 //! Deliberately absent: a scheduler, and any wait that is not bounded by the occurrence's own times.
 
 mod cleanup;
-mod course;
-pub mod drive;
-pub mod due;
-mod end;
+pub mod driver;
+mod file_handoff;
+mod finish;
 mod generate;
-mod keep;
+mod notifications;
+mod plan;
 mod safeguards;
+pub mod select_occurrence;
 mod send;
 pub mod step;
 mod test;
-mod told;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,20 +39,20 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use course::{Course, Files, Records, Times};
+pub use plan::{Course, Files, Records, Times};
 
 use crate::audience::Catalogue;
 use crate::audience::history::History;
 use crate::cadence::Cadence;
 use crate::clock::Clock;
-use crate::csv_file::LineEnding;
+use crate::csv_writer::LineEnding;
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::notify::Notices;
 use crate::progress::Progress;
 use crate::source::{Source, Watch};
 use crate::state::Store;
-use crate::state::holder::Holder;
+use crate::state::process_id::Holder;
 use crate::template::link::AllowedHosts;
 
 /// How much of it is real.

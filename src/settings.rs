@@ -1,7 +1,7 @@
 //! Typed settings: flags > environment > `.env` > configuration file > default, resolved once, each value with where
 //! it came from.
 //!
-//! A room that has settings of its own adds one file here: its [`key::Key`]s, a struct, and a `resolve` that
+//! A room that has settings of its own adds one file here: its [`setting::Key`]s, a struct, and a `resolve` that
 //! reads the one into the other; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
@@ -12,28 +12,28 @@ mod dotenv;
 pub mod environment;
 pub mod file;
 pub mod generate;
-pub mod key;
+pub mod logging;
+pub mod parse;
 pub mod push;
-pub mod read;
 mod resolver;
 pub mod retention;
 pub mod schema;
 pub mod secret;
+pub mod setting;
 pub mod source;
 pub mod state;
-pub mod talk;
 
 pub use automation::Automations;
 pub use cadence::{Cadence, HistoryKind};
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use generate::Generate;
-pub use key::{Flags, Origin, Resolved};
+pub use logging::Talk;
 pub use push::Push;
 pub use retention::Retention;
+pub use setting::{Flags, Origin, Resolved};
 pub use source::Source;
 pub use state::State;
-pub use talk::Talk;
 
 use resolver::Resolver;
 

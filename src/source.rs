@@ -1,27 +1,13 @@
 //! The source: the one room that knows the database audiences are read from.
 //!
-//! [`Address::resolve`] works out where it is; [`Source::read`] connects, with the attempts laid out by [`plan`], opens one
+//! [`Address::resolve`] works out where it is; [`Source::read`] connects, with the attempts laid out by [`retry_plan`], opens one
 //! read-only snapshot and hands it to the caller's work. Whatever fails becomes an error in [`failure`].
 //!
-//! The way of a connection: `dial` (name, TCP) → `tls` → `connect` (hosts, authentication) → `session` (the transaction)
+//! The way of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the transaction)
 //! → `snapshot` (what can be asked). Deliberately absent: a pool, and any way to write.
 
-pub mod address;
-pub(crate) mod connect;
-mod conninfo;
-mod dial;
-pub mod failure;
-mod parameters;
-mod passfile;
-mod password;
-pub mod plan;
-mod route;
-mod service;
-mod session;
 mod snapshot;
-mod stream;
-mod tls;
-mod typed;
+mod transaction;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
@@ -33,19 +19,19 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::CancelToken;
 
-pub use address::Address;
-pub use failure::SqlError;
-pub use plan::{Patience, Plan, Step};
+pub use crate::postgres::address::Address;
+pub use crate::postgres::failure::SqlError;
+pub use crate::postgres::retry_plan::{Patience, Plan, Step};
 pub use snapshot::{Rows, Snapshot};
 
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
-use connect::{Connected, Means};
-use failure::Seconds;
-use route::Route;
-use session::{GOODBYE, Leftovers};
+use crate::postgres::cancel_route::Route;
+use crate::postgres::connect::{Connected, Means};
+use crate::postgres::failure::Seconds;
 use snapshot::{Running, lock};
+use transaction::{GOODBYE, Leftovers};
 
 /// A managed database's failover takes this long at most, as its operators say.
 const FAILOVER: Duration = Duration::from_secs(150);
@@ -125,7 +111,7 @@ impl Source {
         mut work: impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
         let plan = self.plan(budget.total())?;
-        let connector = connect::connector(&self.address)?;
+        let connector = crate::postgres::connect::connector(&self.address)?;
         let end = Instant::now() + working(budget.total()).saturating_sub(budget.spent());
         let mut failed = 0;
         let mut last = None;
@@ -188,7 +174,7 @@ impl Attempt<'_> {
             .application_name
             .as_deref()
             .unwrap_or(concat!("pushctl/", env!("CARGO_PKG_VERSION")));
-        let name = session::application_name(program, &purpose.command, &purpose.run);
+        let name = transaction::application_name(program, &purpose.command, &purpose.run);
         let means = Means {
             application_name: &name,
             connector: self.connector.clone(),
@@ -198,7 +184,7 @@ impl Attempt<'_> {
         };
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
-            connected = connect::connect(address, means) => connected?,
+            connected = crate::postgres::connect::connect(address, means) => connected?,
         };
         let Connected {
             client,
@@ -245,7 +231,7 @@ impl Attempt<'_> {
             Leftovers::Ignore
         };
         snapshot
-            .open(&session::opening(
+            .open(&transaction::opening(
                 address,
                 snapshot.server_version(),
                 left,
@@ -270,7 +256,7 @@ impl CancelOnDrop {
     /// Cancels now, and nothing later.
     async fn fire(self, limit: Duration) {
         if lock(&self.running).take().is_some() {
-            session::cancel(&self.token, &self.route, limit).await;
+            transaction::cancel(&self.token, &self.route, limit).await;
         }
     }
 }
@@ -287,7 +273,7 @@ impl Drop for CancelOnDrop {
                 self.connection.clone(),
             );
             runtime.spawn(async move {
-                session::cancel(&token, &route, GOODBYE).await;
+                transaction::cancel(&token, &route, GOODBYE).await;
                 connection.abort();
             });
         }

@@ -10,16 +10,16 @@
 
 mod breaker;
 mod cancels;
+pub mod completion_query;
 mod failure;
 mod files;
-pub mod glance;
 mod history;
-pub mod holder;
 mod leases;
 pub mod ledger;
 pub mod migrations;
 mod outbox;
 mod postgres;
+pub mod process_id;
 mod retention;
 mod runs;
 mod sqlite;

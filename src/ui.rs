@@ -13,10 +13,10 @@
 //! A reader that closes stdout ends the command quietly (see [`Ui::stdout_is_closed`]).
 
 mod diagnostics;
-mod lines;
-mod look;
-mod meter;
-mod pen;
+mod log;
+mod output_mode;
+mod progress_bar;
+mod style;
 mod table;
 
 use std::fmt::Display;
@@ -33,12 +33,12 @@ use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::progress::Progress;
 
-pub use look::{Bars, Document, Facts, Loudness, Stdout, Wishes};
-pub use pen::{Pen, Style};
+pub use output_mode::{Bars, Document, Facts, Loudness, Stdout, Wishes};
+pub use style::{Pen, Style};
 pub use table::{Alignment, Table};
 
-use lines::{Fields, Lines};
-use meter::Meter;
+use log::{Fields, Lines};
+use progress_bar::Meter;
 
 /// The two streams. Cheap to clone; every clone writes in turn with the others.
 #[derive(Clone)]
@@ -60,7 +60,10 @@ impl Ui {
     /// Decides once how each stream is written to.
     pub fn new(wishes: Wishes, facts: Facts, run_id: Uuid) -> Self {
         Self {
-            lines: Arc::new(Lines::new(look::Look::decide(wishes, &facts), run_id)),
+            lines: Arc::new(Lines::new(
+                output_mode::Look::decide(wishes, &facts),
+                run_id,
+            )),
             wishes,
             facts,
             shared: Arc::default(),
@@ -118,7 +121,7 @@ impl Ui {
         if is_due {
             let messages = error.messages();
             let document = json!({ "error": {
-                "kind": lines::kind_name(error),
+                "kind": log::kind_name(error),
                 "exit_status": error.kind().status(),
                 "message": messages.first(),
                 "causes": messages.get(1..).unwrap_or_default(),

@@ -8,10 +8,10 @@ mod rules;
 
 use pushctl::cadence::{Cadence, Layer, Place as Where, Screen, Verdict};
 use pushctl::state::Store;
-use pushctl::state::holder::Holder;
 use pushctl::state::ledger::{
     Answer, Candidate, Claimed, Ending, NewPush, Push, Recording, Sender, TokenHash, UserKey, Words,
 };
+use pushctl::state::process_id::Holder;
 
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::address;

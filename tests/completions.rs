@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
-use pushctl::cli::completions::{Shell, script};
+use pushctl::cli::commands::completions::{Shell, script};
 
 use crate::support::cli::Sandbox;
 

@@ -23,9 +23,10 @@ use pushctl::budget::Budget;
 use pushctl::error::{Error, Result};
 use pushctl::exit::Kind;
 use pushctl::interrupt::Interrupt;
+use pushctl::postgres::address::Inputs;
+use pushctl::postgres::{Address, Patience};
 use pushctl::settings::secret::Secret;
-use pushctl::source::address::Inputs;
-use pushctl::source::{Address, Patience, Purpose, Snapshot, Source, Watch};
+use pushctl::source::{Purpose, Snapshot, Source, Watch};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::postgres::ROLES;

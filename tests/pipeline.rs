@@ -20,7 +20,7 @@ use jiff::SignedDuration;
 use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
-use pushctl::automation::finding::Source;
+use pushctl::automation::diagnostic::Source;
 use pushctl::automation::render::Color;
 use pushctl::template::link::AllowedHosts;
 

@@ -114,7 +114,7 @@ fn assert_whole(directory: &Path, run: &[String]) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    pushctl::csv_file::hex(bytes)
+    pushctl::csv_writer::hex(bytes)
 }
 
 #[test]

@@ -14,11 +14,11 @@ mod transfer;
 mod view;
 
 use pushctl::state::Store;
-use pushctl::state::holder::Holder;
 use pushctl::state::ledger::{
     Answer, Candidate, Claim, Claimed, Counted, Ending, NewPush, Push, Recording, Sender,
     TokenHash, UserKey, Words,
 };
+use pushctl::state::process_id::Holder;
 
 /// Runs every test of a module against both databases.
 macro_rules! in_both_stores {

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
-use pushctl::automation::finding::Source;
+use pushctl::automation::diagnostic::Source;
 use pushctl::automation::render::Color;
-use pushctl::automation::timetable::{Platform, Scope, show, upcoming};
+use pushctl::automation::scheduler_export::{Platform, Scope, show, upcoming};
 use pushctl::template::link::AllowedHosts;
 
 use crate::schedule::{cron, schedule as schedule_of};

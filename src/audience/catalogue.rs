@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::definition::Definition;
 use crate::error::{Context, Error, Kind, Result};
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 
 const BUILT_IN: &[(&str, &str)] = &[
     ("layer2", include_str!("../../queries/layer2.sql")),

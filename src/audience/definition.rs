@@ -228,7 +228,7 @@ impl Definition {
             "{}:{line}: the parameter :{name} is not declared",
             self.origin
         ));
-        match crate::nearest::nearest(name, self.parameter_names()) {
+        match crate::suggest::nearest(name, self.parameter_names()) {
             Some(near) => error.hint(format!("did you mean :{near}?")),
             None => error.hint(format!("declare it in the header: --| [parameters.{name}]")),
         }

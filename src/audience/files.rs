@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use super::definition::Definition;
 use super::statement;
-use crate::csv_file::{self, LineEnding, Writer, Written};
+use crate::atomic_publish::Staging;
+use crate::csv_writer;
+use crate::csv_writer::{LineEnding, Writer, Written};
 use crate::error::{Error, Kind, Result};
-use crate::publish::Staging;
 
 /// Where the rows go.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ impl<'a> Files<'a> {
             )
         })?;
         if let Some(sharing) = &mut self.sharing {
-            csv_file::fields(fields, &mut self.ranges);
+            csv_writer::fields(fields, &mut self.ranges);
             let user = &fields[self.ranges[sharing.user].clone()];
             if sharing.previous == user {
                 sharing.base.repeated += 1;
@@ -162,7 +163,7 @@ impl<'a> Files<'a> {
         let record = if output.verbatim {
             fields
         } else {
-            csv_file::fields(fields, &mut self.ranges);
+            csv_writer::fields(fields, &mut self.ranges);
             self.record.clear();
             for (nth, place) in output.places.iter().enumerate() {
                 if nth > 0 {
@@ -194,7 +195,7 @@ impl<'a> Files<'a> {
     pub fn finish(self) -> Result<Vec<Filled>> {
         let finish = |output: Output| {
             let mut ranges = Vec::new();
-            csv_file::fields(&output.sample, &mut ranges);
+            csv_writer::fields(&output.sample, &mut ranges);
             let sample = ranges
                 .into_iter()
                 .map(|range| output.sample[range].to_vec())
@@ -220,7 +221,7 @@ fn open(
         Destination::Spooled(chosen) if *chosen == index => {
             let directory = std::env::temp_dir();
             let file = tempfile::tempfile_in(&directory)
-                .map_err(|error| csv_file::cannot_write(&directory, error))?;
+                .map_err(|error| csv_writer::cannot_write(&directory, error))?;
             (file, directory)
         }
         Destination::Spooled(_) | Destination::Counted => return Ok(None),

@@ -4,7 +4,7 @@
 //! are elsewhere.
 
 use super::manifest::HistoryNote;
-use super::question::Question;
+use super::query_context::Question;
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Snapshot, Source};

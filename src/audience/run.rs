@@ -4,17 +4,17 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::file_names::Suffix;
 use super::files::{Base, Destination, Files, Filled};
 use super::funnel::{self, Funnel};
 use super::manifest::{HistoryNote, Manifest, Timings};
-use super::names::Suffix;
-use super::question::Question;
-use super::{conclude, statement, test_rows};
+use super::query_context::Question;
+use super::{manifest_writer, statement, test_rows};
+use crate::atomic_publish::Staging;
 use crate::budget::Budget;
-use crate::csv_file::{LineEnding, Writer, Written};
+use crate::csv_writer::{LineEnding, Writer, Written};
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::publish::Staging;
 use crate::source::{Snapshot, Source};
 
 /// Rows between two reports of progress.
@@ -116,9 +116,9 @@ pub async fn run(
             .and_then(|filled| filled.written.take()),
         Target::Directory(..) | Target::Nowhere => None,
     };
-    let mut manifest = conclude::describe(request, &reading);
+    let mut manifest = manifest_writer::describe(request, &reading);
     if let Some(base) = reading.base.filter(|_| request.limit.is_none()) {
-        conclude::prove(request.question.definition, base, &mut manifest)?;
+        manifest_writer::prove(request.question.definition, base, &mut manifest)?;
     }
     let mut outcome = Outcome {
         spooled: spooled.map(|(file, _)| file),
@@ -129,7 +129,7 @@ pub async fn run(
     if let (Target::Directory(output, suffix), Some(staging)) = (target, staging) {
         progress.stage("publishing");
         outcome.manifest.timings.total_ms = millis(budget);
-        let name = conclude::publish(
+        let name = manifest_writer::publish(
             request,
             staging,
             output,

@@ -3,7 +3,7 @@
 //! Identity columns are the test user's own; all others are those of production row 2 (row 1 if it is alone).
 
 use super::files::Filled;
-use crate::csv_file;
+use crate::csv_writer;
 use crate::error::{Error, Kind, Result};
 use crate::source::Snapshot;
 
@@ -48,7 +48,7 @@ pub async fn identities(
     snapshot
         .copy_out(super::sql::statement(SQL).trim(), &mut |row| {
             let row = row.strip_suffix(b"\n").unwrap_or(row);
-            csv_file::fields(row, &mut ranges);
+            csv_writer::fields(row, &mut ranges);
             found.push(Identity {
                 fields: ranges
                     .iter()

@@ -16,11 +16,12 @@ use serde::Deserialize as _;
 use uuid::Uuid;
 
 use super::Automation;
-use super::document::{self, Node};
+use super::diagnostic::{Finding, Findings, Source};
 use super::file::{AutomationFile, json_schema};
-use super::finding::{Finding, Findings, Source};
 use super::render::Report;
-use super::structure;
+use super::schema_check;
+use super::toml_tree;
+use super::toml_tree::Node;
 use crate::audience::Catalogue;
 use crate::template::link::AllowedHosts;
 
@@ -65,9 +66,9 @@ pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
     let mut names = Names::default();
     for source in sources {
         let mut found = Findings::of(source);
-        let root = document::parse(source, &mut found);
+        let root = toml_tree::parse(source, &mut found);
         let syntax = found.has_errors();
-        structure::compare(&root, &schema, &mut found);
+        schema_check::compare(&root, &schema, &mut found);
         let mut reading = Reading {
             root: &root,
             against,
@@ -114,11 +115,11 @@ struct Reading<'c, 's> {
 
 impl<'c, 's> Reading<'c, 's> {
     fn table(&self, name: &str) -> Option<&'c Node<'s>> {
-        document::get(self.root, name)
+        toml_tree::get(self.root, name)
     }
 
     fn name(&mut self, names: &mut Names) {
-        let Some((name, span)) = document::text(self.root, "name") else {
+        let Some((name, span)) = toml_tree::text(self.root, "name") else {
             return;
         };
         if name.is_empty() {
@@ -154,9 +155,9 @@ impl<'c, 's> Reading<'c, 's> {
     fn test(&mut self) {
         let table = self.table("test");
         let required = table
-            .and_then(|table| document::get(table, "required"))
+            .and_then(|table| toml_tree::get(table, "required"))
             .is_none_or(|node| node.get_ref().as_bool() != Some(false));
-        let listed = table.and_then(|table| document::get(table, "user_ids"));
+        let listed = table.and_then(|table| toml_tree::get(table, "user_ids"));
         if let Some(users) = listed.and_then(|node| node.get_ref().as_array()) {
             let mut seen = Vec::new();
             for user in users {
@@ -204,9 +205,9 @@ impl<'c, 's> Reading<'c, 's> {
 /// A key on a line that could not be read is not missing, and what is odd on that line is odd because of that.
 fn drop_consequences(findings: &mut Findings<'_>) {
     let unread = findings.lines_with("syntax");
-    let unclosed = findings.lines_with(document::UNCLOSED).first().copied();
+    let unclosed = findings.lines_with(toml_tree::UNCLOSED).first().copied();
     findings.retain(|finding| match finding.code {
-        "syntax" | document::UNCLOSED => true,
+        "syntax" | toml_tree::UNCLOSED => true,
         "missing" | "no-test-users" => false,
         _ if unclosed.is_some_and(|line| finding.place.line >= line) => false,
         _ => !unread.contains(&finding.place.line),

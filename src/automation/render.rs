@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::finding::{Finding, Severity};
-use crate::caret::visible;
+use super::diagnostic::{Finding, Severity};
+use crate::snippet::visible;
 use serde::Serialize;
 
 /// Everything that `check` found in some files.
@@ -188,7 +188,7 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::automation::finding::{Findings, Source};
+    use crate::automation::diagnostic::{Findings, Source};
 
     fn report(text: &str, what: &str) -> Report {
         let source = Source {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::rules::{Layer, Rule, Rules};
 use crate::error::{Error, Kind, Result};
-use crate::link::{BEGIN, Link};
-use crate::source::Address;
+use crate::postgres::Address;
+use crate::postgres::session::{BEGIN, Link};
 use crate::state::Owed;
 use crate::state::ledger::{Counted, Limit, MOST_LIMITS};
 

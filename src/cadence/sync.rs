@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::http::Http;
 use super::{Cadence, History};
 use crate::error::{Error, Result};
-use crate::state::holder::Holder;
+use crate::state::process_id::Holder;
 use crate::state::{Owed, Taking};
 
 /// Pushes told in one go.

@@ -13,23 +13,23 @@ use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::fcm::{self, ServiceAccount};
 use crate::notify::{Notices, Patience};
-use crate::pipeline::drive::{Ending, How, drive, retry_doubts};
+use crate::pipeline::driver::{Ending, How, drive, retry_doubts};
 use crate::pipeline::{Course, Means, Retention};
 use crate::progress::Progress;
 use crate::report::pipeline as report;
 use crate::settings::generate::Output;
+use crate::settings::logging::LogFormat;
 use crate::settings::secret::Secret;
-use crate::settings::talk::LogFormat;
 use crate::settings::{self, HistoryKind};
 use crate::source::Source;
-use crate::state::holder::Holder;
+use crate::state::process_id::Holder;
 use crate::state::{Begun, NewRun, Run, RunFilter, RunStatus, Store, Taking};
 use crate::template::link::AllowedHosts;
 use crate::ui::{Document, Loudness};
 
 use super::connect::{self, Told};
 use super::context::Context;
-use super::{sending, services, words};
+use super::{message_args, sending, services};
 
 /// What a run may use of the world, made once for all runs of a command.
 pub(super) struct World {
@@ -59,7 +59,7 @@ impl World {
             source: connect::source(context, "run-pipeline")?,
             history: connect::history(context, "run-pipeline")?,
             catalogue: connect::catalogue(context)?,
-            hosts: words::hosts(context)?,
+            hosts: message_args::hosts(context)?,
             account,
             service: services::push_settings(context),
             holder: services::holder(context),

@@ -8,18 +8,19 @@ use clap::ValueHint;
 use jiff::Timestamp;
 
 use crate::audience::history::History;
-use crate::audience::question::Question;
+use crate::audience::query_context::Question;
 use crate::audience::{Catalogue, Definition, Values, parameters};
 use crate::clock::text::{instant, show_duration};
 use crate::error::{Error, Result};
+use crate::postgres::address::Inputs;
+use crate::postgres::{Address, Patience};
 use crate::settings::secret::Secret;
 use crate::settings::{self, Flags, generate};
-use crate::source::address::Inputs;
-use crate::source::{Address, Patience, Purpose, Source, Watch};
+use crate::source::{Purpose, Source, Watch};
 use crate::ui::Ui;
 
+use super::audience_args::Chosen;
 use super::context::Context;
-use super::offer::Chosen;
 
 /// The flags of every command that reads the source by an audience.
 #[derive(Debug, Clone, clap::Args)]

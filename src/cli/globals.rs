@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use crate::settings::key::Key;
+use crate::settings::setting::Key;
 
-use crate::settings::talk::{Color, LogFormat, Talk};
-use crate::settings::{Environment, Flags, source, state, talk};
+use crate::settings::logging::{Color, LogFormat, Talk};
+use crate::settings::{Environment, Flags, logging, source, state};
 use crate::ui::{Bars, Document, Loudness, Stdout, Wishes};
 
 use super::context::Confirmation;
@@ -73,8 +73,8 @@ impl Globals {
             state,
             deadline,
         } = self;
-        flags.set(&talk::LOG_FORMAT, log_format.as_ref());
-        flags.set(&talk::COLOR, color.as_ref());
+        flags.set(&logging::LOG_FORMAT, log_format.as_ref());
+        flags.set(&logging::COLOR, color.as_ref());
         flags.set(&source::URL, database_url.as_ref());
         flags.set(&state::STATE, state.as_ref());
         flags.set(&source::DEADLINE, deadline.as_ref());
@@ -121,8 +121,12 @@ impl Globals {
     /// Log format and colour as far as flags and environment say, for what goes wrong before there are settings.
     pub fn talk(&self, environment: &Environment) -> Talk {
         Talk {
-            log_format: word(self.log_format.as_deref(), environment, &talk::LOG_FORMAT),
-            color: word(self.color.as_deref(), environment, &talk::COLOR),
+            log_format: word(
+                self.log_format.as_deref(),
+                environment,
+                &logging::LOG_FORMAT,
+            ),
+            color: word(self.color.as_deref(), environment, &logging::COLOR),
         }
     }
 }

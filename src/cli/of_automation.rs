@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::audience::file_names;
 use crate::audience::manifest::{FileKind, Manifest};
-use crate::audience::names;
 use crate::automation::file::{self, Push};
 use crate::automation::{Automation, file_named, values};
 use crate::delivery::{CadenceFailure, Input, Order};
@@ -13,7 +13,7 @@ use crate::settings::generate::Output;
 use crate::template::push::Wording;
 
 use super::context::Context;
-use super::{automations, connect};
+use super::{automation_args, connect};
 
 /// Puts what the automation says in place of what the order says. `input` is the audience, if it was named.
 pub(super) fn apply(
@@ -22,7 +22,7 @@ pub(super) fn apply(
     input: Option<Input>,
     order: &mut Order,
 ) -> Result<()> {
-    let chosen = automations::chosen(context, &[name.to_owned()])?;
+    let chosen = automation_args::chosen(context, &[name.to_owned()])?;
     let automation = chosen
         .first()
         .ok_or_else(|| Error::usage(format!("there is no automation {name}")))?;
@@ -65,7 +65,8 @@ fn newest(context: &Context, automation: &Automation, push: &Push) -> Result<Inp
     let definition = connect::catalogue(context)?.get(&automation.file.audience.name)?;
     let stem = file_named(&definition, &push.audience_file)
         .map(|index| {
-            values(&automation.file, &definition).map(|of| names::stem(&definition, index, &of))
+            values(&automation.file, &definition)
+                .map(|of| file_names::stem(&definition, index, &of))
         })
         .transpose()?;
     let found = manifests(directory)

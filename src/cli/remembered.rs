@@ -5,10 +5,10 @@ use clap::builder::StyledStr;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use crate::settings::{ConfigFile, Environment, Flags, State, state};
-use crate::state::glance::{Glimpse, newest_runs};
+use crate::state::completion_query::{Glimpse, newest_runs};
 
-use super::ahead::Ahead;
-use super::complete;
+use super::completion;
+use super::early_args::Ahead;
 
 /// Commands that take a run or an automation.
 const COMMANDS: [&str; 5] = ["cancel", "pause", "resume", "run-pipeline", "runs"];
@@ -48,7 +48,7 @@ pub(super) fn extend(
         _ => Vec::new(),
     };
     let mut automations: Vec<String> = runs.iter().map(|run| run.automation.clone()).collect();
-    automations.extend(complete::automation_names());
+    automations.extend(completion::automation_names());
     automations.sort_unstable();
     automations.dedup();
     COMMANDS.into_iter().fold(command, |command, name| {

@@ -4,13 +4,13 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::delivery;
-use crate::delivery::rehearse::{Rehearsed, rehearse};
+use crate::delivery::dry_run::{Rehearsed, rehearse};
 use crate::delivery::send::{Means, Sent, carry_out, time_for};
 use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Reading, Summary, fits};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
-use crate::settings::talk::LogFormat;
+use crate::settings::logging::LogFormat;
 use crate::settings::{self, HistoryKind, Origin};
 use crate::state::{Begun, Lease, NewRun, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
@@ -18,8 +18,8 @@ use crate::ui::{Document, Loudness};
 use super::confirm;
 use super::connect::{self, Told};
 use super::context::Context;
+use super::message_args::hosts;
 use super::services;
-use super::words::hosts;
 
 /// A send that is ready to begin.
 pub(super) struct Sending {

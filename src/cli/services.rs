@@ -7,7 +7,7 @@ use crate::cadence::{Cadence, Place};
 use crate::error::{Error, Result};
 use crate::fcm::{self, Credentials, ServiceAccount};
 use crate::settings::{self, HistoryKind};
-use crate::state::holder::Holder;
+use crate::state::process_id::Holder;
 use crate::state::{Location, Store};
 
 use super::connect::address_of;

@@ -7,7 +7,7 @@ use std::path::Path;
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
 
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 
 /// A file that is read, and its latest row.
 pub(super) struct Table {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::dead::DeadTokens;
-use super::engine::Engine;
+use super::dead_tokens::DeadTokens;
+use super::feeder::Engine;
 use crate::error::Result;
 use crate::fcm::{Outcome, Report, Reports, Unsent};
 use crate::state::ledger::{Answer, Claim, Ending, UserKey, Words};

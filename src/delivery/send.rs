@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::begin::{ask_history, connect, open_push};
-use super::dead::DeadTokens;
-use super::engine::{Engine, Passed, State, Work};
-use super::outcome;
-use super::shared::{QueueTokens, Reading, wait_for_others};
-use super::stop::Stop;
+use super::dead_tokens::DeadTokens;
+use super::feeder::{Engine, Passed, State, Work};
+use super::outcome_files;
+use super::preflight::{ask_history, connect, open_push};
+use super::shared_queue::{QueueTokens, Reading, wait_for_others};
+use super::stop_reason::Stop;
 use super::summary::Sums;
 use super::{Addresses, Ended, InDoubt, Order, Plan, Reach, Summary};
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
@@ -22,8 +22,8 @@ use crate::fcm::{self, Client, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
-use crate::state::holder::Holder;
 use crate::state::ledger::{Push, Recording, Sender};
+use crate::state::process_id::Holder;
 
 /// What a send may use.
 pub struct Means<'a> {
@@ -246,7 +246,7 @@ impl<'a> Sending<'a> {
         if self.plan.is_none() {
             let _ = write!(stem, ".joined-{}", self.means.holder.pid);
         }
-        let files = outcome::write(
+        let files = outcome_files::write(
             outcomes,
             &stem,
             (store, &self.push),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::outcome::Files;
+use super::outcome_files::Files;
 use super::{Order, Reach};
 use crate::cadence::Breakdown;
 use crate::state::ledger::{Ending, Standing, TallyRow};

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::account::ServiceAccount;
 use super::auth::Lender;
+use super::connection;
 use super::dispatch::{Berth, Cause, Dispatch, Halt};
-use super::lane;
 use super::transport::{self, Endpoint, Opened};
 use super::{Job, MAX_STREAMS, Report, Setback, Settings};
 use crate::clock::Clock;
@@ -97,7 +97,7 @@ impl Client {
         let lanes = shared.dispatch().lanes();
         let mut opened = Some(opened);
         for number in 0..lanes {
-            tasks.spawn(lane::run(Arc::clone(&shared), number, opened.take()));
+            tasks.spawn(connection::run(Arc::clone(&shared), number, opened.take()));
         }
         Self {
             shared,

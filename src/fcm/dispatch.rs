@@ -4,10 +4,10 @@
 //! Lanes (connections) ask for work in turn. The first one that has room gets it, so that few connections are used
 //! as long as few are enough, and a further one is opened only when all are full.
 
-mod berths;
+mod answer_policy;
+mod connection_pool;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::mem;
@@ -17,13 +17,13 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-pub(super) use berths::Berth;
+pub(super) use connection_pool::Berth;
 
 use super::answer::{Answer, Platform};
 use super::auth::Bearer;
-use super::exchange::Broken;
-use super::pace::Pace;
-use super::watch::{Sign, Watch};
+use super::failure_guard::{Sign, Watch};
+use super::rate_limiter::Pace;
+use super::request::Broken;
 use super::{Job, Outcome, Report, Settings, Unsent};
 use crate::error::{Error, Kind};
 
@@ -256,7 +256,7 @@ impl Dispatch {
     /// A flight came back, with an answer or without.
     pub(super) fn land(&mut self, flight: Flight, result: Result<Answer, Broken>, now: Instant) {
         self.under_way -= 1;
-        let verdict = verdict::of(result, &flight, &self.settings, fastrand::f64());
+        let verdict = answer_policy::of(result, &flight, &self.settings, fastrand::f64());
         self.follow(verdict, flight, now);
     }
 
@@ -322,7 +322,7 @@ impl Dispatch {
         let sign = match &outcome {
             Outcome::Accepted { .. } => Some(Sign::Good),
             Outcome::Dead => Some(Sign::Dead),
-            Outcome::Failed { code } if verdict::is_refusal(code) => Some(Sign::Refused),
+            Outcome::Failed { code } if answer_policy::is_refusal(code) => Some(Sign::Refused),
             Outcome::Failed { .. } | Outcome::InDoubt { .. } => Some(Sign::Failed),
             Outcome::Unsent { .. } => None,
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::drive::Driver;
+use super::driver::Driver;
 use super::step::after;
 use crate::audience::manifest::Manifest;
 use crate::error::Result;

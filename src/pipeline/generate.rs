@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use super::course::{Files, OneFile, PushFiles};
-use super::drive::Driver;
+use super::driver::Driver;
+use super::plan::{Files, OneFile, PushFiles};
 use super::safeguards::{Facts, judge, quiet_pushes};
 use super::{Course, Mode, Records};
+use crate::audience::file_names;
+use crate::audience::file_names::Suffix;
 use crate::audience::manifest::{FileKind, Manifest};
-use crate::audience::names::{self, Suffix};
-use crate::audience::question::Question;
+use crate::audience::query_context::Question;
 use crate::audience::run::{Request, Target, run};
 use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
@@ -100,7 +101,7 @@ impl Driver<'_> {
                     definition.name, push.audience_file
                 ))
             })?;
-            let stem = names::stem(definition, index, values);
+            let stem = file_names::stem(definition, index, values);
             Ok(PushFiles {
                 audience_file: push.audience_file.clone(),
                 live: of(&stem, FileKind::Production),

@@ -3,7 +3,7 @@
 use crate::automation::file::{QuietAction, Safeguards};
 use crate::report::number;
 
-use super::course::Course;
+use super::plan::Course;
 use super::step::{after, is_quiet};
 
 /// What is known once the audience is generated.

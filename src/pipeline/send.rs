@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::course::{Files, OneFile};
-use super::drive::Driver;
+use super::driver::Driver;
+use super::plan::{Files, OneFile};
 use super::{Mode, Records};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::rehearse::{Rehearsed, rehearse};
+use crate::delivery::dry_run::{Rehearsed, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
     Addresses, CadenceFailure, Devices, Ended, InDoubt, Input, Order, Plan, Reach, Summary,

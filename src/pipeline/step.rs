@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::course::push_word;
+use super::plan::push_word;
 use super::{Course, Phase, Records};
 use crate::automation::file::QuietAction;
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::course::{Files, OneFile};
-use super::drive::Driver;
+use super::driver::Driver;
+use super::plan::{Files, OneFile};
 use super::{Mode, Phase, Records};
 use crate::delivery::{Ended, InDoubt, Order, Summary, TEST_SUFFIX};
 use crate::error::{Error, Kind, Result};

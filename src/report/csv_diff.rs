@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::number;
-use crate::caret::visible;
 use crate::csv_diff::{ChangedRow, CsvDiff, Side};
+use crate::snippet::visible;
 
 /// Counts, the columns that differ, and the examples that were kept.
 pub fn text(diff: &CsvDiff) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::audience::why::Why;
+use crate::audience::explain::Why;
 use crate::ui::{Pen, Style};
 
 /// One line a condition, with the values seen, and the verdict last.

@@ -6,8 +6,8 @@ use crate::error::Result;
 
 use super::environment::Environment;
 use super::file::ConfigFile;
-use super::key::{Flags, Key, Visibility};
 use super::resolver::Resolver;
+use super::setting::{Flags, Key, Visibility};
 
 /// Where the automation files are.
 #[derive(Debug, Clone, PartialEq, Eq)]

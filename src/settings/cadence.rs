@@ -4,10 +4,10 @@ use clap::ValueEnum;
 
 use crate::error::Result;
 
-use super::key::{Key, Visibility};
-use super::read::{choice, text};
+use super::parse::{choice, text};
 use super::resolver::Resolver;
 use super::secret::Secret;
+use super::setting::{Key, Visibility};
 
 /// Where the history of sent pushes is.
 #[derive(Debug, Clone)]

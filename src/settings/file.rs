@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::caret;
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
+use crate::snippet;
 
 use super::environment::Environment;
-use super::key::{Given, Key, Visibility};
 use super::secret::MASK;
+use super::setting::{Given, Key, Visibility};
 
 /// The name of the file, in the working directory and in pushctl's XDG directory.
 pub const NAME: &str = "pushctl.toml";
@@ -110,7 +110,7 @@ impl ConfigFile {
 
     /// The line (from 1) of a place.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        caret::line_and_column(&self.text, span.start).0
+        snippet::line_and_column(&self.text, span.start).0
     }
 
     /// `message` with its place. A line is shown in full only if it is a table's head or sets one of `known` that
@@ -124,18 +124,18 @@ impl ConfigFile {
             .map_or(self.text.len(), |at| start + at);
         let line = &self.text[start..end];
         if may_be_shown(line, known) {
-            return caret::point_at(&self.shown, &self.text, span, message);
+            return snippet::point_at(&self.shown, &self.text, span, message);
         }
         let kept = masked_from(line);
         let mask_start = start + kept;
         let masked = format!("{}{MASK}{}", &self.text[..mask_start], &self.text[end..]);
-        let place = caret::line_and_column(&self.text, span.start);
+        let place = snippet::line_and_column(&self.text, span.start);
         let span = if span.start < mask_start {
             span.start..span.end.min(mask_start)
         } else {
             mask_start..mask_start + MASK.len()
         };
-        caret::point_into(&self.shown, place, &masked, &span, message)
+        snippet::point_into(&self.shown, place, &masked, &span, message)
     }
 }
 

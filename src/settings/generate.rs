@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::csv_file::LineEnding;
+use crate::csv_writer::LineEnding;
 use crate::error::Result;
 
 use super::environment::Environment;
 use super::file::ConfigFile;
-use super::key::{Flags, Key, Visibility};
-use super::read::{choice, text};
+use super::parse::{choice, text};
 use super::resolver::Resolver;
+use super::setting::{Flags, Key, Visibility};
 
 /// What holds for every audience.
 #[derive(Debug, Clone)]

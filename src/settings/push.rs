@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::clock::text::duration;
 use crate::error::Result;
 
-use super::key::{Key, Visibility};
-use super::read::{text, whole_number};
+use super::parse::{text, whole_number};
 use super::resolver::Resolver;
 use super::secret::Secret;
+use super::setting::{Key, Visibility};
 
 /// What sending needs to know.
 #[derive(Debug, Clone)]

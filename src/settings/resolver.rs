@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 
 use super::environment::{Environment, Found, read_secret_file};
 use super::file::{ConfigFile, Entry};
-use super::key::{Flags, Given, Key, Origin, Resolved, Visibility};
+use super::setting::{Flags, Given, Key, Origin, Resolved, Visibility};
 
 /// One place's answer.
 struct Candidate<'a> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::clock::text::duration;
 use crate::error::Result;
 
-use super::key::{Key, Visibility};
 use super::resolver::Resolver;
+use super::setting::{Key, Visibility};
 
 /// How long things are kept; what is older is removed by the cleanup of a pipeline's run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

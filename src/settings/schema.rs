@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::environment::Environment;
-use super::key::{Flags, Key};
+use super::setting::{Flags, Key};
 use super::{Resolved, Settings};
 use crate::error::Result;
 

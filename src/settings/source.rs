@@ -9,10 +9,10 @@ use crate::clock::text::duration;
 use crate::error::Result;
 
 use super::environment::Environment;
-use super::key::{Given, Key, Visibility};
-use super::read::{text, whole_number};
+use super::parse::{text, whole_number};
 use super::resolver::Resolver;
 use super::secret::Secret;
+use super::setting::{Given, Key, Visibility};
 
 /// Everything that says where the source is.
 #[derive(Debug, Clone)]

@@ -6,10 +6,10 @@ use crate::error::Result;
 
 use super::environment::Environment;
 use super::file::ConfigFile;
-use super::key::{Flags, Key, Visibility};
-use super::read::text;
+use super::parse::text;
 use super::resolver::Resolver;
 use super::secret::Secret;
+use super::setting::{Flags, Key, Visibility};
 
 /// Where the state store is.
 #[derive(Debug, Clone)]

@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::failure::{Failure, Seconds, Trouble};
-use super::session::GOODBYE;
+use super::transaction::GOODBYE;
 use crate::error::{Error, Result};
+use crate::postgres::failure::{Failure, Seconds, Trouble};
 
 /// A statement is wrapped in these; a line comment at its end must not swallow the closing one.
 const BEFORE: &str = "COPY (";

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::holder::Holder;
+use super::process_id::Holder;
 use super::store::Store;
 use super::value::{Row, params};
 use crate::error::{Error, Kind, Result};

@@ -10,20 +10,20 @@
 
 mod claim;
 mod decide;
-mod doubt;
-mod key;
+mod ids;
+mod in_doubt;
 mod postgres;
 mod push;
+mod queries;
 mod queue;
 mod record;
 mod release;
 mod sqlite;
-mod view;
 
 pub use claim::{Candidate, Claim, Claimed, Dismissal, Won};
 pub use decide::{Basis, Counted, Device, Guard, Limit, MOST_LIMITS, Touch, first_exceeded};
-pub use key::{TokenHash, UserKey};
+pub use ids::{TokenHash, UserKey};
 pub use push::{NewPush, Push, Recording, Sender, Words};
+pub use queries::{Recipient, Standing, TallyRow};
 pub use queue::{Queued, Taken};
 pub use record::{Answer, Ending};
-pub use view::{Recipient, Standing, TallyRow};

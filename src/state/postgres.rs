@@ -12,8 +12,8 @@ use super::store::Statement;
 use super::transfer::Cells;
 use super::value::{Row, Value};
 use crate::error::Result;
-use crate::link::{BEGIN, Link, Parameter};
-use crate::source::Address;
+use crate::postgres::Address;
+use crate::postgres::session::{BEGIN, Link, Parameter};
 
 /// Past a managed database's failover.
 const PATIENCE: Duration = Duration::from_secs(150);

@@ -11,7 +11,7 @@ use super::sqlite::Sqlite;
 use super::value::{Row, Value};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::source::Address;
+use crate::postgres::Address;
 
 /// Where state is kept.
 #[derive(Debug, Clone)]

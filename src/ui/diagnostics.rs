@@ -13,8 +13,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use super::lines::{Fields, Lines};
-use super::look::Loudness;
+use super::log::{Fields, Lines};
+use super::output_mode::Loudness;
 
 /// Listens for the rest of the process; a second call changes nothing.
 pub(super) fn listen(lines: Arc<Lines>, loudness: Loudness) {

@@ -4,7 +4,7 @@ use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, presets,
 };
 
-use super::pen::{Pen, Style};
+use super::style::{Pen, Style};
 
 /// Rows under a heading.
 #[derive(Debug, Clone)]

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use pushctl::exit::Kind;
-use pushctl::source::address::SslMode;
-use pushctl::source::{Address, Patience, Purpose, Source};
+use pushctl::postgres::address::SslMode;
+use pushctl::postgres::{Address, Patience};
+use pushctl::source::{Purpose, Source};
 
 use super::{Surroundings, read, read_patiently, select_one};
 use crate::support::postgres::{Database, Postgres, ROLES};

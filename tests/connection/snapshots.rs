@@ -2,7 +2,8 @@
 
 use pushctl::error::Error;
 use pushctl::exit::Kind;
-use pushctl::source::{Rows, Snapshot, SqlError};
+use pushctl::postgres::SqlError;
+use pushctl::source::{Rows, Snapshot};
 
 use super::{Surroundings, at, read, read_patiently};
 use crate::support::postgres::Postgres;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use pushctl::csv_file::hex;
-use pushctl::pipeline::drive::Ending;
+use pushctl::csv_writer::hex;
+use pushctl::pipeline::driver::Ending;
 use pushctl::pipeline::{Course, Records};
 use pushctl::state::ledger::{Ending as Outcome, Standing};
 use pushctl::state::{RunFilter, RunStatus, Store};

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use pushctl::clock::Clock;
 use pushctl::exit::Kind;
 use pushctl::pipeline::Phase;
-use pushctl::pipeline::drive::{Ending, How};
-use pushctl::state::holder::Holder;
+use pushctl::pipeline::driver::{Ending, How};
+use pushctl::state::process_id::Holder;
 use pushctl::state::{LEASE_TTL, RunStatus, Taking};
 
 use super::stage::{Came, STAY, Stage, TICK, hand, text, today};

@@ -1,7 +1,7 @@
 //! Whatever the instants at which somebody else's clock starts it: nothing early, nothing late, nothing twice.
 
 use jiff::{SignedDuration, Timestamp};
-use pushctl::automation::quiet::QuietHours;
+use pushctl::automation::quiet_hours::QuietHours;
 use pushctl::pipeline::step::Step;
 
 use super::model::Model;

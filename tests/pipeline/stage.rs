@@ -11,19 +11,20 @@ use pushctl::audience::history::History;
 use pushctl::automation::Automation;
 use pushctl::cadence::{self, Cadence};
 use pushctl::clock::Clock;
-use pushctl::csv_file::LineEnding;
+use pushctl::csv_writer::LineEnding;
 use pushctl::error::{Error, Result};
 use pushctl::exit::Kind;
 use pushctl::fcm::{self, Credentials, ServiceAccount};
 use pushctl::interrupt::Interrupt;
 use pushctl::notify::{Notices, Patience};
-use pushctl::pipeline::drive::{Ending, How, drive};
-use pushctl::pipeline::due::{self, Due};
+use pushctl::pipeline::driver::{Ending, How, drive};
+use pushctl::pipeline::select_occurrence;
+use pushctl::pipeline::select_occurrence::Due;
 use pushctl::pipeline::step::Lateness;
 use pushctl::pipeline::{Course, Means, Mode, Phase, Retention, Times};
 use pushctl::progress::Silent;
 use pushctl::source::{self, Purpose, Source, Unwatched};
-use pushctl::state::holder::Holder;
+use pushctl::state::process_id::Holder;
 use pushctl::state::{Begun, Location, NewRun, Run, RunFilter, RunStatus, Store, Taking};
 use pushctl::template::link::AllowedHosts;
 use serde::{Deserialize, Serialize};
@@ -239,9 +240,9 @@ impl Site {
         let automation = self.automation();
         let store = self.store(Arc::clone(&clock)).await?;
         let due = if how.stay {
-            due::for_process(&automation, clock.now())
+            select_occurrence::for_process(&automation, clock.now())
         } else {
-            due::for_tick(&automation, clock.now())
+            select_occurrence::for_tick(&automation, clock.now())
         };
         let (Due::Occurrence(occurrence) | Due::Missed(occurrence)) = due else {
             return Ok(Came::Nothing);

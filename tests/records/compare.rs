@@ -1,4 +1,4 @@
-use pushctl::csv_file::hex;
+use pushctl::csv_writer::hex;
 use pushctl::state::NewRun;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use pushctl::clock::{Clock, System};
-use pushctl::state::holder::Holder;
+use pushctl::state::process_id::Holder;
 use pushctl::state::{Store, Taking};
 
 use super::{a_run, another, run};

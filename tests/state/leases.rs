@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use pushctl::error::Kind;
-use pushctl::state::holder::Holder;
+use pushctl::state::process_id::Holder;
 use pushctl::state::{Admission, Attempt, HeldBy, LEASE_TTL, Lease, Store, Taking};
 
 use super::{holder, in_both_stores};

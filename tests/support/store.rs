@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pushctl::clock::Clock;
+use pushctl::postgres::Address;
+use pushctl::postgres::address::Inputs;
 use pushctl::settings::secret::Secret;
-use pushctl::source::Address;
-use pushctl::source::address::Inputs;
 use pushctl::state::{Location, Store};
 use tempfile::TempDir;
 

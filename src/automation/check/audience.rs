@@ -3,14 +3,15 @@
 use super::Reading;
 use crate::audience::Definition;
 use crate::audience::parameters::{Declaration, Type};
-use crate::automation::document::{self, Node, integer_value, type_name};
-use crate::nearest::nearest;
+use crate::automation::toml_tree;
+use crate::automation::toml_tree::{Node, integer_value, type_name};
+use crate::suggest::nearest;
 
 impl<'c> Reading<'c, '_> {
     /// The audience's definition, with its parameters checked.
     pub(super) fn audience(&mut self) -> Option<Definition> {
         let table = self.table("audience")?;
-        let (name, span) = document::text(table, "name")?;
+        let (name, span) = toml_tree::text(table, "name")?;
         let catalogue = self.against.catalogue;
         if !catalogue.names().any(|known| known == name) {
             let hint = match nearest(name, catalogue.names()) {
@@ -47,7 +48,7 @@ impl<'c> Reading<'c, '_> {
     }
 
     fn parameters(&mut self, table: &'c Node<'_>, definition: &Definition) {
-        let params = document::get(table, "params");
+        let params = toml_tree::get(table, "params");
         let given = params.and_then(|node| node.get_ref().as_table());
         for (key, value) in given.into_iter().flatten() {
             let name = key.get_ref().as_ref();

@@ -6,9 +6,10 @@ use std::ops::Range;
 use super::Reading;
 use crate::audience::Definition;
 use crate::audience::header::OutputFile;
-use crate::automation::document::{self, Node, part_of};
+use crate::automation::toml_tree;
+use crate::automation::toml_tree::{Node, part_of};
 use crate::automation::{file_name, file_named};
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 use crate::template::push::{Problem, Push, Wording};
 use crate::template::{Fault, Flaw, Template};
 
@@ -16,18 +17,18 @@ impl<'c> Reading<'c, '_> {
     /// The audience, and every push against it.
     pub(super) fn audience_and_pushes(&mut self) {
         let definition = self.audience();
-        for (index, push) in document::entries(self.root, "push").enumerate() {
+        for (index, push) in toml_tree::entries(self.root, "push").enumerate() {
             let file = definition
                 .as_ref()
                 .and_then(|definition| self.audience_file(push, definition));
             self.texts(push, file);
-            if let Some((4, span)) = document::integer(push, "layer") {
+            if let Some((4, span)) = toml_tree::integer(push, "layer") {
                 self.findings
                     .warning("layer", &span, "layer 4 is for tests: no cadence rule holds these pushes back")
                     .hint("1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 5 new-user series");
             }
             if index == 0
-                && let Some((1.., span)) = document::integer(push, "delay_minutes")
+                && let Some((1.., span)) = toml_tree::integer(push, "delay_minutes")
             {
                 self.findings
                     .error(
@@ -45,7 +46,7 @@ impl<'c> Reading<'c, '_> {
         push: &Node<'_>,
         definition: &'d Definition,
     ) -> Option<&'d OutputFile> {
-        let (written, span) = document::text(push, "audience_file")?;
+        let (written, span) = toml_tree::text(push, "audience_file")?;
         if let Some(index) = file_named(definition, written) {
             return definition.header.files.get(index);
         }
@@ -67,7 +68,7 @@ impl<'c> Reading<'c, '_> {
     fn texts(&mut self, push: &'c Node<'_>, file: Option<&OutputFile>) {
         let mut spans = BTreeMap::new();
         let mut text = |table: &'c Node<'_>, key: &str, place: String| {
-            let (text, span) = document::text(table, key)?;
+            let (text, span) = toml_tree::text(table, key)?;
             spans.insert(place, (text, span));
             Some(text.to_owned())
         };
@@ -75,7 +76,7 @@ impl<'c> Reading<'c, '_> {
         let body = text(push, "body", "body".into());
         let deep_link = text(push, "deep_link", "deep_link".into());
         let mut data = BTreeMap::new();
-        if let Some(table) = document::get(push, "data") {
+        if let Some(table) = toml_tree::get(push, "data") {
             for (key, _) in table.get_ref().as_table().into_iter().flatten() {
                 let key = key.get_ref().as_ref();
                 if let Some(value) = text(table, key, format!("data.{key}")) {

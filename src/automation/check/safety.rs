@@ -3,10 +3,11 @@
 use jiff::SignedDuration;
 
 use super::Reading;
-use crate::automation::document::{self, Node, part_of};
 use crate::automation::file::environment_name;
-use crate::automation::quiet::QuietHours;
+use crate::automation::quiet_hours::QuietHours;
 use crate::automation::schedule::Schedule;
+use crate::automation::toml_tree;
+use crate::automation::toml_tree::{Node, part_of};
 
 impl Reading<'_, '_> {
     /// Limits that contradict each other, and quiet hours that contradict the schedule.
@@ -14,8 +15,8 @@ impl Reading<'_, '_> {
         let Some(table) = self.table("safeguards") else {
             return;
         };
-        let max = document::integer(table, "max_audience");
-        let warn = document::integer(table, "warn_audience");
+        let max = toml_tree::integer(table, "max_audience");
+        let warn = toml_tree::integer(table, "warn_audience");
         if let (Some((max, _)), Some((warn, span))) = (max, warn)
             && warn >= max
         {
@@ -33,9 +34,9 @@ impl Reading<'_, '_> {
     }
 
     fn quiet_hours(&mut self, table: &Node<'_>) -> Option<QuietHours> {
-        let Some((text, span)) = document::text(table, "quiet_hours") else {
-            if let Some(span) = document::key_span(table, "quiet_hours_action")
-                && document::get(table, "quiet_hours").is_none()
+        let Some((text, span)) = toml_tree::text(table, "quiet_hours") else {
+            if let Some(span) = toml_tree::key_span(table, "quiet_hours_action")
+                && toml_tree::get(table, "quiet_hours").is_none()
             {
                 self.findings.warning(
                     "quiet-hours",
@@ -56,11 +57,11 @@ impl Reading<'_, '_> {
 
     /// A push whose time lies in the quiet hours would be refused, or delayed, in every run.
     fn quiet_pushes(&mut self, table: &Node<'_>, quiet: QuietHours, schedule: &Schedule) {
-        let delayed = document::text(table, "quiet_hours_action")
+        let delayed = toml_tree::text(table, "quiet_hours_action")
             .is_some_and(|(action, _)| action == "delay");
         let mut after = SignedDuration::ZERO;
-        for (index, push) in document::entries(self.root, "push").enumerate() {
-            let delay = document::integer(push, "delay_minutes");
+        for (index, push) in toml_tree::entries(self.root, "push").enumerate() {
+            let delay = toml_tree::integer(push, "delay_minutes");
             after += SignedDuration::from_mins(
                 delay
                     .as_ref()
@@ -79,7 +80,7 @@ impl Reading<'_, '_> {
             };
             let span = match (index, delay) {
                 (1.., Some((_, span))) => span,
-                _ => document::get(table, "quiet_hours").map_or(table.span(), Node::span),
+                _ => toml_tree::get(table, "quiet_hours").map_or(table.span(), Node::span),
             };
             let time = time.strftime("%H:%M");
             let what = if index == 0 {
@@ -110,7 +111,7 @@ impl Reading<'_, '_> {
             ("webhook", "env:SLACK_WEBHOOK_URL"),
             ("heartbeat", "env:HEALTHCHECK_URL"),
         ] {
-            let Some((text, span)) = document::text(table, key) else {
+            let Some((text, span)) = toml_tree::text(table, key) else {
                 continue;
             };
             if environment_name(text).is_some() {

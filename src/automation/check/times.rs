@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::Reading;
 use crate::automation::cron::Expression;
-use crate::automation::document::{self, Node};
 use crate::automation::file::{ScheduleTable, WindowTable};
-use crate::automation::quiet::clock_time;
+use crate::automation::quiet_hours::clock_time;
 use crate::automation::schedule::{ClockChange, Rule, Schedule, Shifted};
-use crate::nearest::nearest;
+use crate::automation::toml_tree;
+use crate::automation::toml_tree::Node;
+use crate::suggest::nearest;
 
 /// Occurrences that are compared with the one after them; a year of hourly ones.
 const COMPARED: usize = 9000;
@@ -41,9 +42,9 @@ impl<'c> Reading<'c, '_> {
 
     fn leads(&mut self, table: &Node<'_>) -> (SignedDuration, SignedDuration, SignedDuration) {
         let window_table = self.table("window");
-        let lead = document::integer(table, "lead_minutes");
-        let window = window_table.and_then(|window| document::integer(window, "cancel_minutes"));
-        let lateness = document::integer(table, "max_lateness_minutes");
+        let lead = toml_tree::integer(table, "lead_minutes");
+        let window = window_table.and_then(|window| toml_tree::integer(window, "cancel_minutes"));
+        let lateness = toml_tree::integer(table, "max_lateness_minutes");
         let lead_minutes = lead
             .as_ref()
             .map_or(i64::from(ScheduleTable::default_lead()), |lead| lead.0);
@@ -80,7 +81,7 @@ impl<'c> Reading<'c, '_> {
     }
 
     fn zone(&mut self, table: &Node<'_>) -> Option<TimeZone> {
-        let (name, span) = document::text(table, "timezone")?;
+        let (name, span) = toml_tree::text(table, "timezone")?;
         if let Ok(zone) = TimeZone::get(name) {
             return Some(zone);
         }
@@ -115,9 +116,9 @@ impl<'c> Reading<'c, '_> {
     }
 
     fn rule(&mut self, table: &'c Node<'_>) -> Option<Rule> {
-        if let Some((text, span)) = document::text(table, "cron") {
+        if let Some((text, span)) = toml_tree::text(table, "cron") {
             for key in ["send_at", "frequency", "date", "weekdays", "day"] {
-                if let Some(span) = document::key_span(table, key) {
+                if let Some(span) = toml_tree::key_span(table, key) {
                     self.findings
                         .error(
                             "schedule",
@@ -130,8 +131,8 @@ impl<'c> Reading<'c, '_> {
             return self.cron(text, &span);
         }
         let time = self.send_at(table);
-        let Some((frequency, _)) = document::text(table, "frequency") else {
-            if document::get(table, "frequency").is_none() {
+        let Some((frequency, _)) = toml_tree::text(table, "frequency") else {
+            if toml_tree::get(table, "frequency").is_none() {
                 self.findings
                     .error("missing", &table.span(), "[schedule] has no `frequency`")
                     .hint("\"once\", \"daily\", \"weekly\" or \"monthly\"; or a `cron` expression in place of send_at and frequency");
@@ -143,7 +144,7 @@ impl<'c> Reading<'c, '_> {
             ("weekdays", "weekly", "weekdays = [\"tue\", \"fri\"]"),
             ("day", "monthly", "day = 1"),
         ] {
-            match document::key_span(table, key) {
+            match toml_tree::key_span(table, key) {
                 Some(span) if owner != frequency => {
                     let message = format!("`{key}` means nothing with frequency = \"{frequency}\"");
                     self.findings
@@ -164,7 +165,7 @@ impl<'c> Reading<'c, '_> {
             "daily" => Some(Rule::Daily(time?)),
             "weekly" => Some(Rule::Weekly(self.weekdays(table)?, time?)),
             "monthly" => {
-                let (day, _) = document::integer(table, "day")?;
+                let (day, _) = toml_tree::integer(table, "day")?;
                 let day = i8::try_from(day)
                     .ok()
                     .filter(|day| (1..=31).contains(day))?;
@@ -194,8 +195,8 @@ impl<'c> Reading<'c, '_> {
     }
 
     fn send_at(&mut self, table: &Node<'_>) -> Option<Time> {
-        let Some((text, span)) = document::text(table, "send_at") else {
-            if document::get(table, "send_at").is_none() {
+        let Some((text, span)) = toml_tree::text(table, "send_at") else {
+            if toml_tree::get(table, "send_at").is_none() {
                 self.findings
                     .error("missing", &table.span(), "[schedule] has no `send_at`")
                     .hint("the time at which people receive it, like send_at = \"13:33\"");
@@ -212,7 +213,7 @@ impl<'c> Reading<'c, '_> {
     }
 
     fn date(&mut self, table: &Node<'_>) -> Option<Date> {
-        let (text, span) = document::text(table, "date")?;
+        let (text, span) = toml_tree::text(table, "date")?;
         if let Some(date) = strict_date(text) {
             return Some(date);
         }
@@ -234,7 +235,7 @@ impl<'c> Reading<'c, '_> {
 
     fn weekdays(&mut self, table: &Node<'_>) -> Option<Vec<Weekday>> {
         let mut weekdays = Vec::new();
-        for entry in document::entries(table, "weekdays") {
+        for entry in toml_tree::entries(table, "weekdays") {
             let Some(weekday) = entry.get_ref().as_str().and_then(weekday) else {
                 continue;
             };
@@ -255,7 +256,7 @@ impl<'c> Reading<'c, '_> {
         }
         if let Rule::Once(date, _) = schedule.rule {
             let table = self.table("schedule");
-            let place = table.and_then(|table| document::get(table, "date"));
+            let place = table.and_then(|table| toml_tree::get(table, "date"));
             let place = place.map_or(span.clone(), Node::span);
             let message = format!("{date} has passed: this will not run again");
             self.findings.warning("never", &place, message);
@@ -292,8 +293,8 @@ impl<'c> Reading<'c, '_> {
     /// An instant belongs to one occurrence at most: a run is over before the next one is generated.
     fn overlaps(&mut self, schedule: &Schedule, span: &Range<usize>) {
         let year = self.in_a_year();
-        let delays: i64 = document::entries(self.root, "push")
-            .filter_map(|push| document::integer(push, "delay_minutes"))
+        let delays: i64 = toml_tree::entries(self.root, "push")
+            .filter_map(|push| toml_tree::integer(push, "delay_minutes"))
             .map(|(delay, _)| delay.clamp(0, 1440))
             .sum();
         let tail = schedule.max_lateness.max(SignedDuration::from_mins(delays));
@@ -334,7 +335,7 @@ impl<'c> Reading<'c, '_> {
 /// The key that says when.
 fn when_span(table: &Node<'_>) -> Range<usize> {
     let mut keys = ["cron", "send_at"].iter();
-    let found = keys.find_map(|key| document::get(table, key));
+    let found = keys.find_map(|key| toml_tree::get(table, key));
     found.map_or(table.span(), Node::span)
 }
 

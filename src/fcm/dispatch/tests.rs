@@ -5,7 +5,7 @@ use std::task::Waker;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fcm::exchange::Doubt;
+use crate::fcm::request::Doubt;
 
 const LANES: usize = 3;
 const SECOND: Duration = Duration::from_secs(1);

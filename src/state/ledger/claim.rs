@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::decide::{Counted, Decision, Device, Guard};
-use super::key::{TokenHash, UserKey};
+use super::ids::{TokenHash, UserKey};
 use super::push::{Push, Sender};
 use super::record::Ending;
 use crate::error::{Error, Kind, Result};

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::claim::{Candidate, Claim, Group};
-use super::key::{TokenHash, UserKey};
-use super::view::Standing;
+use super::ids::{TokenHash, UserKey};
+use super::queries::Standing;
 
 /// How many limits can apply to one push.
 pub const MOST_LIMITS: usize = 3;

@@ -15,11 +15,11 @@ use tokio_postgres::{Client, Error as Refusal};
 
 use super::claim::{Claimed, Dismissal, Group};
 use super::decide::{Decision, Guard, Seen, Touch, decide, first_exceeded};
-use super::key::{TokenHash, UserKey};
+use super::ids::{TokenHash, UserKey};
 use super::queue::{Queued, Taken};
 use super::record::{Answer, Ending, Line};
 use crate::error::Result;
-use crate::link::{BEGIN, Parameter};
+use crate::postgres::session::{BEGIN, Parameter};
 use crate::state::postgres::Postgres;
 use outcomes::{write_lines, write_outcomes};
 use rows::{device, hash, int, place};

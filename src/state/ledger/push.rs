@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 
 use crate::error::{Error, Kind, Result};
-use crate::state::holder::Holder;
 use crate::state::leases::{Lease, Taking};
+use crate::state::process_id::Holder;
 use crate::state::store::Store;
 use crate::state::value::{Row, params};
 

@@ -2,7 +2,7 @@
 
 use super::claim::{Claim, first_of_each};
 use super::decide::{Counted, Guard};
-use super::key::{TokenHash, UserKey};
+use super::ids::{TokenHash, UserKey};
 use super::push::{Push, Sender};
 use crate::error::Result;
 use crate::state::store::{Backend, Store};

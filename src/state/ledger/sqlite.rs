@@ -10,10 +10,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::claim::{Claim, Claimed, Dismissal, Group};
 use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first_exceeded};
-use super::key::{TokenHash, UserKey};
+use super::ids::{TokenHash, UserKey};
+use super::queries::Standing;
 use super::queue::{Queued, Taken};
 use super::record::{Answer, Ending, Line};
-use super::view::Standing;
 use crate::error::Result;
 use crate::state::sqlite::{Durability, Sqlite};
 

@@ -1,0 +1,60 @@
+//! A file that appears under its name when it is complete, and not before.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::csv_writer::cannot_write;
+use crate::error::Result;
+
+/// A file being written beside its place; dropped without [`WholeFile::finish`], it vanishes.
+pub(crate) struct WholeFile {
+    out: BufWriter<NamedTempFile>,
+    path: PathBuf,
+}
+
+impl WholeFile {
+    /// Begins a file of mode 0600 in the directory of `path`.
+    pub(crate) fn begin(path: &Path) -> Result<Self> {
+        let directory = match path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".pushctl-")
+            .tempfile_in(directory)
+            .map_err(|error| cannot_write(path, error))?;
+        Ok(Self {
+            out: BufWriter::new(file),
+            path: path.into(),
+        })
+    }
+
+    /// Makes it appear, complete and on the disk, in the place of whatever had its name.
+    pub(crate) fn finish(self) -> Result<()> {
+        let Self { out, path } = self;
+        let failed = |error| cannot_write(&path, error);
+        let file = out
+            .into_inner()
+            .map_err(|error| failed(error.into_error()))?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(&path).map_err(|error| failed(error.error))?;
+        let directory = path
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty());
+        let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(failed)?;
+        directory.sync_all().map_err(failed)
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,149 @@
+//! Why one person is, or is not, in an audience: every condition, whether it holds, and the values seen.
+
+use serde::Serialize;
+
+use super::definition::Definition;
+use super::parameters::{Values, fill};
+use super::query_context::Question;
+use super::statement;
+use crate::budget::Budget;
+use crate::error::{Error, Kind, Result};
+use crate::source::{Snapshot, Source};
+
+/// The answer about one person.
+#[derive(Debug, Clone, Serialize)]
+pub struct Why {
+    /// The audience.
+    pub audience: String,
+    /// The person.
+    pub user_id: String,
+    /// The instant from which windows are measured.
+    pub as_of: String,
+    /// Whether the audience's query considers this person at all.
+    pub considered: bool,
+    /// Who is considered, in words.
+    pub base: String,
+    /// The conditions in order.
+    pub stages: Vec<Condition>,
+    /// The stems of the files the person is in.
+    pub files: Vec<String>,
+}
+
+/// One condition and how it stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Condition {
+    /// What must hold.
+    pub name: String,
+    /// Whether it does.
+    pub holds: bool,
+    /// Why people leave here.
+    pub otherwise: String,
+    /// The values it looks at.
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Connects, and asks about one person; `user_id` is a UUID.
+pub async fn ask(
+    source: &Source,
+    budget: &Budget,
+    question: &Question<'_>,
+    user_id: &str,
+) -> Result<Why> {
+    source
+        .read(
+            budget,
+            question.interrupt,
+            question.watch,
+            async |snapshot: &Snapshot| {
+                let opened = question.open(snapshot, budget).await?;
+                read(snapshot, question, &opened.as_of, user_id).await
+            },
+        )
+        .await
+}
+
+async fn read(
+    snapshot: &Snapshot,
+    question: &Question<'_>,
+    as_of: &str,
+    user_id: &str,
+) -> Result<Why> {
+    let definition = question.definition;
+    snapshot
+        .set_parameters(&[(statement::WHY_USER, user_id.to_owned())])
+        .await?;
+    let statement = statement::why(definition);
+    let rows = snapshot
+        .query(&statement.text)
+        .await
+        .map_err(|error| super::located(definition, &statement, error))?
+        .rows;
+    let mut why = Why {
+        audience: definition.name.clone(),
+        user_id: user_id.into(),
+        as_of: as_of.into(),
+        considered: !rows.is_empty(),
+        base: definition.header.base.clone(),
+        stages: Vec::new(),
+        files: Vec::new(),
+    };
+    for row in &rows {
+        add_row(&mut why, definition, question.values, row)?;
+    }
+    Ok(why)
+}
+
+/// A person may have several rows, one for each file: a stage holds if it holds for one of them.
+fn add_row(
+    why: &mut Why,
+    definition: &Definition,
+    values: &Values,
+    row: &[Option<String>],
+) -> Result<()> {
+    let unexpected = || {
+        Error::new(
+            Kind::Bug,
+            "the conditions came in a form that was not expected",
+        )
+    };
+    let (json, file) = (
+        row.first().and_then(Option::as_deref),
+        row.get(1).ok_or_else(unexpected)?,
+    );
+    let seen: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json.ok_or_else(unexpected)?).map_err(|_| unexpected())?;
+    let mut conditions = Vec::new();
+    for (stage, holds) in definition.header.stages.iter().zip(&row[2..]) {
+        let shown = stage.show.iter().map(|name| {
+            let name = name.get_ref();
+            (name.clone(), seen.get(name).cloned().unwrap_or_default())
+        });
+        conditions.push(Condition {
+            name: stage.name.clone(),
+            holds: holds.as_deref() == Some("t"),
+            otherwise: stage.left.clone(),
+            values: shown.collect(),
+        });
+    }
+    let member = conditions.iter().all(|condition| condition.holds);
+    if member && let Some(index) = file {
+        let file = index
+            .parse()
+            .ok()
+            .and_then(|index: usize| definition.header.files.get(index));
+        let stem = fill(file.ok_or_else(unexpected)?.stem.get_ref(), values);
+        if !why.files.contains(&stem) {
+            why.files.push(stem);
+        }
+    }
+    let further = |conditions: &[Condition]| {
+        conditions
+            .iter()
+            .take_while(|condition| condition.holds)
+            .count()
+    };
+    if why.stages.is_empty() || further(&conditions) > further(&why.stages) {
+        why.stages = conditions;
+    }
+    Ok(())
+}

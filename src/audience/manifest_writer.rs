@@ -1,0 +1,182 @@
+//! The end of a run: its manifest, the proof it carries, and the instant at which all files appear.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::definition::Definition;
+use super::file_names;
+use super::file_names::{Part, Suffix};
+use super::files::{Base, Filled, staged_name};
+use super::manifest::{FileEntry, FileKind, MANIFEST_VERSION, Manifest, Partition};
+use super::run::{Reading, Request, staged_test_name};
+use crate::atomic_publish::{Rename, Staging};
+use crate::csv_writer;
+use crate::csv_writer::Written;
+use crate::error::{Error, Kind, Result};
+
+/// The manifest of what was read; names of files come when they are published.
+pub(super) fn describe(request: &Request<'_>, reading: &Reading) -> Manifest {
+    let definition = request.question.definition;
+    let stem = |index| file_names::stem(definition, index, request.question.values);
+    let empty = |(index, filled): (usize, &Filled)| (filled.rows == 0).then(|| stem(index));
+    Manifest {
+        manifest_version: MANIFEST_VERSION,
+        generator: concat!("pushctl ", env!("CARGO_PKG_VERSION")).into(),
+        run_id: request.run_id.into(),
+        audience: definition.name.clone(),
+        title: definition.header.title.clone(),
+        parameters: request.question.values.clone(),
+        as_of: reading.as_of.clone(),
+        query_sha256: csv_writer::hex(&Sha256::digest(definition.text.as_bytes())),
+        files: entries(request, reading),
+        empty: reading
+            .filled
+            .iter()
+            .enumerate()
+            .filter_map(empty)
+            .collect(),
+        funnel: reading.funnel.clone(),
+        partition: None,
+        history: reading.history.clone(),
+        missing_test_users: reading.missing_test_users.clone(),
+        limit: request.limit,
+        server_version: reading.server_version.clone(),
+        timings: reading.timings,
+    }
+}
+
+/// Each production file with its test file behind it; names come when they are published.
+fn entries(request: &Request<'_>, reading: &Reading) -> Vec<FileEntry> {
+    let mut entries = Vec::new();
+    for (index, (file, filled)) in request
+        .question
+        .definition
+        .header
+        .files
+        .iter()
+        .zip(&reading.filled)
+        .enumerate()
+    {
+        let entry = |kind, rows, written: Option<&Written>| FileEntry {
+            name: String::new(),
+            stem: file_names::stem(request.question.definition, index, request.question.values),
+            kind,
+            rows,
+            bytes: written.map_or(0, |written| written.bytes),
+            sha256: written.map_or_else(String::new, |written| written.sha256.clone()),
+            columns: file.column_names().map(str::to_owned).collect(),
+        };
+        if filled.rows > 0 {
+            let written = filled.written.as_ref().map(|(_, written)| written);
+            entries.push(entry(FileKind::Production, filled.rows, written));
+        }
+        if let Some(Some((_, written))) = reading.test_files.get(index) {
+            entries.push(entry(FileKind::Test, written.rows, Some(written)));
+        }
+    }
+    entries
+}
+
+/// For an audience whose files share out the base: that they do.
+pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest) -> Result<()> {
+    let production = manifest
+        .files
+        .iter()
+        .filter(|file| file.kind == FileKind::Production);
+    let mut levels: BTreeMap<String, u64> = production
+        .map(|file| (file.stem.clone(), file.rows))
+        .collect();
+    levels.extend(manifest.empty.iter().map(|stem| (stem.clone(), 0)));
+    let (sum, in_two) = (levels.values().sum(), base.repeated);
+    let partition = Partition {
+        base: base.people,
+        holds: sum == base.people && in_two == 0,
+        levels,
+        sum,
+        in_two,
+    };
+    if !partition.holds {
+        return Err(Error::new(
+            Kind::Failed,
+            format!(
+                "the files of {} do not share out its base: {} people, {sum} rows, {in_two} people in two files",
+                definition.name, partition.base
+            ),
+        )
+        .hint(format!("the conditions of {} overlap or leave a gap; nothing was published", definition.origin)));
+    }
+    manifest.partition = Some(partition);
+    Ok(())
+}
+
+/// Makes the files appear under their names, and the manifest after them. Returns the
+/// manifest's name.
+pub(super) fn publish(
+    request: &Request<'_>,
+    staging: Staging,
+    output: &Path,
+    suffix: Suffix,
+    reading: &Reading,
+    manifest: &mut Manifest,
+) -> Result<String> {
+    let lock = staging.lock_output()?;
+    let suffix = free_suffix(request, output, suffix);
+    let name = |index: usize, part| {
+        let stem = file_names::stem(request.question.definition, index, request.question.values);
+        file_names::file(request.question.definition, &stem, part, &suffix)
+    };
+    let (mut renames, mut absent) = (Vec::new(), Vec::new());
+    for index in 0..reading.filled.len() {
+        let test = matches!(reading.test_files.get(index), Some(Some(_)));
+        for (part, present, staged) in [
+            (
+                Part::Production,
+                reading.filled[index].rows > 0,
+                staged_name(index),
+            ),
+            (Part::Test, test, staged_test_name(index)),
+        ] {
+            if present {
+                renames.push(Rename {
+                    staged,
+                    name: name(index, part),
+                });
+            } else {
+                absent.push(name(index, part));
+            }
+        }
+    }
+    for (entry, rename) in manifest.files.iter_mut().zip(&renames) {
+        entry.name.clone_from(&rename.name);
+    }
+    let mut json = serde_json::to_vec_pretty(manifest).map_err(|error| {
+        Error::from_cause(Kind::Bug, error).context("the manifest cannot be written as JSON")
+    })?;
+    json.push(b'\n');
+    absent.retain(|name| output.join(name).exists());
+    let manifest_name = file_names::manifest(&request.question.definition.name, &suffix);
+    staging.publish(&lock, &renames, &absent, (&manifest_name, &json))?;
+    Ok(manifest_name)
+}
+
+/// The suffix itself, or the next second under which no name of this run is taken.
+fn free_suffix(request: &Request<'_>, output: &Path, mut suffix: Suffix) -> Suffix {
+    let definition = request.question.definition;
+    loop {
+        let stems = (0..definition.header.files.len())
+            .map(|index| file_names::stem(definition, index, request.question.values));
+        let mut taken: Vec<String> = stems
+            .flat_map(|stem| {
+                [Part::Production, Part::Test]
+                    .map(|part| file_names::file(definition, &stem, part, &suffix))
+            })
+            .collect();
+        taken.push(file_names::manifest(&definition.name, &suffix));
+        match suffix.next() {
+            Some(next) if taken.iter().any(|name| output.join(name).exists()) => suffix = next,
+            _ => return suffix,
+        }
+    }
+}

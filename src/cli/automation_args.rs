@@ -1,0 +1,190 @@
+//! Automation files, for every command that needs them: which there are, and that they are right.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueHint;
+
+use crate::automation::check::{Against, Checked, check};
+use crate::automation::diagnostic::Severity;
+use crate::automation::render::Report;
+use crate::automation::{self, Automation, Finding};
+use crate::error::{Error, Result};
+use crate::settings::automation::DIRECTORY;
+use crate::settings::{Flags, generate};
+use crate::suggest::nearest;
+use crate::template::link::AllowedHosts;
+
+use super::connect;
+use super::context::Context;
+
+/// The flags of every command that reads automation files.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct AutomationFlags {
+    /// Directory of the automation files [default: automations]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    automations: Option<PathBuf>,
+    /// Query files of your own, which take the place of built-in ones of the same name
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    queries: Option<PathBuf>,
+}
+
+impl AutomationFlags {
+    pub(super) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            automations,
+            queries,
+        } = self;
+        flags.set(&DIRECTORY, automations.as_ref().map(|path| path.display()));
+        flags.set(
+            &generate::QUERIES,
+            queries.as_ref().map(|path| path.display()),
+        );
+    }
+}
+
+/// Checks the named files, or without any all of the configured directory.
+///
+/// A name is a path, a directory, or the name of a file in the configured directory without `.toml`. A file that
+/// cannot be read is a finding like any other.
+pub(super) fn checked(context: &Context, named: &[PathBuf]) -> Result<Checked> {
+    let catalogue = connect::catalogue(context)?;
+    let link_hosts = AllowedHosts::new(&context.settings.push.link_hosts)?;
+    let against = Against {
+        catalogue: &catalogue,
+        link_hosts: &link_hosts,
+        test_users: &context.settings.generate.test_users,
+        now: context.clock.now(),
+    };
+    let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
+    for path in files(context, named)? {
+        match automation::read(&path, &shown(context, &path)) {
+            Ok(source) => sources.push(source),
+            Err(finding) => unreadable.push(meant(context, &path, *finding)),
+        }
+    }
+    Ok(check(&sources, &against).with_unreadable(unreadable))
+}
+
+/// The named automations, or without a name all of them; by the automation's name or its file's.
+///
+/// # Errors
+/// Usage: there is none of a name, or its file has errors, each of which is told with its place. Without names, any
+/// file with errors.
+pub(super) fn chosen(context: &Context, names: &[String]) -> Result<Vec<Automation>> {
+    let Checked {
+        report,
+        automations,
+    } = checked(context, &[])?;
+    let errors = errors(&report);
+    if names.is_empty() {
+        return match errors.as_slice() {
+            [] => Ok(automations),
+            _ => Err(broken(&report)),
+        };
+    }
+    let one = |name: &String| {
+        automation::find(&automations, name)
+            .cloned()
+            .map_err(|unknown| {
+                let of_it: Vec<&Finding> = errors
+                    .iter()
+                    .copied()
+                    .filter(|finding| is_called(&finding.file, name))
+                    .collect();
+                match of_it.as_slice() {
+                    [] => unknown,
+                    errors => refusal(&format!("the automation {name} cannot be used"), errors),
+                }
+            })
+    };
+    names.iter().map(one).collect()
+}
+
+/// The error of files that have errors.
+pub(super) fn broken(report: &Report) -> Error {
+    refusal("the automations cannot be used", &errors(report))
+}
+
+fn errors(report: &Report) -> Vec<&Finding> {
+    let errors = report.findings.iter();
+    errors
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect()
+}
+
+fn is_called(file: &str, name: &str) -> bool {
+    file == name || Path::new(file).file_stem().is_some_and(|stem| stem == name)
+}
+
+fn refusal(message: &str, errors: &[&Finding]) -> Error {
+    let lines: Vec<String> = errors.iter().map(|error| error.line()).collect();
+    Error::usage(lines.join("\n"))
+        .context(message)
+        .hint("`pushctl check` shows each at its place")
+}
+
+/// The files that are meant, each once.
+fn files(context: &Context, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let directory = &context.settings.automations.directory;
+    if named.is_empty() {
+        return all_in(context, directory);
+    }
+    let mut paths = Vec::new();
+    for name in named {
+        let path = context.settings.source.environment.directory().join(name);
+        let in_directory = directory.join(format!("{}.toml", name.display()));
+        let is_plain = name.components().count() == 1;
+        let found = if path.is_dir() {
+            all_in(context, &path)?
+        } else if is_plain && !path.exists() && in_directory.is_file() {
+            vec![in_directory]
+        } else {
+            vec![path]
+        };
+        for path in found {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+    }
+    Ok(paths)
+}
+
+fn all_in(context: &Context, directory: &Path) -> Result<Vec<PathBuf>> {
+    let elsewhere = "--automations DIR says where they are";
+    let paths = automation::files_in(directory, &shown(context, directory))
+        .map_err(|error| error.hint(elsewhere))?;
+    if paths.is_empty() {
+        let message = format!(
+            "the directory {} has no *.toml file",
+            shown(context, directory)
+        );
+        return Err(Error::usage(message).hint(elsewhere));
+    }
+    Ok(paths)
+}
+
+/// A path as messages name it: from the working directory, if it is below.
+fn shown(context: &Context, path: &Path) -> String {
+    let here = context.settings.source.environment.directory();
+    path.strip_prefix(here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+/// A file that is not there was perhaps meant to be another.
+fn meant(context: &Context, path: &Path, mut finding: Finding) -> Finding {
+    let directory = &context.settings.automations.directory;
+    let others = automation::files_in(directory, "").unwrap_or_default();
+    let name = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());
+    let names: Vec<String> = others.iter().filter_map(|other| name(other)).collect();
+    let wanted = name(path).unwrap_or_default();
+    if !path.exists()
+        && let Some(near) = nearest(&wanted, names.iter().map(String::as_str))
+    {
+        let file = directory.join(format!("{near}.toml"));
+        finding.hint(format!("did you mean {}?", shown(context, &file)));
+    }
+    finding
+}

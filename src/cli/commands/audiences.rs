@@ -1,0 +1,188 @@
+//! `pushctl audiences`: what there is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueHint;
+use serde_json::{Value, json};
+
+use crate::audience::{Definition, parameters, statement};
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::settings::Flags;
+use crate::settings::generate;
+use crate::ui::{Document, Style, Table};
+
+use crate::cli::connect;
+use crate::cli::context::Context;
+use crate::cli::help;
+
+/// List the audiences, or show one: parameters, stages, files, columns
+///
+/// Works without a database.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl audiences", "what there is"),
+        ("pushctl audiences layer2", "its parameters, stages, files and columns"),
+        ("pushctl audiences layer2 --sql", "its query, ready for psql"),
+    ]),
+    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+)]
+pub struct Args {
+    /// One audience
+    name: Option<String>,
+    /// Print the query with its settings and default parameters, as a script for psql
+    #[arg(long, requires = "name", conflicts_with = "json")]
+    sql: bool,
+    /// Query files of your own, which take the place of built-in ones of the same name
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    queries: Option<PathBuf>,
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            name: _,
+            sql: _,
+            queries,
+        } = self;
+        flags.set(
+            &generate::QUERIES,
+            queries.as_ref().map(|path| path.display()),
+        );
+    }
+
+    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+        let catalogue = connect::catalogue(context)?;
+        let Some(name) = &self.name else {
+            let names = catalogue.names().map(|name| catalogue.get(name));
+            list(context, &names.collect::<Result<Vec<_>>>()?)?;
+            return Ok(Kind::Done);
+        };
+        let definition = catalogue.get(name)?;
+        if self.sql {
+            context.ui.print(
+                statement::psql_script(&definition, &defaults(&definition), None).trim_end(),
+            )?;
+        } else if context.ui.document() == Document::Json {
+            context.ui.json(&document(&definition))?;
+        } else {
+            show(context, &definition)?;
+        }
+        Ok(Kind::Done)
+    }
+}
+
+fn defaults(definition: &Definition) -> parameters::Values {
+    let default = |p: &parameters::Declaration| Some((p.name.clone(), p.default_text()?));
+    definition
+        .parameters
+        .iter()
+        .filter_map(default)
+        .collect::<BTreeMap<_, _>>()
+}
+
+fn list(context: &Context, definitions: &[Definition]) -> Result<()> {
+    if context.ui.document() == Document::Json {
+        return context
+            .ui
+            .json(&definitions.iter().map(document).collect::<Vec<_>>());
+    }
+    let mut table = Table::new(["AUDIENCE", "WHO", "FILES"]);
+    for definition in definitions {
+        let stems: Vec<&str> = definition
+            .header
+            .files
+            .iter()
+            .map(|file| file.stem.get_ref().as_str())
+            .collect();
+        table.row([
+            definition.name.clone(),
+            definition.header.title.clone(),
+            stems.join(", "),
+        ]);
+    }
+    context.ui.table(&table)
+}
+
+fn show(context: &Context, definition: &Definition) -> Result<()> {
+    let (ui, header) = (&context.ui, &definition.header);
+    let heading = |text: &str| ui.stdout_pen().write(Style::Strong, text);
+    ui.print(format_args!(
+        "{}: {}",
+        heading(&definition.name),
+        header.title
+    ))?;
+    if !header.about.is_empty() {
+        ui.print(&header.about)?;
+    }
+    ui.print(format_args!(
+        "Considers {}; in order of {}; from {}.",
+        header.base,
+        header.order.get_ref(),
+        definition.origin
+    ))?;
+    if !definition.parameters.is_empty() {
+        ui.print(format_args!("\n{}", heading("Parameters")))?;
+        let mut table = Table::new(["FLAG", "TYPE", "DEFAULT", "MEANS"]);
+        for parameter in &definition.parameters {
+            let default = parameter
+                .default_text()
+                .unwrap_or_else(|| "(required)".into());
+            let flag = format!("--{}", parameter.flag());
+            table.row([
+                flag,
+                parameter.kind.sql().into(),
+                default,
+                parameter.help.clone(),
+            ]);
+        }
+        ui.table(&table)?;
+    }
+    ui.print(format_args!("\n{}", heading("Stages")))?;
+    let mut table = Table::new(["WHO STAYS", "WHO LEAVES"]);
+    for stage in &header.stages {
+        table.row([&stage.name, &stage.left]);
+    }
+    ui.table(&table)?;
+    for file in &header.files {
+        ui.print(format_args!(
+            "\n{}: {}",
+            heading(file.stem.get_ref()),
+            file.help
+        ))?;
+        ui.print(format_args!(
+            "  {}",
+            file.column_names().collect::<Vec<_>>().join(", ")
+        ))?;
+    }
+    Ok(())
+}
+
+fn document(definition: &Definition) -> Value {
+    let header = &definition.header;
+    let parameter = |p: &parameters::Declaration| {
+        json!({
+            "name": p.name, "flag": format!("--{}", p.flag()), "type": p.kind, "default": p.default_text(),
+            "required": p.required, "min": p.min, "max": p.max, "help": p.help,
+        })
+    };
+    json!({
+        "name": definition.name,
+        "title": header.title,
+        "about": header.about,
+        "origin": definition.origin,
+        "base": header.base,
+        "order": header.order.get_ref(),
+        "parameters": definition.parameters.iter().map(parameter).collect::<Vec<_>>(),
+        "stages": header.stages.iter()
+            .map(|stage| json!({ "name": stage.name, "left": stage.left }))
+            .collect::<Vec<_>>(),
+        "files": header.files.iter()
+            .map(|file| json!({
+                "stem": file.stem.get_ref(), "help": file.help, "columns": file.column_names().collect::<Vec<_>>(),
+            }))
+            .collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,115 @@
+//! `pushctl check`: whether automation files are right, before anything is asked of a network.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::automation::render::{Color, Report};
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::settings::Flags;
+use crate::ui::{Document, Loudness};
+
+use crate::cli::automation_args;
+use crate::cli::automation_args::AutomationFlags;
+use crate::cli::context::Context;
+use crate::cli::{completion, help};
+
+/// Check automation files, without a network
+///
+/// Everything that is wrong is told at once, with its line: TOML, unknown keys, audiences, their files and parameters,
+/// variables and filters, deep links, times, zones, windows, safeguards. A warning does not fail the check.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl check", "every file in ./automations"),
+        ("pushctl check layer3 drafts/friday.toml", "one of them, and another file"),
+        ("pushctl check --format github", "annotations in a GitHub workflow"),
+        ("pushctl check --json", "for programs"),
+    ]),
+    after_help = help::statuses_saying(
+        &[Kind::Done, Kind::Usage, Kind::Bug],
+        &[(Kind::Usage, "an automation, the usage or the configuration is wrong")],
+    ),
+)]
+pub struct Args {
+    /// Files, directories, or names of files in the directory [default: every *.toml in the directory]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(completion::automation_files_or_paths))]
+    files: Vec<PathBuf>,
+    /// How the findings are written [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    #[command(flatten)]
+    automations: AutomationFlags,
+}
+
+/// For whom findings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: each with its line and carets
+    Text,
+    /// Workflow commands, which GitHub shows beside the changed lines
+    Github,
+    /// One document with all findings, like --json
+    Json,
+    /// A table, for the summary of a CI job
+    Markdown,
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            files: _,
+            format: _,
+            automations,
+        } = self;
+        automations.flags(flags);
+    }
+
+    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+        let format = self.format(context)?;
+        let report = automation_args::checked(context, &self.files)?.report;
+        write(context, format, &report)?;
+        if report.errors > 0 {
+            return Err(Error::usage(report.counts()));
+        }
+        context.ui.say(report.counts());
+        Ok(Kind::Done)
+    }
+
+    fn format(&self, context: &Context) -> Result<Format> {
+        match (context.ui.document(), self.format) {
+            (Document::Json, None | Some(Format::Json)) => Ok(Format::Json),
+            (Document::Json, Some(_)) => Err(Error::usage(
+                "--json and another --format cannot both be had",
+            )),
+            (Document::Text, format) => Ok(format.unwrap_or(Format::Text)),
+        }
+    }
+}
+
+fn write(context: &Context, format: Format, report: &Report) -> Result<()> {
+    let ui = &context.ui;
+    let text = match format {
+        Format::Json => return ui.json(report),
+        Format::Text => {
+            let color = if ui.stdout_pen().is_colored() {
+                Color::Ansi
+            } else {
+                Color::Plain
+            };
+            if ui.loudness() == Loudness::Quiet {
+                report.only_errors().human(color)
+            } else {
+                report.human(color)
+            }
+        }
+        Format::Github => report.github(),
+        Format::Markdown => report.markdown(),
+    };
+    if text.is_empty() {
+        return Ok(());
+    }
+    ui.print(text.trim_end())
+}

@@ -1,0 +1,99 @@
+//! `pushctl completions`: the script that makes a shell complete pushctl's command lines.
+
+use std::io::Write as _;
+
+use clap::ValueEnum;
+use clap_complete::env::Shells;
+
+use crate::error::{Context as _, Error, Result};
+use crate::exit::Kind;
+use crate::ui::Ui;
+
+use crate::cli::{completion, help};
+
+/// Print the completion script of a shell
+///
+/// The script asks pushctl for its candidates, so it completes the audiences and files of your own query files too.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl completions bash", "to be saved as ~/.local/share/bash-completion/completions/pushctl"),
+        ("pushctl completions zsh", "as _pushctl in a directory of $fpath"),
+        ("pushctl completions fish", "as ~/.config/fish/completions/pushctl.fish"),
+    ]),
+    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+)]
+pub struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+/// The shells that pushctl completes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+    /// PowerShell
+    #[value(name = "powershell")]
+    PowerShell,
+    /// Elvish
+    Elvish,
+}
+
+impl Shell {
+    /// The file in `completions/` that holds its script.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Bash => "pushctl.bash",
+            Self::Zsh => "_pushctl",
+            Self::Fish => "pushctl.fish",
+            Self::PowerShell => "_pushctl.ps1",
+            Self::Elvish => "pushctl.elv",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+            Self::PowerShell => "powershell",
+            Self::Elvish => "elvish",
+        }
+    }
+}
+
+/// The script of `shell`.
+pub fn script(shell: Shell) -> Result<String> {
+    let shells = Shells::builtins();
+    let completer = shells
+        .completer(shell.name())
+        .ok_or_else(|| Error::new(Kind::Bug, format!("no completion for {}", shell.name())))?;
+    let mut script = Vec::new();
+    completer
+        .write_registration(
+            completion::VARIABLE,
+            "pushctl",
+            "pushctl",
+            "pushctl",
+            &mut script,
+        )
+        .kind(Kind::Bug, || "cannot write the completion script")?;
+    let script =
+        String::from_utf8(script).kind(Kind::Bug, || "the completion script is not UTF-8")?;
+    Ok(format!("{}\n", script.trim()))
+}
+
+impl Args {
+    pub(crate) fn run(&self, ui: &Ui) -> Result<Kind> {
+        let script = script(self.shell)?;
+        ui.stdout()
+            .write_all(script.as_bytes())
+            .kind(Kind::Failed, || "cannot write to standard output")?;
+        Ok(Kind::Done)
+    }
+}

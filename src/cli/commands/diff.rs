@@ -1,0 +1,73 @@
+//! `pushctl diff`: whether two CSV files say the same.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use crate::csv_diff::{self, Options};
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::report;
+use crate::ui::{Document, Loudness};
+
+use crate::cli::context::Context;
+use crate::cli::help;
+
+/// Compare two CSV files row by row
+///
+/// Rows belong together by their key, columns by their names; the order of both does not count. For proving that one
+/// program's output is another's. Memory grows with the rows of A alone, by 40 bytes each.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl diff old.csv new.csv --key user_id", "who came, who left, what changed"),
+        ("pushctl diff old.csv new.csv --key user_id --ignore lastActive", "but for a column that moves"),
+        ("pushctl diff old.csv new.csv --key user_id,variantID --json", "with a key of two columns, for programs"),
+    ]),
+    after_help = help::statuses_saying(
+        &[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug],
+        &[
+            (Kind::Failed, "the files differ"),
+            (Kind::Usage, "usage or configuration, or a file that cannot be compared"),
+        ],
+    ),
+)]
+pub struct Args {
+    /// The file that was
+    #[arg(value_name = "A.csv", value_hint = ValueHint::FilePath)]
+    a: PathBuf,
+    /// The file that is
+    #[arg(value_name = "B.csv", value_hint = ValueHint::FilePath)]
+    b: PathBuf,
+    /// The columns that make a row the same row in both
+    #[arg(long, value_name = "COL", required = true, value_delimiter = ',')]
+    key: Vec<String>,
+    /// Columns that may differ
+    #[arg(long, value_name = "COL", value_delimiter = ',')]
+    ignore: Vec<String>,
+    /// How many rows of each kind are shown
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    examples: usize,
+}
+
+impl Args {
+    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+        let options = Options {
+            key: self.key.clone(),
+            ignore: self.ignore.clone(),
+            examples: self.examples,
+        };
+        let diff = csv_diff::diff(&self.a, &self.b, &options)?;
+        let ui = &context.ui;
+        if ui.document() == Document::Json {
+            ui.json(&diff)?;
+        } else if ui.loudness() > Loudness::Quiet || !diff.is_same() {
+            ui.print(report::csv_diff::text(&diff).trim_end())?;
+        }
+        Ok(if diff.is_same() {
+            Kind::Done
+        } else {
+            Kind::Failed
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! `pushctl generate`: an audience becomes CSV files.
+
+use std::io::{Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use clap::ValueHint;
+use serde_json::json;
+
+use crate::audience::file_names::{Suffix, stem};
+use crate::audience::manifest::{FileKind, Manifest};
+use crate::audience::run::{self, Outcome, Request, Target};
+use crate::error::{Context as _, Error, Result};
+use crate::exit::Kind;
+use crate::report::{funnel, number};
+use crate::settings::generate::{self as keys, OnEmpty, Output};
+use crate::settings::{Flags, Settings};
+use crate::ui::{Document, Stdout};
+
+use crate::cli::audience_args::{Chosen, short_stem};
+use crate::cli::connect;
+use crate::cli::connect::{Asked, SourceFlags};
+use crate::cli::context::Context;
+use crate::cli::help;
+
+/// Width of the funnel's chart where no terminal says one.
+const CHART_WIDTH: usize = 100;
+
+/// Write an audience as CSV files
+///
+/// Reads one snapshot of the source and writes the audience's files and a manifest, all together or not at all.
+#[derive(Debug, clap::Args)]
+#[command(
+    next_help_heading = "Options for every audience",
+    before_help = help::examples(&[
+        ("pushctl generate layer2", "files and a manifest into ./generated"),
+        ("pushctl generate layer3 --lookback-hours 24 --output out", "parameters are flags"),
+        ("pushctl generate waterfall --funnel", "who remains after each step"),
+        ("pushctl generate layer2 --output - --file trending-closet-items", "one file to standard output"),
+        ("pushctl generate layer2 --dry-run --json", "counts, no files"),
+    ]),
+    after_help = help::statuses(&[
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Nothing, Kind::Locked,
+        Kind::Bug, Kind::Interrupted, Kind::Terminated,
+    ]),
+)]
+pub struct Args {
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    source: SourceFlags,
+    /// Directory for the files, or - for one of them on standard output [default: generated]
+    #[arg(short, long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    output: Option<PathBuf>,
+    /// Count and show who remains after each stage, and why the others left
+    #[arg(long, global = true)]
+    funnel: bool,
+    /// At most so many rows a file, the first in its order
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// What an audience without any row means [default: warn]
+    #[arg(long, global = true, value_name = "MEANS", value_parser = ["ok", "warn", "fail"])]
+    on_empty: Option<String>,
+    /// How records end [default: crlf]
+    #[arg(long, global = true, value_name = "ENDING", value_parser = ["crlf", "lf"])]
+    line_ending: Option<String>,
+    /// End names with this instead of the time; '' for stable names, which replace those of the run before
+    #[arg(long, global = true, value_name = "S")]
+    name_suffix: Option<String>,
+    /// Write no test files
+    #[arg(long, global = true)]
+    no_test_files: bool,
+    /// Read and count, but write nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            chosen: _,
+            source,
+            output,
+            funnel: _,
+            limit: _,
+            on_empty,
+            line_ending,
+            name_suffix: _,
+            no_test_files: _,
+            dry_run: _,
+        } = self;
+        source.flags(flags);
+        flags.set(&keys::OUTPUT, output.as_ref().map(|path| path.display()));
+        flags.set(&keys::ON_EMPTY, on_empty.as_ref());
+        flags.set(&keys::LINE_ENDING, line_ending.as_ref());
+    }
+
+    /// Rows or a chart; before the settings are known, as far as the flags say.
+    pub(crate) fn stdout(&self, settings: Option<&Settings>) -> Stdout {
+        let by_flag = self
+            .output
+            .as_ref()
+            .is_some_and(|output| output.as_os_str() == "-");
+        let to_stdout = settings.map_or(by_flag, |settings| {
+            settings.generate.output == Output::Stdout
+        });
+        if to_stdout || self.funnel {
+            Stdout::Data
+        } else {
+            Stdout::Free
+        }
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        let asked = Asked::of(context, &self.chosen, &self.source, "generate")?;
+        let target = self.target(context, &asked)?;
+        let settings = &context.settings.generate;
+        let test_users = if self.no_test_files {
+            &[][..]
+        } else {
+            &settings.test_users[..]
+        };
+        let source = connect::source(context, "generate")?;
+        let request = Request {
+            question: asked.question(context),
+            limit: self.limit,
+            ending: settings.line_ending,
+            test_users,
+            funnel: self.funnel,
+            run_id: &context.run_id.to_string(),
+        };
+        let progress = context.ui.progress("rows");
+        let outcome = run::run(
+            &source,
+            &context.budget,
+            progress.as_ref(),
+            &request,
+            target,
+        )
+        .await;
+        progress.finish();
+        self.tell(context, outcome?)
+    }
+
+    fn target<'a>(&self, context: &'a Context, asked: &Asked) -> Result<Target<'a>> {
+        if self.dry_run {
+            return Ok(Target::Nowhere);
+        }
+        match &context.settings.generate.output {
+            Output::Directory(directory) => Ok(Target::Directory(directory, self.suffix(context)?)),
+            Output::Stdout => self.chosen_file(asked).map(Target::One),
+        }
+    }
+
+    fn suffix(&self, context: &Context) -> Result<Suffix> {
+        match &self.name_suffix {
+            None => Ok(Suffix::Time(context.clock.now())),
+            Some(text) if text.contains(['/', '\\', '\0', '\n']) => Err(Error::usage(format!(
+                "--name-suffix: {text:?} cannot be part of a file's name"
+            ))),
+            Some(text) => Ok(Suffix::Fixed(text.clone())),
+        }
+    }
+
+    /// The file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
+    /// parameters, or as the manifest has it, with them.
+    fn chosen_file(&self, asked: &Asked) -> Result<usize> {
+        let definition = &asked.definition;
+        let files = &definition.header.files;
+        let names: Vec<&str> = files
+            .iter()
+            .map(|file| short_stem(file.stem.get_ref()))
+            .collect();
+        let Some(chosen) = &self.chosen.file else {
+            if files.len() == 1 {
+                return Ok(0);
+            }
+            let error = format!(
+                "{} has several files, and only one fits on standard output",
+                definition.name
+            );
+            return Err(
+                Error::usage(error).hint(format!("choose with --file: {}", names.join(", ")))
+            );
+        };
+        let full = |index| stem(definition, index, &asked.values);
+        let place = names.iter().position(|name| name == chosen);
+        let place = place.or_else(|| (0..files.len()).find(|index| full(*index) == *chosen));
+        place.ok_or_else(|| {
+            let stems: Vec<String> = (0..files.len()).map(full).collect();
+            Error::usage(format!("--file: {} has no file {chosen}", definition.name)).hint(format!(
+                "with these parameters there are: {}",
+                stems.join(", ")
+            ))
+        })
+    }
+
+    fn tell(&self, context: &Context, outcome: Outcome) -> Result<Kind> {
+        let manifest = &outcome.manifest;
+        let is_csv = matches!(context.settings.generate.output, Output::Stdout) && !self.dry_run;
+        if let Some(mut file) = outcome.spooled {
+            file.seek(SeekFrom::Start(0))
+                .kind(Kind::Failed, || "cannot read the spooled file back")?;
+            std::io::copy(&mut file, &mut context.ui.stdout())
+                .kind(Kind::Failed, || "cannot write to standard output")?;
+        }
+        self.say_notes(context, manifest);
+        if context.ui.document() == Document::Json && !is_csv {
+            context.ui.json(&json!({
+                "directory": outcome.directory,
+                "manifest_file": outcome.manifest_name,
+                "dry_run": self.dry_run,
+                "manifest": manifest,
+            }))?;
+        } else {
+            if let Some(counted) = manifest.funnel.as_ref().filter(|_| self.funnel) {
+                let chart =
+                    funnel::chart(counted, context.ui.stdout_width().unwrap_or(CHART_WIDTH));
+                if is_csv {
+                    context.ui.say(chart);
+                } else {
+                    context.ui.print(chart.trim_end())?;
+                }
+            }
+            for file in &manifest.files {
+                let rows = number(file.rows);
+                match &outcome.directory {
+                    Some(directory) => context.ui.say(format_args!(
+                        "{} ({rows} rows)",
+                        directory.join(&file.name).display()
+                    )),
+                    None if self.dry_run => context
+                        .ui
+                        .say(format_args!("would write {} ({rows} rows)", file.stem)),
+                    None => {}
+                }
+            }
+        }
+        Self::on_empty(context, manifest)
+    }
+
+    fn say_notes(&self, context: &Context, manifest: &Manifest) {
+        let ui = &context.ui;
+        if manifest
+            .history
+            .as_ref()
+            .is_some_and(|history| history.from == "none")
+        {
+            ui.say("no notification history is configured (PUSH_CADENCE_DATABASE_URL): nobody is left out for pushes already sent");
+        }
+        for id in &manifest.missing_test_users {
+            ui.warn(format_args!(
+                "the test user {id} is not in the source database: no test row for them"
+            ));
+        }
+        let to_directory =
+            matches!(context.settings.generate.output, Output::Directory(_)) && !self.dry_run;
+        if to_directory && !self.no_test_files && context.settings.generate.test_users.is_empty() {
+            ui.say("no test users are configured (test_users): no test files");
+        }
+        let some = manifest
+            .files
+            .iter()
+            .any(|file| file.kind == FileKind::Production);
+        for stem in manifest.empty.iter().filter(|_| some) {
+            ui.say(format_args!("{stem}: nobody, so no file"));
+        }
+    }
+
+    fn on_empty(context: &Context, manifest: &Manifest) -> Result<Kind> {
+        if manifest
+            .files
+            .iter()
+            .any(|file| file.kind == FileKind::Production)
+        {
+            return Ok(Kind::Done);
+        }
+        let message = format!(
+            "the audience {} is empty as of {}",
+            manifest.audience, manifest.as_of
+        );
+        match context.settings.generate.on_empty {
+            OnEmpty::Ok => Ok(Kind::Done),
+            OnEmpty::Warn => {
+                context.ui.warn(format_args!("{message}: no files"));
+                Ok(Kind::Done)
+            }
+            OnEmpty::Fail => Err(Error::new(Kind::Nothing, message).hint(format!(
+                "`pushctl generate {} --dry-run --funnel` shows where people leave",
+                manifest.audience
+            ))),
+        }
+    }
+}

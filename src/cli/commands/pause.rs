@@ -1,0 +1,95 @@
+//! `pushctl pause`: holds an automation from its next occurrence on.
+
+use serde_json::json;
+
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::state::{RunFilter, RunStatus, Store};
+use crate::ui::{Document, Stdout};
+
+use crate::cli::context::{Confirmation, Context};
+use crate::cli::time_limit::bounded;
+use crate::cli::{help, run_selector, services};
+
+/// Hold an automation from its next occurrence on, until `resume NAME --enable`
+///
+/// A run that is open goes on: `cancel` stops it.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl pause layer3-daily --reason 'new copy on Monday'", "nothing more is sent of it"),
+        ("pushctl resume layer3-daily --enable", "let it go on"),
+    ]),
+    after_help = help::statuses(&[
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Bug,
+        Kind::Interrupted, Kind::Terminated,
+    ]),
+)]
+pub struct Args {
+    /// The automation
+    name: String,
+    /// Why; kept while it is held
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Args {
+    pub(crate) fn stdout() -> Stdout {
+        Stdout::Free
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        bounded(context, self.pause(context)).await
+    }
+
+    async fn pause(&self, context: &Context) -> Result<Kind> {
+        let store = services::store(context).await?;
+        known(context, &store, &self.name).await?;
+        let who = services::holder(context).who;
+        let new = store
+            .pause(&self.name, &who, self.reason.as_deref())
+            .await?;
+        let pauses = store.pauses().await?;
+        let held = pauses.iter().find(|pause| pause.automation == self.name);
+        if new {
+            context.ui.say(format_args!(
+                "{} is paused: `pushctl resume {} --enable` lets it go on",
+                self.name, self.name
+            ));
+        } else if let Some(held) = held {
+            context.ui.say(format_args!(
+                "{} has been paused since {:.0}, by {}",
+                self.name, held.at, held.who
+            ));
+        }
+        let open = RunFilter {
+            automation: Some(self.name.clone()),
+            status: Some(RunStatus::Open),
+            ..RunFilter::default()
+        };
+        for run in store.runs(&open).await? {
+            context.ui.warn(format_args!(
+                "its run {} is open and goes on: `pushctl cancel {}` stops it",
+                run.id, self.name
+            ));
+        }
+        if context.ui.document() == Document::Json {
+            context.ui.json(&json!({
+                "automation": self.name, "paused": true, "new": new,
+                "who": held.map(|held| &held.who), "at": held.map(|held| held.at),
+                "reason": held.and_then(|held| held.reason.as_ref()),
+            }))?;
+        }
+        Ok(Kind::Done)
+    }
+}
+
+/// An automation that nobody has heard of is a slip, unless the caller insists: a slip would hold nothing.
+async fn known(context: &Context, store: &Store, name: &str) -> Result<()> {
+    let names = run_selector::names(context, store).await?;
+    if names.iter().any(|known| known == name) || context.confirmation == Confirmation::Given {
+        return Ok(());
+    }
+    Err(run_selector::unknown(name, &names)
+        .hint("--yes pauses it all the same, for one that this machine does not know"))
+}

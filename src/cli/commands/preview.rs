@@ -1,0 +1,80 @@
+//! `pushctl preview`: what a push will look like, without sending anything.
+
+use crate::delivery::Input;
+use crate::delivery::preview::{self, Sample};
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::template::push::{MAX_PAYLOAD, Problem, Push};
+use crate::ui::{Document, Style};
+
+use crate::cli::context::Context;
+use crate::cli::help;
+use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
+
+/// Show what a push will look like
+///
+/// Renders every row of the file, and shows the shortest message, the longest and a few others. Nothing is sent, and no
+/// network is reached.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "how it reads"),
+        ("pushctl preview --audience a.csv --title T --body 'Hi [[var:name|default:\"there\"]]' --samples 10 --json", "more of them, for a program"),
+    ]),
+    after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Nothing, Kind::Bug]),
+)]
+pub struct Args {
+    #[command(flatten)]
+    people: AudienceFlags,
+    #[command(flatten)]
+    words: WordFlags,
+    /// How many beside the shortest and the longest
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    samples: usize,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<Kind> {
+        let input: Input = self.people.input()?;
+        let push = Push::parse(&self.words.wording()?, &hosts(context)?)
+            .map_err(|found| Problem::error(&found))?;
+        let preview = preview::render(&input, &push, self.samples)?;
+        if context.ui.document() == Document::Json {
+            context.ui.json(&preview)?;
+            return Ok(Kind::Done);
+        }
+        let pen = context.ui.stdout_pen();
+        for sample in &preview.samples {
+            let Sample {
+                line,
+                user_id,
+                kind,
+                title,
+                body,
+                deep_link,
+                bytes,
+            } = sample;
+            let head = format!("{kind}: line {line}, {user_id}, {bytes} of {MAX_PAYLOAD} bytes");
+            context.ui.print(pen.write(Style::Faint, &head))?;
+            context
+                .ui
+                .print(format_args!("  {}", pen.write(Style::Strong, title)))?;
+            context.ui.print(format_args!("  {body}"))?;
+            if let Some(link) = deep_link {
+                context.ui.print(format_args!("  {link}"))?;
+            }
+        }
+        for (reason, count) in &preview.skipped {
+            context.ui.warn(format_args!(
+                "{count} of {} rows would be skipped: {reason}",
+                preview.rows
+            ));
+        }
+        for brackets in &preview.lookalikes {
+            context.ui.warn(format_args!(
+                "{brackets} looks like a variable and is sent as it stands"
+            ));
+        }
+        Ok(Kind::Done)
+    }
+}

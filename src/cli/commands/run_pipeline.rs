@@ -1,0 +1,362 @@
+//! `pushctl run-pipeline`: an automation from audience to phones, started by somebody else's clock.
+
+use std::path::PathBuf;
+
+use clap::{ValueEnum, ValueHint};
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::automation::Automation;
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::pipeline::driver::How;
+use crate::pipeline::select_occurrence;
+use crate::pipeline::select_occurrence::Due;
+use crate::pipeline::step::Lateness;
+use crate::pipeline::{Course, Mode, Phase, Times};
+use crate::report::pipeline::markdown;
+use crate::settings::{Flags, cadence, generate, push};
+use crate::state::{NewRun, Run, RunFilter, RunStatus};
+
+use crate::cli::automation_args;
+use crate::cli::automation_args::AutomationFlags;
+use crate::cli::conduct;
+use crate::cli::conduct::{Left, World};
+use crate::cli::confirm::confirm;
+use crate::cli::context::Context;
+use crate::cli::help;
+
+/// Carry out an automation: generate, test, wait, send, clean up
+///
+/// Started half an hour before the time (see `pushctl schedule show`), it stays until the end; with --tick it does what is
+/// due now and ends, and is started every few minutes. Each phase is recorded, so any later start goes on where an earlier
+/// one stopped. An occurrence is sent once, whatever is started how often.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl run-pipeline layer3", "from half an hour before the time to the end"),
+        ("pushctl run-pipeline --all --tick", "one cron line for every automation"),
+        ("pushctl run-pipeline layer3 --now --mode real-dry-run", "the real audience, nothing sent"),
+        ("pushctl run-pipeline layer3 --mode test-live-send", "only the test pushes"),
+    ]),
+    after_help = help::statuses(&[
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
+        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+    ]),
+)]
+pub struct Args {
+    /// The automation
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    name: Option<String>,
+    /// Every automation that is enabled
+    #[arg(long, conflicts_with = "name", requires = "tick")]
+    all: bool,
+    /// Do what is due now, and end
+    #[arg(long)]
+    tick: bool,
+    /// An occurrence of its own, beginning now
+    #[arg(long, conflicts_with = "tick")]
+    now: bool,
+    /// How much of it is real; all but live-send begin at once and wait for nothing
+    #[arg(long, value_name = "MODE", value_enum, default_value = "live-send")]
+    mode: Mode,
+    /// Stop once this phase is done; `pushctl resume` goes on
+    #[arg(long, value_name = "PHASE", value_enum)]
+    until: Option<Phase>,
+    /// What is written to standard output [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
+    #[command(flatten)]
+    automations: AutomationFlags,
+    /// Directory for audience files [default: generated]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    output: Option<PathBuf>,
+    /// Directory for outcome files [default: outcomes]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    outcomes: Option<PathBuf>,
+    /// Messages a second at most [default: 5000]
+    #[arg(long, value_name = "N")]
+    rate: Option<String>,
+    /// Where the notification history is [default: the first that has an address, else embedded]
+    #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
+    cadence: Option<String>,
+}
+
+/// For whom the result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For the summary of a CI job
+    Markdown,
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            name: _,
+            all: _,
+            tick: _,
+            now: _,
+            mode: _,
+            until: _,
+            format: _,
+            automations,
+            output,
+            outcomes,
+            rate,
+            cadence,
+        } = self;
+        automations.flags(flags);
+        flags.set(
+            &generate::OUTPUT,
+            output.as_ref().map(|path| path.display()),
+        );
+        flags.set(
+            &push::OUTCOMES,
+            outcomes.as_ref().map(|path| path.display()),
+        );
+        flags.set(&push::RATE, rate.as_ref());
+        flags.set(&cadence::HISTORY, cadence.as_ref());
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        let (chosen, broken) = self.chosen(context)?;
+        for automation in &chosen {
+            self.agreed(context, automation)?;
+        }
+        let world = World::open(context, self.mode.reaches_phones()).await?;
+        let starts = chosen
+            .iter()
+            .map(|automation| self.start(context, &world, automation));
+        let mut documents = Vec::new();
+        let mut errors = Vec::from_iter(broken);
+        for (automation, left) in chosen.iter().zip(join_all(starts).await) {
+            let named = |error: Error| {
+                if self.all {
+                    error.context(automation.name())
+                } else {
+                    error
+                }
+            };
+            match left {
+                Ok(left) => {
+                    for one in left {
+                        documents.push(one.document);
+                        errors.extend(one.error.map(named));
+                    }
+                }
+                Err(error) => errors.push(named(error)),
+            }
+        }
+        // Where nothing else is to be shown, an error is the document.
+        if !documents.is_empty() || errors.is_empty() {
+            self.show(context, &documents)?;
+        }
+        // The last one is told by whoever ends the command.
+        let last = errors.pop();
+        for error in errors {
+            context.ui.error(&error);
+        }
+        last.map_or(Ok(Kind::Done), Err)
+    }
+
+    fn show(&self, context: &Context, documents: &[Value]) -> Result<()> {
+        if self.format != Some(Format::Markdown) {
+            return conduct::show(context, documents, self.all);
+        }
+        for document in documents {
+            context.ui.print(markdown(document))?;
+        }
+        Ok(())
+    }
+
+    /// The automations that are meant. With --all a file with errors does not hold the others up; it is told.
+    fn chosen(&self, context: &Context) -> Result<(Vec<Automation>, Option<Error>)> {
+        if let Some(name) = &self.name {
+            return Ok((
+                automation_args::chosen(context, std::slice::from_ref(name))?,
+                None,
+            ));
+        }
+        let checked = automation_args::checked(context, &[])?;
+        let broken = (checked.report.errors > 0).then(|| automation_args::broken(&checked.report));
+        let enabled = checked.automations.into_iter();
+        Ok((
+            enabled
+                .filter(|automation| automation.file.enabled)
+                .collect(),
+            broken,
+        ))
+    }
+
+    /// An automation that is not enabled sends nothing by itself: somebody has to say so.
+    fn agreed(&self, context: &Context, automation: &Automation) -> Result<()> {
+        if self.mode != Mode::LiveSend || automation.file.enabled {
+            return Ok(());
+        }
+        let name = automation.name();
+        let what = format!("{name} is not enabled, and this sends its pushes to real phones");
+        confirm(context, &what, &format!("send {name}"))
+    }
+
+    async fn start(
+        &self,
+        context: &Context,
+        world: &World,
+        automation: &Automation,
+    ) -> Result<Vec<Left>> {
+        let now = context.clock.now();
+        let name = automation.name();
+        if self.mode != Mode::LiveSend {
+            let (occurrence, times) = select_occurrence::rehearsal(automation, now);
+            let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.word());
+            return self.begin(context, world, automation, (id, times)).await;
+        }
+        if self.now {
+            let occurrence = select_occurrence::ad_hoc(automation, now);
+            let named = (occurrence.ad_hoc_id(name), Times::of(&occurrence));
+            return self.begin(context, world, automation, named).await;
+        }
+        if self.tick {
+            return self.tick(context, world, automation).await;
+        }
+        match select_occurrence::for_process(automation, now) {
+            Due::Occurrence(occurrence) | Due::Missed(occurrence) => {
+                let named = (occurrence.id(name), Times::of(&occurrence));
+                // A pause holds what comes, not what was begun.
+                if !self.is_begun(world, name, &named.0).await? {
+                    self.paused(world, name).await?;
+                }
+                self.begin(context, world, automation, named).await
+            }
+            Due::Nothing(next) => Err(nothing_due(name, next)),
+        }
+    }
+
+    /// What is due now: runs that were begun and are not over, and the occurrence whose time it is.
+    async fn tick(
+        &self,
+        context: &Context,
+        world: &World,
+        automation: &Automation,
+    ) -> Result<Vec<Left>> {
+        let name = automation.name();
+        let mut left = Vec::new();
+        let due = match select_occurrence::for_tick(automation, context.clock.now()) {
+            Due::Occurrence(occurrence) | Due::Missed(occurrence) => Some(occurrence),
+            Due::Nothing(_) => None,
+        };
+        let id = due.as_ref().map(|occurrence| occurrence.id(name));
+        for run in self.open_runs(world, name).await? {
+            if id.as_ref() != Some(&run.occurrence) {
+                // One that cannot go on does not hold up what is due.
+                match conduct::under_lease(context, world, &run, self.how()).await {
+                    Ok(one) => left.push(one),
+                    Err(error) => left.push(conduct::Left::stopped(&run, error)),
+                }
+            }
+        }
+        if let (Some(occurrence), Some(id)) = (due, id)
+            && world.over(name, &id).await?.is_none()
+        {
+            match self.paused(world, name).await {
+                Err(error) if !self.is_begun(world, name, &id).await? => context.ui.say(error),
+                _ => left.extend(
+                    self.begin(context, world, automation, (id, Times::of(&occurrence)))
+                        .await?,
+                ),
+            }
+        }
+        Ok(left)
+    }
+
+    /// Begins an occurrence's run, or finds it, and drives it.
+    async fn begin(
+        &self,
+        context: &Context,
+        world: &World,
+        automation: &Automation,
+        (occurrence, times): (String, Times),
+    ) -> Result<Vec<Left>> {
+        let course = Course {
+            automation: automation.file.clone(),
+            mode: self.mode,
+            times,
+        };
+        let new = NewRun {
+            id: uuid::Uuid::now_v7().to_string(),
+            automation: automation.name().to_owned(),
+            occurrence,
+            mode: self.mode.word().to_owned(),
+            begun_by: world.holder().who.clone(),
+            plan: course.plan()?,
+        };
+        Ok(vec![
+            conduct::begin(context, world, &new, self.how()).await?,
+        ])
+    }
+
+    fn how(&self) -> How {
+        How {
+            stay: !self.tick,
+            until: self.until,
+            lateness: if self.mode == Mode::LiveSend {
+                Lateness::Counts
+            } else {
+                Lateness::Waived
+            },
+        }
+    }
+
+    async fn open_runs(&self, world: &World, name: &str) -> Result<Vec<Run>> {
+        let filter = RunFilter {
+            automation: Some(name.to_owned()),
+            status: Some(RunStatus::Open),
+            ..RunFilter::default()
+        };
+        let mut runs = world.store().runs(&filter).await?;
+        runs.retain(|run| Course::of(run).is_ok_and(|course| course.mode == Mode::LiveSend));
+        Ok(runs)
+    }
+
+    async fn is_begun(&self, world: &World, name: &str, occurrence: &str) -> Result<bool> {
+        let open = self.open_runs(world, name).await?;
+        Ok(open.iter().any(|run| run.occurrence == occurrence))
+    }
+
+    async fn paused(&self, world: &World, name: &str) -> Result<()> {
+        let pauses = world.store().pauses().await?;
+        let Some(pause) = pauses.into_iter().find(|pause| pause.automation == name) else {
+            return Ok(());
+        };
+        let why = pause
+            .reason
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default();
+        Err(Error::new(
+            Kind::Refused,
+            format!("{name} is paused by {} since {}{why}", pause.who, pause.at),
+        )
+        .hint(format!("`pushctl resume {name} --enable` lets it go on")))
+    }
+}
+
+fn nothing_due(name: &str, next: Option<crate::automation::schedule::Occurrence>) -> Error {
+    let error = Error::new(
+        Kind::Nothing,
+        format!("nothing of {name} is due within the hour"),
+    );
+    match next {
+        Some(next) => error.hint(format!(
+            "the next occurrence is {}, to be started at {}; --now makes one of its own",
+            next.send_at.strftime("%Y-%m-%d %H:%M %Z"),
+            next.generate_at
+                .to_zoned(next.send_at.time_zone().clone())
+                .strftime("%H:%M")
+        )),
+        None => {
+            error.hint("its schedule has no further date; --now makes an occurrence of its own")
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `pushctl runs`: what there has been, and what became of it.
+
+mod diff;
+mod export;
+mod list;
+mod show;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::ui::Stdout;
+
+use crate::cli::context::Context;
+use crate::cli::help;
+use crate::cli::time_limit::bounded;
+
+const STATUSES: [Kind; 8] = [
+    Kind::Done,
+    Kind::Failed,
+    Kind::Usage,
+    Kind::Credentials,
+    Kind::Unreachable,
+    Kind::Bug,
+    Kind::Interrupted,
+    Kind::Terminated,
+];
+
+/// List runs, newest first; show, compare or export them
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl runs --automation layer3-daily", "the last runs of an automation"),
+        ("pushctl runs show last", "the newest run of all"),
+        ("pushctl runs show last --html run.html", "as a page that needs nothing else"),
+    ]),
+    after_help = help::statuses(&STATUSES),
+    args_conflicts_with_subcommands = true,
+)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: list::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Show(show::Args),
+    Diff(diff::Args),
+    Export(export::Args),
+}
+
+impl Args {
+    pub(crate) fn stdout(&self) -> Stdout {
+        match &self.action {
+            Some(Action::Show(args)) => args.stdout(),
+            Some(Action::Export(args)) => args.stdout(),
+            Some(Action::Diff(_)) | None => Stdout::Data,
+        }
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        match self.action {
+            None => bounded(context, self.list.run(context)).await,
+            Some(Action::Show(args)) => bounded(context, args.run(context)).await,
+            Some(Action::Diff(args)) => bounded(context, args.run(context)).await,
+            Some(Action::Export(args)) => bounded(context, args.run(context)).await,
+        }
+    }
+}

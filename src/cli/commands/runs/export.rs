@@ -1,0 +1,121 @@
+//! `pushctl runs export`: what became of each recipient, as CSV, page by page.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use crate::atomic_file::WholeFile;
+use crate::cli::context::Context;
+use crate::cli::{help, run_selector, services};
+use crate::error::{Context as _, Result};
+use crate::exit::Kind;
+use crate::report::number;
+use crate::state::ledger::{Push, Recipient};
+use crate::state::{Run, Store};
+use crate::ui::Stdout;
+
+use super::STATUSES;
+
+/// Recipients read from the ledger at once.
+const PAGE: u32 = 2_000;
+const HEADER: [&str; 7] = [
+    "user_id",
+    "push",
+    "outcome",
+    "code",
+    "message_name",
+    "attempts",
+    "ms",
+];
+
+/// Write what became of each recipient of a run, as CSV
+///
+/// A row for each device that was to be sent to, and for each person who was not sent to, with the reason. Runs of the
+/// same occurrence share their pushes.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl runs export last outcomes.csv", "a file that appears when it is complete"),
+        ("pushctl runs export 0198b2a4 > outcomes.csv", "to standard output"),
+    ]),
+    after_help = help::statuses(&STATUSES),
+)]
+pub(crate) struct Args {
+    /// Its id, the beginning of its id, or `last`
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// The file; - for standard output
+    #[arg(default_value = "-", hide_default_value = true, value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+}
+
+impl Args {
+    pub(crate) fn stdout(&self) -> Stdout {
+        if self.is_stream() {
+            Stdout::Data
+        } else {
+            Stdout::Free
+        }
+    }
+
+    pub(crate) async fn run(&self, context: &Context) -> Result<Kind> {
+        let store = services::store(context).await?;
+        let run = run_selector::run(context, &store, &self.run).await?;
+        if self.is_stream() {
+            write(&store, &run, context.ui.stdout()).await?;
+            return Ok(Kind::Done);
+        }
+        let mut file = WholeFile::begin(&self.file)?;
+        let rows = write(&store, &run, &mut file).await?;
+        file.finish()?;
+        context.ui.say(format_args!(
+            "{} ({} rows)",
+            self.file.display(),
+            number(rows)
+        ));
+        Ok(Kind::Done)
+    }
+
+    fn is_stream(&self) -> bool {
+        self.file.as_os_str() == "-"
+    }
+}
+
+/// Every push's recipients, in the order in which they were claimed; the number of rows.
+async fn write(store: &Store, run: &Run, out: impl Write) -> Result<u64> {
+    let failed = || "cannot write the outcomes";
+    let mut out = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .buffer_capacity(256 * 1024)
+        .from_writer(out);
+    out.write_record(HEADER).kind(Kind::Failed, failed)?;
+    let mut rows = 0;
+    for push in store.pushes(&run.automation, &run.occurrence).await? {
+        let mut after = 0;
+        loop {
+            let page = store.recipients(&push, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.claim;
+            rows += page.len() as u64;
+            for recipient in &page {
+                out.write_record(record(&push, recipient))
+                    .kind(Kind::Failed, failed)?;
+            }
+        }
+    }
+    out.flush().kind(Kind::Failed, failed)?;
+    Ok(rows)
+}
+
+fn record(push: &Push, recipient: &Recipient) -> [String; 7] {
+    [
+        recipient.user.to_string(),
+        push.number.to_string(),
+        recipient.standing.word().to_owned(),
+        recipient.code.clone().unwrap_or_default(),
+        recipient.message_name.clone().unwrap_or_default(),
+        recipient.attempts.to_string(),
+        recipient.elapsed.as_millis().to_string(),
+    ]
+}

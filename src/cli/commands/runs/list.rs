@@ -1,0 +1,76 @@
+//! `pushctl runs`: the newest first.
+
+use serde_json::{Value, json};
+
+use crate::cli::context::Context;
+use crate::cli::{run_selector, services};
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::report::run::span;
+use crate::state::{Run, RunFilter};
+use crate::ui::{Document, Table};
+
+// Its group would have the name of the one it is flattened into.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// Only runs of this automation
+    #[arg(long, value_name = "NAME")]
+    automation: Option<String>,
+    /// At most so many; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+}
+
+impl Args {
+    pub(crate) async fn run(&self, context: &Context) -> Result<Kind> {
+        let store = services::store(context).await?;
+        let filter = RunFilter {
+            automation: self.automation.clone(),
+            limit: self.limit,
+            ..RunFilter::default()
+        };
+        let runs = store.runs(&filter).await?;
+        if let (true, Some(name)) = (runs.is_empty(), &self.automation) {
+            let names = run_selector::names(context, &store).await?;
+            if !names.contains(name) {
+                return Err(run_selector::unknown(name, &names));
+            }
+        }
+        match context.ui.document() {
+            Document::Json => {
+                let runs: Vec<Value> = runs.iter().map(document).collect();
+                context.ui.json(&json!({ "runs": runs }))?;
+            }
+            Document::Text if runs.is_empty() => context.ui.say("there has been no run yet"),
+            Document::Text => context.ui.table(&table(&runs))?,
+        }
+        Ok(Kind::Done)
+    }
+}
+
+fn document(run: &Run) -> Value {
+    json!({
+        "run": run.id, "automation": run.automation, "occurrence": run.occurrence, "mode": run.mode,
+        "status": run.status.word(), "begun_by": run.begun_by, "begun_at": run.begun_at,
+        "ended_at": run.ended_at, "summary": run.summary,
+    })
+}
+
+fn table(runs: &[Run]) -> Table {
+    let mut table = Table::new(["RUN", "AUTOMATION", "STATUS", "BEGUN", "TOOK", "OCCURRENCE"]);
+    for run in runs {
+        let took = run
+            .ended_at
+            .map(|end| span(end.duration_since(run.begun_at)));
+        table.row([
+            run.id.clone(),
+            run.automation.clone(),
+            run.status.word().to_owned(),
+            format!("{:.0}", run.begun_at),
+            took.unwrap_or_default(),
+            run.occurrence.clone(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,175 @@
+//! `pushctl runs show`: everything that is known of a run, as text, JSON or a page.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use crate::atomic_file::WholeFile;
+use crate::cli::context::Context;
+use crate::cli::{help, run_selector, services};
+use crate::csv_writer::cannot_write;
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::report::run::{Outcome, RunReport, span};
+use crate::report::{gather, html, number};
+use crate::ui::{Alignment, Document, Stdout, Style, Table, Ui};
+
+use super::STATUSES;
+
+/// Show a run: its phases, its pushes and what became of them, who cancelled it
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl runs show last", "the newest run"),
+        ("pushctl runs show 0198b2a4 --json", "by the beginning of its id, for programs"),
+        ("pushctl runs show last --html run.html", "as one page, readable without a network"),
+    ]),
+    after_help = help::statuses(&STATUSES),
+)]
+pub(crate) struct Args {
+    /// Its id, the beginning of its id, or `last`
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Write a page to this file instead
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    html: Option<PathBuf>,
+}
+
+impl Args {
+    pub(crate) fn stdout(&self) -> Stdout {
+        match self.html {
+            Some(_) => Stdout::Free,
+            None => Stdout::Data,
+        }
+    }
+
+    pub(crate) async fn run(&self, context: &Context) -> Result<Kind> {
+        let store = services::store(context).await?;
+        let run = run_selector::run(context, &store, &self.run).await?;
+        let report = gather::run_report(&store, &run).await?;
+        if let Some(path) = &self.html {
+            let mut file = WholeFile::begin(path)?;
+            file.write_all(html::page(&report).as_bytes())
+                .map_err(|error| cannot_write(path, error))?;
+            file.finish()?;
+            context.ui.say(path.display());
+        }
+        match context.ui.document() {
+            Document::Json => context.ui.json(&report.document())?,
+            Document::Text if self.html.is_none() => text(&context.ui, &report)?,
+            Document::Text => {}
+        }
+        Ok(Kind::Done)
+    }
+}
+
+fn text(ui: &Ui, report: &RunReport) -> Result<()> {
+    let heading = |text: &str| ui.stdout_pen().write(Style::Strong, text);
+    ui.print(format_args!(
+        "{}: {}",
+        heading(&report.automation),
+        report.status
+    ))?;
+    for line in about(report) {
+        ui.print(line)?;
+    }
+    if !report.phases.is_empty() {
+        ui.print("")?;
+        ui.table(&phases(report))?;
+    }
+    if !report.pushes.is_empty() {
+        ui.print("")?;
+        ui.table(&pushes(report))?;
+    }
+    for error in &report.errors {
+        let phase = error.phase.as_ref().map(|phase| format!("{phase}: "));
+        ui.print(format_args!(
+            "\n{}{}",
+            phase.unwrap_or_default(),
+            error.message
+        ))?;
+    }
+    Ok(())
+}
+
+fn about(report: &RunReport) -> Vec<String> {
+    let local = |at| {
+        report
+            .local(at)
+            .strftime("%Y-%m-%d %H:%M:%S %Z")
+            .to_string()
+    };
+    let mut lines = Vec::new();
+    lines.extend(report.description.clone());
+    lines.push(format!("Run {}, {}", report.run, report.mode));
+    lines.push(format!("For {}", report.occurrence));
+    let took = report.took().map(|took| format!(", took {}", span(took)));
+    lines.push(format!(
+        "Begun {} by {}{}",
+        local(report.begun_at),
+        report.begun_by,
+        took.unwrap_or_default()
+    ));
+    if let Some(cancel) = &report.cancel {
+        let reason = cancel.reason.as_ref().map(|reason| format!(": {reason}"));
+        lines.push(format!(
+            "Cancelled {} by {}{}",
+            local(cancel.at),
+            cancel.who,
+            reason.unwrap_or_default()
+        ));
+    }
+    lines
+}
+
+fn phases(report: &RunReport) -> Table {
+    let mut table = Table::new(["PHASE", "BEGAN", "TOOK", "RESULT", "NOTE"]);
+    for phase in &report.phases {
+        let again = match phase.attempt {
+            1 => String::new(),
+            attempt => format!(" (attempt {attempt})"),
+        };
+        let took = phase
+            .ended_at
+            .map(|end| span(end.duration_since(phase.begun_at)));
+        table.row([
+            format!("{}{again}", phase.phase),
+            report
+                .local(phase.begun_at)
+                .strftime("%H:%M:%S")
+                .to_string(),
+            took.unwrap_or_default(),
+            phase.result.clone().unwrap_or_else(|| "open".to_owned()),
+            phase.note.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// A row for each outcome of each push, and their sum.
+fn pushes(report: &RunReport) -> Table {
+    let mut table =
+        Table::new(["PUSH", "FILE", "LAYER", "OUTCOME", "WHY", "COUNT"]).align(5, Alignment::Right);
+    for push in &report.pushes {
+        let name = |outcome: &str, code: &str, count: u64| {
+            [
+                push.number.to_string(),
+                push.file.clone(),
+                push.layer.to_string(),
+                outcome.to_owned(),
+                code.to_owned(),
+                number(count),
+            ]
+        };
+        for outcome in Outcome::ALL {
+            let counted = push.outcomes.iter().filter(|one| one.outcome == outcome);
+            for one in counted {
+                let code = one.code.as_deref().unwrap_or_default();
+                table.row(name(outcome.words(), code, one.count));
+            }
+        }
+        table.row(name("in all", "", push.rows));
+    }
+    table
+}

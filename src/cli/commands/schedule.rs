@@ -1,0 +1,178 @@
+//! `pushctl schedule`: what somebody else's clock is to be told. pushctl never schedules itself.
+
+use clap::{Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
+use serde_json::{Value, json};
+
+use crate::automation::Automation;
+use crate::automation::scheduler_export;
+use crate::automation::scheduler_export::{Platform, Scope, Timetable, Upcoming};
+use crate::error::Result;
+use crate::exit::Kind;
+use crate::settings::Flags;
+use crate::ui::{Document, Table};
+
+use crate::cli::automation_args;
+use crate::cli::automation_args::AutomationFlags;
+use crate::cli::context::Context;
+use crate::cli::{completion, help};
+
+/// Show when automations are for, and what a scheduler is told
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[("pushctl schedule show --format crontab", "lines to paste")]),
+    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    subcommand_required = true,
+    arg_required_else_help = true,
+)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show when each automation comes next, or the lines for a scheduler
+    ///
+    /// Lines are for the enabled automations. A scheduler that keeps UTC gets a fixed time only where no clock change
+    /// makes it wrong; else it starts `run-pipeline --all --tick` every five minutes, which does what is due.
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl schedule show", "when each comes next"),
+            ("pushctl schedule show --format crontab", "lines for a cron daemon that keeps UTC"),
+            ("pushctl schedule show layer3 --format systemd", "a service, and a timer in the zone's own time"),
+        ]),
+        after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    )]
+    Show {
+        /// Automations [default: all]
+        #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::automations))]
+        names: Vec<String>,
+        /// What is pasted where
+        #[arg(long, value_name = "FORMAT")]
+        format: Option<Format>,
+        #[command(flatten)]
+        automations: AutomationFlags,
+    },
+}
+
+/// Who winds the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A cron daemon that keeps UTC
+    Crontab,
+    /// A container platform's cron jobs, as railway.toml
+    Railway,
+    /// systemd timers, which know time zones
+    Systemd,
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Action::Show {
+            names: _,
+            format: _,
+            automations,
+        } = &self.action;
+        automations.flags(flags);
+    }
+
+    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+        let Action::Show { names, format, .. } = &self.action;
+        let automations = automation_args::chosen(context, names)?;
+        match format {
+            None => next(context, &automations)?,
+            Some(format) => {
+                let scope = if names.is_empty() {
+                    Scope::All
+                } else {
+                    Scope::Named
+                };
+                lines(context, &automations, scope, *format)?;
+            }
+        }
+        Ok(Kind::Done)
+    }
+}
+
+/// When each comes next, soonest first; those that are not enabled have no time.
+fn next(context: &Context, automations: &[Automation]) -> Result<()> {
+    let upcoming = scheduler_export::upcoming(automations, context.clock.now());
+    let of = |automation: &Automation| {
+        let mut each = upcoming.iter();
+        each.find(|next| next.automation == automation.name())
+    };
+    let mut automations: Vec<&Automation> = automations.iter().collect();
+    automations.sort_by_key(|automation| {
+        let next = of(automation).map(|next| next.send_at);
+        (next.is_none(), next)
+    });
+    if context.ui.document() == Document::Json {
+        let all = automations.iter().map(|each| document(each, of(each)));
+        return context
+            .ui
+            .json(&json!({ "automations": all.collect::<Vec<_>>() }));
+    }
+    let mut table = Table::new(["AUTOMATION", "WHEN", "NEXT", "STARTS AT (UTC)"]);
+    for automation in automations {
+        let schedule = &automation.schedule;
+        let zone = schedule.zone.iana_name().unwrap_or("UTC");
+        let (local, starts) = match of(automation) {
+            Some(next) => (
+                next.local.clone(),
+                next.generate_at.strftime("%Y-%m-%d %H:%M").to_string(),
+            ),
+            None if automation.file.enabled => ("never again".to_owned(), String::new()),
+            None => ("not enabled".to_owned(), String::new()),
+        };
+        table.row([
+            automation.name().to_owned(),
+            format!("{}, {zone}", schedule.rule),
+            local,
+            starts,
+        ]);
+    }
+    context.ui.table(&table)
+}
+
+fn document(automation: &Automation, next: Option<&Upcoming>) -> Value {
+    json!({
+        "name": automation.name(),
+        "file": automation.path,
+        "enabled": automation.file.enabled,
+        "rule": automation.schedule.rule.to_string(),
+        "timezone": automation.schedule.zone.iana_name(),
+        "next": next,
+    })
+}
+
+/// What is pasted goes to standard output, what is to be known about it to the other.
+fn lines(
+    context: &Context,
+    automations: &[Automation],
+    scope: Scope,
+    format: Format,
+) -> Result<()> {
+    let (platform, name) = match format {
+        Format::Crontab => (Platform::Crontab, "crontab"),
+        Format::Railway => (Platform::Railway, "railway"),
+        Format::Systemd => (Platform::Systemd, "systemd"),
+    };
+    let Timetable { text, warnings } =
+        scheduler_export::show(automations, scope, platform, context.clock.now());
+    for warning in &warnings {
+        context.ui.warn(warning);
+    }
+    for automation in automations.iter().filter(|each| !each.file.enabled) {
+        let name = automation.name();
+        context
+            .ui
+            .say(format_args!("{name} is not enabled and has no line"));
+    }
+    if context.ui.document() == Document::Json {
+        return context
+            .ui
+            .json(&json!({ "format": name, "text": text, "warnings": warnings }));
+    }
+    context.ui.print(text.trim_end())
+}

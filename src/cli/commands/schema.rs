@@ -1,0 +1,78 @@
+//! `pushctl schema`: the JSON Schema of what pushctl writes, for those who read it by program, and of what it reads,
+//! for editors.
+
+use clap::Subcommand;
+use schemars::schema_for;
+
+use crate::audience::manifest::Manifest;
+use crate::automation;
+use crate::delivery::Summary;
+use crate::error::{Context as _, Result};
+use crate::exit::Kind;
+use crate::settings::schema;
+use crate::ui::Ui;
+
+use crate::cli::help;
+
+/// Print a JSON Schema
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl schema manifest", "of the manifest beside an audience's files"),
+        ("pushctl schema automation", "of an automation file, for an editor"),
+    ]),
+    after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    subcommand_required = true,
+    arg_required_else_help = true,
+)]
+pub struct Args {
+    #[command(subcommand)]
+    of: Of,
+}
+
+#[derive(Debug, Subcommand)]
+enum Of {
+    /// Of the manifest beside an audience's files
+    #[command(
+        before_help = help::examples(&[("pushctl schema manifest > manifest.schema.json", "for a validator or an editor")]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Manifest,
+    /// Of an automation file
+    ///
+    /// A line `#:schema ./automation.schema.json` at the top of a file lets an editor complete from it and say what is
+    /// wrong.
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl schema automation > automations/automation.schema.json", "for the files beside it"),
+        ]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Automation,
+    /// Of the configuration file
+    #[command(
+        before_help = help::examples(&[("pushctl schema config > pushctl.schema.json", "for `#:schema ./pushctl.schema.json`")]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Config,
+    /// Of what `send --json` and `resume --json` print
+    #[command(
+        before_help = help::examples(&[("pushctl schema summary > summary.schema.json", "for a validator or an editor")]),
+        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    )]
+    Summary,
+}
+
+impl Args {
+    pub(crate) fn run(&self, ui: &Ui) -> Result<Kind> {
+        let schema = match self.of {
+            Of::Manifest => schema_for!(Manifest).to_value(),
+            Of::Automation => automation::file::json_schema(),
+            Of::Config => schema::of_file()?,
+            Of::Summary => schema_for!(Summary).to_value(),
+        };
+        let text = serde_json::to_string_pretty(&schema);
+        ui.print(text.kind(Kind::Bug, || "cannot write the schema as JSON")?)?;
+        Ok(Kind::Done)
+    }
+}

@@ -1,0 +1,261 @@
+//! `pushctl send`: an audience file becomes pushes, each once.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+
+use crate::delivery::{
+    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Plan, Reach, occurrence_of,
+};
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::settings::Flags;
+use crate::settings::{cadence, push};
+use crate::state::RunStatus;
+use crate::template::push::Wording;
+
+use crate::cli::automation_args::AutomationFlags;
+use crate::cli::context::Context;
+use crate::cli::help;
+use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
+use crate::cli::sending;
+use crate::cli::sending::Sending;
+use crate::cli::{of_automation, run_selector, services};
+
+/// Send a push to an audience, each person once
+///
+/// Checks the whole file first, then looks tokens up, asks for the count to be confirmed, and sends. Everybody is claimed
+/// in the state store before their message leaves: after a crash `pushctl resume` finishes the rest, and the same words to
+/// the same file send nothing a second time, unless --occurrence names another occasion.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl send --audience generated/trending-closet-items.csv --layer 2 --title 'Hot: [[var:product_name]]' --body 'People want yours' --dry-run", "what would become of every row"),
+        ("pushctl send --audience a.csv --layer 2 --title T --body B", "asks for the count, then sends"),
+        ("pushctl send --automation layer3 --push 1 --dry-run", "an automation's words, and the newest file for them"),
+        ("pushctl send --users 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --layer 4 --title Test --body Test --yes", "a test push, from a script"),
+        ("pushctl send --audience a.csv --layer 2 --title T --body B --validate-only --yes", "the push service checks every message, no phone rings"),
+    ]),
+    after_help = help::statuses(&[
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
+        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+    ]),
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Args {
+    #[command(flatten)]
+    people: AudienceFlags,
+    /// Words, layer and safeguards of an automation, and the newest file generated for it unless --audience names one
+    #[arg(long, value_name = "NAME", requires = "push", conflicts_with_all = ["title", "body", "deep_link", "data", "layer"])]
+    automation: Option<String>,
+    /// Which of the automation's pushes, from 1
+    #[arg(long, value_name = "K", requires = "automation")]
+    push: Option<u32>,
+    /// 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new users
+    #[arg(short, long, value_name = "N")]
+    layer: Option<u32>,
+    #[command(flatten)]
+    words: WordFlags,
+    /// Every device of a person, not only the one used last
+    #[arg(long)]
+    all_devices: bool,
+    /// Only the first so many rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// What the push is for: somebody gets it once [default: made from the file's content, the words and the layer]
+    #[arg(long, value_name = "NAME")]
+    occurrence: Option<String>,
+    /// Messages a second at most [default: 5000]
+    #[arg(long, value_name = "N")]
+    rate: Option<String>,
+    /// Messages whose answer was never seen: keep them as they are, or send them again
+    #[arg(
+        long,
+        alias = "on-ambiguous",
+        value_name = "WHAT",
+        value_enum,
+        default_value = "keep"
+    )]
+    in_doubt: InDoubt,
+    /// Where the notification history is [default: the first that has an address, else embedded]
+    #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
+    cadence: Option<String>,
+    /// If the history cannot be asked: send to nobody, or to everybody
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "abort")]
+    cadence_failure: CadenceFailure,
+    /// Stop when more than this share of the messages fails, 0 to 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_failure_rate: Option<f64>,
+    /// Directory for outcome files [default: outcomes]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    outcomes: Option<PathBuf>,
+    #[command(flatten)]
+    automations: AutomationFlags,
+    /// Let other processes join with --join: everybody is entered into the queue of the state store first
+    #[arg(long, conflicts_with_all = ["all_devices", "dry_run", "validate_only"])]
+    share: bool,
+    /// Take part in a send that another process has begun with --share
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "share", "automation", "push", "audience", "users", "layer", "title", "body", "deep_link", "data", "all_devices", "limit", "occurrence",
+        "max_failure_rate", "dry_run", "validate_only",
+    ])]
+    join: Option<String>,
+    /// Count, and send nothing; reaches no network but the source
+    #[arg(long, conflicts_with = "validate_only")]
+    dry_run: bool,
+    /// Send everything to the push service, which checks it and goes no further
+    #[arg(long)]
+    validate_only: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share from 0 to 1, like 0.1".to_owned()),
+    }
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            people: _,
+            automation: _,
+            push: _,
+            automations,
+            layer: _,
+            words: _,
+            all_devices: _,
+            limit: _,
+            occurrence: _,
+            rate,
+            in_doubt: _,
+            cadence,
+            cadence_failure: _,
+            max_failure_rate: _,
+            outcomes,
+            share: _,
+            join: _,
+            dry_run: _,
+            validate_only: _,
+        } = self;
+        automations.flags(flags);
+        flags.set(&push::RATE, rate.as_ref());
+        flags.set(
+            &push::OUTCOMES,
+            outcomes.as_ref().map(|path| path.display()),
+        );
+        flags.set(&cadence::HISTORY, cadence.as_ref());
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        if let Some(run) = &self.join {
+            return self.join(context, run).await;
+        }
+        let mut order = match (&self.automation, self.push) {
+            (Some(name), Some(number)) => self.order_of(context, (name, number))?,
+            _ => self.order(context)?,
+        };
+        let progress = context.ui.progress("rows");
+        let plan = Plan::draw_up(
+            &order,
+            &hosts(context)?,
+            progress.as_ref(),
+            &context.interrupt,
+        );
+        progress.finish();
+        let plan = plan?;
+        if let Input::File { sha256, .. } = &mut order.input {
+            *sha256 = Some(plan.sha256.clone());
+        }
+        if order.occurrence.is_empty() {
+            order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);
+        }
+        if order.reach == Reach::ValidateOnly {
+            // Nothing is sent, so nothing is kept from being sent later.
+            order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
+        }
+        for (place, brackets) in &plan.lookalikes {
+            context.ui.warn(format_args!(
+                "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
+            ));
+        }
+        let sending = Sending::prepare(context, order, plan).await?;
+        if self.dry_run {
+            return sending.rehearse(context).await;
+        }
+        sending::confirm(context, &sending)?;
+        sending.begin(context).await
+    }
+
+    async fn join(&self, context: &Context, wanted: &str) -> Result<Kind> {
+        let store = services::store(context).await?;
+        let run = run_selector::run(context, &store, wanted).await?;
+        let mut order = sending::order_of(&run)?;
+        if !order.shared {
+            return Err(Error::usage(format!("run {} is not shared", run.id))
+                .hint("a send that others may join is begun with --share"));
+        }
+        if run.status != RunStatus::Open {
+            return Err(Error::new(
+                Kind::Nothing,
+                format!(
+                    "run {} is {}: nothing is left to join",
+                    run.id,
+                    run.status.word()
+                ),
+            ));
+        }
+        order.rate = Some(context.settings.push.rate);
+        sending::join(context, &store, &run, &order).await
+    }
+
+    fn order_of(&self, context: &Context, push: (&str, u32)) -> Result<Order> {
+        let input = self
+            .people
+            .is_given()
+            .then(|| self.people.input())
+            .transpose()?;
+        let nobody = Input::Users(Vec::new());
+        let mut order = self.blank(context, nobody, Wording::default(), 0);
+        of_automation::apply(context, push, input, &mut order)?;
+        Ok(order)
+    }
+
+    fn order(&self, context: &Context) -> Result<Order> {
+        let layer = self.layer.ok_or_else(|| {
+            Error::usage("of which layer? --layer N is missing").hint(
+                "1 platform-wide moments, 2 product and trend, 3 behaviour, 4 test, 5 new-user series",
+            )
+        })?;
+        crate::cadence::Layer::new(layer)?;
+        Ok(self.blank(context, self.people.input()?, self.words.wording()?, layer))
+    }
+
+    fn blank(&self, context: &Context, input: Input, wording: Wording, layer: u32) -> Order {
+        Order {
+            automation: AD_HOC.to_owned(),
+            occurrence: self.occurrence.clone().unwrap_or_default(),
+            number: 1,
+            layer,
+            input,
+            limit: self.limit,
+            wording,
+            devices: if self.all_devices {
+                Devices::All
+            } else {
+                Devices::Latest
+            },
+            reach: if self.validate_only {
+                Reach::ValidateOnly
+            } else {
+                Reach::Live
+            },
+            in_doubt: self.in_doubt,
+            cadence_failure: self.cadence_failure,
+            holdout_percent: 0.0,
+            max_failure_rate: self.max_failure_rate,
+            shared: self.share,
+            rate: Some(context.settings.push.rate),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! `pushctl state`: the state store itself, its migrations and its copies.
+
+use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Subcommand, ValueHint};
+use serde_json::{Value, json};
+
+use crate::error::{Context as _, Error, Result};
+use crate::exit::Kind;
+use crate::report::number;
+use crate::settings;
+use crate::settings::secret::mask_url;
+use crate::state::migrations::{Loss, NEEDED, Status};
+use crate::state::{Location, Store};
+use crate::ui::{Document, Stdout, Table};
+
+use crate::atomic_file::WholeFile;
+use crate::cli::confirm::confirm;
+use crate::cli::context::{Confirmation, Context};
+use crate::cli::time_limit::{bounded, ended};
+use crate::cli::{help, services};
+
+const STATUSES: [Kind; 10] = [
+    Kind::Done,
+    Kind::Failed,
+    Kind::Usage,
+    Kind::Credentials,
+    Kind::Unreachable,
+    Kind::Locked,
+    Kind::Refused,
+    Kind::Bug,
+    Kind::Interrupted,
+    Kind::Terminated,
+];
+
+/// Look after the state store: runs, claims, leases, cancels
+///
+/// By default it is a SQLite file in the XDG state directory; --state names another place, or a PostgreSQL. A new store
+/// is made by whatever command needs it first.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl state status", "where it is, and whether it is up to date"),
+        ("pushctl state migrate", "bring it up to date"),
+        ("pushctl state export backup.jsonl", "keep a copy"),
+    ]),
+    after_help = help::statuses(&STATUSES),
+    subcommand_required = true,
+    arg_required_else_help = true,
+)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Bring the store's tables up to what this pushctl needs
+    #[command(
+        before_help = help::examples(&[("pushctl state migrate", "apply what is pending, in order")]),
+        after_help = help::statuses(&STATUSES),
+    )]
+    Migrate,
+    /// Show where the store is, and its migrations
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl state status", "as a table"),
+            ("pushctl state status --json", "for programs"),
+        ]),
+        after_help = help::statuses(&STATUSES),
+    )]
+    Status,
+    /// Undo migrations, newest first
+    ///
+    /// Tables that hold rows are dropped only after a confirmation, or with --yes.
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl state rollback", "the newest migration"),
+            ("pushctl state rollback --to 1", "all after the first"),
+        ]),
+        after_help = help::statuses(&STATUSES),
+    )]
+    Rollback {
+        /// The last migration that stays; 0 for none [default: the one before the newest]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(NEEDED)))]
+        to: Option<u32>,
+    },
+    /// Write everything as JSON lines, to move the store or to keep a copy
+    ///
+    /// As it is at one instant, while others go on working. Leases are left out: they belong to living processes.
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl state export backup.jsonl", "a file that appears when it is complete"),
+            ("pushctl state export | gzip > backup.jsonl.gz", "to standard output"),
+        ]),
+        after_help = help::statuses(&STATUSES),
+    )]
+    Export {
+        /// The file; - for standard output
+        #[arg(default_value = "-", hide_default_value = true, value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Fill an empty store from an export, of either kind of store
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl state import backup.jsonl", "into the configured store"),
+            ("pushctl state import backup.jsonl --state other.db", "into another"),
+        ]),
+        after_help = help::statuses(&STATUSES),
+    )]
+    Import {
+        /// The file; - for standard input
+        #[arg(default_value = "-", hide_default_value = true, value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+}
+
+impl Args {
+    pub(crate) fn stdout(&self) -> Stdout {
+        match &self.action {
+            Action::Status => Stdout::Data,
+            Action::Export { file } if is_stream(file) => Stdout::Data,
+            _ => Stdout::Free,
+        }
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        match self.action {
+            Action::Migrate => bounded(context, migrate(context)).await,
+            Action::Status => bounded(context, status(context)).await,
+            Action::Rollback { to } => rollback(context, to).await,
+            Action::Export { file } => bounded(context, export(context, &file)).await,
+            Action::Import { file } => import(context, &file).await,
+        }
+    }
+}
+
+async fn migrate(context: &Context) -> Result<Kind> {
+    let store = as_it_is(context).await?;
+    let applied = store.migrate().await?;
+    for name in &applied {
+        context.ui.say(format_args!("applied {name}"));
+    }
+    if applied.is_empty() {
+        context.ui.say(format_args!(
+            "nothing to apply: {} is at migration {NEEDED}",
+            place(context)
+        ));
+    }
+    done(context, &json!({ "applied": applied, "version": NEEDED }))
+}
+
+async fn status(context: &Context) -> Result<Kind> {
+    let exists = exists(&services::location(context)?);
+    let status = if exists {
+        as_it_is(context).await?.migrations().await?
+    } else {
+        Status::of_nothing()
+    };
+    let version = status.applied.last().map_or(0, |last| last.version);
+    if context.ui.document() == Document::Json {
+        let applied: Vec<Value> = status
+            .applied
+            .iter()
+            .map(|one| json!({ "version": one.version, "name": one.name, "applied_at": one.at }))
+            .collect();
+        context.ui.json(&json!({
+            "place": place(context), "exists": exists, "version": version, "needed": NEEDED,
+            "applied": applied, "pending": status.pending,
+        }))?;
+        return Ok(Kind::Done);
+    }
+    let mut table = Table::new(["MIGRATION", "APPLIED"]);
+    for one in &status.applied {
+        table.row([one.name.clone(), format!("{:.0}", one.at)]);
+    }
+    for name in &status.pending {
+        table.row([*name, "pending"]);
+    }
+    context.ui.table(&table)?;
+    let place = place(context);
+    if version > NEEDED {
+        context.ui.warn(format_args!(
+            "{place} is at migration {version}, newer than this pushctl knows ({NEEDED})"
+        ));
+    } else if !exists {
+        context.ui.say(format_args!(
+            "there is nothing at {place} yet: the first command that needs it makes it"
+        ));
+    } else if status.pending.is_empty() {
+        context.ui.say(format_args!("{place} is up to date"));
+    } else {
+        context.ui.warn(format_args!(
+            "{place} is behind: `pushctl state migrate` brings it up to date"
+        ));
+    }
+    Ok(Kind::Done)
+}
+
+async fn rollback(context: &Context, to: Option<u32>) -> Result<Kind> {
+    let store = bounded(context, existing(context)).await?;
+    let status = bounded(context, store.migrations()).await?;
+    let version = status.applied.last().map_or(0, |last| last.version);
+    let to = to.unwrap_or(version.saturating_sub(1));
+    let loss = match context.confirmation {
+        Confirmation::Given => Loss::Accepted,
+        Confirmation::Needed => Loss::Refused,
+    };
+    let undone = match bounded(context, store.rollback(to, loss)).await {
+        Err(error) if error.kind() == Kind::Refused && std::io::stdin().is_terminal() => {
+            let what = format!("{error} in {}, for good", place(context));
+            confirm(context, &what, "destroy")?;
+            bounded(context, store.rollback(to, Loss::Accepted)).await?
+        }
+        other => other?,
+    };
+    for name in &undone {
+        context.ui.say(format_args!("undid {name}"));
+    }
+    if undone.is_empty() {
+        context.ui.say(format_args!(
+            "nothing to undo: {} is at migration {version}",
+            place(context)
+        ));
+    }
+    done(
+        context,
+        &json!({ "undone": undone, "version": version.min(to) }),
+    )
+}
+
+async fn export(context: &Context, file: &Path) -> Result<Kind> {
+    let store = existing(context).await?;
+    if is_stream(file) {
+        let mut out = BufWriter::new(context.ui.stdout());
+        let rows = store.export(&mut out).await?;
+        context.ui.say(format_args!("{} rows", number(rows)));
+        return Ok(Kind::Done);
+    }
+    let mut out = WholeFile::begin(file)?;
+    let rows = store.export(&mut out).await?;
+    out.finish()?;
+    context
+        .ui
+        .say(format_args!("{} ({} rows)", file.display(), number(rows)));
+    done(context, &json!({ "file": file, "rows": rows }))
+}
+
+async fn import(context: &Context, file: &Path) -> Result<Kind> {
+    let mut input = bounded(context, open(file)).await?;
+    let store = bounded(context, as_it_is(context)).await?;
+    // Stops by itself, in order: dropped in the middle, it would leave half of the rows behind.
+    let rows = store.import(&mut *input, ended(context)).await?;
+    context.ui.say(format_args!(
+        "{} rows into {}",
+        number(rows),
+        place(context)
+    ));
+    done(context, &json!({ "rows": rows }))
+}
+
+/// Standard input is read to its end first: whoever writes there may stop in the middle, and then nothing is begun.
+async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
+    if !is_stream(file) {
+        let opened = std::fs::File::open(file)
+            .kind(Kind::Usage, || format!("cannot read {}", file.display()))?;
+        return Ok(Box::new(BufReader::new(opened)));
+    }
+    let failed = || "cannot read standard input";
+    let read = tokio::task::spawn_blocking(|| {
+        let mut spool = tempfile::tempfile()?;
+        std::io::copy(&mut std::io::stdin().lock(), &mut spool)?;
+        spool.seek(SeekFrom::Start(0)).map(|_| spool)
+    });
+    let spool = read.await.kind(Kind::Failed, failed)?;
+    Ok(Box::new(BufReader::new(spool.kind(Kind::Failed, failed)?)))
+}
+
+/// A command that writes no data otherwise: with `--json` its document.
+fn done(context: &Context, document: &Value) -> Result<Kind> {
+    if context.ui.document() == Document::Json {
+        context.ui.json(document)?;
+    }
+    Ok(Kind::Done)
+}
+
+async fn as_it_is(context: &Context) -> Result<Store> {
+    Store::open_as_it_is(&services::location(context)?, Arc::clone(&context.clock)).await
+}
+
+/// A store that is there already: nothing is made where there is nothing.
+async fn existing(context: &Context) -> Result<Store> {
+    if !exists(&services::location(context)?) {
+        let message = format!("there is no state store at {}", place(context));
+        return Err(Error::usage(message).hint("--state names another place"));
+    }
+    as_it_is(context).await
+}
+
+fn exists(location: &Location) -> bool {
+    match location {
+        Location::Embedded(path) => path.exists(),
+        Location::Postgres(_) => true,
+    }
+}
+
+/// Where the store is, without a password.
+fn place(context: &Context) -> String {
+    match &context.settings.state {
+        settings::State::File(path) => path.display().to_string(),
+        settings::State::Url(url) => mask_url(url.reveal()),
+        settings::State::Nowhere => String::new(),
+    }
+}
+
+fn is_stream(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}

@@ -1,0 +1,105 @@
+//! `pushctl sync`: tells the notification history what it has not been told of.
+
+use serde_json::json;
+
+use crate::cadence::Synced;
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::report::number;
+use crate::settings::cadence::HISTORY;
+use crate::settings::{Flags, HistoryKind};
+use crate::ui::{Document, Stdout};
+
+use crate::cli::context::Context;
+use crate::cli::time_limit::bounded;
+use crate::cli::{globals, help, services};
+
+/// Tell the notification history about accepted pushes that it does not know of
+///
+/// A send does so itself. What the history could not be told then is kept in the state store, and counts in the filter
+/// until it is delivered. Repeating it is harmless.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = help::examples(&[
+        ("pushctl sync", "deliver what is owed"),
+        ("pushctl sync -q", "for cron: silent unless it fails"),
+    ]),
+    after_help = help::statuses(&[
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Locked, Kind::Bug,
+        Kind::Interrupted, Kind::Terminated,
+    ]),
+)]
+pub struct Args {
+    /// Where the notification history is [default: the first that has an address, else embedded]
+    #[arg(long, value_name = "HISTORY", value_parser = globals::words::<HistoryKind>())]
+    cadence: Option<String>,
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Self { cadence } = self;
+        flags.set(&HISTORY, cadence.as_ref());
+    }
+
+    pub(crate) fn stdout() -> Stdout {
+        Stdout::Free
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        let store = bounded(context, services::store(context)).await?;
+        let cadence = services::cadence(context, &store)?;
+        let synced = bounded(context, cadence.sync(&services::holder(context))).await?;
+        tell(context, synced)
+    }
+}
+
+fn tell(context: &Context, synced: Synced) -> Result<Kind> {
+    let ui = &context.ui;
+    let Synced {
+        delivered,
+        unrecordable,
+        left,
+        failure,
+    } = synced;
+    if ui.document() == Document::Json {
+        let failure = failure.as_ref().map(|error| format!("{error:#}"));
+        ui.json(&json!({
+            "delivered": delivered, "unrecordable": unrecordable, "left": left, "failure": failure,
+        }))?;
+    }
+    if delivered > 0 || left == 0 {
+        ui.say(match delivered {
+            0 => "nothing is owed to the notification history".to_owned(),
+            1 => "the notification history was told of 1 push".to_owned(),
+            many => format!(
+                "the notification history was told of {} pushes",
+                number(many)
+            ),
+        });
+    }
+    if unrecordable > 0 {
+        ui.warn(format_args!(
+            "{} pushes to users whose id is no UUID cannot be recorded there, and were dropped",
+            number(unrecordable)
+        ));
+    }
+    let owed = match left {
+        0 => return Ok(Kind::Done),
+        1 => "1 push is still owed to the notification history".to_owned(),
+        many => format!(
+            "{} pushes are still owed to the notification history",
+            number(many)
+        ),
+    };
+    Err(match failure {
+        Some(error) => error
+            .context(owed)
+            .hint("nothing is lost: they count in the filter, and the next `pushctl sync` goes on"),
+        None => Error::usage(format!(
+            "{owed}, and the one that is configured is not the one that they are owed to"
+        ))
+        .hint(
+            "set PUSH_CADENCE_DATABASE_URL or CADENCE_SERVICE_URL, as it was when they were sent",
+        ),
+    })
+}

@@ -1,0 +1,75 @@
+//! `pushctl why`: which conditions of an audience hold for one person.
+
+use crate::audience::explain;
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::report::why as report;
+use crate::settings::Flags;
+use crate::ui::Document;
+
+use crate::cli::audience_args::Chosen;
+use crate::cli::connect;
+use crate::cli::connect::{Asked, SourceFlags};
+use crate::cli::context::Context;
+use crate::cli::help;
+
+/// Stands for a person in the examples.
+pub(crate) const EXAMPLE_USER: &str = "1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10";
+
+/// Say which conditions of an audience hold for one person
+///
+/// Asks the same query file as `generate`, so the answer is what `generate` would do at the same instant.
+#[derive(Debug, clap::Args)]
+#[command(
+    next_help_heading = "Options for every audience",
+    before_help = help::examples(&[
+        ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10", "every condition, and the values seen"),
+        ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --min-open-offers 1", "and if a parameter were another"),
+    ]),
+    after_help = help::statuses(&[
+        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Bug,
+        Kind::Interrupted, Kind::Terminated,
+    ]),
+)]
+pub struct Args {
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    source: SourceFlags,
+    /// The person's id
+    #[arg(long, global = true, value_name = "ID")]
+    user: Option<String>,
+}
+
+impl Args {
+    pub(crate) fn flags(&self, flags: &mut Flags) {
+        let Self {
+            chosen: _,
+            source,
+            user: _,
+        } = self;
+        source.flags(flags);
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+        let user = self
+            .user
+            .ok_or_else(|| Error::usage("whose? --user ID is missing"))?;
+        let user = uuid::Uuid::try_parse(user.trim()).map_err(|_| {
+            Error::usage(format!(
+                "--user: {user:?} is not an id like 0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11"
+            ))
+        })?;
+        let asked = Asked::of(context, &self.chosen, &self.source, "why")?;
+        let source = connect::source(context, "why")?;
+        let question = asked.question(context);
+        let why = explain::ask(&source, &context.budget, &question, &user.to_string()).await?;
+        match context.ui.document() {
+            Document::Json => context.ui.json(&why)?,
+            Document::Text => context
+                .ui
+                .print(report::text(&why, context.ui.stdout_pen()).trim_end())?,
+        }
+        Ok(Kind::Done)
+    }
+}

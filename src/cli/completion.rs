@@ -1,0 +1,116 @@
+//! Live completion: the scripts of `pushctl completions` ask here at each key press.
+//!
+//! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
+//! never from a network, and whatever is broken completes to less, silently.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap_complete::CompleteEnv;
+use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
+
+use crate::automation::{self, Source};
+use crate::exit::Kind;
+use crate::settings::automation::DIRECTORY;
+use crate::settings::{Automations, ConfigFile, Environment, Flags};
+
+use super::early_args::Ahead;
+use super::{audience_args, remembered};
+
+/// The variable by which a script says which shell asks.
+pub(super) const VARIABLE: &str = "PUSHCTL_COMPLETE";
+
+/// Whether a script asks.
+pub(super) fn is_asked(environment: &Environment) -> bool {
+    environment.process(VARIABLE).is_some()
+}
+
+/// Writes the candidates, or for a shell that asks for nothing its script.
+pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
+    let asked = asked(&arguments);
+    let environment = Environment::of_process();
+    let factory = || {
+        let ahead = Ahead::look(&asked);
+        let command = super::command(&audience_args::ahead_of_parsing(&ahead, &environment).offers);
+        remembered::extend(command, &ahead, &environment)
+    };
+    let answered = CompleteEnv::with_factory(factory)
+        .var(VARIABLE)
+        .bin("pushctl")
+        .completer("pushctl")
+        .try_complete(arguments, Some(environment.directory()));
+    match answered {
+        Ok(_) => Kind::Done,
+        // The shell shows nothing but the lack of candidates; a message would end up in the command line.
+        Err(_) => Kind::Usage,
+    }
+}
+
+/// The command line that is being typed.
+fn asked(arguments: &[OsString]) -> Vec<OsString> {
+    arguments
+        .iter()
+        .skip_while(|argument| *argument != "--")
+        .skip(1)
+        .cloned()
+        .collect()
+}
+
+/// The names of automations, for an argument that takes one: `add = ArgValueCandidates::new(complete::automations)`.
+pub(super) fn automations() -> Vec<CompletionCandidate> {
+    automation_files()
+        .iter()
+        .filter_map(|path| candidate(path, automation::name_of))
+        .collect()
+}
+
+/// The same as plain names.
+pub(super) fn automation_names() -> Vec<String> {
+    let name = |path: &PathBuf| {
+        let source = automation::read(path, &path.display().to_string()).ok()?;
+        automation::name_of(&source)
+    };
+    automation_files().iter().filter_map(name).collect()
+}
+
+/// Automation files by their names without `.toml`, and any file by its path: `add = ArgValueCompleter::new(…)`.
+pub(super) fn automation_files_or_paths(current: &OsStr) -> Vec<CompletionCandidate> {
+    let begins = |candidate: &CompletionCandidate| {
+        let value = candidate.get_value().as_encoded_bytes();
+        value.starts_with(current.as_encoded_bytes())
+    };
+    let stem = |source: &Source| Some(Path::new(&source.path).file_stem()?.to_str()?.to_owned());
+    let named = automation_files()
+        .into_iter()
+        .filter_map(|path| candidate(&path, stem))
+        .filter(begins);
+    named
+        .chain(PathCompleter::file().complete(current))
+        .collect()
+}
+
+fn candidate(
+    path: &Path,
+    value: impl Fn(&Source) -> Option<String>,
+) -> Option<CompletionCandidate> {
+    let source = automation::read(path, &path.display().to_string()).ok()?;
+    let help = automation::description_of(&source).map(Into::into);
+    Some(CompletionCandidate::new(value(&source)?).help(help))
+}
+
+/// The files of the directory that the command line, the environment or the configuration names; of the usual one,
+/// where those cannot be read.
+fn automation_files() -> Vec<PathBuf> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let asked = asked(&arguments);
+    let ahead = Ahead::look(&asked);
+    let mut flags = Flags::default();
+    flags.set(&DIRECTORY, ahead.automations().and_then(Path::to_str));
+    let mut environment = Environment::of_process();
+    let dotenv = environment.read_dotenv();
+    let file = dotenv.and_then(|()| ConfigFile::find(ahead.config(), &environment));
+    let file = file.ok().flatten();
+    Automations::ahead(&flags, &environment, file.as_ref())
+        .and_then(|automations| automation::files_in(&automations.directory, ""))
+        .unwrap_or_default()
+}

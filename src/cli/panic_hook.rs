@@ -1,0 +1,69 @@
+//! A panic is a defect of pushctl: said in words, with exit status 70, and without what might be secret.
+
+use std::io::Write as _;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::exit::Kind;
+
+static HAPPENED: AtomicBool = AtomicBool::new(false);
+
+/// Runs `work`; a panic in it, or in any thread or task meanwhile, makes it [`Kind::Bug`].
+pub(super) fn guarded(work: impl FnOnce() -> Kind) -> Kind {
+    panic::set_hook(Box::new(|panic| {
+        HAPPENED.store(true, Ordering::SeqCst);
+        let _ = writeln!(std::io::stderr(), "{}", describe(panic));
+    }));
+    let kind = panic::catch_unwind(AssertUnwindSafe(work));
+    if HAPPENED.load(Ordering::SeqCst) {
+        Kind::Bug
+    } else {
+        kind.unwrap_or(Kind::Bug)
+    }
+}
+
+/// A message that was written into the program is shown; one that was put together at run time may hold anything.
+fn describe(panic: &PanicHookInfo<'_>) -> String {
+    let place = panic.location().map_or_else(String::new, |place| {
+        format!(" at {}:{}", place.file(), place.line())
+    });
+    let message = panic
+        .payload()
+        .downcast_ref::<&'static str>()
+        .map_or_else(String::new, |message| format!(": {message}"));
+    format!(
+        "Error: pushctl came to a state that should not exist{place}{message}\nHint: this is a bug in pushctl; please report it with the version ({}) and the command",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_its_place_but_not_with_text_made_at_run_time() {
+        use std::sync::Mutex;
+        static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(|panic| {
+            if let Ok(mut said) = SAID.lock() {
+                said.push(describe(panic));
+            }
+        }));
+        let secret = String::from("hunter2");
+        let with_secret = panic::catch_unwind(|| panic!("cannot use {secret}"));
+        let literal = panic::catch_unwind(|| panic!("no such state"));
+        panic::set_hook(before);
+        assert!(with_secret.is_err() && literal.is_err());
+        let said = SAID.lock().expect("not poisoned").join("\n");
+        assert!(
+            said.contains("src/cli/panic_hook.rs:") && said.contains(": no such state\n"),
+            "{said}"
+        );
+        assert!(
+            !said.contains("hunter2") && !said.contains("cannot use"),
+            "{said}"
+        );
+    }
+}

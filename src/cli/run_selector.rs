@@ -1,0 +1,122 @@
+//! From what a person typed to the run or the automation that they mean.
+
+use crate::automation::Automation;
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::state::{Phase, Run, RunFilter, Store};
+use crate::suggest::nearest;
+
+use super::context::Context;
+
+/// Fewer letters of a run's id are too few to mean one.
+const SHORTEST_PREFIX: usize = 4;
+/// Runs named where an id could be several.
+const SHOWN: u32 = 6;
+
+/// What a name on the command line stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// An automation.
+    Automation(String),
+    /// A run.
+    Run(Box<Run>),
+}
+
+/// A run by its id, by the beginning of its id, or `last`.
+pub(super) async fn run(context: &Context, store: &Store, wanted: &str) -> Result<Run> {
+    if wanted == "last" {
+        let newest = RunFilter {
+            limit: 1,
+            ..RunFilter::default()
+        };
+        let newest = store.runs(&newest).await?.into_iter().next();
+        return newest.ok_or_else(|| Error::usage("there has been no run yet"));
+    }
+    if let Some(run) = by_id(store, wanted).await? {
+        return Ok(run);
+    }
+    let error = Error::usage(format!("there is no run {wanted}"));
+    let names = names(context, store).await?;
+    Err(if names.iter().any(|name| name == wanted) {
+        error.hint(format!(
+            "{wanted} is an automation: `pushctl runs --automation {wanted}` lists its runs"
+        ))
+    } else {
+        error.hint("`pushctl runs` lists them; the beginning of an id is enough, and so is `last`")
+    })
+}
+
+/// An automation by its name, or a run by its id or the beginning of it. Anything else is an error with a suggestion.
+pub(super) async fn meant(context: &Context, store: &Store, wanted: &str) -> Result<Meant> {
+    let names = names(context, store).await?;
+    if names.iter().any(|name| name == wanted) {
+        return Ok(Meant::Automation(wanted.to_owned()));
+    }
+    if let Some(run) = by_id(store, wanted).await? {
+        return Ok(Meant::Run(Box::new(run)));
+    }
+    Err(unknown(wanted, &names))
+}
+
+/// The automations that there are, or have been: those of past runs and those of the directory.
+pub(super) async fn names(context: &Context, store: &Store) -> Result<Vec<String>> {
+    let mut names = store.automations().await?;
+    let (automations, _) = automations(context);
+    names.extend(
+        automations
+            .into_iter()
+            .map(|automation| automation.file.name),
+    );
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+/// The automations of the directory whose files are right, and the number of those that are not; none where there is no
+/// directory.
+pub(super) fn automations(context: &Context) -> (Vec<Automation>, usize) {
+    let Ok(checked) = super::automation_args::checked(context, &[]) else {
+        return (Vec::new(), 0);
+    };
+    let wrong = checked.report.files - checked.automations.len().min(checked.report.files);
+    (checked.automations, wrong)
+}
+
+/// The phase that a run is in, or the last one that it was in. What is recorded of single pushes is part of `send`.
+pub(super) fn latest_phase(phases: Vec<Phase>) -> Option<Phase> {
+    phases
+        .into_iter()
+        .rev()
+        .find(|phase| !phase.phase.starts_with("push-"))
+}
+
+/// Nothing is called that; perhaps something nearly is.
+pub(super) fn unknown(wanted: &str, names: &[String]) -> Error {
+    let error = Error::new(
+        Kind::Usage,
+        format!("there is no automation and no run called {wanted}"),
+    );
+    match nearest(wanted, names.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None if names.is_empty() => error.hint("`pushctl runs` lists what there has been"),
+        None => error.hint(format!("there are: {}", names.join(", "))),
+    }
+}
+
+async fn by_id(store: &Store, wanted: &str) -> Result<Option<Run>> {
+    if let Some(run) = store.run(wanted).await? {
+        return Ok(Some(run));
+    }
+    if wanted.chars().count() < SHORTEST_PREFIX {
+        return Ok(None);
+    }
+    let mut found = store.runs_beginning(wanted, SHOWN).await?;
+    if found.len() < 2 {
+        return Ok(found.pop());
+    }
+    let ids: Vec<&str> = found.iter().map(|run| run.id.as_str()).collect();
+    Err(
+        Error::usage(format!("{wanted} is the beginning of several runs"))
+            .hint(format!("type more of it: {}", ids.join(", "))),
+    )
+}

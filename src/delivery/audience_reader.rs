@@ -1,0 +1,218 @@
+//! An audience file as a send reads it: a header line, then a row for each person. Whatever is wrong with it is told
+//! with the file's name and the line.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use csv::StringRecord;
+use sha2::{Digest, Sha256};
+
+use super::Input;
+use crate::csv_writer::hex;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::suggest::nearest;
+
+/// The names a user column may have, the best first.
+pub const USER_COLUMNS: [&str; 7] = ["user_id", "userId", "id", "User ID", "ID", "user", "User"];
+/// The column that makes a look-up of tokens unnecessary.
+const TOKEN_COLUMN: &str = "token";
+
+/// An audience being read.
+pub struct Roster {
+    name: String,
+    columns: Vec<String>,
+    user: usize,
+    token: Option<usize>,
+    reader: csv::Reader<Hashed>,
+}
+
+impl Roster {
+    /// Opens it and reads the header.
+    pub fn open(input: &Input) -> Result<Self> {
+        Self::read(input, None)
+    }
+
+    /// The same for [`Roster::sha256`].
+    pub(super) fn open_hashed(input: &Input) -> Result<Self> {
+        Self::read(input, Some(Sha256::new()))
+    }
+
+    fn read(input: &Input, digest: Option<Sha256>) -> Result<Self> {
+        let name = input.name();
+        let content: Box<dyn Read + Send> = match input {
+            Input::File { path, .. } => Box::new(open(path)?),
+            Input::Users(ids) => Box::new(Cursor::new(format!("user_id\n{}\n", ids.join("\n")))),
+        };
+        let mut reader = csv::ReaderBuilder::new()
+            .buffer_capacity(1 << 16)
+            .from_reader(Hashed { content, digest });
+        let header = reader.headers().map_err(|error| wrong(&name, &error))?;
+        let columns: Vec<String> = header.iter().map(str::to_owned).collect();
+        if columns.iter().all(|column| column.trim().is_empty()) {
+            return Err(Error::usage(format!(
+                "{name} is empty: not even a header line"
+            )));
+        }
+        let user = user_column(&name, &columns)?;
+        let token = columns.iter().position(|column| column == TOKEN_COLUMN);
+        Ok(Self {
+            name,
+            columns,
+            user,
+            token,
+            reader,
+        })
+    }
+
+    /// The columns' names.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Whether the rows bring their tokens.
+    pub fn has_tokens(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Reads the next row; false at the end. A row without a person is an error, as is one with more or fewer fields
+    /// than the header.
+    pub fn next(&mut self, row: &mut StringRecord) -> Result<bool> {
+        let is_row = self
+            .reader
+            .read_record(row)
+            .map_err(|error| wrong(&self.name, &error))?;
+        if is_row && self.user(row).is_empty() {
+            let line = row.position().map_or(0, csv::Position::line);
+            return Err(Error::usage(format!(
+                "{}:{line}: this row names nobody: its {} is empty",
+                self.name, self.columns[self.user]
+            )));
+        }
+        Ok(is_row)
+    }
+
+    /// Reads a row that was there when the file was checked; `left` are still to come.
+    pub(super) fn next_of(&mut self, row: &mut StringRecord, left: u64) -> Result<()> {
+        if self.next(row)? {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Failed,
+            format!(
+                "{} became shorter while it was being read: {left} rows are missing",
+                self.name
+            ),
+        ))
+    }
+
+    /// Whose row it is.
+    pub fn user<'r>(&self, row: &'r StringRecord) -> &'r str {
+        row.get(self.user).unwrap_or_default().trim()
+    }
+
+    /// The token that the row brings, if it brings one.
+    pub fn token<'r>(&self, row: &'r StringRecord) -> Option<&'r str> {
+        let token = row.get(self.token?)?.trim();
+        (!token.is_empty()).then_some(token)
+    }
+
+    /// The line a row begins in, from 1.
+    pub fn line(row: &StringRecord) -> u64 {
+        row.position().map_or(0, csv::Position::line)
+    }
+
+    /// Reads what is left, and, of one that was opened for it, says what the whole content's SHA-256 is, in hexadecimal.
+    pub fn sha256(self) -> Result<String> {
+        let mut rest = self.reader.into_inner();
+        io::copy(&mut rest, &mut io::sink())
+            .kind(Kind::Failed, || format!("cannot read {}", self.name))?;
+        Ok(rest
+            .digest
+            .map_or_else(String::new, |digest| hex(&digest.finalize())))
+    }
+}
+
+/// Content that is hashed as it is read, if its hash is wanted.
+struct Hashed {
+    content: Box<dyn Read + Send>,
+    digest: Option<Sha256>,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        if let Some(digest) = &mut self.digest {
+            digest.update(&buffer[..count]);
+        }
+        Ok(count)
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| {
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let error = Error::from_cause(Kind::Usage, error)
+            .context(format!("cannot read {}", path.display()));
+        if missing {
+            error.hint("`pushctl generate AUDIENCE` writes audience files")
+        } else {
+            error
+        }
+    })?;
+    if path.is_dir() {
+        return Err(Error::usage(format!(
+            "{} is a directory, not an audience file",
+            path.display()
+        )));
+    }
+    Ok(file)
+}
+
+fn user_column(name: &str, columns: &[String]) -> Result<usize> {
+    let found = USER_COLUMNS
+        .iter()
+        .find_map(|wanted| columns.iter().position(|column| column.trim() == *wanted));
+    found.ok_or_else(|| {
+        let error = Error::usage(format!(
+            "{name}:1: no column names the user; it has {}",
+            columns.join(", ")
+        ))
+        .hint(format!(
+            "call the column one of {}",
+            USER_COLUMNS.join(", ")
+        ));
+        let alike = columns
+            .iter()
+            .find(|column| nearest(column, USER_COLUMNS).is_some());
+        match alike {
+            Some(column) => error.hint(format!("is it {column:?}?")),
+            None => error,
+        }
+    })
+}
+
+fn wrong(name: &str, error: &csv::Error) -> Error {
+    let at = |position: Option<&csv::Position>| position.map_or(1, csv::Position::line);
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths {
+            pos,
+            expected_len,
+            len,
+        } => Error::usage(format!(
+            "{name}:{}: this row has {len} fields, the header has {expected_len}",
+            at(pos.as_ref())
+        ))
+        .hint("a field with a comma, a quote or a line break must stand in quotes"),
+        csv::ErrorKind::Utf8 { pos, err } => Error::usage(format!(
+            "{name}:{}: field {} is not UTF-8",
+            at(pos.as_ref()),
+            err.field() + 1
+        ))
+        .hint("save the file as UTF-8"),
+        csv::ErrorKind::Io(cause) => {
+            Error::new(Kind::Failed, cause).context(format!("cannot read {name}"))
+        }
+        _ => Error::usage(format!("{name}: {error}")),
+    }
+}

@@ -1,0 +1,139 @@
+//! A dry run: what would become of every row, as far as it can be told without the push service.
+
+use std::collections::{BTreeMap, HashSet};
+
+use csv::StringRecord;
+use jiff::Timestamp;
+
+use super::eligibility::{Person, is_held_out};
+use super::plan::{hash, skip_code};
+use super::{Addresses, Ended, Order, Plan, Roster, Summary};
+use crate::cadence::{Cadence, Layer, Screen, Verdict};
+use crate::error::Result;
+use crate::fcm::{Composer, Delivery};
+use crate::state::ledger::UserKey;
+
+/// Rows the history is asked about at once.
+const BATCH: usize = 2_000;
+
+/// Who says whom the history holds back.
+pub enum Rehearsed<'a> {
+    /// This history.
+    By(&'a Cadence),
+    /// Nobody: it is over the network, and a dry run reaches none but the source.
+    NotAsked,
+    /// Nobody: cadence is off.
+    Off,
+}
+
+/// Counts.
+pub async fn rehearse(
+    order: &Order,
+    plan: &Plan,
+    addresses: &mut Addresses,
+    cadence: &Rehearsed<'_>,
+    (run, now): (&str, Timestamp),
+) -> Result<Summary> {
+    let mut summary = Summary {
+        mode: "dry-run".to_owned(),
+        ended: Ended::Rehearsed,
+        rows: plan.rows,
+        cadence: cadence.name().to_owned(),
+        ..Summary::blank(order, run, now)
+    };
+    let screen = match cadence {
+        Rehearsed::By(cadence) => Some(cadence.screen(Layer::new(order.layer)?).await?),
+        Rehearsed::NotAsked | Rehearsed::Off => None,
+    };
+    let mut rehearsal = Rehearsal {
+        order,
+        composer: Composer::new(
+            plan.push.clone(),
+            Delivery::Live,
+            Some(&order.collapse_id()),
+        ),
+        screen,
+        seen: HashSet::new(),
+    };
+    let mut roster = Roster::open(&order.input)?;
+    let mut left = plan.rows;
+    while left > 0 {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut row = StringRecord::new();
+        while batch.len() < BATCH && left > 0 {
+            roster.next_of(&mut row, left)?;
+            left -= 1;
+            let mut tokens = Vec::new();
+            addresses.next(&roster, &row, &mut tokens)?;
+            let user = UserKey::of(roster.user(&row));
+            if plan.several.contains(&hash(&user)) && !rehearsal.seen.insert(user.clone()) {
+                summary.repeated += 1;
+                continue;
+            }
+            let row = std::mem::take(&mut row);
+            batch.push(Person { row, user, tokens });
+        }
+        rehearsal.count(batch, &mut summary).await?;
+    }
+    summary.excluded = summary.excluded_by_rule.values().sum();
+    summary.skipped = summary.skipped_by_reason.values().sum();
+    summary.notes.extend(cadence.note().map(str::to_owned));
+    Ok(summary)
+}
+
+impl Rehearsed<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::By(cadence) => cadence.name(),
+            Self::NotAsked => "not asked",
+            Self::Off => "off",
+        }
+    }
+
+    fn note(&self) -> Option<&'static str> {
+        match self {
+            Self::By(_) => None,
+            Self::NotAsked => Some(
+                "the notification history was not asked: a dry run reaches no network but the source",
+            ),
+            Self::Off => Some("cadence is off: nobody would be held back"),
+        }
+    }
+}
+
+struct Rehearsal<'a> {
+    order: &'a Order,
+    composer: Composer,
+    screen: Option<Screen<'a>>,
+    seen: HashSet<UserKey>,
+}
+
+impl Rehearsal<'_> {
+    async fn count(&mut self, batch: Vec<Person>, summary: &mut Summary) -> Result<()> {
+        let verdicts = match &self.screen {
+            Some(screen) => {
+                let ids: Vec<String> = batch.iter().map(|one| one.user.to_string()).collect();
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                screen.filter(&ids).await?.verdicts
+            }
+            None => Vec::new(),
+        };
+        let count =
+            |map: &mut BTreeMap<String, u64>, key: String| *map.entry(key).or_default() += 1;
+        for (place, person) in batch.iter().enumerate() {
+            if is_held_out(self.order, &person.user) {
+                summary.held_out += 1;
+            } else if let Some(Verdict::Excluded(exclusion)) = verdicts.get(place) {
+                count(&mut summary.excluded_by_rule, exclusion.key().to_owned());
+            } else if let Some(token) = person.tokens.first() {
+                match self.composer.compose(token, &person.row) {
+                    Ok(_) => summary.not_attempted += 1,
+                    Err(skip) => count(&mut summary.skipped_by_reason, skip_code(&skip)),
+                }
+            } else {
+                summary.without_token += 1;
+            }
+        }
+        Ok(())
+    }
+}

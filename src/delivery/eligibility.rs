@@ -1,0 +1,192 @@
+//! Who of a batch may be sent to, and why the others may not.
+//!
+//! The history is asked about thousands at once. It is asked again, in effect, by the claim, under the [`Guard`] that the
+//! screen gives: what happens between the two is not missed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use csv::StringRecord;
+use tokio::time::Instant;
+
+use super::feeder::{Engine, lock};
+use super::plan::skip_code;
+use super::{CadenceFailure, Order};
+use crate::cadence::{Screen, Verdict};
+use crate::error::{Error, Result};
+use crate::fcm::Composer;
+use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
+
+/// For so long a history that is out of reach is not asked again, where that stops nobody: finding out takes its time.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// A row, its person, and their tokens.
+pub(super) struct Person {
+    pub(super) row: StringRecord,
+    pub(super) user: UserKey,
+    pub(super) tokens: Vec<String>,
+}
+
+/// Somebody who may be sent to as far as is known.
+pub(super) struct Ready {
+    pub(super) person: Person,
+    pub(super) counted: Counted,
+    /// The message to their first token.
+    pub(super) body: Bytes,
+    /// What they read, where it is not what everybody reads.
+    pub(super) words: Option<Words>,
+}
+
+/// A batch, sifted.
+pub(super) struct Sifted<'a> {
+    pub(super) ready: Vec<Ready>,
+    pub(super) dismissed: Vec<Dismissal>,
+    /// Held back by the history, though perhaps only for what this very push has done before.
+    pub(super) excluded: Vec<(Person, Dismissal)>,
+    pub(super) guard: Guard,
+    pub(super) screen: Option<Screen<'a>>,
+}
+
+impl<'a> Engine<'a> {
+    /// Sorts a batch. An error is that of the history: nobody of the batch may be sent to.
+    pub(super) async fn sift(
+        &self,
+        composer: &mut Composer,
+        people: Vec<Person>,
+    ) -> Result<Sifted<'a>> {
+        let (screen, verdicts) = self.ask_history(&people).await?;
+        let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
+        let mut sifted = Sifted {
+            ready: Vec::with_capacity(people.len()),
+            dismissed: Vec::new(),
+            excluded: Vec::new(),
+            guard,
+            screen,
+        };
+        for (person, verdict) in people.into_iter().zip(verdicts) {
+            self.sort(composer, person, verdict, &mut sifted);
+        }
+        Ok(sifted)
+    }
+
+    async fn ask_history(&self, people: &[Person]) -> Result<(Option<Screen<'a>>, Vec<Verdict>)> {
+        let everybody = || vec![Verdict::Eligible(Counted::default()); people.len()];
+        let Some(cadence) = self.cadence else {
+            return Ok((None, everybody()));
+        };
+        let asked_lately = lock(&self.state.away).is_some_and(|since| since.elapsed() < AWAY);
+        if asked_lately {
+            return Ok((None, everybody()));
+        }
+        let ids: Vec<String> = people
+            .iter()
+            .map(|person| person.user.to_string())
+            .collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let asked = async {
+            let screen = cadence.screen(self.layer).await?;
+            let filtered = screen.filter(&ids).await?;
+            Ok::<_, Error>((screen, filtered))
+        };
+        match asked.await {
+            Ok((screen, filtered)) => {
+                *lock(&self.state.breakdown) += filtered.breakdown;
+                Ok((Some(screen), filtered.verdicts))
+            }
+            Err(error) if self.order.cadence_failure == CadenceFailure::Send => {
+                *lock(&self.state.away) = Some(Instant::now());
+                self.note_once(&sent_anyway(&error));
+                Ok((None, everybody()))
+            }
+            Err(error) => Err(error
+                .context("the notification history cannot be asked, so nobody more is sent to")
+                .hint("try again with `pushctl resume` once it answers; --cadence-failure send would send without asking")),
+        }
+    }
+
+    fn sort(
+        &self,
+        composer: &mut Composer,
+        person: Person,
+        verdict: Verdict,
+        sifted: &mut Sifted<'_>,
+    ) {
+        let dismiss = |person: &Person, code: String| Dismissal {
+            user: person.user.clone(),
+            ending: Ending::Skipped,
+            code,
+        };
+        if is_held_out(self.order, &person.user) {
+            sifted
+                .dismissed
+                .push(dismiss(&person, "holdout".to_owned()));
+            return;
+        }
+        let counted = match verdict {
+            Verdict::Eligible(counted) => counted,
+            Verdict::Excluded(exclusion) => {
+                let dismissal = dismiss(&person, exclusion.key().to_owned());
+                sifted.excluded.push((person, dismissal));
+                return;
+            }
+        };
+        let Some(token) = person.tokens.first() else {
+            sifted
+                .dismissed
+                .push(dismiss(&person, "no-token".to_owned()));
+            return;
+        };
+        match composer.compose(token, &person.row) {
+            Ok(body) => {
+                let words = self.own_words(composer);
+                sifted.ready.push(Ready {
+                    person,
+                    counted,
+                    body,
+                    words,
+                });
+            }
+            Err(skip) => sifted.dismissed.push(dismiss(&person, skip_code(&skip))),
+        }
+    }
+
+    /// The texts of the last row, unless they are the push's own.
+    pub(super) fn own_words(&self, composer: &Composer) -> Option<Words> {
+        let rendered = composer.rendered();
+        let link = (!rendered.deep_link.is_empty()).then(|| rendered.deep_link.clone());
+        let own = &self.push.words;
+        let same =
+            rendered.title == own.title && rendered.body == own.body && link == own.deep_link;
+        (!same).then(|| Words {
+            title: rendered.title.clone(),
+            body: rendered.body.clone(),
+            deep_link: link,
+        })
+    }
+}
+
+/// What the summary says where the history is out of reach and that stops nobody.
+pub(super) fn sent_anyway(error: &Error) -> String {
+    format!(
+        "the notification history cannot be asked, and cadence_failure = \"send\": sent to people whatever they had before ({error:#})"
+    )
+}
+
+/// Whether somebody belongs to the control group: always the same people for an automation, whatever else changes.
+pub(super) fn is_held_out(order: &Order, user: &UserKey) -> bool {
+    const PARTS: u64 = 100_000;
+    if order.holdout_percent <= 0.0 {
+        return false;
+    }
+    let text = format!("{}\n{user}", order.automation);
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(text);
+    let part = digest
+        .iter()
+        .take(8)
+        .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
+        % PARTS;
+    let share = order.holdout_percent / 100.0;
+    #[expect(clippy::cast_precision_loss, reason = "a hundred thousand is exact")]
+    let place = part as f64 / PARTS as f64;
+    place < share
+}

@@ -1,0 +1,387 @@
+//! A lane: one connection and the requests on it, all driven by one task.
+//!
+//! The connection and its requests are polled together, so an answer wakes nobody else, frames that can be written
+//! together are, and a message costs no task of its own.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use h2::client::{Connection, SendRequest};
+use h2::{Ping, PingPong};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::answer::{Answer, classify};
+use super::client::Shared;
+use super::dispatch::{Berth, Current, Flight, Next};
+use super::request;
+use super::request::{Broken, Doubt, Reply};
+use super::transport::{Io, Opened};
+use crate::error::{Error, Kind};
+
+/// A connection that has been silent for so long is asked whether it is still there before messages are put on it.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long it may take to say so.
+const PING_PATIENCE: Duration = Duration::from_secs(5);
+/// How many messages are put on a connection that has not answered any yet: if it leads nowhere, no more are in doubt.
+const UNPROVEN: usize = 10;
+/// Pauses between attempts to connect: the first, and the longest.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Runs lane `number` until nothing is left to send.
+pub(super) async fn run(shared: Arc<Shared>, number: usize, mut opened: Option<Opened>) {
+    let mut failures = 0;
+    loop {
+        let connection = match opened.take() {
+            Some(connection) => connection,
+            None if !wanted(&shared, number).await => return,
+            None => match shared.endpoint.connect().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    shared.unreachable(error.error());
+                    pause(&mut failures).await;
+                    shared.set_berth(number, Berth::Closed);
+                    continue;
+                }
+            },
+        };
+        match Lane::new(&shared, number, connection).drive().await {
+            Ended::Finished => {
+                shared.set_berth(number, Berth::Closed);
+                return;
+            }
+            Ended::Lost { silent: false } => failures = 0,
+            // It connects and then says nothing: no better than a failure to connect.
+            Ended::Lost { silent: true } => {
+                let said = "the push service takes connections and answers nothing";
+                shared.unreachable(&Error::new(Kind::Unreachable, said));
+                shared.set_berth(number, Berth::Opening);
+                pause(&mut failures).await;
+            }
+        }
+        shared.set_berth(number, Berth::Closed);
+    }
+}
+
+async fn pause(failures: &mut u32) {
+    let wait = RECONNECT.0.saturating_mul(2_u32.saturating_pow(*failures));
+    *failures += 1;
+    sleep(wait.min(RECONNECT.1)).await;
+}
+
+/// Waits until the lane is needed; false when it never will be.
+async fn wanted(shared: &Shared, number: usize) -> bool {
+    poll_fn(|cx| {
+        let mut dispatch = shared.dispatch();
+        if dispatch.is_done() {
+            return Poll::Ready(false);
+        }
+        let open = dispatch.may_open(number);
+        let berth = if open { Berth::Opening } else { Berth::Closed };
+        dispatch.berth(number, berth, cx.waker());
+        if open {
+            Poll::Ready(true)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// How a connection came to its end.
+enum Ended {
+    /// There is nothing left to send.
+    Finished,
+    /// It broke or was closed; silent if messages were put on it and nothing ever came back.
+    Lost { silent: bool },
+}
+
+type Landing = Pin<Box<dyn Future<Output = (usize, Result<Reply, Broken>)> + Send>>;
+
+struct Lane<'s> {
+    shared: &'s Arc<Shared>,
+    number: usize,
+    send: SendRequest<Bytes>,
+    /// None once it has ended: only when it is dropped do all requests on it hear of that.
+    connection: Option<Connection<Pin<Box<dyn Io>>, Bytes>>,
+    pings: Option<PingPong>,
+    /// Flights by seat; the futures know their seat only, so that a flight is never lost with its future.
+    seats: Vec<Option<Flight>>,
+    free: Vec<usize>,
+    landing: FuturesUnordered<Landing>,
+    /// Of this turn: flights that have come back, work that was taken, and work that could not be sent after all.
+    landed: Vec<(Flight, Result<Answer, Broken>)>,
+    taken: Vec<Flight>,
+    returned: Vec<Flight>,
+    timer: Pin<Box<Sleep>>,
+    /// Nothing new is put on the connection; what is under way may still be answered.
+    retired: bool,
+    /// When the service last said something on it.
+    heard: Option<Instant>,
+    /// Whether messages were put on it.
+    used: bool,
+    opened: Instant,
+    pinging: Option<Instant>,
+}
+
+impl<'s> Lane<'s> {
+    fn new(shared: &'s Arc<Shared>, number: usize, opened: Opened) -> Self {
+        let Opened {
+            send,
+            mut connection,
+        } = opened;
+        let now = Instant::now();
+        Self {
+            pings: connection.ping_pong(),
+            shared,
+            number,
+            send,
+            connection: Some(connection),
+            seats: Vec::new(),
+            free: Vec::new(),
+            landing: FuturesUnordered::new(),
+            landed: Vec::new(),
+            taken: Vec::new(),
+            returned: Vec::new(),
+            timer: Box::pin(sleep_until(now)),
+            retired: false,
+            heard: None,
+            used: false,
+            opened: now,
+            pinging: None,
+        }
+    }
+
+    async fn drive(mut self) -> Ended {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            let connection = self.connection.as_mut();
+            if connection.is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
+                self.connection = None;
+            }
+            let now = Instant::now();
+            self.collect(cx, now);
+            let room = self.room(cx, now);
+            let (next, bearer) = self.turn(room, cx, now);
+            if let Some(bearer) = bearer.filter(|_| !self.taken.is_empty()) {
+                // What is launched has to be written, what cannot be launched has to be handed back.
+                self.launch(&bearer, now);
+                continue;
+            }
+            if self.landing.is_empty() {
+                if next == Next::Done {
+                    return Poll::Ready(Ended::Finished);
+                }
+                if self.retired || self.connection.is_none() {
+                    let silent = self.used && self.heard.is_none();
+                    return Poll::Ready(Ended::Lost { silent });
+                }
+            }
+            if !self.is_due(next, cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes the answers that have come.
+    fn collect(&mut self, cx: &mut Context<'_>, now: Instant) {
+        while let Poll::Ready(Some((seat, result))) = self.landing.poll_next_unpin(cx) {
+            let Some(flight) = self.seats.get_mut(seat).and_then(Option::take) else {
+                continue;
+            };
+            self.free.push(seat);
+            match &result {
+                // It may be dead; the others on it can still be answered.
+                Err(Broken::InDoubt(Doubt::TimedOut)) => self.retired = true,
+                Err(Broken::InDoubt(Doubt::ConnectionLost | Doubt::Abandoned)) => {}
+                Ok(_) | Err(Broken::NotAccepted | Broken::InDoubt(Doubt::Reset)) => {
+                    if self.heard.replace(now).is_none() {
+                        self.shared.reached();
+                    }
+                }
+            }
+            let clock = &self.shared.clock;
+            let answer = result.map(|reply| {
+                let retry_after = reply.retry_after.as_ref();
+                classify(reply.status, retry_after, &reply.body, || clock.now())
+            });
+            self.landed.push((flight, answer));
+        }
+        if self.shared.is_abandoned() {
+            let left = self.seats.drain(..).flatten();
+            let doubt = || Err(Broken::InDoubt(Doubt::Abandoned));
+            self.landed.extend(left.map(|flight| (flight, doubt())));
+            self.landing.clear();
+            self.free.clear();
+        }
+    }
+
+    /// How many requests may be put on the connection now.
+    fn room(&mut self, cx: &mut Context<'_>, now: Instant) -> usize {
+        if self.connection.is_none() || self.retired {
+            return 0;
+        }
+        if let Poll::Ready(Err(_)) = self.send.poll_ready(cx) {
+            // GOAWAY, as a rule: what is under way goes on.
+            self.retired = true;
+            return 0;
+        }
+        if !self.is_alive(cx, now) {
+            return 0;
+        }
+        let most = self
+            .shared
+            .streams
+            .min(self.send.current_max_send_streams());
+        let most = if self.heard.is_some() {
+            most
+        } else {
+            most.min(UNPROVEN)
+        };
+        most.saturating_sub(self.landing.len())
+    }
+
+    /// What the connection counts as when it takes nothing more. Others wait for one that has not answered yet, as
+    /// they do for one that is being opened.
+    fn without_room(&self) -> Berth {
+        if self.heard.is_none() && !self.retired && self.connection.is_some() {
+            Berth::Opening
+        } else {
+            Berth::Full
+        }
+    }
+
+    /// Whether the connection can be trusted with messages; if it has been silent for long, it is asked first.
+    fn is_alive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let silent = now - self.heard.unwrap_or(self.opened) > SILENCE;
+        let Some(pings) = &mut self.pings else {
+            return true;
+        };
+        match self.pinging {
+            None if !silent || !self.landing.is_empty() => return true,
+            None => {
+                if self.shared.dispatch().queued() == 0 {
+                    return true;
+                }
+                if pings.send_ping(Ping::opaque()).is_err() {
+                    self.retired = true;
+                    return false;
+                }
+                self.pinging = Some(now + PING_PATIENCE);
+            }
+            Some(_) => {}
+        }
+        match pings.poll_pong(cx) {
+            Poll::Ready(Ok(_)) => {
+                self.pinging = None;
+                self.heard = Some(now);
+                true
+            }
+            Poll::Ready(Err(_)) => {
+                self.retired = true;
+                false
+            }
+            Poll::Pending => {
+                if self.pinging.is_some_and(|end| now >= end) {
+                    self.pinging = None;
+                    self.retired = true;
+                }
+                false
+            }
+        }
+    }
+
+    /// Hands back what has landed and takes new work, with the token to send it with.
+    fn turn(&mut self, room: usize, cx: &Context<'_>, now: Instant) -> (Next, Option<Current>) {
+        let shared = self.shared;
+        let mut dispatch = shared.dispatch();
+        for flight in self.returned.drain(..) {
+            dispatch.put_back(flight, now);
+        }
+        for (flight, answer) in self.landed.drain(..) {
+            dispatch.land(flight, answer, now);
+        }
+        let full = self.without_room();
+        let berth = if room > 0 { Berth::Room } else { full };
+        dispatch.berth(self.number, berth, cx.waker());
+        let next = dispatch.take(self.number, room, now, &mut self.taken);
+        if self.taken.len() == room {
+            dispatch.berth(self.number, full, cx.waker());
+        }
+        let bearer = dispatch.bearer();
+        shared.settle(dispatch, Some(self.number));
+        (next, bearer)
+    }
+
+    /// Sends what was taken.
+    fn launch(&mut self, bearer: &Current, now: Instant) {
+        for mut flight in self.taken.drain(..) {
+            if self.retired {
+                self.returned.push(flight);
+                continue;
+            }
+            let body = flight.job.body.clone();
+            let request = request(&self.shared.endpoint.uri, &bearer.header, body.len());
+            let Ok((response, mut stream)) = self.send.send_request(request, false) else {
+                // No stream was opened, so nothing has left.
+                self.retired = true;
+                self.returned.push(flight);
+                continue;
+            };
+            self.used = true;
+            flight.attempts += 1;
+            flight.first.get_or_insert(now);
+            flight.sent = now;
+            flight.generation = bearer.generation;
+            // If this fails, the response says why.
+            let _ = stream.send_data(body, true);
+            let seat = self.free.pop().unwrap_or_else(|| {
+                self.seats.push(None);
+                self.seats.len() - 1
+            });
+            self.seats[seat] = Some(flight);
+            let patience = self.shared.answer_timeout;
+            self.landing.push(Box::pin(async move {
+                (seat, request::answer(response, patience).await)
+            }));
+        }
+    }
+
+    /// Sets the timer for what is to come; true if its time has come already.
+    fn is_due(&mut self, next: Next, cx: &mut Context<'_>) -> bool {
+        let next = match next {
+            Next::Wait(when) => Some(when),
+            Next::More | Next::Idle | Next::Done => None,
+        };
+        let Some(when) = next.into_iter().chain(self.pinging).min() else {
+            return false;
+        };
+        if self.timer.deadline() != when {
+            self.timer.as_mut().reset(when);
+        }
+        self.timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// The head of a request. The body's length is for boxes on the way that want to know it.
+fn request(uri: &http::Uri, bearer: &HeaderValue, length: usize) -> Request<()> {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(AUTHORIZATION, bearer.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, length.into());
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri.clone();
+    *request.headers_mut() = headers;
+    request
+}

@@ -1,0 +1,358 @@
+//! One run, step by step, until it waits for a time, or is over. Whoever calls holds the occurrence's lease.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::plan::{DONE, REFUSED, push_word};
+use super::step::{self, Lateness, Step};
+use super::{Course, Means, Phase, Records};
+use crate::delivery::InDoubt;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Interrupt;
+use crate::state::{Run, RunStatus};
+
+/// How often somebody is asked whether the run was cancelled, while it waits.
+const LOOK: Duration = Duration::from_secs(2);
+/// Between two tries of a phase that failed for a reason that may pass.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// How a run is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Wait for what is due later, or leave that to the next start.
+    pub stay: bool,
+    /// Stop once this phase is done.
+    pub until: Option<Phase>,
+    /// Whether lateness matters.
+    pub lateness: Lateness,
+}
+
+/// Where a run stands when its driver leaves it.
+#[derive(Debug)]
+pub enum Ending {
+    /// Something is due then.
+    Waiting(Timestamp, Phase),
+    /// The phase that it was to stop after is done.
+    Reached(Phase),
+    /// It is over. The error decides the exit status.
+    Over {
+        /// How it ended.
+        status: RunStatus,
+        /// What it did: the run's summary in the store.
+        summary: Value,
+        /// Why it was not simply done.
+        error: Option<Error>,
+    },
+}
+
+/// A run being driven.
+pub(super) struct Driver<'a> {
+    pub(super) run: &'a Run,
+    pub(super) course: &'a Course,
+    pub(super) means: &'a Means<'a>,
+}
+
+/// Drives a run.
+///
+/// # Errors
+/// It stopped, and can go on: a signal, a service out of reach, credentials that were refused.
+pub async fn drive(run: &Run, means: &Means<'_>, how: How) -> Result<Ending> {
+    let course = Course::of(run)?;
+    let driver = Driver {
+        run,
+        course: &course,
+        means,
+    };
+    loop {
+        let error = match driver.go_on(how).await {
+            Ok(Some(ending)) => return Ok(ending),
+            Ok(None) => continue,
+            Err(error) => error,
+        };
+        if how.stay && driver.may_pass(&error) {
+            let told = format!("{error:#}; trying again in a minute");
+            means.progress.note(&told);
+            driver.wait_to_try_again().await;
+        } else if is_final(error.kind()) {
+            return driver.fail(error).await;
+        } else {
+            return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
+        }
+    }
+}
+
+/// Sends again what is in doubt of a run that is over; the summaries, push by push.
+pub async fn retry_doubts(run: &Run, means: &Means<'_>) -> Result<Vec<Value>> {
+    let course = Course::of(run)?;
+    let driver = Driver {
+        run,
+        course: &course,
+        means,
+    };
+    let records = Records(means.store.phases(&run.id).await?);
+    let files = records.files()?;
+    let mut summaries = Vec::new();
+    for (place, push) in files.pushes.iter().enumerate() {
+        let begun = records.begun(&push_word(place)).is_some();
+        if let Some(file) = push.live.as_ref().filter(|_| begun) {
+            driver.have_file(&files, file).await?;
+            let mut order = driver.order(place, &files, file);
+            order.in_doubt = InDoubt::Retry;
+            let sent = driver.deliver(&order).await?;
+            summaries.push(serde_json::to_value(&sent.summary).unwrap_or_default());
+        }
+    }
+    Ok(summaries)
+}
+
+/// Whether an error ends a run for good. The others leave it open: it can go on.
+fn is_final(kind: Kind) -> bool {
+    match kind {
+        Kind::Unreachable
+        | Kind::Credentials
+        | Kind::Locked
+        | Kind::Interrupted
+        | Kind::Terminated => false,
+        Kind::Done
+        | Kind::Failed
+        | Kind::Usage
+        | Kind::Partial
+        | Kind::Nothing
+        | Kind::Refused
+        | Kind::Cancelled
+        | Kind::Bug => true,
+    }
+}
+
+impl Driver<'_> {
+    /// One step; where the run stands, if that was the last one.
+    async fn go_on(&self, how: How) -> Result<Option<Ending>> {
+        let means = self.means;
+        self.heard().await?;
+        let records = Records(means.store.phases(&self.run.id).await?);
+        let step = step::next(self.course, &records, means.clock.now(), how.lateness);
+        let reached = how
+            .until
+            .filter(|phase| *phase != Phase::Cleanup && records.done(phase.word()).is_some());
+        if let Some(phase) = reached {
+            return Ok(Some(Ending::Reached(phase)));
+        }
+        match step {
+            Step::Over => return self.conclude(&records).await.map(Some),
+            Step::Wait(at, phase) if !how.stay => return Ok(Some(Ending::Waiting(at, phase))),
+            Step::Wait(at, phase) => self.wait(at, phase).await?,
+            Step::TooLate(due, phase) => return Err(self.too_late(due, phase)),
+            Step::Quiet(place) => return Err(self.quiet(place)),
+            Step::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
+            Step::Push(place) => self.push(place, &records).await?,
+        }
+        Ok(None)
+    }
+
+    /// A signal, or a cancel.
+    async fn heard(&self) -> Result<()> {
+        if let Some(kind) = self.means.interrupt.fired() {
+            return Err(Interrupt::error(kind));
+        }
+        let Some(cancel) = self.means.store.cancellation(&self.run.id).await? else {
+            return Ok(());
+        };
+        let why = cancel.reason.map(|why| format!(": {why}"));
+        let message = format!(
+            "cancelled by {} at {:.0}{}",
+            cancel.who,
+            cancel.at,
+            why.unwrap_or_default()
+        );
+        Err(Error::new(Kind::Cancelled, message))
+    }
+
+    /// Waits, and looks for a cancel all the while. Nothing is kept open.
+    async fn wait(&self, at: Timestamp, phase: Phase) -> Result<()> {
+        let means = self.means;
+        let local = at.to_zoned(self.course.times.zone());
+        let what = format!(
+            "{}: waiting until {} for {}",
+            self.run.automation,
+            local.strftime("%H:%M:%S %Z"),
+            phase.word()
+        );
+        means.progress.note(&what);
+        means.progress.stage(&what);
+        means.store.rest().await;
+        loop {
+            let left = at.duration_since(means.clock.now());
+            if !left.is_positive() {
+                return Ok(());
+            }
+            self.pause(left.unsigned_abs().min(LOOK)).await;
+            // The loop of the caller hears the same, and knows what to do.
+            if means.interrupt.fired().is_some()
+                || means.store.cancellation(&self.run.id).await?.is_some()
+            {
+                return Ok(());
+            }
+            means.store.rest().await;
+        }
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            _ = self.means.interrupt.wait() => {}
+            () = self.means.clock.sleep(time) => {}
+        }
+    }
+
+    /// Waits a minute, and looks for a cancel all the while; a store that is out of reach has none to tell.
+    async fn wait_to_try_again(&self) {
+        let mut left = AGAIN;
+        while !left.is_zero() {
+            self.pause(left.min(LOOK)).await;
+            left = left.saturating_sub(LOOK);
+            let cancelled = self.means.store.cancellation(&self.run.id).await;
+            if self.means.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
+                return;
+            }
+        }
+    }
+
+    /// Whether what failed is worth another try before it would be too late for the last push.
+    fn may_pass(&self, error: &Error) -> bool {
+        let times = &self.course.times;
+        let delays = self.course.automation.push.iter();
+        let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
+        let last = step::after(times.send_at, SignedDuration::from_mins(delays));
+        let end = step::after(last, times.lateness());
+        error.kind() == Kind::Unreachable
+            && step::after(self.means.clock.now(), AGAIN.try_into().unwrap_or_default()) < end
+    }
+
+    fn too_late(&self, due: Timestamp, phase: Phase) -> Error {
+        let local = due.to_zoned(self.course.times.zone());
+        Error::new(
+            Kind::Refused,
+            format!(
+                "too late: {} was due at {}, and max_lateness_minutes allows {} minutes",
+                phase.word(),
+                local.strftime("%H:%M %Z"),
+                self.course.times.lateness().as_mins()
+            ),
+        )
+        .hint("nothing more was sent; `pushctl run-pipeline NAME --now` sends to a fresh audience")
+    }
+
+    fn quiet(&self, place: usize) -> Error {
+        let hours = self
+            .course
+            .automation
+            .safeguards
+            .quiet_hours
+            .as_deref()
+            .unwrap_or_default();
+        Error::new(
+            Kind::Refused,
+            format!(
+                "push {} would go out now, within quiet_hours = \"{hours}\"",
+                place + 1
+            ),
+        )
+        .hint("quiet_hours_action = \"delay\" makes such pushes wait until the hours are over")
+    }
+
+    /// Does a phase, and records its beginning and its end.
+    async fn phase(&self, phase: Phase, records: &Records) -> Result<()> {
+        match phase {
+            Phase::Generate => {
+                if records.begun(Phase::Generate.word()).is_none() {
+                    self.tell_start().await;
+                }
+                self.recorded(phase.word(), Box::pin(self.generate())).await
+            }
+            Phase::Test => {
+                self.recorded(phase.word(), Box::pin(self.test(records)))
+                    .await
+            }
+            Phase::Window => self.window(records).await,
+            Phase::Send => {
+                let attempt = self.attempt(phase.word(), records).await?;
+                self.end(phase.word(), attempt, DONE, &json!({})).await
+            }
+            Phase::Cleanup => self.recorded(phase.word(), Box::pin(self.clean_up())).await,
+        }
+    }
+
+    /// The attempt that is open, or a new one.
+    async fn attempt(&self, phase: &str, records: &Records) -> Result<u32> {
+        match records.open(phase) {
+            Some(attempt) => Ok(attempt),
+            None => self.means.store.begin_phase(&self.run.id, phase).await,
+        }
+    }
+
+    async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
+        self.means
+            .store
+            .end_phase(&self.run.id, phase, attempt, result, detail)
+            .await
+    }
+
+    async fn recorded(
+        &self,
+        phase: &str,
+        work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
+    ) -> Result<()> {
+        let attempt = self.means.store.begin_phase(&self.run.id, phase).await?;
+        let result = work.await;
+        self.means.progress.finish();
+        match result {
+            Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
+            Err(error) => {
+                let detail = json!({ "error": format!("{error:#}") });
+                // What went wrong matters more than that it could not be written down.
+                let result = match error.kind() {
+                    Kind::Refused => REFUSED,
+                    _ => "failed",
+                };
+                let _ = self.end(phase, attempt, result, &detail).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the window, or closes it.
+    async fn window(&self, records: &Records) -> Result<()> {
+        let word = Phase::Window.word();
+        let is_new = records.begun(word).is_none();
+        let attempt = self.attempt(word, records).await?;
+        let closes = step::window_closes(self.course, records);
+        if is_new && self.means.clock.now() < closes {
+            let files = records.files()?;
+            self.tell_window(&files, closes).await;
+            return Ok(());
+        }
+        self.end(word, attempt, DONE, &json!({ "closed_at": closes }))
+            .await
+    }
+
+    async fn push(&self, place: usize, records: &Records) -> Result<()> {
+        self.attempt(Phase::Send.word(), records).await?;
+        let word = push_word(place);
+        let attempt = self.means.store.begin_phase(&self.run.id, &word).await?;
+        let result = Box::pin(self.send(place, records)).await;
+        self.means.progress.finish();
+        let (result, detail, error) = match result {
+            Ok((detail, None)) => (DONE, detail, None),
+            Ok((detail, error)) => ("stopped", detail, error),
+            Err(error) => (
+                "failed",
+                json!({ "error": format!("{error:#}") }),
+                Some(error),
+            ),
+        };
+        let ended = self.end(&word, attempt, result, &detail).await;
+        error.map_or(ended, Err)
+    }
+}

@@ -1,0 +1,106 @@
+//! Who else is told: notices at the webhook, beats for the monitor. What does not arrive is mentioned, and holds nothing up.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Mode;
+use super::driver::Driver;
+use super::plan::Files;
+use crate::error::Error;
+use crate::notify::{Beat, Event, Notice};
+use crate::state::RunStatus;
+
+impl Driver<'_> {
+    pub(super) async fn tell_start(&self) {
+        self.beat(Beat::Start).await;
+    }
+
+    pub(super) async fn tell_ready(&self, files: &Files) {
+        self.tell(Event::AudienceReady { people: files.rows }, counts(files))
+            .await;
+    }
+
+    pub(super) async fn tell_tested(&self, accepted: u64, of: u64) {
+        self.tell(Event::TestSent { accepted, of }, Vec::new())
+            .await;
+    }
+
+    pub(super) async fn tell_window(&self, files: &Files, closes: Timestamp) {
+        let event = Event::WindowOpen {
+            people: files.rows,
+            send_at: closes.to_zoned(self.course.times.zone()),
+            cancel: format!("pushctl cancel {}", self.run.automation),
+        };
+        self.tell(event, counts(files)).await;
+    }
+
+    pub(super) async fn tell_end(&self, status: RunStatus, error: Option<&Error>, summary: &Value) {
+        let sum = |key: &str| {
+            let pushes = summary["pushes"].as_array().map_or(&[][..], Vec::as_slice);
+            pushes
+                .iter()
+                .filter_map(|push| push[key].as_u64())
+                .sum::<u64>()
+        };
+        match status {
+            RunStatus::Done | RunStatus::Partial => {
+                let facts = [
+                    "accepted",
+                    "failed",
+                    "dead",
+                    "in_doubt",
+                    "excluded",
+                    "without_token",
+                ]
+                .map(|key| (key.replace('_', " "), sum(key).to_string()));
+                let event = Event::Done {
+                    accepted: sum("accepted"),
+                    of: sum("rows"),
+                };
+                self.tell(event, facts.into()).await;
+                self.beat(Beat::Success).await;
+            }
+            _ => {
+                let why =
+                    error.map_or_else(|| status.word().to_owned(), |error| format!("{error:#}"));
+                self.tell(Event::Stopped { why }, Vec::new()).await;
+                self.beat(Beat::Failure).await;
+            }
+        }
+    }
+
+    /// A rehearsal is nobody's news.
+    async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
+        if !self.course.mode.reaches_phones() {
+            return;
+        }
+        let notice = Notice {
+            automation: self.run.automation.clone(),
+            occurrence: self.run.occurrence.clone(),
+            run: self.run.id.clone(),
+            event,
+            facts,
+        };
+        if let Err(warning) = self.means.notices.tell(&notice).await {
+            self.means.progress.note(&warning.to_string());
+        }
+    }
+
+    /// The monitor watches over the daily job: a test in the morning must not pass for it.
+    async fn beat(&self, beat: Beat) {
+        if self.course.mode != Mode::LiveSend {
+            return;
+        }
+        if let Err(warning) = self.means.notices.beat(beat).await {
+            self.means.progress.note(&warning.to_string());
+        }
+    }
+}
+
+fn counts(files: &Files) -> Vec<(String, String)> {
+    let count = |push: &super::plan::PushFiles| {
+        let rows = push.live.as_ref().map_or(0, |file| file.rows);
+        (push.audience_file.clone(), rows.to_string())
+    };
+    files.pushes.iter().map(count).collect()
+}

@@ -1,0 +1,397 @@
+//! From keywords to an [`Address`]: each value checked, each default decided, each contradiction named.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::address::{
+    Address, ChannelBinding, Host, Inputs, Keepalive, Negotiation, Roots, SslMode, Target, Tls,
+    TlsVersion,
+};
+use super::parameters::Parameters;
+use super::passfile;
+use crate::error::{Error, Result};
+use crate::settings::secret::Secret;
+
+const PORT: u16 = 5432;
+
+/// Keywords that mean something here.
+const KNOWN: &[&str] = &[
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "connection_limit",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "options",
+    "passfile",
+    "password",
+    "password_command",
+    "pgbouncer",
+    "port",
+    "schema",
+    "service",
+    "servicefile",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "requiressl",
+    "ssl",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// Keywords that ask for a protection that cannot be given here: to pass them over would be a lie.
+const REFUSED: &[&str] = &["require_auth", "requirepeer", "sslcrl", "sslcrldir"];
+
+pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
+    let given = Parameters::collect(inputs)?;
+    let mut notes = unknown(&given)?;
+    let user = given.text("user").unwrap_or("postgres").to_owned();
+    let dbname = given.text("dbname").unwrap_or(&user).to_owned();
+    let mut hosts = hosts(&given)?;
+    let tls = tls(&given, inputs.home, hosts.iter().all(Host::is_local))?;
+    let password_command = given
+        .get("password_command")
+        .map(|command| command.value.clone());
+    let password = password(&given, password_command.is_some());
+    let mut origins = origins(&given);
+    if password.is_none()
+        && password_command.is_none()
+        && let Some(file) = from_passfile(&given, inputs, &mut hosts, &user, &dbname, &mut notes)
+    {
+        origins.insert("password", file);
+    }
+    Ok(Address {
+        user,
+        dbname,
+        password,
+        password_command,
+        tls,
+        hosts,
+        target: word(&given, "target_session_attrs", Target::WORDS)?.unwrap_or(Target::Any),
+        application_name: given.text("application_name").map(str::to_owned),
+        connect_timeout: seconds(&given, "connect_timeout")?.filter(|timeout| !timeout.is_zero()),
+        options: given.text("options").map(str::to_owned),
+        keepalive: keepalive(&given)?,
+        pgbouncer: flag(&given, "pgbouncer")?.unwrap_or(false),
+        connection_limit: number(&given, "connection_limit")?.filter(|limit| *limit > 0),
+        schema: given.text("schema").map(str::to_owned),
+        origins,
+        notes,
+    })
+}
+
+fn hosts(given: &Parameters) -> Result<Vec<Host>> {
+    let list = |key| {
+        given
+            .text(key)
+            .map(|text| text.split(',').map(str::trim).collect::<Vec<_>>())
+    };
+    let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
+    if names.is_none() && addresses.is_none() && given.get("service").is_none() && !given.has_url()
+    {
+        return Err(Error::usage("no database is configured")
+            .hint("give --database-url postgres://USER:PASSWORD@HOST:5432/DATABASE, or set DATABASE_URL, PGHOST or POSTGRES_HOST"));
+    }
+    let count = names.as_ref().or(addresses.as_ref()).map_or(1, Vec::len);
+    if addresses
+        .as_ref()
+        .is_some_and(|addresses| addresses.len() != count)
+    {
+        return Err(Error::usage(format!(
+            "hostaddr must name as many addresses as there are hosts ({count})"
+        )));
+    }
+    if ports
+        .as_ref()
+        .is_some_and(|ports| ports.len() != count && ports.len() != 1)
+    {
+        return Err(Error::usage(format!(
+            "port must name one port, or as many as there are hosts ({count})"
+        )));
+    }
+    (0..count)
+        .map(|index| {
+            let hostaddr = addresses
+                .as_ref()
+                .map(|addresses| addresses[index])
+                .filter(|address| !address.is_empty())
+                .map(|address| {
+                    address
+                        .parse::<IpAddr>()
+                        .map_err(|_| bad(given, "hostaddr", "an IP address"))
+                })
+                .transpose()?;
+            let port = ports
+                .as_ref()
+                .map_or("", |ports| ports.get(index).unwrap_or(&ports[0]));
+            let port = match port {
+                "" => PORT,
+                text => text
+                    .parse()
+                    .ok()
+                    .filter(|port| *port > 0)
+                    .ok_or_else(|| bad(given, "port", "a number from 1 to 65535"))?,
+            };
+            let name = names.as_ref().map_or("", |names| names[index]);
+            let name = match (name, hostaddr) {
+                ("", Some(address)) => address.to_string(),
+                ("", None) => default_host(port),
+                (name, _) => name.to_owned(),
+            };
+            Ok(Host {
+                name,
+                hostaddr,
+                port,
+                password: None,
+            })
+        })
+        .collect()
+}
+
+/// Where libpq would look without a host: the socket, or this machine.
+fn default_host(port: u16) -> String {
+    ["/var/run/postgresql", "/tmp"]
+        .into_iter()
+        .find(|directory| {
+            Path::new(directory)
+                .join(format!(".s.PGSQL.{port}"))
+                .exists()
+        })
+        .unwrap_or("localhost")
+        .to_owned()
+}
+
+fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
+    let in_home = |name: &str| {
+        home.map(|home| home.join(".postgresql").join(name))
+            .filter(|path| path.exists())
+    };
+    let roots = match given.text("sslrootcert") {
+        Some("system") => Roots::System,
+        Some(path) => Roots::File(expand(path, home)),
+        None => in_home("root.crt").map_or(Roots::Unnamed, Roots::File),
+    };
+    let negotiation =
+        word(given, "sslnegotiation", Negotiation::WORDS)?.unwrap_or(Negotiation::Postgres);
+    let asked = match given.text("sslmode") {
+        // What other clients call it.
+        Some("no-verify") => Some(SslMode::Require),
+        _ => word(given, "sslmode", SslMode::WORDS)?,
+    };
+    let asked = match asked {
+        None if flag(given, "ssl")? == Some(true) || flag(given, "requiressl")? == Some(true) => {
+            Some(SslMode::Require)
+        }
+        asked => asked,
+    };
+    let mode = asked.unwrap_or(match (&roots, negotiation) {
+        (Roots::System, _) => SslMode::VerifyFull,
+        (_, Negotiation::Postgres) if local => SslMode::Prefer,
+        _ => SslMode::Require,
+    });
+    if roots == Roots::System && mode < SslMode::VerifyFull {
+        return Err(Error::usage(format!("sslmode={mode} is too weak for sslrootcert=system, which anyone can get a certificate from"))
+            .hint("use sslmode=verify-full"));
+    }
+    if negotiation == Negotiation::Direct && mode < SslMode::Require {
+        return Err(Error::usage(format!(
+            "sslmode={mode} is too weak for sslnegotiation=direct"
+        ))
+        .hint("use sslmode=require or stronger"));
+    }
+    if roots == Roots::Unnamed && mode >= SslMode::VerifyCa {
+        return Err(Error::usage(format!("sslmode={mode} needs root certificates to check the server against"))
+            .hint("name them with sslrootcert=FILE (a managed database's root bundle), or use sslrootcert=system"));
+    }
+    let certificate = given
+        .text("sslcert")
+        .map(|path| expand(path, home))
+        .or_else(|| in_home("postgresql.crt"));
+    let key = given
+        .text("sslkey")
+        .map(|path| expand(path, home))
+        .or_else(|| in_home("postgresql.key"));
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, _) => None,
+        (Some(certificate), None) => {
+            return Err(
+                Error::usage(format!("sslcert={} has no key", certificate.display()))
+                    .hint("name its key with sslkey=FILE"),
+            );
+        }
+    };
+    Ok(Tls {
+        mode,
+        roots,
+        identity,
+        negotiation,
+        channel_binding: word(given, "channel_binding", ChannelBinding::WORDS)?
+            .unwrap_or(ChannelBinding::Prefer),
+        oldest: word(given, "ssl_min_protocol_version", TlsVersion::WORDS)?
+            .unwrap_or(TlsVersion::V1_2),
+        newest: word(given, "ssl_max_protocol_version", TlsVersion::WORDS)?,
+    })
+}
+
+/// A password in the URL or a service is meant; a command then goes before whatever lies about in the environment.
+fn password(given: &Parameters, has_command: bool) -> Option<Secret> {
+    let password = given.get("password")?;
+    let about = matches!(
+        password.origin.as_str(),
+        "PGPASSWORD" | "POSTGRES_PASSWORD" | "config"
+    );
+    (!(has_command && about)).then(|| password.value.clone())
+}
+
+/// Fills in each host's password; says which file it came from.
+fn from_passfile(
+    given: &Parameters,
+    inputs: &Inputs<'_>,
+    hosts: &mut [Host],
+    user: &str,
+    dbname: &str,
+    notes: &mut Vec<String>,
+) -> Option<String> {
+    let path = given.text("passfile").map(|path| expand(path, inputs.home));
+    let path = path.or_else(|| inputs.home.map(|home| home.join(".pgpass")))?;
+    let text = match passfile::load(&path)? {
+        Ok(text) => text,
+        Err(note) => {
+            notes.push(note);
+            return None;
+        }
+    };
+    for host in &mut *hosts {
+        let name = match host.name.as_str() {
+            "/var/run/postgresql" | "/tmp" => "localhost",
+            name => name,
+        };
+        host.password = passfile::find(
+            &text,
+            passfile::Wanted {
+                host: name,
+                port: host.port,
+                dbname,
+                user,
+            },
+        );
+    }
+    hosts
+        .iter()
+        .any(|host| host.password.is_some())
+        .then(|| path.display().to_string())
+}
+
+fn keepalive(given: &Parameters) -> Result<Keepalive> {
+    let milliseconds = number(given, "tcp_user_timeout")?.filter(|value| *value > 0);
+    Ok(Keepalive {
+        enabled: number(given, "keepalives")? != Some(0),
+        idle: seconds(given, "keepalives_idle")?
+            .filter(|value| !value.is_zero())
+            .unwrap_or(Duration::from_secs(20)),
+        interval: seconds(given, "keepalives_interval")?
+            .filter(|value| !value.is_zero())
+            .unwrap_or(Duration::from_secs(10)),
+        count: number(given, "keepalives_count")?
+            .filter(|value| *value > 0)
+            .unwrap_or(5),
+        user_timeout: milliseconds.map_or(Duration::from_secs(60), |value| {
+            Duration::from_millis(value.into())
+        }),
+    })
+}
+
+fn unknown(given: &Parameters) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for key in given.keys().filter(|key| !KNOWN.contains(key)) {
+        if REFUSED.contains(&key) {
+            return Err(
+                Error::usage(format!("{key} ({}) is not supported", given.origin(key)))
+                    .hint("leave it out only if the connection is safe without it"),
+            );
+        }
+        notes.push(format!(
+            "{key} ({}) is not used by pushctl",
+            given.origin(key)
+        ));
+    }
+    Ok(notes)
+}
+
+fn origins(given: &Parameters) -> BTreeMap<&'static str, String> {
+    KNOWN
+        .iter()
+        .filter(|key| given.get(key).is_some())
+        .map(|key| (*key, given.origin(key).to_owned()))
+        .collect()
+}
+
+fn word<T: Copy>(given: &Parameters, key: &str, words: &[(&str, T)]) -> Result<Option<T>> {
+    let Some(text) = given.text(key) else {
+        return Ok(None);
+    };
+    let found = words.iter().find(|(word, _)| *word == text);
+    let choices: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    found
+        .map(|(_, value)| Some(*value))
+        .ok_or_else(|| bad(given, key, &format!("one of {}", choices.join(", "))))
+}
+
+fn flag(given: &Parameters, key: &str) -> Result<Option<bool>> {
+    match given.text(key).map(str::to_ascii_lowercase).as_deref() {
+        None => Ok(None),
+        Some("true" | "1" | "yes" | "on") => Ok(Some(true)),
+        Some("false" | "0" | "no" | "off") => Ok(Some(false)),
+        Some(_) => Err(bad(given, key, "true or false")),
+    }
+}
+
+fn number(given: &Parameters, key: &str) -> Result<Option<u32>> {
+    let Some(text) = given.text(key) else {
+        return Ok(None);
+    };
+    // libpq takes a negative number for "the default".
+    match text.trim().parse::<i64>() {
+        Ok(value) => Ok(u32::try_from(value).ok()),
+        Err(_) => Err(bad(given, key, "a whole number")),
+    }
+}
+
+fn seconds(given: &Parameters, key: &str) -> Result<Option<Duration>> {
+    let Some(text) = given.text(key) else {
+        return Ok(None);
+    };
+    match text.trim().parse::<f64>() {
+        Ok(value) if value < 0.0 => Ok(None),
+        Ok(value) => Duration::try_from_secs_f64(value)
+            .map(Some)
+            .map_err(|_| bad(given, key, "a number of seconds")),
+        Err(_) => Err(bad(given, key, "a number of seconds")),
+    }
+}
+
+/// None of the keywords this is used for is a secret, but a piece of a torn password might land in one: not quoted.
+fn bad(given: &Parameters, key: &str, expected: &str) -> Error {
+    Error::usage(format!("{key} ({}) is not {expected}", given.origin(key)))
+}
+
+fn expand(path: &str, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}

@@ -1,0 +1,258 @@
+//! What went wrong, why, and what to do: every failure of the source ends up here and becomes one of our errors.
+//!
+//! Three steps: `classify` finds the `Trouble` in a foreign error's chain of causes; `Trouble` has a sentence;
+//! `advice` has a verdict for it: the kind (and with it whether it may be retried) and the advice.
+//!
+//! Of an error from the source, [`Kind::Unreachable`] means transient: it may be tried again while budget remains.
+//! Every other kind ends the run at once.
+
+mod advice;
+mod classify;
+mod sql;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use sql::SqlError;
+
+use super::address::Target;
+use crate::error::{Error, Kind};
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Password,
+    Resolving,
+    Dialing,
+    AskingForTls,
+    Handshake,
+    Authentication,
+    Greeting,
+}
+
+/// What went wrong, as far as it makes a difference to anyone.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    NoSuchHost,
+    Unresolved,
+    TimedOut { phase: Phase, after: Duration },
+    Refused,
+    Unroutable,
+    Forbidden,
+    NoSocket,
+    Silent,
+    Reset,
+    Closed,
+    Network,
+    TlsDeclined,
+    NotPostgres,
+    NotTls,
+    DirectTlsClosed,
+    TlsIncompatible,
+    CertificateUntrusted,
+    CertificateExpired,
+    CertificateNotYetValid,
+    CertificateMisnamed,
+    ClientCertificate,
+    ClosedAfterCertificate,
+    PasswordMissing,
+    PasswordCommand,
+    Authentication,
+    WrongServer(Target),
+    Protocol,
+    Sql(Box<SqlError>),
+}
+
+/// A trouble with what was said about it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) trouble: Trouble,
+    /// The innermost words of the foreign error, without a secret.
+    detail: Option<String>,
+    address: Option<SocketAddr>,
+}
+
+impl Failure {
+    pub(crate) fn of(trouble: Trouble) -> Self {
+        Self {
+            trouble,
+            detail: None,
+            address: None,
+        }
+    }
+
+    pub(crate) fn detailed(trouble: Trouble, detail: impl fmt::Display) -> Self {
+        Self {
+            trouble,
+            detail: Some(detail.to_string()),
+            address: None,
+        }
+    }
+
+    /// From a socket.
+    #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+    pub(crate) fn io(cause: io::Error) -> Self {
+        Self::detailed(classify::io(&cause), classify::innermost(&cause))
+    }
+
+    /// From the system's resolver.
+    #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+    pub(crate) fn resolving(cause: io::Error) -> Self {
+        Self::detailed(classify::resolving(&cause), classify::innermost(&cause))
+    }
+
+    /// From the TLS handshake.
+    #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+    pub(crate) fn tls(cause: native_tls::Error) -> Self {
+        Self::detailed(
+            classify::tls(&cause),
+            classify::tidy(&classify::outermost_tls(&cause)),
+        )
+    }
+
+    /// From the driver. Its errors say nothing themselves: the cause is searched for.
+    pub(crate) fn driver(cause: &tokio_postgres::Error) -> Self {
+        if let Some(error) = cause.as_db_error() {
+            return Self::of(Trouble::Sql(Box::new(SqlError::from(error))));
+        }
+        let detail = cause.source().map(classify::innermost);
+        Self {
+            trouble: classify::driver(cause),
+            detail,
+            address: None,
+        }
+    }
+
+    /// Says which address it happened at.
+    pub(crate) fn at(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Several addresses of one host: the last failure speaks, all are told.
+    pub(crate) fn all(mut failures: Vec<Self>) -> Self {
+        let told: Vec<String> = failures.iter().map(Self::told).collect();
+        let several = failures.len() > 1;
+        let worst = failures
+            .iter()
+            .position(|failure| matches!(failure.trouble, Trouble::Refused | Trouble::Silent));
+        let mut spokesman = match worst {
+            Some(index) => failures.swap_remove(index),
+            None => failures
+                .pop()
+                .unwrap_or_else(|| Self::of(Trouble::NoSuchHost)),
+        };
+        if several {
+            spokesman.detail = Some(told.join("; "));
+            spokesman.address = None;
+        }
+        spokesman
+    }
+
+    /// Whether trying again may help.
+    pub(crate) fn is_transient(&self) -> bool {
+        self.kind() == Kind::Unreachable
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        advice::verdict(&self.trouble).kind
+    }
+
+    /// The error, with `context` as its outermost message.
+    pub(crate) fn into_error(self, context: impl fmt::Display) -> Error {
+        let verdict = advice::verdict(&self.trouble);
+        let sentence = self.trouble.to_string();
+        let address = self.address;
+        let error = match (self.trouble, self.detail) {
+            (Trouble::Sql(cause), _) => Error::from_cause(verdict.kind, *cause),
+            (_, Some(detail)) if !detail.is_empty() => {
+                Error::new(verdict.kind, detail).context(sentence)
+            }
+            _ => Error::new(verdict.kind, sentence),
+        };
+        let error = match address {
+            Some(address) => error.context(format!("{context} ({address})")),
+            None => error.context(context),
+        };
+        verdict.advice.iter().fold(error, Error::hint)
+    }
+
+    fn told(&self) -> String {
+        let what = self
+            .detail
+            .clone()
+            .unwrap_or_else(|| self.trouble.to_string());
+        self.address
+            .map_or(what.clone(), |address| format!("{address}: {what}"))
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Password => "while password_command was running",
+            Self::Resolving => "while its name was being resolved",
+            Self::Dialing => "before the TCP connection was accepted",
+            Self::AskingForTls => "after the TCP connection was accepted and before TLS began",
+            Self::Handshake => "in the TLS handshake",
+            Self::Authentication => "in authentication",
+            Self::Greeting => "right after authentication",
+        })
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::TimedOut { phase, after } => {
+                return write!(out, "timed out after {}, {phase}", Seconds(*after));
+            }
+            Self::WrongServer(target) => {
+                return write!(out, "it is not what target_session_attrs={target} asks for");
+            }
+            Self::Sql(error) => return error.fmt(out),
+            Self::NoSuchHost => "there is no such host",
+            Self::Unresolved => "its name could not be resolved for now",
+            Self::Refused => "the connection was refused",
+            Self::Unroutable => "there is no route to it",
+            Self::Forbidden => "this machine does not permit the connection",
+            Self::NoSocket => "there is no such socket",
+            Self::Silent => "the network stopped answering",
+            Self::Reset => "the connection was reset",
+            Self::Closed => "the connection was closed unexpectedly",
+            Self::Network => "the network failed",
+            Self::TlsDeclined => "the server does not offer TLS, but sslmode asks for it",
+            Self::NotPostgres => "what answers there does not speak PostgreSQL's protocol",
+            Self::DirectTlsClosed => "the connection was closed when TLS began at once",
+            Self::NotTls => "what answers there does not speak TLS",
+            Self::TlsIncompatible => "client and server could not agree on a TLS connection",
+            Self::CertificateUntrusted => {
+                "the server's certificate is not signed by anyone we trust"
+            }
+            Self::CertificateExpired => "the server's certificate has expired",
+            Self::CertificateNotYetValid => "the server's certificate is not valid yet",
+            Self::CertificateMisnamed => "the server's certificate is made out to another host",
+            Self::ClosedAfterCertificate => {
+                "the connection was closed after our certificate was shown"
+            }
+            Self::ClientCertificate => "the server refused our certificate",
+            Self::PasswordMissing => "the server asks for a password, and there is none",
+            Self::PasswordCommand => "password_command failed",
+            Self::Authentication => "authentication failed",
+            Self::Protocol => "the server sent something unexpected",
+        })
+    }
+}
+
+/// A duration to a tenth of a second, as people read it.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = (self.0.as_secs_f64() * 10.0).round() / 10.0;
+        write!(out, "{tenths} s")
+    }
+}

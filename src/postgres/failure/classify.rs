@@ -1,0 +1,204 @@
+//! Foreign errors, recognised by walking their chain of causes.
+//!
+//! The resolver and the TLS library tell their cases apart only in their words. Those words are the C library's and
+//! OpenSSL's own, in English whatever the locale, because nothing here ever sets one.
+
+use std::error::Error as StdError;
+use std::io;
+use std::iter;
+
+use super::Trouble;
+
+/// From a socket, or from something that was read through one.
+pub(crate) fn io(cause: &io::Error) -> Trouble {
+    if let Some(trouble) = tls_words(&outermost_tls(cause)) {
+        return trouble;
+    }
+    // The codec's words for a connection that ends within a message.
+    if cause.to_string() == "bytes remaining on stream" {
+        return Trouble::Closed;
+    }
+    match cause.kind() {
+        io::ErrorKind::ConnectionRefused => Trouble::Refused,
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Trouble::Reset,
+        io::ErrorKind::UnexpectedEof => Trouble::Closed,
+        io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::AddrNotAvailable => Trouble::Unroutable,
+        io::ErrorKind::TimedOut => Trouble::Silent,
+        io::ErrorKind::PermissionDenied => Trouble::Forbidden,
+        io::ErrorKind::NotFound => Trouble::NoSocket,
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Trouble::Protocol,
+        _ => Trouble::Network,
+    }
+}
+
+/// From the resolver: only a definite "no such name" is permanent.
+pub(crate) fn resolving(cause: &io::Error) -> Trouble {
+    const NO_SUCH_NAME: [&str; 5] = [
+        "Name or service not known",
+        "No address associated with hostname",
+        "Name does not resolve",
+        "nodename nor servname provided, or not known",
+        "No such host is known",
+    ];
+    let words = cause.to_string();
+    if NO_SUCH_NAME.iter().any(|known| words.contains(known)) {
+        Trouble::NoSuchHost
+    } else {
+        Trouble::Unresolved
+    }
+}
+
+/// From a TLS handshake.
+pub(crate) fn tls(cause: &native_tls::Error) -> Trouble {
+    let words = outermost_tls(cause);
+    if let Some(trouble) = tls_words(&words) {
+        return trouble;
+    }
+    let below = chain(cause).find_map(|cause| cause.downcast_ref::<io::Error>());
+    match below {
+        Some(below) => io(below),
+        None if words.contains("unexpected EOF") || words.contains("unexpected eof") => {
+            Trouble::Closed
+        }
+        None => Trouble::TlsIncompatible,
+    }
+}
+
+/// From the driver.
+pub(crate) fn driver(cause: &tokio_postgres::Error) -> Trouble {
+    if let Some(below) = chain(cause).find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        return io(below);
+    }
+    if cause.is_closed() {
+        return Trouble::Closed;
+    }
+    let words = chain(cause)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ");
+    if words.contains("password missing") {
+        Trouble::PasswordMissing
+    } else if words.contains("authentication") {
+        Trouble::Authentication
+    } else {
+        Trouble::Protocol
+    }
+}
+
+/// The words of the last cause.
+pub(crate) fn innermost(cause: &(dyn StdError + 'static)) -> String {
+    chain(cause)
+        .last()
+        .map(ToString::to_string)
+        .map(|words| tidy(&words))
+        .unwrap_or_default()
+}
+
+/// The words of the first cause that mentions OpenSSL's verdict, which its own causes leave out.
+pub(crate) fn outermost_tls(cause: &(dyn StdError + 'static)) -> String {
+    let words: Vec<String> = chain(cause).map(ToString::to_string).collect();
+    let telling = words
+        .iter()
+        .find(|words| words.contains("SSL routines") || words.contains("certificate"));
+    telling.or(words.first()).cloned().unwrap_or_default()
+}
+
+/// OpenSSL's `error:0A000086:SSL routines:function:reason:file.c:1889: (verdict)`, reduced to `reason (verdict)`.
+pub(crate) fn tidy(words: &str) -> String {
+    let Some(rest) = words
+        .split("error:")
+        .nth(1)
+        .filter(|_| words.contains(" routines:"))
+    else {
+        return words.to_owned();
+    };
+    let fields: Vec<&str> = rest.split(':').collect();
+    let reason = fields.get(3).copied().unwrap_or(rest).trim();
+    match rest
+        .rsplit_once('(')
+        .filter(|_| rest.trim_end().ends_with(')'))
+    {
+        Some((_, verdict)) => format!("{reason} ({}", verdict.trim_end()),
+        None => reason.to_owned(),
+    }
+}
+
+fn tls_words(words: &str) -> Option<Trouble> {
+    let table = [
+        ("certificate has expired", Trouble::CertificateExpired),
+        (
+            "certificate is not yet valid",
+            Trouble::CertificateNotYetValid,
+        ),
+        ("hostname mismatch", Trouble::CertificateMisnamed),
+        ("Hostname mismatch", Trouble::CertificateMisnamed),
+        ("IP address mismatch", Trouble::CertificateMisnamed),
+        ("certificate verify failed", Trouble::CertificateUntrusted),
+        ("alert certificate required", Trouble::ClientCertificate),
+        ("alert unknown ca", Trouble::ClientCertificate),
+        ("alert bad certificate", Trouble::ClientCertificate),
+        ("alert certificate expired", Trouble::ClientCertificate),
+        ("alert certificate unknown", Trouble::ClientCertificate),
+        ("alert certificate revoked", Trouble::ClientCertificate),
+        ("alert decrypt error", Trouble::ClientCertificate),
+        ("wrong version number", Trouble::NotTls),
+        ("packet length too long", Trouble::NotTls),
+        ("unexpected eof while reading", Trouble::Closed),
+        ("SSL routines", Trouble::TlsIncompatible),
+        // Other platforms' libraries.
+        ("certificate", Trouble::CertificateUntrusted),
+    ];
+    table
+        .into_iter()
+        .find(|(known, _)| words.contains(known))
+        .map(|(_, trouble)| trouble)
+}
+
+fn chain<'a>(
+    cause: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(cause), |cause: &&'a (dyn StdError + 'static)| {
+        (*cause).source()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openssl_is_reduced_to_its_reason_and_verdict() {
+        let words = "error:0A000086:SSL routines:tls_post_process_server_certificate:certificate verify failed:../ssl/statem/statem_clnt.c:1889: (hostname mismatch)";
+        assert_eq!(tidy(words), "certificate verify failed (hostname mismatch)");
+        assert_eq!(
+            tidy("Connection refused (os error 111)"),
+            "Connection refused (os error 111)"
+        );
+    }
+
+    #[test]
+    fn only_a_definite_answer_of_the_resolver_is_permanent() {
+        let of = |words: &str| {
+            resolving(&io::Error::other(format!(
+                "failed to lookup address information: {words}"
+            )))
+        };
+        assert!(matches!(
+            of("Name or service not known"),
+            Trouble::NoSuchHost
+        ));
+        assert!(matches!(
+            of("Temporary failure in name resolution"),
+            Trouble::Unresolved
+        ));
+        assert!(matches!(of("Try again"), Trouble::Unresolved));
+        assert!(matches!(
+            of("Non-recoverable failure in name resolution"),
+            Trouble::Unresolved
+        ));
+    }
+}

@@ -1,0 +1,230 @@
+//! A connection to a PostgreSQL in which something is kept: the state store, the notification history.
+//!
+//! Reached in the source's way (address, TLS, every address of every host), opened when it is first needed and again when
+//! it was lost; everybody in the process takes turns. Every piece of work can be repeated, so a connection that dies in
+//! the middle (a restart, a failover) costs time and nothing else. Statements are unnamed, and settings are made inside
+//! transactions, so a pooler may stand between.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use native_tls::TlsConnector;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error as Refusal};
+
+use crate::error::{Error, Kind, Result};
+use crate::postgres::Address;
+use crate::postgres::connect::{Connected, Means, connect, connector};
+
+/// The patience with a first connection: a wrong address should not take minutes to say so.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+/// For one host, unless the address says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// One try of one operation. The server's own limits are shorter, so that it is the one to say what is slow.
+const TRY: Duration = Duration::from_secs(60);
+
+/// What opens every transaction. Commits must be durable, also where the server was told to be careless.
+pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '50s'; SET LOCAL lock_timeout = '40s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '20s'; \
+     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// A parameter and its type: what an unnamed statement needs.
+pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// The way to a server, and the connection if there is one.
+pub(crate) struct Link {
+    address: Address,
+    /// `the state store`, …: how errors call it.
+    what: &'static str,
+    /// Puts a statement's failure into words.
+    explain: fn(Refusal) -> Error,
+    /// How long an operation keeps trying to reach the server.
+    patience: Duration,
+    session: Mutex<Option<Session>>,
+    connector: OnceLock<Option<TlsConnector>>,
+}
+
+/// One connection; dropping it closes it, and the server undoes what was not committed.
+pub(crate) struct Session {
+    pub(crate) client: Arc<Client>,
+    task: JoinHandle<Result<(), Refusal>>,
+}
+
+/// Why one try failed, and whether another may succeed.
+struct Trouble {
+    passes: bool,
+    error: Error,
+}
+
+impl Link {
+    pub(crate) fn new(
+        address: Address,
+        what: &'static str,
+        explain: fn(Refusal) -> Error,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            address,
+            what,
+            explain,
+            patience,
+            session: Mutex::new(None),
+            connector: OnceLock::new(),
+        }
+    }
+
+    /// Connects once, to know that the address works.
+    pub(crate) async fn open(&self) -> Result<()> {
+        self.patiently(FIRST_PATIENCE, &|client: Arc<Client>| async move {
+            client.check_connection().await
+        })
+        .await
+    }
+
+    /// Closes the connection; the next use opens it again.
+    pub(crate) async fn close(&self) {
+        *self.session.lock().await = None;
+    }
+
+    /// Runs `work` on the connection, again on a new one if it was lost. `work` must be harmless when repeated, and must
+    /// end the transaction that it begins.
+    pub(crate) async fn with<T, F>(&self, work: impl Fn(Arc<Client>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        self.patiently(self.patience, &work).await
+    }
+
+    /// A connection of one's own.
+    pub(crate) async fn another(&self) -> Result<Session> {
+        let limit = self.address.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let name = self
+            .address
+            .application_name
+            .as_deref()
+            .unwrap_or(concat!("pushctl/", env!("CARGO_PKG_VERSION")));
+        let means = Means {
+            application_name: name,
+            connector: self.connector()?,
+            limit,
+            end: Instant::now() + limit * u32::try_from(self.address.hosts.len()).unwrap_or(1),
+            turn: 0,
+        };
+        let Connected { client, task, .. } = connect(&self.address, means)
+            .await
+            .map_err(|error| error.context(format!("cannot reach {}", self.what)))?;
+        Ok(Session {
+            client: Arc::new(client),
+            task,
+        })
+    }
+
+    /// Made once: it reads the system's certificates.
+    fn connector(&self) -> Result<Option<TlsConnector>> {
+        if let Some(made) = self.connector.get() {
+            return Ok(made.clone());
+        }
+        let made = connector(&self.address)?;
+        Ok(self.connector.get_or_init(|| made).clone())
+    }
+
+    /// A statement's failure in words.
+    pub(crate) fn explain(&self, refusal: Refusal) -> Error {
+        (self.explain)(refusal)
+    }
+
+    async fn patiently<T, F>(
+        &self,
+        patience: Duration,
+        work: &impl Fn(Arc<Client>) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let mut slot = self.session.lock().await;
+        let end = Instant::now() + patience;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let trouble = match self.attempt(slot.take(), work).await {
+                Ok((session, value)) => {
+                    *slot = Some(session);
+                    return Ok(value);
+                }
+                Err(trouble) => trouble,
+            };
+            if !trouble.passes || Instant::now() + pause > end {
+                return Err(trouble.error);
+            }
+            tracing::debug!("{}: trying again: {:#}", self.what, trouble.error);
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// A session is handed back only after success: whatever went wrong, the next one starts clean.
+    async fn attempt<T, F>(
+        &self,
+        session: Option<Session>,
+        work: &impl Fn(Arc<Client>) -> F,
+    ) -> Result<(Session, T), Trouble>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let session = match session.filter(|session| !session.client.is_closed()) {
+            Some(session) => session,
+            None => self.another().await.map_err(|error| Trouble {
+                passes: error.kind() == Kind::Unreachable,
+                error,
+            })?,
+        };
+        match timeout(TRY, work(Arc::clone(&session.client))).await {
+            Ok(Ok(value)) => Ok((session, value)),
+            Ok(Err(refusal)) => Err(Trouble {
+                passes: passes(&refusal),
+                error: self.explain(refusal),
+            }),
+            Err(_) => Err(Trouble {
+                passes: true,
+                error: self.silent(),
+            }),
+        }
+    }
+
+    fn silent(&self) -> Error {
+        let seconds = TRY.as_secs();
+        Error::new(
+            Kind::Unreachable,
+            format!("{} has not answered for {seconds} s", self.what),
+        )
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A lost connection, a server that is starting or stopping, a conflict with somebody else's transaction.
+fn passes(refusal: &Refusal) -> bool {
+    let Some(state) = refusal.code() else {
+        return true;
+    };
+    let code = state.code();
+    let classes = ["08", "57P", "58"];
+    let states = [
+        SqlState::TOO_MANY_CONNECTIONS,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        // After a failover the old primary may answer for a moment.
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+    ];
+    classes.iter().any(|class| code.starts_with(class)) || states.contains(state)
+}

@@ -1,0 +1,173 @@
+//! Reading the ledger: recipients page by page, sums, and the rate over time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::ids::{TokenHash, UserKey};
+use super::push::Push;
+use super::record::Ending;
+use crate::error::Result;
+use crate::state::store::Store;
+use crate::state::value::{Row, params};
+
+/// Where a recipient stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// Waits in the queue for a sender.
+    Queued,
+    /// Claimed, without an outcome: in flight, unless its sender is dead (see [`Store::settle`]).
+    Unanswered,
+    /// It ended.
+    Ended(Ending),
+}
+
+/// One claim with everything that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// Its number: where the next page begins.
+    pub claim: i64,
+    /// Who.
+    pub user: UserKey,
+    /// 0 for a user's first device.
+    pub device: u32,
+    /// The hash of its token; `None` for one who was never to be sent to.
+    pub token: Option<TokenHash>,
+    /// Where it stands.
+    pub standing: Standing,
+    /// `UNREGISTERED`, `no-token`, …
+    pub code: Option<String>,
+    /// The push service's name for the message.
+    pub message_name: Option<String>,
+    /// Requests that were made.
+    pub attempts: u32,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// When it was claimed.
+    pub claimed_at: Timestamp,
+    /// When its outcome was recorded.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How many recipients of a push stand somewhere, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TallyRow {
+    /// Where.
+    pub standing: Standing,
+    /// Why.
+    pub code: Option<String>,
+    /// How many claims.
+    pub count: u64,
+}
+
+impl Standing {
+    /// How files and sums call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Unanswered => "under_way",
+            Self::Ended(Ending::Accepted) => "accepted",
+            Self::Ended(Ending::Failed) => "failed",
+            Self::Ended(Ending::Dead) => "dead",
+            Self::Ended(Ending::Skipped) => "skipped",
+            Self::Ended(Ending::Cancelled) => "cancelled",
+            Self::Ended(Ending::InDoubt) => "in_doubt",
+        }
+    }
+
+    pub(super) fn of(sender: Option<i64>, state: Option<i64>) -> Self {
+        match (state.and_then(Ending::from_number), sender) {
+            (Some(ending), _) => Self::Ended(ending),
+            (None, Some(_)) => Self::Unanswered,
+            (None, None) => Self::Queued,
+        }
+    }
+}
+
+impl Store {
+    /// A push's recipients in the order in which they were claimed: at most `limit` after claim number `after` (0 to begin).
+    pub async fn recipients(&self, push: &Push, after: i64, limit: u32) -> Result<Vec<Recipient>> {
+        // The plus sign keeps both planners on the primary key, whose order is asked for.
+        let sql = "SELECT c.id, c.user_key, c.device, c.token_hash, c.sender, o.state, o.code, o.message_name,
+                          o.attempts, o.millis, c.claimed_at, o.ended_at
+                   FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+                   WHERE +c.push = $1 AND c.id > $2 ORDER BY c.id LIMIT $3";
+        let values = params![push.id, after.max(push.first_claim), limit];
+        self.query(sql, values)
+            .await?
+            .iter()
+            .map(recipient)
+            .collect()
+    }
+
+    /// How many recipients stand where, and why.
+    pub async fn tally(&self, push: &Push) -> Result<Vec<TallyRow>> {
+        let sql = "SELECT o.state, o.code, CASE WHEN c.sender IS NULL THEN NULL ELSE 1 END AS taken, count(*)
+                   FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+                   WHERE +c.push = $1 AND c.id > $2 GROUP BY o.state, o.code, taken";
+        let rows = self.query(sql, params![push.id, push.first_claim]).await?;
+        let tally: Result<Vec<TallyRow>> = rows.iter().map(tally_row).collect();
+        let mut tally = tally?;
+        tally.sort();
+        Ok(tally)
+    }
+
+    /// How many claims are for somebody's second and further devices.
+    pub async fn further_devices(&self, push: &Push) -> Result<u64> {
+        let sql = "SELECT count(*) FROM pushctl.claims WHERE +push = $1 AND id > $2 AND device > 0";
+        let rows = self.query(sql, params![push.id, push.first_claim]).await?;
+        rows.first()
+            .map_or(Ok(0), |row| Ok(row.int(0)?.unsigned_abs()))
+    }
+
+    /// How many claims of a push ended in each step of time, and how: `(beginning of the step, ending, count)`.
+    pub async fn timeline(
+        &self,
+        push: &Push,
+        step: Duration,
+    ) -> Result<Vec<(Timestamp, Ending, u64)>> {
+        let sql = "SELECT o.ended_at / $1 * $1 AS step, o.state, count(*)
+                   FROM pushctl.claims c JOIN pushctl.outcomes o ON o.claim = c.id
+                   WHERE +c.push = $2 AND c.id > $3 GROUP BY step, o.state ORDER BY step, o.state";
+        let step = i64::try_from(step.as_micros()).unwrap_or(i64::MAX).max(1);
+        let rows = self
+            .query(sql, params![step, push.id, push.first_claim])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let ending = Ending::from_number(row.int(1)?).unwrap_or(Ending::InDoubt);
+                Ok((row.time(0)?, ending, row.small(2)?))
+            })
+            .collect()
+    }
+}
+
+fn recipient(row: &Row) -> Result<Recipient> {
+    let token = row.opt_blob(3)?;
+    Ok(Recipient {
+        claim: row.int(0)?,
+        user: UserKey::from_bytes(&row.blob(1)?),
+        device: row.small(2)?,
+        token: token
+            .map(|bytes| TokenHash::from_bytes(&bytes))
+            .transpose()?,
+        standing: Standing::of(row.opt_int(4)?, row.opt_int(5)?),
+        code: row.opt_text(6)?,
+        message_name: row.opt_text(7)?,
+        attempts: row
+            .opt_int(8)?
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0),
+        elapsed: Duration::from_millis(row.opt_int(9)?.map_or(0, i64::unsigned_abs)),
+        claimed_at: row.time(10)?,
+        ended_at: row.opt_time(11)?,
+    })
+}
+
+fn tally_row(row: &Row) -> Result<TallyRow> {
+    Ok(TallyRow {
+        standing: Standing::of(row.opt_int(2)?, row.opt_int(0)?),
+        code: row.opt_text(1)?,
+        count: row.small(3)?,
+    })
+}
