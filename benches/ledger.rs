@@ -18,10 +18,10 @@ use pushctl::postgres::Address;
 use pushctl::postgres::address::Inputs;
 use pushctl::settings::secret::Secret;
 use pushctl::state::ledger::{
-    Answer, Basis, Candidate, Claimed, Counted, Ending, Guard, Limit, NewPush, Push, Recording,
-    Sender, TokenHash, UserKey, Words,
+    Answer, Basis, Candidate, Claimed, Counted, Ending, Guard, LedgerPush, Limit, NewPush,
+    Recording, Sender, TokenHash, UserKey, Words,
 };
-use pushctl::state::process_id::Holder;
+use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Location, Store};
 
 #[tokio::main]
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let store = Store::open(&location, Arc::new(System)).await?;
     let sender = store
-        .enlist("bench", &Holder::this_process("bench"))
+        .enlist("bench", &ProcessId::this_process("bench"))
         .await?;
     let users: Vec<uuid::Uuid> = (0..rows).map(|_| uuid::Uuid::new_v4()).collect();
     let occurrence = uuid::Uuid::new_v4().to_string();
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn send(
     store: &Store,
-    push: &Push,
+    push: &LedgerPush,
     sender: &Sender,
     users: &[uuid::Uuid],
     group: usize,

@@ -22,7 +22,7 @@ use crate::audience::{Definition, Values, parameters};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::suggest::nearest;
 
-pub use diagnostic::{Finding, Source};
+pub use diagnostic::{Diagnostic, SourceText};
 pub use file::AutomationFile;
 pub use schedule::Schedule;
 
@@ -62,8 +62,8 @@ pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Reads a file for `check`, to be called `shown`. What is wrong with it is one of `check`'s findings.
-pub fn read(path: &Path, shown: &str) -> Result<Source, Box<Finding>> {
-    let unreadable = |line, message: String| Box::new(Finding::unreadable(shown, line, message));
+pub fn read(path: &Path, shown: &str) -> Result<SourceText, Box<Diagnostic>> {
+    let unreadable = |line, message: String| Box::new(Diagnostic::unreadable(shown, line, message));
     let bytes = std::fs::read(path)
         .map_err(|error| unreadable(1, format!("cannot read this file: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -75,16 +75,16 @@ pub fn read(path: &Path, shown: &str) -> Result<Source, Box<Finding>> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
     let path = shown.to_owned();
-    Ok(Source { path, text })
+    Ok(SourceText { path, text })
 }
 
 /// What a file calls its automation, whatever else is wrong with it.
-pub fn name_of(source: &Source) -> Option<String> {
+pub fn name_of(source: &SourceText) -> Option<String> {
     toml_tree::top_text(source, "name")
 }
 
 /// What a file says of its automation, whatever else is wrong with it.
-pub fn description_of(source: &Source) -> Option<String> {
+pub fn description_of(source: &SourceText) -> Option<String> {
     toml_tree::top_text(source, "description")
 }
 

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use breakdown::{Breakdown, Exclusion};
-pub use rules::{Layer, Rule, Rules, State, Unapplied};
+pub use rules::{Layer, Rule, RuleState, Rules, Unapplied};
 pub use sync::Synced;
 
 use crate::error::Result;
@@ -28,11 +28,11 @@ use crate::postgres::Address;
 use crate::state::Store;
 use crate::state::ledger::{Basis, Counted, Guard, Limit, Recording, UserKey, first_exceeded};
 use http::Http;
-use postgres::Postgres;
+use postgres::PostgresHistory;
 
 /// Where the history is, as it was configured.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum HistoryLocation {
     /// In a database, table by table as the service that owns it made them.
     Postgres(Box<Address>),
     /// Behind the existing service, at this base URL.
@@ -45,12 +45,12 @@ pub enum Place {
 
 /// The notification history and the store that claims are made in.
 pub struct Cadence {
-    history: History,
+    history: HistoryBackend,
     store: Store,
 }
 
-enum History {
-    Postgres(Box<Postgres>),
+enum HistoryBackend {
+    Postgres(Box<PostgresHistory>),
     Http(Http),
     Embedded,
     Off,
@@ -67,7 +67,7 @@ pub struct Screen<'a> {
 
 /// The answer about one person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CadenceDecision {
     /// May be sent to; the claim wants to know what was counted.
     Eligible(Counted),
     /// May not.
@@ -78,7 +78,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filtered {
     /// One for each id asked about.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<CadenceDecision>,
     /// Of those excluded.
     pub breakdown: Breakdown,
 }
@@ -94,12 +94,14 @@ pub enum Reached {
 
 impl Cadence {
     /// Nothing is connected to before it is needed. A URL that is none is a usage error.
-    pub fn new(place: Place, store: Store) -> Result<Self> {
+    pub fn new(place: HistoryLocation, store: Store) -> Result<Self> {
         let history = match place {
-            Place::Postgres(address) => History::Postgres(Box::new(Postgres::new(*address))),
-            Place::Http(url) => History::Http(Http::new(&url)?),
-            Place::Embedded => History::Embedded,
-            Place::Off => History::Off,
+            HistoryLocation::Postgres(address) => {
+                HistoryBackend::Postgres(Box::new(PostgresHistory::new(*address)))
+            }
+            HistoryLocation::Http(url) => HistoryBackend::Http(Http::new(&url)?),
+            HistoryLocation::Embedded => HistoryBackend::Embedded,
+            HistoryLocation::Off => HistoryBackend::Off,
         };
         Ok(Self { history, store })
     }
@@ -107,24 +109,24 @@ impl Cadence {
     /// `postgres`, `http`, `embedded` or `off`.
     pub fn name(&self) -> &'static str {
         match self.history {
-            History::Postgres(_) => "postgres",
-            History::Http(_) => "http",
-            History::Embedded => "embedded",
-            History::Off => "off",
+            HistoryBackend::Postgres(_) => "postgres",
+            HistoryBackend::Http(_) => "http",
+            HistoryBackend::Embedded => "embedded",
+            HistoryBackend::Off => "off",
         }
     }
 
     /// Whether nobody is held back.
     pub fn is_off(&self) -> bool {
-        matches!(self.history, History::Off)
+        matches!(self.history, HistoryBackend::Off)
     }
 
     /// Where an accepted push is to be recorded.
     pub fn recording(&self) -> Recording {
         match self.history {
-            History::Postgres(_) | History::Http(_) => Recording::Elsewhere,
-            History::Embedded => Recording::Here,
-            History::Off => Recording::Nowhere,
+            HistoryBackend::Postgres(_) | HistoryBackend::Http(_) => Recording::Elsewhere,
+            HistoryBackend::Embedded => Recording::Here,
+            HistoryBackend::Off => Recording::Nowhere,
         }
     }
 
@@ -132,17 +134,17 @@ impl Cadence {
     pub async fn screen(&self, layer: Layer) -> Result<Screen<'_>> {
         // Before the history is asked: what it is told of later may be missing in its answers.
         let basis = match self.history {
-            History::Postgres(_) | History::Http(_) => Basis::Elsewhere {
+            HistoryBackend::Postgres(_) | HistoryBackend::Http(_) => Basis::Elsewhere {
                 synced: self.store.deliveries().await?,
             },
-            History::Embedded | History::Off => Basis::Here,
+            HistoryBackend::Embedded | HistoryBackend::Off => Basis::Here,
         };
         let rules = match &self.history {
-            History::Postgres(postgres) if !layer.is_exempt() => postgres.rules().await?,
+            HistoryBackend::Postgres(postgres) if !layer.is_exempt() => postgres.rules().await?,
             _ => Rules::default(),
         };
         let limits = match self.history {
-            History::Off => Vec::new(),
+            HistoryBackend::Off => Vec::new(),
             _ => rules.limits(layer, self.store.now()),
         };
         Ok(Screen {
@@ -157,9 +159,9 @@ impl Cadence {
     /// Whether the history answers; for `doctor`. The state store is asked elsewhere.
     pub async fn check(&self) -> Result<()> {
         match &self.history {
-            History::Postgres(postgres) => postgres.rules().await.map(drop),
-            History::Http(http) => http.health().await,
-            History::Embedded | History::Off => Ok(()),
+            HistoryBackend::Postgres(postgres) => postgres.rules().await.map(drop),
+            HistoryBackend::Http(http) => http.health().await,
+            HistoryBackend::Embedded | HistoryBackend::Off => Ok(()),
         }
     }
 
@@ -176,15 +178,15 @@ impl Cadence {
             Ok(known.collect::<Vec<_>>())
         };
         Ok(match &self.history {
-            History::Off => Reached::Unknown("cadence is off"),
-            History::Http(_) => {
+            HistoryBackend::Off => Reached::Unknown("cadence is off"),
+            HistoryBackend::Http(_) => {
                 Reached::Unknown("the cadence service cannot be asked how many pushes somebody had")
             }
-            History::Embedded => {
+            HistoryBackend::Embedded => {
                 let users: Vec<(Uuid, u32)> = here(at_least, Basis::Here).await?;
                 Reached::Users(users.into_iter().map(|(user, _)| user).collect())
             }
-            History::Postgres(postgres) => {
+            HistoryBackend::Postgres(postgres) => {
                 let synced = self.store.deliveries().await?;
                 let untold = here(1, Basis::Elsewhere { synced }).await?;
                 Reached::Users(postgres.reached(layer, at_least, since, &untold).await?)
@@ -202,7 +204,7 @@ impl Screen<'_> {
     /// Rules that would apply and do not: to be told, never passed over.
     pub fn unapplied(&self) -> Vec<Unapplied> {
         match self.cadence.history {
-            History::Off => Vec::new(),
+            HistoryBackend::Off => Vec::new(),
             _ => self.rules.unapplied(self.layer),
         }
     }
@@ -229,8 +231,8 @@ impl Screen<'_> {
 
     /// The same for users as the ledger knows them.
     pub async fn filter_users(&self, users: &[UserKey]) -> Result<Filtered> {
-        if matches!(self.cadence.history, History::Off) {
-            let verdicts = vec![Verdict::Eligible(Counted::default()); users.len()];
+        if matches!(self.cadence.history, HistoryBackend::Off) {
+            let verdicts = vec![CadenceDecision::Eligible(Counted::default()); users.len()];
             return Ok(Filtered {
                 verdicts,
                 ..Filtered::default()
@@ -243,14 +245,16 @@ impl Screen<'_> {
             .collect();
         let uuids: Vec<Uuid> = known.iter().map(|(_, uuid)| *uuid).collect();
         let (answers, mut breakdown) = self.ask(&uuids).await?;
-        let mut verdicts = vec![Verdict::Excluded(Exclusion::InvalidUuid); users.len()];
+        let mut verdicts = vec![CadenceDecision::Excluded(Exclusion::InvalidUuid); users.len()];
         for ((place, _), answer) in known.into_iter().zip(answers) {
             verdicts[place] = answer;
         }
         self.add_ledger(users, &mut verdicts).await?;
         let ours = verdicts.iter().filter_map(|verdict| match verdict {
-            Verdict::Excluded(Exclusion::Unattributed) | Verdict::Eligible(_) => None,
-            Verdict::Excluded(exclusion) => Some(*exclusion),
+            CadenceDecision::Excluded(Exclusion::Unattributed) | CadenceDecision::Eligible(_) => {
+                None
+            }
+            CadenceDecision::Excluded(exclusion) => Some(*exclusion),
         });
         ours.for_each(|exclusion| breakdown.count(exclusion));
         Ok(Filtered {
@@ -260,10 +264,10 @@ impl Screen<'_> {
     }
 
     /// What the history says of UUIDs; for those it excludes without attribution, its own sums.
-    async fn ask(&self, uuids: &[Uuid]) -> Result<(Vec<Verdict>, Breakdown)> {
+    async fn ask(&self, uuids: &[Uuid]) -> Result<(Vec<CadenceDecision>, Breakdown)> {
         let nothing = || {
             (
-                vec![Verdict::Eligible(Counted::default()); uuids.len()],
+                vec![CadenceDecision::Eligible(Counted::default()); uuids.len()],
                 Breakdown::default(),
             )
         };
@@ -271,31 +275,31 @@ impl Screen<'_> {
             return Ok(nothing());
         }
         match &self.cadence.history {
-            History::Postgres(postgres) if !self.limits.is_empty() => {
+            HistoryBackend::Postgres(postgres) if !self.limits.is_empty() => {
                 let limits = self.guard().limits;
                 let counted = postgres.counted(uuids, &limits).await?;
                 Ok((
-                    counted.into_iter().map(Verdict::Eligible).collect(),
+                    counted.into_iter().map(CadenceDecision::Eligible).collect(),
                     Breakdown::default(),
                 ))
             }
-            History::Http(http) => http.filter(uuids, self.layer).await,
+            HistoryBackend::Http(http) => http.filter(uuids, self.layer).await,
             _ => Ok(nothing()),
         }
     }
 
     /// Adds what the ledger counts to what was counted elsewhere, and draws the conclusion.
-    async fn add_ledger(&self, users: &[UserKey], verdicts: &mut [Verdict]) -> Result<()> {
+    async fn add_ledger(&self, users: &[UserKey], verdicts: &mut [CadenceDecision]) -> Result<()> {
         if self.limits.is_empty() {
             return Ok(());
         }
         let guard = self.guard();
         let touches = self.cadence.store.touches(users, &guard).await?;
         for (verdict, touches) in verdicts.iter_mut().zip(touches) {
-            if let Verdict::Eligible(counted) = verdict
+            if let CadenceDecision::Eligible(counted) = verdict
                 && let Some(limit) = first_exceeded(&guard.limits, *counted, &touches)
             {
-                *verdict = Verdict::Excluded(self.exclusion(limit));
+                *verdict = CadenceDecision::Excluded(self.exclusion(limit));
             }
         }
         Ok(())

@@ -37,13 +37,13 @@ use crate::error::Result;
 use crate::exit::Kind;
 use crate::settings::logging::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
-use crate::ui::{Facts, Stdout, Ui, Wishes};
+use crate::ui::{OutputArgs, Stdout, Terminal, Ui};
 
-pub use audience_args::{Chosen, Known, Offer, Parameter, known};
-pub use context::{Confirmation, Context};
+pub use audience_args::{AudienceCommand, Chosen, KnownAudiences, Parameter, known};
+pub use context::{CommandContext, Confirmation};
 pub use globals::Globals;
 
-use early_args::Ahead;
+use early_args::EarlyArgs;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -142,7 +142,7 @@ impl Command {
 }
 
 /// The command line with what is not in the code: the audiences of query files.
-pub fn command(offers: &[Offer]) -> clap::Command {
+pub fn command(offers: &[AudienceCommand]) -> clap::Command {
     let command = Cli::command()
         .mut_subcommand("generate", |generate| {
             audience_args::extend_generate(generate, offers)
@@ -165,8 +165,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
-    let ahead = Ahead::look(arguments);
-    let facts = Facts::of_process(&environment);
+    let ahead = EarlyArgs::look(arguments);
+    let facts = Terminal::of_process(&environment);
     let known = audience_args::ahead_of_parsing(&ahead, &environment);
     let command = command(&known.offers);
     let cli = match command
@@ -177,10 +177,10 @@ fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
         Err(message) => return refuse(&message, known, &ahead, facts),
     };
     let run_id = Uuid::now_v7();
-    let mut wishes = cli.globals.wishes(cli.command.stdout(None));
+    let mut output_args = cli.globals.output_args(cli.command.stdout(None));
     // Until the settings are known, problems with them are told as the command line and the environment ask.
-    wishes.talk = cli.globals.talk(&environment);
-    let ui = Ui::new(wishes, facts, run_id);
+    output_args.talk = cli.globals.talk(&environment);
+    let ui = Ui::new(output_args, facts, run_id);
     if let Command::Completions(_) | Command::Man(_) | Command::Schema(_) = cli.command {
         return conclude(&ui, without_settings(cli.command, &ui));
     }
@@ -193,11 +193,11 @@ fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
         Ok(settings) => settings,
         Err(error) => return conclude(&ui, Err(error)),
     };
-    wishes.talk = settings.talk;
-    wishes.stdout = cli.command.stdout(Some(&settings));
-    let ui = Ui::new(wishes, facts, run_id);
+    output_args.talk = settings.talk;
+    output_args.stdout = cli.command.stdout(Some(&settings));
+    let ui = Ui::new(output_args, facts, run_id);
     ui.listen();
-    let context = Context::new(ui.clone(), settings, cli.globals.confirmation(), run_id);
+    let context = CommandContext::new(ui.clone(), settings, cli.globals.confirmation(), run_id);
     conclude(&ui, carry_out(cli.command, context))
 }
 
@@ -216,7 +216,7 @@ fn without_settings(command: Command, ui: &Ui) -> Result<Kind> {
     }
 }
 
-fn carry_out(command: Command, context: Context) -> Result<Kind> {
+fn carry_out(command: Command, context: CommandContext) -> Result<Kind> {
     match command {
         Command::Config(args) => args.run(&context),
         Command::Audiences(args) => args.run(&context),
@@ -259,22 +259,27 @@ fn conclude(ui: &Ui, result: Result<Kind>) -> Kind {
 }
 
 /// The command line could not be parsed: it is wrong, or names an audience whose file is, or asks for help.
-fn refuse(message: &clap::Error, known: Known, ahead: &Ahead, facts: Facts) -> Kind {
+fn refuse(
+    message: &clap::Error,
+    known: KnownAudiences,
+    ahead: &EarlyArgs,
+    facts: Terminal,
+) -> Kind {
     let named = match message.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(name)) => Some(name),
         _ => None,
     };
     if let Some(problem) = named.and_then(|name| known.problem_with(name)) {
-        let mut wishes = Wishes::default();
-        wishes.talk.color = ahead.color();
-        Ui::new(wishes, facts, Uuid::now_v7()).error(&problem);
+        let mut output_args = OutputArgs::default();
+        output_args.talk.color = ahead.color();
+        Ui::new(output_args, facts, Uuid::now_v7()).error(&problem);
         return problem.kind();
     }
     say_usage(message, ahead.color(), &facts)
 }
 
 /// Help and version go to stdout, a wrong command line to stderr, each coloured as its stream wants it.
-fn say_usage(message: &clap::Error, color: Color, facts: &Facts) -> Kind {
+fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> Kind {
     let text = message.render();
     let paint = |is_terminal| {
         if facts.has_color(color, is_terminal) {

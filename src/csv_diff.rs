@@ -18,7 +18,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use table::Table;
+use table::CsvTable;
 
 /// What to compare.
 #[derive(Debug, Clone, Default)]
@@ -125,8 +125,8 @@ impl CsvDiff {
 /// # Errors
 /// Usage: a file cannot be read, a column is missing, a key is there twice, a row is ragged or not UTF-8 (its line is named).
 pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
-    let mut first = Table::open(a)?;
-    let mut second = Table::open(b)?;
+    let mut first = CsvTable::open(a)?;
+    let mut second = CsvTable::open(b)?;
     let columns = Columns::of(&first, &second, options)?;
     let mut known = index(&mut first, &columns)?;
     let mut result = CsvDiff::empty(&first, &second, &columns, options);
@@ -185,10 +185,10 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
 }
 
 /// Reads all rows of the first file, in the order of their keys' hashes.
-fn index(table: &mut Table, columns: &Columns) -> Result<Vec<Known>> {
+fn index(table: &mut CsvTable, columns: &Columns) -> Result<Vec<KeyedRow>> {
     let mut known = Vec::new();
     while table.next_row()? {
-        known.push(Known {
+        known.push(KeyedRow {
             key: key_hash(&table.row, &columns.key_a),
             hash: row_hash(&table.row, columns.compared.iter().map(|pair| pair.a)),
             offset: table.offset(),
@@ -205,8 +205,8 @@ fn index(table: &mut Table, columns: &Columns) -> Result<Vec<Known>> {
 }
 
 impl CsvDiff {
-    fn empty(first: &Table, second: &Table, columns: &Columns, options: &Options) -> Self {
-        let side = |table: &Table, other: &Table| Side {
+    fn empty(first: &CsvTable, second: &CsvTable, columns: &Columns, options: &Options) -> Self {
+        let side = |table: &CsvTable, other: &CsvTable| Side {
             path: table.path.clone(),
             rows: 0,
             own_columns: table
@@ -236,7 +236,7 @@ impl CsvDiff {
 type KeyHash = [u64; 2];
 
 /// A row of the first file.
-struct Known {
+struct KeyedRow {
     key: KeyHash,
     hash: u64,
     offset: u64,
@@ -248,24 +248,24 @@ struct Known {
 struct Columns {
     key_a: Vec<usize>,
     key_b: Vec<usize>,
-    compared: Vec<Pair>,
+    compared: Vec<RowPair>,
     ignored: Vec<String>,
 }
 
 /// A column of both files, and its place in each.
-struct Pair {
+struct RowPair {
     name: String,
     a: usize,
     b: usize,
 }
 
 impl Columns {
-    fn of(first: &Table, second: &Table, options: &Options) -> Result<Self> {
+    fn of(first: &CsvTable, second: &CsvTable, options: &Options) -> Result<Self> {
         if options.key.is_empty() {
             return Err(Error::usage("no key column is given")
                 .hint("--key user_id says which rows belong together"));
         }
-        let places = |table: &Table| -> Result<Vec<usize>> {
+        let places = |table: &CsvTable| -> Result<Vec<usize>> {
             options.key.iter().map(|name| table.needed(name)).collect()
         };
         let (key_a, key_b) = (places(first)?, places(second)?);
@@ -281,7 +281,7 @@ impl Columns {
                 .chain(&options.ignore)
                 .any(|skipped| skipped == name);
             let b = second.column(name).filter(|_| !skipped)?;
-            Some(Pair {
+            Some(RowPair {
                 name: name.to_owned(),
                 a,
                 b,

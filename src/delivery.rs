@@ -1,6 +1,6 @@
 //! Delivery: from a CSV to phones, once.
 //!
-//! An [`Order`] says what is to be sent to whom. [`Plan::draw_up`] reads its file once and finds everything that can be
+//! An [`Order`] says what is to be sent to whom. [`SendPlan::draw_up`] reads its file once and finds everything that can be
 //! found wrong before anything is sent; [`Addresses::look_up`] fetches the tokens, and closes the source again;
 //! [`send::carry_out`] claims, sends and records, group by group, and sums up. Every one of them streams the file: what
 //! grows with it is eight bytes a row while it is checked, and a temporary file without a name for the tokens.
@@ -48,13 +48,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub use audience_reader::{Roster, USER_COLUMNS};
-pub use outcome_files::Files;
-pub use plan::Plan;
+pub use audience_reader::{AudienceReader, USER_COLUMNS};
+pub use outcome_files::OutcomeFiles;
+pub use plan::SendPlan;
 pub use preflight::fits;
-pub use shared_queue::Reading;
-pub use summary::{Ended, Summary};
-pub use token_lookup::{Addresses, Found};
+pub use shared_queue::TokenReader;
+pub use summary::{SendResult, Summary};
+pub use token_lookup::{Addresses, TokenCounts};
 
 use crate::csv_writer::hex;
 use crate::template::push::Wording;

@@ -1,6 +1,6 @@
 //! The push service, FCM HTTP v1: messages in, one report a message out.
 //!
-//! [`Client`] takes [`Job`]s (an id of the caller's and the bytes that a [`Composer`] wrote) and reports each exactly
+//! [`Client`] takes [`SendJob`]s (an id of the caller's and the bytes that a [`Composer`] wrote) and reports each exactly
 //! once, whatever happens: accepted, dead, failed, in doubt, or not sent. Everything in between is its own affair:
 //! connections, bearer tokens, pace, pauses, repeats, and stopping when going on would do harm.
 //!
@@ -36,8 +36,8 @@ use bytes::Bytes;
 
 pub use account::{Credentials, ServiceAccount};
 pub use answer::{Code, Platform};
-pub use client::{Client, Progress, Reports};
-pub use dispatch::{Cause, Halt};
+pub use client::{Client, DispatchProgress, Reports};
+pub use dispatch::{Halt, HaltCause};
 pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
 
@@ -72,7 +72,7 @@ impl Setback {
 
 /// How messages are sent.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct FcmSettings {
     /// `https://fcm.googleapis.com`, or what stands in for it.
     pub base_url: String,
     /// In place of the one in the service account's file.
@@ -105,7 +105,7 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-impl Default for Settings {
+impl Default for FcmSettings {
     fn default() -> Self {
         Self {
             base_url: "https://fcm.googleapis.com".to_owned(),
@@ -129,7 +129,7 @@ impl Default for Settings {
 
 /// One message to one token. Whoever submits it has claimed it.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct SendJob {
     /// The caller's; comes back in the report.
     pub id: u64,
     /// What [`Composer::compose`] wrote.
@@ -140,7 +140,7 @@ pub struct Job {
 
 /// What became of one job. Every job gets exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct MessageReport {
     /// The job's id.
     pub id: u64,
     /// How it ended.

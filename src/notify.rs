@@ -99,7 +99,7 @@ impl fmt::Display for Warning {
 
 /// How long a notice is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct NotifyTimeouts {
     /// Attempts, the first included.
     pub tries: u32,
     /// For each attempt, from the name's resolution to the answer's end.
@@ -108,7 +108,7 @@ pub struct Patience {
     pub wait: Duration,
 }
 
-impl Default for Patience {
+impl Default for NotifyTimeouts {
     fn default() -> Self {
         Self {
             tries: 3,
@@ -121,20 +121,20 @@ impl Default for Patience {
 /// Where notices of a run go. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Notices {
-    webhook: Option<Target>,
-    heartbeat: Option<Target>,
-    patience: Patience,
+    webhook: Option<WebhookTarget>,
+    heartbeat: Option<WebhookTarget>,
+    patience: NotifyTimeouts,
 }
 
 /// An address, and a client for it.
 #[derive(Clone)]
-struct Target {
+struct WebhookTarget {
     what: &'static str,
     url: Url,
     client: Client,
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for WebhookTarget {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} at {MASK}", self.what)
     }
@@ -145,10 +145,10 @@ impl Notices {
     pub fn new(
         webhook: Option<&Secret>,
         heartbeat: Option<&Secret>,
-        patience: Patience,
+        patience: NotifyTimeouts,
     ) -> (Self, Vec<Warning>) {
         let mut warnings = Vec::new();
-        let mut target = |what, address: Option<&Secret>| match Target::new(what, address?) {
+        let mut target = |what, address: Option<&Secret>| match WebhookTarget::new(what, address?) {
             Ok(target) => Some(target),
             Err(warning) => {
                 warnings.push(warning);
@@ -198,7 +198,7 @@ impl Notices {
 }
 
 /// Why an attempt failed, and whether another may do better.
-struct Failure {
+struct NotifyFailure {
     why: String,
     again: Again,
 }
@@ -208,7 +208,7 @@ enum Again {
     After(Option<Duration>),
 }
 
-impl Target {
+impl WebhookTarget {
     fn new(what: &'static str, address: &Secret) -> Result<Self, Warning> {
         let refuse = |why: &str| Warning(format!("the {what} is not told anything: {why}"));
         let url =
@@ -242,7 +242,7 @@ impl Target {
         &self,
         url: Url,
         body: Option<&Value>,
-        patience: Patience,
+        patience: NotifyTimeouts,
     ) -> Result<(), Warning> {
         let mut wait = patience.wait;
         let mut tries = 0;
@@ -273,7 +273,7 @@ impl Target {
         url: Url,
         body: Option<&Value>,
         timeout: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotifyFailure> {
         let request = match body {
             Some(body) => self.client.post(url).json(body),
             None => self.client.get(url),
@@ -282,7 +282,7 @@ impl Target {
             .timeout(timeout)
             .send()
             .await
-            .map_err(|error| Failure {
+            .map_err(|error| NotifyFailure {
                 why: if error.is_timeout() {
                     format!("no answer within {} s", timeout.as_secs_f32())
                 } else {
@@ -307,7 +307,7 @@ impl Target {
         } else {
             format!("it answered {status}: {first}")
         };
-        Err(Failure { why, again })
+        Err(NotifyFailure { why, again })
     }
 
     fn warning(&self, why: &str, tries: u32) -> Warning {

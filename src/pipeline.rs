@@ -1,7 +1,7 @@
 //! The pipeline: an automation from audience to phones, phase by phase, on a clock that someone else winds.
 //!
 //! An [`Occurrence`](crate::automation::schedule::Occurrence) is an automation and the instant it is for; a run carries it
-//! out, and an occurrence has one run. What a run is about stands in its [`Course`], which is written down when it
+//! out, and an occurrence has one run. What a run is about stands in its [`RunPlan`], which is written down when it
 //! begins; each phase's beginning and end is a durable record; so whoever holds the occurrence's lease can go on from
 //! wherever it stopped. [`step`] says what comes next, purely from those records and the time; [`driver`] does it.
 //!
@@ -39,10 +39,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use plan::{Course, Files, Records, Times};
+pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
 
 use crate::audience::Catalogue;
-use crate::audience::history::History;
+use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::csv_writer::LineEnding;
@@ -52,7 +52,7 @@ use crate::notify::Notices;
 use crate::progress::Progress;
 use crate::source::{Source, Watch};
 use crate::state::Store;
-use crate::state::process_id::Holder;
+use crate::state::process_id::ProcessId;
 use crate::template::link::AllowedHosts;
 
 /// How much of it is real.
@@ -87,7 +87,7 @@ pub enum Phase {
 
 impl Mode {
     /// As it is written.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::LiveSend => "live-send",
             Self::RealDryRun => "real-dry-run",
@@ -114,7 +114,7 @@ impl Mode {
 
 impl Phase {
     /// As it is recorded.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Generate => "generate",
             Self::Test => "test",
@@ -135,7 +135,7 @@ pub struct Retention {
 }
 
 /// What a run may use of the world.
-pub struct Means<'a> {
+pub struct RunContext<'a> {
     /// Runs, phases, claims.
     pub store: &'a Store,
     /// Who has had enough.
@@ -145,7 +145,7 @@ pub struct Means<'a> {
     /// Where audiences come from.
     pub source: &'a Source,
     /// What audiences ask about earlier pushes.
-    pub history: &'a History,
+    pub history: &'a HistorySource,
     /// Which audiences there are.
     pub catalogue: &'a Catalogue,
     /// Where audience files go.
@@ -159,13 +159,13 @@ pub struct Means<'a> {
     /// Who we are to the push service; `None` where nothing is sent.
     pub account: Option<&'a ServiceAccount>,
     /// How it is talked to.
-    pub service: &'a fcm::Settings,
+    pub service: &'a fcm::FcmSettings,
     /// Where outcome files go.
     pub outcomes: &'a Path,
     /// How long things are kept.
     pub retention: Retention,
     /// This process, as others see it.
-    pub holder: &'a Holder,
+    pub holder: &'a ProcessId,
     /// Civil time.
     pub clock: &'a Arc<dyn Clock>,
     /// Whether somebody wants it to end.

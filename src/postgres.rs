@@ -18,4 +18,4 @@ mod tls;
 
 pub use address::Address;
 pub use failure::SqlError;
-pub use retry_plan::{Patience, Plan, Step};
+pub use retry_plan::{RetryLimits, RetryPlan, RetryStep};

@@ -1,7 +1,7 @@
 //! Typed settings: flags > environment > `.env` > configuration file > default, resolved once, each value with where
 //! it came from.
 //!
-//! A room that has settings of its own adds one file here: its [`setting::Key`]s, a struct, and a `resolve` that
+//! A room that has settings of its own adds one file here: its [`setting::Setting`]s, a struct, and a `resolve` that
 //! reads the one into the other; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
@@ -23,17 +23,17 @@ pub mod setting;
 pub mod source;
 pub mod state;
 
-pub use automation::Automations;
-pub use cadence::{Cadence, HistoryKind};
+pub use automation::AutomationSettings;
+pub use cadence::{CadenceSettings, HistoryKind};
 pub use environment::Environment;
 pub use file::ConfigFile;
-pub use generate::Generate;
-pub use logging::Talk;
-pub use push::Push;
-pub use retention::Retention;
+pub use generate::GenerateSettings;
+pub use logging::Logging;
+pub use push::PushSettings;
+pub use retention::RetentionSettings;
 pub use setting::{Flags, Origin, Resolved};
-pub use source::Source;
-pub use state::State;
+pub use source::SourceSettings;
+pub use state::StateSettings;
 
 use resolver::Resolver;
 
@@ -43,21 +43,21 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The source database.
-    pub source: Source,
+    pub source: SourceSettings,
     /// Audience files.
-    pub generate: Generate,
+    pub generate: GenerateSettings,
     /// Notification history.
-    pub cadence: Cadence,
+    pub cadence: CadenceSettings,
     /// Automation files.
-    pub automations: Automations,
+    pub automations: AutomationSettings,
     /// The push service.
-    pub push: Push,
+    pub push: PushSettings,
     /// How long things are kept.
-    pub retention: Retention,
+    pub retention: RetentionSettings,
     /// The state store.
-    pub state: State,
+    pub state: StateSettings,
     /// Log format and colour.
-    pub talk: Talk,
+    pub talk: Logging,
     /// One entry a setting, in the order of this struct, for `pushctl config show`.
     pub resolved: Vec<Resolved>,
 }
@@ -70,14 +70,14 @@ impl Settings {
         file: Option<&ConfigFile>,
     ) -> Result<Self> {
         let mut settings = Resolver::new(flags, environment, file);
-        let source = Source::resolve(&mut settings)?;
-        let generate = Generate::resolve(&mut settings)?;
-        let cadence = Cadence::resolve(&mut settings)?;
-        let automations = Automations::resolve(&mut settings)?;
-        let push = Push::resolve(&mut settings)?;
-        let retention = Retention::resolve(&mut settings)?;
-        let state = State::resolve(&mut settings)?;
-        let talk = Talk::resolve(&mut settings)?;
+        let source = SourceSettings::resolve(&mut settings)?;
+        let generate = GenerateSettings::resolve(&mut settings)?;
+        let cadence = CadenceSettings::resolve(&mut settings)?;
+        let automations = AutomationSettings::resolve(&mut settings)?;
+        let push = PushSettings::resolve(&mut settings)?;
+        let retention = RetentionSettings::resolve(&mut settings)?;
+        let state = StateSettings::resolve(&mut settings)?;
+        let talk = Logging::resolve(&mut settings)?;
         Ok(Self {
             source,
             generate,

@@ -11,7 +11,7 @@ const SHOWN: usize = 100;
 
 /// A place in a text. Lines and columns count from 1, columns in characters, the end is exclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct TextPosition {
     /// The line.
     pub line: usize,
     /// Its first column that is meant.
@@ -56,7 +56,7 @@ pub fn point_into(
     span: &Range<usize>,
     message: &str,
 ) -> String {
-    let excerpt = Place::of(text, span).excerpt();
+    let excerpt = TextPosition::of(text, span).excerpt();
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
     let mut shown = format!("{file}:{number}:{column}: {message}\n");
@@ -73,11 +73,11 @@ pub fn point_into(
 
 /// The line (from 1) and column (from 1, in characters) of a byte offset.
 pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let place = Place::of(text, &(offset..offset));
+    let place = TextPosition::of(text, &(offset..offset));
     (place.line, place.column)
 }
 
-impl Place {
+impl TextPosition {
     /// The place of some bytes; of several lines, the first.
     pub fn of(text: &str, span: &Range<usize>) -> Self {
         let start = floor_char_boundary(text, span.start);
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_span_over_several_lines_ends_with_the_first() {
-        let place = Place::of("ab = '''\r\nx'''\n", &(5..13));
+        let place = TextPosition::of("ab = '''\r\nx'''\n", &(5..13));
         assert_eq!((place.column, place.end_column), (6, 9));
         assert_eq!(place.source, "ab = '''");
     }

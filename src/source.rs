@@ -21,14 +21,14 @@ use tokio_postgres::CancelToken;
 
 pub use crate::postgres::address::Address;
 pub use crate::postgres::failure::SqlError;
-pub use crate::postgres::retry_plan::{Patience, Plan, Step};
+pub use crate::postgres::retry_plan::{RetryLimits, RetryPlan, RetryStep};
 pub use snapshot::{Rows, Snapshot};
 
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::cancel_route::Route;
-use crate::postgres::connect::{Connected, Means};
+use crate::postgres::connect::{ConnectOptions, Connected};
 use crate::postgres::failure::Seconds;
 use snapshot::{Running, lock};
 use transaction::{GOODBYE, Leftovers};
@@ -49,7 +49,7 @@ pub struct Purpose {
 #[derive(Debug, Clone)]
 pub struct Source {
     address: Address,
-    patience: Patience,
+    patience: RetryLimits,
     purpose: Purpose,
 }
 
@@ -79,7 +79,7 @@ impl Watch for Unwatched {}
 
 impl Source {
     /// A source that has not been connected to yet.
-    pub fn new(address: Address, mut patience: Patience, purpose: Purpose) -> Self {
+    pub fn new(address: Address, mut patience: RetryLimits, purpose: Purpose) -> Self {
         patience.usual_timeout = patience.usual_timeout.or(address.connect_timeout);
         Self {
             address,
@@ -94,8 +94,8 @@ impl Source {
     }
 
     /// The attempts that a budget allows; a usage error if what is configured cannot fit.
-    pub fn plan(&self, budget: Duration) -> Result<Plan> {
-        Plan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
+    pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
+        RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
     }
 
     /// Connects, opens one snapshot, and runs `work` on it.
@@ -130,7 +130,7 @@ impl Source {
             }
             watch.attempt(failed + 1, plan.attempts());
             let previous = last.as_ref();
-            let attempt = Attempt {
+            let attempt = ReadAttempt {
                 source: self,
                 number: failed,
                 budget,
@@ -150,7 +150,7 @@ impl Source {
 }
 
 /// One connection and one snapshot.
-struct Attempt<'a> {
+struct ReadAttempt<'a> {
     source: &'a Source,
     number: u32,
     budget: &'a Budget,
@@ -161,7 +161,7 @@ struct Attempt<'a> {
     connector: Option<TlsConnector>,
 }
 
-impl Attempt<'_> {
+impl ReadAttempt<'_> {
     async fn run<T>(
         &self,
         limit: Duration,
@@ -175,7 +175,7 @@ impl Attempt<'_> {
             .as_deref()
             .unwrap_or(concat!("pushctl/", env!("CARGO_PKG_VERSION")));
         let name = transaction::application_name(program, &purpose.command, &purpose.run);
-        let means = Means {
+        let options = ConnectOptions {
             application_name: &name,
             connector: self.connector.clone(),
             limit,
@@ -184,7 +184,7 @@ impl Attempt<'_> {
         };
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
-            connected = crate::postgres::connect::connect(address, means) => connected?,
+            connected = crate::postgres::connect::connect(address, options) => connected?,
         };
         let Connected {
             client,

@@ -27,10 +27,10 @@ mod store;
 pub mod transfer;
 mod value;
 
-pub use breaker::{Admission, Attempt};
-pub use cancels::{Cancellation, Pause, Target};
+pub use breaker::{Admission, BreakerProbe};
+pub use cancels::{CancelTarget, Cancellation, Pause};
 pub use leases::{HeldBy, LEASE_TTL, Lease, Taking};
 pub use outbox::Owed;
 pub use retention::Pruned;
-pub use runs::{Begun, NewRun, Phase, Run, RunFilter, RunStatus};
+pub use runs::{Begun, NewRun, PhaseRecord, Run, RunFilter, RunStatus};
 pub use store::{Location, Store};

@@ -76,7 +76,7 @@ pub enum Skip {
         column: String,
     },
     /// The deep link is not one that may be sent.
-    Link(link::Refusal),
+    Link(link::LinkProblem),
     /// The payload is larger than the push service takes.
     TooLarge {
         /// Bytes of the notification and the data, as JSON.

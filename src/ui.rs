@@ -33,19 +33,19 @@ use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::progress::Progress;
 
-pub use output_mode::{Bars, Document, Facts, Loudness, Stdout, Wishes};
-pub use style::{Pen, Style};
+pub use output_mode::{Bars, Document, Loudness, OutputArgs, Stdout, Terminal};
+pub use style::{Painter, Style};
 pub use table::{Alignment, Table};
 
-use log::{Fields, Lines};
-use progress_bar::Meter;
+use log::{Fields, Log};
+use progress_bar::ProgressDisplay;
 
 /// The two streams. Cheap to clone; every clone writes in turn with the others.
 #[derive(Clone)]
 pub struct Ui {
-    lines: Arc<Lines>,
-    wishes: Wishes,
-    facts: Facts,
+    lines: Arc<Log>,
+    output_args: OutputArgs,
+    facts: Terminal,
     shared: Arc<Shared>,
 }
 
@@ -53,18 +53,18 @@ pub struct Ui {
 struct Shared {
     document_is_written: AtomicBool,
     stdout_is_closed: AtomicBool,
-    meters: Mutex<Vec<Weak<Meter>>>,
+    meters: Mutex<Vec<Weak<ProgressDisplay>>>,
 }
 
 impl Ui {
     /// Decides once how each stream is written to.
-    pub fn new(wishes: Wishes, facts: Facts, run_id: Uuid) -> Self {
+    pub fn new(output_args: OutputArgs, facts: Terminal, run_id: Uuid) -> Self {
         Self {
-            lines: Arc::new(Lines::new(
-                output_mode::Look::decide(wishes, &facts),
+            lines: Arc::new(Log::new(
+                output_mode::OutputMode::decide(output_args, &facts),
                 run_id,
             )),
-            wishes,
+            output_args,
             facts,
             shared: Arc::default(),
         }
@@ -72,17 +72,17 @@ impl Ui {
 
     /// From here on the `tracing` events of the library become lines.
     pub fn listen(&self) {
-        diagnostics::listen(Arc::clone(&self.lines), self.wishes.loudness);
+        diagnostics::listen(Arc::clone(&self.lines), self.output_args.loudness);
     }
 
     /// Whether the result is to be one JSON document.
     pub fn document(&self) -> Document {
-        self.wishes.document
+        self.output_args.document
     }
 
     /// How much is to be said.
     pub fn loudness(&self) -> Loudness {
-        self.wishes.loudness
+        self.output_args.loudness
     }
 
     /// Columns to fit stdout into; `None` where nothing limits them.
@@ -91,13 +91,13 @@ impl Ui {
     }
 
     /// For styled text on stdout.
-    pub fn stdout_pen(&self) -> Pen {
-        Pen::new(self.lines.look().stdout_color)
+    pub fn stdout_pen(&self) -> Painter {
+        Painter::new(self.lines.look().stdout_color)
     }
 
     /// Something a person wants to know on the way or at the end: a file was written, a step was skipped.
     pub fn say(&self, message: impl Display) {
-        if self.wishes.loudness > Loudness::Quiet {
+        if self.output_args.loudness > Loudness::Quiet {
             self.lines
                 .event(Level::INFO, &message.to_string(), Fields::new());
         }
@@ -105,7 +105,7 @@ impl Ui {
 
     /// Something a person should look at, though the command goes on.
     pub fn warn(&self, message: impl Display) {
-        if self.wishes.loudness > Loudness::Quiet {
+        if self.output_args.loudness > Loudness::Quiet {
             self.lines
                 .event(Level::WARN, &message.to_string(), Fields::new());
         }
@@ -116,7 +116,7 @@ impl Ui {
         // Whatever was going on is not any more.
         self.lines.end_bars();
         self.lines.error(error);
-        let is_due = self.wishes.document == Document::Json
+        let is_due = self.output_args.document == Document::Json
             && !self.shared.document_is_written.load(Ordering::Relaxed);
         if is_due {
             let messages = error.messages();
@@ -176,9 +176,9 @@ impl Ui {
 
     /// Progress in `unit`s (`rows`, `pushes`), for the library to report to.
     pub fn progress(&self, unit: &'static str) -> Arc<dyn Progress> {
-        let meter = Arc::new(Meter::new(
+        let meter = Arc::new(ProgressDisplay::new(
             Arc::clone(&self.lines),
-            self.wishes.loudness,
+            self.output_args.loudness,
             unit,
         ));
         let mut meters = self

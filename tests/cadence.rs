@@ -6,12 +6,13 @@ mod model;
 mod postgres;
 mod rules;
 
-use pushctl::cadence::{Cadence, Layer, Place as Where, Screen, Verdict};
+use pushctl::cadence::{Cadence, CadenceDecision, HistoryLocation as Where, Layer, Screen};
 use pushctl::state::Store;
 use pushctl::state::ledger::{
-    Answer, Candidate, Claimed, Ending, NewPush, Push, Recording, Sender, TokenHash, UserKey, Words,
+    Answer, Candidate, Claimed, Ending, LedgerPush, NewPush, Recording, Sender, TokenHash, UserKey,
+    Words,
 };
-use pushctl::state::process_id::Holder;
+use pushctl::state::process_id::ProcessId;
 
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::address;
@@ -39,8 +40,8 @@ fn layer(number: u32) -> Layer {
     Layer::new(number).unwrap()
 }
 
-fn holder() -> Holder {
-    Holder::this_process("alice@worker-1")
+fn holder() -> ProcessId {
+    ProcessId::this_process("alice@worker-1")
 }
 
 /// The `n`th user's id.
@@ -57,18 +58,18 @@ async fn screened(screen: &Screen<'_>, ids: &[String]) -> Vec<Candidate> {
         .iter()
         .zip(filtered.verdicts)
         .filter_map(|(id, verdict)| match verdict {
-            Verdict::Eligible(counted) => Some(Candidate {
+            CadenceDecision::Eligible(counted) => Some(Candidate {
                 user: UserKey::of(id),
                 tokens: vec![TokenHash::of(&format!("token of {id}"))],
                 counted,
             }),
-            Verdict::Excluded(_) => None,
+            CadenceDecision::Excluded(_) => None,
         });
     eligible.collect()
 }
 
 /// A push of a layer with an occurrence of its own.
-async fn open(store: &Store, cadence: &Cadence, layer: Layer, occurrence: &str) -> Push {
+async fn open(store: &Store, cadence: &Cadence, layer: Layer, occurrence: &str) -> LedgerPush {
     let new = NewPush {
         automation: "layer3-daily".to_owned(),
         occurrence: occurrence.to_owned(),
@@ -109,7 +110,7 @@ async fn send(
 
 async fn claim(
     store: &Store,
-    push: &Push,
+    push: &LedgerPush,
     sender: &Sender,
     candidates: Vec<Candidate>,
     screen: &Screen<'_>,
@@ -127,7 +128,7 @@ async fn claim(
         .collect()
 }
 
-async fn accept(store: &Store, push: &Push, won: &[(String, Claimed)]) {
+async fn accept(store: &Store, push: &LedgerPush, won: &[(String, Claimed)]) {
     let claims = won.iter().flat_map(|(_, claimed)| match claimed {
         Claimed::Won(won) => won.iter().map(|won| won.claim).collect(),
         _ => Vec::new(),

@@ -12,9 +12,9 @@ mod times;
 use jiff::Timestamp;
 use pushctl::audience::Catalogue;
 use pushctl::automation::check::{Against, Checked, check};
-use pushctl::automation::diagnostic::{Severity, Source};
+use pushctl::automation::diagnostic::{Severity, SourceText};
 use pushctl::automation::file::json_schema;
-use pushctl::automation::render::Color;
+use pushctl::automation::render::ColorChoice;
 use pushctl::automation::{self, file_name};
 use pushctl::template::link::AllowedHosts;
 use serde_json::Value;
@@ -42,14 +42,14 @@ deep_link = "https://tradeblock.us/product/collectors-have?productVariantId=[[va
 user_ids = ["d6d77053-92bc-7af6-3332-8bea8c4c6904"]
 "#;
 
-fn source(path: &str, text: &str) -> Source {
-    Source {
+fn source(path: &str, text: &str) -> SourceText {
+    SourceText {
         path: path.to_owned(),
         text: text.to_owned(),
     }
 }
 
-fn checked(sources: &[Source], test_users: &[String]) -> Checked {
+fn checked(sources: &[SourceText], test_users: &[String]) -> Checked {
     let against = Against {
         catalogue: &Catalogue::built_in(),
         link_hosts: &AllowedHosts::default(),
@@ -69,7 +69,7 @@ fn shown(text: &str) -> String {
         checked.automations.len(),
         usize::from(checked.report.errors == 0)
     );
-    checked.report.human(Color::Plain)
+    checked.report.human(ColorChoice::Plain)
 }
 
 /// `GOOD` with one thing in place of another.
@@ -78,7 +78,7 @@ fn with(old: &str, new: &str) -> String {
     GOOD.replace(old, new)
 }
 
-fn shipped() -> Vec<Source> {
+fn shipped() -> Vec<SourceText> {
     let paths = automation::files_in("automations".as_ref(), "automations").unwrap();
     paths
         .iter()
@@ -89,7 +89,7 @@ fn shipped() -> Vec<Source> {
 #[test]
 fn the_four_automations_that_ship_have_nothing_to_complain_of_and_cover_every_file() {
     let checked = checked(&shipped(), &[]);
-    assert_eq!(checked.report.human(Color::Plain), "");
+    assert_eq!(checked.report.human(ColorChoice::Plain), "");
     let names: Vec<&str> = checked
         .automations
         .iter()
@@ -198,7 +198,7 @@ heartbeat = "env:_B"
         }
     }
     let checked = checked(&[source("all.toml", everything)], &[]);
-    assert_eq!(checked.report.human(Color::Plain), "");
+    assert_eq!(checked.report.human(ColorChoice::Plain), "");
     let automation = &checked.automations[0];
     assert_eq!(
         automation.schedule.rule.to_string(),
@@ -254,7 +254,7 @@ fn a_name_is_used_once() {
     let sources = [source("a.toml", GOOD), source("b.toml", GOOD)];
     let report = checked(&sources, &[]).report;
     assert_eq!(report.findings[0].severity, Severity::Error);
-    insta::assert_snapshot!(report.human(Color::Plain), @r#"
+    insta::assert_snapshot!(report.human(ColorChoice::Plain), @r#"
     error: the name `mine` is already that of a.toml
      --> b.toml:1:8
       |

@@ -24,7 +24,7 @@ use pushctl::error::{Error, Result};
 use pushctl::exit::Kind;
 use pushctl::interrupt::Interrupt;
 use pushctl::postgres::address::Inputs;
-use pushctl::postgres::{Address, Patience};
+use pushctl::postgres::{Address, RetryLimits};
 use pushctl::settings::secret::Secret;
 use pushctl::source::{Purpose, Snapshot, Source, Watch};
 use tracing_subscriber::fmt::MakeWriter;
@@ -95,7 +95,7 @@ fn source(address: Address) -> Source {
         command: "generate".to_owned(),
         run: "run-7".to_owned(),
     };
-    Source::new(address, Patience::default(), purpose)
+    Source::new(address, RetryLimits::default(), purpose)
 }
 
 /// A source at this URL.

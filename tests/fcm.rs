@@ -15,12 +15,12 @@ use std::time::Duration;
 use pushctl::clock::System;
 use pushctl::error::Result;
 use pushctl::fcm::{
-    Client, Composer, Credentials, Delivery, Job, Outcome, Platform, Report, Reports,
-    ServiceAccount, Settings,
+    Client, Composer, Credentials, Delivery, FcmSettings, MessageReport, Outcome, Platform,
+    Reports, SendJob, ServiceAccount,
 };
 use pushctl::settings::secret::Secret;
 use pushctl::template::link::AllowedHosts;
-use pushctl::template::push::{Push, Wording};
+use pushctl::template::push::{PushTemplate, Wording};
 use tempfile::NamedTempFile;
 
 use crate::support::fcm::{ACCOUNT_EMAIL, PROJECT, StandIn, private_key_pem};
@@ -30,7 +30,7 @@ const BOUND: Duration = Duration::from_secs(60);
 
 /// What it takes to send to a stand-in: small waits, and its certificate authority in a file.
 pub(crate) struct Bench {
-    settings: Settings,
+    settings: FcmSettings,
     _authority: NamedTempFile,
 }
 
@@ -40,7 +40,7 @@ impl Bench {
         authority
             .write_all(stand_in.authority_pem())
             .expect("written");
-        let settings = Settings {
+        let settings = FcmSettings {
             base_url: stand_in.base_url(),
             token_uri: Some(stand_in.token_uri()),
             trusted: Some(authority.path().to_owned()),
@@ -51,7 +51,7 @@ impl Bench {
             quota_pause: Duration::from_millis(400),
             backoff: Duration::from_millis(100),
             tries: 4,
-            ..Settings::default()
+            ..FcmSettings::default()
         };
         Self {
             settings,
@@ -59,7 +59,7 @@ impl Bench {
         }
     }
 
-    pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut FcmSettings)) -> Self {
         change(&mut self.settings);
         self
     }
@@ -87,7 +87,7 @@ impl Bench {
         assert_eq!(code(&warm), "accepted");
         client.submit_all(rest).await;
         client.close();
-        let reports: Vec<Report> = collect(reports).await.into_values().collect();
+        let reports: Vec<MessageReport> = collect(reports).await.into_values().collect();
         assert_eq!(reports.len(), tokens.len(), "one report a job");
         Sent { reports, client }
     }
@@ -98,7 +98,7 @@ impl Bench {
         tokens: impl Iterator<Item = (&'t str, Option<Platform>)>,
     ) -> Sent {
         let (client, reports) = self.connect().await.expect("connected");
-        let jobs: Vec<Job> = jobs(tokens);
+        let jobs: Vec<SendJob> = jobs(tokens);
         let count = jobs.len();
         let submit = async {
             client.submit_all(jobs).await;
@@ -115,7 +115,7 @@ impl Bench {
 
 /// What a send came to.
 pub(crate) struct Sent {
-    pub(crate) reports: Vec<Report>,
+    pub(crate) reports: Vec<MessageReport>,
     pub(crate) client: Client,
 }
 
@@ -135,7 +135,7 @@ impl Sent {
 }
 
 /// The outcome's code, or `accepted`.
-pub(crate) fn code(report: &Report) -> &str {
+pub(crate) fn code(report: &MessageReport) -> &str {
     match &report.outcome {
         Outcome::Accepted { .. } => "accepted",
         other => other.code(),
@@ -151,11 +151,11 @@ pub(crate) fn account() -> ServiceAccount {
     .expect("a service account")
 }
 
-pub(crate) fn jobs<'t>(tokens: impl Iterator<Item = (&'t str, Option<Platform>)>) -> Vec<Job> {
+pub(crate) fn jobs<'t>(tokens: impl Iterator<Item = (&'t str, Option<Platform>)>) -> Vec<SendJob> {
     let mut composer = composer(Delivery::Live);
     tokens
         .zip(0..)
-        .map(|((token, platform), id)| Job {
+        .map(|((token, platform), id)| SendJob {
             id,
             body: composer
                 .compose(token, ["Ana"].as_slice())
@@ -172,14 +172,14 @@ pub(crate) fn composer(delivery: Delivery) -> Composer {
         deep_link: Some("https://tradeblock.us/closet".into()),
         data: BTreeMap::from([("kind".into(), "layer2".into())]),
     };
-    let push = Push::parse(&wording, &AllowedHosts::default())
+    let push = PushTemplate::parse(&wording, &AllowedHosts::default())
         .and_then(|push| push.bind(&["name"]))
         .expect("a sound push");
     Composer::new(push, delivery, Some("run-1"))
 }
 
 /// All reports by id; each id once.
-pub(crate) async fn collect(mut reports: Reports) -> BTreeMap<u64, Report> {
+pub(crate) async fn collect(mut reports: Reports) -> BTreeMap<u64, MessageReport> {
     let all = async {
         let mut by_id = BTreeMap::new();
         while let Some(report) = reports.next().await {

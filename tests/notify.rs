@@ -6,14 +6,14 @@ pub(crate) mod server;
 
 use std::time::Duration;
 
-use pushctl::notify::{Beat, Event, Notice, Notices, Patience, Warning};
+use pushctl::notify::{Beat, Event, Notice, Notices, NotifyTimeouts, Warning};
 use pushctl::settings::secret::Secret;
 use serde_json::Value;
 
 use server::{Answer, Server};
 
 /// Long enough for any machine; only a server that stays silent waits for less.
-const PATIENT: Patience = Patience {
+const PATIENT: NotifyTimeouts = NotifyTimeouts {
     tries: 3,
     timeout: Duration::from_secs(30),
     wait: Duration::from_millis(1),
@@ -36,13 +36,13 @@ fn done() -> Notice {
     })
 }
 
-fn webhook(address: &str, patience: Patience) -> Notices {
+fn webhook(address: &str, patience: NotifyTimeouts) -> Notices {
     let (notices, warnings) = Notices::new(Some(&Secret::new(address)), None, patience);
     assert_eq!(warnings, []);
     notices
 }
 
-async fn told(answers: Vec<Answer>, patience: Patience) -> (Result<(), Warning>, Server) {
+async fn told(answers: Vec<Answer>, patience: NotifyTimeouts) -> (Result<(), Warning>, Server) {
     let server = Server::start(answers).await;
     let notices = webhook(&server.url("/services/T000/SECRET"), patience);
     (notices.tell(&done()).await, server)
@@ -234,7 +234,7 @@ async fn what_will_not_get_better_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_server_that_stays_silent_or_never_ends_is_left() {
-    let hasty = Patience {
+    let hasty = NotifyTimeouts {
         timeout: Duration::from_millis(200),
         ..PATIENT
     };

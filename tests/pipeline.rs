@@ -20,8 +20,8 @@ use jiff::SignedDuration;
 use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
-use pushctl::automation::diagnostic::Source;
-use pushctl::automation::render::Color;
+use pushctl::automation::diagnostic::SourceText;
+use pushctl::automation::render::ColorChoice;
 use pushctl::template::link::AllowedHosts;
 
 /// Sends are on this Saturday at 13:33 unless a test says otherwise.
@@ -55,8 +55,8 @@ fn checked(text: String, catalogue: &Catalogue) -> Automation {
         test_users: &[],
         now: NOON.parse().unwrap(),
     };
-    let checked = check(&[Source { path, text }], &against);
-    let told = checked.report.human(Color::Plain);
+    let checked = check(&[SourceText { path, text }], &against);
+    let told = checked.report.human(ColorChoice::Plain);
     let automation = checked.automations.into_iter().next();
     automation.unwrap_or_else(|| panic!("{told}"))
 }

@@ -6,7 +6,7 @@ use jiff::civil::{Date, DateTime, Time, Weekday, date, time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use pushctl::automation::cron::Expression;
-use pushctl::automation::schedule::{ClockChange, Due, Rule, Schedule, parse_id};
+use pushctl::automation::schedule::{ClockChange, DueState, RepeatRule, Schedule, parse_id};
 
 /// Zones whose clocks change in every way there is: an hour, half an hour, at midnight, in the south, never,
 /// twice around a fasting month, and with daylight saving time as the negative exception.
@@ -25,7 +25,7 @@ fn zone(name: &str) -> TimeZone {
     TimeZone::get(name).unwrap()
 }
 
-pub(crate) fn schedule(rule: Rule, name: &str) -> Schedule {
+pub(crate) fn schedule(rule: RepeatRule, name: &str) -> Schedule {
     Schedule {
         rule,
         zone: zone(name),
@@ -35,8 +35,8 @@ pub(crate) fn schedule(rule: Rule, name: &str) -> Schedule {
     }
 }
 
-pub(crate) fn cron(text: &str) -> Rule {
-    Rule::Cron(Expression::parse(text).unwrap())
+pub(crate) fn cron(text: &str) -> RepeatRule {
+    RepeatRule::Cron(Expression::parse(text).unwrap())
 }
 
 fn at(text: &str) -> Timestamp {
@@ -112,7 +112,7 @@ fn every_time_of_day_on_every_date_of_a_year_agrees_with_the_walk() {
             (0..24 * 60_i32).filter(|minute| *minute < 200 || minute % 11 == 0 || *minute > 1400);
         for minute in times {
             let send_at = Time::midnight() + i64::from(minute).minutes();
-            let daily = schedule(Rule::Daily(send_at), name);
+            let daily = schedule(RepeatRule::Daily(send_at), name);
             let year = dates().take_while(|date| date.year() == 2027);
             assert_occurrences(&daily, &walk, year.map(|date| date.to_datetime(send_at)));
         }
@@ -125,11 +125,11 @@ fn weekly_monthly_and_cron_agree_with_the_walk() {
         let walk = Walk::of(&zone(name));
         for send_at in [time(0, 1, 0, 0), time(2, 30, 0, 0), time(13, 33, 0, 0)] {
             let weekdays = vec![Weekday::Sunday, Weekday::Thursday];
-            let weekly = schedule(Rule::Weekly(weekdays.clone(), send_at), name);
+            let weekly = schedule(RepeatRule::Weekly(weekdays.clone(), send_at), name);
             let wanted = dates().filter(|date| weekdays.contains(&date.weekday()));
             assert_occurrences(&weekly, &walk, wanted.map(|date| date.to_datetime(send_at)));
             for day in [1, 28, 29, 30, 31] {
-                let monthly = schedule(Rule::Monthly(day, send_at), name);
+                let monthly = schedule(RepeatRule::Monthly(day, send_at), name);
                 let wanted = dates().filter(|date| {
                     let last = date.tomorrow().unwrap().month() != date.month();
                     date.day() == day || (last && date.day() < day)
@@ -152,12 +152,12 @@ fn weekly_monthly_and_cron_agree_with_the_walk() {
 
 #[test]
 fn a_time_in_the_spring_gap_is_sent_at_the_first_instant_after_it() {
-    let daily = schedule(Rule::Daily(time(2, 30, 0, 0)), "America/Chicago");
+    let daily = schedule(RepeatRule::Daily(time(2, 30, 0, 0)), "America/Chicago");
     assert_eq!(
         ids(&daily, "2026-03-07T12:00Z", 2),
         ["a@2026-03-08T03:00-05:00", "a@2026-03-09T02:30-05:00"]
     );
-    let south = schedule(Rule::Daily(time(0, 1, 0, 0)), "America/Santiago");
+    let south = schedule(RepeatRule::Daily(time(0, 1, 0, 0)), "America/Santiago");
     assert_eq!(
         ids(&south, "2026-09-05T12:00Z", 2),
         ["a@2026-09-06T01:00-03:00", "a@2026-09-07T00:01-03:00"]
@@ -166,12 +166,12 @@ fn a_time_in_the_spring_gap_is_sent_at_the_first_instant_after_it() {
 
 #[test]
 fn a_time_that_comes_twice_is_sent_at_the_first() {
-    let daily = schedule(Rule::Daily(time(1, 30, 0, 0)), "America/Chicago");
+    let daily = schedule(RepeatRule::Daily(time(1, 30, 0, 0)), "America/Chicago");
     assert_eq!(
         ids(&daily, "2026-10-31T12:00Z", 2),
         ["a@2026-11-01T01:30-05:00", "a@2026-11-02T01:30-06:00"]
     );
-    let south = schedule(Rule::Daily(time(23, 30, 0, 0)), "America/Santiago");
+    let south = schedule(RepeatRule::Daily(time(23, 30, 0, 0)), "America/Santiago");
     assert_eq!(
         ids(&south, "2026-04-04T12:00Z", 2),
         ["a@2026-04-04T23:30-03:00", "a@2026-04-05T23:30-04:00"]
@@ -180,19 +180,19 @@ fn a_time_that_comes_twice_is_sent_at_the_first() {
 
 #[test]
 fn a_send_just_after_midnight_is_generated_on_the_day_before() {
-    let daily = schedule(Rule::Daily(time(0, 5, 0, 0)), "America/Chicago");
+    let daily = schedule(RepeatRule::Daily(time(0, 5, 0, 0)), "America/Chicago");
     let next = daily.next(at("2026-11-21T12:00-06:00")).unwrap();
     assert_eq!(next.id("layer3"), "layer3@2026-11-22T00:05-06:00");
     assert_eq!(next.generate_at, at("2026-11-21T23:35-06:00"));
     assert_eq!(next.test_at, at("2026-11-21T23:40-06:00"));
     let standing = daily.standing(at("2026-11-21T23:36-06:00"));
     let (occurrence, due) = standing.current.unwrap();
-    assert_eq!((occurrence, due), (next, Due::Generate));
+    assert_eq!((occurrence, due), (next, DueState::Generate));
 }
 
 #[test]
 fn the_lead_is_elapsed_time_also_across_a_clock_change() {
-    let daily = schedule(Rule::Daily(time(3, 15, 0, 0)), "America/Chicago");
+    let daily = schedule(RepeatRule::Daily(time(3, 15, 0, 0)), "America/Chicago");
     let spring = daily.next(at("2026-03-08T00:00-06:00")).unwrap();
     assert_eq!(spring.send_at.timestamp(), at("2026-03-08T03:15-05:00"));
     assert_eq!(spring.generate_at, at("2026-03-08T01:45-06:00"));
@@ -200,7 +200,7 @@ fn the_lead_is_elapsed_time_also_across_a_clock_change() {
 
 #[test]
 fn the_thirty_first_is_the_last_day_of_a_shorter_month() {
-    let last = schedule(Rule::Monthly(31, time(13, 33, 0, 0)), "UTC");
+    let last = schedule(RepeatRule::Monthly(31, time(13, 33, 0, 0)), "UTC");
     assert_eq!(
         ids(&last, "2028-01-31T14:00Z", 3),
         [
@@ -209,7 +209,7 @@ fn the_thirty_first_is_the_last_day_of_a_shorter_month() {
             "a@2028-04-30T13:33+00:00"
         ]
     );
-    let thirtieth = schedule(Rule::Monthly(30, time(13, 33, 0, 0)), "UTC");
+    let thirtieth = schedule(RepeatRule::Monthly(30, time(13, 33, 0, 0)), "UTC");
     assert_eq!(
         ids(&thirtieth, "2027-02-01T00:00Z", 1),
         ["a@2027-02-28T13:33+00:00"]
@@ -256,7 +256,7 @@ fn two_times_inside_one_gap_are_one_occurrence() {
 #[test]
 fn once_is_once() {
     let once = schedule(
-        Rule::Once(date(2026, 11, 21), time(13, 33, 0, 0)),
+        RepeatRule::Once(date(2026, 11, 21), time(13, 33, 0, 0)),
         "America/Chicago",
     );
     assert_eq!(
@@ -270,16 +270,16 @@ fn once_is_once() {
 
 #[test]
 fn each_second_of_a_day_stands_in_the_phase_of_its_time() {
-    let daily = schedule(Rule::Daily(time(13, 33, 0, 0)), "America/Chicago");
+    let daily = schedule(RepeatRule::Daily(time(13, 33, 0, 0)), "America/Chicago");
     let send = at("2026-11-21T13:33-06:00").as_second();
     let day = at("2026-11-21T00:00-06:00").as_second();
     for second in day..day + 86_400 {
         let standing = daily.standing(Timestamp::from_second(second).unwrap());
         let due = match second - send {
             ..-1800 => None,
-            -1800..-1500 => Some(Due::Generate),
-            -1500..0 => Some(Due::Test),
-            0..=900 => Some(Due::Send),
+            -1800..-1500 => Some(DueState::Generate),
+            -1500..0 => Some(DueState::Test),
+            0..=900 => Some(DueState::Send),
             _ => None,
         };
         assert_eq!(
@@ -316,7 +316,7 @@ fn each_second_of_a_day_stands_in_the_phase_of_its_time() {
 #[test]
 fn the_clock_changes_of_the_coming_year_are_listed() {
     let changes = |send_at, name| {
-        let daily = schedule(Rule::Daily(send_at), name);
+        let daily = schedule(RepeatRule::Daily(send_at), name);
         let year = daily.clock_changes(at("2026-11-21T12:00Z"), at("2027-11-21T12:00Z"));
         let listed = year.iter().map(|shifted| {
             let word = match shifted.change {
@@ -344,7 +344,7 @@ fn the_clock_changes_of_the_coming_year_are_listed() {
 
 #[test]
 fn an_id_says_which_instant_it_is_for() {
-    let daily = schedule(Rule::Daily(time(13, 33, 0, 0)), "America/Chicago");
+    let daily = schedule(RepeatRule::Daily(time(13, 33, 0, 0)), "America/Chicago");
     let next = daily.next(at("2026-11-21T00:00Z")).unwrap();
     assert_eq!(
         parse_id(&next.id("layer3-daily")),

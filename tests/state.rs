@@ -15,10 +15,10 @@ mod view;
 
 use pushctl::state::Store;
 use pushctl::state::ledger::{
-    Answer, Candidate, Claim, Claimed, Counted, Ending, NewPush, Push, Recording, Sender,
+    Answer, Candidate, Claim, Claimed, Counted, Ending, LedgerPush, NewPush, Recording, Sender,
     TokenHash, UserKey, Words,
 };
-use pushctl::state::process_id::Holder;
+use pushctl::state::process_id::ProcessId;
 
 /// Runs every test of a module against both databases.
 macro_rules! in_both_stores {
@@ -57,8 +57,8 @@ pub(crate) fn push(number: u32) -> NewPush {
     }
 }
 
-fn holder() -> Holder {
-    Holder::this_process("alice@worker-1")
+fn holder() -> ProcessId {
+    ProcessId::this_process("alice@worker-1")
 }
 
 pub(crate) async fn sender(store: &Store) -> Sender {
@@ -112,7 +112,7 @@ pub(crate) fn won(claimed: &[Claimed]) -> Vec<Claim> {
 }
 
 /// How many claims stand where: `"ended accepted": 2`, …
-async fn tally(store: &Store, push: &Push) -> Vec<(String, u64)> {
+async fn tally(store: &Store, push: &LedgerPush) -> Vec<(String, u64)> {
     let rows = store.tally(push).await.unwrap();
     rows.into_iter()
         .map(|row| {

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
-use pushctl::automation::diagnostic::Source;
-use pushctl::automation::render::Color;
-use pushctl::automation::scheduler_export::{Platform, Scope, show, upcoming};
+use pushctl::automation::diagnostic::SourceText;
+use pushctl::automation::render::ColorChoice;
+use pushctl::automation::scheduler_export::{SchedulerPlatform, Scope, show, upcoming};
 use pushctl::template::link::AllowedHosts;
 
 use crate::schedule::{cron, schedule as schedule_of};
@@ -21,9 +21,9 @@ fn at(text: &str) -> Timestamp {
 
 /// Automations with these schedules, by the text of their `[schedule]` tables.
 fn automations(schedules: &[(&str, &str)]) -> Vec<Automation> {
-    let sources: Vec<Source> = schedules
+    let sources: Vec<SourceText> = schedules
         .iter()
-        .map(|(name, schedule)| Source {
+        .map(|(name, schedule)| SourceText {
             path: format!("automations/{name}.toml"),
             text: format!(
                 "name = \"{name}\"\nenabled = true\n[schedule]\n{schedule}\n[audience]\nname = \"layer3\"\n[[push]]\naudience_file = \"recent-offer-creators\"\nlayer = 3\ntitle = \"t\"\nbody = \"b\"\n[test]\nrequired = false\n"
@@ -41,7 +41,7 @@ fn automations(schedules: &[(&str, &str)]) -> Vec<Automation> {
         checked.automations.len(),
         schedules.len(),
         "{}",
-        checked.report.human(Color::Plain)
+        checked.report.human(ColorChoice::Plain)
     );
     checked.automations
 }
@@ -61,7 +61,7 @@ fn lines_for_a_cron_daemon_are_fixed_where_the_clock_is() {
     let table = show(
         &fixed,
         Scope::All,
-        Platform::Crontab,
+        SchedulerPlatform::Crontab,
         at("2026-11-21T00:00Z"),
     );
     assert_eq!(table.warnings, [""; 0]);
@@ -96,7 +96,7 @@ fn a_fixed_line_in_utc_is_the_start_of_every_generation_of_a_year() {
                 let text = show(
                     &automation,
                     Scope::All,
-                    Platform::Crontab,
+                    SchedulerPlatform::Crontab,
                     at("2026-11-21T00:00Z"),
                 )
                 .text;
@@ -138,7 +138,7 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
     let table = show(
         &mixed,
         Scope::All,
-        Platform::Crontab,
+        SchedulerPlatform::Crontab,
         at("2026-11-21T00:00Z"),
     );
     insta::assert_snapshot!(table.text, @r"
@@ -152,7 +152,7 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
     let table = show(
         &mixed,
         Scope::All,
-        Platform::Railway,
+        SchedulerPlatform::Railway,
         at("2026-11-21T00:00Z"),
     );
     insta::assert_snapshot!(table.text, @r#"
@@ -203,7 +203,12 @@ fn systemd_keeps_the_zones_own_clock() {
             "cron = \"33 13 * * 1-5\"\ntimezone = \"America/Chicago\"",
         ),
     ]);
-    let table = show(&all, Scope::All, Platform::Systemd, at("2026-11-21T00:00Z"));
+    let table = show(
+        &all,
+        Scope::All,
+        SchedulerPlatform::Systemd,
+        at("2026-11-21T00:00Z"),
+    );
     assert_eq!(table.warnings, [""; 0]);
     let calendars = table
         .text
@@ -231,7 +236,7 @@ fn systemd_keeps_the_zones_own_clock() {
     let one = show(
         &all[..1],
         Scope::All,
-        Platform::Systemd,
+        SchedulerPlatform::Systemd,
         at("2026-11-21T00:00Z"),
     );
     let service = include_str!("../deploy/systemd/pushctl@.service");
@@ -274,7 +279,13 @@ fn the_next_occurrences_come_soonest_first() {
     late@2026-11-21T20:07-06:00 2026-11-22T01:37:00Z 2026-11-21 20:07 CST
     ");
     assert_eq!(
-        show(&[], Scope::All, Platform::Crontab, at("2026-11-21T12:00Z")).text,
+        show(
+            &[],
+            Scope::All,
+            SchedulerPlatform::Crontab,
+            at("2026-11-21T12:00Z")
+        )
+        .text,
         "# no automation is enabled\n"
     );
 }
@@ -292,13 +303,13 @@ fn some_of_the_automations_have_lines_that_start_no_others() {
         ),
     ]);
     let now = at("2026-11-21T00:00Z");
-    let table = show(&two, Scope::Named, Platform::Crontab, now);
+    let table = show(&two, Scope::Named, SchedulerPlatform::Crontab, now);
     let lines = table.text.lines().filter(|line| !line.starts_with('#'));
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
     3-59/5 * * * * pushctl -q run-pipeline daily --tick
     2-59/5 * * * * pushctl -q run-pipeline late --tick
     ");
-    let table = show(&two[..1], Scope::Named, Platform::Railway, now);
+    let table = show(&two[..1], Scope::Named, SchedulerPlatform::Railway, now);
     insta::assert_snapshot!(table.text, @r#"
     # railway.toml: one service each. Each start does what is due and ends.
     # daily: daily at 13:33, America/Chicago

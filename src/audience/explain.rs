@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::definition::Definition;
 use super::parameters::{Values, fill};
-use super::query_context::Question;
+use super::query_context::QueryContext;
 use super::statement;
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
@@ -46,7 +46,7 @@ pub struct Condition {
 pub async fn ask(
     source: &Source,
     budget: &Budget,
-    question: &Question<'_>,
+    question: &QueryContext<'_>,
     user_id: &str,
 ) -> Result<Why> {
     source
@@ -64,7 +64,7 @@ pub async fn ask(
 
 async fn read(
     snapshot: &Snapshot,
-    question: &Question<'_>,
+    question: &QueryContext<'_>,
     as_of: &str,
     user_id: &str,
 ) -> Result<Why> {

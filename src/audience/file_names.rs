@@ -16,7 +16,7 @@ pub enum Suffix {
 
 /// Production or test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum NamePart {
     /// `{stem}_{time}.csv`
     Production,
     /// `{stem}_TEST_{time}.csv`
@@ -54,11 +54,11 @@ pub fn stem(definition: &Definition, index: usize, values: &Values) -> String {
 }
 
 /// The name of one file.
-pub fn file(definition: &Definition, stem: &str, part: Part, suffix: &Suffix) -> String {
+pub fn file(definition: &Definition, stem: &str, part: NamePart, suffix: &Suffix) -> String {
     let separator = &definition.header.name_separator;
     let (marker, suffix) = (&definition.header.test_marker, suffix.text());
     let mut name = stem.to_owned();
-    if part == Part::Test {
+    if part == NamePart::Test {
         name.extend([separator, marker.as_str()]);
     }
     if !suffix.is_empty() {
@@ -85,20 +85,20 @@ mod tests {
         let at = Suffix::Time("2026-11-10T06:08:56Z".parse().unwrap());
         let waterfall = catalogue.get("waterfall").unwrap();
         assert_eq!(
-            file(&waterfall, "no-bio-new-user", Part::Production, &at),
+            file(&waterfall, "no-bio-new-user", NamePart::Production, &at),
             "no-bio-new-user-20261110_060856.csv"
         );
         assert_eq!(
-            file(&waterfall, "no-bio-new-user", Part::Test, &at),
+            file(&waterfall, "no-bio-new-user", NamePart::Test, &at),
             "no-bio-new-user-test-20261110_060856.csv"
         );
         let layer2 = catalogue.get("layer2").unwrap();
         assert_eq!(
-            file(&layer2, "a", Part::Test, &at),
+            file(&layer2, "a", NamePart::Test, &at),
             "a_TEST_20261110_060856.csv"
         );
         assert_eq!(
-            file(&layer2, "a", Part::Test, &Suffix::Fixed(String::new())),
+            file(&layer2, "a", NamePart::Test, &Suffix::Fixed(String::new())),
             "a_TEST.csv"
         );
         assert_eq!(

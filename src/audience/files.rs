@@ -24,11 +24,11 @@ pub enum Destination<'a> {
 
 /// Takes the rows of one run of an audience.
 #[derive(Debug)]
-pub struct Files<'a> {
+pub struct AudienceFiles<'a> {
     destination: &'a Destination<'a>,
     ending: LineEnding,
     limit: u64,
-    outputs: Vec<Output>,
+    outputs: Vec<StagedOutput>,
     ranges: Vec<Range<usize>>,
     record: Vec<u8>,
     sharing: Option<Sharing>,
@@ -53,7 +53,7 @@ struct Sharing {
 }
 
 #[derive(Debug)]
-struct Output {
+struct StagedOutput {
     columns: Vec<String>,
     /// For each of its columns the place in the union of columns.
     places: Vec<usize>,
@@ -81,7 +81,7 @@ pub fn staged_name(index: usize) -> String {
     format!("{index}.csv")
 }
 
-impl<'a> Files<'a> {
+impl<'a> AudienceFiles<'a> {
     /// Empty files for one pass over the rows. `limit` is the most rows a file takes.
     pub fn new(
         definition: &Definition,
@@ -94,7 +94,7 @@ impl<'a> Files<'a> {
             let columns: Vec<String> = file.column_names().map(str::to_owned).collect();
             let place = |name: &String| union.iter().position(|column| column.name == name);
             let places: Vec<usize> = columns.iter().filter_map(place).collect();
-            Output {
+            StagedOutput {
                 verbatim: places.iter().copied().eq(0..union.len()),
                 columns,
                 places,
@@ -193,7 +193,7 @@ impl<'a> Files<'a> {
 
     /// Ends every file.
     pub fn finish(self) -> Result<Vec<Filled>> {
-        let finish = |output: Output| {
+        let finish = |output: StagedOutput| {
             let mut ranges = Vec::new();
             csv_writer::fields(&output.sample, &mut ranges);
             let sample = ranges

@@ -16,7 +16,7 @@ pub struct Funnel {
     /// How many people are considered.
     pub considered: u64,
     /// The stages in order.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageCount>,
     /// People who pass every stage.
     pub passed: u64,
     /// Of these, people who belong to no file.
@@ -29,7 +29,7 @@ pub struct Funnel {
 
 /// One stage of a funnel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Stage {
+pub struct StageCount {
     /// What holds of those who stay.
     pub name: String,
     /// Why the others left, in words.
@@ -94,7 +94,7 @@ fn assemble(definition: &Definition, depths: &[(usize, u64, u64)]) -> Funnel {
     let stages = declared.iter().enumerate().map(|(index, stage)| {
         let left = at(index).0;
         remain -= left;
-        Stage {
+        StageCount {
             name: stage.name.clone(),
             because: stage.left.clone(),
             left,

@@ -45,7 +45,7 @@ pub struct Header {
     pub(super) parameters: BTreeMap<String, Spanned<Declaration>>,
     /// In order: whoever fails one leaves there.
     #[serde(default)]
-    pub stages: Vec<Stage>,
+    pub stages: Vec<DeclaredStage>,
     /// The output files.
     pub files: Vec<OutputFile>,
 }
@@ -77,7 +77,7 @@ pub struct Check {
 /// One condition on the way from the base to the files.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stage {
+pub struct DeclaredStage {
     /// A word or two: what holds of those who stay.
     pub name: String,
     /// SQL over the body's columns and parameters.

@@ -4,7 +4,7 @@
 //! are elsewhere.
 
 use super::manifest::HistoryNote;
-use super::query_context::Question;
+use super::query_context::QueryContext;
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Snapshot, Source};
@@ -13,7 +13,7 @@ const SQL: &str = include_str!("history.sql");
 
 /// Where the notification history is.
 #[derive(Debug)]
-pub enum History {
+pub enum HistorySource {
     /// Nowhere: nobody is left out.
     None,
     /// In a PostgreSQL database with the table `user_notifications`.
@@ -24,7 +24,7 @@ pub enum History {
 pub(super) async fn apply(
     snapshot: &Snapshot,
     budget: &Budget,
-    question: &Question<'_>,
+    question: &QueryContext<'_>,
     as_of: &str,
 ) -> Result<Option<HistoryNote>> {
     let Some(rule) = &question.definition.header.history else {
@@ -38,8 +38,8 @@ pub(super) async fn apply(
             .unwrap_or_default()
     };
     let users = match question.history {
-        History::None => Vec::new(),
-        History::Postgres(history) => {
+        HistorySource::None => Vec::new(),
+        HistorySource::Postgres(history) => {
             let settings = [
                 ("pushctl.layer", rule.layer.to_string()),
                 ("pushctl.at_least", value(&rule.at_least)),
@@ -54,8 +54,8 @@ pub(super) async fn apply(
         .await?;
     Ok(Some(HistoryNote {
         from: match question.history {
-            History::None => "none",
-            History::Postgres(_) => "postgres",
+            HistorySource::None => "none",
+            HistorySource::Postgres(_) => "postgres",
         }
         .into(),
         already_sent: users.len() as u64,
@@ -65,7 +65,7 @@ pub(super) async fn apply(
 async fn read(
     history: &Source,
     budget: &Budget,
-    question: &Question<'_>,
+    question: &QueryContext<'_>,
     settings: &[(&str, String)],
 ) -> Result<Vec<String>> {
     let rows = history

@@ -7,17 +7,17 @@ use sha2::{Digest, Sha256};
 
 use super::definition::Definition;
 use super::file_names;
-use super::file_names::{Part, Suffix};
+use super::file_names::{NamePart, Suffix};
 use super::files::{Base, Filled, staged_name};
 use super::manifest::{FileEntry, FileKind, MANIFEST_VERSION, Manifest, Partition};
-use super::run::{Reading, Request, staged_test_name};
+use super::run::{Request, StreamedFile, staged_test_name};
 use crate::atomic_publish::{Rename, Staging};
 use crate::csv_writer;
 use crate::csv_writer::Written;
 use crate::error::{Error, Kind, Result};
 
 /// The manifest of what was read; names of files come when they are published.
-pub(super) fn describe(request: &Request<'_>, reading: &Reading) -> Manifest {
+pub(super) fn describe(request: &Request<'_>, reading: &StreamedFile) -> Manifest {
     let definition = request.question.definition;
     let stem = |index| file_names::stem(definition, index, request.question.values);
     let empty = |(index, filled): (usize, &Filled)| (filled.rows == 0).then(|| stem(index));
@@ -48,7 +48,7 @@ pub(super) fn describe(request: &Request<'_>, reading: &Reading) -> Manifest {
 }
 
 /// Each production file with its test file behind it; names come when they are published.
-fn entries(request: &Request<'_>, reading: &Reading) -> Vec<FileEntry> {
+fn entries(request: &Request<'_>, reading: &StreamedFile) -> Vec<FileEntry> {
     let mut entries = Vec::new();
     for (index, (file, filled)) in request
         .question
@@ -118,7 +118,7 @@ pub(super) fn publish(
     staging: Staging,
     output: &Path,
     suffix: Suffix,
-    reading: &Reading,
+    reading: &StreamedFile,
     manifest: &mut Manifest,
 ) -> Result<String> {
     let lock = staging.lock_output()?;
@@ -132,11 +132,11 @@ pub(super) fn publish(
         let test = matches!(reading.test_files.get(index), Some(Some(_)));
         for (part, present, staged) in [
             (
-                Part::Production,
+                NamePart::Production,
                 reading.filled[index].rows > 0,
                 staged_name(index),
             ),
-            (Part::Test, test, staged_test_name(index)),
+            (NamePart::Test, test, staged_test_name(index)),
         ] {
             if present {
                 renames.push(Rename {
@@ -169,7 +169,7 @@ fn free_suffix(request: &Request<'_>, output: &Path, mut suffix: Suffix) -> Suff
             .map(|index| file_names::stem(definition, index, request.question.values));
         let mut taken: Vec<String> = stems
             .flat_map(|stem| {
-                [Part::Production, Part::Test]
+                [NamePart::Production, NamePart::Test]
                     .map(|part| file_names::file(definition, &stem, part, &suffix))
             })
             .collect();

@@ -4,7 +4,8 @@
 use jiff::Timestamp;
 
 use super::definition::Definition;
-use super::history::{self, History};
+use super::history;
+use super::history::HistorySource;
 use super::manifest::HistoryNote;
 use super::parameters::Values;
 use crate::budget::Budget;
@@ -14,7 +15,7 @@ use crate::source::{Snapshot, Watch};
 
 /// An audience, its parameters and its instant.
 #[derive(Clone, Copy)]
-pub struct Question<'a> {
+pub struct QueryContext<'a> {
     /// The audience.
     pub definition: &'a Definition,
     /// Its parameters, resolved.
@@ -22,7 +23,7 @@ pub struct Question<'a> {
     /// The instant of all windows; the database's clock if not given.
     pub as_of: Option<Timestamp>,
     /// Where audiences that ask for it learn who has been sent enough.
-    pub history: &'a History,
+    pub history: &'a HistorySource,
     /// Ends the work early, with the statement on the server cancelled.
     pub interrupt: &'a Interrupt,
     /// Is told how the connecting goes.
@@ -31,19 +32,19 @@ pub struct Question<'a> {
 
 /// A snapshot that is ready for the audience's statements.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenedQuery {
     /// The instant of all windows.
     pub(super) as_of: String,
     /// What the history left out, if the audience asks it.
     pub(super) history: Option<HistoryNote>,
 }
 
-impl Question<'_> {
+impl QueryContext<'_> {
     /// Makes a snapshot ready.
     ///
     /// # Errors
     /// One of the audience's checks is not true: its own message.
-    pub(super) async fn open(&self, snapshot: &Snapshot, budget: &Budget) -> Result<Opened> {
+    pub(super) async fn open(&self, snapshot: &Snapshot, budget: &Budget) -> Result<OpenedQuery> {
         for (name, value) in &self.definition.header.set {
             snapshot.set_local(name, value).await?;
         }
@@ -65,7 +66,7 @@ impl Question<'_> {
         snapshot.set_parameters(&settings).await?;
         super::checks(snapshot, self.definition, self.values).await?;
         let history = history::apply(snapshot, budget, self, &as_of).await?;
-        Ok(Opened { as_of, history })
+        Ok(OpenedQuery { as_of, history })
     }
 }
 

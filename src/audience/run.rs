@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::file_names::Suffix;
-use super::files::{Base, Destination, Files, Filled};
+use super::files::{AudienceFiles, Base, Destination, Filled};
 use super::funnel::{self, Funnel};
 use super::manifest::{HistoryNote, Manifest, Timings};
-use super::query_context::Question;
+use super::query_context::QueryContext;
 use super::{manifest_writer, statement, test_rows};
 use crate::atomic_publish::Staging;
 use crate::budget::Budget;
@@ -23,7 +23,7 @@ const REPORT_EVERY: u64 = 4096;
 /// What is asked of a run.
 pub struct Request<'a> {
     /// The audience, its parameters and its instant.
-    pub question: Question<'a>,
+    pub question: QueryContext<'a>,
     /// The most rows a file may hold.
     pub limit: Option<u64>,
     /// What ends a record.
@@ -38,10 +38,10 @@ pub struct Request<'a> {
 
 /// Where a run's files go.
 #[derive(Debug)]
-pub enum Target<'a> {
+pub enum GenerateTarget<'a> {
     /// All of them into a directory.
     Directory(&'a Path, Suffix),
-    /// One, by index, to be read back from [`Outcome::spooled`].
+    /// One, by index, to be read back from [`GenerateOutcome::spooled`].
     One(usize),
     /// Nowhere: a dry run.
     Nowhere,
@@ -49,11 +49,11 @@ pub enum Target<'a> {
 
 /// What a run made.
 #[derive(Debug)]
-pub struct Outcome {
-    /// As published; with [`Target::Nowhere`] its files are those that would have been written, without
+pub struct GenerateOutcome {
+    /// As published; with [`GenerateTarget::Nowhere`] its files are those that would have been written, without
     /// size and hash.
     pub manifest: Manifest,
-    /// The one file of [`Target::One`], unless it would be empty.
+    /// The one file of [`GenerateTarget::One`], unless it would be empty.
     pub spooled: Option<File>,
     /// Where the files are, if they were published.
     pub directory: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub struct Outcome {
 }
 
 /// Everything that one snapshot told.
-pub(super) struct Reading {
+pub(super) struct StreamedFile {
     pub(super) as_of: String,
     pub(super) filled: Vec<Filled>,
     pub(super) test_files: Vec<Option<(File, Written)>>,
@@ -83,15 +83,15 @@ pub async fn run(
     budget: &Budget,
     progress: &dyn Progress,
     request: &Request<'_>,
-    target: Target<'_>,
-) -> Result<Outcome> {
+    target: GenerateTarget<'_>,
+) -> Result<GenerateOutcome> {
     test_rows::check_ids(request.test_users)?;
     let staging = match &target {
-        Target::Directory(output, _) => Some(Staging::open(output, request.run_id)?),
-        Target::One(_) | Target::Nowhere => None,
+        GenerateTarget::Directory(output, _) => Some(Staging::open(output, request.run_id)?),
+        GenerateTarget::One(_) | GenerateTarget::Nowhere => None,
     };
     let destination = match (&target, &staging) {
-        (Target::One(index), _) => Destination::Spooled(*index),
+        (GenerateTarget::One(index), _) => Destination::Spooled(*index),
         (_, Some(staging)) => Destination::Staged(staging),
         (_, None) => Destination::Counted,
     };
@@ -110,23 +110,23 @@ pub async fn run(
         )
         .await?;
     let spooled = match target {
-        Target::One(index) => reading
+        GenerateTarget::One(index) => reading
             .filled
             .get_mut(index)
             .and_then(|filled| filled.written.take()),
-        Target::Directory(..) | Target::Nowhere => None,
+        GenerateTarget::Directory(..) | GenerateTarget::Nowhere => None,
     };
     let mut manifest = manifest_writer::describe(request, &reading);
     if let Some(base) = reading.base.filter(|_| request.limit.is_none()) {
         manifest_writer::prove(request.question.definition, base, &mut manifest)?;
     }
-    let mut outcome = Outcome {
+    let mut outcome = GenerateOutcome {
         spooled: spooled.map(|(file, _)| file),
         directory: None,
         manifest_name: None,
         manifest,
     };
-    if let (Target::Directory(output, suffix), Some(staging)) = (target, staging) {
+    if let (GenerateTarget::Directory(output, suffix), Some(staging)) = (target, staging) {
         progress.stage("publishing");
         outcome.manifest.timings.total_ms = millis(budget);
         let name = manifest_writer::publish(
@@ -149,14 +149,14 @@ async fn read(
     progress: &dyn Progress,
     request: &Request<'_>,
     destination: &Destination<'_>,
-) -> Result<Reading> {
+) -> Result<StreamedFile> {
     let definition = request.question.definition;
     let connect_ms = millis(budget);
     let opened = request.question.open(snapshot, budget).await?;
 
     progress.stage(&format!("reading {}", definition.name));
     let began = Instant::now();
-    let mut files = Files::new(definition, destination, request.ending, request.limit);
+    let mut files = AudienceFiles::new(definition, destination, request.ending, request.limit);
     let statement = statement::audience(definition);
     let (mut seen, mut reported) = (0, 0);
     snapshot
@@ -184,7 +184,7 @@ async fn read(
     } else {
         None
     };
-    Ok(Reading {
+    Ok(StreamedFile {
         as_of: opened.as_of,
         filled,
         test_files,

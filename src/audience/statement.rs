@@ -184,19 +184,19 @@ pub fn literal(text: &str) -> String {
 }
 
 /// A column of the union of all files.
-pub struct Column<'a> {
+pub struct StatementColumn<'a> {
     /// Its name, which is also its heading.
     pub name: &'a str,
     span: Range<usize>,
 }
 
 /// The columns of all files, each once, in the order of their first appearance.
-pub fn columns(definition: &Definition) -> Vec<Column<'_>> {
-    let mut union: Vec<Column<'_>> = Vec::new();
+pub fn columns(definition: &Definition) -> Vec<StatementColumn<'_>> {
+    let mut union: Vec<StatementColumn<'_>> = Vec::new();
     for file in &definition.header.files {
         for column in file.columns.get_ref() {
             if !union.iter().any(|seen| seen.name == column.get_ref()) {
-                union.push(Column {
+                union.push(StatementColumn {
                     name: column.get_ref(),
                     span: column.span(),
                 });

@@ -16,9 +16,9 @@ use serde::Deserialize as _;
 use uuid::Uuid;
 
 use super::Automation;
-use super::diagnostic::{Finding, Findings, Source};
+use super::diagnostic::{Diagnostic, Findings, SourceText};
 use super::file::{AutomationFile, json_schema};
-use super::render::Report;
+use super::render::CheckReport;
 use super::schema_check;
 use super::toml_tree;
 use super::toml_tree::Node;
@@ -42,7 +42,7 @@ pub struct Against<'a> {
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// What is wrong or doubtful.
-    pub report: Report,
+    pub report: CheckReport,
     /// The automations of the files without an error, in the order of the files.
     pub automations: Vec<Automation>,
 }
@@ -50,16 +50,16 @@ pub struct Checked {
 impl Checked {
     /// Puts files that could not be read before the others.
     #[must_use]
-    pub fn with_unreadable(mut self, mut findings: Vec<Finding>) -> Self {
+    pub fn with_unreadable(mut self, mut findings: Vec<Diagnostic>) -> Self {
         let files = self.report.files + findings.len();
         findings.append(&mut self.report.findings);
-        self.report = Report::new(files, findings);
+        self.report = CheckReport::new(files, findings);
         self
     }
 }
 
 /// Checks files, each by itself and all against each other.
-pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
+pub fn check(sources: &[SourceText], against: &Against<'_>) -> Checked {
     let schema = json_schema();
     let mut findings = Vec::new();
     let mut automations = Vec::new();
@@ -69,7 +69,7 @@ pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
         let root = toml_tree::parse(source, &mut found);
         let syntax = found.has_errors();
         schema_check::compare(&root, &schema, &mut found);
-        let mut reading = Reading {
+        let mut reading = CheckedFile {
             root: &root,
             against,
             findings: &mut found,
@@ -97,7 +97,7 @@ pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
         findings.extend(found.into_sorted());
     }
     Checked {
-        report: Report::new(sources.len(), findings),
+        report: CheckReport::new(sources.len(), findings),
         automations,
     }
 }
@@ -107,13 +107,13 @@ pub fn check(sources: &[Source], against: &Against<'_>) -> Checked {
 struct Names(BTreeMap<String, String>);
 
 /// One file, as the checks of each table read it.
-struct Reading<'c, 's> {
+struct CheckedFile<'c, 's> {
     root: &'c Node<'s>,
     against: &'c Against<'c>,
     findings: &'c mut Findings<'s>,
 }
 
-impl<'c, 's> Reading<'c, 's> {
+impl<'c, 's> CheckedFile<'c, 's> {
     fn table(&self, name: &str) -> Option<&'c Node<'s>> {
         toml_tree::get(self.root, name)
     }

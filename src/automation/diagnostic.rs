@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::snippet::{Place, visible};
+use crate::snippet::{TextPosition, visible};
 
 /// An automation file: what to call it in messages, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceText {
     /// The path as the user knows it.
     pub path: String,
     /// The whole file.
@@ -17,7 +17,7 @@ pub struct Source {
 
 /// One thing that is wrong or doubtful.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Diagnostic {
     /// Whether it stops anything.
     pub severity: Severity,
     /// A stable name of the rule, like `unknown-key`.
@@ -31,7 +31,7 @@ pub struct Finding {
     pub file: String,
     /// Where it is.
     #[serde(flatten)]
-    pub place: Place,
+    pub place: TextPosition,
 }
 
 /// How bad it is.
@@ -47,13 +47,13 @@ pub enum Severity {
 /// The findings of one file, as they are collected.
 #[derive(Debug)]
 pub struct Findings<'s> {
-    source: &'s Source,
-    list: Vec<(usize, Finding)>,
+    source: &'s SourceText,
+    list: Vec<(usize, Diagnostic)>,
 }
 
 impl<'s> Findings<'s> {
     /// None so far.
-    pub fn of(source: &'s Source) -> Self {
+    pub fn of(source: &'s SourceText) -> Self {
         Self {
             source,
             list: Vec::new(),
@@ -61,7 +61,7 @@ impl<'s> Findings<'s> {
     }
 
     /// The file they are about.
-    pub fn source(&self) -> &'s Source {
+    pub fn source(&self) -> &'s SourceText {
         self.source
     }
 
@@ -71,7 +71,7 @@ impl<'s> Findings<'s> {
         code: &'static str,
         span: &Range<usize>,
         message: impl Into<String>,
-    ) -> &mut Finding {
+    ) -> &mut Diagnostic {
         self.add(Severity::Error, code, span, message.into())
     }
 
@@ -81,7 +81,7 @@ impl<'s> Findings<'s> {
         code: &'static str,
         span: &Range<usize>,
         message: impl Into<String>,
-    ) -> &mut Finding {
+    ) -> &mut Diagnostic {
         self.add(Severity::Warning, code, span, message.into())
     }
 
@@ -98,12 +98,12 @@ impl<'s> Findings<'s> {
     }
 
     /// Forgets those for which `keep` is false.
-    pub fn retain(&mut self, keep: impl Fn(&Finding) -> bool) {
+    pub fn retain(&mut self, keep: impl Fn(&Diagnostic) -> bool) {
         self.list.retain(|(_, finding)| keep(finding));
     }
 
     /// In the order of the file.
-    pub fn into_sorted(mut self) -> Vec<Finding> {
+    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.list
             .sort_by_key(|(at, finding)| (*at, finding.severity));
         self.list.into_iter().map(|(_, finding)| finding).collect()
@@ -115,14 +115,14 @@ impl<'s> Findings<'s> {
         code: &'static str,
         span: &Range<usize>,
         message: String,
-    ) -> &mut Finding {
-        let finding = Finding {
+    ) -> &mut Diagnostic {
+        let finding = Diagnostic {
             severity,
             code,
             message,
             hint: None,
             file: self.source.path.clone(),
-            place: Place::of(&self.source.text, span),
+            place: TextPosition::of(&self.source.text, span),
         };
         let index = self.list.len();
         self.list.push((span.start, finding));
@@ -130,10 +130,10 @@ impl<'s> Findings<'s> {
     }
 }
 
-impl Finding {
+impl Diagnostic {
     /// A file that cannot be read at all, or not from `line` on.
     pub fn unreadable(file: &str, line: usize, message: impl Into<String>) -> Self {
-        let place = Place {
+        let place = TextPosition {
             line,
             column: 1,
             end_column: 2,
@@ -151,7 +151,7 @@ impl Finding {
 
     /// In one line: `automations/layer3.toml:5:11: there is no time zone "CST"`.
     pub fn line(&self) -> String {
-        let Place { line, column, .. } = self.place;
+        let TextPosition { line, column, .. } = self.place;
         visible(&format!("{}:{line}:{column}: {}", self.file, self.message))
     }
 

@@ -33,7 +33,7 @@ pub struct AutomationFile {
     pub audience: AudienceTable,
     /// What they receive, in order.
     #[schemars(length(min = 1, max = 20))]
-    pub push: Vec<Push>,
+    pub push: Vec<PushTable>,
     /// The test that goes before.
     #[serde(default)]
     pub test: TestTable,
@@ -157,7 +157,7 @@ impl fmt::Display for ParameterValue {
 /// `[[push]]`: one push for one file of the audience.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Push {
+pub struct PushTable {
     /// Which of the audience's files it goes to, by its name without date: "recent-offer-creators".
     pub audience_file: String,
     /// The cadence layer: 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 4 test, 5 new-user series.

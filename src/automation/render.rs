@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::diagnostic::{Finding, Severity};
+use super::diagnostic::{Diagnostic, Severity};
 use crate::snippet::visible;
 use serde::Serialize;
 
 /// Everything that `check` found in some files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     /// How many files were checked.
     pub files: usize,
     /// How many findings are errors.
@@ -16,21 +16,21 @@ pub struct Report {
     /// How many are warnings.
     pub warnings: usize,
     /// File by file, in the order of each.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Diagnostic>,
 }
 
 /// Whether the text may carry colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Color {
+pub enum ColorChoice {
     /// It goes where escape sequences are shown as they are.
     Plain,
     /// It goes to a terminal.
     Ansi,
 }
 
-impl Report {
+impl CheckReport {
     /// Counts the findings.
-    pub fn new(files: usize, findings: Vec<Finding>) -> Self {
+    pub fn new(files: usize, findings: Vec<Diagnostic>) -> Self {
         let errors = findings
             .iter()
             .filter(|finding| finding.severity == Severity::Error);
@@ -71,7 +71,7 @@ impl Report {
     }
 
     /// For a person: each finding with its line and carets, an empty line between two. Nothing when there is none.
-    pub fn human(&self, color: Color) -> String {
+    pub fn human(&self, color: ColorChoice) -> String {
         let shown = self.findings.iter().map(|finding| human(finding, color));
         shown.collect::<Vec<_>>().join("\n")
     }
@@ -134,10 +134,10 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
-fn human(finding: &Finding, color: Color) -> String {
+fn human(finding: &Diagnostic, color: ColorChoice) -> String {
     let paint = |code: &str, text: &str| match color {
-        Color::Plain => text.to_owned(),
-        Color::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+        ColorChoice::Plain => text.to_owned(),
+        ColorChoice::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
     };
     let (word, code) = match finding.severity {
         Severity::Error => ("error", "1;31"),
@@ -188,10 +188,10 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::automation::diagnostic::{Findings, Source};
+    use crate::automation::diagnostic::{Findings, SourceText};
 
-    fn report(text: &str, what: &str) -> Report {
-        let source = Source {
+    fn report(text: &str, what: &str) -> CheckReport {
+        let source = SourceText {
             path: "automations/a,b:c.toml".into(),
             text: text.into(),
         };
@@ -204,7 +204,7 @@ mod tests {
                 "100% wrong | and\x1b[31m red",
             )
             .hint("write something else");
-        Report::new(1, findings.into_sorted())
+        CheckReport::new(1, findings.into_sorted())
     }
 
     #[test]

@@ -26,7 +26,7 @@ const HORIZON_DAYS: usize = 3000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// On which dates and at which times people receive it.
-    pub rule: Rule,
+    pub rule: RepeatRule,
     /// Whose clock that is.
     pub zone: TimeZone,
     /// Generation begins this long before the pushes are sent.
@@ -39,7 +39,7 @@ pub struct Schedule {
 
 /// Which dates and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rule {
+pub enum RepeatRule {
     /// On one date.
     Once(Date, Time),
     /// On every date.
@@ -67,7 +67,7 @@ pub struct Occurrence {
 
 /// The phase whose time has come, by the clock alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Due {
+pub enum DueState {
     /// From the lead to the window.
     Generate,
     /// From the window's opening to the time itself.
@@ -78,9 +78,9 @@ pub enum Due {
 
 /// Where an instant stands in a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct ScheduleState {
     /// The occurrence the instant belongs to, and its latest phase that is due.
-    pub current: Option<(Occurrence, Due)>,
+    pub current: Option<(Occurrence, DueState)>,
     /// The latest occurrence that may no longer be sent.
     pub missed: Option<Occurrence>,
     /// The next occurrence whose generation has not begun.
@@ -131,7 +131,7 @@ impl Schedule {
 
     /// What a tick at `now` finds. An occurrence belongs to the instants from its lead to its lateness;
     /// `check` refuses schedules in which two of these overlap.
-    pub fn standing(&self, now: Timestamp) -> Standing {
+    pub fn standing(&self, now: Timestamp) -> ScheduleState {
         let earliest = now.saturating_sub(self.max_lateness).unwrap_or(now);
         let candidate = self.next(earliest);
         let current = candidate.clone().and_then(|occurrence| {
@@ -145,7 +145,7 @@ impl Schedule {
                 .nth(1)
                 .filter(|following| following.generate_at > now),
         };
-        Standing {
+        ScheduleState {
             current,
             missed: self.previous(earliest),
             next,
@@ -210,7 +210,7 @@ impl Schedule {
 
     /// The dates of the rule from `start` on, one way or the other.
     fn dates(&self, start: Date, step: i8) -> Box<dyn Iterator<Item = Date> + '_> {
-        if let Rule::Once(date, _) = self.rule {
+        if let RepeatRule::Once(date, _) = self.rule {
             return Box::new(std::iter::once(date));
         }
         let mut cursor = Some(start);
@@ -256,15 +256,15 @@ impl Occurrence {
     }
 
     /// The latest phase whose time has come; none before the lead and none once it is too late.
-    pub fn due(&self, now: Timestamp) -> Option<Due> {
+    pub fn due(&self, now: Timestamp) -> Option<DueState> {
         if now < self.generate_at || now > self.latest {
             None
         } else if now < self.test_at {
-            Some(Due::Generate)
+            Some(DueState::Generate)
         } else if now < self.send_at.timestamp() {
-            Some(Due::Test)
+            Some(DueState::Test)
         } else {
-            Some(Due::Send)
+            Some(DueState::Send)
         }
     }
 }
@@ -275,7 +275,7 @@ pub fn parse_id(id: &str) -> Option<(&str, Timestamp)> {
     Some((name, at.parse().ok()?))
 }
 
-impl Rule {
+impl RepeatRule {
     /// Whether anything is sent on this date.
     fn matches(&self, date: Date) -> bool {
         match self {
@@ -304,7 +304,7 @@ impl Rule {
 }
 
 /// In words, without the zone: `daily at 13:33`.
-impl fmt::Display for Rule {
+impl fmt::Display for RepeatRule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clock = |time: &Time| time.strftime("%H:%M").to_string();
         match self {

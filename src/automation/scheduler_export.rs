@@ -12,14 +12,14 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde::Serialize;
 
 use super::Automation;
-use super::schedule::{Rule, Schedule};
+use super::schedule::{RepeatRule, Schedule};
 
 /// The service that a timer of an automation starts, as it is kept beside the other deployment files.
 const SERVICE: &str = include_str!("../../deploy/systemd/pushctl@.service");
 
 /// Who winds the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
+pub enum SchedulerPlatform {
     /// A cron daemon that keeps UTC.
     Crontab,
     /// A container platform's cron jobs: UTC, five minutes apart at least, sleeping processes are billed.
@@ -89,7 +89,7 @@ pub fn upcoming(automations: &[Automation], now: Timestamp) -> Vec<Upcoming> {
 pub fn show(
     automations: &[Automation],
     scope: Scope,
-    platform: Platform,
+    platform: SchedulerPlatform,
     now: Timestamp,
 ) -> Timetable {
     let enabled: Vec<&Automation> = automations
@@ -97,8 +97,8 @@ pub fn show(
         .filter(|automation| automation.file.enabled)
         .collect();
     let warnings = match platform {
-        Platform::Systemd => Vec::new(),
-        Platform::Crontab | Platform::Railway => enabled
+        SchedulerPlatform::Systemd => Vec::new(),
+        SchedulerPlatform::Crontab | SchedulerPlatform::Railway => enabled
             .iter()
             .filter_map(|automation| clock_warning(automation, now))
             .collect(),
@@ -107,9 +107,9 @@ pub fn show(
         "# no automation is enabled\n".to_owned()
     } else {
         match platform {
-            Platform::Crontab => crontab(&enabled, scope, now),
-            Platform::Railway => railway(&enabled, scope),
-            Platform::Systemd => systemd(&enabled, now),
+            SchedulerPlatform::Crontab => crontab(&enabled, scope, now),
+            SchedulerPlatform::Railway => railway(&enabled, scope),
+            SchedulerPlatform::Systemd => systemd(&enabled, now),
         }
     };
     Timetable { text, warnings }
@@ -244,8 +244,8 @@ fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let (days, time) = shifted(schedule.rule.times().next()?, before);
     let clock = format!("{} {}", time.minute(), time.hour());
     match &schedule.rule {
-        Rule::Daily(_) => Some(format!("{clock} * * *")),
-        Rule::Weekly(weekdays, _) => {
+        RepeatRule::Daily(_) => Some(format!("{clock} * * *")),
+        RepeatRule::Weekly(weekdays, _) => {
             let names: Vec<String> = weekdays
                 .iter()
                 .map(|weekday| {
@@ -254,11 +254,11 @@ fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
                 .collect();
             Some(format!("{clock} * * {}", names.join(",")))
         }
-        Rule::Monthly(day @ 1..=28, _) => match i64::from(*day) + days {
+        RepeatRule::Monthly(day @ 1..=28, _) => match i64::from(*day) + days {
             day @ 1..=28 => Some(format!("{clock} {day} * *")),
             _ => None,
         },
-        Rule::Monthly(..) | Rule::Once(..) | Rule::Cron(_) => None,
+        RepeatRule::Monthly(..) | RepeatRule::Once(..) | RepeatRule::Cron(_) => None,
     }
 }
 
@@ -278,43 +278,43 @@ fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
     }
     let clock = |time: &Time| time.strftime("%H:%M:%S").to_string();
     Some(match &started.rule {
-        Rule::Once(date, time) => format!("{date} {} {name}", clock(time)),
-        Rule::Daily(time) => format!("*-*-* {} {name}", clock(time)),
-        Rule::Weekly(weekdays, time) => {
+        RepeatRule::Once(date, time) => format!("{date} {} {name}", clock(time)),
+        RepeatRule::Daily(time) => format!("*-*-* {} {name}", clock(time)),
+        RepeatRule::Weekly(weekdays, time) => {
             let names: Vec<String> = weekdays
                 .iter()
                 .map(|day| format!("{day:?}")[..3].to_owned())
                 .collect();
             format!("{} *-*-* {} {name}", names.join(","), clock(time))
         }
-        Rule::Monthly(31, time) => format!("*-*~01 {} {name}", clock(time)),
-        Rule::Monthly(day, time) => format!("*-*-{day:02} {} {name}", clock(time)),
-        Rule::Cron(_) => return None,
+        RepeatRule::Monthly(31, time) => format!("*-*~01 {} {name}", clock(time)),
+        RepeatRule::Monthly(day, time) => format!("*-*-{day:02} {} {name}", clock(time)),
+        RepeatRule::Cron(_) => return None,
     })
 }
 
 /// The rule of the starts: the same, by the lead earlier on the clock. A start on the day before the first is on
 /// the last of the month before.
-fn earlier(rule: &Rule, lead: SignedDuration) -> Option<Rule> {
+fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     let (days, time) = shifted(rule.times().next()?, lead);
     Some(match rule {
-        Rule::Once(date, _) => Rule::Once(date.saturating_add(days.days()), time),
-        Rule::Daily(_) => Rule::Daily(time),
-        Rule::Weekly(weekdays, _) => {
+        RepeatRule::Once(date, _) => RepeatRule::Once(date.saturating_add(days.days()), time),
+        RepeatRule::Daily(_) => RepeatRule::Daily(time),
+        RepeatRule::Weekly(weekdays, _) => {
             let mut weekdays: Vec<Weekday> = weekdays
                 .iter()
                 .map(|weekday| weekday.wrapping_add(days))
                 .collect();
             weekdays.sort_by_key(|weekday| weekday.to_monday_zero_offset());
-            Rule::Weekly(weekdays, time)
+            RepeatRule::Weekly(weekdays, time)
         }
-        Rule::Monthly(31, _) if days == 0 => Rule::Monthly(31, time),
-        Rule::Monthly(1, _) if days == -1 => Rule::Monthly(31, time),
-        Rule::Monthly(day @ 1..=28, _) => match i64::from(*day) + days {
-            day @ 1..=28 => Rule::Monthly(i8::try_from(day).ok()?, time),
+        RepeatRule::Monthly(31, _) if days == 0 => RepeatRule::Monthly(31, time),
+        RepeatRule::Monthly(1, _) if days == -1 => RepeatRule::Monthly(31, time),
+        RepeatRule::Monthly(day @ 1..=28, _) => match i64::from(*day) + days {
+            day @ 1..=28 => RepeatRule::Monthly(i8::try_from(day).ok()?, time),
             _ => return None,
         },
-        Rule::Monthly(..) | Rule::Cron(_) => return None,
+        RepeatRule::Monthly(..) | RepeatRule::Cron(_) => return None,
     })
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Findings, Source};
+use super::diagnostic::{Findings, SourceText};
 use crate::snippet::floor_char_boundary;
 
 /// A value and where it is.
@@ -15,7 +15,7 @@ pub(super) type Node<'s> = Spanned<DeValue<'s>>;
 pub(super) const UNCLOSED: &str = "unclosed";
 
 /// What could be read of a file; its syntax errors are among the findings. Dates and times have become text.
-pub(super) fn parse<'s>(source: &'s Source, findings: &mut Findings<'s>) -> Node<'s> {
+pub(super) fn parse<'s>(source: &'s SourceText, findings: &mut Findings<'s>) -> Node<'s> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let mut lines = Vec::new();
     for error in errors {
@@ -106,7 +106,7 @@ pub(super) fn type_name(node: &Node<'_>) -> &'static str {
 
 /// Where some part of a text value is written, searched in its source so that escapes elsewhere do no harm;
 /// the whole value if it is not found as it is.
-pub(super) fn part_of(source: &Source, value: &Range<usize>, part: &str) -> Range<usize> {
+pub(super) fn part_of(source: &SourceText, value: &Range<usize>, part: &str) -> Range<usize> {
     let raw = source.text.get(value.clone()).unwrap_or_default();
     match raw.find(part) {
         Some(at) if !part.is_empty() => value.start + at..value.start + at + part.len(),
@@ -132,7 +132,7 @@ fn times_to_text(value: &mut DeValue<'_>) {
 }
 
 /// A text at the top of a file, of which nothing else is wanted.
-pub(super) fn top_text(source: &Source, key: &str) -> Option<String> {
+pub(super) fn top_text(source: &SourceText, key: &str) -> Option<String> {
     let (table, _) = DeTable::parse_recoverable(&source.text);
     Some(table.get_ref().get(key)?.get_ref().as_str()?.to_owned())
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::Verdict;
+use super::CadenceDecision;
 use super::breakdown::{Breakdown, Exclusion};
 use super::rules::Layer;
 use crate::error::{Context, Error, Kind, Result};
@@ -34,18 +34,18 @@ pub(super) struct Http {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct FilterAnswer {
     #[serde(default)]
     error: Option<Json>,
     eligible_user_ids: Option<Vec<String>>,
     excluded_count: Option<u64>,
     #[serde(default)]
-    exclusion_breakdown: Sums,
+    exclusion_breakdown: BreakdownCounts,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "camelCase", default)]
-struct Sums {
+struct BreakdownCounts {
     l3_cooldown: u64,
     #[serde(rename = "l2l3WeeklyLimit")]
     l2l3_weekly_limit: u64,
@@ -80,7 +80,7 @@ impl Http {
         &self,
         users: &[Uuid],
         layer: Layer,
-    ) -> Result<(Vec<Verdict>, Breakdown)> {
+    ) -> Result<(Vec<CadenceDecision>, Breakdown)> {
         let mut verdicts = Vec::with_capacity(users.len());
         let mut breakdown = Breakdown::default();
         for batch in users.chunks(BATCH) {
@@ -89,23 +89,23 @@ impl Http {
             let answer = self
                 .patiently(Method::POST, "api/filter-audience", Some(&body))
                 .await?;
-            let answer: Answer = serde_json::from_str(&answer).kind(
+            let answer: FilterAnswer = serde_json::from_str(&answer).kind(
                 Kind::Failed,
                 || "the cadence service's answer is not what its contract says",
             )?;
             let eligible = answer.eligible(&asked)?;
             let verdict = |user: &Uuid| {
                 if eligible.contains(user) {
-                    Verdict::Eligible(Counted::default())
+                    CadenceDecision::Eligible(Counted::default())
                 } else {
-                    Verdict::Excluded(Exclusion::Unattributed)
+                    CadenceDecision::Excluded(Exclusion::Unattributed)
                 }
             };
             let start = verdicts.len();
             verdicts.extend(batch.iter().map(verdict));
             let excluded = verdicts[start..]
                 .iter()
-                .filter(|verdict| matches!(verdict, Verdict::Excluded(_)));
+                .filter(|verdict| matches!(verdict, CadenceDecision::Excluded(_)));
             breakdown += answer
                 .exclusion_breakdown
                 .attributed(excluded.count() as u64);
@@ -163,7 +163,7 @@ impl Http {
     }
 }
 
-impl Answer {
+impl FilterAnswer {
     /// Those it lets through, if it is an answer and adds up.
     fn eligible(&self, asked: &HashSet<Uuid>) -> Result<HashSet<Uuid>> {
         refuse_error(
@@ -197,7 +197,7 @@ impl Answer {
     }
 }
 
-impl Sums {
+impl BreakdownCounts {
     /// The sums, if they account for everybody who was excluded; else nobody is attributed.
     fn attributed(self, excluded: u64) -> Breakdown {
         let told = Breakdown {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::rules::{Layer, Rule, Rules};
 use crate::error::{Error, Kind, Result};
 use crate::postgres::Address;
-use crate::postgres::session::{BEGIN, Link};
+use crate::postgres::session::{BEGIN, ReconnectingSession};
 use crate::state::Owed;
 use crate::state::ledger::{Counted, Limit, MOST_LIMITS};
 
@@ -44,16 +44,16 @@ const RECORD: &str = "
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 
 /// The way to that database.
-pub(super) struct Postgres {
-    link: Link,
+pub(super) struct PostgresHistory {
+    link: ReconnectingSession,
     schema: Option<String>,
 }
 
-impl Postgres {
+impl PostgresHistory {
     pub(super) fn new(address: Address) -> Self {
         let schema = address.schema.clone().filter(|schema| schema != "public");
         Self {
-            link: Link::new(address, "the notification history", explain, PATIENCE),
+            link: ReconnectingSession::new(address, "the notification history", explain, PATIENCE),
             schema,
         }
     }

@@ -25,7 +25,7 @@ pub enum Rule {
 
 /// What a rule says at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum RuleState {
     /// It applies.
     Active {
         /// How far back it looks.
@@ -41,15 +41,15 @@ pub enum State {
 
 /// Every rule with its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules([State; 3]);
+pub struct Rules([RuleState; 3]);
 
 /// A rule that would apply to a layer, and does not: to be told to whoever sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unapplied {
     /// Which.
     pub rule: Rule,
-    /// [`State::Inactive`] or [`State::Missing`].
-    pub state: State,
+    /// [`RuleState::Inactive`] or [`RuleState::Missing`].
+    pub state: RuleState,
 }
 
 impl Layer {
@@ -128,9 +128,9 @@ impl Rule {
         active: bool,
         hours: Option<i32>,
         count: Option<i32>,
-    ) -> Result<State> {
+    ) -> Result<RuleState> {
         if !active {
-            return Ok(State::Inactive);
+            return Ok(RuleState::Inactive);
         }
         let lacking = |column| {
             Error::usage(format!(
@@ -151,7 +151,7 @@ impl Rule {
             // A cool-down is a limit of one.
             Self::Layer3Cooldown | Self::Layer5Cooldown => 1,
         };
-        Ok(State::Active {
+        Ok(RuleState::Active {
             window: Duration::from_secs(hours * 3600),
             at_most: at_most.into(),
         })
@@ -167,7 +167,7 @@ impl fmt::Display for Rule {
 /// The values in production: what holds where no rules are kept.
 impl Default for Rules {
     fn default() -> Self {
-        let active = |hours: u64, at_most| State::Active {
+        let active = |hours: u64, at_most| RuleState::Active {
             window: Duration::from_secs(hours * 3600),
             at_most,
         };
@@ -178,22 +178,22 @@ impl Default for Rules {
 impl Rules {
     /// Nothing is known of any rule.
     pub(super) fn missing() -> Self {
-        Self([State::Missing; 3])
+        Self([RuleState::Missing; 3])
     }
 
-    pub(super) fn set(&mut self, rule: Rule, state: State) {
+    pub(super) fn set(&mut self, rule: Rule, state: RuleState) {
         self.0[rule as usize] = state;
     }
 
     /// What a rule says.
-    pub fn state(&self, rule: Rule) -> State {
+    pub fn state(&self, rule: Rule) -> RuleState {
         self.0[rule as usize]
     }
 
     /// The limits on a push of a layer at an instant, each with the rule that it comes from.
     pub fn limits(&self, layer: Layer, now: Timestamp) -> Vec<(Rule, Limit)> {
         let limit = |rule: Rule| match self.state(rule) {
-            State::Active { window, at_most } if rule.applies_to(layer) => Some((
+            RuleState::Active { window, at_most } if rule.applies_to(layer) => Some((
                 rule,
                 Limit {
                     layers: rule.counts(),
@@ -213,14 +213,14 @@ impl Rules {
             rule,
             state: self.state(rule),
         })
-        .filter(|one| !matches!(one.state, State::Active { .. }))
+        .filter(|one| !matches!(one.state, RuleState::Active { .. }))
         .collect()
     }
 }
 
 impl fmt::Display for Unapplied {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.state == State::Inactive {
+        let how = if self.state == RuleState::Inactive {
             "switched off"
         } else {
             "missing"
@@ -256,8 +256,8 @@ mod tests {
     #[test]
     fn a_rule_that_is_missing_or_switched_off_is_told_where_it_would_apply() {
         let mut rules = Rules::default();
-        rules.set(Rule::Layer3Cooldown, State::Missing);
-        rules.set(Rule::Combined, State::Inactive);
+        rules.set(Rule::Layer3Cooldown, RuleState::Missing);
+        rules.set(Rule::Combined, RuleState::Inactive);
         let told = |layer| -> Vec<String> {
             let unapplied = rules.unapplied(Layer::new(layer).unwrap());
             unapplied.iter().map(Unapplied::to_string).collect()
@@ -282,7 +282,7 @@ mod tests {
         ] {
             let error = rule.read(true, hours, count).unwrap_err();
             assert!(error.to_string().contains(rule.name()), "{error}");
-            assert_eq!(rule.read(false, hours, count).unwrap(), State::Inactive);
+            assert_eq!(rule.read(false, hours, count).unwrap(), RuleState::Inactive);
         }
     }
 }

@@ -8,9 +8,9 @@ use futures_util::stream::FuturesUnordered;
 use uuid::Uuid;
 
 use super::http::Http;
-use super::{Cadence, History};
+use super::{Cadence, HistoryBackend};
 use crate::error::{Error, Result};
-use crate::state::process_id::Holder;
+use crate::state::process_id::ProcessId;
 use crate::state::{Owed, Taking};
 
 /// Pushes told in one go.
@@ -35,10 +35,12 @@ pub struct Synced {
 
 impl Cadence {
     /// Delivers what is owed to the history. An error is the state store's; the history's own failure is in the answer.
-    pub async fn sync(&self, holder: &Holder) -> Result<Synced> {
+    pub async fn sync(&self, holder: &ProcessId) -> Result<Synced> {
         let mut synced = Synced::default();
-        if matches!(self.history, History::Postgres(_) | History::Http(_))
-            && self.store.owed_count().await? > 0
+        if matches!(
+            self.history,
+            HistoryBackend::Postgres(_) | HistoryBackend::Http(_)
+        ) && self.store.owed_count().await? > 0
         {
             match self.store.take_lease(LEASE, holder).await? {
                 Taking::Taken(lease) => {
@@ -84,12 +86,12 @@ impl Cadence {
     /// Those that the history took, and its failure.
     async fn tell(&self, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
         match &self.history {
-            History::Postgres(postgres) => match postgres.record(owed).await {
+            HistoryBackend::Postgres(postgres) => match postgres.record(owed).await {
                 Ok(()) => (owed.iter().map(|(_, owed)| owed.claim).collect(), None),
                 Err(error) => (Vec::new(), Some(error)),
             },
-            History::Http(http) => tell_one_by_one(http, owed).await,
-            History::Embedded | History::Off => (Vec::new(), None),
+            HistoryBackend::Http(http) => tell_one_by_one(http, owed).await,
+            HistoryBackend::Embedded | HistoryBackend::Off => (Vec::new(), None),
         }
     }
 }

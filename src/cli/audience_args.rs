@@ -14,12 +14,12 @@ use crate::error::{Error, Result};
 use crate::settings::{ConfigFile, Environment, Flags, generate};
 
 use super::commands::why;
-use super::early_args::Ahead;
+use super::early_args::EarlyArgs;
 use super::help;
 
 /// What the command line needs to know of an audience.
 #[derive(Debug, Clone)]
-pub struct Offer {
+pub struct AudienceCommand {
     /// The subcommand.
     pub name: String,
     /// One line for the list of audiences.
@@ -49,15 +49,15 @@ pub struct Parameter {
 
 /// The audiences of a command line, and why some of them may be missing.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownAudiences {
     /// Those whose query files could be read.
-    pub offers: Vec<Offer>,
+    pub offers: Vec<AudienceCommand>,
     problems: Vec<(Option<String>, Error)>,
 }
 
-impl Known {
+impl KnownAudiences {
     /// One audience, or what is wrong with its file. A problem is told only to whoever names the audience.
-    pub fn add(&mut self, name: &str, offer: Result<Offer>) {
+    pub fn add(&mut self, name: &str, offer: Result<AudienceCommand>) {
         match offer {
             Ok(offer) => self.offers.push(offer),
             Err(problem) => self.problems.push((Some(name.to_owned()), problem)),
@@ -80,8 +80,8 @@ impl Known {
 }
 
 /// The audiences to be found with this directory of query files: the built-in ones, and those in it.
-pub fn known(queries: Option<&Path>) -> Known {
-    let mut known = Known::default();
+pub fn known(queries: Option<&Path>) -> KnownAudiences {
+    let mut known = KnownAudiences::default();
     let catalogue = match queries.map(Catalogue::with_directory) {
         Some(Ok(catalogue)) => catalogue,
         Some(Err(problem)) => {
@@ -93,16 +93,18 @@ pub fn known(queries: Option<&Path>) -> Known {
     for name in catalogue.names() {
         known.add(
             name,
-            catalogue.get(name).map(|definition| Offer::of(&definition)),
+            catalogue
+                .get(name)
+                .map(|definition| AudienceCommand::of(&definition)),
         );
     }
     known
 }
 
 /// The audiences that a command line can name: none where it names none.
-pub(super) fn ahead_of_parsing(ahead: &Ahead<'_>, environment: &Environment) -> Known {
+pub(super) fn ahead_of_parsing(ahead: &EarlyArgs<'_>, environment: &Environment) -> KnownAudiences {
     if !ahead.mentions(&["generate", "why"]) {
-        return Known::default();
+        return KnownAudiences::default();
     }
     match queries_directory(ahead, environment) {
         Ok(directory) => known(directory.as_deref()),
@@ -115,7 +117,7 @@ pub(super) fn ahead_of_parsing(ahead: &Ahead<'_>, environment: &Environment) -> 
 }
 
 /// The directory of query files, as the settings will resolve it.
-fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
+fn queries_directory(ahead: &EarlyArgs<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
     let mut flags = Flags::default();
     flags.set(
         &generate::QUERIES,
@@ -127,7 +129,7 @@ fn queries_directory(ahead: &Ahead<'_>, environment: &Environment) -> Result<Opt
     generate::queries_ahead(&flags, &environment, file.as_ref())
 }
 
-impl Offer {
+impl AudienceCommand {
     fn of(definition: &Definition) -> Self {
         let header = &definition.header;
         Self {
@@ -194,7 +196,7 @@ fn example(kind: Type) -> &'static str {
 }
 
 /// Adds each audience to `pushctl generate`, with `--file` knowing its files.
-pub(super) fn extend_generate(command: clap::Command, offers: &[Offer]) -> clap::Command {
+pub(super) fn extend_generate(command: clap::Command, offers: &[AudienceCommand]) -> clap::Command {
     let audiences: Vec<_> = offers
         .iter()
         .map(|offer| {
@@ -250,7 +252,7 @@ impl TypedValueParser for Stems {
 }
 
 /// Adds each audience to `pushctl why`.
-pub(super) fn extend_why(command: clap::Command, offers: &[Offer]) -> clap::Command {
+pub(super) fn extend_why(command: clap::Command, offers: &[AudienceCommand]) -> clap::Command {
     let audiences: Vec<_> = offers
         .iter()
         .map(|offer| {
@@ -269,7 +271,7 @@ fn flag(parameter: &Parameter) -> String {
     parameter.name.replace('_', "-")
 }
 
-fn subcommand(offer: &Offer, above: &clap::Command) -> clap::Command {
+fn subcommand(offer: &AudienceCommand, above: &clap::Command) -> clap::Command {
     let flags = offer.parameters.iter().map(|parameter| {
         let arg = Arg::new(parameter_id(&parameter.name))
             .long(flag(parameter))

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 
+use crate::automation;
 use crate::automation::check::{Against, Checked, check};
 use crate::automation::diagnostic::Severity;
-use crate::automation::render::Report;
-use crate::automation::{self, Automation, Finding};
+use crate::automation::render::CheckReport;
+use crate::automation::{Automation, Diagnostic};
 use crate::error::{Error, Result};
 use crate::settings::automation::DIRECTORY;
 use crate::settings::{Flags, generate};
@@ -15,7 +16,7 @@ use crate::suggest::nearest;
 use crate::template::link::AllowedHosts;
 
 use super::connect;
-use super::context::Context;
+use super::context::CommandContext;
 
 /// The flags of every command that reads automation files.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,7 +47,7 @@ impl AutomationFlags {
 ///
 /// A name is a path, a directory, or the name of a file in the configured directory without `.toml`. A file that
 /// cannot be read is a finding like any other.
-pub(super) fn checked(context: &Context, named: &[PathBuf]) -> Result<Checked> {
+pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Checked> {
     let catalogue = connect::catalogue(context)?;
     let link_hosts = AllowedHosts::new(&context.settings.push.link_hosts)?;
     let against = Against {
@@ -70,7 +71,7 @@ pub(super) fn checked(context: &Context, named: &[PathBuf]) -> Result<Checked> {
 /// # Errors
 /// Usage: there is none of a name, or its file has errors, each of which is told with its place. Without names, any
 /// file with errors.
-pub(super) fn chosen(context: &Context, names: &[String]) -> Result<Vec<Automation>> {
+pub(super) fn chosen(context: &CommandContext, names: &[String]) -> Result<Vec<Automation>> {
     let Checked {
         report,
         automations,
@@ -86,7 +87,7 @@ pub(super) fn chosen(context: &Context, names: &[String]) -> Result<Vec<Automati
         automation::find(&automations, name)
             .cloned()
             .map_err(|unknown| {
-                let of_it: Vec<&Finding> = errors
+                let of_it: Vec<&Diagnostic> = errors
                     .iter()
                     .copied()
                     .filter(|finding| is_called(&finding.file, name))
@@ -101,11 +102,11 @@ pub(super) fn chosen(context: &Context, names: &[String]) -> Result<Vec<Automati
 }
 
 /// The error of files that have errors.
-pub(super) fn broken(report: &Report) -> Error {
+pub(super) fn broken(report: &CheckReport) -> Error {
     refusal("the automations cannot be used", &errors(report))
 }
 
-fn errors(report: &Report) -> Vec<&Finding> {
+fn errors(report: &CheckReport) -> Vec<&Diagnostic> {
     let errors = report.findings.iter();
     errors
         .filter(|finding| finding.severity == Severity::Error)
@@ -116,7 +117,7 @@ fn is_called(file: &str, name: &str) -> bool {
     file == name || Path::new(file).file_stem().is_some_and(|stem| stem == name)
 }
 
-fn refusal(message: &str, errors: &[&Finding]) -> Error {
+fn refusal(message: &str, errors: &[&Diagnostic]) -> Error {
     let lines: Vec<String> = errors.iter().map(|error| error.line()).collect();
     Error::usage(lines.join("\n"))
         .context(message)
@@ -124,7 +125,7 @@ fn refusal(message: &str, errors: &[&Finding]) -> Error {
 }
 
 /// The files that are meant, each once.
-fn files(context: &Context, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn files(context: &CommandContext, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let directory = &context.settings.automations.directory;
     if named.is_empty() {
         return all_in(context, directory);
@@ -150,7 +151,7 @@ fn files(context: &Context, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn all_in(context: &Context, directory: &Path) -> Result<Vec<PathBuf>> {
+fn all_in(context: &CommandContext, directory: &Path) -> Result<Vec<PathBuf>> {
     let elsewhere = "--automations DIR says where they are";
     let paths = automation::files_in(directory, &shown(context, directory))
         .map_err(|error| error.hint(elsewhere))?;
@@ -165,7 +166,7 @@ fn all_in(context: &Context, directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// A path as messages name it: from the working directory, if it is below.
-fn shown(context: &Context, path: &Path) -> String {
+fn shown(context: &CommandContext, path: &Path) -> String {
     let here = context.settings.source.environment.directory();
     path.strip_prefix(here)
         .unwrap_or(path)
@@ -174,7 +175,7 @@ fn shown(context: &Context, path: &Path) -> String {
 }
 
 /// A file that is not there was perhaps meant to be another.
-fn meant(context: &Context, path: &Path, mut finding: Finding) -> Finding {
+fn meant(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
     let directory = &context.settings.automations.directory;
     let others = automation::files_in(directory, "").unwrap_or_default();
     let name = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());

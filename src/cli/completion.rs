@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
 
-use crate::automation::{self, Source};
+use crate::automation;
+use crate::automation::SourceText;
 use crate::exit::Kind;
 use crate::settings::automation::DIRECTORY;
-use crate::settings::{Automations, ConfigFile, Environment, Flags};
+use crate::settings::{AutomationSettings, ConfigFile, Environment, Flags};
 
-use super::early_args::Ahead;
+use super::early_args::EarlyArgs;
 use super::{audience_args, remembered};
 
 /// The variable by which a script says which shell asks.
@@ -30,7 +31,7 @@ pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
     let asked = asked(&arguments);
     let environment = Environment::of_process();
     let factory = || {
-        let ahead = Ahead::look(&asked);
+        let ahead = EarlyArgs::look(&asked);
         let command = super::command(&audience_args::ahead_of_parsing(&ahead, &environment).offers);
         remembered::extend(command, &ahead, &environment)
     };
@@ -79,7 +80,8 @@ pub(super) fn automation_files_or_paths(current: &OsStr) -> Vec<CompletionCandid
         let value = candidate.get_value().as_encoded_bytes();
         value.starts_with(current.as_encoded_bytes())
     };
-    let stem = |source: &Source| Some(Path::new(&source.path).file_stem()?.to_str()?.to_owned());
+    let stem =
+        |source: &SourceText| Some(Path::new(&source.path).file_stem()?.to_str()?.to_owned());
     let named = automation_files()
         .into_iter()
         .filter_map(|path| candidate(&path, stem))
@@ -91,7 +93,7 @@ pub(super) fn automation_files_or_paths(current: &OsStr) -> Vec<CompletionCandid
 
 fn candidate(
     path: &Path,
-    value: impl Fn(&Source) -> Option<String>,
+    value: impl Fn(&SourceText) -> Option<String>,
 ) -> Option<CompletionCandidate> {
     let source = automation::read(path, &path.display().to_string()).ok()?;
     let help = automation::description_of(&source).map(Into::into);
@@ -103,14 +105,14 @@ fn candidate(
 fn automation_files() -> Vec<PathBuf> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = asked(&arguments);
-    let ahead = Ahead::look(&asked);
+    let ahead = EarlyArgs::look(&asked);
     let mut flags = Flags::default();
     flags.set(&DIRECTORY, ahead.automations().and_then(Path::to_str));
     let mut environment = Environment::of_process();
     let dotenv = environment.read_dotenv();
     let file = dotenv.and_then(|()| ConfigFile::find(ahead.config(), &environment));
     let file = file.ok().flatten();
-    Automations::ahead(&flags, &environment, file.as_ref())
+    AutomationSettings::ahead(&flags, &environment, file.as_ref())
         .and_then(|automations| automation::files_in(&automations.directory, ""))
         .unwrap_or_default()
 }

@@ -5,30 +5,31 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::audience::Catalogue;
-use crate::audience::history::History;
+use crate::audience::history::HistorySource;
 use crate::automation::AutomationFile;
 use crate::cadence::Cadence;
 use crate::delivery::InDoubt;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::fcm::{self, ServiceAccount};
-use crate::notify::{Notices, Patience};
-use crate::pipeline::driver::{Ending, How, drive, retry_doubts};
-use crate::pipeline::{Course, Means, Retention};
+use crate::notify::{Notices, NotifyTimeouts};
+use crate::pipeline::driver::{DriveOptions, DriveResult, drive, retry_doubts};
+use crate::pipeline::{Retention, RunContext, RunPlan};
 use crate::progress::Progress;
 use crate::report::pipeline as report;
-use crate::settings::generate::Output;
+use crate::settings::generate::OutputTarget;
 use crate::settings::logging::LogFormat;
 use crate::settings::secret::Secret;
 use crate::settings::{self, HistoryKind};
 use crate::source::Source;
-use crate::state::process_id::Holder;
+use crate::state::process_id::ProcessId;
 use crate::state::{Begun, NewRun, Run, RunFilter, RunStatus, Store, Taking};
 use crate::template::link::AllowedHosts;
 use crate::ui::{Document, Loudness};
 
-use super::connect::{self, Told};
-use super::context::Context;
+use super::connect;
+use super::connect::LogWatch;
+use super::context::CommandContext;
 use super::{message_args, sending, services};
 
 /// What a run may use of the world, made once for all runs of a command.
@@ -37,22 +38,22 @@ pub(super) struct World {
     cadence: Cadence,
     cadence_is_near: bool,
     source: Source,
-    history: History,
+    history: HistorySource,
     catalogue: Catalogue,
     hosts: AllowedHosts,
     account: Option<ServiceAccount>,
-    service: fcm::Settings,
-    holder: Holder,
+    service: fcm::FcmSettings,
+    holder: ProcessId,
     progress: Arc<dyn Progress>,
-    watch: Told,
+    watch: LogWatch,
 }
 
 impl World {
     /// `sends`: whether a service account is needed.
-    pub(super) async fn open(context: &Context, sends: bool) -> Result<Self> {
+    pub(super) async fn open(context: &CommandContext, sends: bool) -> Result<Self> {
         let account = sends.then(|| services::account(context)).transpose()?;
         let store = services::store(context).await?;
-        let is_file = matches!(context.settings.state, settings::State::File(_));
+        let is_file = matches!(context.settings.state, settings::StateSettings::File(_));
         Ok(Self {
             cadence: services::cadence(context, &store)?,
             cadence_is_near: is_file && context.settings.cadence.kind() == HistoryKind::Embedded,
@@ -64,7 +65,7 @@ impl World {
             service: services::push_settings(context),
             holder: services::holder(context),
             progress: context.ui.progress("rows"),
-            watch: Told(context.ui.clone()),
+            watch: LogWatch(context.ui.clone()),
             store,
         })
     }
@@ -85,18 +86,22 @@ impl World {
         Ok(runs.into_iter().next().filter(|_| !is_open))
     }
 
-    pub(super) fn holder(&self) -> &Holder {
+    pub(super) fn holder(&self) -> &ProcessId {
         &self.holder
     }
 
-    fn means<'a>(&'a self, context: &'a Context, notices: &'a Notices) -> Result<Means<'a>> {
+    fn means<'a>(
+        &'a self,
+        context: &'a CommandContext,
+        notices: &'a Notices,
+    ) -> Result<RunContext<'a>> {
         let settings = &context.settings;
-        let Output::Directory(output) = &settings.generate.output else {
+        let OutputTarget::Directory(output) = &settings.generate.output else {
             return Err(Error::usage(
                 "a pipeline's files go into a directory, not to standard output",
             ));
         };
-        Ok(Means {
+        Ok(RunContext {
             store: &self.store,
             cadence: &self.cadence,
             cadence_is_near: self.cadence_is_near,
@@ -137,7 +142,7 @@ impl Left {
     /// It could not go on, and is open.
     pub(super) fn stopped(run: &Run, error: Error) -> Self {
         Self {
-            document: base(run, run.status.word()),
+            document: base(run, run.status.as_str()),
             error: Some(error),
         }
     }
@@ -145,10 +150,10 @@ impl Left {
 
 /// Begins a run of an occurrence that has none yet, or goes on with the one that is open.
 pub(super) async fn begin(
-    context: &Context,
+    context: &CommandContext,
     world: &World,
     new: &NewRun,
-    how: How,
+    how: DriveOptions,
 ) -> Result<Left> {
     let work = async || {
         // Nobody else begins or ends one while the lease is held.
@@ -158,7 +163,7 @@ pub(super) async fn begin(
                 format!(
                     "{} is {} already, by run {}",
                     over.occurrence,
-                    over.status.word(),
+                    over.status.as_str(),
                     over.id
                 ),
             ));
@@ -171,10 +176,10 @@ pub(super) async fn begin(
 
 /// Drives a run under its occurrence's lease.
 pub(super) async fn under_lease(
-    context: &Context,
+    context: &CommandContext,
     world: &World,
     run: &Run,
-    how: How,
+    how: DriveOptions,
 ) -> Result<Left> {
     let work = async || go_on(context, world, run, how).await;
     holding(world, (&run.automation, &run.occurrence), work).await
@@ -202,17 +207,22 @@ async fn holding<T>(
 }
 
 /// Drives a run whose occurrence is ours.
-async fn go_on(context: &Context, world: &World, run: &Run, how: How) -> Result<Left> {
+async fn go_on(
+    context: &CommandContext,
+    world: &World,
+    run: &Run,
+    how: DriveOptions,
+) -> Result<Left> {
     // Somebody may have ended it just before the lease was free.
     let run = world.store.run(&run.id).await?;
     let run = run.ok_or_else(|| Error::new(Kind::Nothing, "the run is not recorded any more"))?;
     if run.status != RunStatus::Open {
         return Ok(Left {
-            document: base(&run, run.status.word()),
+            document: base(&run, run.status.as_str()),
             error: None,
         });
     }
-    let notices = notices(context, &Course::of(&run)?.automation);
+    let notices = notices(context, &RunPlan::of(&run)?.automation);
     let means = world.means(context, &notices)?;
     let ending = Box::pin(drive(&run, &means, how)).await?;
     Ok(left(context, &run, ending))
@@ -227,37 +237,37 @@ fn base(run: &Run, status: &str) -> Value {
     })
 }
 
-fn left(context: &Context, run: &Run, ending: Ending) -> Left {
+fn left(context: &CommandContext, run: &Run, ending: DriveResult) -> Left {
     match ending {
-        Ending::Waiting(at, phase) => {
+        DriveResult::Waiting(at, phase) => {
             context.ui.say(format_args!(
                 "{}: {} is due at {at}",
                 run.automation,
-                phase.word()
+                phase.as_str()
             ));
             let mut document = base(run, "waiting");
-            document["phase"] = phase.word().into();
+            document["phase"] = phase.as_str().into();
             document["due_at"] = at.to_string().into();
             Left {
                 document,
                 error: None,
             }
         }
-        Ending::Reached(phase) => {
+        DriveResult::Reached(phase) => {
             context.ui.say(format_args!(
                 "{}: {} is done, and it was to stop there; `pushctl resume {}` goes on",
                 run.automation,
-                phase.word(),
+                phase.as_str(),
                 run.id
             ));
             let mut document = base(run, "open");
-            document["phase"] = phase.word().into();
+            document["phase"] = phase.as_str().into();
             Left {
                 document,
                 error: None,
             }
         }
-        Ending::Over { summary, error, .. } => Left {
+        DriveResult::Over { summary, error, .. } => Left {
             document: summary,
             error,
         },
@@ -266,13 +276,13 @@ fn left(context: &Context, run: &Run, ending: Ending) -> Left {
 
 /// `pushctl resume RUN`, of a pipeline.
 pub(super) async fn resume(
-    context: &Context,
+    context: &CommandContext,
     store: &Store,
     run: &Run,
-    how: How,
+    how: DriveOptions,
     in_doubt: Option<InDoubt>,
 ) -> Result<Kind> {
-    let course = Course::of(run)?;
+    let course = RunPlan::of(run)?;
     store.rest().await;
     let world = World::open(context, course.mode.reaches_phones()).await?;
     let work = async || {
@@ -289,8 +299,8 @@ pub(super) async fn resume(
 }
 
 /// Sends once more what is in doubt of a run that is over.
-async fn retry(context: &Context, world: &World, run: &Run) -> Result<Left> {
-    let notices = notices(context, &Course::of(run)?.automation);
+async fn retry(context: &CommandContext, world: &World, run: &Run) -> Result<Left> {
+    let notices = notices(context, &RunPlan::of(run)?.automation);
     let means = world.means(context, &notices)?;
     let pushes = Box::pin(retry_doubts(run, &means)).await?;
     let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
@@ -303,7 +313,7 @@ async fn retry(context: &Context, world: &World, run: &Run) -> Result<Left> {
 }
 
 /// What came of each run. As JSON an array for `--all`, however many there are.
-pub(super) fn show(context: &Context, documents: &[Value], all: bool) -> Result<()> {
+pub(super) fn show(context: &CommandContext, documents: &[Value], all: bool) -> Result<()> {
     if context.ui.document() == Document::Json {
         return match documents {
             [one] if !all => context.ui.json(one),
@@ -327,7 +337,7 @@ pub(super) fn show(context: &Context, documents: &[Value], all: bool) -> Result<
 }
 
 /// Who else is told of an automation's runs. `env:NAME` is the value of a variable.
-fn notices(context: &Context, automation: &AutomationFile) -> Notices {
+fn notices(context: &CommandContext, automation: &AutomationFile) -> Notices {
     let environment = &context.settings.source.environment;
     let address = |written: &Option<String>| {
         let written = written.as_ref()?;
@@ -341,8 +351,11 @@ fn notices(context: &Context, automation: &AutomationFile) -> Notices {
     };
     let notify = &automation.notify;
     let (webhook, heartbeat) = (address(&notify.webhook), address(&notify.heartbeat));
-    let (notices, warnings) =
-        Notices::new(webhook.as_ref(), heartbeat.as_ref(), Patience::default());
+    let (notices, warnings) = Notices::new(
+        webhook.as_ref(),
+        heartbeat.as_ref(),
+        NotifyTimeouts::default(),
+    );
     for warning in warnings {
         context.ui.warn(warning);
     }

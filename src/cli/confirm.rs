@@ -4,10 +4,10 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use crate::error::{Context as _, Error, Kind, Result};
 
-use super::context::{Confirmation, Context};
+use super::context::{CommandContext, Confirmation};
 
 /// Says `what` is about to happen and wants `phrase` typed. Where nobody can be asked, `--yes` must have been given.
-pub(super) fn confirm(context: &Context, what: &str, phrase: &str) -> Result<()> {
+pub(super) fn confirm(context: &CommandContext, what: &str, phrase: &str) -> Result<()> {
     if context.confirmation == Confirmation::Given {
         return Ok(());
     }

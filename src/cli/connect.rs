@@ -7,20 +7,20 @@ use std::time::Duration;
 use clap::ValueHint;
 use jiff::Timestamp;
 
-use crate::audience::history::History;
-use crate::audience::query_context::Question;
+use crate::audience::history::HistorySource;
+use crate::audience::query_context::QueryContext;
 use crate::audience::{Catalogue, Definition, Values, parameters};
 use crate::clock::text::{instant, show_duration};
 use crate::error::{Error, Result};
 use crate::postgres::address::Inputs;
-use crate::postgres::{Address, Patience};
+use crate::postgres::{Address, RetryLimits};
 use crate::settings::secret::Secret;
 use crate::settings::{self, Flags, generate};
 use crate::source::{Purpose, Source, Watch};
 use crate::ui::Ui;
 
 use super::audience_args::Chosen;
-use super::context::Context;
+use super::context::CommandContext;
 
 /// The flags of every command that reads the source by an audience.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,18 +57,18 @@ impl SourceFlags {
 }
 
 /// What was asked of an audience, in the terms of the library.
-pub(super) struct Asked {
+pub(super) struct AudienceRequest {
     pub(super) definition: Definition,
     pub(super) values: Values,
     as_of: Option<Timestamp>,
-    history: History,
-    watch: Told,
+    history: HistorySource,
+    watch: LogWatch,
 }
 
-impl Asked {
+impl AudienceRequest {
     /// The audience with its parameters; everything that was typed is checked here, before anything is read.
     pub(super) fn of(
-        context: &Context,
+        context: &CommandContext,
         chosen: &Chosen,
         flags: &SourceFlags,
         command: &str,
@@ -83,13 +83,13 @@ impl Asked {
             values,
             as_of: as_of.map_err(|why| Error::usage(format!("--as-of: {why}")))?,
             history: history(context, command)?,
-            watch: Told(context.ui.clone()),
+            watch: LogWatch(context.ui.clone()),
         })
     }
 
     /// As the library takes it.
-    pub(super) fn question<'a>(&'a self, context: &'a Context) -> Question<'a> {
-        Question {
+    pub(super) fn question<'a>(&'a self, context: &'a CommandContext) -> QueryContext<'a> {
+        QueryContext {
             definition: &self.definition,
             values: &self.values,
             as_of: self.as_of,
@@ -101,7 +101,7 @@ impl Asked {
 }
 
 /// The audiences, with those of the configured directory.
-pub(super) fn catalogue(context: &Context) -> Result<Catalogue> {
+pub(super) fn catalogue(context: &CommandContext) -> Result<Catalogue> {
     match &context.settings.generate.queries {
         Some(directory) => Catalogue::with_directory(directory),
         None => Ok(Catalogue::built_in()),
@@ -109,7 +109,7 @@ pub(super) fn catalogue(context: &Context) -> Result<Catalogue> {
 }
 
 /// The source database, not connected to yet. What is worth knowing about its address is said.
-pub(super) fn source(context: &Context, command: &str) -> Result<Source> {
+pub(super) fn source(context: &CommandContext, command: &str) -> Result<Source> {
     let settings = &context.settings.source;
     let config: BTreeMap<String, String> = settings
         .keywords
@@ -135,13 +135,15 @@ pub(super) fn source(context: &Context, command: &str) -> Result<Source> {
 }
 
 /// Where the notification history is, if it is configured.
-pub(super) fn history(context: &Context, command: &str) -> Result<History> {
+pub(super) fn history(context: &CommandContext, command: &str) -> Result<HistorySource> {
     let Some(url) = &context.settings.cadence.database_url else {
-        return Ok(History::None);
+        return Ok(HistorySource::None);
     };
     let address = address_of(url)
         .map_err(|error| error.context("the address of the notification history is wrong"))?;
-    Ok(History::Postgres(Box::new(to(context, address, command))))
+    Ok(HistorySource::Postgres(Box::new(to(
+        context, address, command,
+    ))))
 }
 
 /// The address in one URL, and nothing else.
@@ -154,9 +156,9 @@ pub(super) fn address_of(url: &Secret) -> Result<Address> {
     })
 }
 
-fn to(context: &Context, address: Address, command: &str) -> Source {
+fn to(context: &CommandContext, address: Address, command: &str) -> Source {
     let settings = &context.settings.source;
-    let patience = Patience {
+    let patience = RetryLimits {
         connect_timeout: settings.connect_timeout,
         usual_timeout: None,
         attempts: settings.retries,
@@ -169,9 +171,9 @@ fn to(context: &Context, address: Address, command: &str) -> Source {
 }
 
 /// Tells a person how the connecting goes.
-pub(super) struct Told(pub(super) Ui);
+pub(super) struct LogWatch(pub(super) Ui);
 
-impl Watch for Told {
+impl Watch for LogWatch {
     fn waiting(&self, wait: Duration, cause: &Error) {
         let wait = show_duration(Duration::from_millis(
             u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),

@@ -12,7 +12,7 @@ use crate::ui::Ui;
 
 /// Everything a command may use of the world.
 #[derive(Clone)]
-pub struct Context {
+pub struct CommandContext {
     /// The streams.
     pub ui: Ui,
     /// Every setting.
@@ -38,7 +38,7 @@ pub enum Confirmation {
     Given,
 }
 
-impl Context {
+impl CommandContext {
     pub(super) fn new(
         ui: Ui,
         settings: Settings,

@@ -8,11 +8,11 @@ use clap::ValueEnum as _;
 use crate::settings::logging::Color;
 
 /// The arguments, seen but not understood.
-pub(super) struct Ahead<'a> {
+pub(super) struct EarlyArgs<'a> {
     arguments: &'a [OsString],
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> EarlyArgs<'a> {
     pub(super) fn look(arguments: &'a [OsString]) -> Self {
         let end = arguments
             .iter()
@@ -93,7 +93,7 @@ mod tests {
         ]
         .map(OsString::from)
         .to_vec();
-        let ahead = Ahead::look(&arguments);
+        let ahead = EarlyArgs::look(&arguments);
         assert_eq!(ahead.queries(), Some(Path::new("a")));
         assert_eq!(ahead.config(), Some(Path::new("b")));
         assert_eq!(ahead.color(), Color::Auto);

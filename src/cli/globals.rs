@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
-use crate::settings::setting::Key;
+use crate::settings::setting::Setting;
 
-use crate::settings::logging::{Color, LogFormat, Talk};
+use crate::settings::logging::{Color, LogFormat, Logging};
 use crate::settings::{Environment, Flags, logging, source, state};
-use crate::ui::{Bars, Document, Loudness, Stdout, Wishes};
+use crate::ui::{Bars, Document, Loudness, OutputArgs, Stdout};
 
 use super::context::Confirmation;
 
@@ -95,8 +95,8 @@ impl Globals {
     }
 
     /// How the command is to talk; log format and colour are still those of a command without settings.
-    pub fn wishes(&self, stdout: Stdout) -> Wishes {
-        Wishes {
+    pub fn output_args(&self, stdout: Stdout) -> OutputArgs {
+        OutputArgs {
             document: if self.json {
                 Document::Json
             } else {
@@ -108,7 +108,7 @@ impl Globals {
                 (false, 1) => Loudness::Verbose,
                 (false, _) => Loudness::Debug,
             },
-            talk: Talk::default(),
+            talk: Logging::default(),
             bars: if self.no_progress {
                 Bars::Off
             } else {
@@ -119,8 +119,8 @@ impl Globals {
     }
 
     /// Log format and colour as far as flags and environment say, for what goes wrong before there are settings.
-    pub fn talk(&self, environment: &Environment) -> Talk {
-        Talk {
+    pub fn talk(&self, environment: &Environment) -> Logging {
+        Logging {
             log_format: word(
                 self.log_format.as_deref(),
                 environment,
@@ -131,7 +131,7 @@ impl Globals {
     }
 }
 
-fn word<T: ValueEnum + Default>(flag: Option<&str>, environment: &Environment, key: &Key) -> T {
+fn word<T: ValueEnum + Default>(flag: Option<&str>, environment: &Environment, key: &Setting) -> T {
     let variable = key
         .variables
         .iter()

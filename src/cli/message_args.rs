@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::template::link::AllowedHosts;
 use crate::template::push::Wording;
 
-use super::context::Context;
+use super::context::CommandContext;
 
 /// What people read.
 #[derive(Debug, Clone, clap::Args)]
@@ -92,7 +92,7 @@ impl AudienceFlags {
 }
 
 /// The hosts that deep links may lead to.
-pub(super) fn hosts(context: &Context) -> Result<AllowedHosts> {
+pub(super) fn hosts(context: &CommandContext) -> Result<AllowedHosts> {
     AllowedHosts::new(&context.settings.push.link_hosts)
         .map_err(|error| error.context("push.link_hosts"))
 }

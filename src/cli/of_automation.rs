@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 
 use crate::audience::file_names;
 use crate::audience::manifest::{FileKind, Manifest};
-use crate::automation::file::{self, Push};
+use crate::automation::file;
+use crate::automation::file::PushTable;
 use crate::automation::{Automation, file_named, values};
 use crate::delivery::{CadenceFailure, Input, Order};
 use crate::error::{Error, Result};
-use crate::settings::generate::Output;
+use crate::settings::generate::OutputTarget;
 use crate::template::push::Wording;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::{automation_args, connect};
 
 /// Puts what the automation says in place of what the order says. `input` is the audience, if it was named.
 pub(super) fn apply(
-    context: &Context,
+    context: &CommandContext,
     (name, number): (&str, u32),
     input: Option<Input>,
     order: &mut Order,
@@ -58,8 +59,8 @@ pub(super) fn apply(
 }
 
 /// The newest file of the output directory that a push of the automation is for.
-fn newest(context: &Context, automation: &Automation, push: &Push) -> Result<Input> {
-    let Output::Directory(directory) = &context.settings.generate.output else {
+fn newest(context: &CommandContext, automation: &Automation, push: &PushTable) -> Result<Input> {
+    let OutputTarget::Directory(directory) = &context.settings.generate.output else {
         return Err(Error::usage("to whom? --audience FILE is missing"));
     };
     let definition = connect::catalogue(context)?.get(&automation.file.audience.name)?;

@@ -4,11 +4,11 @@
 use clap::builder::StyledStr;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
-use crate::settings::{ConfigFile, Environment, Flags, State, state};
+use crate::settings::{ConfigFile, Environment, Flags, StateSettings, state};
 use crate::state::completion_query::{Glimpse, newest_runs};
 
 use super::completion;
-use super::early_args::Ahead;
+use super::early_args::EarlyArgs;
 
 /// Commands that take a run or an automation.
 const COMMANDS: [&str; 5] = ["cancel", "pause", "resume", "run-pipeline", "runs"];
@@ -37,14 +37,14 @@ fn takes(command: &str, argument: &str) -> &'static [Takes] {
 /// Adds the candidates to a command line that names one of these commands.
 pub(super) fn extend(
     command: clap::Command,
-    ahead: &Ahead<'_>,
+    ahead: &EarlyArgs<'_>,
     environment: &Environment,
 ) -> clap::Command {
     if !ahead.mentions(&COMMANDS) {
         return command;
     }
     let runs = match place(ahead, environment) {
-        Some(State::File(path)) => newest_runs(&path, RUNS),
+        Some(StateSettings::File(path)) => newest_runs(&path, RUNS),
         _ => Vec::new(),
     };
     let mut automations: Vec<String> = runs.iter().map(|run| run.automation.clone()).collect();
@@ -108,7 +108,7 @@ fn candidates(
 }
 
 /// Where the state store is, as the settings will resolve it; nothing if they are broken.
-fn place(ahead: &Ahead<'_>, environment: &Environment) -> Option<State> {
+fn place(ahead: &EarlyArgs<'_>, environment: &Environment) -> Option<StateSettings> {
     let mut flags = Flags::default();
     flags.set(
         &state::STATE,

@@ -3,10 +3,10 @@
 use crate::automation::Automation;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::state::{Phase, Run, RunFilter, Store};
+use crate::state::{PhaseRecord, Run, RunFilter, Store};
 use crate::suggest::nearest;
 
-use super::context::Context;
+use super::context::CommandContext;
 
 /// Fewer letters of a run's id are too few to mean one.
 const SHORTEST_PREFIX: usize = 4;
@@ -23,7 +23,7 @@ pub(super) enum Meant {
 }
 
 /// A run by its id, by the beginning of its id, or `last`.
-pub(super) async fn run(context: &Context, store: &Store, wanted: &str) -> Result<Run> {
+pub(super) async fn run(context: &CommandContext, store: &Store, wanted: &str) -> Result<Run> {
     if wanted == "last" {
         let newest = RunFilter {
             limit: 1,
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, store: &Store, wanted: &str) -> Resul
 }
 
 /// An automation by its name, or a run by its id or the beginning of it. Anything else is an error with a suggestion.
-pub(super) async fn meant(context: &Context, store: &Store, wanted: &str) -> Result<Meant> {
+pub(super) async fn meant(context: &CommandContext, store: &Store, wanted: &str) -> Result<Meant> {
     let names = names(context, store).await?;
     if names.iter().any(|name| name == wanted) {
         return Ok(Meant::Automation(wanted.to_owned()));
@@ -59,7 +59,7 @@ pub(super) async fn meant(context: &Context, store: &Store, wanted: &str) -> Res
 }
 
 /// The automations that there are, or have been: those of past runs and those of the directory.
-pub(super) async fn names(context: &Context, store: &Store) -> Result<Vec<String>> {
+pub(super) async fn names(context: &CommandContext, store: &Store) -> Result<Vec<String>> {
     let mut names = store.automations().await?;
     let (automations, _) = automations(context);
     names.extend(
@@ -74,7 +74,7 @@ pub(super) async fn names(context: &Context, store: &Store) -> Result<Vec<String
 
 /// The automations of the directory whose files are right, and the number of those that are not; none where there is no
 /// directory.
-pub(super) fn automations(context: &Context) -> (Vec<Automation>, usize) {
+pub(super) fn automations(context: &CommandContext) -> (Vec<Automation>, usize) {
     let Ok(checked) = super::automation_args::checked(context, &[]) else {
         return (Vec::new(), 0);
     };
@@ -83,7 +83,7 @@ pub(super) fn automations(context: &Context) -> (Vec<Automation>, usize) {
 }
 
 /// The phase that a run is in, or the last one that it was in. What is recorded of single pushes is part of `send`.
-pub(super) fn latest_phase(phases: Vec<Phase>) -> Option<Phase> {
+pub(super) fn latest_phase(phases: Vec<PhaseRecord>) -> Option<PhaseRecord> {
     phases
         .into_iter()
         .rev()

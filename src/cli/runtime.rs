@@ -11,12 +11,12 @@ use crate::exit::Kind;
 use crate::interrupt::{self, Trigger};
 use crate::ui::Ui;
 
-use super::context::Context;
+use super::context::CommandContext;
 
 /// Runs `command` to its end.
 pub(super) fn run(
-    mut context: Context,
-    command: impl AsyncFnOnce(Context) -> Result<Kind>,
+    mut context: CommandContext,
+    command: impl AsyncFnOnce(CommandContext) -> Result<Kind>,
 ) -> Result<Kind> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)

@@ -4,9 +4,11 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::delivery;
-use crate::delivery::dry_run::{Rehearsed, rehearse};
-use crate::delivery::send::{Means, Sent, carry_out, time_for};
-use crate::delivery::{Addresses, Ended, Found, Order, Plan, Reach, Reading, Summary, fits};
+use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
+use crate::delivery::{
+    Addresses, Order, Reach, SendPlan, SendResult, Summary, TokenCounts, TokenReader, fits,
+};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
@@ -16,17 +18,18 @@ use crate::state::{Begun, Lease, NewRun, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
 
 use super::confirm;
-use super::connect::{self, Told};
-use super::context::Context;
+use super::connect;
+use super::connect::LogWatch;
+use super::context::CommandContext;
 use super::message_args::hosts;
 use super::services;
 
 /// A send that is ready to begin.
 pub(super) struct Sending {
     pub(super) order: Order,
-    plan: Plan,
+    plan: SendPlan,
     addresses: Addresses,
-    found: Found,
+    found: TokenCounts,
 }
 
 /// The name under which an occurrence is held by whoever sends it.
@@ -45,7 +48,7 @@ pub(super) fn order_of(run: &Run) -> Result<Order> {
 }
 
 /// What `send` asks a person.
-pub(super) fn confirm(context: &Context, sending: &Sending) -> Result<()> {
+pub(super) fn confirm(context: &CommandContext, sending: &Sending) -> Result<()> {
     let count = sending.plan.sendable().min(sending.found.with);
     if sending.order.reach == Reach::ValidateOnly {
         return Ok(());
@@ -61,9 +64,13 @@ pub(super) fn confirm(context: &Context, sending: &Sending) -> Result<()> {
 
 impl Sending {
     /// Looks the tokens up; the source is closed when this returns.
-    pub(super) async fn prepare(context: &Context, order: Order, plan: Plan) -> Result<Self> {
+    pub(super) async fn prepare(
+        context: &CommandContext,
+        order: Order,
+        plan: SendPlan,
+    ) -> Result<Self> {
         if plan.has_tokens {
-            let found = Found {
+            let found = TokenCounts {
                 with: plan.rows,
                 without: 0,
             };
@@ -82,7 +89,7 @@ impl Sending {
             &plan,
             &source,
             (&context.budget, &context.interrupt),
-            (&Told(context.ui.clone()), progress.as_ref()),
+            (&LogWatch(context.ui.clone()), progress.as_ref()),
         )
         .await;
         progress.finish();
@@ -96,9 +103,9 @@ impl Sending {
     }
 
     /// Draws the plan of an order up again, for a run that goes on.
-    pub(super) async fn again(context: &Context, order: Order) -> Result<Self> {
+    pub(super) async fn again(context: &CommandContext, order: Order) -> Result<Self> {
         let progress = context.ui.progress("rows");
-        let plan = Plan::draw_up(
+        let plan = SendPlan::draw_up(
             &order,
             &hosts(context)?,
             progress.as_ref(),
@@ -109,8 +116,8 @@ impl Sending {
     }
 
     /// Counts, and sends nothing.
-    pub(super) async fn rehearse(mut self, context: &Context) -> Result<Kind> {
-        let in_file = matches!(context.settings.state, settings::State::File(_));
+    pub(super) async fn rehearse(mut self, context: &CommandContext) -> Result<Kind> {
+        let in_file = matches!(context.settings.state, settings::StateSettings::File(_));
         let kind = context.settings.cadence.kind();
         let near = if kind == HistoryKind::Embedded && in_file {
             let store = services::store(context).await?;
@@ -119,9 +126,9 @@ impl Sending {
             None
         };
         let cadence = match &near {
-            Some(cadence) => Rehearsed::By(cadence),
-            None if kind == HistoryKind::Off => Rehearsed::Off,
-            None => Rehearsed::NotAsked,
+            Some(cadence) => DryRunHistory::By(cadence),
+            None if kind == HistoryKind::Off => DryRunHistory::Off,
+            None => DryRunHistory::NotAsked,
         };
         let run = context.run_id.to_string();
         let named = (run.as_str(), context.clock.now());
@@ -137,7 +144,7 @@ impl Sending {
     }
 
     /// Records a run and sends; goes on with the one there is, if the occurrence has one that was not finished.
-    pub(super) async fn begin(self, context: &Context) -> Result<Kind> {
+    pub(super) async fn begin(self, context: &CommandContext) -> Result<Kind> {
         // Whoever may not send should not leave a run behind.
         services::account(context)?;
         let store = services::store(context).await?;
@@ -169,7 +176,7 @@ impl Sending {
     }
 
     /// Takes the occurrence's lease, or says who has it.
-    pub(super) async fn hold(&self, context: &Context, store: &Store) -> Result<Lease> {
+    pub(super) async fn hold(&self, context: &CommandContext, store: &Store) -> Result<Lease> {
         let name = lease_name(&self.order.automation, &self.order.occurrence);
         match store.take_lease(&name, &services::holder(context)).await? {
             Taking::Taken(lease) => Ok(lease),
@@ -180,7 +187,7 @@ impl Sending {
     /// Sends under a lease and a recorded run.
     pub(super) async fn conduct(
         mut self,
-        context: &Context,
+        context: &CommandContext,
         store: &Store,
         run: &str,
         lease: Lease,
@@ -196,10 +203,10 @@ impl Sending {
         } else {
             None
         };
-        let watch = Told(context.ui.clone());
+        let watch = LogWatch(context.ui.clone());
         let attempt = store.begin_phase(run, "send").await?;
         let progress = context.ui.progress("rows");
-        let means = Means {
+        let means = SendContext {
             store,
             cadence: &cadence,
             account: &account,
@@ -210,7 +217,7 @@ impl Sending {
             interrupt: &context.interrupt,
             progress: progress.as_ref(),
             until: Some(self.until(context)),
-            reading: source.as_ref().map(|source| Reading {
+            reading: source.as_ref().map(|source| TokenReader {
                 source,
                 budget: &context.budget,
                 watch: &watch,
@@ -247,7 +254,7 @@ impl Sending {
     }
 
     /// A deadline that was given holds; without one there is time for every message and more.
-    fn until(&self, context: &Context) -> Instant {
+    fn until(&self, context: &CommandContext) -> Instant {
         let deadline = context
             .settings
             .resolved
@@ -262,7 +269,7 @@ impl Sending {
 
 /// Takes part in a send that another process has begun.
 pub(super) async fn join(
-    context: &Context,
+    context: &CommandContext,
     store: &Store,
     run: &Run,
     order: &Order,
@@ -272,9 +279,9 @@ pub(super) async fn join(
     let service = services::push_settings(context);
     let holder = services::holder(context);
     let source = connect::source(context, "send")?;
-    let watch = Told(context.ui.clone());
+    let watch = LogWatch(context.ui.clone());
     let progress = context.ui.progress("rows");
-    let means = Means {
+    let means = SendContext {
         store,
         cadence: &cadence,
         account: &account,
@@ -285,7 +292,7 @@ pub(super) async fn join(
         interrupt: &context.interrupt,
         progress: progress.as_ref(),
         until: None,
-        reading: Some(Reading {
+        reading: Some(TokenReader {
             source: &source,
             budget: &context.budget,
             watch: &watch,
@@ -303,11 +310,11 @@ async fn record(store: &Store, run: &str, attempt: u32, sent: &Sent) -> Result<(
     let summary =
         serde_json::to_value(&sent.summary).kind(Kind::Bug, || "a summary that is no JSON")?;
     let (result, status) = match sent.summary.ended {
-        Ended::Done => ("done", Some(RunStatus::Done)),
-        Ended::Partial => ("partial", Some(RunStatus::Partial)),
-        Ended::Refused => ("refused", Some(RunStatus::Refused)),
-        Ended::Cancelled => ("cancelled", Some(RunStatus::Cancelled)),
-        Ended::Stopped | Ended::Rehearsed => ("stopped", None),
+        SendResult::Done => ("done", Some(RunStatus::Done)),
+        SendResult::Partial => ("partial", Some(RunStatus::Partial)),
+        SendResult::Refused => ("refused", Some(RunStatus::Refused)),
+        SendResult::Cancelled => ("cancelled", Some(RunStatus::Cancelled)),
+        SendResult::Stopped | SendResult::Rehearsed => ("stopped", None),
     };
     store
         .end_phase(run, "send", attempt, result, &summary)
@@ -319,7 +326,7 @@ async fn record(store: &Store, run: &str, attempt: u32, sent: &Sent) -> Result<(
 }
 
 /// The summary, as a document or for a person.
-fn tell(context: &Context, summary: &Summary) -> Result<()> {
+fn tell(context: &CommandContext, summary: &Summary) -> Result<()> {
     if !summary.adds_up() {
         context
             .ui

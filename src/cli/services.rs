@@ -3,26 +3,26 @@
 
 use std::sync::Arc;
 
-use crate::cadence::{Cadence, Place};
+use crate::cadence::{Cadence, HistoryLocation};
 use crate::error::{Error, Result};
 use crate::fcm::{self, Credentials, ServiceAccount};
 use crate::settings::{self, HistoryKind};
-use crate::state::process_id::Holder;
+use crate::state::process_id::ProcessId;
 use crate::state::{Location, Store};
 
 use super::connect::address_of;
-use super::context::Context;
+use super::context::CommandContext;
 
 /// Where the state store is.
-pub(super) fn location(context: &Context) -> Result<Location> {
+pub(super) fn location(context: &CommandContext) -> Result<Location> {
     match &context.settings.state {
-        settings::State::File(path) => Ok(Location::Embedded(path.clone())),
-        settings::State::Url(url) => {
+        settings::StateSettings::File(path) => Ok(Location::Embedded(path.clone())),
+        settings::StateSettings::Url(url) => {
             let address = address_of(url)
                 .map_err(|error| error.context("the address of the state store is wrong"))?;
             Ok(Location::Postgres(Box::new(address)))
         }
-        settings::State::Nowhere => Err(Error::usage(
+        settings::StateSettings::Nowhere => Err(Error::usage(
             "there is nowhere to keep state: neither HOME nor XDG_STATE_HOME is set",
         )
         .hint("name a file with --state FILE, or a PostgreSQL with PUSHCTL_STATE_URL")),
@@ -30,12 +30,12 @@ pub(super) fn location(context: &Context) -> Result<Location> {
 }
 
 /// The state store, ready for use.
-pub(super) async fn store(context: &Context) -> Result<Store> {
+pub(super) async fn store(context: &CommandContext) -> Result<Store> {
     Store::open(&location(context)?, Arc::clone(&context.clock)).await
 }
 
 /// The notification history as it is configured.
-pub(super) fn cadence(context: &Context, store: &Store) -> Result<Cadence> {
+pub(super) fn cadence(context: &CommandContext, store: &Store) -> Result<Cadence> {
     let settings = &context.settings.cadence;
     let missing = |name: &str, kind: &str| {
         Error::usage(format!(
@@ -50,20 +50,20 @@ pub(super) fn cadence(context: &Context, store: &Store) -> Result<Cadence> {
             let address = address_of(url).map_err(|error| {
                 error.context("the address of the notification history is wrong")
             })?;
-            Place::Postgres(Box::new(address))
+            HistoryLocation::Postgres(Box::new(address))
         }
         HistoryKind::Http => {
             let url = settings.service_url.clone();
-            Place::Http(url.ok_or_else(|| missing("CADENCE_SERVICE_URL", "http"))?)
+            HistoryLocation::Http(url.ok_or_else(|| missing("CADENCE_SERVICE_URL", "http"))?)
         }
-        HistoryKind::Embedded => Place::Embedded,
-        HistoryKind::Off => Place::Off,
+        HistoryKind::Embedded => HistoryLocation::Embedded,
+        HistoryKind::Off => HistoryLocation::Off,
     };
     Cadence::new(place, store.clone())
 }
 
 /// This process, as others are told of it: `alice@worker-1`.
-pub(super) fn holder(context: &Context) -> Holder {
+pub(super) fn holder(context: &CommandContext) -> ProcessId {
     let environment = &context.settings.source.environment;
     let user = ["USER", "LOGNAME"]
         .iter()
@@ -76,11 +76,11 @@ pub(super) fn holder(context: &Context) -> Holder {
         .filter(|name| !name.is_empty())
         .or_else(|| environment.process("HOSTNAME"))
         .unwrap_or("this machine");
-    Holder::this_process(format!("{user}@{machine}"))
+    ProcessId::this_process(format!("{user}@{machine}"))
 }
 
 /// Who we are to the push service.
-pub(super) fn account(context: &Context) -> Result<ServiceAccount> {
+pub(super) fn account(context: &CommandContext) -> Result<ServiceAccount> {
     let push = &context.settings.push;
     if let Some(path) = &push.credentials {
         return ServiceAccount::load(&Credentials::File(path.clone()));
@@ -100,9 +100,9 @@ pub(super) fn account(context: &Context) -> Result<ServiceAccount> {
 }
 
 /// How messages are sent, as far as settings say.
-pub(super) fn push_settings(context: &Context) -> fcm::Settings {
+pub(super) fn push_settings(context: &CommandContext) -> fcm::FcmSettings {
     let push = &context.settings.push;
-    fcm::Settings {
+    fcm::FcmSettings {
         base_url: push.url.clone(),
         token_uri: push.token_url.clone(),
         trusted: push.ca.clone(),
@@ -112,6 +112,6 @@ pub(super) fn push_settings(context: &Context) -> fcm::Settings {
         patience: push.patience,
         quota_pause: push.quota_pause,
         backoff: push.backoff,
-        ..fcm::Settings::default()
+        ..fcm::FcmSettings::default()
     }
 }

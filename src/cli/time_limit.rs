@@ -7,11 +7,11 @@ use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::interrupt::Interrupt;
 
-use super::context::Context;
+use super::context::CommandContext;
 
 /// Awaits `work`, which may be dropped at any `await`, until the budget ends or a signal comes.
 pub(super) async fn bounded<T>(
-    context: &Context,
+    context: &CommandContext,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     tokio::select! {
@@ -22,7 +22,7 @@ pub(super) async fn bounded<T>(
 }
 
 /// Returns when the command has to end, with the error to end with.
-pub(super) async fn ended(context: &Context) -> Error {
+pub(super) async fn ended(context: &CommandContext) -> Error {
     tokio::select! {
         kind = context.interrupt.wait() => Interrupt::error(kind),
         () = tokio::time::sleep_until(context.budget.end()) => Error::new(

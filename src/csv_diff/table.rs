@@ -10,14 +10,14 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::suggest::nearest;
 
 /// A file that is read, and its latest row.
-pub(super) struct Table {
+pub(super) struct CsvTable {
     pub(super) path: String,
     reader: Reader<File>,
     header: StringRecord,
     pub(super) row: StringRecord,
 }
 
-impl Table {
+impl CsvTable {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
         let file = File::open(path).kind(Kind::Usage, || format!("cannot read {shown}"))?;

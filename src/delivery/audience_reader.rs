@@ -19,7 +19,7 @@ pub const USER_COLUMNS: [&str; 7] = ["user_id", "userId", "id", "User ID", "ID",
 const TOKEN_COLUMN: &str = "token";
 
 /// An audience being read.
-pub struct Roster {
+pub struct AudienceReader {
     name: String,
     columns: Vec<String>,
     user: usize,
@@ -27,13 +27,13 @@ pub struct Roster {
     reader: csv::Reader<Hashed>,
 }
 
-impl Roster {
+impl AudienceReader {
     /// Opens it and reads the header.
     pub fn open(input: &Input) -> Result<Self> {
         Self::read(input, None)
     }
 
-    /// The same for [`Roster::sha256`].
+    /// The same for [`AudienceReader::sha256`].
     pub(super) fn open_hashed(input: &Input) -> Result<Self> {
         Self::read(input, Some(Sha256::new()))
     }

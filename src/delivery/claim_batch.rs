@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use csv::StringRecord;
 
-use super::eligibility::{Person, Ready, Sifted};
-use super::feeder::{BATCH, Engine, lead, lock};
-use super::recorder::Flight;
-use super::{InDoubt, Roster};
+use super::eligibility::{EligibleBatch, Person, Sifted};
+use super::feeder::{BATCH, Feeder, lead, lock};
+use super::recorder::SubmittedMessage;
+use super::{AudienceReader, InDoubt};
 use crate::error::Result;
-use crate::fcm::{Composer, Job};
+use crate::fcm::{Composer, SendJob};
 use crate::state::ledger::{
     Basis, Candidate, Claim, Claimed, Counted, Device, Dismissal, Ending, Guard, Limit, Standing,
     TokenHash, UserKey, Words,
@@ -18,7 +18,7 @@ use crate::state::ledger::{
 /// Claims made by one durable commit at most.
 const GROUP: usize = 1_000;
 
-impl Engine<'_> {
+impl Feeder<'_> {
     /// Sends a batch; those who were not got to, if it was stopped.
     pub(super) async fn send_batch(
         &self,
@@ -95,7 +95,7 @@ impl Engine<'_> {
         self.push.opened_at
     }
 
-    async fn claim(&self, ready: &[Ready], guard: &Guard) -> Result<Vec<Claimed>> {
+    async fn claim(&self, ready: &[EligibleBatch], guard: &Guard) -> Result<Vec<Claimed>> {
         let candidates = ready
             .iter()
             .map(|one| candidate(&one.person, one.counted))
@@ -109,7 +109,7 @@ impl Engine<'_> {
     async fn submit(
         &self,
         composer: &mut Composer,
-        claimed: Option<(Vec<Ready>, Vec<Claimed>)>,
+        claimed: Option<(Vec<EligibleBatch>, Vec<Claimed>)>,
         sifted: &Sifted<'_>,
     ) -> Result<()> {
         let Some((ready, answers)) = claimed else {
@@ -210,23 +210,23 @@ impl Engine<'_> {
         token: &str,
         words: Option<Words>,
         body: bytes::Bytes,
-    ) -> Job {
+    ) -> SendJob {
         let id = claim.id.cast_unsigned();
-        let flight = Flight {
+        let flight = SubmittedMessage {
             claim,
             user: person.user.clone(),
             token: token.to_owned(),
             words,
         };
         lock(&self.state.flights).insert(id, flight);
-        Job {
+        SendJob {
             id,
             body,
             platform: None,
         }
     }
 
-    pub(super) fn land(&self, id: u64) -> Option<Flight> {
+    pub(super) fn land(&self, id: u64) -> Option<SubmittedMessage> {
         lock(&self.state.flights).remove(&id)
     }
 
@@ -258,7 +258,7 @@ impl Engine<'_> {
 
     pub(super) async fn cancel_rest(
         &self,
-        roster: &mut Roster,
+        reader: &mut AudienceReader,
         mut left: u64,
         seen: &mut HashSet<UserKey>,
     ) -> Result<()> {
@@ -266,9 +266,9 @@ impl Engine<'_> {
         while left > 0 && self.is_cancelled() {
             let mut users = Vec::with_capacity(BATCH);
             while users.len() < BATCH && left > 0 {
-                roster.next_of(&mut row, left)?;
+                reader.next_of(&mut row, left)?;
                 left -= 1;
-                let user = UserKey::of(roster.user(&row));
+                let user = UserKey::of(reader.user(&row));
                 if !self.is_repeated(&user, seen) {
                     users.push(user);
                 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::eligibility::{Person, is_held_out};
 use super::plan::{hash, skip_code};
-use super::{Addresses, Ended, Order, Plan, Roster, Summary};
-use crate::cadence::{Cadence, Layer, Screen, Verdict};
+use super::{Addresses, AudienceReader, Order, SendPlan, SendResult, Summary};
+use crate::cadence::{Cadence, CadenceDecision, Layer, Screen};
 use crate::error::Result;
 use crate::fcm::{Composer, Delivery};
 use crate::state::ledger::UserKey;
@@ -17,7 +17,7 @@ use crate::state::ledger::UserKey;
 const BATCH: usize = 2_000;
 
 /// Who says whom the history holds back.
-pub enum Rehearsed<'a> {
+pub enum DryRunHistory<'a> {
     /// This history.
     By(&'a Cadence),
     /// Nobody: it is over the network, and a dry run reaches none but the source.
@@ -29,21 +29,21 @@ pub enum Rehearsed<'a> {
 /// Counts.
 pub async fn rehearse(
     order: &Order,
-    plan: &Plan,
+    plan: &SendPlan,
     addresses: &mut Addresses,
-    cadence: &Rehearsed<'_>,
+    cadence: &DryRunHistory<'_>,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
     let mut summary = Summary {
         mode: "dry-run".to_owned(),
-        ended: Ended::Rehearsed,
+        ended: SendResult::Rehearsed,
         rows: plan.rows,
         cadence: cadence.name().to_owned(),
         ..Summary::blank(order, run, now)
     };
     let screen = match cadence {
-        Rehearsed::By(cadence) => Some(cadence.screen(Layer::new(order.layer)?).await?),
-        Rehearsed::NotAsked | Rehearsed::Off => None,
+        DryRunHistory::By(cadence) => Some(cadence.screen(Layer::new(order.layer)?).await?),
+        DryRunHistory::NotAsked | DryRunHistory::Off => None,
     };
     let mut rehearsal = Rehearsal {
         order,
@@ -55,17 +55,17 @@ pub async fn rehearse(
         screen,
         seen: HashSet::new(),
     };
-    let mut roster = Roster::open(&order.input)?;
+    let mut reader = AudienceReader::open(&order.input)?;
     let mut left = plan.rows;
     while left > 0 {
         let mut batch = Vec::with_capacity(BATCH);
         let mut row = StringRecord::new();
         while batch.len() < BATCH && left > 0 {
-            roster.next_of(&mut row, left)?;
+            reader.next_of(&mut row, left)?;
             left -= 1;
             let mut tokens = Vec::new();
-            addresses.next(&roster, &row, &mut tokens)?;
-            let user = UserKey::of(roster.user(&row));
+            addresses.next(&reader, &row, &mut tokens)?;
+            let user = UserKey::of(reader.user(&row));
             if plan.several.contains(&hash(&user)) && !rehearsal.seen.insert(user.clone()) {
                 summary.repeated += 1;
                 continue;
@@ -81,7 +81,7 @@ pub async fn rehearse(
     Ok(summary)
 }
 
-impl Rehearsed<'_> {
+impl DryRunHistory<'_> {
     fn name(&self) -> &'static str {
         match self {
             Self::By(cadence) => cadence.name(),
@@ -123,7 +123,7 @@ impl Rehearsal<'_> {
         for (place, person) in batch.iter().enumerate() {
             if is_held_out(self.order, &person.user) {
                 summary.held_out += 1;
-            } else if let Some(Verdict::Excluded(exclusion)) = verdicts.get(place) {
+            } else if let Some(CadenceDecision::Excluded(exclusion)) = verdicts.get(place) {
                 count(&mut summary.excluded_by_rule, exclusion.key().to_owned());
             } else if let Some(token) = person.tokens.first() {
                 match self.composer.compose(token, &person.row) {

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use csv::StringRecord;
 use tokio::time::Instant;
 
-use super::feeder::{Engine, lock};
+use super::feeder::{Feeder, lock};
 use super::plan::skip_code;
 use super::{CadenceFailure, Order};
-use crate::cadence::{Screen, Verdict};
+use crate::cadence::{CadenceDecision, Screen};
 use crate::error::{Error, Result};
 use crate::fcm::Composer;
 use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
@@ -28,7 +28,7 @@ pub(super) struct Person {
 }
 
 /// Somebody who may be sent to as far as is known.
-pub(super) struct Ready {
+pub(super) struct EligibleBatch {
     pub(super) person: Person,
     pub(super) counted: Counted,
     /// The message to their first token.
@@ -39,7 +39,7 @@ pub(super) struct Ready {
 
 /// A batch, sifted.
 pub(super) struct Sifted<'a> {
-    pub(super) ready: Vec<Ready>,
+    pub(super) ready: Vec<EligibleBatch>,
     pub(super) dismissed: Vec<Dismissal>,
     /// Held back by the history, though perhaps only for what this very push has done before.
     pub(super) excluded: Vec<(Person, Dismissal)>,
@@ -47,7 +47,7 @@ pub(super) struct Sifted<'a> {
     pub(super) screen: Option<Screen<'a>>,
 }
 
-impl<'a> Engine<'a> {
+impl<'a> Feeder<'a> {
     /// Sorts a batch. An error is that of the history: nobody of the batch may be sent to.
     pub(super) async fn sift(
         &self,
@@ -69,8 +69,11 @@ impl<'a> Engine<'a> {
         Ok(sifted)
     }
 
-    async fn ask_history(&self, people: &[Person]) -> Result<(Option<Screen<'a>>, Vec<Verdict>)> {
-        let everybody = || vec![Verdict::Eligible(Counted::default()); people.len()];
+    async fn ask_history(
+        &self,
+        people: &[Person],
+    ) -> Result<(Option<Screen<'a>>, Vec<CadenceDecision>)> {
+        let everybody = || vec![CadenceDecision::Eligible(Counted::default()); people.len()];
         let Some(cadence) = self.cadence else {
             return Ok((None, everybody()));
         };
@@ -108,7 +111,7 @@ impl<'a> Engine<'a> {
         &self,
         composer: &mut Composer,
         person: Person,
-        verdict: Verdict,
+        verdict: CadenceDecision,
         sifted: &mut Sifted<'_>,
     ) {
         let dismiss = |person: &Person, code: String| Dismissal {
@@ -123,8 +126,8 @@ impl<'a> Engine<'a> {
             return;
         }
         let counted = match verdict {
-            Verdict::Eligible(counted) => counted,
-            Verdict::Excluded(exclusion) => {
+            CadenceDecision::Eligible(counted) => counted,
+            CadenceDecision::Excluded(exclusion) => {
                 let dismissal = dismiss(&person, exclusion.key().to_owned());
                 sifted.excluded.push((person, dismissal));
                 return;
@@ -139,7 +142,7 @@ impl<'a> Engine<'a> {
         match composer.compose(token, &person.row) {
             Ok(body) => {
                 let words = self.own_words(composer);
-                sifted.ready.push(Ready {
+                sifted.ready.push(EligibleBatch {
                     person,
                     counted,
                     body,

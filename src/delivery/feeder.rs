@@ -14,17 +14,17 @@ use tokio::time::{Instant, sleep};
 
 use super::eligibility::Person;
 use super::plan::hash;
-use super::recorder::Flight;
+use super::recorder::SubmittedMessage;
 use super::shared_queue::QueueTokens;
 use super::stop_reason::Stop;
-use super::{Addresses, Order, Plan, Reach, Roster};
+use super::{Addresses, AudienceReader, Order, Reach, SendPlan};
 use crate::cadence::{Breakdown, Cadence, Layer};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
-use crate::state::ledger::{Push, Sender, UserKey};
+use crate::state::ledger::{LedgerPush, Sender, UserKey};
 
 /// Rows read, and asked the history about, at once.
 pub(super) const BATCH: usize = 4_000;
@@ -34,11 +34,11 @@ const AHEAD: usize = 8_000;
 const GRACE: Duration = Duration::from_secs(10);
 
 /// One push on its way.
-pub(super) struct Engine<'a> {
+pub(super) struct Feeder<'a> {
     pub(super) order: &'a Order,
     /// What the file holds; `None` for whoever only takes from the queue.
-    pub(super) plan: Option<&'a Plan>,
-    pub(super) push: &'a Push,
+    pub(super) plan: Option<&'a SendPlan>,
+    pub(super) push: &'a LedgerPush,
     pub(super) layer: Layer,
     pub(super) run: &'a str,
     pub(super) store: &'a Store,
@@ -54,11 +54,11 @@ pub(super) struct Engine<'a> {
     pub(super) until: Option<Instant>,
     /// Somebody may have been claimed before this pass.
     pub(super) again: bool,
-    pub(super) state: State,
+    pub(super) state: FeederState,
 }
 
 /// What a pass has to do.
-pub(super) enum Work<'w> {
+pub(super) enum Recipients<'w> {
     /// Claim and send to every row.
     Send(&'w mut Addresses),
     /// Enter every row into the queue.
@@ -74,12 +74,12 @@ enum Handling {
 }
 
 /// What changes while it goes.
-pub(super) struct State {
+pub(super) struct FeederState {
     /// Room for claims whose answer is not recorded yet.
     pub(super) window: Semaphore,
     /// Room that was used and is still to be taken: further devices are known only once they are claimed.
     pub(super) owed: Mutex<usize>,
-    pub(super) flights: Mutex<HashMap<u64, Flight>>,
+    pub(super) flights: Mutex<HashMap<u64, SubmittedMessage>>,
     pub(super) stop: Mutex<Option<Stop>>,
     pub(super) notes: Mutex<Vec<String>>,
     pub(super) looked: Mutex<Option<Instant>>,
@@ -91,7 +91,7 @@ pub(super) struct State {
 }
 
 /// What a pass over the file came to.
-pub(super) struct Passed {
+pub(super) struct PassResult {
     /// Every row was taken.
     pub(super) complete: bool,
     pub(super) stop: Option<Stop>,
@@ -104,7 +104,7 @@ pub(super) struct Passed {
     pub(super) breakdown: Breakdown,
 }
 
-impl State {
+impl FeederState {
     pub(super) fn new(rate: u32, away: Option<Instant>) -> Self {
         Self {
             window: Semaphore::new(ahead(rate)),
@@ -136,15 +136,15 @@ pub(super) fn lead(rate: f64) -> usize {
     ((rate / 20.0) as usize).clamp(10, AHEAD)
 }
 
-impl Engine<'_> {
+impl Feeder<'_> {
     /// One pass over the audience: everybody who was not claimed before is. Ends when every message that left is answered
     /// or given up.
     pub(super) async fn pass(
         mut self,
-        work: Work<'_>,
+        work: Recipients<'_>,
         reports: &mut Reports,
         dead: &mut super::dead_tokens::DeadTokens,
-    ) -> Result<Passed> {
+    ) -> Result<PassResult> {
         let complete = RefCell::new(false);
         let feeding = async {
             match self.feed(work).await {
@@ -175,13 +175,13 @@ impl Engine<'_> {
                 }
             }
         }
-        let state = std::mem::replace(&mut self.state, State::new(1, None));
+        let state = std::mem::replace(&mut self.state, FeederState::new(1, None));
         let halt = self
             .client
             .halted()
-            .filter(|halt| halt.cause != crate::fcm::Cause::Asked);
+            .filter(|halt| halt.cause != crate::fcm::HaltCause::Asked);
         let stop = into_inner(state.stop).or(halt.map(Stop::Halted));
-        Ok(Passed {
+        Ok(PassResult {
             complete: complete.into_inner(),
             stop,
             notes: into_inner(state.notes),
@@ -192,13 +192,13 @@ impl Engine<'_> {
     }
 
     /// False if it stopped before the end.
-    async fn feed(&self, work: Work<'_>) -> Result<bool> {
+    async fn feed(&self, work: Recipients<'_>) -> Result<bool> {
         match (work, self.plan) {
-            (Work::Queue(tokens), _) => self.feed_queue(tokens).await,
-            (Work::Send(addresses), Some(plan)) => {
+            (Recipients::Queue(tokens), _) => self.feed_queue(tokens).await,
+            (Recipients::Send(addresses), Some(plan)) => {
                 self.feed_rows((plan, addresses), Handling::Send).await
             }
-            (Work::Enter(addresses), Some(plan)) => {
+            (Recipients::Enter(addresses), Some(plan)) => {
                 self.feed_rows((plan, addresses), Handling::Enter).await
             }
             _ => Err(Error::new(Kind::Bug, "a send of rows without a plan")),
@@ -207,10 +207,10 @@ impl Engine<'_> {
 
     async fn feed_rows(
         &self,
-        (plan, addresses): (&Plan, &mut Addresses),
+        (plan, addresses): (&SendPlan, &mut Addresses),
         handling: Handling,
     ) -> Result<bool> {
-        let mut roster = Roster::open(&self.order.input)?;
+        let mut reader = AudienceReader::open(&self.order.input)?;
         let delivery = match self.order.reach {
             Reach::Live => Delivery::Live,
             Reach::ValidateOnly => Delivery::ValidateOnly,
@@ -221,10 +221,10 @@ impl Engine<'_> {
         let mut seen = HashSet::new();
         while left > 0 {
             if self.look().await? {
-                self.cancel_rest(&mut roster, left, &mut seen).await?;
+                self.cancel_rest(&mut reader, left, &mut seen).await?;
                 return Ok(false);
             }
-            let batch = self.read(&mut roster, addresses, &mut left, &mut seen)?;
+            let batch = self.read(&mut reader, addresses, &mut left, &mut seen)?;
             let rest = match handling {
                 Handling::Send => self.send_batch(&mut composer, batch).await?,
                 Handling::Enter => {
@@ -234,7 +234,7 @@ impl Engine<'_> {
             };
             if !rest.is_empty() {
                 self.cancel(rest).await?;
-                self.cancel_rest(&mut roster, left, &mut seen).await?;
+                self.cancel_rest(&mut reader, left, &mut seen).await?;
                 return Ok(false);
             }
         }
@@ -244,7 +244,7 @@ impl Engine<'_> {
     /// The next rows, each person once.
     fn read(
         &self,
-        roster: &mut Roster,
+        reader: &mut AudienceReader,
         addresses: &mut Addresses,
         left: &mut u64,
         seen: &mut HashSet<UserKey>,
@@ -252,11 +252,11 @@ impl Engine<'_> {
         let mut people = Vec::with_capacity(BATCH);
         while people.len() < BATCH && *left > 0 {
             let mut row = StringRecord::new();
-            roster.next_of(&mut row, *left)?;
+            reader.next_of(&mut row, *left)?;
             *left -= 1;
             let mut tokens = Vec::new();
-            addresses.next(roster, &row, &mut tokens)?;
-            let user = UserKey::of(roster.user(&row));
+            addresses.next(reader, &row, &mut tokens)?;
+            let user = UserKey::of(reader.user(&row));
             if self.is_repeated(&user, seen) {
                 self.progress.advance(1);
                 continue;

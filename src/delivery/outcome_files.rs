@@ -22,7 +22,7 @@ use crate::atomic_publish::{Rename, Staging};
 use crate::csv_writer::cannot_write;
 use crate::error::{Error, Kind, Result};
 use crate::state::Store;
-use crate::state::ledger::{Push, Recipient, UserKey};
+use crate::state::ledger::{LedgerPush, Recipient, UserKey};
 
 /// Recipients read from the ledger at once.
 const PAGE: u32 = 2_000;
@@ -37,7 +37,7 @@ const HEADER: [&str; 6] = [
 
 /// Where the files of a finished send are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Files {
+pub struct OutcomeFiles {
     /// Outcomes, row by row.
     pub outcomes: PathBuf,
     /// Dead tokens, if there are any.
@@ -50,10 +50,10 @@ pub struct Files {
 pub(super) async fn write(
     directory: &Path,
     stem: &str,
-    (store, push): (&Store, &Push),
+    (store, push): (&Store, &LedgerPush),
     repeated: &HashMap<UserKey, u64>,
     dead: DeadTokens,
-) -> Result<Files> {
+) -> Result<OutcomeFiles> {
     let staging = Staging::open(directory, stem)?;
     let names = [
         format!("{stem}.outcomes.csv"),
@@ -81,7 +81,7 @@ pub(super) async fn write(
     staging.publish_files(&lock, &renames, &absent)?;
     dead.forget();
     let dead_file = |name: &String| (!tokens.is_empty()).then(|| directory.join(name));
-    Ok(Files {
+    Ok(OutcomeFiles {
         outcomes: directory.join(&names[0]),
         dead_tokens: dead_file(&names[1]),
         dead_tokens_sql: dead_file(&names[2]),
@@ -90,7 +90,7 @@ pub(super) async fn write(
 
 async fn write_outcomes(
     (file, path): (File, PathBuf),
-    (store, push): (&Store, &Push),
+    (store, push): (&Store, &LedgerPush),
     repeated: &HashMap<UserKey, u64>,
 ) -> Result<()> {
     let failed = |error: csv::Error| match error.into_kind() {
@@ -126,7 +126,7 @@ async fn write_outcomes(
 fn record(recipient: &Recipient) -> [String; 6] {
     [
         recipient.user.to_string(),
-        recipient.standing.word().to_owned(),
+        recipient.standing.as_str().to_owned(),
         recipient.code.clone().unwrap_or_default(),
         recipient.message_name.clone().unwrap_or_default(),
         recipient.attempts.to_string(),

@@ -7,7 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use csv::StringRecord;
 
-use super::{Input, Order, Roster};
+use super::{AudienceReader, Input, Order};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Composer, Delivery};
 use crate::interrupt::Interrupt;
@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::state::ledger::UserKey;
 use crate::template::Skip;
 use crate::template::link::AllowedHosts;
-use crate::template::push::{BoundPush, Problem, Push};
+use crate::template::push::{BoundPush, Problem, PushTemplate};
 
 /// About as long as the service's tokens are: the payload's size does not count it, but the rendering wants one.
 const ANY_TOKEN: &str = "token";
@@ -24,7 +24,7 @@ const LOOK: u64 = 4096;
 
 /// A checked order.
 #[derive(Debug)]
-pub struct Plan {
+pub struct SendPlan {
     /// Rows to send to, [`Order::limit`] respected.
     pub rows: u64,
     /// The columns' names.
@@ -45,7 +45,7 @@ pub struct Plan {
     pub(super) several: HashSet<u64>,
 }
 
-impl Plan {
+impl SendPlan {
     /// Reads the whole file and renders every row.
     ///
     /// # Errors
@@ -56,18 +56,19 @@ impl Plan {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let texts = Push::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
-        let mut roster = Roster::open_hashed(&order.input)?;
-        let push = texts.bind(roster.columns()).map_err(|found| {
+        let texts =
+            PushTemplate::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
+        let mut reader = AudienceReader::open_hashed(&order.input)?;
+        let push = texts.bind(reader.columns()).map_err(|found| {
             Problem::error(&found)
                 .context(format!("the words do not fit {}", order.input.name()))
-                .hint(format!("its columns are {}", roster.columns().join(", ")))
+                .hint(format!("its columns are {}", reader.columns().join(", ")))
         })?;
-        let mut reading = Reading::new(&push, order);
+        let mut reading = PlanReader::new(&push, order);
         progress.stage("checking");
         let mut row = StringRecord::new();
-        while order.limit.is_none_or(|limit| reading.rows < limit) && roster.next(&mut row)? {
-            reading.take(&roster, &row)?;
+        while order.limit.is_none_or(|limit| reading.rows < limit) && reader.next(&mut row)? {
+            reading.take(&reader, &row)?;
             if reading.rows.is_multiple_of(LOOK) {
                 progress.advance(LOOK);
                 if let Some(kind) = interrupt.fired() {
@@ -75,8 +76,8 @@ impl Plan {
                 }
             }
         }
-        let (columns, has_tokens) = (roster.columns().to_vec(), roster.has_tokens());
-        let sha256 = roster.sha256()?;
+        let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
+        let sha256 = reader.sha256()?;
         unchanged(&order.input, &sha256)?;
         if reading.rows == 0 {
             return Err(Error::new(
@@ -108,7 +109,7 @@ impl Plan {
 }
 
 /// The state of a reading.
-struct Reading {
+struct PlanReader {
     name: String,
     composer: Composer,
     rows: u64,
@@ -116,7 +117,7 @@ struct Reading {
     skipped: BTreeMap<String, u64>,
 }
 
-impl Reading {
+impl PlanReader {
     fn new(push: &BoundPush, order: &Order) -> Self {
         Self {
             name: order.input.name(),
@@ -128,21 +129,21 @@ impl Reading {
     }
 
     /// An empty variable skips its row; a message that can never be sent is the fault of the words, and refused.
-    fn take(&mut self, roster: &Roster, row: &StringRecord) -> Result<()> {
+    fn take(&mut self, reader: &AudienceReader, row: &StringRecord) -> Result<()> {
         self.rows += 1;
-        self.hashes.push(hash(&UserKey::of(roster.user(row))));
+        self.hashes.push(hash(&UserKey::of(reader.user(row))));
         match self.composer.compose(ANY_TOKEN, row) {
             Ok(_) => Ok(()),
             Err(skip @ (Skip::Empty { .. } | Skip::NotANumber { .. })) => {
                 *self.skipped.entry(skip_code(&skip)).or_default() += 1;
                 Ok(())
             }
-            Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => {
-                Err(
-                    Error::usage(format!("{}:{}: {skip}", self.name, Roster::line(row)))
-                        .hint("nothing was sent: change the words, or take the row out"),
-                )
-            }
+            Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => Err(Error::usage(format!(
+                "{}:{}: {skip}",
+                self.name,
+                AudienceReader::line(row)
+            ))
+            .hint("nothing was sent: change the words, or take the row out")),
         }
     }
 }

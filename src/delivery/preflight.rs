@@ -5,27 +5,27 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::send::Means;
-use super::{CadenceFailure, Order, Plan, Reach, eligibility};
+use super::send::SendContext;
+use super::{CadenceFailure, Order, Reach, SendPlan, eligibility};
 use crate::cadence::{Layer, Unapplied};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{self, Client};
 use crate::interrupt::Interrupt;
 use crate::state::Store;
-use crate::state::ledger::{NewPush, Push, Recording, Words};
+use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
 use crate::template::push::Wording;
 
 /// Proves that the history answers, and says which rules do not hold. Where it need not answer, when it did not.
 pub(super) async fn ask_history(
     order: &Order,
     layer: Layer,
-    means: &Means<'_>,
+    context: &SendContext<'_>,
 ) -> Result<(Vec<String>, Option<Instant>)> {
     let mut notes = Vec::new();
-    if means.cadence.is_off() {
+    if context.cadence.is_off() {
         notes.push("cadence is off: nobody is held back, and nothing is recorded".to_owned());
     }
-    match means.cadence.screen(layer).await {
+    match context.cadence.screen(layer).await {
         Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
         Err(error) if order.cadence_failure == CadenceFailure::Send => {
             notes.push(eligibility::sent_anyway(&error));
@@ -42,23 +42,27 @@ pub(super) async fn ask_history(
 
 pub(super) async fn connect(
     order: &Order,
-    plan: Option<&Plan>,
-    means: &Means<'_>,
+    plan: Option<&SendPlan>,
+    context: &SendContext<'_>,
 ) -> Result<(Client, fcm::Reports)> {
-    means.progress.stage("connecting");
-    let mut settings = means.service.clone();
+    context.progress.stage("connecting");
+    let mut settings = context.service.clone();
     settings.rate = order.rate.unwrap_or(settings.rate);
-    settings.expected = plan.map(Plan::sendable);
+    settings.expected = plan.map(SendPlan::sendable);
     settings.limits.failure_rate = order.max_failure_rate;
-    let connected = Client::connect(settings, means.account.clone(), Arc::clone(means.clock));
+    let connected = Client::connect(settings, context.account.clone(), Arc::clone(context.clock));
     tokio::select! {
-        kind = means.interrupt.wait() => Err(Interrupt::error(kind)),
+        kind = context.interrupt.wait() => Err(Interrupt::error(kind)),
         connected = connected => connected,
     }
 }
 
-pub(super) async fn open_push(order: &Order, run: &str, means: &Means<'_>) -> Result<Push> {
-    let push = means
+pub(super) async fn open_push(
+    order: &Order,
+    run: &str,
+    context: &SendContext<'_>,
+) -> Result<LedgerPush> {
+    let push = context
         .store
         .open_push(&NewPush {
             automation: order.automation.clone(),
@@ -67,14 +71,14 @@ pub(super) async fn open_push(order: &Order, run: &str, means: &Means<'_>) -> Re
             run: run.to_owned(),
             layer: order.layer,
             recording: match order.reach {
-                Reach::Live => means.cadence.recording(),
+                Reach::Live => context.cadence.recording(),
                 Reach::ValidateOnly => Recording::Nowhere,
             },
             words: words(order),
             audience: order.input.stem(),
         })
         .await?;
-    same_words(order, &push, means.store).await?;
+    same_words(order, &push, context.store).await?;
     Ok(push)
 }
 
@@ -89,7 +93,7 @@ pub async fn fits(order: &Order, store: &Store) -> Result<()> {
 }
 
 /// The ledger knows title, body and link; the rest stands in the plan of the run that began.
-async fn same_words(order: &Order, push: &Push, store: &Store) -> Result<()> {
+async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
     let begun = store.run(&push.run).await?;
     let begun = begun.and_then(|run| run.plan.pointer("/order/wording").cloned());
     let begun = begun.and_then(|wording| serde_json::from_value::<Wording>(wording).ok());

@@ -6,10 +6,10 @@ use csv::StringRecord;
 use serde::Serialize;
 
 use super::plan::skip_code;
-use super::{Input, Roster};
+use super::{AudienceReader, Input};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Composer, Delivery};
-use crate::template::push::{Problem, Push};
+use crate::template::push::{Problem, PushTemplate};
 
 /// A rendered row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,12 +44,12 @@ pub struct Preview {
 }
 
 /// Renders every row of a file.
-pub fn render(input: &Input, push: &Push, samples: usize) -> Result<Preview> {
-    let mut roster = Roster::open(input)?;
-    let bound = push.bind(roster.columns()).map_err(|found| {
+pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Preview> {
+    let mut reader = AudienceReader::open(input)?;
+    let bound = push.bind(reader.columns()).map_err(|found| {
         Problem::error(&found)
             .context(format!("the words do not fit {}", input.name()))
-            .hint(format!("its columns are {}", roster.columns().join(", ")))
+            .hint(format!("its columns are {}", reader.columns().join(", ")))
     })?;
     let mut composer = Composer::new(bound, Delivery::Live, None);
     let mut preview = Preview {
@@ -64,7 +64,7 @@ pub fn render(input: &Input, push: &Push, samples: usize) -> Result<Preview> {
     let mut others: Vec<Sample> = Vec::with_capacity(samples);
     let mut random = fastrand::Rng::with_seed(1);
     let mut row = StringRecord::new();
-    while roster.next(&mut row)? {
+    while reader.next(&mut row)? {
         preview.rows += 1;
         let bytes = match composer.compose("", &row) {
             Ok(message) => message.len(),
@@ -73,7 +73,7 @@ pub fn render(input: &Input, push: &Push, samples: usize) -> Result<Preview> {
                 continue;
             }
         };
-        let sample = |kind| sample(kind, &roster, &row, &composer, bytes);
+        let sample = |kind| sample(kind, &reader, &row, &composer, bytes);
         if shortest.as_ref().is_none_or(|known| bytes < known.bytes) {
             shortest = Some(sample("shortest"));
         }
@@ -108,7 +108,7 @@ pub fn render(input: &Input, push: &Push, samples: usize) -> Result<Preview> {
 
 fn sample(
     kind: &'static str,
-    roster: &Roster,
+    reader: &AudienceReader,
     row: &StringRecord,
     composer: &Composer,
     bytes: usize,
@@ -116,8 +116,8 @@ fn sample(
     let rendered = composer.rendered();
     Sample {
         kind,
-        line: Roster::line(row),
-        user_id: roster.user(row).to_owned(),
+        line: AudienceReader::line(row),
+        user_id: reader.user(row).to_owned(),
         title: rendered.title.clone(),
         body: rendered.body.clone(),
         deep_link: (!rendered.deep_link.is_empty()).then(|| rendered.deep_link.clone()),

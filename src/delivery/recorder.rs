@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::dead_tokens::DeadTokens;
-use super::feeder::Engine;
+use super::feeder::Feeder;
 use crate::error::Result;
-use crate::fcm::{Outcome, Report, Reports, Unsent};
+use crate::fcm::{MessageReport, Outcome, Reports, Unsent};
 use crate::state::ledger::{Answer, Claim, Ending, UserKey, Words};
 
 /// Reports recorded at once at most.
@@ -16,7 +16,7 @@ const GROUP: usize = 1_000;
 const GATHER: Duration = Duration::from_millis(10);
 
 /// A message that was submitted, and whatever its report does not say.
-pub(super) struct Flight {
+pub(super) struct SubmittedMessage {
     pub(super) claim: Claim,
     pub(super) user: UserKey,
     pub(super) token: String,
@@ -25,14 +25,14 @@ pub(super) struct Flight {
 
 /// Reports on their way into the ledger.
 #[derive(Default)]
-struct Landed {
+struct RecordBatch {
     answers: Vec<Answer>,
     /// Claims of messages that certainly did not leave.
     released: Vec<Claim>,
     failed: u64,
 }
 
-impl Engine<'_> {
+impl Feeder<'_> {
     /// Records reports until the last; how many there were.
     pub(super) async fn record_all(
         &self,
@@ -67,8 +67,12 @@ impl Engine<'_> {
         }
     }
 
-    fn land_all(&self, reports: impl Iterator<Item = Report>, dead: &mut DeadTokens) -> Landed {
-        let mut landed = Landed::default();
+    fn land_all(
+        &self,
+        reports: impl Iterator<Item = MessageReport>,
+        dead: &mut DeadTokens,
+    ) -> RecordBatch {
+        let mut landed = RecordBatch::default();
         for report in reports {
             let Some(flight) = self.land(report.id) else {
                 continue;
@@ -108,7 +112,7 @@ fn ending(outcome: &Outcome) -> Ending {
     }
 }
 
-fn answer(flight: Flight, report: Report, ending: Ending) -> Answer {
+fn answer(flight: SubmittedMessage, report: MessageReport, ending: Ending) -> Answer {
     let code = match ending {
         Ending::Accepted => None,
         Ending::Cancelled => Some("cancelled".to_owned()),

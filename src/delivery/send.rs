@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::dead_tokens::DeadTokens;
-use super::feeder::{Engine, Passed, State, Work};
+use super::feeder::{Feeder, FeederState, PassResult, Recipients};
 use super::outcome_files;
 use super::preflight::{ask_history, connect, open_push};
-use super::shared_queue::{QueueTokens, Reading, wait_for_others};
+use super::shared_queue::{QueueTokens, TokenReader, wait_for_others};
 use super::stop_reason::Stop;
-use super::summary::Sums;
-use super::{Addresses, Ended, InDoubt, Order, Plan, Reach, Summary};
+use super::summary::OutcomeSums;
+use super::{Addresses, InDoubt, Order, Reach, SendPlan, SendResult, Summary};
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
@@ -22,11 +22,11 @@ use crate::fcm::{self, Client, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
-use crate::state::ledger::{Push, Recording, Sender};
-use crate::state::process_id::Holder;
+use crate::state::ledger::{LedgerPush, Recording, Sender};
+use crate::state::process_id::ProcessId;
 
 /// What a send may use.
-pub struct Means<'a> {
+pub struct SendContext<'a> {
     /// Where claims and outcomes are kept.
     pub store: &'a Store,
     /// Who has had enough.
@@ -34,11 +34,11 @@ pub struct Means<'a> {
     /// Who we are to the push service.
     pub account: &'a ServiceAccount,
     /// How it is talked to.
-    pub service: &'a fcm::Settings,
+    pub service: &'a fcm::FcmSettings,
     /// Where outcome files go.
     pub outcomes: &'a Path,
     /// This process, as others see it.
-    pub holder: &'a Holder,
+    pub holder: &'a ProcessId,
     /// Civil time.
     pub clock: &'a Arc<dyn Clock>,
     /// Whether somebody wants it to end.
@@ -48,7 +48,7 @@ pub struct Means<'a> {
     /// When it must have ended, if it must.
     pub until: Option<Instant>,
     /// The way to tokens, for a send that is shared.
-    pub reading: Option<Reading<'a>>,
+    pub reading: Option<TokenReader<'a>>,
 }
 
 /// What came of a send that began.
@@ -74,24 +74,24 @@ pub fn time_for(rows: u64, rate: u32) -> Duration {
 /// goes wrong later is in [`Sent::error`].
 pub async fn carry_out(
     order: &Order,
-    plan: &Plan,
+    plan: &SendPlan,
     addresses: &mut Addresses,
     run: &str,
-    means: &Means<'_>,
+    context: &SendContext<'_>,
 ) -> Result<Sent> {
-    let mut sending = Sending::open(order, Some(plan), run, means).await?;
+    let mut sending = SendRun::open(order, Some(plan), run, context).await?;
     let began = Instant::now();
     if order.shared {
         let passed = Box::pin(sending.share(addresses)).await?;
         return sending.conclude(passed, began).await;
     }
-    let mut passed = sending.pass(Work::Send(addresses)).await?;
+    let mut passed = sending.pass(Recipients::Send(addresses)).await?;
     let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
     if retry && sending.sums().await?.in_doubt > 0 {
         addresses.rewind()?;
         sending.again = true;
         let notes = std::mem::take(&mut passed.notes);
-        passed = sending.pass(Work::Send(addresses)).await?;
+        passed = sending.pass(Recipients::Send(addresses)).await?;
         passed.notes.splice(0..0, notes);
     }
     sending.conclude(passed, began).await
@@ -101,21 +101,21 @@ pub async fn carry_out(
 ///
 /// # Errors
 /// As [`carry_out`]; and there is no such push.
-pub async fn join(order: &Order, run: &str, means: &Means<'_>) -> Result<Sent> {
-    let mut sending = Sending::open(order, None, run, means).await?;
+pub async fn join(order: &Order, run: &str, context: &SendContext<'_>) -> Result<Sent> {
+    let mut sending = SendRun::open(order, None, run, context).await?;
     let began = Instant::now();
     let passed = sending.take_from_queue().await?;
     sending.conclude(passed, began).await
 }
 
-struct Sending<'a> {
+struct SendRun<'a> {
     order: &'a Order,
     /// `None` for whoever has joined.
-    plan: Option<&'a Plan>,
+    plan: Option<&'a SendPlan>,
     run: &'a str,
-    means: &'a Means<'a>,
+    context: &'a SendContext<'a>,
     layer: Layer,
-    push: Push,
+    push: LedgerPush,
     sender: Sender,
     client: Option<(Client, fcm::Reports)>,
     /// Somebody may have been claimed before.
@@ -128,55 +128,55 @@ struct Sending<'a> {
     recorded: u64,
 }
 
-impl<'a> Sending<'a> {
+impl<'a> SendRun<'a> {
     async fn open(
         order: &'a Order,
-        plan: Option<&'a Plan>,
+        plan: Option<&'a SendPlan>,
         run: &'a str,
-        means: &'a Means<'a>,
+        context: &'a SendContext<'a>,
     ) -> Result<Self> {
         let layer = Layer::new(order.layer)?;
         let (notes, away) = match order.reach {
-            Reach::Live => ask_history(order, layer, means).await?,
+            Reach::Live => ask_history(order, layer, context).await?,
             Reach::ValidateOnly => (Vec::new(), None),
         };
-        let client = connect(order, plan, means).await?;
-        let push = open_push(order, run, means).await?;
-        means.store.settle(&push).await?;
-        let again = !means.store.tally(&push).await?.is_empty();
-        let sender = means.store.enlist(run, means.holder).await?;
+        let client = connect(order, plan, context).await?;
+        let push = open_push(order, run, context).await?;
+        context.store.settle(&push).await?;
+        let again = !context.store.tally(&push).await?.is_empty();
+        let sender = context.store.enlist(run, context.holder).await?;
         Ok(Self {
             order,
             plan,
             run,
-            means,
+            context,
             layer,
             push,
             sender,
             client: Some(client),
             again,
-            dead: DeadTokens::of(means.outcomes, &order.file_stem(run)),
+            dead: DeadTokens::of(context.outcomes, &order.file_stem(run)),
             notes,
             away,
-            began_at: means.clock.now(),
+            began_at: context.clock.now(),
             recorded: 0,
         })
     }
 
     /// Enters everybody into the queue, and takes from it until nobody is left and everybody who joined is done.
-    async fn share(&mut self, addresses: &mut Addresses) -> Result<Passed> {
-        let means = self.means;
-        let entered = self.pass(Work::Enter(addresses)).await?;
+    async fn share(&mut self, addresses: &mut Addresses) -> Result<PassResult> {
+        let context = self.context;
+        let entered = self.pass(Recipients::Enter(addresses)).await?;
         if !entered.complete {
             return Ok(entered);
         }
         if self.order.in_doubt == InDoubt::Retry {
-            means.store.requeue(&self.push).await?;
+            context.store.requeue(&self.push).await?;
         }
         let mut passed = self.take_from_queue().await?;
         loop {
-            let waited = (means.store, &self.push, self.run);
-            if !passed.complete || !wait_for_others(waited, means.interrupt).await? {
+            let waited = (context.store, &self.push, self.run);
+            if !passed.complete || !wait_for_others(waited, context.interrupt).await? {
                 break;
             }
             passed = self.take_from_queue().await?;
@@ -186,57 +186,59 @@ impl<'a> Sending<'a> {
         Ok(passed)
     }
 
-    async fn take_from_queue(&mut self) -> Result<Passed> {
+    async fn take_from_queue(&mut self) -> Result<PassResult> {
         let reading =
-            self.means.reading.as_ref().ok_or_else(|| {
+            self.context.reading.as_ref().ok_or_else(|| {
                 Error::new(Kind::Bug, "a shared send without a way to the source")
             })?;
-        let queue = (self.means.store, &self.push);
-        let mut tokens = QueueTokens::look_up(queue, reading, self.means.interrupt).await?;
-        self.pass(Work::Queue(&mut tokens)).await
+        let queue = (self.context.store, &self.push);
+        let mut tokens = QueueTokens::look_up(queue, reading, self.context.interrupt).await?;
+        self.pass(Recipients::Queue(&mut tokens)).await
     }
 
-    async fn pass(&mut self, work: Work<'_>) -> Result<Passed> {
-        let Means { progress, .. } = *self.means;
+    async fn pass(&mut self, work: Recipients<'_>) -> Result<PassResult> {
+        let SendContext { progress, .. } = *self.context;
         let (client, mut reports) = match self.client.take() {
             Some(client) => client,
-            None => connect(self.order, self.plan, self.means).await?,
+            None => connect(self.order, self.plan, self.context).await?,
         };
         progress.stage("sending");
         progress.total(self.plan.map(|plan| plan.rows));
-        let rate = self.order.rate.unwrap_or(self.means.service.rate);
-        let engine = Engine {
+        let rate = self.order.rate.unwrap_or(self.context.service.rate);
+        let feeder = Feeder {
             order: self.order,
             plan: self.plan,
             push: &self.push,
             layer: self.layer,
             run: self.run,
-            store: self.means.store,
+            store: self.context.store,
             sender: &self.sender,
             rate,
-            cadence: (self.order.reach == Reach::Live).then_some(self.means.cadence),
+            cadence: (self.order.reach == Reach::Live).then_some(self.context.cadence),
             client: &client,
-            interrupt: self.means.interrupt,
+            interrupt: self.context.interrupt,
             progress,
-            until: self.means.until,
+            until: self.context.until,
             again: self.again,
-            state: State::new(rate, self.away),
+            state: FeederState::new(rate, self.away),
         };
-        let passed = engine.pass(work, &mut reports, &mut self.dead).await?;
+        let passed = feeder.pass(work, &mut reports, &mut self.dead).await?;
         self.recorded += passed.recorded;
         Ok(passed)
     }
 
-    async fn sums(&self) -> Result<Sums> {
-        Ok(Sums::of(&self.means.store.tally(&self.push).await?))
+    async fn sums(&self) -> Result<OutcomeSums> {
+        Ok(OutcomeSums::of(
+            &self.context.store.tally(&self.push).await?,
+        ))
     }
 
-    async fn conclude(mut self, mut passed: Passed, began: Instant) -> Result<Sent> {
+    async fn conclude(mut self, mut passed: PassResult, began: Instant) -> Result<Sent> {
         let seconds = began.elapsed().as_secs_f64();
-        self.means.progress.finish();
-        let Means {
+        self.context.progress.finish();
+        let SendContext {
             store, outcomes, ..
-        } = *self.means;
+        } = *self.context;
         let sums = self.sums().await?;
         let further = store.further_devices(&self.push).await?;
         self.notes.append(&mut passed.notes);
@@ -244,7 +246,7 @@ impl<'a> Sending<'a> {
         self.sender.leave().await?;
         let mut stem = self.order.file_stem(self.run);
         if self.plan.is_none() {
-            let _ = write!(stem, ".joined-{}", self.means.holder.pid);
+            let _ = write!(stem, ".joined-{}", self.context.holder.pid);
         }
         let files = outcome_files::write(
             outcomes,
@@ -284,9 +286,9 @@ impl<'a> Sending<'a> {
             further_devices: further,
             not_attempted: rows.saturating_sub(people),
             others: people.saturating_sub(rows),
-            cadence: self.means.cadence.name().to_owned(),
+            cadence: self.context.cadence.name().to_owned(),
             notes: self.notes,
-            ended_at: self.means.clock.now(),
+            ended_at: self.context.clock.now(),
             seconds,
             messages: self.recorded,
             messages_per_second,
@@ -302,7 +304,7 @@ impl<'a> Sending<'a> {
         if self.push.recording != Recording::Elsewhere {
             return Ok(());
         }
-        let synced = self.means.cadence.sync(self.means.holder).await?;
+        let synced = self.context.cadence.sync(self.context.holder).await?;
         if synced.left > 0 {
             let why = synced
                 .failure
@@ -332,12 +334,13 @@ fn said_by_the_service(breakdown: &Breakdown) -> String {
 }
 
 /// How it ended, and the error to end with.
-fn end(passed: &Passed, sums: &Sums, run: &str) -> (Ended, Option<Error>) {
+fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Option<Error>) {
     let resume = format!("`pushctl resume {run}` goes on with the rest; nobody is sent to twice");
     match &passed.stop {
-        Some(Stop::Interrupted(kind)) => {
-            (Ended::Stopped, Some(Interrupt::error(*kind).hint(resume)))
-        }
+        Some(Stop::Interrupted(kind)) => (
+            SendResult::Stopped,
+            Some(Interrupt::error(*kind).hint(resume)),
+        ),
         Some(Stop::Cancelled(cancellation)) => {
             let why = cancellation.reason.as_ref().map(|why| format!(": {why}"));
             let message = format!(
@@ -345,14 +348,17 @@ fn end(passed: &Passed, sums: &Sums, run: &str) -> (Ended, Option<Error>) {
                 cancellation.who,
                 why.unwrap_or_default()
             );
-            (Ended::Cancelled, Some(Error::new(Kind::Cancelled, message)))
+            (
+                SendResult::Cancelled,
+                Some(Error::new(Kind::Cancelled, message)),
+            )
         }
         Some(Stop::Halted(halt)) => {
             let error = halt.error();
             let ended = if error.kind() == Kind::Refused {
-                Ended::Refused
+                SendResult::Refused
             } else {
-                Ended::Stopped
+                SendResult::Stopped
             };
             (ended, Some(error.hint(resume)))
         }
@@ -362,21 +368,21 @@ fn end(passed: &Passed, sums: &Sums, run: &str) -> (Ended, Option<Error>) {
                 "the deadline ended before the last message",
             );
             (
-                Ended::Stopped,
+                SendResult::Stopped,
                 Some(error.hint(resume).hint("raise --deadline, or --rate")),
             )
         }
-        Some(Stop::Failed(error)) => (Ended::Stopped, Some(again(error).hint(resume))),
+        Some(Stop::Failed(error)) => (SendResult::Stopped, Some(again(error).hint(resume))),
         None => {
             let failed: u64 = sums.failed.values().sum();
             let told = match (failed, sums.in_doubt) {
-                (0, 0) => return (Ended::Done, None),
+                (0, 0) => return (SendResult::Done, None),
                 (failed, 0) => format!("{} failed", messages(failed)),
                 (0, 1) => "1 message is in doubt".to_owned(),
                 (0, doubt) => format!("{doubt} messages are in doubt"),
                 (failed, doubt) => format!("{} failed, {doubt} in doubt", messages(failed)),
             };
-            (Ended::Partial, Some(Error::new(Kind::Partial, told)))
+            (SendResult::Partial, Some(Error::new(Kind::Partial, told)))
         }
     }
 }

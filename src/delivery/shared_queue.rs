@@ -15,19 +15,20 @@ use uuid::Uuid;
 
 use super::Devices;
 use super::eligibility::Person;
-use super::feeder::{Engine, lead};
-use super::recorder::Flight;
+use super::feeder::{Feeder, lead};
+use super::recorder::SubmittedMessage;
 use super::stop_reason::LOOK;
 use super::token_lookup::{BATCH, ask};
 use crate::budget::Budget;
 use crate::cadence::Screen;
 use crate::error::{Context as _, Kind, Result};
-use crate::fcm::{Composer, Job};
+use crate::fcm::{Composer, SendJob};
 use crate::interrupt::Interrupt;
 use crate::source::{Source, Watch};
 use crate::state::Store;
 use crate::state::ledger::{
-    Answer, Dismissal, Ending, Guard, Push, Queued, Recipient, Standing, Taken, TokenHash, Words,
+    Answer, Dismissal, Ending, Guard, LedgerPush, Queued, Recipient, Standing, Taken, TokenHash,
+    Words,
 };
 
 /// The place of the token in a message that has none yet.
@@ -37,7 +38,7 @@ const GROUP: usize = 500;
 const CANNOT: &str = "cannot keep tokens in a temporary file";
 
 /// How a process that shares a send reaches the source.
-pub struct Reading<'a> {
+pub struct TokenReader<'a> {
     /// Where tokens are.
     pub source: &'a Source,
     /// For one look-up.
@@ -56,8 +57,8 @@ pub(super) struct QueueTokens {
 impl QueueTokens {
     /// Looks up everybody who waits in the queue now.
     pub(super) async fn look_up(
-        (store, push): (&Store, &Push),
-        reading: &Reading<'_>,
+        (store, push): (&Store, &LedgerPush),
+        reading: &TokenReader<'_>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let mut spool = tempfile::tempfile().kind(Kind::Failed, || CANNOT)?;
@@ -146,7 +147,7 @@ fn read(spool: &mut BufReader<File>) -> std::io::Result<(i64, String)> {
     Ok((i64::from_le_bytes(claim), token))
 }
 
-impl Engine<'_> {
+impl Feeder<'_> {
     /// Enters a batch into the queue. Who stands in the ledger for this push already is left as they are.
     pub(super) async fn enter_batch(
         &self,
@@ -222,18 +223,18 @@ impl Engine<'_> {
         }
     }
 
-    fn take_from_queue(&self, one: Taken, token: String) -> Job {
+    fn take_from_queue(&self, one: Taken, token: String) -> SendJob {
         let id = one.claim.id.cast_unsigned();
         let words = words_of(&one.payload);
         let body = fill(&one.payload, &token);
-        let flight = Flight {
+        let flight = SubmittedMessage {
             claim: one.claim,
             user: one.user,
             token,
             words,
         };
         super::feeder::lock(&self.state.flights).insert(id, flight);
-        Job {
+        SendJob {
             id,
             body,
             platform: None,
@@ -263,7 +264,7 @@ impl Engine<'_> {
 /// Waits until every other process that shares the send has its answers, or is dead. True if the queue has somebody
 /// again, whom nobody is at work on.
 pub(super) async fn wait_for_others(
-    (store, push, run): (&Store, &Push, &str),
+    (store, push, run): (&Store, &LedgerPush, &str),
     interrupt: &Interrupt,
 ) -> Result<bool> {
     loop {

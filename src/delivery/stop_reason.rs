@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::feeder::{Engine, lead, lock};
+use super::feeder::{Feeder, lead, lock};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::Halt;
 use crate::state::Cancellation;
@@ -31,7 +31,7 @@ pub(super) enum Stop {
     Failed(Error),
 }
 
-impl Engine<'_> {
+impl Feeder<'_> {
     /// Room for so many more claims; false if it was stopped meanwhile. What has not even left is kept to a fraction of a
     /// second's worth: after a crash nobody can tell it from what was lost.
     pub(super) async fn wait_for_room(&self, count: usize) -> Result<bool> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::outcome_files::Files;
+use super::outcome_files::OutcomeFiles;
 use super::{Order, Reach};
 use crate::cadence::Breakdown;
 use crate::state::ledger::{Ending, Standing, TallyRow};
@@ -30,7 +30,7 @@ pub struct Summary {
     /// `live`, `validate-only` or `dry-run`.
     pub mode: String,
     /// How it ended.
-    pub ended: Ended,
+    pub ended: SendResult,
     /// What stopped it, in words.
     pub reason: Option<String>,
     /// Rows of the audience.
@@ -88,13 +88,13 @@ pub struct Summary {
     /// Messages that this process sent in a second, on the average.
     pub messages_per_second: f64,
     /// The files that it wrote.
-    pub files: Option<Files>,
+    pub files: Option<OutcomeFiles>,
 }
 
 /// How a send ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub enum SendResult {
     /// Every row was attended to, and no message failed.
     Done,
     /// Every row was attended to; some messages failed or are in doubt.
@@ -111,7 +111,7 @@ pub enum Ended {
 
 /// A tally of the ledger, sorted into the sums.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Sums {
+pub(super) struct OutcomeSums {
     pub(super) excluded: BTreeMap<String, u64>,
     pub(super) held_out: u64,
     pub(super) without_token: u64,
@@ -125,7 +125,7 @@ pub(super) struct Sums {
     pub(super) under_way: u64,
 }
 
-impl Sums {
+impl OutcomeSums {
     pub(super) fn of(tally: &[TallyRow]) -> Self {
         let mut sums = Self::default();
         for row in tally {
@@ -185,7 +185,7 @@ impl Summary {
                 Reach::Live => "live".to_owned(),
                 Reach::ValidateOnly => "validate-only".to_owned(),
             },
-            ended: Ended::Stopped,
+            ended: SendResult::Stopped,
             reason: None,
             rows: 0,
             repeated: 0,
@@ -218,7 +218,7 @@ impl Summary {
     }
 
     /// Takes the sums of the ledger over.
-    pub(super) fn count(&mut self, sums: Sums) {
+    pub(super) fn count(&mut self, sums: OutcomeSums) {
         let total = |map: &BTreeMap<String, u64>| map.values().sum();
         self.excluded = total(&sums.excluded);
         self.excluded_by_rule = sums.excluded;

@@ -11,7 +11,7 @@ use std::io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use csv::StringRecord;
 use uuid::Uuid;
 
-use super::{Devices, Order, Plan, Roster};
+use super::{AudienceReader, Devices, Order, SendPlan};
 use crate::budget::Budget;
 use crate::csv_writer::fields;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -36,7 +36,7 @@ pub enum Addresses {
 
 /// How many of the rows have a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Found {
+pub struct TokenCounts {
     /// They do.
     pub with: u64,
     /// They do not.
@@ -47,11 +47,11 @@ impl Addresses {
     /// Fetches the tokens of an audience that does not bring them.
     pub async fn look_up(
         order: &Order,
-        plan: &Plan,
+        plan: &SendPlan,
         source: &Source,
         (budget, interrupt): (&Budget, &Interrupt),
         (watch, progress): (&dyn Watch, &dyn Progress),
-    ) -> Result<(Self, Found)> {
+    ) -> Result<(Self, TokenCounts)> {
         let cannot = || "cannot keep tokens in a temporary file";
         let mut spool = tempfile::tempfile().kind(Kind::Failed, cannot)?;
         progress.stage("tokens");
@@ -66,7 +66,7 @@ impl Addresses {
                 let mut look_up = LookUp {
                     order,
                     out: BufWriter::new(&mut spool),
-                    found: Found::default(),
+                    found: TokenCounts::default(),
                 };
                 look_up.everybody(snapshot, progress).await?;
                 look_up.out.flush().kind(Kind::Failed, cannot)?;
@@ -93,13 +93,13 @@ impl Addresses {
     /// The tokens of the next row, which is `row`, in place of what `into` held.
     pub(super) fn next(
         &mut self,
-        roster: &Roster,
+        reader: &AudienceReader,
         row: &StringRecord,
         into: &mut Vec<String>,
     ) -> Result<()> {
         into.clear();
         match self {
-            Self::Column => into.extend(roster.token(row).map(str::to_owned)),
+            Self::Column => into.extend(reader.token(row).map(str::to_owned)),
             Self::Spooled(spool) => {
                 read_tokens(spool, into).kind(Kind::Failed, || "cannot read the tokens back")?;
             }
@@ -124,19 +124,19 @@ fn read_tokens(spool: &mut BufReader<File>, into: &mut Vec<String>) -> std::io::
 struct LookUp<'a> {
     order: &'a Order,
     out: BufWriter<&'a mut File>,
-    found: Found,
+    found: TokenCounts,
 }
 
 impl LookUp<'_> {
     async fn everybody(&mut self, snapshot: &Snapshot, progress: &dyn Progress) -> Result<()> {
-        let mut roster = Roster::open(&self.order.input)?;
+        let mut reader = AudienceReader::open(&self.order.input)?;
         let mut row = StringRecord::new();
         let mut left = self.order.limit.unwrap_or(u64::MAX);
         loop {
             let mut batch = Vec::with_capacity(BATCH);
-            while batch.len() < BATCH && left > 0 && roster.next(&mut row)? {
+            while batch.len() < BATCH && left > 0 && reader.next(&mut row)? {
                 left -= 1;
-                batch.push(UserKey::of(roster.user(&row)).uuid());
+                batch.push(UserKey::of(reader.user(&row)).uuid());
             }
             if batch.is_empty() {
                 return Ok(());

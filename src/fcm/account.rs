@@ -49,7 +49,7 @@ impl fmt::Debug for ServiceAccount {
 
 /// The parts of the console's file that matter here.
 #[derive(Deserialize)]
-struct File {
+struct AccountFile {
     #[serde(default, rename = "type")]
     kind: String,
     #[serde(default)]
@@ -88,7 +88,7 @@ impl ServiceAccount {
         let named = || format!("cannot read the service account {}", path.display());
         let text = fs::read(path).kind(Kind::Usage, named)?;
         // serde's own message could quote the file, and with it the key.
-        let file: File = serde_json::from_slice(&text).map_err(|error| {
+        let file: AccountFile = serde_json::from_slice(&text).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             Error::usage(format!("not a service account's JSON at {place}")).context(named())
         })?;

@@ -1,4 +1,4 @@
-//! What the push service says, and what follows from it. Pure: an answer in, an [`Answer`] out.
+//! What the push service says, and what follows from it. Pure: an answer in, an [`PushAnswer`] out.
 //!
 //! A token is declared dead on `FcmError` UNREGISTERED and on nothing else; a 404 without it means that the project
 //! is wrong. A 200 without a message name proves nothing: some box on the way may have said it.
@@ -29,7 +29,7 @@ pub type Code = Cow<'static, str>;
 
 /// One row of the answer table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum PushAnswer {
     /// 200 with a message name.
     Accepted {
         /// `projects/…/messages/…`
@@ -85,7 +85,7 @@ struct Success<'a> {
 }
 
 #[derive(Deserialize, Default)]
-struct Failure {
+struct AnswerFailure {
     #[serde(default)]
     error: ErrorBody,
 }
@@ -122,36 +122,36 @@ pub(super) fn classify(
     retry_after: Option<&HeaderValue>,
     body: &[u8],
     now: impl FnOnce() -> Timestamp,
-) -> Answer {
+) -> PushAnswer {
     if status == StatusCode::OK {
         return match serde_json::from_slice::<Success<'_>>(body) {
-            Ok(success) if !success.name.is_empty() => Answer::Accepted {
+            Ok(success) if !success.name.is_empty() => PushAnswer::Accepted {
                 name: success.name.into_owned(),
             },
-            _ => Answer::Unclear {
+            _ => PushAnswer::Unclear {
                 code: "NO_MESSAGE_NAME".into(),
             },
         };
     }
-    let failure: Failure = serde_json::from_slice(body).unwrap_or_default();
+    let failure: AnswerFailure = serde_json::from_slice(body).unwrap_or_default();
     let wait = retry_after.and_then(|value| parse_retry_after(value, now()));
     failure.error.classify(status, wait)
 }
 
 impl ErrorBody {
-    fn classify(self, status: StatusCode, retry_after: Option<Duration>) -> Answer {
+    fn classify(self, status: StatusCode, retry_after: Option<Duration>) -> PushAnswer {
         match (status.as_u16(), self.fcm_code()) {
-            (429, _) | (_, Some("QUOTA_EXCEEDED")) => Answer::Quota { retry_after },
-            (400..=499, Some("UNREGISTERED")) => Answer::Dead,
-            (_, Some("THIRD_PARTY_AUTH_ERROR")) => Answer::ThirdPartyAuth {
+            (429, _) | (_, Some("QUOTA_EXCEEDED")) => PushAnswer::Quota { retry_after },
+            (400..=499, Some("UNREGISTERED")) => PushAnswer::Dead,
+            (_, Some("THIRD_PARTY_AUTH_ERROR")) => PushAnswer::ThirdPartyAuth {
                 platform: self.platform(),
             },
             (400, _) => self.invalid(),
-            (401, None) => Answer::Unauthenticated,
-            (403 | 404, None) => Answer::Misconfigured {
+            (401, None) => PushAnswer::Unauthenticated,
+            (403 | 404, None) => PushAnswer::Misconfigured {
                 reason: self.said(status),
             },
-            (code @ (500 | 503), _) => Answer::Trouble {
+            (code @ (500 | 503), _) => PushAnswer::Trouble {
                 code: if code == 500 {
                     "INTERNAL"
                 } else {
@@ -160,14 +160,14 @@ impl ErrorBody {
                 .into(),
                 retry_after,
             },
-            (300..=499, fcm) => Answer::Failed {
+            (300..=499, fcm) => PushAnswer::Failed {
                 code: match fcm {
                     Some(code) => Cow::Owned(code.to_owned()),
                     None => Cow::Owned(format!("HTTP_{}", status.as_u16())),
                 },
             },
             // A gateway that gave up, or something that is no answer at all.
-            (code, _) => Answer::Unclear {
+            (code, _) => PushAnswer::Unclear {
                 code: Cow::Owned(format!("HTTP_{code}")),
             },
         }
@@ -197,7 +197,7 @@ impl ErrorBody {
     }
 
     /// 400: the token is bad, unless a violation names another field.
-    fn invalid(&self) -> Answer {
+    fn invalid(&self) -> PushAnswer {
         let blamed: Vec<String> = self
             .details
             .iter()
@@ -209,11 +209,11 @@ impl ErrorBody {
             })
             .collect();
         if blamed.is_empty() {
-            return Answer::Failed {
+            return PushAnswer::Failed {
                 code: "INVALID_ARGUMENT".into(),
             };
         }
-        Answer::BadMessage {
+        PushAnswer::BadMessage {
             reason: blamed.join("; "),
         }
     }

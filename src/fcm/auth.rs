@@ -32,14 +32,14 @@ pub(super) struct Bearer {
 
 /// Exchanges assertions for tokens.
 #[derive(Debug)]
-pub(super) struct Lender {
+pub(super) struct TokenSource {
     http: reqwest::Client,
     account: ServiceAccount,
     token_uri: String,
 }
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct JwtClaims<'a> {
     iss: &'a str,
     scope: &'a str,
     aud: &'a str,
@@ -48,19 +48,19 @@ struct Claims<'a> {
 }
 
 #[derive(Deserialize)]
-struct Lent {
+struct AccessToken {
     access_token: String,
     expires_in: u64,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Refusal {
+struct TokenRefusal {
     error: String,
     error_description: String,
 }
 
-impl Lender {
+impl TokenSource {
     pub(super) fn new(http: reqwest::Client, account: ServiceAccount, token_uri: String) -> Self {
         Self {
             http,
@@ -94,7 +94,7 @@ impl Lender {
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
-        let lent: Lent = serde_json::from_slice(&body).map_err(|_| {
+        let lent: AccessToken = serde_json::from_slice(&body).map_err(|_| {
             let said = "the token endpoint's answer holds no token";
             Setback::Passing(Error::new(Kind::Unreachable, said))
         })?;
@@ -103,7 +103,7 @@ impl Lender {
 
     fn assertion(&self, clock: &dyn Clock) -> Result<String> {
         let now = clock.now().as_second();
-        let claims = Claims {
+        let claims = JwtClaims {
             iss: &self.account.client_email,
             scope: SCOPE,
             aud: &self.token_uri,
@@ -115,7 +115,7 @@ impl Lender {
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Setback {
-        let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+        let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
         let said = match (refusal.error.as_str(), refusal.error_description.as_str()) {
             ("", _) => format!("the token endpoint answered {status}"),
             (error, "") => format!("the token endpoint answered {status}: {error}"),
@@ -140,7 +140,7 @@ impl Lender {
     }
 }
 
-fn bearer(lent: &Lent, asked: Instant) -> Result<Bearer> {
+fn bearer(lent: &AccessToken, asked: Instant) -> Result<Bearer> {
     let mut header = HeaderValue::try_from(format!("Bearer {}", lent.access_token))
         .map_err(|_| Error::new(Kind::Unreachable, "the token cannot be sent in a header"))?;
     header.set_sensitive(true);

@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::account::ServiceAccount;
-use super::auth::Lender;
+use super::auth::TokenSource;
 use super::connection;
-use super::dispatch::{Berth, Cause, Dispatch, Halt};
-use super::transport::{self, Endpoint, Opened};
-use super::{Job, MAX_STREAMS, Report, Setback, Settings};
+use super::dispatch::{Dispatch, Halt, HaltCause, PoolSlot};
+use super::transport;
+use super::transport::{Endpoint, OpenedTransport};
+use super::{FcmSettings, MAX_STREAMS, MessageReport, SendJob, Setback};
 use crate::clock::Clock;
 use crate::error::{Context, Error, Kind, Result};
 
@@ -28,16 +29,16 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 
 /// Sends messages. Dropping it drops the connections: what is under way is then in doubt, and nothing is reported.
 pub struct Client {
-    shared: Arc<Shared>,
+    shared: Arc<ClientState>,
     _tasks: JoinSet<()>,
 }
 
 /// The reports, one a job, in the order in which the jobs end.
-pub struct Reports(UnboundedReceiver<Report>);
+pub struct Reports(UnboundedReceiver<MessageReport>);
 
 /// What is going on, for a progress display.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
+pub struct DispatchProgress {
     /// Requests that wait for their answer.
     pub under_way: usize,
     /// Messages that wait to be sent, for the first time or again.
@@ -53,16 +54,16 @@ pub struct Progress {
 }
 
 /// What the tasks share.
-pub(super) struct Shared {
+pub(super) struct ClientState {
     pub(super) endpoint: Endpoint,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) streams: usize,
     pub(super) answer_timeout: Duration,
     patience: Duration,
     dispatch: Mutex<Dispatch>,
-    reports: Mutex<Option<UnboundedSender<Report>>>,
+    reports: Mutex<Option<UnboundedSender<MessageReport>>>,
     room: Semaphore,
-    lender: Lender,
+    token_source: TokenSource,
     /// Somebody found that there is no bearer token.
     token_wanted: Notify,
     /// Since when no connection was of use, and when that was last found.
@@ -74,26 +75,26 @@ impl Client {
     /// Opens the first connection, which proves that HTTP/2 is spoken, and fetches a bearer token. What passes by
     /// itself is tried again for as long as the settings are patient.
     pub async fn connect(
-        settings: Settings,
+        settings: FcmSettings,
         account: ServiceAccount,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Reports)> {
         let settings = checked(settings)?;
         let (sender, receiver) = unbounded_channel();
-        let shared = Arc::new(Shared::new(settings, account, clock, sender)?);
+        let shared = Arc::new(ClientState::new(settings, account, clock, sender)?);
         let (opened, bearer) = tokio::try_join!(
             shared.persist(|| async { shared.endpoint.connect().await }),
-            shared.persist(|| async { shared.lender.lend(shared.clock.as_ref()).await }),
+            shared.persist(|| async { shared.token_source.lend(shared.clock.as_ref()).await }),
         )?;
         shared.dispatch().authorize(&bearer);
         Ok((Self::start(shared, opened, bearer.renew), Reports(receiver)))
     }
 
-    fn start(shared: Arc<Shared>, opened: Opened, renew: Instant) -> Self {
+    fn start(shared: Arc<ClientState>, opened: OpenedTransport, renew: Instant) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_bearer(Arc::clone(&shared), renew));
         // The first lane is about to have a connection: nobody else need open one.
-        shared.dispatch().set_berth(0, Berth::Opening);
+        shared.dispatch().set_berth(0, PoolSlot::Opening);
         let lanes = shared.dispatch().lanes();
         let mut opened = Some(opened);
         for number in 0..lanes {
@@ -106,13 +107,13 @@ impl Client {
     }
 
     /// Queues a job; waits while there is no room for it. Reports must be taken meanwhile, or none ever comes.
-    pub async fn submit(&self, job: Job) {
+    pub async fn submit(&self, job: SendJob) {
         self.submit_all([job]).await;
     }
 
     /// Queues jobs together, which costs less than one by one; at most a few hundred at a time are sensible.
-    pub async fn submit_all(&self, jobs: impl IntoIterator<Item = Job>) {
-        let mut jobs: Vec<Job> = jobs.into_iter().collect();
+    pub async fn submit_all(&self, jobs: impl IntoIterator<Item = SendJob>) {
+        let mut jobs: Vec<SendJob> = jobs.into_iter().collect();
         while !jobs.is_empty() {
             let rest = jobs.split_off(jobs.len().min(ROOM / 4));
             let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
@@ -139,7 +140,7 @@ impl Client {
 
     /// Lets nothing more leave. What has not left is reported unsent, what has left is still awaited.
     pub fn stop(&self) {
-        let halt = Halt::new(Cause::Asked, "it was asked to");
+        let halt = Halt::new(HaltCause::Asked, "it was asked to");
         self.shared.halt(halt);
     }
 
@@ -156,33 +157,36 @@ impl Client {
     }
 
     /// What is going on.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> DispatchProgress {
         let now = Instant::now();
         let dispatch = self.shared.dispatch();
-        Progress {
+        DispatchProgress {
             under_way: dispatch.under_way(),
             queued: dispatch.queued(),
             fresh: dispatch.fresh(),
             connections: dispatch.connections(),
-            rate: dispatch.pace().rate(now),
-            paused: dispatch.pace().paused_until(now).map(|until| until - now),
+            rate: dispatch.limiter().rate(now),
+            paused: dispatch
+                .limiter()
+                .paused_until(now)
+                .map(|until| until - now),
         }
     }
 }
 
 impl Reports {
     /// The next report; none once the client is closed and every job is reported.
-    pub async fn next(&mut self) -> Option<Report> {
+    pub async fn next(&mut self) -> Option<MessageReport> {
         self.0.recv().await
     }
 
     /// Appends at least one report, and at most `limit` that are there, to `into`. Returns how many; 0 at the end.
-    pub async fn next_many(&mut self, into: &mut Vec<Report>, limit: usize) -> usize {
+    pub async fn next_many(&mut self, into: &mut Vec<MessageReport>, limit: usize) -> usize {
         self.0.recv_many(into, limit).await
     }
 }
 
-fn checked(settings: Settings) -> Result<Settings> {
+fn checked(settings: FcmSettings) -> Result<FcmSettings> {
     if settings.connections == 0 || !(1..=MAX_STREAMS).contains(&settings.streams) {
         return Err(Error::usage(format!(
             "there must be at least one connection, and 1 to {MAX_STREAMS} streams on each"
@@ -196,12 +200,12 @@ fn checked(settings: Settings) -> Result<Settings> {
     Ok(settings)
 }
 
-impl Shared {
+impl ClientState {
     fn new(
-        settings: Settings,
+        settings: FcmSettings,
         account: ServiceAccount,
         clock: Arc<dyn Clock>,
-        reports: UnboundedSender<Report>,
+        reports: UnboundedSender<MessageReport>,
     ) -> Result<Self> {
         let roots = match &settings.trusted {
             None => Vec::new(),
@@ -229,7 +233,7 @@ impl Shared {
             streams: settings.streams,
             answer_timeout: settings.answer_timeout,
             patience: settings.patience,
-            lender: Lender::new(http, account, token_uri),
+            token_source: TokenSource::new(http, account, token_uri),
             dispatch: Mutex::new(Dispatch::new(settings, Instant::now())),
             reports: Mutex::new(Some(reports)),
             room: Semaphore::new(ROOM),
@@ -280,9 +284,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn set_berth(&self, lane: usize, berth: Berth) {
+    pub(super) fn set_berth(&self, lane: usize, slot: PoolSlot) {
         let mut dispatch = self.dispatch();
-        dispatch.set_berth(lane, berth);
+        dispatch.set_berth(lane, slot);
         self.settle(dispatch, None);
     }
 
@@ -318,7 +322,7 @@ impl Shared {
         *outage = Some((since, now));
         drop(outage);
         if now - since >= self.patience {
-            self.halt(Halt::of(Cause::Unreachable, error));
+            self.halt(Halt::of(HaltCause::Unreachable, error));
         }
     }
 
@@ -347,7 +351,7 @@ impl Shared {
 }
 
 /// Replaces the bearer token before it ends, or when somebody finds it refused: one request, whoever waits for it.
-async fn keep_bearer(shared: Arc<Shared>, mut renew: Instant) {
+async fn keep_bearer(shared: Arc<ClientState>, mut renew: Instant) {
     loop {
         tokio::select! {
             () = sleep_until(renew) => {}
@@ -358,7 +362,7 @@ async fn keep_bearer(shared: Arc<Shared>, mut renew: Instant) {
             }
         }
         match shared
-            .persist(|| shared.lender.lend(shared.clock.as_ref()))
+            .persist(|| shared.token_source.lend(shared.clock.as_ref()))
             .await
         {
             Ok(bearer) => {
@@ -375,8 +379,8 @@ async fn keep_bearer(shared: Arc<Shared>, mut renew: Instant) {
             }
             Err(error) => {
                 let cause = match error.kind() {
-                    Kind::Unreachable => Cause::Unreachable,
-                    _ => Cause::Credentials,
+                    Kind::Unreachable => HaltCause::Unreachable,
+                    _ => HaltCause::Credentials,
                 };
                 shared.halt(Halt::of(cause, &error));
                 return;

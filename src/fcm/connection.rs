@@ -18,12 +18,12 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::answer::{Answer, classify};
-use super::client::Shared;
-use super::dispatch::{Berth, Current, Flight, Next};
+use super::answer::{PushAnswer, classify};
+use super::client::ClientState;
+use super::dispatch::{Current, InFlight, Next, PoolSlot};
 use super::request;
 use super::request::{Broken, Doubt, Reply};
-use super::transport::{Io, Opened};
+use super::transport::{Io, OpenedTransport};
 use crate::error::{Error, Kind};
 
 /// A connection that has been silent for so long is asked whether it is still there before messages are put on it.
@@ -36,7 +36,11 @@ const UNPROVEN: usize = 10;
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Runs lane `number` until nothing is left to send.
-pub(super) async fn run(shared: Arc<Shared>, number: usize, mut opened: Option<Opened>) {
+pub(super) async fn run(
+    shared: Arc<ClientState>,
+    number: usize,
+    mut opened: Option<OpenedTransport>,
+) {
     let mut failures = 0;
     loop {
         let connection = match opened.take() {
@@ -47,26 +51,29 @@ pub(super) async fn run(shared: Arc<Shared>, number: usize, mut opened: Option<O
                 Err(error) => {
                     shared.unreachable(error.error());
                     pause(&mut failures).await;
-                    shared.set_berth(number, Berth::Closed);
+                    shared.set_berth(number, PoolSlot::Closed);
                     continue;
                 }
             },
         };
-        match Lane::new(&shared, number, connection).drive().await {
-            Ended::Finished => {
-                shared.set_berth(number, Berth::Closed);
+        match PushConnection::new(&shared, number, connection)
+            .drive()
+            .await
+        {
+            ConnectionEnd::Finished => {
+                shared.set_berth(number, PoolSlot::Closed);
                 return;
             }
-            Ended::Lost { silent: false } => failures = 0,
+            ConnectionEnd::Lost { silent: false } => failures = 0,
             // It connects and then says nothing: no better than a failure to connect.
-            Ended::Lost { silent: true } => {
+            ConnectionEnd::Lost { silent: true } => {
                 let said = "the push service takes connections and answers nothing";
                 shared.unreachable(&Error::new(Kind::Unreachable, said));
-                shared.set_berth(number, Berth::Opening);
+                shared.set_berth(number, PoolSlot::Opening);
                 pause(&mut failures).await;
             }
         }
-        shared.set_berth(number, Berth::Closed);
+        shared.set_berth(number, PoolSlot::Closed);
     }
 }
 
@@ -77,15 +84,19 @@ async fn pause(failures: &mut u32) {
 }
 
 /// Waits until the lane is needed; false when it never will be.
-async fn wanted(shared: &Shared, number: usize) -> bool {
+async fn wanted(shared: &ClientState, number: usize) -> bool {
     poll_fn(|cx| {
         let mut dispatch = shared.dispatch();
         if dispatch.is_done() {
             return Poll::Ready(false);
         }
         let open = dispatch.may_open(number);
-        let berth = if open { Berth::Opening } else { Berth::Closed };
-        dispatch.berth(number, berth, cx.waker());
+        let slot = if open {
+            PoolSlot::Opening
+        } else {
+            PoolSlot::Closed
+        };
+        dispatch.slot(number, slot, cx.waker());
         if open {
             Poll::Ready(true)
         } else {
@@ -96,7 +107,7 @@ async fn wanted(shared: &Shared, number: usize) -> bool {
 }
 
 /// How a connection came to its end.
-enum Ended {
+enum ConnectionEnd {
     /// There is nothing left to send.
     Finished,
     /// It broke or was closed; silent if messages were put on it and nothing ever came back.
@@ -105,21 +116,21 @@ enum Ended {
 
 type Landing = Pin<Box<dyn Future<Output = (usize, Result<Reply, Broken>)> + Send>>;
 
-struct Lane<'s> {
-    shared: &'s Arc<Shared>,
+struct PushConnection<'s> {
+    shared: &'s Arc<ClientState>,
     number: usize,
     send: SendRequest<Bytes>,
     /// None once it has ended: only when it is dropped do all requests on it hear of that.
     connection: Option<Connection<Pin<Box<dyn Io>>, Bytes>>,
     pings: Option<PingPong>,
     /// Flights by seat; the futures know their seat only, so that a flight is never lost with its future.
-    seats: Vec<Option<Flight>>,
+    seats: Vec<Option<InFlight>>,
     free: Vec<usize>,
     landing: FuturesUnordered<Landing>,
     /// Of this turn: flights that have come back, work that was taken, and work that could not be sent after all.
-    landed: Vec<(Flight, Result<Answer, Broken>)>,
-    taken: Vec<Flight>,
-    returned: Vec<Flight>,
+    landed: Vec<(InFlight, Result<PushAnswer, Broken>)>,
+    taken: Vec<InFlight>,
+    returned: Vec<InFlight>,
     timer: Pin<Box<Sleep>>,
     /// Nothing new is put on the connection; what is under way may still be answered.
     retired: bool,
@@ -131,9 +142,9 @@ struct Lane<'s> {
     pinging: Option<Instant>,
 }
 
-impl<'s> Lane<'s> {
-    fn new(shared: &'s Arc<Shared>, number: usize, opened: Opened) -> Self {
-        let Opened {
+impl<'s> PushConnection<'s> {
+    fn new(shared: &'s Arc<ClientState>, number: usize, opened: OpenedTransport) -> Self {
+        let OpenedTransport {
             send,
             mut connection,
         } = opened;
@@ -159,11 +170,11 @@ impl<'s> Lane<'s> {
         }
     }
 
-    async fn drive(mut self) -> Ended {
+    async fn drive(mut self) -> ConnectionEnd {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         loop {
             let connection = self.connection.as_mut();
             if connection.is_some_and(|connection| Pin::new(connection).poll(cx).is_ready()) {
@@ -180,11 +191,11 @@ impl<'s> Lane<'s> {
             }
             if self.landing.is_empty() {
                 if next == Next::Done {
-                    return Poll::Ready(Ended::Finished);
+                    return Poll::Ready(ConnectionEnd::Finished);
                 }
                 if self.retired || self.connection.is_none() {
                     let silent = self.used && self.heard.is_none();
-                    return Poll::Ready(Ended::Lost { silent });
+                    return Poll::Ready(ConnectionEnd::Lost { silent });
                 }
             }
             if !self.is_due(next, cx) {
@@ -253,11 +264,11 @@ impl<'s> Lane<'s> {
 
     /// What the connection counts as when it takes nothing more. Others wait for one that has not answered yet, as
     /// they do for one that is being opened.
-    fn without_room(&self) -> Berth {
+    fn without_room(&self) -> PoolSlot {
         if self.heard.is_none() && !self.retired && self.connection.is_some() {
-            Berth::Opening
+            PoolSlot::Opening
         } else {
-            Berth::Full
+            PoolSlot::Full
         }
     }
 
@@ -312,11 +323,11 @@ impl<'s> Lane<'s> {
             dispatch.land(flight, answer, now);
         }
         let full = self.without_room();
-        let berth = if room > 0 { Berth::Room } else { full };
-        dispatch.berth(self.number, berth, cx.waker());
+        let slot = if room > 0 { PoolSlot::Room } else { full };
+        dispatch.slot(self.number, slot, cx.waker());
         let next = dispatch.take(self.number, room, now, &mut self.taken);
         if self.taken.len() == room {
-            dispatch.berth(self.number, full, cx.waker());
+            dispatch.slot(self.number, full, cx.waker());
         }
         let bearer = dispatch.bearer();
         shared.settle(dispatch, Some(self.number));

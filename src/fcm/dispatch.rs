@@ -17,14 +17,14 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-pub(super) use connection_pool::Berth;
+pub(super) use connection_pool::PoolSlot;
 
-use super::answer::{Answer, Platform};
+use super::answer::{Platform, PushAnswer};
 use super::auth::Bearer;
-use super::failure_guard::{Sign, Watch};
-use super::rate_limiter::Pace;
+use super::failure_guard::{FailureGuard, Sign};
+use super::rate_limiter::RateLimiter;
 use super::request::Broken;
-use super::{Job, Outcome, Report, Settings, Unsent};
+use super::{FcmSettings, MessageReport, Outcome, SendJob, Unsent};
 use crate::error::{Error, Kind};
 
 /// A send of more than this many seconds is large, and ramped up.
@@ -32,8 +32,8 @@ const LARGE: u64 = 10;
 
 /// A job on its way, with what has happened to it.
 #[derive(Debug)]
-pub(super) struct Flight {
-    pub(super) job: Job,
+pub(super) struct InFlight {
+    pub(super) job: SendJob,
     pub(super) attempts: u32,
     /// When the first and the latest request left.
     pub(super) first: Option<Instant>,
@@ -50,7 +50,7 @@ pub(super) struct Flight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt {
     /// Which of the reasons there are.
-    pub cause: Cause,
+    pub cause: HaltCause,
     /// In words.
     pub reason: String,
     /// What to do about it.
@@ -59,7 +59,7 @@ pub struct Halt {
 
 /// The reasons there are to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum HaltCause {
     /// The caller asked for it.
     Asked,
     /// The project, the API or the service account is refused.
@@ -73,7 +73,7 @@ pub enum Cause {
 }
 
 impl Halt {
-    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
+    pub(super) fn new(cause: HaltCause, reason: impl Into<String>) -> Self {
         Self {
             cause,
             reason: reason.into(),
@@ -81,7 +81,7 @@ impl Halt {
         }
     }
 
-    pub(super) fn of(cause: Cause, error: &Error) -> Self {
+    pub(super) fn of(cause: HaltCause, error: &Error) -> Self {
         Self {
             cause,
             reason: format!("{error:#}"),
@@ -92,11 +92,11 @@ impl Halt {
     /// As an error; its kind decides the exit status.
     pub fn error(&self) -> Error {
         let kind = match self.cause {
-            Cause::Asked => Kind::Interrupted,
-            Cause::Credentials => Kind::Credentials,
-            Cause::BadMessage => Kind::Usage,
-            Cause::Unreachable => Kind::Unreachable,
-            Cause::Safeguard => Kind::Refused,
+            HaltCause::Asked => Kind::Interrupted,
+            HaltCause::Credentials => Kind::Credentials,
+            HaltCause::BadMessage => Kind::Usage,
+            HaltCause::Unreachable => Kind::Unreachable,
+            HaltCause::Safeguard => Kind::Refused,
         };
         let error = Error::new(kind, &self.reason).context("the send stopped");
         self.hints.iter().fold(error, Error::hint)
@@ -125,24 +125,24 @@ pub(super) struct Current {
 
 /// Everything that lanes share.
 pub(super) struct Dispatch {
-    fresh: VecDeque<Flight>,
-    later: BTreeMap<(Instant, u64), Flight>,
+    fresh: VecDeque<InFlight>,
+    later: BTreeMap<(Instant, u64), InFlight>,
     sequence: u64,
     under_way: usize,
-    pace: Pace,
-    watch: Watch,
+    limiter: RateLimiter,
+    watch: FailureGuard,
     bearer: Option<Current>,
     generation: u64,
     stopped: HashSet<Platform>,
     halt: Option<Halt>,
     closed: bool,
-    lanes: Vec<(Berth, Option<Waker>)>,
-    reports: Vec<Report>,
-    settings: Settings,
+    lanes: Vec<(PoolSlot, Option<Waker>)>,
+    reports: Vec<MessageReport>,
+    settings: FcmSettings,
 }
 
 impl Dispatch {
-    pub(super) fn new(settings: Settings, now: Instant) -> Self {
+    pub(super) fn new(settings: FcmSettings, now: Instant) -> Self {
         let large = settings
             .expected
             .is_some_and(|count| count > u64::from(settings.rate) * LARGE);
@@ -151,22 +151,22 @@ impl Dispatch {
             later: BTreeMap::new(),
             sequence: 0,
             under_way: 0,
-            pace: Pace::new(settings.rate, large.then_some(settings.ramp), now),
-            watch: Watch::new(settings.limits.clone()),
+            limiter: RateLimiter::new(settings.rate, large.then_some(settings.ramp), now),
+            watch: FailureGuard::new(settings.limits.clone()),
             bearer: None,
             generation: 0,
             stopped: HashSet::new(),
             halt: None,
             closed: false,
-            lanes: vec![(Berth::Closed, None); settings.connections],
+            lanes: vec![(PoolSlot::Closed, None); settings.connections],
             reports: Vec::new(),
             settings,
         }
     }
 
     /// Queues a job; once stopped, reports it unsent instead.
-    pub(super) fn submit(&mut self, job: Job, now: Instant) {
-        self.fresh.push_back(Flight {
+    pub(super) fn submit(&mut self, job: SendJob, now: Instant) {
+        self.fresh.push_back(InFlight {
             job,
             attempts: 0,
             first: None,
@@ -192,13 +192,13 @@ impl Dispatch {
         lane: usize,
         room: usize,
         now: Instant,
-        taken: &mut Vec<Flight>,
+        taken: &mut Vec<InFlight>,
     ) -> Next {
         if self.is_done() {
             return Next::Done;
         }
         let before = self.lanes.iter().take(lane);
-        let waits_its_turn = before.into_iter().any(|(berth, _)| *berth == Berth::Room);
+        let waits_its_turn = before.into_iter().any(|(slot, _)| *slot == PoolSlot::Room);
         if self.halt.is_some() || self.bearer.is_none() || waits_its_turn {
             return Next::Idle;
         }
@@ -212,7 +212,7 @@ impl Dispatch {
         if room == 0 {
             return Next::More;
         }
-        let (granted, next) = self.pace.take(ready, now);
+        let (granted, next) = self.limiter.take(ready, now);
         let mut unused = granted;
         for _ in 0..granted {
             let Some(flight) = self.pop(now) else { break };
@@ -220,7 +220,7 @@ impl Dispatch {
             unused -= 1;
             taken.push(flight);
         }
-        self.pace.give_back(unused);
+        self.limiter.give_back(unused);
         // Asked again at once: either there is no room then, or nothing is ready.
         next.map_or(Next::More, Next::Wait)
     }
@@ -233,7 +233,7 @@ impl Dispatch {
     }
 
     /// Repeats first. What belongs to a stopped platform is reported on the way.
-    fn pop(&mut self, now: Instant) -> Option<Flight> {
+    fn pop(&mut self, now: Instant) -> Option<InFlight> {
         loop {
             let due = self
                 .later
@@ -254,16 +254,21 @@ impl Dispatch {
     }
 
     /// A flight came back, with an answer or without.
-    pub(super) fn land(&mut self, flight: Flight, result: Result<Answer, Broken>, now: Instant) {
+    pub(super) fn land(
+        &mut self,
+        flight: InFlight,
+        result: Result<PushAnswer, Broken>,
+        now: Instant,
+    ) {
         self.under_way -= 1;
         let verdict = answer_policy::of(result, &flight, &self.settings, fastrand::f64());
         self.follow(verdict, flight, now);
     }
 
     /// Work that was taken but never left: it is next again.
-    pub(super) fn put_back(&mut self, flight: Flight, now: Instant) {
+    pub(super) fn put_back(&mut self, flight: InFlight, now: Instant) {
         self.under_way -= 1;
-        self.pace.give_back(1);
+        self.limiter.give_back(1);
         self.repeat(flight, Duration::ZERO, now);
     }
 
@@ -301,14 +306,14 @@ impl Dispatch {
 
     fn return_unsent(&mut self, now: Instant) {
         let waiting = mem::take(&mut self.later).into_values();
-        let queued: Vec<Flight> = waiting.chain(mem::take(&mut self.fresh)).collect();
+        let queued: Vec<InFlight> = waiting.chain(mem::take(&mut self.fresh)).collect();
         for flight in &queued {
             let why = Unsent::Stopped;
             self.report(flight, Outcome::Unsent { why }, now);
         }
     }
 
-    fn repeat(&mut self, flight: Flight, wait: Duration, now: Instant) {
+    fn repeat(&mut self, flight: InFlight, wait: Duration, now: Instant) {
         if self.halt.is_some() {
             let why = Unsent::Stopped;
             self.report(&flight, Outcome::Unsent { why }, now);
@@ -318,7 +323,7 @@ impl Dispatch {
         self.later.insert((now + wait, self.sequence), flight);
     }
 
-    fn report(&mut self, flight: &Flight, outcome: Outcome, now: Instant) {
+    fn report(&mut self, flight: &InFlight, outcome: Outcome, now: Instant) {
         let sign = match &outcome {
             Outcome::Accepted { .. } => Some(Sign::Good),
             Outcome::Dead => Some(Sign::Dead),
@@ -327,7 +332,7 @@ impl Dispatch {
             Outcome::Unsent { .. } => None,
         };
         let elapsed = flight.first.map_or(Duration::ZERO, |first| now - first);
-        self.reports.push(Report {
+        self.reports.push(MessageReport {
             id: flight.job.id,
             outcome,
             attempts: flight.attempts,
@@ -336,7 +341,7 @@ impl Dispatch {
         if let Some(reason) = sign.and_then(|sign| self.watch.count(sign))
             && self.halt.is_none()
         {
-            self.stop(Halt::new(Cause::Safeguard, reason), now);
+            self.stop(Halt::new(HaltCause::Safeguard, reason), now);
         }
     }
 
@@ -346,7 +351,7 @@ impl Dispatch {
     }
 
     /// Hands them on.
-    pub(super) fn reports(&mut self) -> std::vec::Drain<'_, Report> {
+    pub(super) fn reports(&mut self) -> std::vec::Drain<'_, MessageReport> {
         self.reports.drain(..)
     }
 
@@ -371,7 +376,7 @@ impl Dispatch {
     }
 
     /// The pace.
-    pub(super) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(super) fn limiter(&self) -> &RateLimiter {
+        &self.limiter
     }
 }

@@ -45,7 +45,7 @@ pub(super) enum Sign {
 
 /// The counts so far.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct FailureGuard {
     limits: Limits,
     all: usize,
     failed: usize,
@@ -54,7 +54,7 @@ pub(super) struct Watch {
     suspect: usize,
 }
 
-impl Watch {
+impl FailureGuard {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             latest: VecDeque::with_capacity(limits.window),
@@ -140,7 +140,7 @@ mod tests {
 
     /// The number of the message that stops the run, and why.
     fn stop(limits: Limits, signs: impl IntoIterator<Item = Sign>) -> Option<(usize, String)> {
-        let mut watch = Watch::new(limits);
+        let mut watch = FailureGuard::new(limits);
         signs
             .into_iter()
             .enumerate()

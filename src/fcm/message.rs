@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::template::link::AllowedHosts;
-    use crate::template::push::{Push, Wording};
+    use crate::template::push::{PushTemplate, Wording};
 
     fn push(deep_link: Option<&str>, data: &[(&str, &str)]) -> BoundPush {
         let wording = Wording {
@@ -178,7 +178,7 @@ mod tests {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect::<BTreeMap<_, _>>(),
         };
-        Push::parse(&wording, &AllowedHosts::default())
+        PushTemplate::parse(&wording, &AllowedHosts::default())
             .and_then(|push| push.bind(&["title", "body"]))
             .expect("a sound push")
     }

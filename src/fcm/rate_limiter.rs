@@ -19,7 +19,7 @@ const MIN_RATE: f64 = 1.0;
 
 /// The pace of one send.
 #[derive(Debug, Clone)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     full: f64,
     /// What the service seems to take at present; at most `full`.
     allowed: f64,
@@ -30,7 +30,7 @@ pub(super) struct Pace {
     cut: Option<Instant>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// Messages a second, and over how long the rate is ramped up to.
     pub(super) fn new(rate: u32, ramp: Option<Duration>, now: Instant) -> Self {
         let full = f64::from(rate.max(1));
@@ -80,7 +80,7 @@ impl Pace {
         (granted, Some(now + next))
     }
 
-    /// Gives back what [`Pace::take`] granted and was not used.
+    /// Gives back what [`RateLimiter::take`] granted and was not used.
     pub(super) fn give_back(&mut self, unused: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a handful of messages")]
         {
@@ -132,11 +132,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// How many leave during `length`, asked as the sender asks.
-    fn sent(pace: &mut Pace, now: &mut Instant, length: Duration) -> usize {
+    fn sent(limiter: &mut RateLimiter, now: &mut Instant, length: Duration) -> usize {
         let end = *now + length;
         let mut sent = 0;
         loop {
-            let (granted, next) = pace.take(1_000, *now);
+            let (granted, next) = limiter.take(1_000, *now);
             sent += granted;
             let next = next.unwrap_or(*now + NAP);
             if next >= end {
@@ -151,8 +151,8 @@ mod tests {
     fn the_rate_is_kept() {
         for rate in [1, 7, 5_000, 40_000] {
             let mut now = Instant::now();
-            let mut pace = Pace::new(rate, None, now);
-            let count = sent(&mut pace, &mut now, SECOND * 10);
+            let mut limiter = RateLimiter::new(rate, None, now);
+            let count = sent(&mut limiter, &mut now, SECOND * 10);
             let asked = rate as usize * 10;
             assert!(
                 count <= asked + 1 && count + asked / 50 + 1 >= asked,
@@ -164,8 +164,10 @@ mod tests {
     #[test]
     fn a_large_send_ramps_up_over_its_first_minute() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(1_000, Some(SECOND * 60), now);
-        let per_second: Vec<usize> = (0..70).map(|_| sent(&mut pace, &mut now, SECOND)).collect();
+        let mut limiter = RateLimiter::new(1_000, Some(SECOND * 60), now);
+        let per_second: Vec<usize> = (0..70)
+            .map(|_| sent(&mut limiter, &mut now, SECOND))
+            .collect();
         assert!((90..=130).contains(&per_second[0]), "{}", per_second[0]);
         assert!(
             per_second[..60]
@@ -183,39 +185,39 @@ mod tests {
     #[test]
     fn a_429_stops_everything_then_halves_the_rate_and_lets_it_grow_back() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(1_000, None, now);
-        sent(&mut pace, &mut now, SECOND);
+        let mut limiter = RateLimiter::new(1_000, None, now);
+        sent(&mut limiter, &mut now, SECOND);
         let flying = now;
         now += Duration::from_millis(50);
-        pace.throttle(flying, SECOND * 60, now);
-        assert_eq!(pace.take(10, now), (0, Some(now + SECOND * 60)));
-        assert_eq!(sent(&mut pace, &mut now, SECOND * 59), 0);
+        limiter.throttle(flying, SECOND * 60, now);
+        assert_eq!(limiter.take(10, now), (0, Some(now + SECOND * 60)));
+        assert_eq!(sent(&mut limiter, &mut now, SECOND * 59), 0);
         now += SECOND;
-        let first = sent(&mut pace, &mut now, SECOND);
+        let first = sent(&mut limiter, &mut now, SECOND);
         assert!((480..=520).contains(&first), "{first}");
-        let recovered = (0..61).map(|_| sent(&mut pace, &mut now, SECOND)).last();
+        let recovered = (0..61).map(|_| sent(&mut limiter, &mut now, SECOND)).last();
         assert!(recovered.is_some_and(|count| count >= 980), "{recovered:?}");
     }
 
     #[test]
     fn messages_that_were_under_way_together_cut_the_rate_once() {
         let start = Instant::now();
-        let mut pace = Pace::new(1_000, None, start);
+        let mut limiter = RateLimiter::new(1_000, None, start);
         let now = start + SECOND;
         for _ in 0..50 {
-            pace.throttle(start, SECOND, now);
+            limiter.throttle(start, SECOND, now);
         }
-        assert!((pace.rate(now) - 500.0).abs() < 1.0);
-        pace.throttle(now + SECOND, SECOND, now + SECOND * 2);
-        assert!((pace.rate(now + SECOND * 2) - 250.0).abs() < 1.0);
+        assert!((limiter.rate(now) - 500.0).abs() < 1.0);
+        limiter.throttle(now + SECOND, SECOND, now + SECOND * 2);
+        assert!((limiter.rate(now + SECOND * 2) - 250.0).abs() < 1.0);
     }
 
     #[test]
     fn a_shorter_pause_does_not_shorten_a_longer_one() {
         let now = Instant::now();
-        let mut pace = Pace::new(1_000, None, now);
-        pace.throttle(now, SECOND * 60, now);
-        pace.throttle(now, SECOND, now);
-        assert_eq!(pace.paused_until(now), Some(now + SECOND * 60));
+        let mut limiter = RateLimiter::new(1_000, None, now);
+        limiter.throttle(now, SECOND * 60, now);
+        limiter.throttle(now, SECOND, now);
+        assert_eq!(limiter.paused_until(now), Some(now + SECOND * 60));
     }
 }

@@ -25,7 +25,7 @@ pub(super) trait Io: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
 
 /// A connection, and the way to put requests on it.
-pub(super) struct Opened {
+pub(super) struct OpenedTransport {
     pub(super) send: SendRequest<Bytes>,
     pub(super) connection: Connection<Pin<Box<dyn Io>>, Bytes>,
 }
@@ -94,7 +94,7 @@ impl Endpoint {
     }
 
     /// Opens a connection and agrees on HTTP/2.
-    pub(super) async fn connect(&self) -> Result<Opened, Setback> {
+    pub(super) async fn connect(&self) -> Result<OpenedTransport, Setback> {
         let late = |_| {
             Err(Setback::Passing(Error::new(
                 Kind::Unreachable,
@@ -109,7 +109,7 @@ impl Endpoint {
             })
     }
 
-    async fn open(&self) -> Result<Opened, Setback> {
+    async fn open(&self) -> Result<OpenedTransport, Setback> {
         let socket = self.reach().await.map_err(Setback::Passing)?;
         let io: Pin<Box<dyn Io>> = match &self.tls {
             None => Box::pin(socket),
@@ -132,7 +132,7 @@ impl Endpoint {
             .await
             .kind(Kind::Unreachable, || "HTTP/2 failed")
             .map_err(Setback::Passing)?;
-        Ok(Opened { send, connection })
+        Ok(OpenedTransport { send, connection })
     }
 
     /// TCP to the first address that answers; names are resolved anew each time.

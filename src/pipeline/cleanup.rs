@@ -15,21 +15,21 @@ const OUTCOMES: [&str; 3] = [".outcomes.csv", ".dead-tokens.csv", ".dead-tokens.
 
 impl Driver<'_> {
     pub(super) async fn clean_up(&self) -> Result<Value> {
-        let means = self.means;
+        let context = self.context;
         let mut notes = Vec::new();
-        let old = SystemTime::from(means.clock.now())
-            .checked_sub(means.retention.files)
+        let old = SystemTime::from(context.clock.now())
+            .checked_sub(context.retention.files)
             .unwrap_or(SystemTime::UNIX_EPOCH);
         let mut removed = 0;
-        for path in old_audiences(means.output, &self.course.automation.audience.name, old) {
+        for path in old_audiences(context.output, &self.plan.automation.audience.name, old) {
             remove(&path, &mut removed, &mut notes);
         }
-        for path in old_outcomes(means.outcomes, old) {
+        for path in old_outcomes(context.outcomes, old) {
             remove(&path, &mut removed, &mut notes);
         }
-        let records = signed(means.retention.records);
-        let before = after(means.clock.now(), -records);
-        let pruned = means.store.prune(before).await?;
+        let records = signed(context.retention.records);
+        let before = after(context.clock.now(), -records);
+        let pruned = context.store.prune(before).await?;
         Ok(json!({
             "files_removed": removed,
             "runs_forgotten": pruned.runs,

@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::plan::{DONE, REFUSED, push_word};
-use super::step::{self, Lateness, Step};
-use super::{Course, Means, Phase, Records};
+use super::step;
+use super::step::{Lateness, NextStep};
+use super::{Phase, PhaseRecords, RunContext, RunPlan};
 use crate::delivery::InDoubt;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
@@ -21,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// How a run is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct How {
+pub struct DriveOptions {
     /// Wait for what is due later, or leave that to the next start.
     pub stay: bool,
     /// Stop once this phase is done.
@@ -32,7 +33,7 @@ pub struct How {
 
 /// Where a run stands when its driver leaves it.
 #[derive(Debug)]
-pub enum Ending {
+pub enum DriveResult {
     /// Something is due then.
     Waiting(Timestamp, Phase),
     /// The phase that it was to stop after is done.
@@ -51,30 +52,34 @@ pub enum Ending {
 /// A run being driven.
 pub(super) struct Driver<'a> {
     pub(super) run: &'a Run,
-    pub(super) course: &'a Course,
-    pub(super) means: &'a Means<'a>,
+    pub(super) plan: &'a RunPlan,
+    pub(super) context: &'a RunContext<'a>,
 }
 
 /// Drives a run.
 ///
 /// # Errors
 /// It stopped, and can go on: a signal, a service out of reach, credentials that were refused.
-pub async fn drive(run: &Run, means: &Means<'_>, how: How) -> Result<Ending> {
-    let course = Course::of(run)?;
+pub async fn drive(
+    run: &Run,
+    context: &RunContext<'_>,
+    options: DriveOptions,
+) -> Result<DriveResult> {
+    let plan = RunPlan::of(run)?;
     let driver = Driver {
         run,
-        course: &course,
-        means,
+        plan: &plan,
+        context,
     };
     loop {
-        let error = match driver.go_on(how).await {
+        let error = match driver.go_on(options).await {
             Ok(Some(ending)) => return Ok(ending),
             Ok(None) => continue,
             Err(error) => error,
         };
-        if how.stay && driver.may_pass(&error) {
+        if options.stay && driver.may_pass(&error) {
             let told = format!("{error:#}; trying again in a minute");
-            means.progress.note(&told);
+            context.progress.note(&told);
             driver.wait_to_try_again().await;
         } else if is_final(error.kind()) {
             return driver.fail(error).await;
@@ -85,14 +90,14 @@ pub async fn drive(run: &Run, means: &Means<'_>, how: How) -> Result<Ending> {
 }
 
 /// Sends again what is in doubt of a run that is over; the summaries, push by push.
-pub async fn retry_doubts(run: &Run, means: &Means<'_>) -> Result<Vec<Value>> {
-    let course = Course::of(run)?;
+pub async fn retry_doubts(run: &Run, context: &RunContext<'_>) -> Result<Vec<Value>> {
+    let plan = RunPlan::of(run)?;
     let driver = Driver {
         run,
-        course: &course,
-        means,
+        plan: &plan,
+        context,
     };
-    let records = Records(means.store.phases(&run.id).await?);
+    let records = PhaseRecords(context.store.phases(&run.id).await?);
     let files = records.files()?;
     let mut summaries = Vec::new();
     for (place, push) in files.pushes.iter().enumerate() {
@@ -129,35 +134,37 @@ fn is_final(kind: Kind) -> bool {
 
 impl Driver<'_> {
     /// One step; where the run stands, if that was the last one.
-    async fn go_on(&self, how: How) -> Result<Option<Ending>> {
-        let means = self.means;
+    async fn go_on(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
+        let context = self.context;
         self.heard().await?;
-        let records = Records(means.store.phases(&self.run.id).await?);
-        let step = step::next(self.course, &records, means.clock.now(), how.lateness);
-        let reached = how
+        let records = PhaseRecords(context.store.phases(&self.run.id).await?);
+        let step = step::next(self.plan, &records, context.clock.now(), options.lateness);
+        let reached = options
             .until
-            .filter(|phase| *phase != Phase::Cleanup && records.done(phase.word()).is_some());
+            .filter(|phase| *phase != Phase::Cleanup && records.done(phase.as_str()).is_some());
         if let Some(phase) = reached {
-            return Ok(Some(Ending::Reached(phase)));
+            return Ok(Some(DriveResult::Reached(phase)));
         }
         match step {
-            Step::Over => return self.conclude(&records).await.map(Some),
-            Step::Wait(at, phase) if !how.stay => return Ok(Some(Ending::Waiting(at, phase))),
-            Step::Wait(at, phase) => self.wait(at, phase).await?,
-            Step::TooLate(due, phase) => return Err(self.too_late(due, phase)),
-            Step::Quiet(place) => return Err(self.quiet(place)),
-            Step::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
-            Step::Push(place) => self.push(place, &records).await?,
+            NextStep::Over => return self.conclude(&records).await.map(Some),
+            NextStep::Wait(at, phase) if !options.stay => {
+                return Ok(Some(DriveResult::Waiting(at, phase)));
+            }
+            NextStep::Wait(at, phase) => self.wait(at, phase).await?,
+            NextStep::TooLate(due, phase) => return Err(self.too_late(due, phase)),
+            NextStep::Quiet(place) => return Err(self.quiet(place)),
+            NextStep::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
+            NextStep::Push(place) => self.push(place, &records).await?,
         }
         Ok(None)
     }
 
     /// A signal, or a cancel.
     async fn heard(&self) -> Result<()> {
-        if let Some(kind) = self.means.interrupt.fired() {
+        if let Some(kind) = self.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
         }
-        let Some(cancel) = self.means.store.cancellation(&self.run.id).await? else {
+        let Some(cancel) = self.context.store.cancellation(&self.run.id).await? else {
             return Ok(());
         };
         let why = cancel.reason.map(|why| format!(": {why}"));
@@ -172,37 +179,37 @@ impl Driver<'_> {
 
     /// Waits, and looks for a cancel all the while. Nothing is kept open.
     async fn wait(&self, at: Timestamp, phase: Phase) -> Result<()> {
-        let means = self.means;
-        let local = at.to_zoned(self.course.times.zone());
+        let context = self.context;
+        let local = at.to_zoned(self.plan.times.zone());
         let what = format!(
             "{}: waiting until {} for {}",
             self.run.automation,
             local.strftime("%H:%M:%S %Z"),
-            phase.word()
+            phase.as_str()
         );
-        means.progress.note(&what);
-        means.progress.stage(&what);
-        means.store.rest().await;
+        context.progress.note(&what);
+        context.progress.stage(&what);
+        context.store.rest().await;
         loop {
-            let left = at.duration_since(means.clock.now());
+            let left = at.duration_since(context.clock.now());
             if !left.is_positive() {
                 return Ok(());
             }
             self.pause(left.unsigned_abs().min(LOOK)).await;
             // The loop of the caller hears the same, and knows what to do.
-            if means.interrupt.fired().is_some()
-                || means.store.cancellation(&self.run.id).await?.is_some()
+            if context.interrupt.fired().is_some()
+                || context.store.cancellation(&self.run.id).await?.is_some()
             {
                 return Ok(());
             }
-            means.store.rest().await;
+            context.store.rest().await;
         }
     }
 
     async fn pause(&self, time: Duration) {
         tokio::select! {
-            _ = self.means.interrupt.wait() => {}
-            () = self.means.clock.sleep(time) => {}
+            _ = self.context.interrupt.wait() => {}
+            () = self.context.clock.sleep(time) => {}
         }
     }
 
@@ -212,8 +219,8 @@ impl Driver<'_> {
         while !left.is_zero() {
             self.pause(left.min(LOOK)).await;
             left = left.saturating_sub(LOOK);
-            let cancelled = self.means.store.cancellation(&self.run.id).await;
-            if self.means.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
+            let cancelled = self.context.store.cancellation(&self.run.id).await;
+            if self.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
                 return;
             }
         }
@@ -221,24 +228,27 @@ impl Driver<'_> {
 
     /// Whether what failed is worth another try before it would be too late for the last push.
     fn may_pass(&self, error: &Error) -> bool {
-        let times = &self.course.times;
-        let delays = self.course.automation.push.iter();
+        let times = &self.plan.times;
+        let delays = self.plan.automation.push.iter();
         let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
         let last = step::after(times.send_at, SignedDuration::from_mins(delays));
         let end = step::after(last, times.lateness());
         error.kind() == Kind::Unreachable
-            && step::after(self.means.clock.now(), AGAIN.try_into().unwrap_or_default()) < end
+            && step::after(
+                self.context.clock.now(),
+                AGAIN.try_into().unwrap_or_default(),
+            ) < end
     }
 
     fn too_late(&self, due: Timestamp, phase: Phase) -> Error {
-        let local = due.to_zoned(self.course.times.zone());
+        let local = due.to_zoned(self.plan.times.zone());
         Error::new(
             Kind::Refused,
             format!(
                 "too late: {} was due at {}, and max_lateness_minutes allows {} minutes",
-                phase.word(),
+                phase.as_str(),
                 local.strftime("%H:%M %Z"),
-                self.course.times.lateness().as_mins()
+                self.plan.times.lateness().as_mins()
             ),
         )
         .hint("nothing more was sent; `pushctl run-pipeline NAME --now` sends to a fresh audience")
@@ -246,7 +256,7 @@ impl Driver<'_> {
 
     fn quiet(&self, place: usize) -> Error {
         let hours = self
-            .course
+            .plan
             .automation
             .safeguards
             .quiet_hours
@@ -263,37 +273,41 @@ impl Driver<'_> {
     }
 
     /// Does a phase, and records its beginning and its end.
-    async fn phase(&self, phase: Phase, records: &Records) -> Result<()> {
+    async fn phase(&self, phase: Phase, records: &PhaseRecords) -> Result<()> {
         match phase {
             Phase::Generate => {
-                if records.begun(Phase::Generate.word()).is_none() {
+                if records.begun(Phase::Generate.as_str()).is_none() {
                     self.tell_start().await;
                 }
-                self.recorded(phase.word(), Box::pin(self.generate())).await
+                self.recorded(phase.as_str(), Box::pin(self.generate()))
+                    .await
             }
             Phase::Test => {
-                self.recorded(phase.word(), Box::pin(self.test(records)))
+                self.recorded(phase.as_str(), Box::pin(self.test(records)))
                     .await
             }
             Phase::Window => self.window(records).await,
             Phase::Send => {
-                let attempt = self.attempt(phase.word(), records).await?;
-                self.end(phase.word(), attempt, DONE, &json!({})).await
+                let attempt = self.attempt(phase.as_str(), records).await?;
+                self.end(phase.as_str(), attempt, DONE, &json!({})).await
             }
-            Phase::Cleanup => self.recorded(phase.word(), Box::pin(self.clean_up())).await,
+            Phase::Cleanup => {
+                self.recorded(phase.as_str(), Box::pin(self.clean_up()))
+                    .await
+            }
         }
     }
 
     /// The attempt that is open, or a new one.
-    async fn attempt(&self, phase: &str, records: &Records) -> Result<u32> {
+    async fn attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
-            None => self.means.store.begin_phase(&self.run.id, phase).await,
+            None => self.context.store.begin_phase(&self.run.id, phase).await,
         }
     }
 
     async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
-        self.means
+        self.context
             .store
             .end_phase(&self.run.id, phase, attempt, result, detail)
             .await
@@ -304,9 +318,9 @@ impl Driver<'_> {
         phase: &str,
         work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
     ) -> Result<()> {
-        let attempt = self.means.store.begin_phase(&self.run.id, phase).await?;
+        let attempt = self.context.store.begin_phase(&self.run.id, phase).await?;
         let result = work.await;
-        self.means.progress.finish();
+        self.context.progress.finish();
         match result {
             Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
             Err(error) => {
@@ -323,12 +337,12 @@ impl Driver<'_> {
     }
 
     /// Opens the window, or closes it.
-    async fn window(&self, records: &Records) -> Result<()> {
-        let word = Phase::Window.word();
+    async fn window(&self, records: &PhaseRecords) -> Result<()> {
+        let word = Phase::Window.as_str();
         let is_new = records.begun(word).is_none();
         let attempt = self.attempt(word, records).await?;
-        let closes = step::window_closes(self.course, records);
-        if is_new && self.means.clock.now() < closes {
+        let closes = step::window_closes(self.plan, records);
+        if is_new && self.context.clock.now() < closes {
             let files = records.files()?;
             self.tell_window(&files, closes).await;
             return Ok(());
@@ -337,12 +351,12 @@ impl Driver<'_> {
             .await
     }
 
-    async fn push(&self, place: usize, records: &Records) -> Result<()> {
-        self.attempt(Phase::Send.word(), records).await?;
+    async fn push(&self, place: usize, records: &PhaseRecords) -> Result<()> {
+        self.attempt(Phase::Send.as_str(), records).await?;
         let word = push_word(place);
-        let attempt = self.means.store.begin_phase(&self.run.id, &word).await?;
+        let attempt = self.context.store.begin_phase(&self.run.id, &word).await?;
         let result = Box::pin(self.send(place, records)).await;
-        self.means.progress.finish();
+        self.context.progress.finish();
         let (result, detail, error) = match result {
             Ok((detail, None)) => (DONE, detail, None),
             Ok((detail, error)) => ("stopped", detail, error),

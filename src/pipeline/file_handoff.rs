@@ -4,14 +4,14 @@
 use std::fs::File;
 
 use super::driver::Driver;
-use super::plan::{Files, OneFile};
+use super::plan::{GeneratedFiles, OneFile};
 use crate::csv_writer::cannot_write;
 use crate::error::{Context as _, Error, Kind, Result};
 
 impl Driver<'_> {
     /// Keeps everything that is going to be sent.
-    pub(super) async fn keep_files(&self, files: &Files) -> Result<()> {
-        if !self.means.store.is_shared() {
+    pub(super) async fn keep_files(&self, files: &GeneratedFiles) -> Result<()> {
+        if !self.context.store.is_shared() {
             return Ok(());
         }
         for push in &files.pushes {
@@ -19,7 +19,7 @@ impl Driver<'_> {
                 let path = files.directory.join(&file.name);
                 let mut content = File::open(&path)
                     .kind(Kind::Failed, || format!("cannot read {}", path.display()))?;
-                self.means
+                self.context
                     .store
                     .keep_file(&self.run.id, &file.name, &mut content)
                     .await?;
@@ -29,7 +29,7 @@ impl Driver<'_> {
     }
 
     /// Makes sure that a file is on the disk. Whether it is the right one is seen when it is read.
-    pub(super) async fn have_file(&self, files: &Files, file: &OneFile) -> Result<()> {
+    pub(super) async fn have_file(&self, files: &GeneratedFiles, file: &OneFile) -> Result<()> {
         let path = files.directory.join(&file.name);
         if path.exists() {
             return Ok(());
@@ -37,7 +37,7 @@ impl Driver<'_> {
         let failed = |error| cannot_write(&path, error);
         std::fs::create_dir_all(&files.directory).map_err(failed)?;
         let mut fetched = tempfile::NamedTempFile::new_in(&files.directory).map_err(failed)?;
-        let store = self.means.store;
+        let store = self.context.store;
         if !store
             .fetch_file(&self.run.id, &file.name, fetched.as_file_mut())
             .await?

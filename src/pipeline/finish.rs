@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::driver::{Driver, Ending};
+use super::driver::{DriveResult, Driver};
 use super::plan::push_word;
-use super::{Phase, Records};
+use super::{Phase, PhaseRecords};
 use crate::error::{Error, Kind, Result};
 use crate::state::RunStatus;
 
 impl Driver<'_> {
     /// Every phase is done.
-    pub(super) async fn conclude(&self, records: &Records) -> Result<Ending> {
+    pub(super) async fn conclude(&self, records: &PhaseRecords) -> Result<DriveResult> {
         let pushes = self.pushes(records);
         let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
         let (status, error) = if is_partial {
@@ -23,13 +23,13 @@ impl Driver<'_> {
     }
 
     /// It ends for good, before everything was done.
-    pub(super) async fn fail(&self, error: Error) -> Result<Ending> {
+    pub(super) async fn fail(&self, error: Error) -> Result<DriveResult> {
         let status = match error.kind() {
             Kind::Cancelled => RunStatus::Cancelled,
             Kind::Refused => RunStatus::Refused,
             _ => RunStatus::Failed,
         };
-        let records = Records(self.means.store.phases(&self.run.id).await?);
+        let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
         self.close(status, Some(error), &records).await
     }
 
@@ -37,28 +37,28 @@ impl Driver<'_> {
         &self,
         status: RunStatus,
         error: Option<Error>,
-        records: &Records,
-    ) -> Result<Ending> {
+        records: &PhaseRecords,
+    ) -> Result<DriveResult> {
         let summary = self.summary(status, error.as_ref(), records);
-        self.means
+        self.context
             .store
             .end_run(&self.run.id, status, &summary)
             .await?;
         // What a safeguard stopped may go on, from any machine.
         if status != RunStatus::Refused {
-            self.means.store.forget_files(&self.run.id).await?;
+            self.context.store.forget_files(&self.run.id).await?;
         }
         self.tell_end(status, error.as_ref(), &summary).await;
-        self.means.progress.finish();
-        Ok(Ending::Over {
+        self.context.progress.finish();
+        Ok(DriveResult::Over {
             status,
             summary,
             error,
         })
     }
 
-    fn pushes(&self, records: &Records) -> Vec<Value> {
-        let count = self.course.automation.push.len();
+    fn pushes(&self, records: &PhaseRecords) -> Vec<Value> {
+        let count = self.plan.automation.push.len();
         let last = |place: usize| {
             let word = push_word(place);
             let record = records.0.iter().rev().find(|record| record.phase == word)?;
@@ -67,21 +67,21 @@ impl Driver<'_> {
         (0..count).filter_map(last).collect()
     }
 
-    fn summary(&self, status: RunStatus, error: Option<&Error>, records: &Records) -> Value {
+    fn summary(&self, status: RunStatus, error: Option<&Error>, records: &PhaseRecords) -> Value {
         let detail = |phase: Phase| {
             let record = records
                 .0
                 .iter()
                 .rev()
-                .find(|record| record.phase == phase.word());
+                .find(|record| record.phase == phase.as_str());
             record.and_then(|record| record.detail.clone())
         };
         json!({
             "run": self.run.id,
             "automation": self.run.automation,
             "occurrence": self.run.occurrence,
-            "mode": self.course.mode,
-            "status": status.word(),
+            "mode": self.plan.mode,
+            "status": status.as_str(),
             "reason": error.map(|error| format!("{error:#}")),
             "audience": detail(Phase::Generate),
             "test": detail(Phase::Test),

@@ -3,49 +3,50 @@
 use serde_json::Value;
 
 use super::driver::Driver;
-use super::plan::{Files, OneFile, PushFiles};
-use super::safeguards::{Facts, judge, quiet_pushes};
-use super::{Course, Mode, Records};
+use super::plan::{GeneratedFiles, OneFile, PushFiles};
+use super::safeguards::{AudienceFacts, judge, quiet_pushes};
+use super::{Mode, PhaseRecords, RunPlan};
 use crate::audience::file_names;
 use crate::audience::file_names::Suffix;
 use crate::audience::manifest::{FileKind, Manifest};
-use crate::audience::query_context::Question;
-use crate::audience::run::{Request, Target, run};
+use crate::audience::query_context::QueryContext;
+use crate::audience::run::{GenerateTarget, Request, run};
 use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
 use crate::budget::Budget;
-use crate::delivery::Plan;
+use crate::delivery::SendPlan;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::progress::Silent;
 use crate::state::{RunFilter, RunStatus};
 
 impl Driver<'_> {
     pub(super) async fn generate(&self) -> Result<Value> {
-        let means = self.means;
-        let definition = means.catalogue.get(&self.course.automation.audience.name)?;
-        let values = values(&self.course.automation, &definition)?;
+        let context = self.context;
+        let definition = context.catalogue.get(&self.plan.automation.audience.name)?;
+        let values = values(&self.plan.automation, &definition)?;
         let test_users = self.test_users();
         let request = Request {
-            question: Question {
+            question: QueryContext {
                 definition: &definition,
                 values: &values,
                 as_of: None,
-                history: means.history,
-                interrupt: means.interrupt,
-                watch: means.watch,
+                history: context.history,
+                interrupt: context.interrupt,
+                watch: context.watch,
             },
             limit: None,
-            ending: means.ending,
+            ending: context.ending,
             test_users,
             funnel: true,
             run_id: &self.run.id,
         };
-        let budget = Budget::start(means.deadline);
-        let target = Target::Directory(means.output, Suffix::Time(means.clock.now()));
-        let outcome = run(means.source, &budget, means.progress, &request, target).await?;
+        let budget = Budget::start(context.deadline);
+        let target = GenerateTarget::Directory(context.output, Suffix::Time(context.clock.now()));
+        let outcome = run(context.source, &budget, context.progress, &request, target).await?;
         let manifest = &outcome.manifest;
-        let mut files = Files {
-            directory: std::path::absolute(means.output).unwrap_or_else(|_| means.output.into()),
+        let mut files = GeneratedFiles {
+            directory: std::path::absolute(context.output)
+                .unwrap_or_else(|_| context.output.into()),
             manifest: outcome.manifest_name.clone(),
             as_of: manifest.as_of.clone(),
             rows: 0,
@@ -73,8 +74,8 @@ impl Driver<'_> {
     }
 
     pub(super) fn test_users(&self) -> &[String] {
-        let own = self.course.automation.test.user_ids.as_deref();
-        own.unwrap_or(self.means.test_users)
+        let own = self.plan.automation.test.user_ids.as_deref();
+        own.unwrap_or(self.context.test_users)
     }
 
     fn files_of(
@@ -94,7 +95,7 @@ impl Driver<'_> {
                 sha256: entry.sha256.clone(),
             })
         };
-        let pushes = self.course.automation.push.iter().map(|push| {
+        let pushes = self.plan.automation.push.iter().map(|push| {
             let index = file_named(definition, &push.audience_file).ok_or_else(|| {
                 Error::usage(format!(
                     "the audience {} has no file {}",
@@ -112,8 +113,8 @@ impl Driver<'_> {
     }
 
     /// Renders every row that will be sent, and refuses what the automation does not allow.
-    async fn guard(&self, files: &mut Files) -> Result<()> {
-        let mut facts = Facts {
+    async fn guard(&self, files: &mut GeneratedFiles) -> Result<()> {
+        let mut facts = AudienceFacts {
             rows: files.rows,
             rows_before: self.rows_before().await?,
             skipped: Vec::new(),
@@ -121,17 +122,18 @@ impl Driver<'_> {
         for (place, push) in files.pushes.iter().enumerate() {
             if let Some(file) = &push.live {
                 let order = self.order(place, files, file);
-                let plan = Plan::draw_up(&order, self.means.hosts, &Silent, self.means.interrupt)?;
+                let plan =
+                    SendPlan::draw_up(&order, self.context.hosts, &Silent, self.context.interrupt)?;
                 let skipped = plan.skipped.values().sum();
                 facts
                     .skipped
                     .push((push.audience_file.clone(), plan.rows, skipped));
             }
         }
-        let mut verdict = judge(&self.course.automation.safeguards, &facts);
-        if self.course.mode == Mode::LiveSend {
-            verdict.refusals.extend(quiet_pushes(self.course));
-            if self.course.automation.test.required && self.test_users().is_empty() {
+        let mut verdict = judge(&self.plan.automation.safeguards, &facts);
+        if self.plan.mode == Mode::LiveSend {
+            verdict.refusals.extend(quiet_pushes(self.plan));
+            if self.plan.automation.test.required && self.test_users().is_empty() {
                 verdict.refusals.push(
                     "a test push is required, and there are no test users: neither test.user_ids nor the setting test_users names any"
                         .to_owned(),
@@ -139,7 +141,7 @@ impl Driver<'_> {
             }
         }
         for warning in &verdict.warnings {
-            self.means.progress.note(warning);
+            self.context.progress.note(warning);
         }
         files.notes.extend(verdict.warnings);
         if verdict.refusals.is_empty() {
@@ -157,10 +159,10 @@ impl Driver<'_> {
             limit: 50,
             ..RunFilter::default()
         };
-        for run in self.means.store.runs(&filter).await? {
+        for run in self.context.store.runs(&filter).await? {
             let is_complete = matches!(run.status, RunStatus::Done | RunStatus::Partial);
-            if is_complete && Course::of(&run).is_ok_and(|course| course.mode == Mode::LiveSend) {
-                let records = Records(self.means.store.phases(&run.id).await?);
+            if is_complete && RunPlan::of(&run).is_ok_and(|plan| plan.mode == Mode::LiveSend) {
+                let records = PhaseRecords(self.context.store.phases(&run.id).await?);
                 return Ok(records.files().ok().map(|files| files.rows));
             }
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Mode;
 use super::driver::Driver;
-use super::plan::Files;
+use super::plan::GeneratedFiles;
 use crate::error::Error;
 use crate::notify::{Beat, Event, Notice};
 use crate::state::RunStatus;
@@ -15,7 +15,7 @@ impl Driver<'_> {
         self.beat(Beat::Start).await;
     }
 
-    pub(super) async fn tell_ready(&self, files: &Files) {
+    pub(super) async fn tell_ready(&self, files: &GeneratedFiles) {
         self.tell(Event::AudienceReady { people: files.rows }, counts(files))
             .await;
     }
@@ -25,10 +25,10 @@ impl Driver<'_> {
             .await;
     }
 
-    pub(super) async fn tell_window(&self, files: &Files, closes: Timestamp) {
+    pub(super) async fn tell_window(&self, files: &GeneratedFiles, closes: Timestamp) {
         let event = Event::WindowOpen {
             people: files.rows,
-            send_at: closes.to_zoned(self.course.times.zone()),
+            send_at: closes.to_zoned(self.plan.times.zone()),
             cancel: format!("pushctl cancel {}", self.run.automation),
         };
         self.tell(event, counts(files)).await;
@@ -62,7 +62,7 @@ impl Driver<'_> {
             }
             _ => {
                 let why =
-                    error.map_or_else(|| status.word().to_owned(), |error| format!("{error:#}"));
+                    error.map_or_else(|| status.as_str().to_owned(), |error| format!("{error:#}"));
                 self.tell(Event::Stopped { why }, Vec::new()).await;
                 self.beat(Beat::Failure).await;
             }
@@ -71,7 +71,7 @@ impl Driver<'_> {
 
     /// A rehearsal is nobody's news.
     async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
-        if !self.course.mode.reaches_phones() {
+        if !self.plan.mode.reaches_phones() {
             return;
         }
         let notice = Notice {
@@ -81,23 +81,23 @@ impl Driver<'_> {
             event,
             facts,
         };
-        if let Err(warning) = self.means.notices.tell(&notice).await {
-            self.means.progress.note(&warning.to_string());
+        if let Err(warning) = self.context.notices.tell(&notice).await {
+            self.context.progress.note(&warning.to_string());
         }
     }
 
     /// The monitor watches over the daily job: a test in the morning must not pass for it.
     async fn beat(&self, beat: Beat) {
-        if self.course.mode != Mode::LiveSend {
+        if self.plan.mode != Mode::LiveSend {
             return;
         }
-        if let Err(warning) = self.means.notices.beat(beat).await {
-            self.means.progress.note(&warning.to_string());
+        if let Err(warning) = self.context.notices.beat(beat).await {
+            self.context.progress.note(&warning.to_string());
         }
     }
 }
 
-fn counts(files: &Files) -> Vec<(String, String)> {
+fn counts(files: &GeneratedFiles) -> Vec<(String, String)> {
     let count = |push: &super::plan::PushFiles| {
         let rows = push.live.as_ref().map_or(0, |file| file.rows);
         (push.audience_file.clone(), rows.to_string())

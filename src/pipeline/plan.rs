@@ -17,7 +17,7 @@ use crate::state::{self, Run};
 
 /// What a run is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Course {
+pub struct RunPlan {
     /// The automation as its file was when the run began: a file that changes later does not change the run.
     pub automation: AutomationFile,
     /// How much of it is real.
@@ -45,7 +45,7 @@ pub struct Times {
 
 /// What the generate phase made; the detail of its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Files {
+pub struct GeneratedFiles {
     /// Where the files are.
     pub directory: PathBuf,
     /// The manifest's name there.
@@ -119,20 +119,20 @@ impl Times {
     }
 }
 
-impl Course {
+impl RunPlan {
     /// The course of a recorded run.
     pub fn of(run: &Run) -> Result<Self> {
-        let course = run.plan.get("course").cloned().unwrap_or(Value::Null);
-        serde_json::from_value(course).kind(Kind::Usage, || {
+        let plan = run.plan.get("course").cloned().unwrap_or(Value::Null);
+        serde_json::from_value(plan).kind(Kind::Usage, || {
             format!("run {} is not a pipeline's", run.id)
         })
     }
 
     /// As the plan of a run.
     pub fn plan(&self) -> Result<Value> {
-        let course = serde_json::to_value(self)
+        let plan = serde_json::to_value(self)
             .kind(Kind::Bug, || "a course that cannot be written down")?;
-        Ok(serde_json::json!({ "course": course }))
+        Ok(serde_json::json!({ "course": plan }))
     }
 
     /// The hours in which nobody is to be woken.
@@ -148,17 +148,17 @@ impl Course {
 
 /// The records of a run's phases, in the order in which they began.
 #[derive(Debug, Clone, Default)]
-pub struct Records(pub Vec<state::Phase>);
+pub struct PhaseRecords(pub Vec<state::PhaseRecord>);
 
 /// What a phase's record ends with when nothing is left to do about it.
 pub(super) const DONE: &str = "done";
 /// And when a safeguard ended the attempt.
 pub(super) const REFUSED: &str = "refused";
 
-impl Records {
+impl PhaseRecords {
     /// The record of a phase that is done.
-    pub fn done(&self, phase: &str) -> Option<&state::Phase> {
-        let is_done = |record: &&state::Phase| {
+    pub fn done(&self, phase: &str) -> Option<&state::PhaseRecord> {
+        let is_done = |record: &&state::PhaseRecord| {
             record.phase == phase && record.result.as_deref() == Some(DONE)
         };
         self.0.iter().find(is_done)
@@ -166,7 +166,7 @@ impl Records {
 
     /// How many attempts of a phase a safeguard ended.
     pub(super) fn refusals(&self, phase: &str) -> usize {
-        let refused = |record: &&state::Phase| {
+        let refused = |record: &&state::PhaseRecord| {
             record.phase == phase && record.result.as_deref() == Some(REFUSED)
         };
         self.0.iter().filter(refused).count()
@@ -185,14 +185,15 @@ impl Records {
 
     /// The attempt that was begun and not ended, if its process is gone or still at it.
     pub(super) fn open(&self, phase: &str) -> Option<u32> {
-        let open = |record: &&state::Phase| record.phase == phase && record.ended_at.is_none();
+        let open =
+            |record: &&state::PhaseRecord| record.phase == phase && record.ended_at.is_none();
         self.0.iter().rev().find(open).map(|record| record.attempt)
     }
 
     /// What generation made.
-    pub fn files(&self) -> Result<Files> {
+    pub fn files(&self) -> Result<GeneratedFiles> {
         let detail = self
-            .done(Phase::Generate.word())
+            .done(Phase::Generate.as_str())
             .and_then(|record| record.detail.clone());
         serde_json::from_value(detail.unwrap_or(Value::Null)).map_err(|error| {
             Error::from_cause(Kind::Failed, error)

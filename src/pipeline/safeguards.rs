@@ -3,12 +3,12 @@
 use crate::automation::file::{QuietAction, Safeguards};
 use crate::report::number;
 
-use super::plan::Course;
+use super::plan::RunPlan;
 use super::step::{after, is_quiet};
 
 /// What is known once the audience is generated.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Facts {
+pub(super) struct AudienceFacts {
     /// Rows of all files that get a push.
     pub(super) rows: u64,
     /// The same of the last completed run.
@@ -19,13 +19,13 @@ pub(super) struct Facts {
 
 /// Every safeguard that refuses, and what is only worth a warning.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct SafeguardDecision {
     pub(super) refusals: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-pub(super) fn judge(safeguards: &Safeguards, facts: &Facts) -> Verdict {
-    let mut verdict = Verdict::default();
+pub(super) fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecision {
+    let mut verdict = SafeguardDecision::default();
     let rows = number(facts.rows);
     match (safeguards.max_audience, safeguards.warn_audience) {
         (Some(most), _) if facts.rows > most => verdict.refusals.push(format!(
@@ -61,20 +61,20 @@ pub(super) fn judge(safeguards: &Safeguards, facts: &Facts) -> Verdict {
 }
 
 /// Which pushes would go out in the quiet hours, by the timetable.
-pub(super) fn quiet_pushes(course: &Course) -> Vec<String> {
-    if course.automation.safeguards.quiet_hours_action == QuietAction::Delay {
+pub(super) fn quiet_pushes(plan: &RunPlan) -> Vec<String> {
+    if plan.automation.safeguards.quiet_hours_action == QuietAction::Delay {
         return Vec::new();
     }
-    let mut at = course.times.send_at;
+    let mut at = plan.times.send_at;
     let mut found = Vec::new();
-    for (place, push) in course.automation.push.iter().enumerate() {
+    for (place, push) in plan.automation.push.iter().enumerate() {
         at = after(
             at,
             jiff::SignedDuration::from_mins(i64::from(push.delay_minutes)),
         );
-        if is_quiet(course, at) {
-            let local = at.to_zoned(course.times.zone());
-            let hours = course
+        if is_quiet(plan, at) {
+            let local = at.to_zoned(plan.times.zone());
+            let hours = plan
                 .automation
                 .safeguards
                 .quiet_hours

@@ -13,7 +13,7 @@ const EARLY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// What a start finds.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Due {
+pub enum SelectedOccurrence {
     /// This occurrence, now or soon.
     Occurrence(Occurrence),
     /// This one was missed, and may not be sent any more.
@@ -23,19 +23,23 @@ pub enum Due {
 }
 
 /// For a tick: what its instant belongs to.
-pub fn for_tick(automation: &Automation, now: Timestamp) -> Due {
+pub fn for_tick(automation: &Automation, now: Timestamp) -> SelectedOccurrence {
     let standing = automation.schedule.standing(now);
     match (standing.current, standing.missed) {
-        (Some((occurrence, _)), _) => Due::Occurrence(occurrence),
-        (None, Some(missed)) if now.duration_since(missed.latest) < TOLD_FOR => Due::Missed(missed),
-        _ => Due::Nothing(standing.next),
+        (Some((occurrence, _)), _) => SelectedOccurrence::Occurrence(occurrence),
+        (None, Some(missed)) if now.duration_since(missed.latest) < TOLD_FOR => {
+            SelectedOccurrence::Missed(missed)
+        }
+        _ => SelectedOccurrence::Nothing(standing.next),
     }
 }
 
 /// For a process that stays: also what begins soon.
-pub fn for_process(automation: &Automation, now: Timestamp) -> Due {
+pub fn for_process(automation: &Automation, now: Timestamp) -> SelectedOccurrence {
     match (for_tick(automation, now), soon(automation, now)) {
-        (Due::Nothing(_) | Due::Missed(_), Some(soon)) => Due::Occurrence(soon),
+        (SelectedOccurrence::Nothing(_) | SelectedOccurrence::Missed(_), Some(soon)) => {
+            SelectedOccurrence::Occurrence(soon)
+        }
         (due, _) => due,
     }
 }

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::driver::Driver;
-use super::plan::{Files, OneFile};
-use super::{Mode, Records};
+use super::plan::{GeneratedFiles, OneFile};
+use super::{Mode, PhaseRecords};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::dry_run::{Rehearsed, rehearse};
+use crate::delivery::dry_run::{DryRunHistory, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
-    Addresses, CadenceFailure, Devices, Ended, InDoubt, Input, Order, Plan, Reach, Summary,
+    Addresses, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendResult, Summary,
 };
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::progress::Silent;
@@ -22,7 +22,7 @@ impl Driver<'_> {
     pub(super) async fn send(
         &self,
         place: usize,
-        records: &Records,
+        records: &PhaseRecords,
     ) -> Result<(Value, Option<Error>)> {
         let files = records.files()?;
         let Some(file) = files.pushes.get(place).and_then(|push| push.live.as_ref()) else {
@@ -31,18 +31,18 @@ impl Driver<'_> {
         };
         self.have_file(&files, file).await?;
         let order = self.order(place, &files, file);
-        if self.course.mode == Mode::RealDryRun {
+        if self.plan.mode == Mode::RealDryRun {
             return Ok((as_json(&self.rehearse(&order).await?)?, None));
         }
         let Sent { summary, error } = self.deliver(&order).await?;
         // Messages that failed do not keep the next push from being sent.
-        let stopped = !matches!(summary.ended, Ended::Done | Ended::Partial);
+        let stopped = !matches!(summary.ended, SendResult::Done | SendResult::Partial);
         Ok((as_json(&summary)?, error.filter(|_| stopped)))
     }
 
     /// What a push of the automation asks for.
-    pub(super) fn order(&self, place: usize, files: &Files, file: &OneFile) -> Order {
-        let automation = &self.course.automation;
+    pub(super) fn order(&self, place: usize, files: &GeneratedFiles, file: &OneFile) -> Order {
+        let automation = &self.plan.automation;
         let push = &automation.push[place];
         Order {
             automation: self.run.automation.clone(),
@@ -76,52 +76,52 @@ impl Driver<'_> {
 
     /// Sends an order under this run.
     pub(super) async fn deliver(&self, order: &Order) -> Result<Sent> {
-        let means = self.means;
-        let account = means
+        let context = self.context;
+        let account = context
             .account
             .ok_or_else(|| Error::usage("there is no service account to send with"))?;
         let (plan, mut addresses) = self.addressed(order).await?;
-        let _ = means.cadence.sync(means.holder).await;
-        let ways = send::Means {
-            store: means.store,
-            cadence: means.cadence,
+        let _ = context.cadence.sync(context.holder).await;
+        let ways = send::SendContext {
+            store: context.store,
+            cadence: context.cadence,
             account,
-            service: means.service,
-            outcomes: means.outcomes,
-            holder: means.holder,
-            clock: means.clock,
-            interrupt: means.interrupt,
-            progress: means.progress,
-            until: Some(Instant::now() + send::time_for(plan.rows, means.service.rate)),
+            service: context.service,
+            outcomes: context.outcomes,
+            holder: context.holder,
+            clock: context.clock,
+            interrupt: context.interrupt,
+            progress: context.progress,
+            until: Some(Instant::now() + send::time_for(plan.rows, context.service.rate)),
             reading: None,
         };
         Box::pin(carry_out(order, &plan, &mut addresses, &self.run.id, &ways)).await
     }
 
     pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
-        let means = self.means;
+        let context = self.context;
         let (plan, mut addresses) = self.addressed(order).await?;
-        let cadence = if means.cadence.is_off() {
-            Rehearsed::Off
-        } else if means.cadence_is_near {
-            Rehearsed::By(means.cadence)
+        let cadence = if context.cadence.is_off() {
+            DryRunHistory::Off
+        } else if context.cadence_is_near {
+            DryRunHistory::By(context.cadence)
         } else {
-            Rehearsed::NotAsked
+            DryRunHistory::NotAsked
         };
-        let named = (self.run.id.as_str(), means.clock.now());
+        let named = (self.run.id.as_str(), context.clock.now());
         rehearse(order, &plan, &mut addresses, &cadence, named).await
     }
 
-    async fn addressed(&self, order: &Order) -> Result<(Plan, Addresses)> {
-        let means = self.means;
-        let plan = Plan::draw_up(order, means.hosts, &Silent, means.interrupt)?;
+    async fn addressed(&self, order: &Order) -> Result<(SendPlan, Addresses)> {
+        let context = self.context;
+        let plan = SendPlan::draw_up(order, context.hosts, &Silent, context.interrupt)?;
         if plan.has_tokens {
             return Ok((plan, Addresses::Column));
         }
-        let budget = Budget::start(means.deadline);
-        let talk = (means.watch, means.progress);
-        let limits = (&budget, means.interrupt);
-        let (addresses, _) = Addresses::look_up(order, &plan, means.source, limits, talk).await?;
+        let budget = Budget::start(context.deadline);
+        let talk = (context.watch, context.progress);
+        let limits = (&budget, context.interrupt);
+        let (addresses, _) = Addresses::look_up(order, &plan, context.source, limits, talk).await?;
         Ok((plan, addresses))
     }
 }

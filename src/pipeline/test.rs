@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::driver::Driver;
-use super::plan::{Files, OneFile};
-use super::{Mode, Phase, Records};
-use crate::delivery::{Ended, InDoubt, Order, Summary, TEST_SUFFIX};
+use super::plan::{GeneratedFiles, OneFile};
+use super::{Mode, Phase, PhaseRecords};
+use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX};
 use crate::error::{Error, Kind, Result};
 
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
@@ -21,9 +21,9 @@ struct Tested {
 }
 
 impl Driver<'_> {
-    pub(super) async fn test(&self, records: &Records) -> Result<Value> {
+    pub(super) async fn test(&self, records: &PhaseRecords) -> Result<Value> {
         let files = records.files()?;
-        let earlier = records.refusals(Phase::Test.word());
+        let earlier = records.refusals(Phase::Test.as_str());
         let mut tested = Tested::default();
         for (place, push) in files.pushes.iter().enumerate() {
             match &push.test {
@@ -39,9 +39,9 @@ impl Driver<'_> {
                 None => {}
             }
         }
-        if self.course.mode.reaches_phones() {
+        if self.plan.mode.reaches_phones() {
             self.tell_tested(tested.accepted, tested.of).await;
-            if !tested.problems.is_empty() && self.course.automation.test.required {
+            if !tested.problems.is_empty() && self.plan.automation.test.required {
                 return Err(Error::new(Kind::Refused, tested.problems.join("; "))
                     .context("a test push was not accepted, so nothing is sent live")
                     .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
@@ -57,12 +57,12 @@ impl Driver<'_> {
 
     async fn test_push(
         &self,
-        (files, file): (&Files, &OneFile),
+        (files, file): (&GeneratedFiles, &OneFile),
         order: &Order,
         tested: &mut Tested,
     ) -> Result<()> {
         self.have_file(files, file).await?;
-        if self.course.mode == Mode::TestDryRun {
+        if self.plan.mode == Mode::TestDryRun {
             tested.pushes.push(self.rehearse(order).await?);
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl Driver<'_> {
         let summary = sent.summary;
         match (summary.ended, sent.error) {
             // A signal, a service out of reach: the test is not over.
-            (Ended::Cancelled | Ended::Stopped, Some(error)) => return Err(error),
+            (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
             (_, error) if summary.accepted < summary.rows => {
                 let why = if summary.without_token > 0 {
                     format!(" ({} without a token)", summary.without_token)

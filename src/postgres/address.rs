@@ -28,7 +28,7 @@ pub struct Address {
     /// How the connection is encrypted.
     pub tls: Tls,
     /// Which kind of server will do.
-    pub target: Target,
+    pub target: TargetSession,
     /// Shown by the server instead of `pushctl/<version>`.
     pub application_name: Option<String>,
     /// For one host, from name to authentication.
@@ -142,7 +142,7 @@ pub enum ChannelBinding {
 
 /// libpq's `target_session_attrs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub enum TargetSession {
     /// Any server.
     Any,
     /// One whose sessions may write.
@@ -374,7 +374,7 @@ words!(TlsVersion {
     V1_2 => "TLSv1.2",
     V1_3 => "TLSv1.3",
 });
-words!(Target {
+words!(TargetSession {
     Any => "any",
     ReadWrite => "read-write",
     ReadOnly => "read-only",

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::address::{
-    Address, ChannelBinding, Host, Inputs, Keepalive, Negotiation, Roots, SslMode, Target, Tls,
-    TlsVersion,
+    Address, ChannelBinding, Host, Inputs, Keepalive, Negotiation, Roots, SslMode, TargetSession,
+    Tls, TlsVersion,
 };
 use super::parameters::Parameters;
 use super::passfile;
@@ -80,7 +80,8 @@ pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
         password_command,
         tls,
         hosts,
-        target: word(&given, "target_session_attrs", Target::WORDS)?.unwrap_or(Target::Any),
+        target: word(&given, "target_session_attrs", TargetSession::WORDS)?
+            .unwrap_or(TargetSession::Any),
         application_name: given.text("application_name").map(str::to_owned),
         connect_timeout: seconds(&given, "connect_timeout")?.filter(|timeout| !timeout.is_zero()),
         options: given.text("options").map(str::to_owned),

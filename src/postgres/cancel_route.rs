@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 use super::address::{Host, Negotiation};
-use super::failure::{Failure, Trouble};
+use super::failure::{Failure, FailureCause};
 use super::stream::Stream;
 use super::tls;
 
@@ -54,8 +54,8 @@ impl Route {
         let tcp = match self.negotiation {
             Negotiation::Direct => tcp,
             Negotiation::Postgres => match tls::ask(tcp).await? {
-                tls::Answer::Agreed(tcp) => tcp,
-                tls::Answer::Declined(_) => return Err(Failure::of(Trouble::TlsDeclined)),
+                tls::TlsAnswer::Agreed(tcp) => tcp,
+                tls::TlsAnswer::Declined(_) => return Err(Failure::of(FailureCause::TlsDeclined)),
             },
         };
         tls::shake_hands(tcp, connector, &self.host.name).await
@@ -76,7 +76,7 @@ impl Peer {
                 .map(Stream::Unix)
                 .map_err(Failure::io),
             #[cfg(not(unix))]
-            Self::Socket(_) => Err(Failure::of(Trouble::NoSocket)),
+            Self::Socket(_) => Err(Failure::of(FailureCause::NoSocket)),
         }
     }
 }

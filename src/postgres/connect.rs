@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{self, Config};
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
-use super::address::{Address, ChannelBinding, Host, Negotiation, SslMode, Target};
+use super::address::{Address, ChannelBinding, Host, Negotiation, SslMode, TargetSession};
 use super::cancel_route::{Peer, Route};
-use super::failure::{Failure, Phase, Trouble};
+use super::failure::{ConnectPhase, Failure, FailureCause};
 use super::password;
 use super::stream::{Ready, Stream};
 use super::tcp;
@@ -38,9 +38,9 @@ enum Encryption {
 }
 
 /// What every host of an attempt shares.
-struct Attempt<'a> {
+struct HostAttempt<'a> {
     address: &'a Address,
-    means: Means<'a>,
+    options: ConnectOptions<'a>,
     password: OnceCell<Option<Secret>>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn connector(address: &Address) -> Result<Option<TlsConnector>> {
 }
 
 /// How one attempt is made.
-pub(crate) struct Means<'a> {
+pub(crate) struct ConnectOptions<'a> {
     pub(crate) application_name: &'a str,
     pub(crate) connector: Option<TlsConnector>,
     /// For each host.
@@ -64,10 +64,10 @@ pub(crate) struct Means<'a> {
 }
 
 /// Connects to the first host that will do.
-pub(crate) async fn connect(address: &Address, means: Means<'_>) -> Result<Connected> {
-    let attempt = Attempt {
+pub(crate) async fn connect(address: &Address, options: ConnectOptions<'_>) -> Result<Connected> {
+    let attempt = HostAttempt {
         address,
-        means,
+        options,
         password: OnceCell::new(),
     };
     let mut failures: Vec<(&Host, Failure)> = Vec::new();
@@ -75,16 +75,16 @@ pub(crate) async fn connect(address: &Address, means: Means<'_>) -> Result<Conne
     for host in &address.hosts {
         match attempt.host(host).await {
             Ok((connected, true)) => return Ok(connected),
-            Ok((connected, false)) if address.target == Target::PreferStandby => {
+            Ok((connected, false)) if address.target == TargetSession::PreferStandby => {
                 second_choice.get_or_insert(connected);
             }
             Ok((_, false)) => {
-                failures.push((host, Failure::of(Trouble::WrongServer(address.target))));
+                failures.push((host, Failure::of(FailureCause::WrongServer(address.target))));
             }
             // A host that cannot be reached leaves the next; one that refuses us does not.
             Err(failure) => {
                 let final_word =
-                    !failure.is_transient() && !matches!(failure.trouble, Trouble::NoSuchHost);
+                    !failure.is_transient() && !matches!(failure.trouble, FailureCause::NoSuchHost);
                 failures.push((host, failure));
                 if final_word {
                     break;
@@ -95,15 +95,15 @@ pub(crate) async fn connect(address: &Address, means: Means<'_>) -> Result<Conne
     second_choice.ok_or_else(|| all_failed(address, failures))
 }
 
-impl Attempt<'_> {
+impl HostAttempt<'_> {
     /// Connects to one host; also says whether it is the kind of server that is wanted.
     async fn host(&self, host: &Host) -> Result<(Connected, bool), Failure> {
-        let left = self.means.end.saturating_duration_since(Instant::now());
-        let limit = self.means.limit.min(left);
-        let phase = Progress::default();
+        let left = self.options.end.saturating_duration_since(Instant::now());
+        let limit = self.options.limit.min(left);
+        let phase = ConnectProgress::default();
         match timeout(limit, self.tries(host, &phase)).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::of(Trouble::TimedOut {
+            Err(_) => Err(Failure::of(FailureCause::TimedOut {
                 phase: phase.get(),
                 after: limit,
             })),
@@ -111,7 +111,11 @@ impl Attempt<'_> {
     }
 
     /// With and without encryption, as libpq's `allow` and `prefer` have it.
-    async fn tries(&self, host: &Host, phase: &Progress) -> Result<(Connected, bool), Failure> {
+    async fn tries(
+        &self,
+        host: &Host,
+        phase: &ConnectProgress,
+    ) -> Result<(Connected, bool), Failure> {
         let (first, second) = match self.address.tls.mode {
             _ if host.is_socket() => (Encryption::Never, None),
             SslMode::Disable => (Encryption::Never, None),
@@ -132,18 +136,18 @@ impl Attempt<'_> {
         &self,
         host: &Host,
         encryption: Encryption,
-        phase: &Progress,
+        phase: &ConnectProgress,
     ) -> Result<(Connected, bool), Failure> {
-        phase.set(Phase::Password);
+        phase.set(ConnectPhase::Password);
         let password = self.password(host).await?;
         let (stream, route) = self.open(host, encryption, phase).await?;
-        phase.set(Phase::Authentication);
+        phase.set(ConnectPhase::Authentication);
         let config = self.config(password.as_ref());
         let (client, connection) = config
             .connect_raw(stream, Ready)
             .await
             .map_err(|cause| self.after_certificate(Failure::driver(&cause)))?;
-        phase.set(Phase::Greeting);
+        phase.set(ConnectPhase::Greeting);
         let version = connection
             .parameter("server_version")
             .unwrap_or_default()
@@ -181,22 +185,22 @@ impl Attempt<'_> {
         &self,
         host: &Host,
         encryption: Encryption,
-        phase: &Progress,
+        phase: &ConnectProgress,
     ) -> Result<(Stream, Route), Failure> {
         let route =
             |peer, connector| Route::new(host, peer, connector, self.address.tls.negotiation);
         if host.is_socket() {
-            phase.set(Phase::Dialing);
+            phase.set(ConnectPhase::Dialing);
             let path = PathBuf::from(&host.name).join(format!(".s.PGSQL.{}", host.port));
             let peer = Peer::Socket(path);
             return Ok((peer.dial().await?, route(peer, None)));
         }
-        phase.set(Phase::Resolving);
+        phase.set(ConnectPhase::Resolving);
         let addresses = tcp::resolve(host).await?;
-        phase.set(Phase::Dialing);
-        let (tcp, peer) = tcp::dial(addresses, &self.address.keepalive, self.means.turn).await?;
+        phase.set(ConnectPhase::Dialing);
+        let (tcp, peer) = tcp::dial(addresses, &self.address.keepalive, self.options.turn).await?;
         let Some(connector) = self
-            .means
+            .options
             .connector
             .as_ref()
             .filter(|_| encryption != Encryption::Never)
@@ -204,18 +208,20 @@ impl Attempt<'_> {
             return Ok((Stream::Tcp(tcp), route(Peer::Tcp(peer), None)));
         };
         let tcp = if self.address.tls.negotiation == Negotiation::Postgres {
-            phase.set(Phase::AskingForTls);
+            phase.set(ConnectPhase::AskingForTls);
             match tls::ask(tcp).await.map_err(|failure| failure.at(peer))? {
-                tls::Answer::Agreed(tcp) => tcp,
-                tls::Answer::Declined(tcp) if encryption == Encryption::IfOffered => {
+                tls::TlsAnswer::Agreed(tcp) => tcp,
+                tls::TlsAnswer::Declined(tcp) if encryption == Encryption::IfOffered => {
                     return Ok((Stream::Tcp(tcp), route(Peer::Tcp(peer), None)));
                 }
-                tls::Answer::Declined(_) => return Err(Failure::of(Trouble::TlsDeclined).at(peer)),
+                tls::TlsAnswer::Declined(_) => {
+                    return Err(Failure::of(FailureCause::TlsDeclined).at(peer));
+                }
             }
         } else {
             tcp
         };
-        phase.set(Phase::Handshake);
+        phase.set(ConnectPhase::Handshake);
         let stream = tls::shake_hands(tcp, connector.clone(), &host.name)
             .await
             .map_err(|failure| self.unasked(failure).at(peer))?;
@@ -224,18 +230,18 @@ impl Attempt<'_> {
 
     /// A server that does not know direct TLS takes it for garbage, and hangs up.
     fn unasked(&self, mut failure: Failure) -> Failure {
-        let hung_up = matches!(failure.trouble, Trouble::Closed | Trouble::Reset);
+        let hung_up = matches!(failure.trouble, FailureCause::Closed | FailureCause::Reset);
         if hung_up && self.address.tls.negotiation == Negotiation::Direct {
-            failure.trouble = Trouble::DirectTlsClosed;
+            failure.trouble = FailureCause::DirectTlsClosed;
         }
         failure
     }
 
     /// A server may refuse our certificate after the handshake, and its reason be lost with the connection.
     fn after_certificate(&self, mut failure: Failure) -> Failure {
-        let hung_up = matches!(failure.trouble, Trouble::Closed | Trouble::Reset);
+        let hung_up = matches!(failure.trouble, FailureCause::Closed | FailureCause::Reset);
         if hung_up && self.address.tls.identity.is_some() {
-            failure.trouble = Trouble::ClosedAfterCertificate;
+            failure.trouble = FailureCause::ClosedAfterCertificate;
         }
         failure
     }
@@ -245,7 +251,7 @@ impl Attempt<'_> {
         config
             .user(&self.address.user)
             .dbname(&self.address.dbname)
-            .application_name(self.means.application_name)
+            .application_name(self.options.application_name)
             // The stream is already what it should be, encrypted or not: see `Ready`.
             .ssl_mode(config::SslMode::Require)
             .ssl_negotiation(config::SslNegotiation::Direct)
@@ -282,8 +288,8 @@ async fn drive(mut connection: Connection<Stream, Stream>) -> Result<(), tokio_p
 const STATE: &str =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
 
-async fn suits(client: &Client, target: Target) -> Result<bool, Failure> {
-    if target == Target::Any {
+async fn suits(client: &Client, target: TargetSession) -> Result<bool, Failure> {
+    if target == TargetSession::Any {
         return Ok(true);
     }
     let answer = client
@@ -294,27 +300,27 @@ async fn suits(client: &Client, target: Target) -> Result<bool, Failure> {
         SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("t"), row.get(1) == Some("on"))),
         _ => None,
     });
-    let (standby, read_only) = row.ok_or_else(|| Failure::of(Trouble::Protocol))?;
+    let (standby, read_only) = row.ok_or_else(|| Failure::of(FailureCause::Protocol))?;
     Ok(match target {
-        Target::Any => true,
-        Target::ReadWrite => !read_only,
-        Target::ReadOnly => read_only,
-        Target::Primary => !standby,
-        Target::Standby | Target::PreferStandby => standby,
+        TargetSession::Any => true,
+        TargetSession::ReadWrite => !read_only,
+        TargetSession::ReadOnly => read_only,
+        TargetSession::Primary => !standby,
+        TargetSession::Standby | TargetSession::PreferStandby => standby,
     })
 }
 
 /// Whether the server, or the TLS library, objected to the encryption itself or to its absence.
-fn other_way_may_help(failure: &Failure, phase: Phase) -> bool {
+fn other_way_may_help(failure: &Failure, phase: ConnectPhase) -> bool {
     match &failure.trouble {
-        Trouble::Sql(error) => error.sqlstate == "28000",
-        Trouble::Closed | Trouble::Reset => phase == Phase::Handshake,
-        Trouble::NotTls
-        | Trouble::TlsIncompatible
-        | Trouble::CertificateUntrusted
-        | Trouble::CertificateExpired
-        | Trouble::CertificateNotYetValid
-        | Trouble::ClientCertificate => true,
+        FailureCause::Sql(error) => error.sqlstate == "28000",
+        FailureCause::Closed | FailureCause::Reset => phase == ConnectPhase::Handshake,
+        FailureCause::NotTls
+        | FailureCause::TlsIncompatible
+        | FailureCause::CertificateUntrusted
+        | FailureCause::CertificateExpired
+        | FailureCause::CertificateNotYetValid
+        | FailureCause::ClientCertificate => true,
         _ => false,
     }
 }
@@ -326,14 +332,14 @@ fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
     };
     if let [(host, failure)] = &*failures {
         let tunnel = tunnel(host).filter(|_| {
-            failure.kind() == Kind::Credentials && matches!(failure.trouble, Trouble::Sql(_))
+            failure.kind() == Kind::Credentials && matches!(failure.trouble, FailureCause::Sql(_))
         });
         let context = format!("cannot connect to {host} as {}", address.user);
         let error = failures.remove(0).1.into_error(context);
         return tunnel.into_iter().fold(error, Error::hint);
     }
     let refused = failures.iter().find(|(_, failure)| {
-        !failure.is_transient() && !matches!(failure.trouble, Trouble::NoSuchHost)
+        !failure.is_transient() && !matches!(failure.trouble, FailureCause::NoSuchHost)
     });
     let kind = match refused {
         Some((_, failure)) => failure.kind(),
@@ -363,20 +369,20 @@ fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
 }
 
 /// How far the present host has come, for the message of a time-out.
-struct Progress(Mutex<Phase>);
+struct ConnectProgress(Mutex<ConnectPhase>);
 
-impl Default for Progress {
+impl Default for ConnectProgress {
     fn default() -> Self {
-        Self(Mutex::new(Phase::Password))
+        Self(Mutex::new(ConnectPhase::Password))
     }
 }
 
-impl Progress {
-    fn set(&self, phase: Phase) {
+impl ConnectProgress {
+    fn set(&self, phase: ConnectPhase) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
-    fn get(&self) -> Phase {
+    fn get(&self) -> ConnectPhase {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! What went wrong, why, and what to do: every failure of the source ends up here and becomes one of our errors.
 //!
-//! Three steps: `classify` finds the `Trouble` in a foreign error's chain of causes; `Trouble` has a sentence;
+//! Three steps: `classify` finds the `FailureCause` in a foreign error's chain of causes; `FailureCause` has a sentence;
 //! `advice` has a verdict for it: the kind (and with it whether it may be retried) and the advice.
 //!
 //! Of an error from the source, [`Kind::Unreachable`] means transient: it may be tried again while budget remains.
@@ -18,12 +18,12 @@ use std::time::Duration;
 
 pub use sql::SqlError;
 
-use super::address::Target;
+use super::address::TargetSession;
 use crate::error::{Error, Kind};
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum ConnectPhase {
     Password,
     Resolving,
     Dialing,
@@ -35,10 +35,13 @@ pub(crate) enum Phase {
 
 /// What went wrong, as far as it makes a difference to anyone.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum FailureCause {
     NoSuchHost,
     Unresolved,
-    TimedOut { phase: Phase, after: Duration },
+    TimedOut {
+        phase: ConnectPhase,
+        after: Duration,
+    },
     Refused,
     Unroutable,
     Forbidden,
@@ -61,7 +64,7 @@ pub(crate) enum Trouble {
     PasswordMissing,
     PasswordCommand,
     Authentication,
-    WrongServer(Target),
+    WrongServer(TargetSession),
     Protocol,
     Sql(Box<SqlError>),
 }
@@ -69,14 +72,14 @@ pub(crate) enum Trouble {
 /// A trouble with what was said about it.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) trouble: Trouble,
+    pub(crate) trouble: FailureCause,
     /// The innermost words of the foreign error, without a secret.
     detail: Option<String>,
     address: Option<SocketAddr>,
 }
 
 impl Failure {
-    pub(crate) fn of(trouble: Trouble) -> Self {
+    pub(crate) fn of(trouble: FailureCause) -> Self {
         Self {
             trouble,
             detail: None,
@@ -84,7 +87,7 @@ impl Failure {
         }
     }
 
-    pub(crate) fn detailed(trouble: Trouble, detail: impl fmt::Display) -> Self {
+    pub(crate) fn detailed(trouble: FailureCause, detail: impl fmt::Display) -> Self {
         Self {
             trouble,
             detail: Some(detail.to_string()),
@@ -116,7 +119,7 @@ impl Failure {
     /// From the driver. Its errors say nothing themselves: the cause is searched for.
     pub(crate) fn driver(cause: &tokio_postgres::Error) -> Self {
         if let Some(error) = cause.as_db_error() {
-            return Self::of(Trouble::Sql(Box::new(SqlError::from(error))));
+            return Self::of(FailureCause::Sql(Box::new(SqlError::from(error))));
         }
         let detail = cause.source().map(classify::innermost);
         Self {
@@ -136,14 +139,17 @@ impl Failure {
     pub(crate) fn all(mut failures: Vec<Self>) -> Self {
         let told: Vec<String> = failures.iter().map(Self::told).collect();
         let several = failures.len() > 1;
-        let worst = failures
-            .iter()
-            .position(|failure| matches!(failure.trouble, Trouble::Refused | Trouble::Silent));
+        let worst = failures.iter().position(|failure| {
+            matches!(
+                failure.trouble,
+                FailureCause::Refused | FailureCause::Silent
+            )
+        });
         let mut spokesman = match worst {
             Some(index) => failures.swap_remove(index),
             None => failures
                 .pop()
-                .unwrap_or_else(|| Self::of(Trouble::NoSuchHost)),
+                .unwrap_or_else(|| Self::of(FailureCause::NoSuchHost)),
         };
         if several {
             spokesman.detail = Some(told.join("; "));
@@ -167,7 +173,7 @@ impl Failure {
         let sentence = self.trouble.to_string();
         let address = self.address;
         let error = match (self.trouble, self.detail) {
-            (Trouble::Sql(cause), _) => Error::from_cause(verdict.kind, *cause),
+            (FailureCause::Sql(cause), _) => Error::from_cause(verdict.kind, *cause),
             (_, Some(detail)) if !detail.is_empty() => {
                 Error::new(verdict.kind, detail).context(sentence)
             }
@@ -190,7 +196,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for ConnectPhase {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Password => "while password_command was running",
@@ -204,7 +210,7 @@ impl fmt::Display for Phase {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for FailureCause {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::TimedOut { phase, after } => {

@@ -63,7 +63,7 @@ const PLATFORM: &[(&str, &str)] = &[
 
 /// One value and where it came from.
 #[derive(Debug, Clone)]
-pub(crate) struct Given {
+pub(crate) struct GivenParameter {
     pub(crate) value: Secret,
     pub(crate) origin: String,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Given {
 /// The value of each keyword that anything gave.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
-    given: BTreeMap<String, Given>,
+    given: BTreeMap<String, GivenParameter>,
     has_url: bool,
 }
 
@@ -118,7 +118,7 @@ impl Parameters {
     }
 
     /// The value of a keyword; an empty one counts as none, as in libpq.
-    pub(crate) fn get(&self, key: &str) -> Option<&Given> {
+    pub(crate) fn get(&self, key: &str) -> Option<&GivenParameter> {
         self.given
             .get(key)
             .filter(|given| !given.value.reveal().is_empty())
@@ -145,15 +145,17 @@ impl Parameters {
     }
 
     fn offer(&mut self, key: &str, value: String, origin: &str) {
-        self.given.entry(key.to_owned()).or_insert_with(|| Given {
-            value: Secret::new(value),
-            origin: origin.to_owned(),
-        });
+        self.given
+            .entry(key.to_owned())
+            .or_insert_with(|| GivenParameter {
+                value: Secret::new(value),
+                origin: origin.to_owned(),
+            });
     }
 }
 
-fn url(inputs: &Inputs<'_>) -> Result<Option<Given>> {
-    let given = |value: &str, origin: &str| Given {
+fn url(inputs: &Inputs<'_>) -> Result<Option<GivenParameter>> {
+    let given = |value: &str, origin: &str| GivenParameter {
         value: Secret::new(value),
         origin: origin.to_owned(),
     };

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::failure::{Failure, Trouble};
+use super::failure::{Failure, FailureCause};
 use crate::settings::secret::Secret;
 
 /// How much of what the command said on stderr an error repeats.
@@ -24,7 +24,7 @@ pub(crate) async fn ask(command: &Secret) -> Result<Secret, Failure> {
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|cause| Failure::detailed(Trouble::PasswordCommand, cause))?;
+        .map_err(|cause| Failure::detailed(FailureCause::PasswordCommand, cause))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last: String = said
@@ -38,14 +38,14 @@ pub(crate) async fn ask(command: &Secret) -> Result<Secret, Failure> {
             .collect();
         let colon = if last.is_empty() { "" } else { ": " };
         return Err(Failure::detailed(
-            Trouble::PasswordCommand,
+            FailureCause::PasswordCommand,
             format!("{}{colon}{last}", output.status),
         ));
     }
     let password = String::from_utf8_lossy(&output.stdout);
     match password.trim_end_matches(['\r', '\n']) {
         "" => Err(Failure::detailed(
-            Trouble::PasswordCommand,
+            FailureCause::PasswordCommand,
             "it printed nothing",
         )),
         password => Ok(Secret::new(password)),

@@ -1,7 +1,7 @@
 //! The attempts of a connection, laid out so that they fit in the budget before the first one begins.
 //!
 //! Pure: durations in, steps out. Every attempt is assumed to use all of its time, so a plan is the worst case; where
-//! attempts fail sooner, [`Plan::next`] is asked again with what is really left, and grants longer waits and more of them.
+//! attempts fail sooner, [`RetryPlan::next`] is asked again with what is really left, and grants longer waits and more of them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(16);
 
 /// What was configured about trying; what is `None` may be shrunk to fit.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Patience {
+pub struct RetryLimits {
     /// For one host, all of its addresses and all phases together. Kept, or refused where it cannot fit.
     pub connect_timeout: Option<Duration>,
     /// The same as the address has it (`connect_timeout=10` in a URL), in place of [`CONNECT_TIMEOUT`]: shortened where
@@ -31,7 +31,7 @@ pub struct Patience {
 
 /// One attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct RetryStep {
     /// To be slept before it.
     pub wait: Duration,
     /// What each host is given.
@@ -40,19 +40,19 @@ pub struct Step {
 
 /// The attempts that fit.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct RetryPlan {
     hosts: u32,
     attempts: u32,
     attempts_are_fixed: bool,
     timeout: Duration,
     timeout_is_fixed: bool,
-    steps: Vec<Step>,
+    steps: Vec<RetryStep>,
 }
 
-impl Plan {
+impl RetryPlan {
     /// Lays out the attempts for `hosts` hosts within `budget`. What was configured is kept; if it cannot fit,
     /// the usage error shows the sum.
-    pub fn lay_out(budget: Duration, hosts: usize, patience: &Patience) -> Result<Self> {
+    pub fn lay_out(budget: Duration, hosts: usize, patience: &RetryLimits) -> Result<Self> {
         let mut plan = Self {
             hosts: u32::try_from(hosts).unwrap_or(u32::MAX).max(1),
             attempts: patience.attempts.map_or(ATTEMPTS, NonZeroU32::get),
@@ -82,7 +82,7 @@ impl Plan {
 
     /// The attempt that follows `failed` failed ones, if one still fits in `left`.
     /// `jitter`, from 0 to 1, shortens the wait by up to half, so that many runs do not come back at once.
-    pub fn next(&self, failed: u32, left: Duration, jitter: f64) -> Option<Step> {
+    pub fn next(&self, failed: u32, left: Duration, jitter: f64) -> Option<RetryStep> {
         let remaining = self.attempts.checked_sub(failed).filter(|n| *n > 0)?;
         let least = self.least();
         let must = if self.attempts_are_fixed {
@@ -95,7 +95,7 @@ impl Plan {
             .mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
             .min(spare / 2);
         if self.timeout_is_fixed {
-            return Some(Step {
+            return Some(RetryStep {
                 wait,
                 timeout: self.timeout,
             });
@@ -110,14 +110,14 @@ impl Plan {
         if left.saturating_sub(attempt) < least {
             attempt = left.min(self.timeout * self.hosts);
         }
-        Some(Step {
+        Some(RetryStep {
             wait,
             timeout: attempt / self.hosts,
         })
     }
 
     /// The worst case: every attempt uses all of its time.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[RetryStep] {
         &self.steps
     }
 
@@ -182,8 +182,8 @@ mod tests {
             .collect()
     }
 
-    fn patience(connect_timeout: Option<u64>, attempts: Option<u32>) -> Patience {
-        Patience {
+    fn patience(connect_timeout: Option<u64>, attempts: Option<u32>) -> RetryLimits {
+        RetryLimits {
             connect_timeout: connect_timeout.map(Duration::from_secs),
             attempts: attempts.and_then(NonZeroU32::new),
             usual_timeout: None,
@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_usual_plan_is_five_attempts_of_ten_seconds_with_doubling_waits() {
-        let plan = Plan::lay_out(Duration::from_secs(300), 1, &Patience::default()).unwrap();
+        let plan =
+            RetryPlan::lay_out(Duration::from_secs(300), 1, &RetryLimits::default()).unwrap();
         let waits: Vec<_> = plan.steps().iter().map(|step| step.wait).collect();
         assert_eq!(waits, seconds(&[0.0, 2.0, 4.0, 8.0, 16.0]));
         assert!(
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_short_budget_shrinks_attempts_that_nobody_configured() {
-        let plan = Plan::lay_out(Duration::from_secs(5), 1, &Patience::default()).unwrap();
+        let plan = RetryPlan::lay_out(Duration::from_secs(5), 1, &RetryLimits::default()).unwrap();
         let times: Vec<_> = plan
             .steps()
             .iter()
@@ -215,11 +216,11 @@ mod tests {
 
     #[test]
     fn what_the_address_asks_for_is_shortened_to_fit() {
-        let patience = Patience {
+        let patience = RetryLimits {
             usual_timeout: Some(Duration::from_secs(120)),
-            ..Patience::default()
+            ..RetryLimits::default()
         };
-        let plan = Plan::lay_out(Duration::from_secs(300), 1, &patience).unwrap();
+        let plan = RetryPlan::lay_out(Duration::from_secs(300), 1, &patience).unwrap();
         let times: Vec<_> = plan
             .steps()
             .iter()
@@ -233,8 +234,8 @@ mod tests {
 
     #[test]
     fn the_plan_that_was_always_killed_is_a_usage_error_with_its_sum() {
-        let error =
-            Plan::lay_out(Duration::from_secs(300), 1, &patience(Some(120), Some(3))).unwrap_err();
+        let error = RetryPlan::lay_out(Duration::from_secs(300), 1, &patience(Some(120), Some(3)))
+            .unwrap_err();
         assert_eq!(error.kind().status(), 2);
         assert_eq!(
             error.to_string(),
@@ -244,7 +245,8 @@ mod tests {
 
     #[test]
     fn one_configured_attempt_longer_than_the_deadline_cannot_fit() {
-        let error = Plan::lay_out(Duration::from_secs(5), 2, &patience(Some(3), None)).unwrap_err();
+        let error =
+            RetryPlan::lay_out(Duration::from_secs(5), 2, &patience(Some(3), None)).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -255,7 +257,7 @@ mod tests {
 
     #[test]
     fn attempts_that_fail_at_once_are_followed_by_more_while_budget_remains() {
-        let plan = Plan::lay_out(Duration::from_secs(5), 1, &Patience::default()).unwrap();
+        let plan = RetryPlan::lay_out(Duration::from_secs(5), 1, &RetryLimits::default()).unwrap();
         let mut left = Duration::from_secs(5);
         let mut failed = 0;
         while let Some(step) = plan.next(failed, left, 1.0) {
@@ -272,7 +274,7 @@ mod tests {
             timeout in proptest::option::of(1_u64..130), attempts in proptest::option::of(1_u32..9), jitter in 0.0..1.0,
         ) {
             let budget = Duration::from_millis(budget);
-            let Ok(plan) = Plan::lay_out(budget, hosts, &patience(timeout, attempts)) else { return Ok(()) };
+            let Ok(plan) = RetryPlan::lay_out(budget, hosts, &patience(timeout, attempts)) else { return Ok(()) };
             let hosts = u32::try_from(hosts).unwrap();
             let sum: Duration = plan.steps().iter().map(|step| step.wait + step.timeout * hosts).sum();
             prop_assert!(sum <= budget, "{sum:?} of {budget:?}");

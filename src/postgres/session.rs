@@ -18,7 +18,7 @@ use tokio_postgres::{Client, Error as Refusal};
 
 use crate::error::{Error, Kind, Result};
 use crate::postgres::Address;
-use crate::postgres::connect::{Connected, Means, connect, connector};
+use crate::postgres::connect::{ConnectOptions, Connected, connect, connector};
 
 /// The patience with a first connection: a wrong address should not take minutes to say so.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '50s'; SET 
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The way to a server, and the connection if there is one.
-pub(crate) struct Link {
+pub(crate) struct ReconnectingSession {
     address: Address,
     /// `the state store`, …: how errors call it.
     what: &'static str,
@@ -55,12 +55,12 @@ pub(crate) struct Session {
 }
 
 /// Why one try failed, and whether another may succeed.
-struct Trouble {
+struct AttemptError {
     passes: bool,
     error: Error,
 }
 
-impl Link {
+impl ReconnectingSession {
     pub(crate) fn new(
         address: Address,
         what: &'static str,
@@ -107,14 +107,14 @@ impl Link {
             .application_name
             .as_deref()
             .unwrap_or(concat!("pushctl/", env!("CARGO_PKG_VERSION")));
-        let means = Means {
+        let options = ConnectOptions {
             application_name: name,
             connector: self.connector()?,
             limit,
             end: Instant::now() + limit * u32::try_from(self.address.hosts.len()).unwrap_or(1),
             turn: 0,
         };
-        let Connected { client, task, .. } = connect(&self.address, means)
+        let Connected { client, task, .. } = connect(&self.address, options)
             .await
             .map_err(|error| error.context(format!("cannot reach {}", self.what)))?;
         Ok(Session {
@@ -170,24 +170,24 @@ impl Link {
         &self,
         session: Option<Session>,
         work: &impl Fn(Arc<Client>) -> F,
-    ) -> Result<(Session, T), Trouble>
+    ) -> Result<(Session, T), AttemptError>
     where
         F: Future<Output = Result<T, Refusal>>,
     {
         let session = match session.filter(|session| !session.client.is_closed()) {
             Some(session) => session,
-            None => self.another().await.map_err(|error| Trouble {
+            None => self.another().await.map_err(|error| AttemptError {
                 passes: error.kind() == Kind::Unreachable,
                 error,
             })?,
         };
         match timeout(TRY, work(Arc::clone(&session.client))).await {
             Ok(Ok(value)) => Ok((session, value)),
-            Ok(Err(refusal)) => Err(Trouble {
+            Ok(Err(refusal)) => Err(AttemptError {
                 passes: passes(&refusal),
                 error: self.explain(refusal),
             }),
-            Err(_) => Err(Trouble {
+            Err(_) => Err(AttemptError {
                 passes: true,
                 error: self.silent(),
             }),

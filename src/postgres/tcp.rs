@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::address::{Host, Keepalive};
-use super::failure::{Failure, Trouble};
+use super::failure::{Failure, FailureCause};
 
 /// How long one address is waited for before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -41,7 +41,7 @@ pub(crate) async fn resolve(host: &Host) -> Result<Vec<SocketAddr>, Failure> {
         .unwrap_or_else(|_| Err(io::Error::other("the resolver ended without an answer")))
         .map_err(Failure::resolving)?;
     if addresses.is_empty() {
-        Err(Failure::of(Trouble::NoSuchHost))
+        Err(Failure::of(FailureCause::NoSuchHost))
     } else {
         Ok(addresses)
     }

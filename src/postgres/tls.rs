@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_postgres::tls::TlsConnect as _;
 
 use super::address::{Negotiation, Roots, SslMode, Tls, TlsVersion};
-use super::failure::{Failure, Trouble};
+use super::failure::{Failure, FailureCause};
 use super::stream::Stream;
 use crate::error::{Context as _, Error, Kind, Result};
 
@@ -105,20 +105,20 @@ fn private(_key: &Path) -> Result<()> {
 }
 
 /// What a server said when it was asked for TLS.
-pub(crate) enum Answer {
+pub(crate) enum TlsAnswer {
     Agreed(TcpStream),
     Declined(TcpStream),
 }
 
 /// Asks for TLS. Exactly one byte is read: anything behind it would not be encrypted, and so is left to fail the handshake.
-pub(crate) async fn ask(mut tcp: TcpStream) -> Result<Answer, Failure> {
+pub(crate) async fn ask(mut tcp: TcpStream) -> Result<TlsAnswer, Failure> {
     tcp.write_all(&SSL_REQUEST).await.map_err(Failure::io)?;
     match tcp.read_u8().await.map_err(Failure::io)? {
-        b'S' => Ok(Answer::Agreed(tcp)),
-        b'N' => Ok(Answer::Declined(tcp)),
+        b'S' => Ok(TlsAnswer::Agreed(tcp)),
+        b'N' => Ok(TlsAnswer::Declined(tcp)),
         // An error message: the server has no room to say more.
-        b'E' => Err(Failure::of(Trouble::Closed)),
-        _ => Err(Failure::of(Trouble::NotPostgres)),
+        b'E' => Err(Failure::of(FailureCause::Closed)),
+        _ => Err(Failure::of(FailureCause::NotPostgres)),
     }
 }
 

@@ -8,7 +8,7 @@ const LEAST_BAR: usize = 10;
 /// Eighths of a character cell.
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-struct Line {
+struct FunnelLine {
     label: String,
     people: u64,
     note: String,
@@ -18,7 +18,7 @@ struct Line {
 /// unless the words alone are wider.
 pub fn chart(funnel: &Funnel, width: usize) -> String {
     let lines = lines(funnel);
-    let longest = |text: fn(&Line) -> usize| lines.iter().map(text).max().unwrap_or(0);
+    let longest = |text: fn(&FunnelLine) -> usize| lines.iter().map(text).max().unwrap_or(0);
     let label = longest(|line| line.label.chars().count());
     let count = longest(|line| number(line.people).len());
     let note = longest(|line| line.note.chars().count());
@@ -40,13 +40,13 @@ pub fn chart(funnel: &Funnel, width: usize) -> String {
     text
 }
 
-fn lines(funnel: &Funnel) -> Vec<Line> {
-    let mut lines = vec![Line {
+fn lines(funnel: &Funnel) -> Vec<FunnelLine> {
+    let mut lines = vec![FunnelLine {
         label: funnel.base.clone(),
         people: funnel.considered,
         note: String::new(),
     }];
-    lines.extend(funnel.stages.iter().map(|stage| Line {
+    lines.extend(funnel.stages.iter().map(|stage| FunnelLine {
         label: stage.name.clone(),
         people: stage.remain,
         note: match stage.left {
@@ -54,7 +54,7 @@ fn lines(funnel: &Funnel) -> Vec<Line> {
             left => format!("−{} {}", number(left), stage.because),
         },
     }));
-    lines.push(Line {
+    lines.push(FunnelLine {
         label: "in a file".into(),
         people: funnel.in_a_file,
         note: match funnel.in_no_file {
@@ -83,14 +83,14 @@ fn draw(people: u64, of: u64, cells: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audience::funnel::Stage;
+    use crate::audience::funnel::StageCount;
 
     #[test]
     fn a_chart_shows_who_remains_and_why_the_others_left() {
         let funnel = Funnel {
             base: "every user".into(),
             considered: 2000,
-            stages: vec![Stage {
+            stages: vec![StageCount {
                 name: "live".into(),
                 because: "deleted account".into(),
                 left: 500,

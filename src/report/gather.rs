@@ -15,8 +15,8 @@ use super::run::{
 };
 use crate::cadence::Breakdown;
 use crate::error::Result;
-use crate::state::ledger::{Ending, Push, Standing, TallyRow};
-use crate::state::{Phase, Run, RunStatus, Store};
+use crate::state::ledger::{Ending, LedgerPush, Standing, TallyRow};
+use crate::state::{PhaseRecord, Run, RunStatus, Store};
 
 pub use records::AudienceFile;
 
@@ -57,7 +57,7 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
         description: records.description(),
         occurrence: run.occurrence.clone(),
         mode: run.mode.clone(),
-        status: run.status.word().to_owned(),
+        status: run.status.as_str().to_owned(),
         begun_by: run.begun_by.clone(),
         begun_at: run.begun_at,
         ended_at: run.ended_at,
@@ -77,11 +77,11 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
 }
 
 /// The production files of a run's audience, in the order of its pushes.
-pub fn audience_files(run: &Run, phases: &[Phase]) -> Vec<AudienceFile> {
+pub fn audience_files(run: &Run, phases: &[PhaseRecord]) -> Vec<AudienceFile> {
     Records { run, phases }.files()
 }
 
-fn phase_report(phase: &Phase) -> PhaseReport {
+fn phase_report(phase: &PhaseRecord) -> PhaseReport {
     PhaseReport {
         phase: phase.phase.clone(),
         attempt: phase.attempt,
@@ -186,7 +186,7 @@ fn rehearsed(told: &Told, records: &Records<'_>) -> PushReport {
 
 /// Every row of the file is counted once: what the ledger does not know was repeated, or was not got to.
 fn push_report(
-    push: &Push,
+    push: &LedgerPush,
     tally: &[TallyRow],
     told: Option<&Told>,
     status: RunStatus,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{number, send};
 use crate::delivery::Summary;
-use crate::ui::{Pen, Style};
+use crate::ui::{Painter, Style};
 
 /// One line: how it ended, and the numbers of each push.
 pub fn line(run: &Value) -> String {
@@ -18,7 +18,7 @@ pub fn line(run: &Value) -> String {
 }
 
 /// Audience, test and pushes, one under the other.
-pub fn text(run: &Value, pen: Pen) -> String {
+pub fn text(run: &Value, pen: Painter) -> String {
     let mut out = String::new();
     let word = |key: &str| run[key].as_str().unwrap_or_default();
     let head = format!("{}: {}", word("occurrence"), word("status"));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::number;
-use crate::delivery::{Ended, Summary};
-use crate::ui::{Pen, Style};
+use crate::delivery::{SendResult, Summary};
+use crate::ui::{Painter, Style};
 
 /// One line: how it ended and the numbers that are not zero.
 pub fn line(summary: &Summary) -> String {
@@ -24,7 +24,7 @@ pub fn line(summary: &Summary) -> String {
 }
 
 /// The audience, and where its rows went.
-pub fn text(summary: &Summary, pen: Pen) -> String {
+pub fn text(summary: &Summary, pen: Painter) -> String {
     let mut out = String::new();
     let rows = number(summary.rows);
     let _ = writeln!(
@@ -33,7 +33,8 @@ pub fn text(summary: &Summary, pen: Pen) -> String {
         pen.write(Style::Strong, &format!("{rows} rows, {}", ended(summary)))
     );
     for (name, count, detail) in parts(summary) {
-        let always = ["accepted", "failed"].contains(&name) && summary.ended != Ended::Rehearsed;
+        let always =
+            ["accepted", "failed"].contains(&name) && summary.ended != SendResult::Rehearsed;
         if count == 0 && !always {
             continue;
         }
@@ -95,7 +96,7 @@ fn parts(summary: &Summary) -> Vec<Part<'_>> {
             None,
         ),
         (
-            if summary.ended == Ended::Rehearsed {
+            if summary.ended == SendResult::Rehearsed {
                 "would be sent"
             } else {
                 "not attempted"
@@ -109,11 +110,11 @@ fn parts(summary: &Summary) -> Vec<Part<'_>> {
 
 fn ended(summary: &Summary) -> &'static str {
     match summary.ended {
-        Ended::Done => "done",
-        Ended::Partial => "done in part",
-        Ended::Stopped => "stopped",
-        Ended::Refused => "stopped by a safeguard",
-        Ended::Cancelled => "cancelled",
-        Ended::Rehearsed => "rehearsed, nothing was sent",
+        SendResult::Done => "done",
+        SendResult::Partial => "done in part",
+        SendResult::Stopped => "stopped",
+        SendResult::Refused => "stopped by a safeguard",
+        SendResult::Cancelled => "cancelled",
+        SendResult::Rehearsed => "rehearsed, nothing was sent",
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use crate::audience::explain::Why;
-use crate::ui::{Pen, Style};
+use crate::ui::{Painter, Style};
 
 /// One line a condition, with the values seen, and the verdict last.
-pub fn text(why: &Why, pen: Pen) -> String {
+pub fn text(why: &Why, pen: Painter) -> String {
     let name = why
         .stages
         .iter()

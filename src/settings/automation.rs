@@ -7,17 +7,17 @@ use crate::error::Result;
 use super::environment::Environment;
 use super::file::ConfigFile;
 use super::resolver::Resolver;
-use super::setting::{Flags, Key, Visibility};
+use super::setting::{Flags, Setting, Visibility};
 
 /// Where the automation files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Automations {
+pub struct AutomationSettings {
     /// The directory whose `*.toml` they are. It need not exist.
     pub directory: PathBuf,
 }
 
 /// `--automations`.
-pub static DIRECTORY: Key = Key {
+pub static DIRECTORY: Setting = Setting {
     name: "automations",
     flag: "--automations",
     variables: &["PUSHCTL_AUTOMATIONS"],
@@ -26,7 +26,7 @@ pub static DIRECTORY: Key = Key {
     about: "directory of the automation files",
 };
 
-impl Automations {
+impl AutomationSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         Ok(Self {
             directory: settings.path(&DIRECTORY)?.unwrap_or_default(),

@@ -7,11 +7,11 @@ use crate::error::Result;
 use super::parse::{choice, text};
 use super::resolver::Resolver;
 use super::secret::Secret;
-use super::setting::{Key, Visibility};
+use super::setting::{Setting, Visibility};
 
 /// Where the history of sent pushes is.
 #[derive(Debug, Clone)]
-pub struct Cadence {
+pub struct CadenceSettings {
     /// Which history, if somebody chose; else the first of them that has an address.
     pub history: Option<HistoryKind>,
     /// The connection URL of the history database, if there is one.
@@ -34,7 +34,7 @@ pub enum HistoryKind {
 }
 
 /// `--cadence`.
-pub static HISTORY: Key = Key {
+pub static HISTORY: Setting = Setting {
     name: "cadence.history",
     flag: "--cadence",
     variables: &["PUSHCTL_CADENCE"],
@@ -43,7 +43,7 @@ pub static HISTORY: Key = Key {
     about: "where the notification history is: postgres, http, embedded or off",
 };
 
-static DATABASE_URL: Key = Key {
+static DATABASE_URL: Setting = Setting {
     name: "cadence.database_url",
     flag: "",
     variables: &[
@@ -55,7 +55,7 @@ static DATABASE_URL: Key = Key {
     about: "connection URL of the notification history",
 };
 
-static SERVICE_URL: Key = Key {
+static SERVICE_URL: Setting = Setting {
     name: "cadence.service_url",
     flag: "",
     variables: &["CADENCE_SERVICE_URL"],
@@ -64,7 +64,7 @@ static SERVICE_URL: Key = Key {
     about: "base URL of the service that keeps the notification history",
 };
 
-impl Cadence {
+impl CadenceSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         Ok(Self {
             history: settings.optional(&HISTORY, choice)?,

@@ -35,7 +35,7 @@ impl fmt::Debug for Environment {
 
 /// Which of the two a variable was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum VariableLocation {
     /// The environment of the process.
     Process,
     /// The `.env` file.
@@ -90,23 +90,23 @@ impl Environment {
     }
 
     /// The value of a variable and where it was found; an empty value counts as none.
-    pub fn get(&self, name: &str) -> Result<Option<(String, Found)>> {
+    pub fn get(&self, name: &str) -> Result<Option<(String, VariableLocation)>> {
         Ok(self.get_all(name)?.into_iter().next())
     }
 
     /// Every value of a variable, the real one before that of `.env`.
-    pub fn get_all(&self, name: &str) -> Result<Vec<(String, Found)>> {
+    pub fn get_all(&self, name: &str) -> Result<Vec<(String, VariableLocation)>> {
         let mut values = Vec::new();
         if let Some(value) = self.variables.get(name) {
             let value = value.to_str().ok_or_else(|| {
                 Error::usage(format!("the environment variable {name} is not UTF-8"))
             })?;
-            values.push((value.to_owned(), Found::Process));
+            values.push((value.to_owned(), VariableLocation::Process));
         }
         values.extend(
             self.dotenv
                 .get(name)
-                .map(|value| (value.clone(), Found::DotEnv)),
+                .map(|value| (value.clone(), VariableLocation::DotEnv)),
         );
         values.retain(|(value, _)| !value.is_empty());
         Ok(values)

@@ -15,7 +15,7 @@ use crate::snippet;
 
 use super::environment::Environment;
 use super::secret::MASK;
-use super::setting::{Given, Key, Visibility};
+use super::setting::{Setting, SettingSource, Visibility};
 
 /// The name of the file, in the working directory and in pushctl's XDG directory.
 pub const NAME: &str = "pushctl.toml";
@@ -35,7 +35,7 @@ pub struct ConfigFile {
 pub(super) struct Entry {
     pub(super) name: String,
     /// `None`: a value of a type that no setting has.
-    pub(super) given: Option<Given>,
+    pub(super) given: Option<SettingSource>,
     pub(super) key_span: Range<usize>,
     pub(super) value_span: Range<usize>,
 }
@@ -115,7 +115,12 @@ impl ConfigFile {
 
     /// `message` with its place. A line is shown in full only if it is a table's head or sets one of `known` that
     /// is no secret.
-    pub(super) fn point_at(&self, span: &Range<usize>, message: &str, known: &[&Key]) -> String {
+    pub(super) fn point_at(
+        &self,
+        span: &Range<usize>,
+        message: &str,
+        known: &[&Setting],
+    ) -> String {
         let start = self.text[..span.start.min(self.text.len())]
             .rfind('\n')
             .map_or(0, |at| at + 1);
@@ -151,7 +156,7 @@ fn masked_from(line: &str) -> usize {
     line.len() - value.trim_start().len()
 }
 
-fn may_be_shown(line: &str, known: &[&Key]) -> bool {
+fn may_be_shown(line: &str, known: &[&Setting]) -> bool {
     let line = line.trim();
     if line.is_empty() || line.starts_with('[') && !line.contains('=') {
         return true;
@@ -185,14 +190,14 @@ fn flatten(prefix: &str, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
     entries.sort_by_key(|entry| entry.key_span.start);
 }
 
-fn given(value: &DeValue<'_>) -> Option<Given> {
+fn given(value: &DeValue<'_>) -> Option<SettingSource> {
     match value {
         DeValue::Array(items) => items
             .iter()
             .map(|item| scalar(item.get_ref()))
             .collect::<Option<_>>()
-            .map(Given::Many),
-        single => scalar(single).map(Given::One),
+            .map(SettingSource::Many),
+        single => scalar(single).map(SettingSource::One),
     }
 }
 

@@ -11,13 +11,13 @@ use super::environment::Environment;
 use super::file::ConfigFile;
 use super::parse::{choice, text};
 use super::resolver::Resolver;
-use super::setting::{Flags, Key, Visibility};
+use super::setting::{Flags, Setting, Visibility};
 
 /// What holds for every audience.
 #[derive(Debug, Clone)]
-pub struct Generate {
+pub struct GenerateSettings {
     /// Where files go.
-    pub output: Output,
+    pub output: OutputTarget,
     /// Query files of one's own, which take the place of built-in ones of the same name.
     pub queries: Option<PathBuf>,
     /// Ids of the users who get a row in every test file.
@@ -30,7 +30,7 @@ pub struct Generate {
 
 /// Where files go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputTarget {
     /// Into this directory.
     Directory(PathBuf),
     /// One audience file to standard output.
@@ -50,7 +50,7 @@ pub enum OnEmpty {
 }
 
 /// `--output`.
-pub static OUTPUT: Key = Key {
+pub static OUTPUT: Setting = Setting {
     name: "output",
     flag: "--output",
     variables: &["PUSHCTL_OUTPUT"],
@@ -60,7 +60,7 @@ pub static OUTPUT: Key = Key {
 };
 
 /// `--queries`.
-pub static QUERIES: Key = Key {
+pub static QUERIES: Setting = Setting {
     name: "queries",
     flag: "--queries",
     variables: &["PUSHCTL_QUERIES"],
@@ -69,7 +69,7 @@ pub static QUERIES: Key = Key {
     about: "directory with query files of your own",
 };
 
-static TEST_USERS: Key = Key {
+static TEST_USERS: Setting = Setting {
     name: "test_users",
     flag: "",
     variables: &["PUSHCTL_TEST_USERS"],
@@ -79,7 +79,7 @@ static TEST_USERS: Key = Key {
 };
 
 /// `--line-ending`.
-pub static LINE_ENDING: Key = Key {
+pub static LINE_ENDING: Setting = Setting {
     name: "line_ending",
     flag: "--line-ending",
     variables: &["PUSHCTL_LINE_ENDING"],
@@ -89,7 +89,7 @@ pub static LINE_ENDING: Key = Key {
 };
 
 /// `--on-empty`.
-pub static ON_EMPTY: Key = Key {
+pub static ON_EMPTY: Setting = Setting {
     name: "on_empty",
     flag: "--on-empty",
     variables: &["PUSHCTL_ON_EMPTY"],
@@ -98,14 +98,14 @@ pub static ON_EMPTY: Key = Key {
     about: "what an audience without rows means: ok, warn or fail",
 };
 
-impl Generate {
+impl GenerateSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         let output = settings.path(&OUTPUT)?.unwrap_or_default();
         Ok(Self {
             output: if output.file_name().is_some_and(|name| name == "-") {
-                Output::Stdout
+                OutputTarget::Stdout
             } else {
-                Output::Directory(output)
+                OutputTarget::Directory(output)
             },
             queries: settings.path(&QUERIES)?,
             test_users: settings.list(&TEST_USERS, text)?,

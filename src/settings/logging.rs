@@ -6,11 +6,11 @@ use crate::error::Result;
 
 use super::parse::choice;
 use super::resolver::Resolver;
-use super::setting::{Key, Visibility};
+use super::setting::{Setting, Visibility};
 
 /// How pushctl talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Talk {
+pub struct Logging {
     /// What a line of the log looks like.
     pub log_format: LogFormat,
     /// Whether there is colour.
@@ -42,7 +42,7 @@ pub enum Color {
 }
 
 /// `--log-format`.
-pub static LOG_FORMAT: Key = Key {
+pub static LOG_FORMAT: Setting = Setting {
     name: "log_format",
     flag: "--log-format",
     variables: &["PUSHCTL_LOG_FORMAT"],
@@ -52,7 +52,7 @@ pub static LOG_FORMAT: Key = Key {
 };
 
 /// `--color`.
-pub static COLOR: Key = Key {
+pub static COLOR: Setting = Setting {
     name: "color",
     flag: "--color",
     variables: &["PUSHCTL_COLOR"],
@@ -61,7 +61,7 @@ pub static COLOR: Key = Key {
     about: "colour: auto, always or never",
 };
 
-impl Talk {
+impl Logging {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         Ok(Self {
             log_format: settings.value(&LOG_FORMAT, choice)?,

@@ -9,11 +9,11 @@ use crate::error::Result;
 use super::parse::{text, whole_number};
 use super::resolver::Resolver;
 use super::secret::Secret;
-use super::setting::{Key, Visibility};
+use super::setting::{Setting, Visibility};
 
 /// What sending needs to know.
 #[derive(Debug, Clone)]
-pub struct Push {
+pub struct PushSettings {
     /// The service account's file.
     pub credentials: Option<PathBuf>,
     /// In place of the file: the project,
@@ -51,8 +51,8 @@ const fn key(
     variables: &'static [&'static str],
     default: &'static str,
     about: &'static str,
-) -> Key {
-    Key {
+) -> Setting {
+    Setting {
         name,
         flag: "",
         variables,
@@ -62,25 +62,25 @@ const fn key(
     }
 }
 
-static CREDENTIALS: Key = key(
+static CREDENTIALS: Setting = key(
     "push.credentials",
     &["GOOGLE_APPLICATION_CREDENTIALS"],
     "",
     "file of the service account",
 );
-static PROJECT_ID: Key = key(
+static PROJECT_ID: Setting = key(
     "push.project_id",
     &["FIREBASE_PROJECT_ID"],
     "",
     "the project, where there is no file of the service account",
 );
-static CLIENT_EMAIL: Key = key(
+static CLIENT_EMAIL: Setting = key(
     "push.client_email",
     &["FIREBASE_CLIENT_EMAIL"],
     "",
     "the service account's address, where there is no file",
 );
-static PRIVATE_KEY: Key = Key {
+static PRIVATE_KEY: Setting = Setting {
     visibility: Visibility::Secret,
     ..key(
         "push.private_key",
@@ -89,7 +89,7 @@ static PRIVATE_KEY: Key = Key {
         "the service account's key (PEM), where there is no file",
     )
 };
-static URL: Key = Key {
+static URL: Setting = Setting {
     visibility: Visibility::Url,
     ..key(
         "push.url",
@@ -98,7 +98,7 @@ static URL: Key = Key {
         "base URL of the push service",
     )
 };
-static TOKEN_URL: Key = Key {
+static TOKEN_URL: Setting = Setting {
     visibility: Visibility::Url,
     ..key(
         "push.token_url",
@@ -107,14 +107,14 @@ static TOKEN_URL: Key = Key {
         "where bearer tokens are lent, if not where the service account's file says",
     )
 };
-static CA: Key = key(
+static CA: Setting = key(
     "push.ca",
     &["PUSHCTL_PUSH_CA"],
     "",
     "file of further root certificates for the push service",
 );
 /// `--rate`.
-pub static RATE: Key = Key {
+pub static RATE: Setting = Setting {
     flag: "--rate",
     ..key(
         "push.rate",
@@ -123,44 +123,44 @@ pub static RATE: Key = Key {
         "messages a second at most",
     )
 };
-static CONNECTIONS: Key = key(
+static CONNECTIONS: Setting = key(
     "push.connections",
     &["PUSHCTL_PUSH_CONNECTIONS"],
     "8",
     "connections to the push service at most, each with 100 requests at once",
 );
-static ANSWER_TIMEOUT: Key = key(
+static ANSWER_TIMEOUT: Setting = key(
     "push.answer_timeout",
     &["PUSHCTL_PUSH_ANSWER_TIMEOUT"],
     "30s",
     "how long an answer is waited for; after that the message is in doubt",
 );
-static PATIENCE: Key = key(
+static PATIENCE: Setting = key(
     "push.patience",
     &["PUSHCTL_PUSH_PATIENCE"],
     "2m",
     "how long the push service may be out of reach before a send stops",
 );
-static QUOTA_PAUSE: Key = key(
+static QUOTA_PAUSE: Setting = key(
     "push.quota_pause",
     &["PUSHCTL_PUSH_QUOTA_PAUSE"],
     "60s",
     "how long all sending waits after a 429 that does not say",
 );
-static BACKOFF: Key = key(
+static BACKOFF: Setting = key(
     "push.backoff",
     &["PUSHCTL_PUSH_BACKOFF"],
     "10s",
     "the first wait after a 500 or 503 that does not say; each further one doubles",
 );
-static LINK_HOSTS: Key = key(
+static LINK_HOSTS: Setting = key(
     "push.link_hosts",
     &["PUSHCTL_LINK_HOSTS"],
     "tradeblock.us",
     "hosts, with their subdomains, that a deep link may lead to",
 );
 /// `--outcomes`.
-pub static OUTCOMES: Key = Key {
+pub static OUTCOMES: Setting = Setting {
     flag: "--outcomes",
     ..key(
         "push.outcomes",
@@ -170,7 +170,7 @@ pub static OUTCOMES: Key = Key {
     )
 };
 
-impl Push {
+impl PushSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         Ok(Self {
             credentials: settings.path(&CREDENTIALS)?,

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
-use super::environment::{Environment, Found, read_secret_file};
+use super::environment::{Environment, VariableLocation, read_secret_file};
 use super::file::{ConfigFile, Entry};
-use super::setting::{Flags, Given, Key, Origin, Resolved, Visibility};
+use super::setting::{Flags, Origin, Resolved, Setting, SettingSource, Visibility};
 
 /// One place's answer.
-struct Candidate<'a> {
-    given: Given,
+struct SettingCandidate<'a> {
+    given: SettingSource,
     origin: Origin,
     entry: Option<&'a Entry>,
 }
@@ -45,15 +45,15 @@ impl<'a> Resolver<'a> {
     }
 
     /// What the flag of `key` said, as it was written.
-    pub(super) fn flag(&self, key: &Key) -> Option<String> {
+    pub(super) fn flag(&self, key: &Setting) -> Option<String> {
         match self.flags.0.get(key.name)? {
-            Given::One(text) => Some(text.clone()),
-            Given::Many(items) => items.last().cloned(),
+            SettingSource::One(text) => Some(text.clone()),
+            SettingSource::Many(items) => items.last().cloned(),
         }
     }
 
     /// What the configuration file says of a setting, whatever wins.
-    pub(super) fn in_file(&self, name: &str) -> Option<&Given> {
+    pub(super) fn in_file(&self, name: &str) -> Option<&SettingSource> {
         let entries = self.file.map_or(&[][..], ConfigFile::entries);
         entries
             .iter()
@@ -71,7 +71,7 @@ impl<'a> Resolver<'a> {
     /// A setting that always has a value.
     pub(super) fn value<T>(
         &mut self,
-        key: &'static Key,
+        key: &'static Setting,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<T> {
         self.optional(key, read)?
@@ -81,19 +81,19 @@ impl<'a> Resolver<'a> {
     /// A setting that may be absent.
     pub(super) fn optional<T>(
         &mut self,
-        key: &'static Key,
+        key: &'static Setting,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>> {
         self.first(key, |given| match given {
-            Given::One(text) => read(text),
-            Given::Many(_) => Err("expected one value, not a list".to_owned()),
+            SettingSource::One(text) => read(text),
+            SettingSource::Many(_) => Err("expected one value, not a list".to_owned()),
         })
     }
 
     /// A setting of which only what somebody said is wanted, not the default.
     pub(super) fn explicit<T>(
         &mut self,
-        key: &'static Key,
+        key: &'static Setting,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>> {
         let value = self.optional(key, read)?;
@@ -105,7 +105,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A setting that names a file or directory. In the configuration file a relative path starts at that file.
-    pub(super) fn path(&mut self, key: &'static Key) -> Result<Option<PathBuf>> {
+    pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;
         let in_file = matches!(
             self.resolved.last(),
@@ -126,13 +126,13 @@ impl<'a> Resolver<'a> {
     /// A setting with any number of values: a list in the file, a repeated flag, or one text with commas.
     pub(super) fn list<T>(
         &mut self,
-        key: &'static Key,
+        key: &'static Setting,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Vec<T>> {
         let items = self.first(key, |given| {
             let items: Vec<&str> = match given {
-                Given::One(text) => vec![text.as_str()],
-                Given::Many(items) => items.iter().map(String::as_str).collect(),
+                SettingSource::One(text) => vec![text.as_str()],
+                SettingSource::Many(items) => items.iter().map(String::as_str).collect(),
             };
             let split = items.iter().flat_map(|item| item.split(',')).map(str::trim);
             split.filter(|item| !item.is_empty()).map(&read).collect()
@@ -142,7 +142,7 @@ impl<'a> Resolver<'a> {
 
     /// Ends the reading: every setting in the order it was asked for, or what in the file nobody asked for.
     pub(super) fn finish(self) -> Result<Vec<Resolved>> {
-        let keys: Vec<&Key> = self.resolved.iter().map(|resolved| resolved.key).collect();
+        let keys: Vec<&Setting> = self.resolved.iter().map(|resolved| resolved.key).collect();
         for name in self.flags.0.keys() {
             debug_assert!(
                 keys.iter().any(|key| key.name == *name),
@@ -168,8 +168,8 @@ impl<'a> Resolver<'a> {
 
     fn first<T>(
         &mut self,
-        key: &'static Key,
-        read: impl Fn(&Given) -> Result<T, String>,
+        key: &'static Setting,
+        read: impl Fn(&SettingSource) -> Result<T, String>,
     ) -> Result<Option<T>> {
         let mut candidates = self.candidates(key)?.into_iter();
         let Some(winner) = candidates.next() else {
@@ -194,10 +194,10 @@ impl<'a> Resolver<'a> {
     }
 
     /// Every place that says something about `key`, strongest first.
-    fn candidates(&self, key: &'static Key) -> Result<Vec<Candidate<'a>>> {
+    fn candidates(&self, key: &'static Setting) -> Result<Vec<SettingCandidate<'a>>> {
         let mut candidates = Vec::new();
         let mut add = |given, origin, entry| {
-            candidates.push(Candidate {
+            candidates.push(SettingCandidate {
                 given,
                 origin,
                 entry,
@@ -207,9 +207,9 @@ impl<'a> Resolver<'a> {
             add(given.clone(), Origin::Flag(key.flag), None);
         }
         let mut from_variables = self.variables(key)?;
-        from_variables.sort_by_key(|(found, ..)| *found == Found::DotEnv);
+        from_variables.sort_by_key(|(found, ..)| *found == VariableLocation::DotEnv);
         for (_, origin, value) in from_variables {
-            add(Given::One(value), origin, None);
+            add(SettingSource::One(value), origin, None);
         }
         if let Some(file) = self.file
             && let Some(entry) = file.entries().iter().find(|entry| entry.name == key.name)
@@ -225,15 +225,19 @@ impl<'a> Resolver<'a> {
             add(given, origin, Some(entry));
         }
         if !key.default.is_empty() {
-            add(Given::One(key.default.to_owned()), Origin::Default, None);
+            add(
+                SettingSource::One(key.default.to_owned()),
+                Origin::Default,
+                None,
+            );
         }
         Ok(candidates)
     }
 
-    fn variables(&self, key: &Key) -> Result<Vec<(Found, Origin, String)>> {
+    fn variables(&self, key: &Setting) -> Result<Vec<(VariableLocation, Origin, String)>> {
         let origin = |name: String, found| match found {
-            Found::Process => Origin::Variable(name),
-            Found::DotEnv => Origin::DotEnv(name),
+            VariableLocation::Process => Origin::Variable(name),
+            VariableLocation::DotEnv => Origin::DotEnv(name),
         };
         let mut values = Vec::new();
         for name in key.variables {
@@ -247,7 +251,7 @@ impl<'a> Resolver<'a> {
         Ok(values)
     }
 
-    fn refuse(&self, key: &'static Key, winner: &Candidate<'_>, message: &str) -> Error {
+    fn refuse(&self, key: &'static Setting, winner: &SettingCandidate<'_>, message: &str) -> Error {
         if let (Some(entry), Some(file)) = (winner.entry, self.file) {
             let message = format!("{}: {message}", key.name);
             return Error::usage(file.point_at(&entry.value_span, &message, &[key]));
@@ -263,17 +267,17 @@ impl<'a> Resolver<'a> {
     }
 }
 
-fn show(key: &Key, given: &Given) -> String {
+fn show(key: &Setting, given: &SettingSource) -> String {
     match given {
-        Given::One(text) => key.visibility.show(text),
-        Given::Many(items) => {
+        SettingSource::One(text) => key.visibility.show(text),
+        SettingSource::Many(items) => {
             let shown: Vec<String> = items.iter().map(|item| key.visibility.show(item)).collect();
             shown.join(",")
         }
     }
 }
 
-fn unknown_name(name: &str, keys: &[&Key]) -> String {
+fn unknown_name(name: &str, keys: &[&Setting]) -> String {
     let split = |name: &'static str| name.rsplit_once('.').unwrap_or(("", name));
     let (table, last) = name.rsplit_once('.').unwrap_or(("", name));
     let in_table = || keys.iter().filter(|key| split(key.name).0 == table);

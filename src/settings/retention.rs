@@ -6,18 +6,18 @@ use crate::clock::text::duration;
 use crate::error::Result;
 
 use super::resolver::Resolver;
-use super::setting::{Key, Visibility};
+use super::setting::{Setting, Visibility};
 
 /// How long things are kept; what is older is removed by the cleanup of a pipeline's run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
+pub struct RetentionSettings {
     /// Audience and outcome files.
     pub files: Duration,
     /// Runs, claims and outcomes in the state store.
     pub records: Duration,
 }
 
-static FILES: Key = Key {
+static FILES: Setting = Setting {
     name: "keep.files",
     flag: "",
     variables: &["PUSHCTL_KEEP_FILES"],
@@ -26,7 +26,7 @@ static FILES: Key = Key {
     about: "how long audience and outcome files are kept",
 };
 
-static RECORDS: Key = Key {
+static RECORDS: Setting = Setting {
     name: "keep.records",
     flag: "",
     variables: &["PUSHCTL_KEEP_RECORDS"],
@@ -38,7 +38,7 @@ static RECORDS: Key = Key {
 /// Cadence looks back a week, and a repeated send must find what came before.
 const LEAST_RECORDS: Duration = Duration::from_secs(14 * 86_400);
 
-impl Retention {
+impl RetentionSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         Ok(Self {
             files: settings.value(&FILES, duration)?,

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::environment::Environment;
-use super::setting::{Flags, Key};
+use super::setting::{Flags, Setting};
 use super::{Resolved, Settings};
 use crate::error::Result;
 
@@ -43,7 +43,7 @@ fn object(properties: &Value) -> Value {
 }
 
 /// A value may be written as what it is or as text; several in a list or with commas.
-fn property(key: &Key) -> Value {
+fn property(key: &Setting) -> Value {
     let one = ["string", "number", "boolean"];
     let mut property = json!({
         "description": key.about,

@@ -7,7 +7,7 @@ use super::secret::{MASK, mask_url};
 
 /// One setting: how it is called in each place that it can come from.
 #[derive(Debug)]
-pub struct Key {
+pub struct Setting {
     /// In the configuration file, with the name of its table: `cadence.database_url`.
     pub name: &'static str,
     /// On the command line: `--deadline`; empty where no flag sets it.
@@ -52,7 +52,7 @@ impl Visibility {
 
 /// A value as it was written: once, or as a list.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Given {
+pub enum SettingSource {
     /// `deadline = "5m"`, `--deadline 5m`.
     One(String),
     /// `test_users = ["…", "…"]`, a repeated flag.
@@ -61,21 +61,22 @@ pub enum Given {
 
 /// What the command line said, by setting.
 #[derive(Default)]
-pub struct Flags(pub(super) BTreeMap<&'static str, Given>);
+pub struct Flags(pub(super) BTreeMap<&'static str, SettingSource>);
 
 impl Flags {
     /// The flag of `key` was given, if there is a value.
-    pub fn set(&mut self, key: &'static Key, value: Option<impl ToString>) {
+    pub fn set(&mut self, key: &'static Setting, value: Option<impl ToString>) {
         if let Some(value) = value {
-            self.0.insert(key.name, Given::One(value.to_string()));
+            self.0
+                .insert(key.name, SettingSource::One(value.to_string()));
         }
     }
 
     /// The flag of `key` was given as often as there are values.
-    pub fn set_list(&mut self, key: &'static Key, values: &[impl ToString]) {
+    pub fn set_list(&mut self, key: &'static Setting, values: &[impl ToString]) {
         if !values.is_empty() {
             let values = values.iter().map(ToString::to_string).collect();
-            self.0.insert(key.name, Given::Many(values));
+            self.0.insert(key.name, SettingSource::Many(values));
         }
     }
 }
@@ -116,7 +117,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone)]
 pub struct Resolved {
     /// Which one.
-    pub key: &'static Key,
+    pub key: &'static Setting,
     /// What may be shown of its value; `None` for nothing.
     pub shown: Option<String>,
     /// Where that came from.

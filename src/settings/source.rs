@@ -12,11 +12,11 @@ use super::environment::Environment;
 use super::parse::{text, whole_number};
 use super::resolver::Resolver;
 use super::secret::Secret;
-use super::setting::{Given, Key, Visibility};
+use super::setting::{Setting, SettingSource, Visibility};
 
 /// Everything that says where the source is.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceSettings {
     /// `--database-url`.
     pub url: Option<Secret>,
     /// For `DATABASE_URL`, `PG…`, `POSTGRES_…` and the home directory; `.env` included.
@@ -35,7 +35,7 @@ pub struct Source {
 }
 
 /// `--database-url`, `DATABASE_URL`.
-pub static URL: Key = Key {
+pub static URL: Setting = Setting {
     name: "database_url",
     flag: "--database-url",
     variables: &["DATABASE_URL", "DATABASE_URL_FILE"],
@@ -45,7 +45,7 @@ pub static URL: Key = Key {
 };
 
 /// `--deadline`.
-pub static DEADLINE: Key = Key {
+pub static DEADLINE: Setting = Setting {
     name: "deadline",
     flag: "--deadline",
     variables: &["PUSHCTL_DEADLINE"],
@@ -55,7 +55,7 @@ pub static DEADLINE: Key = Key {
 };
 
 /// `--connect-timeout`.
-pub static CONNECT_TIMEOUT: Key = Key {
+pub static CONNECT_TIMEOUT: Setting = Setting {
     name: "connect_timeout",
     flag: "--connect-timeout",
     variables: &["PUSHCTL_CONNECT_TIMEOUT"],
@@ -65,7 +65,7 @@ pub static CONNECT_TIMEOUT: Key = Key {
 };
 
 /// `--retries`.
-pub static RETRIES: Key = Key {
+pub static RETRIES: Setting = Setting {
     name: "retries",
     flag: "--retries",
     variables: &["PUSHCTL_RETRIES"],
@@ -75,7 +75,7 @@ pub static RETRIES: Key = Key {
 };
 
 /// What else `[source]` may hold: libpq's keywords by their own names, with libpq's variables and the platform's.
-static KEYWORDS: &[Key] = &[
+static KEYWORDS: &[Setting] = &[
     keyword(
         "source.host",
         &["PGHOST", "POSTGRES_HOST"],
@@ -170,8 +170,8 @@ const fn keyword(
     name: &'static str,
     variables: &'static [&'static str],
     about: &'static str,
-) -> Key {
-    Key {
+) -> Setting {
+    Setting {
         name,
         flag: "",
         variables,
@@ -185,14 +185,14 @@ const fn secret(
     name: &'static str,
     variables: &'static [&'static str],
     about: &'static str,
-) -> Key {
-    Key {
+) -> Setting {
+    Setting {
         visibility: Visibility::Secret,
         ..keyword(name, variables, about)
     }
 }
 
-impl Source {
+impl SourceSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         let source = Self {
             url: settings.flag(&URL).map(Secret::new),
@@ -227,7 +227,7 @@ fn keywords(settings: &Resolver<'_>) -> BTreeMap<String, Secret> {
         .iter()
         .map(|key| (key.name, key.name.trim_start_matches("source.")));
     let keyword = |(name, keyword): (&str, &str)| {
-        let Given::One(value) = settings.in_file(name)? else {
+        let SettingSource::One(value) = settings.in_file(name)? else {
             return None;
         };
         let is_file = FILES.contains(&keyword) && value != "system";

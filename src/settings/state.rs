@@ -9,11 +9,11 @@ use super::file::ConfigFile;
 use super::parse::text;
 use super::resolver::Resolver;
 use super::secret::Secret;
-use super::setting::{Flags, Key, Visibility};
+use super::setting::{Flags, Setting, Visibility};
 
 /// Where the state store is.
 #[derive(Debug, Clone)]
-pub enum State {
+pub enum StateSettings {
     /// A SQLite file.
     File(PathBuf),
     /// A PostgreSQL database.
@@ -23,7 +23,7 @@ pub enum State {
 }
 
 /// `--state`.
-pub static STATE: Key = Key {
+pub static STATE: Setting = Setting {
     name: "state",
     flag: "--state",
     variables: &["PUSHCTL_STATE_URL", "PUSHCTL_STATE_URL_FILE"],
@@ -32,7 +32,7 @@ pub static STATE: Key = Key {
     about: "the state store: a PostgreSQL URL, or a file for SQLite",
 };
 
-impl State {
+impl StateSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         let given = settings.optional(&STATE, text)?;
         let in_file = settings.flag(&STATE).is_none() && settings.in_file(STATE.name).is_some();
@@ -55,8 +55,8 @@ pub fn place_ahead(
     flags: &Flags,
     environment: &Environment,
     file: Option<&ConfigFile>,
-) -> Result<State> {
-    State::resolve(&mut Resolver::new(flags, environment, file))
+) -> Result<StateSettings> {
+    StateSettings::resolve(&mut Resolver::new(flags, environment, file))
 }
 
 fn is_url(text: &str) -> bool {

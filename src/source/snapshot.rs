@@ -15,7 +15,7 @@ use tokio_postgres::types::Type;
 
 use super::transaction::GOODBYE;
 use crate::error::{Error, Result};
-use crate::postgres::failure::{Failure, Seconds, Trouble};
+use crate::postgres::failure::{Failure, FailureCause, Seconds};
 
 /// A statement is wrapped in these; a line comment at its end must not swallow the closing one.
 const BEFORE: &str = "COPY (";
@@ -242,13 +242,13 @@ impl Snapshot {
     /// Turns the driver's error into ours. "Connection closed" is the client's half of the truth; the connection's task has the other.
     async fn failed(&self, cause: tokio_postgres::Error, before: usize, length: usize) -> Error {
         let mut failure = Failure::driver(&cause);
-        if matches!(failure.trouble, Trouble::Closed)
+        if matches!(failure.trouble, FailureCause::Closed)
             && let Some(task) = self.task.lock().await.take()
             && let Ok(Ok(Err(cause))) = timeout(GOODBYE, task).await
         {
             failure = Failure::driver(&cause);
         }
-        if let Trouble::Sql(error) = &mut failure.trouble {
+        if let FailureCause::Sql(error) = &mut failure.trouble {
             error.unwrap_position(before, length);
         }
         failure.into_error(format!("reading from {} failed", self.host))

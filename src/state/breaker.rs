@@ -27,7 +27,7 @@ pub enum Admission {
 
 /// How a command fared with a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
+pub enum BreakerProbe {
     /// It answered, whatever it said.
     Reached,
     /// It could not be reached (a failure that may pass).
@@ -68,13 +68,13 @@ impl Store {
     }
 
     /// Records how a command fared: success closes the breaker, failure counts.
-    pub async fn attempted(&self, host: &str, attempt: Attempt) -> Result<()> {
+    pub async fn attempted(&self, host: &str, attempt: BreakerProbe) -> Result<()> {
         match attempt {
-            Attempt::Reached => {
+            BreakerProbe::Reached => {
                 let sql = "DELETE FROM pushctl.breakers WHERE host = $1";
                 self.execute(sql, params![host]).await?;
             }
-            Attempt::Unreached => {
+            BreakerProbe::Unreached => {
                 let sql = "INSERT INTO pushctl.breakers AS known (host, failures, failed_at) VALUES ($1, 1, $2)
                            ON CONFLICT (host) DO UPDATE SET failures = known.failures + 1,
                                failed_at = excluded.failed_at, probing_until = NULL";

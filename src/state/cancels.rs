@@ -12,7 +12,7 @@ use crate::error::Result;
 
 /// What is to be stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum CancelTarget {
     /// One run, by its id.
     Run(String),
     /// The open runs of an automation.
@@ -25,7 +25,7 @@ pub enum Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancellation {
     /// What was to be stopped.
-    pub target: Target,
+    pub target: CancelTarget,
     /// Who said so.
     pub who: String,
     /// When.
@@ -47,7 +47,7 @@ pub struct Pause {
     pub reason: Option<String>,
 }
 
-impl Target {
+impl CancelTarget {
     fn scope(&self) -> (&'static str, &str) {
         match self {
             Self::Run(id) => ("run", id),
@@ -69,7 +69,7 @@ impl Store {
     /// Records a cancel; the open runs that it stops.
     pub async fn cancel(
         &self,
-        target: &Target,
+        target: &CancelTarget,
         who: &str,
         reason: Option<&str>,
     ) -> Result<Vec<Run>> {
@@ -131,9 +131,9 @@ fn cancellation(row: &Row) -> Result<Cancellation> {
     let target = row.text(1)?;
     Ok(Cancellation {
         target: match row.text(0)?.as_str() {
-            "run" => Target::Run(target),
-            "automation" => Target::Automation(target),
-            _ => Target::All,
+            "run" => CancelTarget::Run(target),
+            "automation" => CancelTarget::Automation(target),
+            _ => CancelTarget::All,
         },
         who: row.text(2)?,
         at: row.time(3)?,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::process_id::Holder;
+use super::process_id::ProcessId;
 use super::store::Store;
 use super::value::{Row, params};
 use crate::error::{Error, Kind, Result};
@@ -41,7 +41,7 @@ pub struct HeldBy {
     /// What is held.
     pub name: String,
     /// By whom.
-    pub holder: Holder,
+    pub holder: ProcessId,
     /// Since when.
     pub since: Timestamp,
     /// When it ends unless it is renewed.
@@ -54,14 +54,14 @@ pub struct Lease {
     store: Store,
     name: String,
     fence: i64,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LeaseState>,
     renewal: JoinHandle<()>,
     released: bool,
 }
 
 /// What we know about a lease of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum LeaseState {
     /// Nobody can have taken it over before this instant.
     CertainUntil(Instant),
     /// Somebody has.
@@ -70,7 +70,7 @@ enum State {
 
 impl Store {
     /// Takes the lease `name`, if nobody alive has it.
-    pub async fn take_lease(&self, name: &str, holder: &Holder) -> Result<Taking> {
+    pub async fn take_lease(&self, name: &str, holder: &ProcessId) -> Result<Taking> {
         self.take_lease_for(name, holder, LEASE_TTL).await
     }
 
@@ -78,7 +78,7 @@ impl Store {
     pub async fn take_lease_for(
         &self,
         name: &str,
-        holder: &Holder,
+        holder: &ProcessId,
         ttl: Duration,
     ) -> Result<Taking> {
         let fence = uuid::Uuid::new_v4().as_u64_pair().0.cast_signed();
@@ -120,7 +120,7 @@ impl Store {
     async fn try_take(
         &self,
         name: &str,
-        holder: &Holder,
+        holder: &ProcessId,
         ttl: Duration,
         fence: i64,
         dead: i64,
@@ -133,7 +133,7 @@ impl Store {
 
 impl Lease {
     fn begin(store: &Store, name: &str, fence: i64, ttl: Duration) -> Self {
-        let (changing, state) = watch::channel(State::CertainUntil(Instant::now() + ttl));
+        let (changing, state) = watch::channel(LeaseState::CertainUntil(Instant::now() + ttl));
         let renewal = tokio::spawn(renew(store.clone(), name.to_owned(), fence, ttl, changing));
         Self {
             store: store.clone(),
@@ -155,12 +155,12 @@ impl Lease {
     pub async fn hold(&self) -> Result<()> {
         let mut state = self.state.clone();
         let certain = state.wait_for(|state| match state {
-            State::CertainUntil(end) => Instant::now() < *end,
-            State::Lost => true,
+            LeaseState::CertainUntil(end) => Instant::now() < *end,
+            LeaseState::Lost => true,
         });
         match certain.await.map(|state| *state) {
-            Ok(State::CertainUntil(_)) => Ok(()),
-            Ok(State::Lost) | Err(_) => Err(Error::new(
+            Ok(LeaseState::CertainUntil(_)) => Ok(()),
+            Ok(LeaseState::Lost) | Err(_) => Err(Error::new(
                 Kind::Locked,
                 format!(
                     "{} was taken over by another process, which had taken this one for dead",
@@ -172,13 +172,17 @@ impl Lease {
 
     /// Whether somebody else has taken it over.
     pub fn is_lost(&self) -> bool {
-        *self.state.borrow() == State::Lost
+        *self.state.borrow() == LeaseState::Lost
     }
 
     /// Returns when somebody else has taken it over; never while it is kept.
     pub async fn lost(&self) {
         let mut state = self.state.clone();
-        if state.wait_for(|state| *state == State::Lost).await.is_err() {
+        if state
+            .wait_for(|state| *state == LeaseState::Lost)
+            .await
+            .is_err()
+        {
             std::future::pending::<()>().await;
         }
     }
@@ -232,7 +236,13 @@ impl HeldBy {
 }
 
 /// Extends the lease, also when it has ended meanwhile, until somebody took it over.
-async fn renew(store: Store, name: String, fence: i64, ttl: Duration, state: watch::Sender<State>) {
+async fn renew(
+    store: Store,
+    name: String,
+    fence: i64,
+    ttl: Duration,
+    state: watch::Sender<LeaseState>,
+) {
     loop {
         sleep(ttl / 3).await;
         let asked = Instant::now();
@@ -240,10 +250,10 @@ async fn renew(store: Store, name: String, fence: i64, ttl: Duration, state: wat
         let values = params![store.now() + ttl, &name, fence];
         match store.execute(sql, values).await {
             Ok(0) => {
-                state.send_replace(State::Lost);
+                state.send_replace(LeaseState::Lost);
                 return;
             }
-            Ok(_) => drop(state.send_replace(State::CertainUntil(asked + ttl))),
+            Ok(_) => drop(state.send_replace(LeaseState::CertainUntil(asked + ttl))),
             Err(error) => tracing::debug!("cannot renew the lease {name}: {error:#}"),
         }
     }
@@ -257,7 +267,7 @@ async fn give_back(store: &Store, name: &str, fence: i64) -> Result<()> {
 fn held_by(row: &Row) -> Result<HeldBy> {
     Ok(HeldBy {
         name: row.text(0)?,
-        holder: Holder::from_text(&row.text(1)?),
+        holder: ProcessId::from_text(&row.text(1)?),
         since: row.time(2)?,
         until: row.time(3)?,
         fence: row.int(4)?,

@@ -23,7 +23,7 @@ mod sqlite;
 pub use claim::{Candidate, Claim, Claimed, Dismissal, Won};
 pub use decide::{Basis, Counted, Device, Guard, Limit, MOST_LIMITS, Touch, first_exceeded};
 pub use ids::{TokenHash, UserKey};
-pub use push::{NewPush, Push, Recording, Sender, Words};
+pub use push::{LedgerPush, NewPush, Recording, Sender, Words};
 pub use queries::{Recipient, Standing, TallyRow};
 pub use queue::{Queued, Taken};
 pub use record::{Answer, Ending};

@@ -63,14 +63,14 @@ const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886745448, 0);";
 
 /// What has been applied, and what has not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct MigrationStatus {
     /// In the order of their numbers.
     pub applied: Vec<Applied>,
     /// Names, in the order in which they will be applied.
     pub pending: Vec<&'static str>,
 }
 
-impl Status {
+impl MigrationStatus {
     /// Of a store that is not there yet.
     pub fn of_nothing() -> Self {
         Self {
@@ -102,7 +102,7 @@ pub enum Loss {
 
 impl Store {
     /// What has been applied to this store, and what this version would apply.
-    pub async fn migrations(&self) -> Result<Status> {
+    pub async fn migrations(&self) -> Result<MigrationStatus> {
         let applied = self.applied().await?;
         let version = applied.last().map_or(0, |last| last.version);
         let pending = MIGRATIONS
@@ -110,7 +110,7 @@ impl Store {
             .filter(|migration| migration.version > version)
             .map(|migration| migration.name)
             .collect();
-        Ok(Status { applied, pending })
+        Ok(MigrationStatus { applied, pending })
     }
 
     /// Applies what is pending; the names of what was applied. A store of a newer pushctl is refused.

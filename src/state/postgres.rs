@@ -13,26 +13,27 @@ use super::transfer::Cells;
 use super::value::{Row, Value};
 use crate::error::Result;
 use crate::postgres::Address;
-use crate::postgres::session::{BEGIN, Link, Parameter};
+use crate::postgres::session::{BEGIN, Parameter, ReconnectingSession};
 
 /// Past a managed database's failover.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A handle to the server.
-pub(super) struct Postgres(Link);
+pub(super) struct PostgresStore(ReconnectingSession);
 
-impl Deref for Postgres {
-    type Target = Link;
+impl Deref for PostgresStore {
+    type Target = ReconnectingSession;
 
-    fn deref(&self) -> &Link {
+    fn deref(&self) -> &ReconnectingSession {
         &self.0
     }
 }
 
-impl Postgres {
+impl PostgresStore {
     /// Connects once, to know that the address works.
     pub(super) async fn open(address: Address) -> Result<Self> {
-        let link = Link::new(address, "the state store", failure::postgres, PATIENCE);
+        let link =
+            ReconnectingSession::new(address, "the state store", failure::postgres, PATIENCE);
         let postgres = Self(link);
         postgres.0.open().await?;
         Ok(postgres)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A process, as others are told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct ProcessId {
     /// A person and a machine: `alice@worker-1`.
     pub who: String,
     /// Its process id on that machine.
@@ -27,7 +27,7 @@ struct Process {
     started: u64,
 }
 
-impl Holder {
+impl ProcessId {
     /// This process. `who` is what others are shown.
     pub fn this_process(who: impl Into<String>) -> Self {
         let pid = std::process::id();
@@ -60,7 +60,7 @@ impl Holder {
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for ProcessId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} (process {})", self.who, self.pid)
     }
@@ -108,7 +108,7 @@ mod tests {
             .arg("60")
             .spawn()
             .unwrap();
-        let mut holder = Holder::this_process("alice@worker-1");
+        let mut holder = ProcessId::this_process("alice@worker-1");
         assert!(!holder.is_known_dead());
         holder.pid = child.id();
         holder.process.as_mut().unwrap().started = started(child.id()).unwrap();
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_process_elsewhere_is_never_known_to_be_dead() {
-        let mut holder = Holder::this_process("alice@worker-1");
+        let mut holder = ProcessId::this_process("alice@worker-1");
         holder.pid = u32::MAX;
         holder.process.as_mut().unwrap().scope = "another boot".to_owned();
         assert!(!holder.is_known_dead());

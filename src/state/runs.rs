@@ -95,7 +95,7 @@ pub struct RunFilter {
 
 /// One beginning of a phase, and its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Phase {
+pub struct PhaseRecord {
     /// `generate`, `test`, `window`, `send`, `cleanup`.
     pub phase: String,
     /// 1, and more when it had to be begun again.
@@ -127,7 +127,7 @@ impl RunStatus {
     ];
 
     /// Its word, as stored and shown.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         Self::WORDS
             .iter()
             .find(|(status, _)| *status == self)
@@ -135,7 +135,7 @@ impl RunStatus {
     }
 
     /// The status of a word.
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub fn parse_word(word: &str) -> Option<Self> {
         Self::WORDS
             .iter()
             .find(|(_, known)| *known == word)
@@ -183,7 +183,7 @@ impl Store {
     pub async fn end_run(&self, id: &str, status: RunStatus, summary: &Json) -> Result<bool> {
         let sql = "UPDATE pushctl.runs SET status = $1, ended_at = $2, summary = $3
                    WHERE id = $4 AND ended_at IS NULL";
-        let values = params![status.word(), self.now(), summary, id];
+        let values = params![status.as_str(), self.now(), summary, id];
         Ok(self.execute(sql, values).await? > 0)
     }
 
@@ -230,7 +230,7 @@ impl Store {
         let values = params![
             filter.automation.as_deref(),
             filter.occurrence.as_deref(),
-            filter.status.map(RunStatus::word),
+            filter.status.map(RunStatus::as_str),
             filter.before,
             limit
         ];
@@ -283,7 +283,7 @@ impl Store {
     }
 
     /// A run's phases, in the order in which they began.
-    pub async fn phases(&self, run: &str) -> Result<Vec<Phase>> {
+    pub async fn phases(&self, run: &str) -> Result<Vec<PhaseRecord>> {
         let sql = "SELECT phase, attempt, begun_at, ended_at, result, detail FROM pushctl.phases
                    WHERE run = $1 ORDER BY begun_at, phase, attempt";
         self.query(sql, params![run])
@@ -304,7 +304,7 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         begun_by: row.text(4)?,
         begun_at: row.time(5)?,
         plan: row.opt_json(6)?.unwrap_or(Json::Null),
-        status: RunStatus::from_word(&status).ok_or_else(|| {
+        status: RunStatus::parse_word(&status).ok_or_else(|| {
             Error::new(
                 Kind::Failed,
                 format!("a run has the unknown status {status}"),
@@ -315,8 +315,8 @@ pub(super) fn run(row: &Row) -> Result<Run> {
     })
 }
 
-fn phase(row: &Row) -> Result<Phase> {
-    Ok(Phase {
+fn phase(row: &Row) -> Result<PhaseRecord> {
+    Ok(PhaseRecord {
         phase: row.text(0)?,
         attempt: row.small(1)?,
         begun_at: row.time(2)?,

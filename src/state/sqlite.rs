@@ -35,18 +35,18 @@ pub(super) enum Durability {
     Process,
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type SqliteJob = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A handle to the thread that owns the connection; the thread ends with the last handle.
 pub(super) struct Sqlite {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<SqliteJob>,
     path: PathBuf,
 }
 
 impl Sqlite {
     /// Opens the file, making it and its directory if need be.
     pub(super) async fn open(path: PathBuf) -> Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (jobs, queue) = mpsc::channel::<SqliteJob>();
         let (opened, outcome) = oneshot::channel();
         let file = path.clone();
         std::thread::Builder::new()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::postgres::Postgres;
+use super::postgres::PostgresStore;
 use super::sqlite::Sqlite;
 use super::value::{Row, Value};
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ pub struct Store {
 
 pub(super) enum Backend {
     Sqlite(Sqlite),
-    Postgres(Box<Postgres>),
+    Postgres(Box<PostgresStore>),
 }
 
 /// One statement of a transaction, with its parameters.
@@ -50,7 +50,7 @@ impl Store {
         let backend = match location {
             Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
             Location::Postgres(address) => {
-                Backend::Postgres(Box::new(Postgres::open((**address).clone()).await?))
+                Backend::Postgres(Box::new(PostgresStore::open((**address).clone()).await?))
             }
         };
         Ok(Self {

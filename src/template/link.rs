@@ -15,7 +15,7 @@ pub struct AllowedHosts(Vec<String>);
 
 /// Why a deep link is not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum LinkProblem {
     /// It does not start with `https://`.
     NotHttps,
     /// It holds white space, a control character, a backslash or user information.
@@ -24,7 +24,7 @@ pub enum Refusal {
     Host(String),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for LinkProblem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHttps => write!(out, "the deep link does not start with https://"),
@@ -64,37 +64,37 @@ impl AllowedHosts {
     }
 
     /// Whether `link` may be sent.
-    pub fn check(&self, link: &str) -> Result<(), Refusal> {
-        let rest = after_scheme(link).ok_or(Refusal::NotHttps)?;
+    pub fn check(&self, link: &str) -> Result<(), LinkProblem> {
+        let rest = after_scheme(link).ok_or(LinkProblem::NotHttps)?;
         check_characters(link)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         self.check_authority(&rest[..end])
     }
 
     /// Whether every link that starts with `head` leads to an allowed host; none as long as the host is not complete.
-    pub(super) fn check_head(&self, head: &str) -> Option<Result<(), Refusal>> {
+    pub(super) fn check_head(&self, head: &str) -> Option<Result<(), LinkProblem>> {
         let common = head.len().min(SCHEME.len());
         if !head.as_bytes()[..common].eq_ignore_ascii_case(&SCHEME.as_bytes()[..common]) {
-            return Some(Err(Refusal::NotHttps));
+            return Some(Err(LinkProblem::NotHttps));
         }
         let rest = after_scheme(head)?;
         let end = rest.find(['/', '?', '#'])?;
         Some(check_characters(head).and_then(|()| self.check_authority(&rest[..end])))
     }
 
-    fn check_authority(&self, authority: &str) -> Result<(), Refusal> {
+    fn check_authority(&self, authority: &str) -> Result<(), LinkProblem> {
         if authority.contains('@') {
-            return Err(Refusal::Unsafe);
+            return Err(LinkProblem::Unsafe);
         }
         let host = match authority.split_once(':') {
             Some((host, port)) if port.parse::<u16>().is_ok() => host,
-            Some(_) => return Err(Refusal::Host(authority.to_owned())),
+            Some(_) => return Err(LinkProblem::Host(authority.to_owned())),
             None => authority,
         };
         let allowed = is_host(host) && self.0.iter().any(|name| is_within(host, name));
         allowed
             .then_some(())
-            .ok_or_else(|| Refusal::Host(host.to_owned()))
+            .ok_or_else(|| LinkProblem::Host(host.to_owned()))
     }
 }
 
@@ -104,10 +104,10 @@ fn after_scheme(link: &str) -> Option<&str> {
 }
 
 /// What must not occur anywhere in a link.
-pub(super) fn check_characters(link: &str) -> Result<(), Refusal> {
+pub(super) fn check_characters(link: &str) -> Result<(), LinkProblem> {
     let risky = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '\\';
     if link.contains(risky) {
-        return Err(Refusal::Unsafe);
+        return Err(LinkProblem::Unsafe);
     }
     Ok(())
 }
@@ -163,7 +163,7 @@ mod tests {
             "https://trädeblock.us/",
         ] {
             assert!(
-                matches!(hosts.check(link), Err(Refusal::Host(_))),
+                matches!(hosts.check(link), Err(LinkProblem::Host(_))),
                 "{link}: {:?}",
                 hosts.check(link)
             );
@@ -182,7 +182,7 @@ mod tests {
             "https://trade\tblock.us/",
             "https://tradeblock.us/\u{85}",
         ] {
-            assert_eq!(hosts.check(link), Err(Refusal::Unsafe), "{link:?}");
+            assert_eq!(hosts.check(link), Err(LinkProblem::Unsafe), "{link:?}");
         }
         for link in [
             "http://tradeblock.us/",
@@ -192,7 +192,7 @@ mod tests {
             " https://tradeblock.us",
             "httpsé//tradeblock.us",
         ] {
-            assert_eq!(hosts.check(link), Err(Refusal::NotHttps), "{link:?}");
+            assert_eq!(hosts.check(link), Err(LinkProblem::NotHttps), "{link:?}");
         }
     }
 
@@ -204,10 +204,10 @@ mod tests {
         assert_eq!(hosts.check_head("https://"), None);
         assert_eq!(hosts.check_head(""), None);
         assert_eq!(hosts.check_head("htt"), None);
-        assert_eq!(hosts.check_head("http:"), Some(Err(Refusal::NotHttps)));
+        assert_eq!(hosts.check_head("http:"), Some(Err(LinkProblem::NotHttps)));
         assert!(matches!(
             hosts.check_head("https://example.com/"),
-            Some(Err(Refusal::Host(_)))
+            Some(Err(LinkProblem::Host(_)))
         ));
     }
 

@@ -30,7 +30,7 @@ pub struct Wording {
 
 /// The texts of a push, parsed and found good as far as that can be told without an audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Push {
+pub struct PushTemplate {
     title: Template,
     body: Template,
     deep_link: Option<Template>,
@@ -101,7 +101,7 @@ impl Problem {
     }
 }
 
-impl Push {
+impl PushTemplate {
     /// Parses and checks the wording; every problem is reported, not just the first.
     pub fn parse(wording: &Wording, hosts: &AllowedHosts) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
@@ -294,13 +294,14 @@ mod tests {
     fn problems(change: impl FnOnce(&mut Wording)) -> Vec<String> {
         let mut wording = wording();
         change(&mut wording);
-        let problems = Push::parse(&wording, &AllowedHosts::default()).expect_err("problems");
+        let problems =
+            PushTemplate::parse(&wording, &AllowedHosts::default()).expect_err("problems");
         problems.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_row_is_rendered_into_every_text() {
-        let push = Push::parse(&wording(), &AllowedHosts::default()).expect("no problem");
+        let push = PushTemplate::parse(&wording(), &AllowedHosts::default()).expect("no problem");
         assert_eq!(push.columns(), ["count", "first_name", "shoe", "user_id"]);
         let bound = push
             .bind(&["user_id", "first_name", "count", "shoe"])
@@ -349,7 +350,7 @@ mod tests {
 
     #[test]
     fn an_unknown_column_is_named_with_the_nearest() {
-        let push = Push::parse(&wording(), &AllowedHosts::default()).expect("no problem");
+        let push = PushTemplate::parse(&wording(), &AllowedHosts::default()).expect("no problem");
         let problems = push
             .bind(&["user_id", "firstName", "count", "shoes"])
             .expect_err("unknown columns");
@@ -367,7 +368,7 @@ mod tests {
     fn a_link_that_a_row_leads_astray_skips_the_row() {
         let mut wording = wording();
         wording.deep_link = Some("https://[[var:host]]/".into());
-        let push = Push::parse(&wording, &AllowedHosts::default()).expect("no problem yet");
+        let push = PushTemplate::parse(&wording, &AllowedHosts::default()).expect("no problem yet");
         let bound = push
             .bind(&["host", "first_name", "count", "shoe"])
             .expect("all columns");

@@ -13,11 +13,11 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use super::log::{Fields, Lines};
+use super::log::{Fields, Log};
 use super::output_mode::Loudness;
 
 /// Listens for the rest of the process; a second call changes nothing.
-pub(super) fn listen(lines: Arc<Lines>, loudness: Loudness) {
+pub(super) fn listen(lines: Arc<Log>, loudness: Loudness) {
     let level = match loudness {
         Loudness::Quiet => LevelFilter::ERROR,
         Loudness::Normal => LevelFilter::WARN,
@@ -31,7 +31,7 @@ pub(super) fn listen(lines: Arc<Lines>, loudness: Loudness) {
 }
 
 struct Listener {
-    lines: Arc<Lines>,
+    lines: Arc<Log>,
 }
 
 impl<S: Subscriber> Layer<S> for Listener {

@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-use super::output_mode::{Bars, LineFormat, LogStream, Look};
-use super::style::{Pen, Style};
+use super::output_mode::{Bars, LineFormat, LogStream, OutputMode};
+use super::style::{Painter, Style};
 
 /// Where lines go, and what they look like.
-pub(super) struct Lines {
-    look: Look,
+pub(super) struct Log {
+    look: OutputMode,
     run_id: Uuid,
     bars: MultiProgress,
 }
@@ -23,8 +23,8 @@ pub(super) struct Lines {
 /// Named values of an event.
 pub(super) type Fields = Map<String, Value>;
 
-impl Lines {
-    pub(super) fn new(look: Look, run_id: Uuid) -> Self {
+impl Log {
+    pub(super) fn new(look: OutputMode, run_id: Uuid) -> Self {
         let target = match look.bars {
             Bars::Allowed => ProgressDrawTarget::stderr(),
             Bars::Off => ProgressDrawTarget::hidden(),
@@ -36,7 +36,7 @@ impl Lines {
         }
     }
 
-    pub(super) fn look(&self) -> &Look {
+    pub(super) fn look(&self) -> &OutputMode {
         &self.look
     }
 
@@ -51,8 +51,8 @@ impl Lines {
         self.bars.set_draw_target(ProgressDrawTarget::hidden());
     }
 
-    pub(super) fn pen(&self) -> Pen {
-        Pen::new(self.look.stderr_color)
+    pub(super) fn pen(&self) -> Painter {
+        Painter::new(self.look.stderr_color)
     }
 
     /// One event.
@@ -134,7 +134,7 @@ impl Lines {
 }
 
 /// `Error:`, `Caused by:`, `Hint:`, the next step last.
-pub(super) fn describe(error: &Error, pen: Pen) -> String {
+pub(super) fn describe(error: &Error, pen: Painter) -> String {
     let messages: Vec<String> = error
         .messages()
         .iter()
@@ -191,19 +191,19 @@ mod tests {
     use super::*;
     use crate::exit::Kind;
     use crate::settings::logging::{Color, LogFormat};
-    use crate::ui::output_mode::{Facts, Wishes};
+    use crate::ui::output_mode::{OutputArgs, Terminal};
 
-    fn lines(log_format: LogFormat, stderr_is_terminal: bool) -> Lines {
-        let mut wishes = Wishes::default();
-        wishes.talk.log_format = log_format;
-        let facts = Facts {
+    fn lines(log_format: LogFormat, stderr_is_terminal: bool) -> Log {
+        let mut output_args = OutputArgs::default();
+        output_args.talk.log_format = log_format;
+        let facts = Terminal {
             stdout_is_terminal: false,
             stderr_is_terminal,
             dumb: false,
             color: Color::Never,
             width: None,
         };
-        Lines::new(Look::decide(wishes, &facts), Uuid::nil())
+        Log::new(OutputMode::decide(output_args, &facts), Uuid::nil())
     }
 
     fn fields() -> Fields {
@@ -244,7 +244,7 @@ mod tests {
             .context("cannot connect to db.example.com")
             .context("cannot generate layer2")
             .hint("check the allow-list");
-        insta::assert_snapshot!(describe(&error, Pen::new(false)), @r"
+        insta::assert_snapshot!(describe(&error, Painter::new(false)), @r"
         Error: cannot generate layer2
         Caused by:
           1: cannot connect to db.example.com

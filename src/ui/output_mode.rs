@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 
 use crate::settings::Environment;
-use crate::settings::logging::{Color, LogFormat, Talk};
+use crate::settings::logging::{Color, LogFormat, Logging};
 
 /// What is known of the streams and the environment's wishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct Terminal {
     /// Standard output is a terminal.
     pub stdout_is_terminal: bool,
     /// Standard error is a terminal.
@@ -20,7 +20,7 @@ pub struct Facts {
     pub width: Option<usize>,
 }
 
-impl Facts {
+impl Terminal {
     /// Those of this process.
     pub fn of_process(environment: &Environment) -> Self {
         let terminal = console::Term::stdout();
@@ -65,13 +65,13 @@ impl Facts {
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wishes {
+pub struct OutputArgs {
     /// `--json`.
     pub document: Document,
     /// `-q`, nothing, `-v`, `-vv`.
     pub loudness: Loudness,
     /// Log format and colour.
-    pub talk: Talk,
+    pub talk: Logging,
     /// `--no-progress`.
     pub bars: Bars,
     /// What the command writes to standard output.
@@ -142,7 +142,7 @@ pub(super) enum LineFormat {
 
 /// All decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct OutputMode {
     pub(super) line_format: LineFormat,
     pub(super) log_stream: LogStream,
     pub(super) stdout_color: bool,
@@ -150,18 +150,19 @@ pub(super) struct Look {
     pub(super) bars: Bars,
 }
 
-impl Look {
-    pub(super) fn decide(wishes: Wishes, facts: &Facts) -> Self {
-        let json_lines = wishes.talk.log_format == LogFormat::Json;
-        let stdout_is_free = wishes.stdout == Stdout::Free && wishes.document == Document::Text;
+impl OutputMode {
+    pub(super) fn decide(output_args: OutputArgs, facts: &Terminal) -> Self {
+        let json_lines = output_args.talk.log_format == LogFormat::Json;
+        let stdout_is_free =
+            output_args.stdout == Stdout::Free && output_args.document == Document::Text;
         // A bar on one terminal with the data would be drawn into it.
-        let bars_disturb_data = facts.stdout_is_terminal && wishes.stdout == Stdout::Data;
-        let bars = wishes.bars == Bars::Allowed
+        let bars_disturb_data = facts.stdout_is_terminal && output_args.stdout == Stdout::Data;
+        let bars = output_args.bars == Bars::Allowed
             && facts.stderr_is_terminal
             && !facts.dumb
             && !json_lines
             && !bars_disturb_data
-            && wishes.loudness > Loudness::Quiet;
+            && output_args.loudness > Loudness::Quiet;
         Self {
             line_format: match (json_lines, facts.stderr_is_terminal) {
                 (true, _) => LineFormat::Json,
@@ -173,8 +174,8 @@ impl Look {
             } else {
                 LogStream::Stderr
             },
-            stdout_color: facts.has_color(wishes.talk.color, facts.stdout_is_terminal),
-            stderr_color: facts.has_color(wishes.talk.color, facts.stderr_is_terminal),
+            stdout_color: facts.has_color(output_args.talk.color, facts.stdout_is_terminal),
+            stderr_color: facts.has_color(output_args.talk.color, facts.stderr_is_terminal),
             bars: if bars { Bars::Allowed } else { Bars::Off },
         }
     }
@@ -184,7 +185,7 @@ impl Look {
 mod tests {
     use super::*;
 
-    const TERMINAL: Facts = Facts {
+    const TERMINAL: Terminal = Terminal {
         stdout_is_terminal: true,
         stderr_is_terminal: true,
         dumb: false,
@@ -194,15 +195,15 @@ mod tests {
 
     #[test]
     fn each_stream_is_judged_by_itself() {
-        let piped = Facts {
+        let piped = Terminal {
             stdout_is_terminal: false,
             ..TERMINAL
         };
-        let wishes = Wishes {
+        let output_args = OutputArgs {
             stdout: Stdout::Free,
-            ..Wishes::default()
+            ..OutputArgs::default()
         };
-        let look = Look::decide(wishes, &piped);
+        let look = OutputMode::decide(output_args, &piped);
         assert!(look.stderr_color && !look.stdout_color);
         assert_eq!(look.bars, Bars::Allowed);
         assert_eq!(look.line_format, LineFormat::Terminal);
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn the_environments_wishes_about_colour_are_met_and_a_flag_wins_over_them() {
         let facts = |variables: &[(&str, &str)]| {
-            Facts::of_process(&Environment::new(variables.iter().copied(), "."))
+            Terminal::of_process(&Environment::new(variables.iter().copied(), "."))
         };
         let none = facts(&[("NO_COLOR", "1"), ("FORCE_COLOR", "1")]);
         assert!(!none.has_color(Color::Auto, true));
@@ -226,51 +227,52 @@ mod tests {
 
     #[test]
     fn a_terminal_without_cursor_movement_gets_no_bar() {
-        let free = Wishes {
+        let free = OutputArgs {
             stdout: Stdout::Free,
-            ..Wishes::default()
+            ..OutputArgs::default()
         };
-        let dumb = Facts {
+        let dumb = Terminal {
             dumb: true,
             ..TERMINAL
         };
-        assert_eq!(Look::decide(free, &dumb).bars, Bars::Off);
+        assert_eq!(OutputMode::decide(free, &dumb).bars, Bars::Off);
     }
 
     #[test]
     fn json_lines_go_to_standard_output_unless_it_carries_data() {
-        let talk = Talk {
+        let talk = Logging {
             log_format: LogFormat::Json,
-            ..Talk::default()
+            ..Logging::default()
         };
-        let free = Wishes {
+        let free = OutputArgs {
             talk,
             stdout: Stdout::Free,
-            ..Wishes::default()
+            ..OutputArgs::default()
         };
-        let stream = |wishes: Wishes| Look::decide(wishes, &TERMINAL).log_stream;
+        let stream =
+            |output_args: OutputArgs| OutputMode::decide(output_args, &TERMINAL).log_stream;
         assert_eq!(stream(free), LogStream::Stdout);
         assert_eq!(
-            stream(Wishes {
+            stream(OutputArgs {
                 talk,
-                ..Wishes::default()
+                ..OutputArgs::default()
             }),
             LogStream::Stderr
         );
         let document = Document::Json;
-        assert_eq!(stream(Wishes { document, ..free }), LogStream::Stderr);
+        assert_eq!(stream(OutputArgs { document, ..free }), LogStream::Stderr);
     }
 
     #[test]
     fn no_bar_is_drawn_where_it_would_disturb() {
-        let bars = |wishes: Wishes| Look::decide(wishes, &TERMINAL).bars;
-        let free = Wishes {
+        let bars = |output_args: OutputArgs| OutputMode::decide(output_args, &TERMINAL).bars;
+        let free = OutputArgs {
             stdout: Stdout::Free,
-            ..Wishes::default()
+            ..OutputArgs::default()
         };
         assert_eq!(bars(free), Bars::Allowed);
-        assert_eq!(bars(Wishes::default()), Bars::Off);
+        assert_eq!(bars(OutputArgs::default()), Bars::Off);
         let loudness = Loudness::Quiet;
-        assert_eq!(bars(Wishes { loudness, ..free }), Bars::Off);
+        assert_eq!(bars(OutputArgs { loudness, ..free }), Bars::Off);
     }
 }

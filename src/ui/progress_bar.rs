@@ -8,25 +8,25 @@ use tracing::Level;
 
 use crate::progress::Progress;
 
-use super::log::{Fields, Lines};
+use super::log::{Fields, Log};
 use super::output_mode::{Bars, Loudness};
 
 /// The progress of one piece of work.
-pub(super) struct Meter {
-    lines: Arc<Lines>,
+pub(super) struct ProgressDisplay {
+    lines: Arc<Log>,
     loudness: Loudness,
     unit: &'static str,
-    stage: Mutex<Option<Stage>>,
+    stage: Mutex<Option<ProgressStage>>,
 }
 
 /// The stage that is going on. Its bar counts, whether it is drawn or not.
-struct Stage {
+struct ProgressStage {
     name: String,
     bar: ProgressBar,
 }
 
-impl Meter {
-    pub(super) fn new(lines: Arc<Lines>, loudness: Loudness, unit: &'static str) -> Self {
+impl ProgressDisplay {
+    pub(super) fn new(lines: Arc<Log>, loudness: Loudness, unit: &'static str) -> Self {
         Self {
             lines,
             loudness,
@@ -45,11 +45,11 @@ impl Meter {
         stage.is_some()
     }
 
-    fn stage(&self) -> MutexGuard<'_, Option<Stage>> {
+    fn stage(&self) -> MutexGuard<'_, Option<ProgressStage>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, stage: Option<Stage>) {
+    fn end(&self, stage: Option<ProgressStage>) {
         let Some(stage) = stage else { return };
         stage.bar.finish_and_clear();
         self.lines.bars().remove(&stage.bar);
@@ -60,7 +60,7 @@ impl Meter {
     }
 
     /// `reading layer2: 120,000 of 1,000,000 rows, 45,000/s, 2.7s`.
-    fn sentence(&self, stage: &Stage) -> String {
+    fn sentence(&self, stage: &ProgressStage) -> String {
         let elapsed = stage.bar.elapsed();
         let done = stage.bar.position();
         let time = seconds(elapsed);
@@ -80,7 +80,7 @@ impl Meter {
         )
     }
 
-    fn fields(&self, stage: &Stage) -> Fields {
+    fn fields(&self, stage: &ProgressStage) -> Fields {
         // A person has read it in the sentence; a machine should not have to.
         let mut fields = Fields::new();
         if self.lines.look().line_format == super::output_mode::LineFormat::Json {
@@ -134,7 +134,7 @@ impl Meter {
     }
 }
 
-impl Progress for Meter {
+impl Progress for ProgressDisplay {
     fn stage(&self, name: &str) {
         let bar = ProgressBar::no_length()
             .with_style(self.style(None))
@@ -144,7 +144,7 @@ impl Progress for Meter {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
         let name = name.to_owned();
-        let before = self.stage().replace(Stage { name, bar });
+        let before = self.stage().replace(ProgressStage { name, bar });
         self.end(before);
     }
 
@@ -177,7 +177,7 @@ impl Progress for Meter {
 }
 
 /// Work that ends in an error takes its bar along.
-impl Drop for Meter {
+impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         if let Some(stage) = self.stage().take() {
             stage.bar.finish_and_clear();
@@ -204,22 +204,22 @@ mod tests {
 
     use super::*;
     use crate::settings::logging::Color;
-    use crate::ui::output_mode::{Facts, Look, Wishes};
+    use crate::ui::output_mode::{OutputArgs, OutputMode, Terminal};
 
     #[test]
     fn a_stage_is_told_in_one_sentence_with_its_count_its_total_and_its_time() {
-        let facts = Facts {
+        let facts = Terminal {
             stdout_is_terminal: false,
             stderr_is_terminal: false,
             dumb: false,
             color: Color::Never,
             width: None,
         };
-        let lines = Arc::new(Lines::new(
-            Look::decide(Wishes::default(), &facts),
+        let lines = Arc::new(Log::new(
+            OutputMode::decide(OutputArgs::default(), &facts),
             Uuid::nil(),
         ));
-        let meter = Meter::new(lines, Loudness::Quiet, "rows");
+        let meter = ProgressDisplay::new(lines, Loudness::Quiet, "rows");
         let sentence = || {
             let stage = meter.stage();
             let sentence = meter.sentence(stage.as_ref().expect("a stage"));

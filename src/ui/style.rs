@@ -2,7 +2,7 @@
 
 /// Writes in a style, if its stream wants styles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pen {
+pub struct Painter {
     colored: bool,
 }
 
@@ -23,7 +23,7 @@ pub enum Style {
     Advice,
 }
 
-impl Pen {
+impl Painter {
     /// A pen that styles, or one that does not.
     pub fn new(colored: bool) -> Self {
         Self { colored }

@@ -4,7 +4,7 @@ use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, presets,
 };
 
-use super::style::{Pen, Style};
+use super::style::{Painter, Style};
 
 /// Rows under a heading.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Table {
     }
 
     /// As text, without a line break at its end. `width` is that of the terminal; `None` cuts nothing.
-    pub fn render(&self, pen: Pen, width: Option<usize>) -> String {
+    pub fn render(&self, pen: Painter, width: Option<usize>) -> String {
         let mut grid = Grid::new();
         grid.load_style(presets::NOTHING).force_no_tty();
         match width.and_then(|width| u16::try_from(width).ok()) {
@@ -105,7 +105,7 @@ mod tests {
         let mut table = Table::new(["FILE", "ROWS"]).align(1, Alignment::Right);
         table.row(["trending-closet-items", "7"]);
         table.row(["a\x1b[31m\nb", "1,234"]);
-        insta::assert_snapshot!(table.render(Pen::new(false), None), @r"
+        insta::assert_snapshot!(table.render(Painter::new(false), None), @r"
         FILE                    ROWS
         trending-closet-items      7
         a�[31m�b               1,234
@@ -116,7 +116,7 @@ mod tests {
     fn a_narrow_terminal_breaks_any_column_but_the_first() {
         let mut table = Table::new(["SETTING", "FROM"]);
         table.row(["source.password_command", "the environment of the process"]);
-        insta::assert_snapshot!(table.render(Pen::new(false), Some(45)), @r"
+        insta::assert_snapshot!(table.render(Painter::new(false), Some(45)), @r"
         SETTING                  FROM
         source.password_command  the environment of
                                  the process

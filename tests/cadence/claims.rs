@@ -1,6 +1,6 @@
 //! Between the filter and the claim no push slips through.
 
-use pushctl::cadence::{Cadence, Exclusion, Place as Where, Rule};
+use pushctl::cadence::{Cadence, Exclusion, HistoryLocation as Where, Rule};
 use pushctl::clock::Clock as _;
 use pushctl::state::ledger::Claimed;
 

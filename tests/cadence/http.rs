@@ -1,6 +1,6 @@
 //! The history behind the existing service.
 
-use pushctl::cadence::{Breakdown, Cadence, Exclusion, Place as Where, Verdict};
+use pushctl::cadence::{Breakdown, Cadence, CadenceDecision, Exclusion, HistoryLocation as Where};
 use pushctl::error::Kind;
 use pushctl::state::Store;
 
@@ -42,16 +42,16 @@ async fn who_the_service_excludes_is_excluded_and_its_sums_are_passed_on() {
     let eligible: Vec<bool> = filtered
         .verdicts
         .iter()
-        .map(|verdict| matches!(verdict, Verdict::Eligible(_)))
+        .map(|verdict| matches!(verdict, CadenceDecision::Eligible(_)))
         .collect();
     assert_eq!(eligible, [true, false, false, false, false, false, true]);
     assert_eq!(
         filtered.verdicts[1],
-        Verdict::Excluded(Exclusion::Unattributed)
+        CadenceDecision::Excluded(Exclusion::Unattributed)
     );
     assert_eq!(
         filtered.verdicts[4],
-        Verdict::Excluded(Exclusion::InvalidUuid)
+        CadenceDecision::Excluded(Exclusion::InvalidUuid)
     );
     // One of them stands in the file twice, so the service's sums do not account for everybody: nobody is attributed.
     let expected = Breakdown {

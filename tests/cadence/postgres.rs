@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pushctl::cadence::{Cadence, State};
+use pushctl::cadence::{Cadence, RuleState};
 use pushctl::error::Kind;
 
 use super::{at, history, holder, id, layer, send};
@@ -24,20 +24,20 @@ async fn a_rule_that_is_missing_or_switched_off_is_reported_and_the_others_hold(
     assert_eq!(unapplied.len(), 1);
     assert_eq!(
         (unapplied[0].rule.name(), unapplied[0].state),
-        ("layer_3_cooldown_hours", State::Missing)
+        ("layer_3_cooldown_hours", RuleState::Missing)
     );
     assert_eq!(screen.guard().limits.len(), 1);
     let unapplied = cadence.screen(layer(5)).await.unwrap().unapplied();
     assert_eq!(
         (unapplied[0].rule.name(), unapplied[0].state),
-        ("layer_5_cooldown_hours", State::Inactive)
+        ("layer_5_cooldown_hours", RuleState::Inactive)
     );
     database.execute(
         "UPDATE cadence_rules SET is_active = NULL WHERE name = 'combined_l2_l3_limit_hours'",
     );
     assert_eq!(
         cadence.screen(layer(2)).await.unwrap().unapplied()[0].state,
-        State::Inactive
+        RuleState::Inactive
     );
 }
 
@@ -247,7 +247,7 @@ async fn a_schema_in_the_url_is_where_the_tables_are_looked_for() {
          ALTER TABLE cadence_rules SET SCHEMA \"the Cadence\"; ALTER TABLE user_notifications SET SCHEMA \"the Cadence\"",
     );
     let url = database.url_with("tls_only", "sslmode=require&schema=the%20Cadence");
-    let place = pushctl::cadence::Place::Postgres(Box::new(address(&url)));
+    let place = pushctl::cadence::HistoryLocation::Postgres(Box::new(address(&url)));
     let store = Place::sqlite().open().await;
     let cadence = Cadence::new(place, store.clone()).unwrap();
     assert_eq!(
@@ -281,11 +281,10 @@ async fn an_audience_larger_than_a_batch_is_answered_in_its_order() {
         .filter(&ids)
         .await
         .unwrap();
-    let excluded = filtered
-        .verdicts
-        .iter()
-        .enumerate()
-        .filter(|(_, verdict)| matches!(verdict, pushctl::cadence::Verdict::Excluded(_)));
+    let excluded =
+        filtered.verdicts.iter().enumerate().filter(|(_, verdict)| {
+            matches!(verdict, pushctl::cadence::CadenceDecision::Excluded(_))
+        });
     assert_eq!(
         excluded.map(|(place, _)| place).collect::<HashSet<_>>(),
         HashSet::from([7, 11_999])

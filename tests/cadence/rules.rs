@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
-use pushctl::cadence::{Cadence, Exclusion, Place as Where, Rule, Verdict};
+use pushctl::cadence::{Cadence, CadenceDecision, Exclusion, HistoryLocation as Where, Rule};
 use pushctl::clock::Clock as _;
 use pushctl::state::Store;
 
@@ -14,13 +14,13 @@ use super::{at, history, id, layer, open, send};
 use crate::support::postgres::Database;
 use crate::support::store::Place;
 
-fn told(verdict: Verdict) -> Says {
+fn told(verdict: CadenceDecision) -> Says {
     match verdict {
-        Verdict::Eligible(_) => Says::Eligible,
-        Verdict::Excluded(Exclusion::Rule(Rule::Layer3Cooldown)) => Says::L3Cooldown,
-        Verdict::Excluded(Exclusion::Rule(Rule::Combined)) => Says::L2L3,
-        Verdict::Excluded(Exclusion::Rule(Rule::Layer5Cooldown)) => Says::L5Cooldown,
-        excluded @ Verdict::Excluded(_) => panic!("{excluded:?}"),
+        CadenceDecision::Eligible(_) => Says::Eligible,
+        CadenceDecision::Excluded(Exclusion::Rule(Rule::Layer3Cooldown)) => Says::L3Cooldown,
+        CadenceDecision::Excluded(Exclusion::Rule(Rule::Combined)) => Says::L2L3,
+        CadenceDecision::Excluded(Exclusion::Rule(Rule::Layer5Cooldown)) => Says::L5Cooldown,
+        excluded @ CadenceDecision::Excluded(_) => panic!("{excluded:?}"),
     }
 }
 
@@ -137,11 +137,11 @@ async fn an_id_that_is_no_uuid_is_excluded_and_counted_unless_cadence_is_off() {
                 .unwrap();
             assert_eq!(filtered.breakdown.invalid_uuid, 3);
             assert_eq!(filtered.breakdown.total(), 3);
-            assert!(matches!(filtered.verdicts[0], Verdict::Eligible(_)));
+            assert!(matches!(filtered.verdicts[0], CadenceDecision::Eligible(_)));
             assert!(
                 filtered.verdicts[1..]
                     .iter()
-                    .all(|verdict| *verdict == Verdict::Excluded(Exclusion::InvalidUuid))
+                    .all(|verdict| *verdict == CadenceDecision::Excluded(Exclusion::InvalidUuid))
             );
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pushctl::exit::Kind;
 use pushctl::postgres::address::SslMode;
-use pushctl::postgres::{Address, Patience};
+use pushctl::postgres::{Address, RetryLimits};
 use pushctl::source::{Purpose, Source};
 
 use super::{Surroundings, read, read_patiently, select_one};
@@ -377,14 +377,14 @@ fn a_time_in_the_address_is_a_wish_and_one_for_the_command_an_order() {
     };
     let source = |patience| Source::new(address.clone(), patience, purpose.clone());
     assert!(
-        source(Patience::default())
+        source(RetryLimits::default())
             .plan(Duration::from_secs(60))
             .is_ok()
     );
 
-    let ordered = Patience {
+    let ordered = RetryLimits {
         connect_timeout: Some(Duration::from_secs(120)),
-        ..Patience::default()
+        ..RetryLimits::default()
     };
     let error = source(ordered).plan(Duration::from_secs(60)).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pushctl::error::Kind;
-use pushctl::fcm::{Cause, Outcome, Platform};
+use pushctl::fcm::{HaltCause, Outcome, Platform};
 use serde_json::json;
 
 use super::{Bench, accepted_once, code, tokens};
@@ -83,7 +83,7 @@ async fn a_message_that_the_service_blames_stops_the_run() {
         ]
     );
     let halt = sent.client.halted().expect("halted");
-    assert_eq!(halt.cause, Cause::BadMessage);
+    assert_eq!(halt.cause, HaltCause::BadMessage);
     assert!(
         halt.reason.contains("message.notification.title"),
         "{}",

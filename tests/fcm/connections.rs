@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pushctl::error::Kind;
-use pushctl::fcm::{Outcome, Report};
+use pushctl::fcm::{MessageReport, Outcome};
 
 use super::{Bench, accepted_once, code, collect, jobs, tokens};
 use crate::support::fcm::raw::{Ending, Plan, RawPeer};
@@ -206,7 +206,7 @@ async fn an_answer_that_is_lost_leaves_the_message_in_doubt_and_it_is_not_sent_a
 }
 
 /// One message, a silence, another message.
-async fn send_apart(bench: &Bench) -> Vec<Report> {
+async fn send_apart(bench: &Bench) -> Vec<MessageReport> {
     let (client, reports) = bench.connect().await.expect("connected");
     let mut both = jobs([("first", None), ("second", None)].into_iter());
     let second = both.split_off(1);

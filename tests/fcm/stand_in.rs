@@ -213,7 +213,7 @@ async fn a_message_that_is_only_validated_is_not_counted_as_accepted() {
         .compose("t", ["Ana"].as_slice())
         .expect("a message");
     client
-        .submit(pushctl::fcm::Job {
+        .submit(pushctl::fcm::SendJob {
             id: 1,
             body,
             platform: None,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pushctl::error::Kind;
-use pushctl::fcm::{Cause, Outcome};
+use pushctl::fcm::{HaltCause, Outcome};
 
 use super::{Bench, accepted_once, code, collect, jobs, tokens};
 use crate::support::fcm::StandIn;
@@ -55,7 +55,7 @@ async fn when_stopped_nothing_more_leaves_and_what_has_left_is_awaited() {
         .count();
     assert_eq!((accepted, unsent), (10, 91));
     assert_eq!(accepted_once(&stand_in).len(), 10);
-    assert_eq!(client.halted().expect("halted").cause, Cause::Asked);
+    assert_eq!(client.halted().expect("halted").cause, HaltCause::Asked);
     assert!(
         reports
             .values()
@@ -97,7 +97,7 @@ async fn a_list_of_dead_tokens_stops_the_run_before_all_of_it_is_sent() {
     let bench = Bench::of(&stand_in).with(|settings| settings.connections = 1);
     let sent = bench.send(&tokens("t", 1_000)).await;
     let halt = sent.client.halted().expect("halted");
-    assert_eq!(halt.cause, Cause::Safeguard);
+    assert_eq!(halt.cause, HaltCause::Safeguard);
     assert_eq!(halt.error().kind(), Kind::Refused);
     assert!(
         halt.reason.contains("100.0 % of the last 100 answers"),
@@ -123,7 +123,7 @@ async fn a_failure_rate_above_the_threshold_stops_the_run() {
     });
     let sent = bench.send(&tokens("t", 2_000)).await;
     let halt = sent.client.halted().expect("halted");
-    assert_eq!(halt.cause, Cause::Safeguard);
+    assert_eq!(halt.cause, HaltCause::Safeguard);
     assert!(
         halt.reason.contains("more than the 5.0 % that are allowed"),
         "{}",
@@ -154,7 +154,7 @@ async fn a_service_that_goes_away_stops_the_run_once_patience_ends_and_counts_st
     let reports = collect(reports).await;
     assert_eq!(reports.len(), 1_000 - 20);
     let halt = client.halted().expect("halted");
-    assert_eq!(halt.cause, Cause::Unreachable, "{}", halt.reason);
+    assert_eq!(halt.cause, HaltCause::Unreachable, "{}", halt.reason);
     assert_eq!(halt.error().kind().status(), 5);
     let count = |wanted: &str| {
         let all = reports.values();

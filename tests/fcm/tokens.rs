@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pushctl::error::Kind;
-use pushctl::fcm::Cause;
+use pushctl::fcm::HaltCause;
 
 use super::{Bench, accepted_once, tokens};
 use crate::support::fcm::script::{Reply, Script};
@@ -57,7 +57,7 @@ async fn a_new_token_that_is_refused_too_stops_the_run() {
     let sent = Bench::of(&stand_in).send(&tokens("t", 50)).await;
     assert_eq!(sent.tally(), [("STOPPED", 50)].into());
     let halt = sent.client.halted().expect("halted");
-    assert_eq!(halt.cause, Cause::Credentials);
+    assert_eq!(halt.cause, HaltCause::Credentials);
     assert!(sent.reports.iter().all(|report| report.attempts <= 2));
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use pushctl::csv_writer::hex;
-use pushctl::pipeline::driver::Ending;
-use pushctl::pipeline::{Course, Records};
+use pushctl::pipeline::driver::DriveResult;
+use pushctl::pipeline::{PhaseRecords, RunPlan};
 use pushctl::state::ledger::{Ending as Outcome, Standing};
 use pushctl::state::{RunFilter, RunStatus, Store};
 use sha2::{Digest as _, Sha256};
@@ -88,15 +88,15 @@ async fn one(place: Place, form: Form, random: &mut Random, killed: &mut BTreeMa
     verify(&stage).await;
 }
 
-async fn standing(store: &Store) -> (Option<RunStatus>, Records) {
+async fn standing(store: &Store) -> (Option<RunStatus>, PhaseRecords) {
     let runs = store.runs(&RunFilter::default()).await.unwrap();
     assert!(runs.len() <= 1, "{runs:#?}");
     let Some(run) = runs.first() else {
-        return (None, Records::default());
+        return (None, PhaseRecords::default());
     };
     (
         Some(run.status),
-        Records(store.phases(&run.id).await.unwrap()),
+        PhaseRecords(store.phases(&run.id).await.unwrap()),
     )
 }
 
@@ -104,7 +104,7 @@ async fn verify(stage: &Stage) {
     let reached = stage.reached();
     let store = stage.site.store(hand(&today("14:00:00"))).await.unwrap();
     let run = store.runs(&RunFilter::default()).await.unwrap().remove(0);
-    let records = Records(store.phases(&run.id).await.unwrap());
+    let records = PhaseRecords(store.phases(&run.id).await.unwrap());
     let shown = || format!("{run:#?}\n{records:#?}");
     assert!(
         matches!(run.status, RunStatus::Done | RunStatus::Partial),
@@ -151,7 +151,7 @@ async fn verify(stage: &Stage) {
     // The files sent are the files tested.
     let files = records.files().unwrap();
     assert_eq!(
-        Course::of(&run).unwrap().automation.push.len(),
+        RunPlan::of(&run).unwrap().automation.push.len(),
         files.pushes.len()
     );
     for file in files
@@ -210,7 +210,7 @@ async fn a_start_that_is_there_to_be_killed() {
     println!("started");
     let came = site.start(how, clock).await.unwrap();
     match came {
-        Came::To(Ending::Over { error, .. }) => println!("ended: over, {error:?}"),
+        Came::To(DriveResult::Over { error, .. }) => println!("ended: over, {error:?}"),
         other => println!("ended: {other:?}"),
     }
 }

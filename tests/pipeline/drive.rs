@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use pushctl::clock::Clock;
 use pushctl::exit::Kind;
 use pushctl::pipeline::Phase;
-use pushctl::pipeline::driver::{Ending, How};
-use pushctl::state::process_id::Holder;
+use pushctl::pipeline::driver::{DriveOptions, DriveResult};
+use pushctl::state::process_id::ProcessId;
 use pushctl::state::{LEASE_TTL, RunStatus, Taking};
 
 use super::stage::{Came, STAY, Stage, TICK, hand, text, today};
@@ -101,13 +101,13 @@ async fn ticks_each_minute_do_the_same(place: Place) {
 async fn ticks_and_processes_take_turns(place: Place) {
     let stage = stage(place, Script::default());
     ticks(&stage, [0]).await;
-    let until = How {
+    let until = DriveOptions {
         until: Some(Phase::Test),
         ..STAY
     };
     let came = stage.site.start(until, hand(&today("13:31:30"))).await;
     assert!(
-        matches!(came, Ok(Came::To(Ending::Reached(Phase::Test)))),
+        matches!(came, Ok(Came::To(DriveResult::Reached(Phase::Test)))),
         "{came:?}"
     );
     ticks(&stage, [1, 2]).await;
@@ -145,7 +145,7 @@ async fn a_holder_that_fell_silent_is_taken_over(place: Place) {
         runtime.block_on(async {
             let store = site.store(hand(&today("13:33:00"))).await.unwrap();
             let name = "occurrence/daily@2026-11-21T13:33-06:00";
-            let holder = Holder::this_process("bob@worker-2");
+            let holder = ProcessId::this_process("bob@worker-2");
             let taking = store.take_lease(name, &holder).await.unwrap();
             let Taking::Taken(lease) = taking else {
                 panic!("{taking:?}")

@@ -1,16 +1,17 @@
 //! A driver without a world: it does what `step` says, on records in memory, and each step takes as long as it is told.
 
 use jiff::{SignedDuration, Timestamp};
-use pushctl::pipeline::step::{self, Lateness, Step};
-use pushctl::pipeline::{Course, Mode, Phase, Records, Times};
+use pushctl::pipeline::step;
+use pushctl::pipeline::step::{Lateness, NextStep};
+use pushctl::pipeline::{Mode, Phase, PhaseRecords, RunPlan, Times};
 use pushctl::state;
 
 use super::automation;
 
 /// A run in memory.
 pub(super) struct Model {
-    pub(super) course: Course,
-    pub(super) records: Records,
+    pub(super) course: RunPlan,
+    pub(super) records: PhaseRecords,
     pub(super) lateness: Lateness,
     /// How long generating, testing and each push take.
     pub(super) takes: SignedDuration,
@@ -23,17 +24,17 @@ impl Model {
     pub(super) fn of(schedule: &str, more: &str, delays: &[u16], from: Timestamp) -> Self {
         let automation = automation("a", schedule, more, delays);
         let occurrence = automation.schedule.next(from).unwrap();
-        Self::new(Course {
+        Self::new(RunPlan {
             automation: automation.file,
             mode: Mode::LiveSend,
             times: Times::of(&occurrence),
         })
     }
 
-    pub(super) fn new(course: Course) -> Self {
+    pub(super) fn new(course: RunPlan) -> Self {
         Self {
             course,
-            records: Records::default(),
+            records: PhaseRecords::default(),
             lateness: Lateness::Counts,
             takes: SignedDuration::ZERO,
             begun: Vec::new(),
@@ -41,14 +42,14 @@ impl Model {
     }
 
     /// What a start at this instant does until it has nothing more to do; the step that stopped it.
-    pub(super) fn tick(&mut self, mut now: Timestamp) -> Step {
+    pub(super) fn tick(&mut self, mut now: Timestamp) -> NextStep {
         loop {
             let step = step::next(&self.course, &self.records, now, self.lateness);
             match step {
-                Step::Do(Phase::Window) => self.window(now),
-                Step::Do(Phase::Send) => self.record("send", now, Some(now)),
-                Step::Do(phase) => self.work(phase.word(), &mut now),
-                Step::Push(place) => self.work(&format!("push-{}", place + 1), &mut now),
+                NextStep::Do(Phase::Window) => self.window(now),
+                NextStep::Do(Phase::Send) => self.record("send", now, Some(now)),
+                NextStep::Do(phase) => self.work(phase.as_str(), &mut now),
+                NextStep::Push(place) => self.work(&format!("push-{}", place + 1), &mut now),
                 _ => return step,
             }
         }
@@ -80,12 +81,12 @@ impl Model {
 
     fn record(&mut self, phase: &str, begun_at: Timestamp, ended_at: Option<Timestamp>) {
         let result = ended_at.map(|_| "done".to_owned());
-        let open = |one: &&mut state::Phase| one.phase == phase && one.ended_at.is_none();
+        let open = |one: &&mut state::PhaseRecord| one.phase == phase && one.ended_at.is_none();
         if let Some(open) = self.records.0.iter_mut().find(open) {
             (open.ended_at, open.result) = (ended_at, result);
             return;
         }
-        self.records.0.push(state::Phase {
+        self.records.0.push(state::PhaseRecord {
             phase: phase.to_owned(),
             attempt: 1,
             begun_at,

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use pushctl::automation::quiet_hours::QuietHours;
-use pushctl::pipeline::step::Step;
+use pushctl::pipeline::step::NextStep;
 
 use super::model::Model;
 use crate::support::campaign::{Campaign, Random};
@@ -101,7 +101,10 @@ fn campaign_no_push_begins_before_its_time_or_too_late_whatever_the_ticks() {
         let mut over = false;
         for now in ticks {
             let step = model.tick(now);
-            over = matches!(step, Step::Over | Step::TooLate(..) | Step::Quiet(_));
+            over = matches!(
+                step,
+                NextStep::Over | NextStep::TooLate(..) | NextStep::Quiet(_)
+            );
             if over {
                 break;
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pushctl::audience::Catalogue;
-use pushctl::audience::history::History;
+use pushctl::audience::history::HistorySource;
 use pushctl::automation::Automation;
 use pushctl::cadence::{self, Cadence};
 use pushctl::clock::Clock;
@@ -16,15 +16,15 @@ use pushctl::error::{Error, Result};
 use pushctl::exit::Kind;
 use pushctl::fcm::{self, Credentials, ServiceAccount};
 use pushctl::interrupt::Interrupt;
-use pushctl::notify::{Notices, Patience};
-use pushctl::pipeline::driver::{Ending, How, drive};
+use pushctl::notify::{Notices, NotifyTimeouts};
+use pushctl::pipeline::driver::{DriveOptions, DriveResult, drive};
 use pushctl::pipeline::select_occurrence;
-use pushctl::pipeline::select_occurrence::Due;
+use pushctl::pipeline::select_occurrence::SelectedOccurrence;
 use pushctl::pipeline::step::Lateness;
-use pushctl::pipeline::{Course, Means, Mode, Phase, Retention, Times};
+use pushctl::pipeline::{Mode, Phase, Retention, RunContext, RunPlan, Times};
 use pushctl::progress::Silent;
 use pushctl::source::{self, Purpose, Source, Unwatched};
-use pushctl::state::process_id::Holder;
+use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Begun, Location, NewRun, Run, RunFilter, RunStatus, Store, Taking};
 use pushctl::template::link::AllowedHosts;
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ pub(super) enum Came {
     /// Nothing is due, or it is over already.
     Nothing,
     /// Where the run stands.
-    To(Ending),
+    To(DriveResult),
 }
 
 /// The automation of the stage: haves, and after some minutes wants. Every two seconds of waiting are a look at the store,
@@ -167,7 +167,7 @@ impl Stage {
         assert_eq!(runs.len(), 1, "{runs:#?}");
         let phases = store.phases(&runs[0].id).await.unwrap();
         let zone = jiff::tz::TimeZone::get("America/Chicago").unwrap();
-        let line = |phase: &pushctl::state::Phase| {
+        let line = |phase: &pushctl::state::PhaseRecord| {
             let at = phase.begun_at.to_zoned(zone.clone());
             let result = phase.result.as_deref().unwrap_or("open");
             format!("{}@{}:{result}", phase.phase, at.strftime("%H:%M"))
@@ -199,12 +199,12 @@ pub(super) fn today(time: &str) -> String {
     format!("2026-11-21T{time}-06:00")
 }
 
-pub(super) const TICK: How = How {
+pub(super) const TICK: DriveOptions = DriveOptions {
     stay: false,
     until: None,
     lateness: Lateness::Counts,
 };
-pub(super) const STAY: How = How { stay: true, ..TICK };
+pub(super) const STAY: DriveOptions = DriveOptions { stay: true, ..TICK };
 
 impl Site {
     pub(super) async fn store(&self, clock: Arc<dyn Clock>) -> Result<Store> {
@@ -225,7 +225,7 @@ impl Site {
     }
 
     /// One start, as the command makes it: what is due, under the occurrence's lease.
-    pub(super) async fn start(&self, how: How, clock: Arc<dyn Clock>) -> Result<Came> {
+    pub(super) async fn start(&self, how: DriveOptions, clock: Arc<dyn Clock>) -> Result<Came> {
         self.start_as("alice@worker-1", how, clock, Interrupt::never())
             .await
     }
@@ -233,7 +233,7 @@ impl Site {
     pub(super) async fn start_as(
         &self,
         who: &str,
-        how: How,
+        how: DriveOptions,
         clock: Arc<dyn Clock>,
         interrupt: Interrupt,
     ) -> Result<Came> {
@@ -244,23 +244,25 @@ impl Site {
         } else {
             select_occurrence::for_tick(&automation, clock.now())
         };
-        let (Due::Occurrence(occurrence) | Due::Missed(occurrence)) = due else {
+        let (SelectedOccurrence::Occurrence(occurrence) | SelectedOccurrence::Missed(occurrence)) =
+            due
+        else {
             return Ok(Came::Nothing);
         };
         let new = NewRun {
             id: uuid::Uuid::now_v7().to_string(),
             automation: automation.name().to_owned(),
             occurrence: occurrence.id(automation.name()),
-            mode: Mode::LiveSend.word().to_owned(),
+            mode: Mode::LiveSend.as_str().to_owned(),
             begun_by: who.to_owned(),
-            plan: Course {
+            plan: RunPlan {
                 automation: automation.file,
                 mode: Mode::LiveSend,
                 times: Times::of(&occurrence),
             }
             .plan()?,
         };
-        let holder = Holder::this_process(who);
+        let holder = ProcessId::this_process(who);
         let lease = format!("occurrence/{}", new.occurrence);
         let lease = match store.take_lease(&lease, &holder).await? {
             Taking::Taken(lease) => lease,
@@ -277,9 +279,9 @@ impl Site {
     async fn begin(
         &self,
         new: &NewRun,
-        how: How,
+        how: DriveOptions,
         store: &Store,
-        holder: &Holder,
+        holder: &ProcessId,
         clock: &Arc<dyn Clock>,
         interrupt: &Interrupt,
     ) -> Result<Came> {
@@ -292,27 +294,27 @@ impl Site {
             return Ok(Came::Nothing);
         }
         let (Begun::New(run) | Begun::Open(run)) = store.begin_run(new).await?;
-        let cadence = Cadence::new(cadence::Place::Embedded, store.clone())?;
+        let cadence = Cadence::new(cadence::HistoryLocation::Embedded, store.clone())?;
         let purpose = Purpose {
             command: "run-pipeline".to_owned(),
             run: run.id.clone(),
         };
-        let patience = source::Patience::default();
+        let patience = source::RetryLimits::default();
         let source = Source::new(address(&self.market), patience, purpose);
         let account = Credentials::File(self.directory.join("account.json"));
         let account = ServiceAccount::load(&account)?;
-        let service = fcm::Settings {
+        let service = fcm::FcmSettings {
             base_url: self.service.clone(),
             trusted: Some(self.directory.join("ca.pem")),
             rate: self.rate,
-            ..fcm::Settings::default()
+            ..fcm::FcmSettings::default()
         };
-        let means = Means {
+        let means = RunContext {
             store,
             cadence: &cadence,
             cadence_is_near: true,
             source: &source,
-            history: &History::None,
+            history: &HistorySource::None,
             catalogue: &self.catalogue(),
             output: &self.output,
             ending: LineEnding::Crlf,
@@ -331,7 +333,7 @@ impl Site {
             progress: &Silent,
             watch: &Unwatched,
             deadline: Duration::from_secs(60),
-            notices: &Notices::new(None, None, Patience::default()).0,
+            notices: &Notices::new(None, None, NotifyTimeouts::default()).0,
         };
         drive(&run, &means, how).await.map(Came::To)
     }
@@ -341,7 +343,7 @@ impl Came {
     /// How it ended, if it is over.
     pub(super) fn status(&self) -> Option<RunStatus> {
         match self {
-            Self::To(Ending::Over { status, .. }) => Some(*status),
+            Self::To(DriveResult::Over { status, .. }) => Some(*status),
             _ => None,
         }
     }
@@ -349,7 +351,7 @@ impl Came {
     /// What is due next, and when.
     pub(super) fn waiting(&self) -> Option<(Timestamp, Phase)> {
         match self {
-            Self::To(Ending::Waiting(at, phase)) => Some((*at, *phase)),
+            Self::To(DriveResult::Waiting(at, phase)) => Some((*at, *phase)),
             _ => None,
         }
     }

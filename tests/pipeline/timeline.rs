@@ -1,7 +1,7 @@
 //! What comes next, second by second, on a clock that the test moves.
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned};
-use pushctl::pipeline::step::{Lateness, Step};
+use pushctl::pipeline::step::{Lateness, NextStep};
 use pushctl::pipeline::{Mode, Phase};
 
 use super::model::Model;
@@ -18,9 +18,9 @@ fn seconds(count: i64) -> SignedDuration {
 }
 
 /// Ticks every second from one instant up to another; the last step.
-fn every_second(model: &mut Model, from: Timestamp, to: Timestamp) -> Step {
+fn every_second(model: &mut Model, from: Timestamp, to: Timestamp) -> NextStep {
     let mut now = from;
-    let mut last = Step::Over;
+    let mut last = NextStep::Over;
     while now <= to {
         last = model.tick(now);
         now += seconds(1);
@@ -42,7 +42,7 @@ fn second_by_second_each_phase_begins_at_its_time_and_once() {
     let from = at("2026-11-21T13:00:00-06:00");
     let mut model = Model::of(DAILY, "", &[0, 5, 0], from);
     let last = every_second(&mut model, from, at("2026-11-21T14:00:00-06:00"));
-    assert_eq!(last, Step::Over);
+    assert_eq!(last, NextStep::Over);
     insta::assert_snapshot!(local(&model).join("\n"), @r"
     21 13:03:00 -06:00 generate
     21 13:08:00 -06:00 test
@@ -78,7 +78,7 @@ fn a_test_that_ended_after_the_time_is_followed_by_the_whole_window() {
     let late = at("2026-11-21T13:40:00-06:00");
     assert_eq!(
         model.tick(late),
-        Step::Wait(late + seconds(25 * 60), Phase::Window)
+        NextStep::Wait(late + seconds(25 * 60), Phase::Window)
     );
     every_second(&mut model, late, late + seconds(3600));
     assert_eq!(model.times("push-1"), [late + seconds(25 * 60)]);
@@ -90,7 +90,7 @@ fn a_window_that_would_close_too_late_is_not_opened() {
     let late = at("2026-11-21T13:34:00-06:00");
     assert_eq!(
         model.tick(late),
-        Step::TooLate(model.course.times.send_at, Phase::Window)
+        NextStep::TooLate(model.course.times.send_at, Phase::Window)
     );
     assert_eq!(model.times("window"), []);
 }
@@ -105,12 +105,12 @@ fn what_is_later_than_allowed_does_not_begin_and_a_person_may_insist() {
     let mut model = Model::of(DAILY, "", &[0], from);
     assert_eq!(
         model.tick(latest + seconds(1)),
-        Step::TooLate(send_at, Phase::Generate)
+        NextStep::TooLate(send_at, Phase::Generate)
     );
     model.lateness = Lateness::Waived;
     assert!(matches!(
         model.tick(latest + seconds(1)),
-        Step::Wait(_, Phase::Window)
+        NextStep::Wait(_, Phase::Window)
     ));
     // The last instant still counts, and the next does not.
     for (now, pushes) in [(latest, 1), (latest + seconds(1), 0)] {
@@ -130,7 +130,7 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
     let mut model = Model::of(evening, quiet, &[0, 5], from);
     model.takes = seconds(6 * 60);
     let last = every_second(&mut model, from, at("2026-11-21T21:01:00-06:00"));
-    assert_eq!(last, Step::Quiet(1));
+    assert_eq!(last, NextStep::Quiet(1));
     let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
     let mut model = Model::of(evening, &delay, &[0, 5], from);
     model.takes = seconds(6 * 60);
@@ -143,7 +143,7 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
     every_second(&mut model, from, at("2026-11-21T21:30:00-06:00"));
     assert_eq!(
         model.tick(morning + seconds(15 * 60 + 1)),
-        Step::TooLate(morning, Phase::Send)
+        NextStep::TooLate(morning, Phase::Send)
     );
 }
 
@@ -156,7 +156,7 @@ fn a_push_that_ran_into_the_quiet_hours_goes_out_after_them() {
     let morning = at("2026-11-22T09:00:00-06:00");
     assert_eq!(
         model.tick(at("2026-11-21T21:03:00-06:00")),
-        Step::Wait(morning, Phase::Send)
+        NextStep::Wait(morning, Phase::Send)
     );
     model.tick(morning);
     assert_eq!(model.times("push-1"), [morning]);
@@ -271,7 +271,7 @@ fn the_other_modes_wait_for_nothing_and_leave_their_phases_out() {
         model.course.mode = mode;
         model.course.times = model.course.times.clone().at_once(now);
         model.lateness = Lateness::Waived;
-        assert_eq!(model.tick(now), Step::Over);
+        assert_eq!(model.tick(now), NextStep::Over);
         let begun: Vec<&str> = model.begun.iter().map(|(_, what)| what.as_str()).collect();
         assert_eq!(begun.join(" "), expected);
         assert!(model.begun.iter().all(|(at, _)| *at == now));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use pushctl::clock::{Clock, System};
-use pushctl::state::process_id::Holder;
+use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Store, Taking};
 
 use super::{a_run, another, run};
@@ -50,7 +50,7 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
     store.begin_phase(&a_run().id, "window").await.unwrap();
     store.begin_run(&another(2, "waterfall")).await.unwrap();
     let name = format!("occurrence/{}", a_run().occurrence);
-    let holder = Holder::this_process("alice@worker-1");
+    let holder = ProcessId::this_process("alice@worker-1");
     let lease = match store.take_lease(&name, &holder).await.unwrap() {
         Taking::Taken(lease) => lease,
         Taking::Held(held) => panic!("{held:?}"),

@@ -1,4 +1,4 @@
-use pushctl::state::{NewRun, RunStatus, Target};
+use pushctl::state::{CancelTarget, NewRun, RunStatus};
 
 use super::{a_run, another, run};
 use crate::state::{in_both_stores, push};
@@ -36,7 +36,7 @@ async fn a_cancel_stops_the_open_runs_that_are_meant_and_no_others(place: Place)
     assert_eq!(one["stopped"][0]["run"], a_run().id);
     assert_eq!(one["stopped"][0]["phase"], "send");
     let cancelled = store.cancellation(&a_run().id).await.unwrap().unwrap();
-    assert_eq!(cancelled.target, Target::Run(a_run().id));
+    assert_eq!(cancelled.target, CancelTarget::Run(a_run().id));
     assert_eq!(cancelled.reason.as_deref(), Some("wrong shoe"));
     assert_eq!(one["who"], cancelled.who);
     let by_name = run(&sandbox, &place, &["cancel", "waterfall"]);

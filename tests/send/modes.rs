@@ -1,6 +1,6 @@
 //! The ways to send, and not to.
 
-use pushctl::state::{RunFilter, RunStatus, Target};
+use pushctl::state::{CancelTarget, RunFilter, RunStatus};
 use serde_json::Value;
 
 use super::{BOTH, Office, id, order, people, tokens};
@@ -240,7 +240,7 @@ fn a_cancel_ends_a_send_and_everybody_is_accounted_for() {
             office.wait_for(20);
             let stopped = office.in_store(async |store| {
                 store
-                    .cancel(&Target::All, "bo@example.com", Some("wrong shoes"))
+                    .cancel(&CancelTarget::All, "bo@example.com", Some("wrong shoes"))
                     .await
                     .unwrap()
             });

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pushctl::state::ledger::{Claimed, Ending, Guard, Push, Standing};
+use pushctl::state::ledger::{Claimed, Ending, Guard, LedgerPush, Standing};
 use pushctl::state::{Location, Store};
 
 use super::{answer, candidates, holder, in_both_stores, push, sender, user, won};
@@ -65,7 +65,7 @@ async fn senders_killed_at_any_moment_claim_nobody_twice_and_lose_nothing(place:
 }
 
 /// Nobody was won twice; whoever was announced is in the ledger; whoever has no outcome is in doubt.
-async fn check(store: &Store, push: &Push, announced: &HashMap<u64, u32>) {
+async fn check(store: &Store, push: &LedgerPush, announced: &HashMap<u64, u32>) {
     assert!(
         announced.values().all(|times| *times == 1),
         "won twice: {announced:?}"

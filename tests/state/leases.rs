@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use pushctl::error::Kind;
-use pushctl::state::process_id::Holder;
-use pushctl::state::{Admission, Attempt, HeldBy, LEASE_TTL, Lease, Store, Taking};
+use pushctl::state::process_id::ProcessId;
+use pushctl::state::{Admission, BreakerProbe, HeldBy, LEASE_TTL, Lease, Store, Taking};
 
 use super::{holder, in_both_stores};
 use crate::support::store::Place;
@@ -18,7 +18,7 @@ in_both_stores!(
 );
 
 async fn take(store: &Store, name: &str) -> Result<Lease, HeldBy> {
-    let bob = Holder::this_process("bob@worker-2");
+    let bob = ProcessId::this_process("bob@worker-2");
     match store.take_lease(name, &bob).await.unwrap() {
         Taking::Taken(lease) => Ok(lease),
         Taking::Held(held) => Err(held),
@@ -103,7 +103,9 @@ async fn the_breaker_opens_after_failures_and_lets_one_probe_through(place: Plac
             one.admission("db:5432", 3, cool_off).await.unwrap(),
             Admission::Go
         );
-        one.attempted("db:5432", Attempt::Unreached).await.unwrap();
+        one.attempted("db:5432", BreakerProbe::Unreached)
+            .await
+            .unwrap();
     }
     let refused = two.admission("db:5432", 3, cool_off).await.unwrap();
     assert!(
@@ -124,7 +126,9 @@ async fn the_breaker_opens_after_failures_and_lets_one_probe_through(place: Plac
         Admission::Refused { .. }
     ));
     // The probe fails: the cool-off begins anew.
-    one.attempted("db:5432", Attempt::Unreached).await.unwrap();
+    one.attempted("db:5432", BreakerProbe::Unreached)
+        .await
+        .unwrap();
     assert!(matches!(
         two.admission("db:5432", 3, cool_off).await.unwrap(),
         Admission::Refused { failures: 4, .. }
@@ -146,11 +150,14 @@ async fn a_success_closes_the_breaker(place: Place) {
     let store = place.open().await;
     for _ in 0..5 {
         store
-            .attempted("db:5432", Attempt::Unreached)
+            .attempted("db:5432", BreakerProbe::Unreached)
             .await
             .unwrap();
     }
-    store.attempted("db:5432", Attempt::Reached).await.unwrap();
+    store
+        .attempted("db:5432", BreakerProbe::Reached)
+        .await
+        .unwrap();
     assert_eq!(
         store
             .admission("db:5432", 3, Duration::from_secs(60))

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use pushctl::state::ledger::{
-    Candidate, Claimed, Dismissal, Ending, Guard, Push, Standing, TokenHash,
+    Candidate, Claimed, Dismissal, Ending, Guard, LedgerPush, Standing, TokenHash,
 };
 use pushctl::state::{Owed, Store};
 
@@ -20,7 +20,7 @@ in_both_stores!(
 
 pub(super) async fn claim(
     store: &Store,
-    push: &Push,
+    push: &LedgerPush,
     numbers: impl IntoIterator<Item = u64>,
 ) -> Vec<Claimed> {
     let sender = sender(store).await;

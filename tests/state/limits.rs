@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use pushctl::state::ledger::{
-    Basis, Candidate, Claimed, Counted, Ending, Guard, Limit, Push, Recording,
+    Basis, Candidate, Claimed, Counted, Ending, Guard, LedgerPush, Limit, Recording,
 };
 use pushctl::state::{Owed, Store};
 
@@ -32,7 +32,7 @@ fn weekly(place: &Place, at_most: u32, basis: Basis) -> Guard {
     }
 }
 
-async fn open(store: &Store, number: u32, recording: Recording) -> Push {
+async fn open(store: &Store, number: u32, recording: Recording) -> LedgerPush {
     let new = pushctl::state::ledger::NewPush {
         recording,
         ..push(number)
@@ -42,7 +42,7 @@ async fn open(store: &Store, number: u32, recording: Recording) -> Push {
 
 async fn claim(
     store: &Store,
-    push: &Push,
+    push: &LedgerPush,
     candidates: Vec<Candidate>,
     guard: &Guard,
 ) -> Vec<Claimed> {

@@ -13,7 +13,7 @@ in_both_stores!(
 );
 
 /// Three recipients accepted, one dead.
-async fn send(store: &Store) -> pushctl::state::ledger::Push {
+async fn send(store: &Store) -> pushctl::state::ledger::LedgerPush {
     let new = NewPush {
         recording: Recording::Elsewhere,
         ..push(1)

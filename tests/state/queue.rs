@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use pushctl::state::Store;
-use pushctl::state::ledger::{Counted, Ending, Guard, Limit, Push, Queued, Taken, TokenHash};
+use pushctl::state::ledger::{Counted, Ending, Guard, LedgerPush, Limit, Queued, Taken, TokenHash};
 
 use super::{answer, candidate, in_both_stores, push, sender, tally, user, won};
 use crate::support::store::Place;
@@ -23,7 +23,7 @@ fn queued(n: u64) -> Queued {
     }
 }
 
-async fn enqueue(store: &Store, push: &Push, numbers: impl IntoIterator<Item = u64>) {
+async fn enqueue(store: &Store, push: &LedgerPush, numbers: impl IntoIterator<Item = u64>) {
     store
         .enqueue(push, numbers.into_iter().map(queued).collect())
         .await

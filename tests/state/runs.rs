@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use pushctl::state::{Begun, NewRun, Run, RunFilter, RunStatus, Store, Target};
+use pushctl::state::{Begun, CancelTarget, NewRun, Run, RunFilter, RunStatus, Store};
 use serde_json::json;
 
 use super::in_both_stores;
@@ -197,7 +197,7 @@ async fn a_cancel_stops_open_runs_and_never_later_ones(place: Place) {
     begin(&store, "r1", "layer2", "monday").await;
     begin(&store, "r2", "layer3", "monday").await;
     assert_eq!(store.cancellation("r1").await.unwrap(), None);
-    let target = Target::Automation("layer2".to_owned());
+    let target = CancelTarget::Automation("layer2".to_owned());
     let stopped = store
         .cancel(&target, "bob@laptop", Some("wrong link"))
         .await
@@ -220,7 +220,7 @@ async fn a_cancel_stops_open_runs_and_never_later_ones(place: Place) {
     begin(&store, "r3", "layer2", "tuesday").await;
     assert_eq!(store.cancellation("r3").await.unwrap(), None);
     let stopped = store
-        .cancel(&Target::All, "carol@laptop", None)
+        .cancel(&CancelTarget::All, "carol@laptop", None)
         .await
         .unwrap();
     assert_eq!(stopped.len(), 3);
@@ -240,7 +240,7 @@ async fn a_cancel_of_one_run_leaves_the_others(place: Place) {
     begin(&store, "r1", "layer2", "monday").await;
     begin(&store, "r2", "layer2", "tuesday").await;
     let stopped = store
-        .cancel(&Target::Run("r2".to_owned()), "bob@laptop", None)
+        .cancel(&CancelTarget::Run("r2".to_owned()), "bob@laptop", None)
         .await
         .unwrap();
     assert_eq!(stopped.len(), 1);
@@ -248,7 +248,7 @@ async fn a_cancel_of_one_run_leaves_the_others(place: Place) {
     assert!(store.cancellation("r2").await.unwrap().is_some());
     assert_eq!(
         store
-            .cancel(&Target::Run("r9".to_owned()), "bob@laptop", None)
+            .cancel(&CancelTarget::Run("r9".to_owned()), "bob@laptop", None)
             .await
             .unwrap(),
         []
@@ -290,7 +290,10 @@ async fn a_run_that_a_safeguard_closed_can_be_opened_again(place: Place) {
     }
     begin(&store, "r4", "layer3-daily", "wednesday").await;
     // Whoever cancelled meanwhile meant the runs that were open.
-    store.cancel(&Target::All, "alice", None).await.unwrap();
+    store
+        .cancel(&CancelTarget::All, "alice", None)
+        .await
+        .unwrap();
     assert!(store.reopen_run("r1").await.unwrap());
     let run = store.run("r1").await.unwrap().unwrap();
     assert_eq!(

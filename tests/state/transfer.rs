@@ -3,7 +3,7 @@ use std::io::Cursor;
 
 use pushctl::error::{Error, Kind};
 use pushctl::state::ledger::{Ending, Guard, Queued};
-use pushctl::state::{NewRun, Store, Target};
+use pushctl::state::{CancelTarget, NewRun, Store};
 
 use super::{answer, candidates, in_both_stores, push, sender, user, won};
 use crate::support::store::Place;
@@ -31,7 +31,7 @@ async fn fill(store: &Store) {
     store.begin_run(&run).await.unwrap();
     store.begin_phase("run-1", "generate").await.unwrap();
     store
-        .cancel(&Target::All, "bob@laptop", None)
+        .cancel(&CancelTarget::All, "bob@laptop", None)
         .await
         .unwrap();
     store

@@ -14,10 +14,10 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use pushctl::clock::System;
 use pushctl::fcm::{
-    Client, Composer, Credentials, Delivery, Job, Limits, ServiceAccount, Settings,
+    Client, Composer, Credentials, Delivery, FcmSettings, Limits, SendJob, ServiceAccount,
 };
 use pushctl::template::link::AllowedHosts;
-use pushctl::template::push::{Problem, Push, Wording};
+use pushctl::template::push::{Problem, PushTemplate, Wording};
 use serde_json::json;
 
 /// Measures the push client against a running stand-in
@@ -53,7 +53,7 @@ fn main() -> Result<()> {
 async fn measure(arguments: &Arguments) -> Result<()> {
     let at = |name: &str| arguments.dir.join(name);
     let ready: serde_json::Value = serde_json::from_slice(&fs::read(at("ready.json"))?)?;
-    let settings = Settings {
+    let settings = FcmSettings {
         base_url: ready["url"].as_str().context("no url")?.to_owned(),
         trusted: Some(at("ca.pem")),
         connections: arguments.connections,
@@ -63,7 +63,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             jump: 2.0,
             ..Limits::default()
         },
-        ..Settings::default()
+        ..FcmSettings::default()
     };
     let account = ServiceAccount::load(&Credentials::File(at("service-account.json")))?;
     let (client, mut reports) = Client::connect(settings, account, Arc::new(System)).await?;
@@ -79,7 +79,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
                 let row = ["Ana".to_owned(), format!("{}", id % 90 + 1)];
                 let token = format!("dJ8sK2:APA91b{id:0130}");
                 let body = composer.compose(&token, row.as_slice()).unwrap_or_default();
-                Job {
+                SendJob {
                     id,
                     body,
                     platform: None,
@@ -124,7 +124,7 @@ fn composer() -> Result<Composer> {
         deep_link: Some("https://tradeblock.us/closet".into()),
         data: BTreeMap::new(),
     };
-    let bound = Push::parse(&wording, &AllowedHosts::default())
+    let bound = PushTemplate::parse(&wording, &AllowedHosts::default())
         .and_then(|push| push.bind(&["first_name", "count"]))
         .map_err(|problems| Problem::error(&problems))?;
     Ok(Composer::new(bound, Delivery::Live, Some("bench")))

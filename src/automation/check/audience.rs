@@ -1,13 +1,13 @@
 //! `[audience]`: its name and its parameters.
 
-use super::Reading;
+use super::CheckedFile;
 use crate::audience::Definition;
 use crate::audience::parameters::{Declaration, Type};
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, integer_value, type_name};
 use crate::suggest::nearest;
 
-impl<'c> Reading<'c, '_> {
+impl<'c> CheckedFile<'c, '_> {
     /// The audience's definition, with its parameters checked.
     pub(super) fn audience(&mut self) -> Option<Definition> {
         let table = self.table("audience")?;

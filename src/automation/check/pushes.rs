@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::Reading;
+use super::CheckedFile;
 use crate::audience::Definition;
 use crate::audience::header::OutputFile;
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, part_of};
 use crate::automation::{file_name, file_named};
 use crate::suggest::nearest;
-use crate::template::push::{Problem, Push, Wording};
+use crate::template::push::{Problem, PushTemplate, Wording};
 use crate::template::{Fault, Flaw, Template};
 
-impl<'c> Reading<'c, '_> {
+impl<'c> CheckedFile<'c, '_> {
     /// The audience, and every push against it.
     pub(super) fn audience_and_pushes(&mut self) {
         let definition = self.audience();
@@ -92,7 +92,7 @@ impl<'c> Reading<'c, '_> {
             deep_link,
             data,
         };
-        if let Err(problems) = Push::parse(&wording, self.against.link_hosts) {
+        if let Err(problems) = PushTemplate::parse(&wording, self.against.link_hosts) {
             for problem in problems {
                 if let Some((text, span)) = spans.get(&problem.place) {
                     self.problem(&problem, text, span);

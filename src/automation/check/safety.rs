@@ -2,14 +2,14 @@
 
 use jiff::SignedDuration;
 
-use super::Reading;
+use super::CheckedFile;
 use crate::automation::file::environment_name;
 use crate::automation::quiet_hours::QuietHours;
 use crate::automation::schedule::Schedule;
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, part_of};
 
-impl Reading<'_, '_> {
+impl CheckedFile<'_, '_> {
     /// Limits that contradict each other, and quiet hours that contradict the schedule.
     pub(super) fn safeguards(&mut self, schedule: Option<&Schedule>) {
         let Some(table) = self.table("safeguards") else {

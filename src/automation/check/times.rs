@@ -6,11 +6,11 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
-use super::Reading;
+use super::CheckedFile;
 use crate::automation::cron::Expression;
 use crate::automation::file::{ScheduleTable, WindowTable};
 use crate::automation::quiet_hours::clock_time;
-use crate::automation::schedule::{ClockChange, Rule, Schedule, Shifted};
+use crate::automation::schedule::{ClockChange, RepeatRule, Schedule, Shifted};
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::Node;
 use crate::suggest::nearest;
@@ -18,7 +18,7 @@ use crate::suggest::nearest;
 /// Occurrences that are compared with the one after them; a year of hourly ones.
 const COMPARED: usize = 9000;
 
-impl<'c> Reading<'c, '_> {
+impl<'c> CheckedFile<'c, '_> {
     /// The schedule, if it can be made out at all.
     pub(super) fn schedule(&mut self) -> Option<Schedule> {
         let table = self.table("schedule")?;
@@ -115,7 +115,7 @@ impl<'c> Reading<'c, '_> {
         None
     }
 
-    fn rule(&mut self, table: &'c Node<'_>) -> Option<Rule> {
+    fn rule(&mut self, table: &'c Node<'_>) -> Option<RepeatRule> {
         if let Some((text, span)) = toml_tree::text(table, "cron") {
             for key in ["send_at", "frequency", "date", "weekdays", "day"] {
                 if let Some(span) = toml_tree::key_span(table, key) {
@@ -161,23 +161,23 @@ impl<'c> Reading<'c, '_> {
             }
         }
         match frequency {
-            "once" => Some(Rule::Once(self.date(table)?, time?)),
-            "daily" => Some(Rule::Daily(time?)),
-            "weekly" => Some(Rule::Weekly(self.weekdays(table)?, time?)),
+            "once" => Some(RepeatRule::Once(self.date(table)?, time?)),
+            "daily" => Some(RepeatRule::Daily(time?)),
+            "weekly" => Some(RepeatRule::Weekly(self.weekdays(table)?, time?)),
             "monthly" => {
                 let (day, _) = toml_tree::integer(table, "day")?;
                 let day = i8::try_from(day)
                     .ok()
                     .filter(|day| (1..=31).contains(day))?;
-                Some(Rule::Monthly(day, time?))
+                Some(RepeatRule::Monthly(day, time?))
             }
             _ => None,
         }
     }
 
-    fn cron(&mut self, text: &str, span: &Range<usize>) -> Option<Rule> {
+    fn cron(&mut self, text: &str, span: &Range<usize>) -> Option<RepeatRule> {
         match Expression::parse(text) {
-            Ok(expression) => Some(Rule::Cron(expression)),
+            Ok(expression) => Some(RepeatRule::Cron(expression)),
             Err(invalid) => {
                 // A text with escapes is longer in the file than it is.
                 let plain = span.len() == text.len() + 2;
@@ -254,7 +254,7 @@ impl<'c> Reading<'c, '_> {
         if schedule.next(self.against.now).is_some() {
             return;
         }
-        if let Rule::Once(date, _) = schedule.rule {
+        if let RepeatRule::Once(date, _) = schedule.rule {
             let table = self.table("schedule");
             let place = table.and_then(|table| toml_tree::get(table, "date"));
             let place = place.map_or(span.clone(), Node::span);

@@ -14,7 +14,7 @@ use crate::settings::generate;
 use crate::ui::{Document, Style, Table};
 
 use crate::cli::connect;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 
 /// List the audiences, or show one: parameters, stages, files, columns
@@ -53,7 +53,7 @@ impl Args {
         );
     }
 
-    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
         let catalogue = connect::catalogue(context)?;
         let Some(name) = &self.name else {
             let names = catalogue.names().map(|name| catalogue.get(name));
@@ -83,7 +83,7 @@ fn defaults(definition: &Definition) -> parameters::Values {
         .collect::<BTreeMap<_, _>>()
 }
 
-fn list(context: &Context, definitions: &[Definition]) -> Result<()> {
+fn list(context: &CommandContext, definitions: &[Definition]) -> Result<()> {
     if context.ui.document() == Document::Json {
         return context
             .ui
@@ -106,7 +106,7 @@ fn list(context: &Context, definitions: &[Definition]) -> Result<()> {
     context.ui.table(&table)
 }
 
-fn show(context: &Context, definition: &Definition) -> Result<()> {
+fn show(context: &CommandContext, definition: &Definition) -> Result<()> {
     let (ui, header) = (&context.ui, &definition.header);
     let heading = |text: &str| ui.stdout_pen().write(Style::Strong, text);
     ui.print(format_args!(

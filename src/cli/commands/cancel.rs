@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::state::{Run, Store, Target};
+use crate::state::{CancelTarget, Run, Store};
 use crate::ui::{Document, Stdout};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
 use crate::cli::run_selector::Meant;
 use crate::cli::time_limit::bounded;
@@ -50,11 +50,11 @@ impl Args {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         bounded(context, self.cancel(context)).await
     }
 
-    async fn cancel(&self, context: &Context) -> Result<Kind> {
+    async fn cancel(&self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         let (target, nothing) = self.target(context, &store).await?;
         let who = services::holder(context).who;
@@ -86,23 +86,27 @@ impl Args {
     }
 
     /// What is to be stopped, and what to say if nothing of it is open.
-    async fn target(&self, context: &Context, store: &Store) -> Result<(Target, String)> {
+    async fn target(
+        &self,
+        context: &CommandContext,
+        store: &Store,
+    ) -> Result<(CancelTarget, String)> {
         let Some(what) = &self.what else {
             let nothing = "nothing left to cancel: no run is open".to_owned();
-            return Ok((Target::All, nothing));
+            return Ok((CancelTarget::All, nothing));
         };
         Ok(match run_selector::meant(context, store, what).await? {
             Meant::Automation(name) => {
                 let nothing = format!("nothing left to cancel: no run of {name} is open");
-                (Target::Automation(name), nothing)
+                (CancelTarget::Automation(name), nothing)
             }
             Meant::Run(run) => {
                 let nothing = format!(
                     "nothing left to cancel: run {} ended ({})",
                     run.id,
-                    run.status.word()
+                    run.status.as_str()
                 );
-                (Target::Run(run.id), nothing)
+                (CancelTarget::Run(run.id), nothing)
             }
         })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::automation::render::{Color, Report};
+use crate::automation::render::{CheckReport, ColorChoice};
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::settings::Flags;
@@ -13,7 +13,7 @@ use crate::ui::{Document, Loudness};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::{completion, help};
 
 /// Check automation files, without a network
@@ -67,7 +67,7 @@ impl Args {
         automations.flags(flags);
     }
 
-    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
         let format = self.format(context)?;
         let report = automation_args::checked(context, &self.files)?.report;
         write(context, format, &report)?;
@@ -78,7 +78,7 @@ impl Args {
         Ok(Kind::Done)
     }
 
-    fn format(&self, context: &Context) -> Result<Format> {
+    fn format(&self, context: &CommandContext) -> Result<Format> {
         match (context.ui.document(), self.format) {
             (Document::Json, None | Some(Format::Json)) => Ok(Format::Json),
             (Document::Json, Some(_)) => Err(Error::usage(
@@ -89,15 +89,15 @@ impl Args {
     }
 }
 
-fn write(context: &Context, format: Format, report: &Report) -> Result<()> {
+fn write(context: &CommandContext, format: Format, report: &CheckReport) -> Result<()> {
     let ui = &context.ui;
     let text = match format {
         Format::Json => return ui.json(report),
         Format::Text => {
             let color = if ui.stdout_pen().is_colored() {
-                Color::Ansi
+                ColorChoice::Ansi
             } else {
-                Color::Plain
+                ColorChoice::Plain
             };
             if ui.loudness() == Loudness::Quiet {
                 report.only_errors().human(color)

@@ -9,7 +9,7 @@ use crate::settings::setting::Visibility;
 use crate::settings::{Origin, Resolved};
 use crate::ui::{Document, Table};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 
 /// Show the configuration
@@ -43,7 +43,7 @@ enum Action {
 }
 
 impl Args {
-    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
         let Action::Show = self.action;
         let resolved = &context.settings.resolved;
         match context.ui.document() {

@@ -10,7 +10,7 @@ use crate::exit::Kind;
 use crate::report;
 use crate::ui::{Document, Loudness};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 
 /// Compare two CSV files row by row
@@ -51,7 +51,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
         let options = Options {
             key: self.key.clone(),
             ignore: self.ignore.clone(),

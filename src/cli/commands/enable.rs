@@ -6,16 +6,16 @@ use crate::error::Result;
 use crate::exit::Kind;
 use crate::ui::Document;
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::time_limit::bounded;
 use crate::cli::{run_selector, services};
 
 /// Ends the pause of an automation. One that is not paused is told apart from one that nobody has heard of.
-pub(crate) async fn enable(context: &Context, name: &str) -> Result<Kind> {
+pub(crate) async fn enable(context: &CommandContext, name: &str) -> Result<Kind> {
     bounded(context, end_pause(context, name)).await
 }
 
-async fn end_pause(context: &Context, name: &str) -> Result<Kind> {
+async fn end_pause(context: &CommandContext, name: &str) -> Result<Kind> {
     let store = services::store(context).await?;
     let was_paused = store.unpause(name).await?;
     if was_paused {

@@ -8,18 +8,20 @@ use serde_json::json;
 
 use crate::audience::file_names::{Suffix, stem};
 use crate::audience::manifest::{FileKind, Manifest};
-use crate::audience::run::{self, Outcome, Request, Target};
+use crate::audience::run;
+use crate::audience::run::{GenerateOutcome, GenerateTarget, Request};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{funnel, number};
-use crate::settings::generate::{self as keys, OnEmpty, Output};
+use crate::settings::generate as keys;
+use crate::settings::generate::{OnEmpty, OutputTarget};
 use crate::settings::{Flags, Settings};
 use crate::ui::{Document, Stdout};
 
 use crate::cli::audience_args::{Chosen, short_stem};
 use crate::cli::connect;
-use crate::cli::connect::{Asked, SourceFlags};
-use crate::cli::context::Context;
+use crate::cli::connect::{AudienceRequest, SourceFlags};
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 
 /// Width of the funnel's chart where no terminal says one.
@@ -101,7 +103,7 @@ impl Args {
             .as_ref()
             .is_some_and(|output| output.as_os_str() == "-");
         let to_stdout = settings.map_or(by_flag, |settings| {
-            settings.generate.output == Output::Stdout
+            settings.generate.output == OutputTarget::Stdout
         });
         if to_stdout || self.funnel {
             Stdout::Data
@@ -110,8 +112,8 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
-        let asked = Asked::of(context, &self.chosen, &self.source, "generate")?;
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+        let asked = AudienceRequest::of(context, &self.chosen, &self.source, "generate")?;
         let target = self.target(context, &asked)?;
         let settings = &context.settings.generate;
         let test_users = if self.no_test_files {
@@ -141,17 +143,23 @@ impl Args {
         self.tell(context, outcome?)
     }
 
-    fn target<'a>(&self, context: &'a Context, asked: &Asked) -> Result<Target<'a>> {
+    fn target<'a>(
+        &self,
+        context: &'a CommandContext,
+        asked: &AudienceRequest,
+    ) -> Result<GenerateTarget<'a>> {
         if self.dry_run {
-            return Ok(Target::Nowhere);
+            return Ok(GenerateTarget::Nowhere);
         }
         match &context.settings.generate.output {
-            Output::Directory(directory) => Ok(Target::Directory(directory, self.suffix(context)?)),
-            Output::Stdout => self.chosen_file(asked).map(Target::One),
+            OutputTarget::Directory(directory) => {
+                Ok(GenerateTarget::Directory(directory, self.suffix(context)?))
+            }
+            OutputTarget::Stdout => self.chosen_file(asked).map(GenerateTarget::One),
         }
     }
 
-    fn suffix(&self, context: &Context) -> Result<Suffix> {
+    fn suffix(&self, context: &CommandContext) -> Result<Suffix> {
         match &self.name_suffix {
             None => Ok(Suffix::Time(context.clock.now())),
             Some(text) if text.contains(['/', '\\', '\0', '\n']) => Err(Error::usage(format!(
@@ -163,7 +171,7 @@ impl Args {
 
     /// The file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
     /// parameters, or as the manifest has it, with them.
-    fn chosen_file(&self, asked: &Asked) -> Result<usize> {
+    fn chosen_file(&self, asked: &AudienceRequest) -> Result<usize> {
         let definition = &asked.definition;
         let files = &definition.header.files;
         let names: Vec<&str> = files
@@ -194,9 +202,10 @@ impl Args {
         })
     }
 
-    fn tell(&self, context: &Context, outcome: Outcome) -> Result<Kind> {
+    fn tell(&self, context: &CommandContext, outcome: GenerateOutcome) -> Result<Kind> {
         let manifest = &outcome.manifest;
-        let is_csv = matches!(context.settings.generate.output, Output::Stdout) && !self.dry_run;
+        let is_csv =
+            matches!(context.settings.generate.output, OutputTarget::Stdout) && !self.dry_run;
         if let Some(mut file) = outcome.spooled {
             file.seek(SeekFrom::Start(0))
                 .kind(Kind::Failed, || "cannot read the spooled file back")?;
@@ -238,7 +247,7 @@ impl Args {
         Self::on_empty(context, manifest)
     }
 
-    fn say_notes(&self, context: &Context, manifest: &Manifest) {
+    fn say_notes(&self, context: &CommandContext, manifest: &Manifest) {
         let ui = &context.ui;
         if manifest
             .history
@@ -253,7 +262,7 @@ impl Args {
             ));
         }
         let to_directory =
-            matches!(context.settings.generate.output, Output::Directory(_)) && !self.dry_run;
+            matches!(context.settings.generate.output, OutputTarget::Directory(_)) && !self.dry_run;
         if to_directory && !self.no_test_files && context.settings.generate.test_users.is_empty() {
             ui.say("no test users are configured (test_users): no test files");
         }
@@ -266,7 +275,7 @@ impl Args {
         }
     }
 
-    fn on_empty(context: &Context, manifest: &Manifest) -> Result<Kind> {
+    fn on_empty(context: &CommandContext, manifest: &Manifest) -> Result<Kind> {
         if manifest
             .files
             .iter()

@@ -7,7 +7,7 @@ use crate::exit::Kind;
 use crate::state::{RunFilter, RunStatus, Store};
 use crate::ui::{Document, Stdout};
 
-use crate::cli::context::{Confirmation, Context};
+use crate::cli::context::{CommandContext, Confirmation};
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
 
@@ -38,11 +38,11 @@ impl Args {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         bounded(context, self.pause(context)).await
     }
 
-    async fn pause(&self, context: &Context) -> Result<Kind> {
+    async fn pause(&self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         known(context, &store, &self.name).await?;
         let who = services::holder(context).who;
@@ -85,7 +85,7 @@ impl Args {
 }
 
 /// An automation that nobody has heard of is a slip, unless the caller insists: a slip would hold nothing.
-async fn known(context: &Context, store: &Store, name: &str) -> Result<()> {
+async fn known(context: &CommandContext, store: &Store, name: &str) -> Result<()> {
     let names = run_selector::names(context, store).await?;
     if names.iter().any(|known| known == name) || context.confirmation == Confirmation::Given {
         return Ok(());

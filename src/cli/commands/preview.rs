@@ -4,10 +4,10 @@ use crate::delivery::Input;
 use crate::delivery::preview::{self, Sample};
 use crate::error::Result;
 use crate::exit::Kind;
-use crate::template::push::{MAX_PAYLOAD, Problem, Push};
+use crate::template::push::{MAX_PAYLOAD, Problem, PushTemplate};
 use crate::ui::{Document, Style};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
 
@@ -34,9 +34,9 @@ pub struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) fn run(self, context: &CommandContext) -> Result<Kind> {
         let input: Input = self.people.input()?;
-        let push = Push::parse(&self.words.wording()?, &hosts(context)?)
+        let push = PushTemplate::parse(&self.words.wording()?, &hosts(context)?)
             .map_err(|found| Problem::error(&found))?;
         let preview = preview::render(&input, &push, self.samples)?;
         if context.ui.document() == Document::Json {

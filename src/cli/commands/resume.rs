@@ -3,13 +3,13 @@
 use crate::delivery::InDoubt;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::pipeline::driver::How;
+use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::step::Lateness;
 use crate::settings::{Flags, push};
 use crate::state::{Run, RunStatus, Store};
 
 use super::enable::enable;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::sending;
 use crate::cli::sending::Sending;
 use crate::cli::{conduct, help, run_selector, services};
@@ -56,7 +56,7 @@ impl Args {
         flags.set(&push::RATE, rate.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         if self.enable {
             return enable(context, &self.what).await;
         }
@@ -70,7 +70,7 @@ impl Args {
                 format!(
                     "run {} is {}: nothing is left to do",
                     run.id,
-                    run.status.word()
+                    run.status.as_str()
                 ),
             ));
         }
@@ -87,7 +87,12 @@ impl Args {
         self.resume_send(context, &store, &run).await
     }
 
-    async fn resume_send(&self, context: &Context, store: &Store, run: &Run) -> Result<Kind> {
+    async fn resume_send(
+        &self,
+        context: &CommandContext,
+        store: &Store,
+        run: &Run,
+    ) -> Result<Kind> {
         let mut order = sending::order_of(run)?;
         if let Some(in_doubt) = self.in_doubt {
             order.in_doubt = in_doubt;
@@ -102,7 +107,7 @@ impl Args {
 }
 
 /// A person resumes: it is as late as it is, and what is due later is waited for.
-const HOW: How = How {
+const HOW: DriveOptions = DriveOptions {
     stay: true,
     until: None,
     lateness: Lateness::Waived,

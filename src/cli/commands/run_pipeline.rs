@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::automation::Automation;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::pipeline::driver::How;
+use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::select_occurrence;
-use crate::pipeline::select_occurrence::Due;
+use crate::pipeline::select_occurrence::SelectedOccurrence;
 use crate::pipeline::step::Lateness;
-use crate::pipeline::{Course, Mode, Phase, Times};
+use crate::pipeline::{Mode, Phase, RunPlan, Times};
 use crate::report::pipeline::markdown;
 use crate::settings::{Flags, cadence, generate, push};
 use crate::state::{NewRun, Run, RunFilter, RunStatus};
@@ -23,7 +23,7 @@ use crate::cli::automation_args::AutomationFlags;
 use crate::cli::conduct;
 use crate::cli::conduct::{Left, World};
 use crate::cli::confirm::confirm;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 
 /// Carry out an automation: generate, test, wait, send, clean up
@@ -120,7 +120,7 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         let (chosen, broken) = self.chosen(context)?;
         for automation in &chosen {
             self.agreed(context, automation)?;
@@ -161,7 +161,7 @@ impl Args {
         last.map_or(Ok(Kind::Done), Err)
     }
 
-    fn show(&self, context: &Context, documents: &[Value]) -> Result<()> {
+    fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
             return conduct::show(context, documents, self.all);
         }
@@ -172,7 +172,7 @@ impl Args {
     }
 
     /// The automations that are meant. With --all a file with errors does not hold the others up; it is told.
-    fn chosen(&self, context: &Context) -> Result<(Vec<Automation>, Option<Error>)> {
+    fn chosen(&self, context: &CommandContext) -> Result<(Vec<Automation>, Option<Error>)> {
         if let Some(name) = &self.name {
             return Ok((
                 automation_args::chosen(context, std::slice::from_ref(name))?,
@@ -191,7 +191,7 @@ impl Args {
     }
 
     /// An automation that is not enabled sends nothing by itself: somebody has to say so.
-    fn agreed(&self, context: &Context, automation: &Automation) -> Result<()> {
+    fn agreed(&self, context: &CommandContext, automation: &Automation) -> Result<()> {
         if self.mode != Mode::LiveSend || automation.file.enabled {
             return Ok(());
         }
@@ -202,7 +202,7 @@ impl Args {
 
     async fn start(
         &self,
-        context: &Context,
+        context: &CommandContext,
         world: &World,
         automation: &Automation,
     ) -> Result<Vec<Left>> {
@@ -210,7 +210,7 @@ impl Args {
         let name = automation.name();
         if self.mode != Mode::LiveSend {
             let (occurrence, times) = select_occurrence::rehearsal(automation, now);
-            let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.word());
+            let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.as_str());
             return self.begin(context, world, automation, (id, times)).await;
         }
         if self.now {
@@ -222,7 +222,7 @@ impl Args {
             return self.tick(context, world, automation).await;
         }
         match select_occurrence::for_process(automation, now) {
-            Due::Occurrence(occurrence) | Due::Missed(occurrence) => {
+            SelectedOccurrence::Occurrence(occurrence) | SelectedOccurrence::Missed(occurrence) => {
                 let named = (occurrence.id(name), Times::of(&occurrence));
                 // A pause holds what comes, not what was begun.
                 if !self.is_begun(world, name, &named.0).await? {
@@ -230,22 +230,24 @@ impl Args {
                 }
                 self.begin(context, world, automation, named).await
             }
-            Due::Nothing(next) => Err(nothing_due(name, next)),
+            SelectedOccurrence::Nothing(next) => Err(nothing_due(name, next)),
         }
     }
 
     /// What is due now: runs that were begun and are not over, and the occurrence whose time it is.
     async fn tick(
         &self,
-        context: &Context,
+        context: &CommandContext,
         world: &World,
         automation: &Automation,
     ) -> Result<Vec<Left>> {
         let name = automation.name();
         let mut left = Vec::new();
         let due = match select_occurrence::for_tick(automation, context.clock.now()) {
-            Due::Occurrence(occurrence) | Due::Missed(occurrence) => Some(occurrence),
-            Due::Nothing(_) => None,
+            SelectedOccurrence::Occurrence(occurrence) | SelectedOccurrence::Missed(occurrence) => {
+                Some(occurrence)
+            }
+            SelectedOccurrence::Nothing(_) => None,
         };
         let id = due.as_ref().map(|occurrence| occurrence.id(name));
         for run in self.open_runs(world, name).await? {
@@ -274,12 +276,12 @@ impl Args {
     /// Begins an occurrence's run, or finds it, and drives it.
     async fn begin(
         &self,
-        context: &Context,
+        context: &CommandContext,
         world: &World,
         automation: &Automation,
         (occurrence, times): (String, Times),
     ) -> Result<Vec<Left>> {
-        let course = Course {
+        let course = RunPlan {
             automation: automation.file.clone(),
             mode: self.mode,
             times,
@@ -288,7 +290,7 @@ impl Args {
             id: uuid::Uuid::now_v7().to_string(),
             automation: automation.name().to_owned(),
             occurrence,
-            mode: self.mode.word().to_owned(),
+            mode: self.mode.as_str().to_owned(),
             begun_by: world.holder().who.clone(),
             plan: course.plan()?,
         };
@@ -297,8 +299,8 @@ impl Args {
         ])
     }
 
-    fn how(&self) -> How {
-        How {
+    fn how(&self) -> DriveOptions {
+        DriveOptions {
             stay: !self.tick,
             until: self.until,
             lateness: if self.mode == Mode::LiveSend {
@@ -316,7 +318,7 @@ impl Args {
             ..RunFilter::default()
         };
         let mut runs = world.store().runs(&filter).await?;
-        runs.retain(|run| Course::of(run).is_ok_and(|course| course.mode == Mode::LiveSend));
+        runs.retain(|run| RunPlan::of(run).is_ok_and(|course| course.mode == Mode::LiveSend));
         Ok(runs)
     }
 

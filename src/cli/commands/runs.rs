@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::exit::Kind;
 use crate::ui::Stdout;
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::time_limit::bounded;
 
@@ -60,7 +60,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         match self.action {
             None => bounded(context, self.list.run(context)).await,
             Some(Action::Show(args)) => bounded(context, args.run(context)).await,

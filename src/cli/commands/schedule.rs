@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::automation::Automation;
 use crate::automation::scheduler_export;
-use crate::automation::scheduler_export::{Platform, Scope, Timetable, Upcoming};
+use crate::automation::scheduler_export::{SchedulerPlatform, Scope, Timetable, Upcoming};
 use crate::error::Result;
 use crate::exit::Kind;
 use crate::settings::Flags;
@@ -14,7 +14,7 @@ use crate::ui::{Document, Table};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::{completion, help};
 
 /// Show when automations are for, and what a scheduler is told
@@ -77,7 +77,7 @@ impl Args {
         automations.flags(flags);
     }
 
-    pub(crate) fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
         let Action::Show { names, format, .. } = &self.action;
         let automations = automation_args::chosen(context, names)?;
         match format {
@@ -96,7 +96,7 @@ impl Args {
 }
 
 /// When each comes next, soonest first; those that are not enabled have no time.
-fn next(context: &Context, automations: &[Automation]) -> Result<()> {
+fn next(context: &CommandContext, automations: &[Automation]) -> Result<()> {
     let upcoming = scheduler_export::upcoming(automations, context.clock.now());
     let of = |automation: &Automation| {
         let mut each = upcoming.iter();
@@ -148,15 +148,15 @@ fn document(automation: &Automation, next: Option<&Upcoming>) -> Value {
 
 /// What is pasted goes to standard output, what is to be known about it to the other.
 fn lines(
-    context: &Context,
+    context: &CommandContext,
     automations: &[Automation],
     scope: Scope,
     format: Format,
 ) -> Result<()> {
     let (platform, name) = match format {
-        Format::Crontab => (Platform::Crontab, "crontab"),
-        Format::Railway => (Platform::Railway, "railway"),
-        Format::Systemd => (Platform::Systemd, "systemd"),
+        Format::Crontab => (SchedulerPlatform::Crontab, "crontab"),
+        Format::Railway => (SchedulerPlatform::Railway, "railway"),
+        Format::Systemd => (SchedulerPlatform::Systemd, "systemd"),
     };
     let Timetable { text, warnings } =
         scheduler_export::show(automations, scope, platform, context.clock.now());

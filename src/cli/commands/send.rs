@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use crate::delivery::{
-    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Plan, Reach, occurrence_of,
+    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, occurrence_of,
 };
 use crate::error::{Error, Result};
 use crate::exit::Kind;
@@ -15,7 +15,7 @@ use crate::state::RunStatus;
 use crate::template::push::Wording;
 
 use crate::cli::automation_args::AutomationFlags;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
 use crate::cli::sending;
@@ -147,7 +147,7 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
@@ -156,7 +156,7 @@ impl Args {
             _ => self.order(context)?,
         };
         let progress = context.ui.progress("rows");
-        let plan = Plan::draw_up(
+        let plan = SendPlan::draw_up(
             &order,
             &hosts(context)?,
             progress.as_ref(),
@@ -187,7 +187,7 @@ impl Args {
         sending.begin(context).await
     }
 
-    async fn join(&self, context: &Context, wanted: &str) -> Result<Kind> {
+    async fn join(&self, context: &CommandContext, wanted: &str) -> Result<Kind> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
         let mut order = sending::order_of(&run)?;
@@ -201,7 +201,7 @@ impl Args {
                 format!(
                     "run {} is {}: nothing is left to join",
                     run.id,
-                    run.status.word()
+                    run.status.as_str()
                 ),
             ));
         }
@@ -209,7 +209,7 @@ impl Args {
         sending::join(context, &store, &run, &order).await
     }
 
-    fn order_of(&self, context: &Context, push: (&str, u32)) -> Result<Order> {
+    fn order_of(&self, context: &CommandContext, push: (&str, u32)) -> Result<Order> {
         let input = self
             .people
             .is_given()
@@ -221,7 +221,7 @@ impl Args {
         Ok(order)
     }
 
-    fn order(&self, context: &Context) -> Result<Order> {
+    fn order(&self, context: &CommandContext) -> Result<Order> {
         let layer = self.layer.ok_or_else(|| {
             Error::usage("of which layer? --layer N is missing").hint(
                 "1 platform-wide moments, 2 product and trend, 3 behaviour, 4 test, 5 new-user series",
@@ -231,7 +231,7 @@ impl Args {
         Ok(self.blank(context, self.people.input()?, self.words.wording()?, layer))
     }
 
-    fn blank(&self, context: &Context, input: Input, wording: Wording, layer: u32) -> Order {
+    fn blank(&self, context: &CommandContext, input: Input, wording: Wording, layer: u32) -> Order {
         Order {
             automation: AD_HOC.to_owned(),
             occurrence: self.occurrence.clone().unwrap_or_default(),

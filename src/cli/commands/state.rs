@@ -12,13 +12,13 @@ use crate::exit::Kind;
 use crate::report::number;
 use crate::settings;
 use crate::settings::secret::mask_url;
-use crate::state::migrations::{Loss, NEEDED, Status};
+use crate::state::migrations::{Loss, MigrationStatus, NEEDED};
 use crate::state::{Location, Store};
 use crate::ui::{Document, Stdout, Table};
 
 use crate::atomic_file::WholeFile;
 use crate::cli::confirm::confirm;
-use crate::cli::context::{Confirmation, Context};
+use crate::cli::context::{CommandContext, Confirmation};
 use crate::cli::time_limit::{bounded, ended};
 use crate::cli::{help, services};
 
@@ -126,7 +126,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         match self.action {
             Action::Migrate => bounded(context, migrate(context)).await,
             Action::Status => bounded(context, status(context)).await,
@@ -137,7 +137,7 @@ impl Args {
     }
 }
 
-async fn migrate(context: &Context) -> Result<Kind> {
+async fn migrate(context: &CommandContext) -> Result<Kind> {
     let store = as_it_is(context).await?;
     let applied = store.migrate().await?;
     for name in &applied {
@@ -152,12 +152,12 @@ async fn migrate(context: &Context) -> Result<Kind> {
     done(context, &json!({ "applied": applied, "version": NEEDED }))
 }
 
-async fn status(context: &Context) -> Result<Kind> {
+async fn status(context: &CommandContext) -> Result<Kind> {
     let exists = exists(&services::location(context)?);
     let status = if exists {
         as_it_is(context).await?.migrations().await?
     } else {
-        Status::of_nothing()
+        MigrationStatus::of_nothing()
     };
     let version = status.applied.last().map_or(0, |last| last.version);
     if context.ui.document() == Document::Json {
@@ -199,7 +199,7 @@ async fn status(context: &Context) -> Result<Kind> {
     Ok(Kind::Done)
 }
 
-async fn rollback(context: &Context, to: Option<u32>) -> Result<Kind> {
+async fn rollback(context: &CommandContext, to: Option<u32>) -> Result<Kind> {
     let store = bounded(context, existing(context)).await?;
     let status = bounded(context, store.migrations()).await?;
     let version = status.applied.last().map_or(0, |last| last.version);
@@ -231,7 +231,7 @@ async fn rollback(context: &Context, to: Option<u32>) -> Result<Kind> {
     )
 }
 
-async fn export(context: &Context, file: &Path) -> Result<Kind> {
+async fn export(context: &CommandContext, file: &Path) -> Result<Kind> {
     let store = existing(context).await?;
     if is_stream(file) {
         let mut out = BufWriter::new(context.ui.stdout());
@@ -248,7 +248,7 @@ async fn export(context: &Context, file: &Path) -> Result<Kind> {
     done(context, &json!({ "file": file, "rows": rows }))
 }
 
-async fn import(context: &Context, file: &Path) -> Result<Kind> {
+async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
     let mut input = bounded(context, open(file)).await?;
     let store = bounded(context, as_it_is(context)).await?;
     // Stops by itself, in order: dropped in the middle, it would leave half of the rows behind.
@@ -279,19 +279,19 @@ async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
 }
 
 /// A command that writes no data otherwise: with `--json` its document.
-fn done(context: &Context, document: &Value) -> Result<Kind> {
+fn done(context: &CommandContext, document: &Value) -> Result<Kind> {
     if context.ui.document() == Document::Json {
         context.ui.json(document)?;
     }
     Ok(Kind::Done)
 }
 
-async fn as_it_is(context: &Context) -> Result<Store> {
+async fn as_it_is(context: &CommandContext) -> Result<Store> {
     Store::open_as_it_is(&services::location(context)?, Arc::clone(&context.clock)).await
 }
 
 /// A store that is there already: nothing is made where there is nothing.
-async fn existing(context: &Context) -> Result<Store> {
+async fn existing(context: &CommandContext) -> Result<Store> {
     if !exists(&services::location(context)?) {
         let message = format!("there is no state store at {}", place(context));
         return Err(Error::usage(message).hint("--state names another place"));
@@ -307,11 +307,11 @@ fn exists(location: &Location) -> bool {
 }
 
 /// Where the store is, without a password.
-fn place(context: &Context) -> String {
+fn place(context: &CommandContext) -> String {
     match &context.settings.state {
-        settings::State::File(path) => path.display().to_string(),
-        settings::State::Url(url) => mask_url(url.reveal()),
-        settings::State::Nowhere => String::new(),
+        settings::StateSettings::File(path) => path.display().to_string(),
+        settings::StateSettings::Url(url) => mask_url(url.reveal()),
+        settings::StateSettings::Nowhere => String::new(),
     }
 }
 

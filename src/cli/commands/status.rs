@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::exit::Kind;
 use crate::report::number;
 use crate::report::run::span;
-use crate::state::{Cancellation, HeldBy, Pause, Phase, Run, RunFilter, RunStatus, Store};
+use crate::state::{Cancellation, HeldBy, Pause, PhaseRecord, Run, RunFilter, RunStatus, Store};
 use crate::ui::{Document, Style, Table};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
 
@@ -37,7 +37,7 @@ pub struct Args {}
 /// An open run, and who is at work on it.
 struct Running {
     run: Run,
-    phase: Option<Phase>,
+    phase: Option<PhaseRecord>,
     held: Option<HeldBy>,
     cancelled: Option<Cancellation>,
 }
@@ -54,7 +54,7 @@ struct Status {
 }
 
 impl Args {
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         let status = bounded(context, look(context)).await?;
         match context.ui.document() {
             Document::Json => context.ui.json(&document(&status))?,
@@ -64,7 +64,7 @@ impl Args {
     }
 }
 
-async fn look(context: &Context) -> Result<Status> {
+async fn look(context: &CommandContext) -> Result<Status> {
     let store = services::store(context).await?;
     let now = context.clock.now();
     let (automations, wrong_files) = run_selector::automations(context);
@@ -223,7 +223,7 @@ fn distance(ahead: SignedDuration) -> String {
     }
 }
 
-fn tell(context: &Context, status: &Status) -> Result<()> {
+fn tell(context: &CommandContext, status: &Status) -> Result<()> {
     let ui = &context.ui;
     let sections = [
         ("Running", status.running_table()),

@@ -10,7 +10,7 @@ use crate::settings::cadence::HISTORY;
 use crate::settings::{Flags, HistoryKind};
 use crate::ui::{Document, Stdout};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::time_limit::bounded;
 use crate::cli::{globals, help, services};
 
@@ -45,7 +45,7 @@ impl Args {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         let store = bounded(context, services::store(context)).await?;
         let cadence = services::cadence(context, &store)?;
         let synced = bounded(context, cadence.sync(&services::holder(context))).await?;
@@ -53,7 +53,7 @@ impl Args {
     }
 }
 
-fn tell(context: &Context, synced: Synced) -> Result<Kind> {
+fn tell(context: &CommandContext, synced: Synced) -> Result<Kind> {
     let ui = &context.ui;
     let Synced {
         delivered,

@@ -9,8 +9,8 @@ use crate::ui::Document;
 
 use crate::cli::audience_args::Chosen;
 use crate::cli::connect;
-use crate::cli::connect::{Asked, SourceFlags};
-use crate::cli::context::Context;
+use crate::cli::connect::{AudienceRequest, SourceFlags};
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 
 /// Stands for a person in the examples.
@@ -51,7 +51,7 @@ impl Args {
         source.flags(flags);
     }
 
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         let user = self
             .user
             .ok_or_else(|| Error::usage("whose? --user ID is missing"))?;
@@ -60,7 +60,7 @@ impl Args {
                 "--user: {user:?} is not an id like 0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11"
             ))
         })?;
-        let asked = Asked::of(context, &self.chosen, &self.source, "why")?;
+        let asked = AudienceRequest::of(context, &self.chosen, &self.source, "why")?;
         let source = connect::source(context, "why")?;
         let question = asked.question(context);
         let why = explain::ask(&source, &context.budget, &question, &user.to_string()).await?;

@@ -6,7 +6,7 @@ fn now() -> Timestamp {
     "2026-11-21T13:33:00Z".parse().expect("a time")
 }
 
-fn answer(status: u16, body: &str) -> Answer {
+fn answer(status: u16, body: &str) -> PushAnswer {
     classify(
         StatusCode::from_u16(status).expect("a status"),
         None,
@@ -23,9 +23,9 @@ fn fcm(code: &str) -> String {
 
 #[test]
 fn a_token_is_dead_on_unregistered_and_on_nothing_else() {
-    assert_eq!(answer(404, &fcm("UNREGISTERED")), Answer::Dead);
+    assert_eq!(answer(404, &fcm("UNREGISTERED")), PushAnswer::Dead);
     let misconfigured = |status, body: &str| match answer(status, body) {
-        Answer::Misconfigured { reason } => reason,
+        PushAnswer::Misconfigured { reason } => reason,
         other => panic!("{status} {body}: {other:?}"),
     };
     assert_eq!(
@@ -51,7 +51,7 @@ fn a_token_is_dead_on_unregistered_and_on_nothing_else() {
 fn a_success_without_a_message_name_proves_nothing() {
     assert_eq!(
         answer(200, "{\n \"name\": \"projects/p/messages/1\"\n}"),
-        Answer::Accepted {
+        PushAnswer::Accepted {
             name: "projects/p/messages/1".into()
         }
     );
@@ -63,19 +63,19 @@ fn a_success_without_a_message_name_proves_nothing() {
         "{\"name\":7}",
     ] {
         assert!(
-            matches!(answer(200, body), Answer::Unclear { .. }),
+            matches!(answer(200, body), PushAnswer::Unclear { .. }),
             "{body}"
         );
     }
     assert_eq!(
         answer(204, ""),
-        Answer::Unclear {
+        PushAnswer::Unclear {
             code: "HTTP_204".into()
         }
     );
     assert_eq!(
         answer(504, "<html>"),
-        Answer::Unclear {
+        PushAnswer::Unclear {
             code: "HTTP_504".into()
         }
     );
@@ -88,7 +88,7 @@ fn an_invalid_argument_blames_the_token_unless_a_violation_names_another_field()
             r#"{{"error":{{"details":[{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{"field":"{field}","description":"bad"}}]}}]}}}}"#
         )
     };
-    let failed = Answer::Failed {
+    let failed = PushAnswer::Failed {
         code: "INVALID_ARGUMENT".into(),
     };
     assert_eq!(answer(400, &fcm("INVALID_ARGUMENT")), failed);
@@ -96,7 +96,7 @@ fn an_invalid_argument_blames_the_token_unless_a_violation_names_another_field()
     assert_eq!(answer(400, "<html>"), failed);
     assert_eq!(
         answer(400, &violation("message.data[0].value")),
-        Answer::BadMessage {
+        PushAnswer::BadMessage {
             reason: "message.data[0].value: bad".into()
         }
     );
@@ -104,36 +104,39 @@ fn an_invalid_argument_blames_the_token_unless_a_violation_names_another_field()
 
 #[test]
 fn the_other_rows_of_the_table() {
-    let failed = |code: &'static str| Answer::Failed { code: code.into() };
+    let failed = |code: &'static str| PushAnswer::Failed { code: code.into() };
     assert_eq!(
         answer(403, &fcm("SENDER_ID_MISMATCH")),
         failed("SENDER_ID_MISMATCH")
     );
     assert_eq!(
         answer(401, &fcm("THIRD_PARTY_AUTH_ERROR")),
-        Answer::ThirdPartyAuth { platform: None }
+        PushAnswer::ThirdPartyAuth { platform: None }
     );
     assert_eq!(
         answer(
             401,
             r#"{"error":{"details":[{"@type":"a/google.firebase.fcm.v1.FcmError","errorCode":"THIRD_PARTY_AUTH_ERROR"},{"@type":"a/google.firebase.fcm.v1.ApnsError"}]}}"#
         ),
-        Answer::ThirdPartyAuth {
+        PushAnswer::ThirdPartyAuth {
             platform: Some(Platform::Apple)
         }
     );
-    assert_eq!(answer(401, ""), Answer::Unauthenticated);
-    assert_eq!(answer(429, "<html>"), Answer::Quota { retry_after: None });
+    assert_eq!(answer(401, ""), PushAnswer::Unauthenticated);
+    assert_eq!(
+        answer(429, "<html>"),
+        PushAnswer::Quota { retry_after: None }
+    );
     assert_eq!(
         answer(500, ""),
-        Answer::Trouble {
+        PushAnswer::Trouble {
             code: "INTERNAL".into(),
             retry_after: None
         }
     );
     assert_eq!(
         answer(503, "<html>"),
-        Answer::Trouble {
+        PushAnswer::Trouble {
             code: "UNAVAILABLE".into(),
             retry_after: None
         }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Cause, Dispatch, Flight, Halt};
-use crate::fcm::answer::{Answer, Code, Platform};
+use super::{Dispatch, Halt, HaltCause, InFlight};
+use crate::fcm::answer::{Code, Platform, PushAnswer};
 use crate::fcm::request::{Broken, Doubt};
-use crate::fcm::{Outcome, Settings, Unsent};
+use crate::fcm::{FcmSettings, Outcome, Unsent};
 
 /// How often the service may refuse a stream before the message counts as failed.
 const REFUSALS: u32 = 10;
@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// What is done about an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum AnswerAction {
     /// The message has ended.
     Record(Outcome),
     /// The service has trouble: it is sent again after a while.
@@ -37,63 +37,63 @@ pub(super) enum Verdict {
 
 /// Decides. `jitter` is between 0 and 1.
 pub(super) fn of(
-    result: Result<Answer, Broken>,
-    flight: &Flight,
-    settings: &Settings,
+    result: Result<PushAnswer, Broken>,
+    flight: &InFlight,
+    settings: &FcmSettings,
     jitter: f64,
-) -> Verdict {
+) -> AnswerAction {
     let unsent = Outcome::Unsent {
         why: Unsent::Stopped,
     };
     match result {
         Err(Broken::NotAccepted) => refused(flight),
-        Err(Broken::InDoubt(doubt)) => Verdict::Record(Outcome::InDoubt { code: code(doubt) }),
-        Ok(Answer::Accepted { name }) => Verdict::Record(Outcome::Accepted { name }),
-        Ok(Answer::Dead) => Verdict::Record(Outcome::Dead),
-        Ok(Answer::Failed { code }) => Verdict::Record(Outcome::Failed { code }),
-        Ok(Answer::Unclear { code }) => Verdict::Record(Outcome::InDoubt { code }),
-        Ok(Answer::BadMessage { reason }) => {
+        Err(Broken::InDoubt(doubt)) => AnswerAction::Record(Outcome::InDoubt { code: code(doubt) }),
+        Ok(PushAnswer::Accepted { name }) => AnswerAction::Record(Outcome::Accepted { name }),
+        Ok(PushAnswer::Dead) => AnswerAction::Record(Outcome::Dead),
+        Ok(PushAnswer::Failed { code }) => AnswerAction::Record(Outcome::Failed { code }),
+        Ok(PushAnswer::Unclear { code }) => AnswerAction::Record(Outcome::InDoubt { code }),
+        Ok(PushAnswer::BadMessage { reason }) => {
             let code = "INVALID_ARGUMENT".into();
             let mut halt = Halt::new(
-                Cause::BadMessage,
+                HaltCause::BadMessage,
                 format!("the message is refused: {reason}"),
             );
             halt.hints.push(
                 "every other message would be refused too: change the texts or the data".to_owned(),
             );
-            Verdict::Stop(Outcome::Failed { code }, halt)
+            AnswerAction::Stop(Outcome::Failed { code }, halt)
         }
-        Ok(Answer::ThirdPartyAuth { platform }) => {
-            Verdict::StopPlatform(flight.job.platform.or(platform))
+        Ok(PushAnswer::ThirdPartyAuth { platform }) => {
+            AnswerAction::StopPlatform(flight.job.platform.or(platform))
         }
-        Ok(Answer::Unauthenticated) if !flight.reauthorized => Verdict::Reauthorize,
-        Ok(Answer::Unauthenticated) => {
+        Ok(PushAnswer::Unauthenticated) if !flight.reauthorized => AnswerAction::Reauthorize,
+        Ok(PushAnswer::Unauthenticated) => {
             let reason = "the service refuses a bearer token that was just lent (401)";
-            Verdict::Stop(unsent, Halt::new(Cause::Credentials, reason))
+            AnswerAction::Stop(unsent, Halt::new(HaltCause::Credentials, reason))
         }
-        Ok(Answer::Misconfigured { reason }) => {
-            let mut halt = Halt::new(Cause::Credentials, reason);
+        Ok(PushAnswer::Misconfigured { reason }) => {
+            let mut halt = Halt::new(HaltCause::Credentials, reason);
             halt.hints.push("check the project id, that the Firebase Cloud Messaging API is enabled in it, and that the service account may send".to_owned());
-            Verdict::Stop(unsent, halt)
+            AnswerAction::Stop(unsent, halt)
         }
-        Ok(Answer::Quota { retry_after }) => {
-            Verdict::Pause(retry_after.unwrap_or(settings.quota_pause))
+        Ok(PushAnswer::Quota { retry_after }) => {
+            AnswerAction::Pause(retry_after.unwrap_or(settings.quota_pause))
         }
-        Ok(Answer::Trouble { code, .. }) if flight.troubles + 1 >= settings.tries => {
-            Verdict::Record(Outcome::Failed { code })
+        Ok(PushAnswer::Trouble { code, .. }) if flight.troubles + 1 >= settings.tries => {
+            AnswerAction::Record(Outcome::Failed { code })
         }
-        Ok(Answer::Trouble { retry_after, .. }) => {
+        Ok(PushAnswer::Trouble { retry_after, .. }) => {
             let wait = || doubled(settings.backoff, flight.troubles).mul_f64(1.0 + jitter / 2.0);
-            Verdict::Retry(retry_after.unwrap_or_else(wait))
+            AnswerAction::Retry(retry_after.unwrap_or_else(wait))
         }
     }
 }
 
-fn refused(flight: &Flight) -> Verdict {
+fn refused(flight: &InFlight) -> AnswerAction {
     match flight.refusals {
-        0 => Verdict::Resend(Duration::ZERO),
-        count if count < REFUSALS => Verdict::Resend(doubled(REFUSAL_WAIT, count - 1)),
-        _ => Verdict::Record(Outcome::Failed {
+        0 => AnswerAction::Resend(Duration::ZERO),
+        count if count < REFUSALS => AnswerAction::Resend(doubled(REFUSAL_WAIT, count - 1)),
+        _ => AnswerAction::Record(Outcome::Failed {
             code: "REFUSED_STREAM".into(),
         }),
     }
@@ -122,27 +122,27 @@ pub(super) fn is_refusal(code: &str) -> bool {
 }
 
 impl Dispatch {
-    pub(super) fn follow(&mut self, verdict: Verdict, mut flight: Flight, now: Instant) {
+    pub(super) fn follow(&mut self, verdict: AnswerAction, mut flight: InFlight, now: Instant) {
         match verdict {
-            Verdict::Record(outcome) => self.report(&flight, outcome, now),
-            Verdict::Retry(wait) => {
+            AnswerAction::Record(outcome) => self.report(&flight, outcome, now),
+            AnswerAction::Retry(wait) => {
                 flight.troubles += 1;
                 self.repeat(flight, wait, now);
             }
-            Verdict::Resend(wait) => {
+            AnswerAction::Resend(wait) => {
                 flight.refusals += 1;
                 self.repeat(flight, wait, now);
             }
-            Verdict::Reauthorize => {
+            AnswerAction::Reauthorize => {
                 flight.reauthorized = true;
                 self.forget_bearer(flight.generation);
                 self.repeat(flight, Duration::ZERO, now);
             }
-            Verdict::Pause(wait) => {
-                self.pace.throttle(flight.sent, wait, now);
+            AnswerAction::Pause(wait) => {
+                self.limiter.throttle(flight.sent, wait, now);
                 self.repeat(flight, wait, now);
             }
-            Verdict::StopPlatform(platform) => {
+            AnswerAction::StopPlatform(platform) => {
                 if let Some(platform) = platform
                     && self.stopped.insert(platform)
                 {
@@ -154,7 +154,7 @@ impl Dispatch {
                 let code = "THIRD_PARTY_AUTH_ERROR".into();
                 self.report(&flight, Outcome::Failed { code }, now);
             }
-            Verdict::Stop(outcome, halt) => {
+            AnswerAction::Stop(outcome, halt) => {
                 self.stop(halt, now);
                 self.report(&flight, outcome, now);
             }

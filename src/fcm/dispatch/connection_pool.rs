@@ -6,7 +6,7 @@ use super::Dispatch;
 
 /// The state of one connection, as far as handing out work depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::fcm) enum Berth {
+pub(in crate::fcm) enum PoolSlot {
     Closed,
     Opening,
     Room,
@@ -16,27 +16,28 @@ pub(in crate::fcm) enum Berth {
 impl Dispatch {
     /// Whether `lane`, which is closed, should open: there is work, no connection has room, and none is being opened.
     pub(in crate::fcm) fn may_open(&self, lane: usize) -> bool {
-        let awaited =
-            |(berth, _): &(Berth, Option<Waker>)| matches!(berth, Berth::Room | Berth::Opening);
+        let awaited = |(slot, _): &(PoolSlot, Option<Waker>)| {
+            matches!(slot, PoolSlot::Room | PoolSlot::Opening)
+        };
         self.halt.is_none()
             && self.queued() > 0
             && self
                 .lanes
                 .get(lane)
-                .is_some_and(|(berth, _)| *berth == Berth::Closed)
+                .is_some_and(|(slot, _)| *slot == PoolSlot::Closed)
             && !self.lanes.iter().any(awaited)
     }
 
     /// Connections that are open.
     pub(in crate::fcm) fn connections(&self) -> usize {
-        let open = |berth: Berth| matches!(berth, Berth::Room | Berth::Full);
-        self.lanes.iter().filter(|(berth, _)| open(*berth)).count()
+        let open = |slot: PoolSlot| matches!(slot, PoolSlot::Room | PoolSlot::Full);
+        self.lanes.iter().filter(|(slot, _)| open(*slot)).count()
     }
 
     /// Sets a lane's state, and whom to wake when it has something to do.
-    pub(in crate::fcm) fn berth(&mut self, lane: usize, berth: Berth, waker: &Waker) {
+    pub(in crate::fcm) fn slot(&mut self, lane: usize, slot: PoolSlot, waker: &Waker) {
         if let Some(place) = self.lanes.get_mut(lane) {
-            place.0 = berth;
+            place.0 = slot;
             match &mut place.1 {
                 Some(known) => known.clone_from(waker),
                 none => *none = Some(waker.clone()),
@@ -45,9 +46,9 @@ impl Dispatch {
     }
 
     /// Sets a lane's state from outside its connection.
-    pub(in crate::fcm) fn set_berth(&mut self, lane: usize, berth: Berth) {
+    pub(in crate::fcm) fn set_berth(&mut self, lane: usize, slot: PoolSlot) {
         if let Some(place) = self.lanes.get_mut(lane) {
-            place.0 = berth;
+            place.0 = slot;
         }
     }
 
@@ -62,9 +63,9 @@ impl Dispatch {
         if self.queued() == 0 {
             return None;
         }
-        let first = |wanted: Berth| self.lanes.iter().position(|(berth, _)| *berth == wanted);
-        let lane = first(Berth::Room)
-            .or_else(|| first(Berth::Closed).filter(|lane| self.may_open(*lane)))
+        let first = |wanted: PoolSlot| self.lanes.iter().position(|(slot, _)| *slot == wanted);
+        let lane = first(PoolSlot::Room)
+            .or_else(|| first(PoolSlot::Closed).filter(|lane| self.may_open(*lane)))
             .filter(|lane| Some(*lane) != author)?;
         self.lanes.get(lane)?.1.clone()
     }

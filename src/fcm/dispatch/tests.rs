@@ -11,15 +11,15 @@ const LANES: usize = 3;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn dispatch(rate: u32, now: Instant) -> Dispatch {
-    let settings = Settings {
+    let settings = FcmSettings {
         connections: LANES,
         rate,
-        ..Settings::default()
+        ..FcmSettings::default()
     };
     let mut dispatch = Dispatch::new(settings, now);
     authorize(&mut dispatch, now);
     for lane in 0..LANES {
-        dispatch.berth(lane, Berth::Closed, Waker::noop());
+        dispatch.slot(lane, PoolSlot::Closed, Waker::noop());
     }
     dispatch
 }
@@ -38,7 +38,7 @@ fn submit(dispatch: &mut Dispatch, count: u64, now: Instant) {
             1 => Some(Platform::Android),
             _ => None,
         };
-        let job = Job {
+        let job = SendJob {
             id,
             body: bytes::Bytes::new(),
             platform,
@@ -59,17 +59,17 @@ fn the_first_lane_with_room_gets_the_work_and_the_next_one_what_it_leaves() {
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 5, now);
     assert!(dispatch.may_open(0));
-    dispatch.set_berth(0, Berth::Opening);
+    dispatch.set_berth(0, PoolSlot::Opening);
     assert!(!dispatch.may_open(1), "one is being opened");
-    dispatch.set_berth(0, Berth::Room);
+    dispatch.set_berth(0, PoolSlot::Room);
     assert!(!dispatch.may_open(1), "one has room");
-    dispatch.set_berth(1, Berth::Room);
+    dispatch.set_berth(1, PoolSlot::Room);
     let now = now + SECOND;
     assert_eq!(take(&mut dispatch, 1, 10, now), (vec![], Next::Idle));
     assert_eq!(take(&mut dispatch, 0, 2, now), (vec![0, 1], Next::More));
-    dispatch.set_berth(0, Berth::Full);
+    dispatch.set_berth(0, PoolSlot::Full);
     assert_eq!(take(&mut dispatch, 1, 10, now).0, [2, 3, 4]);
-    dispatch.set_berth(1, Berth::Full);
+    dispatch.set_berth(1, PoolSlot::Full);
     assert!(!dispatch.may_open(2), "nothing is left to do");
 }
 
@@ -78,13 +78,13 @@ fn without_a_bearer_token_nothing_leaves_and_one_is_asked_for() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 2, now);
-    dispatch.set_berth(0, Berth::Room);
+    dispatch.set_berth(0, PoolSlot::Room);
     let mut taken = Vec::new();
     dispatch.take(0, 1, now, &mut taken);
     let mut flight = taken.remove(0);
     flight.generation = 1;
     assert!(!dispatch.needs_bearer());
-    dispatch.land(flight, Ok(Answer::Unauthenticated), now);
+    dispatch.land(flight, Ok(PushAnswer::Unauthenticated), now);
     assert!(dispatch.needs_bearer());
     assert_eq!(
         take(&mut dispatch, 0, 9, now + SECOND),
@@ -99,40 +99,40 @@ fn a_late_401_does_not_throw_away_the_token_that_replaced_its_own() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 1, now);
-    dispatch.set_berth(0, Berth::Room);
+    dispatch.set_berth(0, PoolSlot::Room);
     let mut taken = Vec::new();
     dispatch.take(0, 1, now, &mut taken);
     let mut flight = taken.remove(0);
     flight.generation = 1;
     authorize(&mut dispatch, now);
-    dispatch.land(flight, Ok(Answer::Unauthenticated), now);
+    dispatch.land(flight, Ok(PushAnswer::Unauthenticated), now);
     assert!(!dispatch.needs_bearer());
 }
 
 /// What can happen to a request.
-fn landing() -> impl Strategy<Value = Result<Answer, Broken>> {
-    let ok = |answer: Answer| Just(Ok(answer)).boxed();
+fn landing() -> impl Strategy<Value = Result<PushAnswer, Broken>> {
+    let ok = |answer: PushAnswer| Just(Ok(answer)).boxed();
     prop_oneof![
-        30 => ok(Answer::Accepted { name: "n".into() }),
-        3 => ok(Answer::Dead),
-        2 => ok(Answer::Failed { code: "INVALID_ARGUMENT".into() }),
-        1 => ok(Answer::ThirdPartyAuth { platform: Some(Platform::Apple) }),
-        2 => ok(Answer::Unauthenticated),
-        2 => ok(Answer::Quota { retry_after: None }),
-        2 => ok(Answer::Quota { retry_after: Some(SECOND) }),
-        4 => ok(Answer::Trouble { code: "UNAVAILABLE".into(), retry_after: None }),
-        2 => ok(Answer::Unclear { code: "HTTP_502".into() }),
+        30 => ok(PushAnswer::Accepted { name: "n".into() }),
+        3 => ok(PushAnswer::Dead),
+        2 => ok(PushAnswer::Failed { code: "INVALID_ARGUMENT".into() }),
+        1 => ok(PushAnswer::ThirdPartyAuth { platform: Some(Platform::Apple) }),
+        2 => ok(PushAnswer::Unauthenticated),
+        2 => ok(PushAnswer::Quota { retry_after: None }),
+        2 => ok(PushAnswer::Quota { retry_after: Some(SECOND) }),
+        4 => ok(PushAnswer::Trouble { code: "UNAVAILABLE".into(), retry_after: None }),
+        2 => ok(PushAnswer::Unclear { code: "HTTP_502".into() }),
         4 => Just(Err(Broken::NotAccepted)),
         3 => Just(Err(Broken::InDoubt(Doubt::Reset))),
     ]
 }
 
 /// What ends a run early.
-fn end() -> impl Strategy<Value = Option<Answer>> {
+fn end() -> impl Strategy<Value = Option<PushAnswer>> {
     prop_oneof![
         4 => Just(None),
-        1 => Just(Some(Answer::Misconfigured { reason: "r".into() })),
-        1 => Just(Some(Answer::BadMessage { reason: "r".into() })),
+        1 => Just(Some(PushAnswer::Misconfigured { reason: "r".into() })),
+        1 => Just(Some(PushAnswer::BadMessage { reason: "r".into() })),
     ]
 }
 
@@ -154,8 +154,8 @@ proptest! {
         let mut seen = std::collections::BTreeSet::new();
         while !dispatch.is_done() {
             let lane = turn % LANES;
-            for (other, berth) in [Berth::Full; LANES].into_iter().enumerate() {
-                dispatch.set_berth(other, berth);
+            for (other, slot) in [PoolSlot::Full; LANES].into_iter().enumerate() {
+                dispatch.set_berth(other, slot);
             }
             let mut taken = Vec::new();
             let next = dispatch.take(lane, rooms[turn % rooms.len()], now, &mut taken);

@@ -1,10 +1,10 @@
 //! The table: trouble or SQLSTATE → kind and advice. [`Kind::Unreachable`] is transient, everything else permanent.
 
-use super::{Phase, SqlError, Trouble};
+use super::{ConnectPhase, FailureCause, SqlError};
 use crate::error::Kind;
 
 /// What follows from a trouble.
-pub(crate) struct Verdict {
+pub(crate) struct FailureAdvice {
     pub(crate) kind: Kind,
     pub(crate) advice: Vec<&'static str>,
 }
@@ -22,98 +22,98 @@ const POOLING: &str = "too many clients: connect through a pooler (PgBouncer, th
      or let fewer jobs run at once (connection_limit)";
 const PASSWORD: &str = "check user and password, and where they come from: pushctl config show";
 
-pub(crate) fn verdict(trouble: &Trouble) -> Verdict {
+pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
     let (kind, advice) = match trouble {
-        Trouble::Sql(error) => return sql(error),
-        Trouble::NoSuchHost => (
+        FailureCause::Sql(error) => return sql(error),
+        FailureCause::NoSuchHost => (
             Kind::Usage,
             "check the host's spelling; a private name resolves only inside its network",
         ),
-        Trouble::Unresolved => (
+        FailureCause::Unresolved => (
             Kind::Unreachable,
             "no name server answered: check this machine's DNS; hostaddr avoids it",
         ),
-        Trouble::TimedOut { phase, .. } => (
+        FailureCause::TimedOut { phase, .. } => (
             Kind::Unreachable,
             match phase {
-                Phase::Password => {
+                ConnectPhase::Password => {
                     "password_command is slow or waits for input; it must print a password and end"
                 }
-                Phase::Resolving => {
+                ConnectPhase::Resolving => {
                     "no name server answered: check this machine's DNS; hostaddr avoids it"
                 }
-                Phase::Dialing => ALLOW_LIST,
+                ConnectPhase::Dialing => ALLOW_LIST,
                 _ => NOBODY_HOME,
             },
         ),
-        Trouble::Refused => (
+        FailureCause::Refused => (
             Kind::Unreachable,
             "nothing listens there: check host and port, and that the server (or the tunnel to it) is running",
         ),
-        Trouble::Unroutable => (
+        FailureCause::Unroutable => (
             Kind::Unreachable,
             "check this machine's network: IPv6 may be off, or a VPN or private link down",
         ),
-        Trouble::Forbidden => (
+        FailureCause::Forbidden => (
             Kind::Failed,
             "a local firewall, sandbox or file permission forbids it",
         ),
-        Trouble::NoSocket => (
+        FailureCause::NoSocket => (
             Kind::Unreachable,
             "check that the server is running on this machine, and the socket's directory and port",
         ),
-        Trouble::Silent => (Kind::Unreachable, ALLOW_LIST),
-        Trouble::Reset | Trouble::Closed => (Kind::Unreachable, IDLE_LIMIT),
-        Trouble::Network => (Kind::Unreachable, "check this machine's network"),
-        Trouble::TlsDeclined => (
+        FailureCause::Silent => (Kind::Unreachable, ALLOW_LIST),
+        FailureCause::Reset | FailureCause::Closed => (Kind::Unreachable, IDLE_LIMIT),
+        FailureCause::Network => (Kind::Unreachable, "check this machine's network"),
+        FailureCause::TlsDeclined => (
             Kind::Usage,
             "turn TLS on at the server; only where the network itself can be trusted, use sslmode=disable",
         ),
-        Trouble::NotPostgres => (
+        FailureCause::NotPostgres => (
             Kind::Usage,
             "check host and port: another service is listening there",
         ),
-        Trouble::DirectTlsClosed => (Kind::Unreachable, DIRECT),
-        Trouble::NotTls => (Kind::Usage, DIRECT),
-        Trouble::TlsIncompatible => (
+        FailureCause::DirectTlsClosed => (Kind::Unreachable, DIRECT),
+        FailureCause::NotTls => (Kind::Usage, DIRECT),
+        FailureCause::TlsIncompatible => (
             Kind::Failed,
             "the server's TLS version or ciphers may be too old for this machine's OpenSSL",
         ),
-        Trouble::CertificateUntrusted => (Kind::Credentials, ROOTS),
-        Trouble::CertificateExpired => (
+        FailureCause::CertificateUntrusted => (Kind::Credentials, ROOTS),
+        FailureCause::CertificateExpired => (
             Kind::Credentials,
             "renew the server's certificate, and check that sslrootcert is the current bundle",
         ),
-        Trouble::CertificateNotYetValid => (
+        FailureCause::CertificateNotYetValid => (
             Kind::Credentials,
             "check this machine's clock, and which certificate the server was given",
         ),
-        Trouble::CertificateMisnamed => (
+        FailureCause::CertificateMisnamed => (
             Kind::Credentials,
             "connect by the name in the certificate; through a tunnel, give that name as host and the tunnel as hostaddr \
              (sslmode=verify-ca checks sslrootcert but not the name)",
         ),
-        Trouble::ClosedAfterCertificate => (Kind::Unreachable, CLIENT_CERTIFICATE),
-        Trouble::ClientCertificate => (Kind::Credentials, CLIENT_CERTIFICATE),
-        Trouble::PasswordMissing => (
+        FailureCause::ClosedAfterCertificate => (Kind::Unreachable, CLIENT_CERTIFICATE),
+        FailureCause::ClientCertificate => (Kind::Credentials, CLIENT_CERTIFICATE),
+        FailureCause::PasswordMissing => (
             Kind::Credentials,
             "put it into the URL, PGPASSWORD, ~/.pgpass (mode 0600) or password_command",
         ),
-        Trouble::PasswordCommand => (
+        FailureCause::PasswordCommand => (
             Kind::Credentials,
             "run password_command by hand: it must print the password and exit with 0",
         ),
-        Trouble::Authentication => (Kind::Credentials, PASSWORD),
-        Trouble::WrongServer(_) => (
+        FailureCause::Authentication => (Kind::Credentials, PASSWORD),
+        FailureCause::WrongServer(_) => (
             Kind::Unreachable,
             "name a host that is, or relax target_session_attrs; during a failover it settles by itself",
         ),
-        Trouble::Protocol => (
+        FailureCause::Protocol => (
             Kind::Failed,
             "check what stands between here and the server; -vv shows each statement",
         ),
     };
-    Verdict {
+    FailureAdvice {
         kind,
         advice: vec![advice],
     }
@@ -243,8 +243,8 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
     ),
 ];
 
-fn sql(error: &SqlError) -> Verdict {
-    let verdict = |(_, kind, advice): &(&str, Kind, &'static str)| Verdict {
+fn sql(error: &SqlError) -> FailureAdvice {
+    let verdict = |(_, kind, advice): &(&str, Kind, &'static str)| FailureAdvice {
         kind: *kind,
         advice: vec![*advice],
     };
@@ -256,7 +256,7 @@ fn sql(error: &SqlError) -> Verdict {
         return verdict(row);
     }
     if error.message.contains("pg_hba.conf") {
-        return Verdict {
+        return FailureAdvice {
             kind: Kind::Credentials,
             advice: vec![
                 "the server lets this user in only from listed addresses, or only with TLS: check its allow-list (pg_hba.conf) \
@@ -268,7 +268,7 @@ fn sql(error: &SqlError) -> Verdict {
         .iter()
         .find(|(prefix, ..)| error.sqlstate.starts_with(prefix))
         .map_or(
-            Verdict {
+            FailureAdvice {
                 kind: Kind::Failed,
                 advice: Vec::new(),
             },

@@ -7,36 +7,36 @@ use std::error::Error as StdError;
 use std::io;
 use std::iter;
 
-use super::Trouble;
+use super::FailureCause;
 
 /// From a socket, or from something that was read through one.
-pub(crate) fn io(cause: &io::Error) -> Trouble {
+pub(crate) fn io(cause: &io::Error) -> FailureCause {
     if let Some(trouble) = tls_words(&outermost_tls(cause)) {
         return trouble;
     }
     // The codec's words for a connection that ends within a message.
     if cause.to_string() == "bytes remaining on stream" {
-        return Trouble::Closed;
+        return FailureCause::Closed;
     }
     match cause.kind() {
-        io::ErrorKind::ConnectionRefused => Trouble::Refused,
+        io::ErrorKind::ConnectionRefused => FailureCause::Refused,
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => Trouble::Reset,
-        io::ErrorKind::UnexpectedEof => Trouble::Closed,
+        | io::ErrorKind::BrokenPipe => FailureCause::Reset,
+        io::ErrorKind::UnexpectedEof => FailureCause::Closed,
         io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::AddrNotAvailable => Trouble::Unroutable,
-        io::ErrorKind::TimedOut => Trouble::Silent,
-        io::ErrorKind::PermissionDenied => Trouble::Forbidden,
-        io::ErrorKind::NotFound => Trouble::NoSocket,
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Trouble::Protocol,
-        _ => Trouble::Network,
+        | io::ErrorKind::AddrNotAvailable => FailureCause::Unroutable,
+        io::ErrorKind::TimedOut => FailureCause::Silent,
+        io::ErrorKind::PermissionDenied => FailureCause::Forbidden,
+        io::ErrorKind::NotFound => FailureCause::NoSocket,
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => FailureCause::Protocol,
+        _ => FailureCause::Network,
     }
 }
 
 /// From the resolver: only a definite "no such name" is permanent.
-pub(crate) fn resolving(cause: &io::Error) -> Trouble {
+pub(crate) fn resolving(cause: &io::Error) -> FailureCause {
     const NO_SUCH_NAME: [&str; 5] = [
         "Name or service not known",
         "No address associated with hostname",
@@ -46,14 +46,14 @@ pub(crate) fn resolving(cause: &io::Error) -> Trouble {
     ];
     let words = cause.to_string();
     if NO_SUCH_NAME.iter().any(|known| words.contains(known)) {
-        Trouble::NoSuchHost
+        FailureCause::NoSuchHost
     } else {
-        Trouble::Unresolved
+        FailureCause::Unresolved
     }
 }
 
 /// From a TLS handshake.
-pub(crate) fn tls(cause: &native_tls::Error) -> Trouble {
+pub(crate) fn tls(cause: &native_tls::Error) -> FailureCause {
     let words = outermost_tls(cause);
     if let Some(trouble) = tls_words(&words) {
         return trouble;
@@ -62,30 +62,30 @@ pub(crate) fn tls(cause: &native_tls::Error) -> Trouble {
     match below {
         Some(below) => io(below),
         None if words.contains("unexpected EOF") || words.contains("unexpected eof") => {
-            Trouble::Closed
+            FailureCause::Closed
         }
-        None => Trouble::TlsIncompatible,
+        None => FailureCause::TlsIncompatible,
     }
 }
 
 /// From the driver.
-pub(crate) fn driver(cause: &tokio_postgres::Error) -> Trouble {
+pub(crate) fn driver(cause: &tokio_postgres::Error) -> FailureCause {
     if let Some(below) = chain(cause).find_map(|cause| cause.downcast_ref::<io::Error>()) {
         return io(below);
     }
     if cause.is_closed() {
-        return Trouble::Closed;
+        return FailureCause::Closed;
     }
     let words = chain(cause)
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(": ");
     if words.contains("password missing") {
-        Trouble::PasswordMissing
+        FailureCause::PasswordMissing
     } else if words.contains("authentication") {
-        Trouble::Authentication
+        FailureCause::Authentication
     } else {
-        Trouble::Protocol
+        FailureCause::Protocol
     }
 }
 
@@ -127,30 +127,36 @@ pub(crate) fn tidy(words: &str) -> String {
     }
 }
 
-fn tls_words(words: &str) -> Option<Trouble> {
+fn tls_words(words: &str) -> Option<FailureCause> {
     let table = [
-        ("certificate has expired", Trouble::CertificateExpired),
+        ("certificate has expired", FailureCause::CertificateExpired),
         (
             "certificate is not yet valid",
-            Trouble::CertificateNotYetValid,
+            FailureCause::CertificateNotYetValid,
         ),
-        ("hostname mismatch", Trouble::CertificateMisnamed),
-        ("Hostname mismatch", Trouble::CertificateMisnamed),
-        ("IP address mismatch", Trouble::CertificateMisnamed),
-        ("certificate verify failed", Trouble::CertificateUntrusted),
-        ("alert certificate required", Trouble::ClientCertificate),
-        ("alert unknown ca", Trouble::ClientCertificate),
-        ("alert bad certificate", Trouble::ClientCertificate),
-        ("alert certificate expired", Trouble::ClientCertificate),
-        ("alert certificate unknown", Trouble::ClientCertificate),
-        ("alert certificate revoked", Trouble::ClientCertificate),
-        ("alert decrypt error", Trouble::ClientCertificate),
-        ("wrong version number", Trouble::NotTls),
-        ("packet length too long", Trouble::NotTls),
-        ("unexpected eof while reading", Trouble::Closed),
-        ("SSL routines", Trouble::TlsIncompatible),
+        ("hostname mismatch", FailureCause::CertificateMisnamed),
+        ("Hostname mismatch", FailureCause::CertificateMisnamed),
+        ("IP address mismatch", FailureCause::CertificateMisnamed),
+        (
+            "certificate verify failed",
+            FailureCause::CertificateUntrusted,
+        ),
+        (
+            "alert certificate required",
+            FailureCause::ClientCertificate,
+        ),
+        ("alert unknown ca", FailureCause::ClientCertificate),
+        ("alert bad certificate", FailureCause::ClientCertificate),
+        ("alert certificate expired", FailureCause::ClientCertificate),
+        ("alert certificate unknown", FailureCause::ClientCertificate),
+        ("alert certificate revoked", FailureCause::ClientCertificate),
+        ("alert decrypt error", FailureCause::ClientCertificate),
+        ("wrong version number", FailureCause::NotTls),
+        ("packet length too long", FailureCause::NotTls),
+        ("unexpected eof while reading", FailureCause::Closed),
+        ("SSL routines", FailureCause::TlsIncompatible),
         // Other platforms' libraries.
-        ("certificate", Trouble::CertificateUntrusted),
+        ("certificate", FailureCause::CertificateUntrusted),
     ];
     table
         .into_iter()
@@ -189,16 +195,16 @@ mod tests {
         };
         assert!(matches!(
             of("Name or service not known"),
-            Trouble::NoSuchHost
+            FailureCause::NoSuchHost
         ));
         assert!(matches!(
             of("Temporary failure in name resolution"),
-            Trouble::Unresolved
+            FailureCause::Unresolved
         ));
-        assert!(matches!(of("Try again"), Trouble::Unresolved));
+        assert!(matches!(of("Try again"), FailureCause::Unresolved));
         assert!(matches!(
             of("Non-recoverable failure in name resolution"),
-            Trouble::Unresolved
+            FailureCause::Unresolved
         ));
     }
 }

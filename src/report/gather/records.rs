@@ -20,7 +20,7 @@ use serde_json::Value as Json;
 use super::super::number;
 use super::super::run::FunnelStage;
 use crate::audience::funnel::Funnel;
-use crate::state::{Phase, Run};
+use crate::state::{PhaseRecord, Run};
 
 /// A file of a run's audience, where it was when the run began to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ struct OneFile {
 /// A run with its phases.
 pub(super) struct Records<'a> {
     pub(super) run: &'a Run,
-    pub(super) phases: &'a [Phase],
+    pub(super) phases: &'a [PhaseRecord],
 }
 
 impl<'a> Records<'a> {
@@ -179,7 +179,7 @@ impl<'a> Records<'a> {
 }
 
 /// A few words about a phase: its own, or its numbers.
-pub(super) fn note(phase: &Phase) -> Option<String> {
+pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
     let detail = phase.detail.as_ref()?;
     let count = |key: &str| detail.get(key)?.as_u64();
     let all = count("of").or_else(|| count("rows"));
@@ -194,7 +194,7 @@ pub(super) fn note(phase: &Phase) -> Option<String> {
 }
 
 /// A text in a phase's detail.
-pub(super) fn said(phase: &Phase, key: &str) -> Option<String> {
+pub(super) fn said(phase: &PhaseRecord, key: &str) -> Option<String> {
     Some(phase.detail.as_ref()?.get(key)?.as_str()?.to_owned())
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::decide::{Counted, Decision, Device, Guard};
 use super::ids::{TokenHash, UserKey};
-use super::push::{Push, Sender};
+use super::push::{LedgerPush, Sender};
 use super::record::Ending;
 use crate::error::{Error, Kind, Result};
 use crate::state::store::{Backend, Store};
@@ -102,7 +102,7 @@ impl Store {
     /// Once it returns, what was won may be sent.
     pub async fn claim(
         &self,
-        push: &Push,
+        push: &LedgerPush,
         sender: &Sender,
         candidates: Vec<Candidate>,
         guard: &Guard,
@@ -117,7 +117,7 @@ impl Store {
     /// A group that `sender`, who lives, claims now.
     pub(super) async fn group(
         &self,
-        push: &Push,
+        push: &LedgerPush,
         sender: &Sender,
         candidates: Vec<Candidate>,
         guard: &Guard,
@@ -136,7 +136,7 @@ impl Store {
     /// are.
     pub async fn dismiss(
         &self,
-        push: &Push,
+        push: &LedgerPush,
         sender: &Sender,
         dismissals: Vec<Dismissal>,
     ) -> Result<()> {

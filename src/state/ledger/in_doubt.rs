@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::claim::Claim;
 use super::decide::Device;
-use super::push::{Push, SENDER_LEASES, Sender, lease_name};
+use super::push::{LedgerPush, SENDER_LEASES, Sender, lease_name};
 use crate::error::Result;
 use crate::state::store::Store;
 use crate::state::value::params;
@@ -12,7 +12,7 @@ use crate::state::value::params;
 impl Store {
     /// Marks what dead senders left without an outcome as in doubt, for good; how many. Claims of living senders stay
     /// in flight. To be called before a push is resumed or summed up.
-    pub async fn settle(&self, push: &Push) -> Result<u64> {
+    pub async fn settle(&self, push: &LedgerPush) -> Result<u64> {
         let living = self.living_senders().await?;
         let sql = "SELECT DISTINCT c.sender FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
                    WHERE +c.push = $1 AND c.id > $2 AND o.claim IS NULL AND c.sender IS NOT NULL";
@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// Puts a queued push's recipients in doubt back into the queue, for whoever joins; how many.
-    pub async fn requeue(&self, push: &Push) -> Result<u64> {
+    pub async fn requeue(&self, push: &LedgerPush) -> Result<u64> {
         let back = "UPDATE pushctl.claims SET sender = NULL WHERE push = $1 AND id IN
                         (SELECT o.claim FROM pushctl.outcomes o JOIN pushctl.payloads y ON y.claim = o.claim WHERE o.state = 6)";
         let forget = "DELETE FROM pushctl.outcomes WHERE state = 6 AND claim IN
@@ -76,7 +76,7 @@ impl Store {
             .collect())
     }
 
-    async fn doubt_claims_of(&self, push: &Push, sender: i64) -> Result<u64> {
+    async fn doubt_claims_of(&self, push: &LedgerPush, sender: i64) -> Result<u64> {
         let sql = "INSERT INTO pushctl.outcomes (claim, state, code, attempts, millis, ended_at)
                    SELECT c.id, 6, 'sender-died', 0, 0, $1
                    FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id

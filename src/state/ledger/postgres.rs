@@ -17,10 +17,10 @@ use super::claim::{Claimed, Dismissal, Group};
 use super::decide::{Decision, Guard, Seen, Touch, decide, first_exceeded};
 use super::ids::{TokenHash, UserKey};
 use super::queue::{Queued, Taken};
-use super::record::{Answer, Ending, Line};
+use super::record::{Answer, Ending, OutcomeRow};
 use crate::error::Result;
 use crate::postgres::session::{BEGIN, Parameter};
-use crate::state::postgres::Postgres;
+use crate::state::postgres::PostgresStore;
 use outcomes::{write_lines, write_outcomes};
 use rows::{device, hash, int, place};
 
@@ -86,7 +86,7 @@ const TAKEN: &str = "
     FROM pushctl.claims c JOIN pushctl.payloads y ON y.claim = c.id
     WHERE c.sender = $1 AND c.claimed_at = $2 AND c.push = $3 ORDER BY c.id";
 
-impl Postgres {
+impl PostgresStore {
     pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
         let asked = &group;
         let (decisions, ids) = self
@@ -191,7 +191,7 @@ impl Postgres {
         now: i64,
         answers: &[Answer],
         table: &'static str,
-        lines: &[Line],
+        lines: &[OutcomeRow],
     ) -> Result<()> {
         let finished: Vec<i64> = answers
             .iter()

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Kind, Result};
 use crate::state::leases::{Lease, Taking};
-use crate::state::process_id::Holder;
+use crate::state::process_id::ProcessId;
 use crate::state::store::Store;
 use crate::state::value::{Row, params};
 
@@ -55,7 +55,7 @@ pub enum Recording {
 
 /// A push as it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Push {
+pub struct LedgerPush {
     /// Its number in the ledger.
     pub(in crate::state) id: i64,
     /// Its claims have higher numbers.
@@ -97,7 +97,7 @@ macro_rules! push_columns {
 
 impl Store {
     /// Opens a push, or finds it as it was opened before, be it by another run.
-    pub async fn open_push(&self, new: &NewPush) -> Result<Push> {
+    pub async fn open_push(&self, new: &NewPush) -> Result<LedgerPush> {
         let sql = "INSERT INTO pushctl.pushes
                        (automation, occurrence, number, run, layer, recording, title, body, deep_link, audience, opened_at, first_claim)
                    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce(max(id), 0) FROM pushctl.claims
@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// The pushes of an occurrence, by number.
-    pub async fn pushes(&self, automation: &str, occurrence: &str) -> Result<Vec<Push>> {
+    pub async fn pushes(&self, automation: &str, occurrence: &str) -> Result<Vec<LedgerPush>> {
         let sql = concat!(
             "SELECT ",
             push_columns!(),
@@ -136,7 +136,7 @@ impl Store {
     }
 
     /// Enrols this process as a sender of a run.
-    pub async fn enlist(&self, run: &str, holder: &Holder) -> Result<Sender> {
+    pub async fn enlist(&self, run: &str, holder: &ProcessId) -> Result<Sender> {
         let sql =
             "INSERT INTO pushctl.senders (run, holder, begun_at) VALUES ($1, $2, $3) RETURNING id";
         let rows = self
@@ -203,8 +203,8 @@ pub(super) fn lease_name(sender: i64) -> String {
 /// What those names begin with.
 pub(super) const SENDER_LEASES: &str = "sender/";
 
-fn push(row: &Row) -> Result<Push> {
-    Ok(Push {
+fn push(row: &Row) -> Result<LedgerPush> {
+    Ok(LedgerPush {
         id: row.int(0)?,
         first_claim: row.int(1)?,
         automation: row.text(2)?,

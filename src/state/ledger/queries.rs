@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ids::{TokenHash, UserKey};
-use super::push::Push;
+use super::push::LedgerPush;
 use super::record::Ending;
 use crate::error::Result;
 use crate::state::store::Store;
@@ -62,7 +62,7 @@ pub struct TallyRow {
 
 impl Standing {
     /// How files and sums call it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Unanswered => "under_way",
@@ -86,7 +86,12 @@ impl Standing {
 
 impl Store {
     /// A push's recipients in the order in which they were claimed: at most `limit` after claim number `after` (0 to begin).
-    pub async fn recipients(&self, push: &Push, after: i64, limit: u32) -> Result<Vec<Recipient>> {
+    pub async fn recipients(
+        &self,
+        push: &LedgerPush,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Recipient>> {
         // The plus sign keeps both planners on the primary key, whose order is asked for.
         let sql = "SELECT c.id, c.user_key, c.device, c.token_hash, c.sender, o.state, o.code, o.message_name,
                           o.attempts, o.millis, c.claimed_at, o.ended_at
@@ -101,7 +106,7 @@ impl Store {
     }
 
     /// How many recipients stand where, and why.
-    pub async fn tally(&self, push: &Push) -> Result<Vec<TallyRow>> {
+    pub async fn tally(&self, push: &LedgerPush) -> Result<Vec<TallyRow>> {
         let sql = "SELECT o.state, o.code, CASE WHEN c.sender IS NULL THEN NULL ELSE 1 END AS taken, count(*)
                    FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
                    WHERE +c.push = $1 AND c.id > $2 GROUP BY o.state, o.code, taken";
@@ -113,7 +118,7 @@ impl Store {
     }
 
     /// How many claims are for somebody's second and further devices.
-    pub async fn further_devices(&self, push: &Push) -> Result<u64> {
+    pub async fn further_devices(&self, push: &LedgerPush) -> Result<u64> {
         let sql = "SELECT count(*) FROM pushctl.claims WHERE +push = $1 AND id > $2 AND device > 0";
         let rows = self.query(sql, params![push.id, push.first_claim]).await?;
         rows.first()
@@ -123,7 +128,7 @@ impl Store {
     /// How many claims of a push ended in each step of time, and how: `(beginning of the step, ending, count)`.
     pub async fn timeline(
         &self,
-        push: &Push,
+        push: &LedgerPush,
         step: Duration,
     ) -> Result<Vec<(Timestamp, Ending, u64)>> {
         let sql = "SELECT o.ended_at / $1 * $1 AS step, o.state, count(*)

@@ -3,7 +3,7 @@
 use super::claim::{Claim, first_of_each};
 use super::decide::{Counted, Guard};
 use super::ids::{TokenHash, UserKey};
-use super::push::{Push, Sender};
+use super::push::{LedgerPush, Sender};
 use crate::error::Result;
 use crate::state::store::{Backend, Store};
 
@@ -37,7 +37,7 @@ pub struct Taken {
 
 impl Store {
     /// Enters a group; who is in the ledger for this push already is left as they are.
-    pub async fn enqueue(&self, push: &Push, recipients: Vec<Queued>) -> Result<()> {
+    pub async fn enqueue(&self, push: &LedgerPush, recipients: Vec<Queued>) -> Result<()> {
         let now = self.now().as_microsecond();
         let recipients = first_of_each(recipients, |one| &one.user);
         match &*self.backend {
@@ -50,7 +50,7 @@ impl Store {
     /// (what other senders took may still come back through [`Store::requeue`]).
     pub async fn take(
         &self,
-        push: &Push,
+        push: &LedgerPush,
         sender: &Sender,
         most: u32,
         guard: &Guard,

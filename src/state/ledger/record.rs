@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::claim::Claim;
-use super::push::{Push, Recording, Words};
+use super::push::{LedgerPush, Recording, Words};
 use crate::error::Result;
 use crate::state::store::{Backend, Store};
 
@@ -46,7 +46,7 @@ pub struct Answer {
 
 /// An accepted push's line in the history; words that are the push's own are left out.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct OutcomeRow {
     pub(super) first: i64,
     pub(super) title: Option<String>,
     pub(super) body: Option<String>,
@@ -77,7 +77,7 @@ impl Ending {
 impl Store {
     /// Records a group of outcomes in one transaction, together with the history's lines of those accepted.
     /// Repeating it is harmless.
-    pub async fn record(&self, push: &Push, answers: Vec<Answer>) -> Result<()> {
+    pub async fn record(&self, push: &LedgerPush, answers: Vec<Answer>) -> Result<()> {
         let now = self.now().as_microsecond();
         // One statement cannot write a row twice.
         let last: HashMap<i64, usize> = answers
@@ -105,15 +105,15 @@ impl Store {
     }
 }
 
-fn lines(push: &Push, answers: &[Answer]) -> Vec<Line> {
+fn lines(push: &LedgerPush, answers: &[Answer]) -> Vec<OutcomeRow> {
     let accepted = answers
         .iter()
         .filter(|answer| answer.ending == Ending::Accepted);
-    let mut lines: Vec<Line> = accepted
+    let mut lines: Vec<OutcomeRow> = accepted
         .map(|answer| {
             let words = answer.words.as_ref().unwrap_or(&push.words);
             let own = &push.words;
-            Line {
+            OutcomeRow {
                 first: answer.claim.first,
                 title: (words.title != own.title).then(|| words.title.clone()),
                 body: (words.body != own.body).then(|| words.body.clone()),

@@ -1,7 +1,7 @@
 //! Giving claims back: what was claimed and certainly never left, because its sender ended first.
 
 use super::claim::Claim;
-use super::push::{Push, Sender};
+use super::push::{LedgerPush, Sender};
 use crate::error::Result;
 use crate::state::store::{Statement, Store};
 use crate::state::value::params;
@@ -15,7 +15,12 @@ impl Store {
     ///
     /// Where another device of the same user was answered already, the claim on the user has to stay: it is recorded as
     /// skipped (`not-sent`), and not counted.
-    pub async fn release(&self, push: &Push, sender: &Sender, claims: &[Claim]) -> Result<u64> {
+    pub async fn release(
+        &self,
+        push: &LedgerPush,
+        sender: &Sender,
+        claims: &[Claim],
+    ) -> Result<u64> {
         let mut released = 0;
         for group in claims.chunks(GROUP) {
             let changed = self.transact(self.giving_back(push, sender, group)).await?;
@@ -25,7 +30,7 @@ impl Store {
     }
 
     /// Back into the queue; then the further devices; then the users of whom nothing is left; then the rest.
-    fn giving_back(&self, push: &Push, sender: &Sender, claims: &[Claim]) -> Vec<Statement> {
+    fn giving_back(&self, push: &LedgerPush, sender: &Sender, claims: &[Claim]) -> Vec<Statement> {
         let list: Vec<String> = claims.iter().map(|claim| claim.id.to_string()).collect();
         // The plus sign keeps the planners on the primary key.
         let unanswered = format!(

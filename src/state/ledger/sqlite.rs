@@ -13,7 +13,7 @@ use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first
 use super::ids::{TokenHash, UserKey};
 use super::queries::Standing;
 use super::queue::{Queued, Taken};
-use super::record::{Answer, Ending, Line};
+use super::record::{Answer, Ending, OutcomeRow};
 use crate::error::Result;
 use crate::state::sqlite::{Durability, Sqlite};
 
@@ -103,7 +103,7 @@ impl Sqlite {
         now: i64,
         answers: Vec<Answer>,
         table: &'static str,
-        lines: Vec<Line>,
+        lines: Vec<OutcomeRow>,
     ) -> Result<()> {
         self.write(Durability::Process, move |connection| {
             let outcomes: Vec<_> = answers.iter().map(|answer| outcome(answer, now)).collect();
@@ -193,7 +193,7 @@ fn outcome(answer: &Answer, now: i64) -> [ToSqlOutput<'_>; 7] {
     ]
 }
 
-fn history_line(line: &Line, now: i64) -> [ToSqlOutput<'_>; 5] {
+fn history_line(line: &OutcomeRow, now: i64) -> [ToSqlOutput<'_>; 5] {
     [
         line.first.into(),
         now.into(),

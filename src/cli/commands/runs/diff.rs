@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::{help, run_selector, services};
 use crate::csv_diff::{self, Options};
 use crate::csv_writer::hex;
@@ -62,7 +62,7 @@ struct Difference {
 }
 
 impl Args {
-    pub(crate) async fn run(self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         let a = run_selector::run(context, &store, &self.a).await?;
         let b = run_selector::run(context, &store, &self.b).await?;
@@ -199,7 +199,7 @@ impl std::io::Write for Hashing<'_> {
     }
 }
 
-fn tell(context: &Context, differences: &[Difference]) -> Result<()> {
+fn tell(context: &CommandContext, differences: &[Difference]) -> Result<()> {
     let mut table = Table::new(["FILE", "A", "B", "STAYED", "CAME", "LEFT"]);
     for column in 1..6 {
         table = table.align(column, Alignment::Right);
@@ -223,7 +223,13 @@ fn tell(context: &Context, differences: &[Difference]) -> Result<()> {
     Ok(())
 }
 
-fn name(context: &Context, file: &str, what: &str, examples: &[String], all: u64) -> Result<()> {
+fn name(
+    context: &CommandContext,
+    file: &str,
+    what: &str,
+    examples: &[String],
+    all: u64,
+) -> Result<()> {
     if examples.is_empty() {
         return Ok(());
     }

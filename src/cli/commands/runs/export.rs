@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use crate::atomic_file::WholeFile;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::{help, run_selector, services};
 use crate::error::{Context as _, Result};
 use crate::exit::Kind;
 use crate::report::number;
-use crate::state::ledger::{Push, Recipient};
+use crate::state::ledger::{LedgerPush, Recipient};
 use crate::state::{Run, Store};
 use crate::ui::Stdout;
 
@@ -59,7 +59,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.run).await?;
         if self.is_stream() {
@@ -108,11 +108,11 @@ async fn write(store: &Store, run: &Run, out: impl Write) -> Result<u64> {
     Ok(rows)
 }
 
-fn record(push: &Push, recipient: &Recipient) -> [String; 7] {
+fn record(push: &LedgerPush, recipient: &Recipient) -> [String; 7] {
     [
         recipient.user.to_string(),
         push.number.to_string(),
-        recipient.standing.word().to_owned(),
+        recipient.standing.as_str().to_owned(),
         recipient.code.clone().unwrap_or_default(),
         recipient.message_name.clone().unwrap_or_default(),
         recipient.attempts.to_string(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::{run_selector, services};
 use crate::error::Result;
 use crate::exit::Kind;
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) async fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         let filter = RunFilter {
             automation: self.automation.clone(),
@@ -52,7 +52,7 @@ impl Args {
 fn document(run: &Run) -> Value {
     json!({
         "run": run.id, "automation": run.automation, "occurrence": run.occurrence, "mode": run.mode,
-        "status": run.status.word(), "begun_by": run.begun_by, "begun_at": run.begun_at,
+        "status": run.status.as_str(), "begun_by": run.begun_by, "begun_at": run.begun_at,
         "ended_at": run.ended_at, "summary": run.summary,
     })
 }
@@ -66,7 +66,7 @@ fn table(runs: &[Run]) -> Table {
         table.row([
             run.id.clone(),
             run.automation.clone(),
-            run.status.word().to_owned(),
+            run.status.as_str().to_owned(),
             format!("{:.0}", run.begun_at),
             took.unwrap_or_default(),
             run.occurrence.clone(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use crate::atomic_file::WholeFile;
-use crate::cli::context::Context;
+use crate::cli::context::CommandContext;
 use crate::cli::{help, run_selector, services};
 use crate::csv_writer::cannot_write;
 use crate::error::Result;
@@ -44,7 +44,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(&self, context: &Context) -> Result<Kind> {
+    pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.run).await?;
         let report = gather::run_report(&store, &run).await?;

@@ -4,7 +4,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
 
 use super::rows::int;
-use crate::state::ledger::record::{Answer, Line};
+use crate::state::ledger::record::{Answer, OutcomeRow};
 
 const OUTCOMES: &str = "
     INSERT INTO pushctl.outcomes AS known (claim, state, code, message_name, attempts, millis, ended_at)
@@ -47,7 +47,7 @@ pub(super) async fn write_lines(
     client: &Client,
     now: i64,
     table: &'static str,
-    lines: &[Line],
+    lines: &[OutcomeRow],
 ) -> Result<(), Refusal> {
     let sql = format!(
         "INSERT INTO pushctl.{table} (claim, sent_at, title, body, deep_link)
