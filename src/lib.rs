@@ -1,56 +1,62 @@
-//! pushctl: audiences out of PostgreSQL, pushes to phones. This page is the map.
+//! pushctl turns a query file into an audience, an audience into CSV files, a CSV file into push notifications, and an
+//! automation file into all of these steps at a given time. This page is the map of the source.
 //!
-//! # What lives where
+//! # Rooms
 //! ```text
-//!  automations/*.toml ──► automation ──► pipeline ─┬─► audience ─┬─► source ──► PostgreSQL (read only)
-//!  queries/*.sql ──────────────────────────────────┼─────┘       └─► csv_file ──► publish ──► files, manifest
-//!  flags, env, config ──► settings                 └─► delivery ─┬─► cadence ──► the notification history
-//!                            │                         template ◄┼─► state ──► SQLite, PostgreSQL
-//!                            ▼                                   └─► fcm ──► the push service
-//!                           cli uses all of these ──► ui, report ──► stdout, stderr
+//!  automations/*.toml ─► automation ─► run ─┬─► audience ─► source ─► postgres ─► PostgreSQL (read only)
+//!  queries/*.sql ───────────────────────────┤        └─► csv_writer ─► atomic_publish ─► files, manifest
+//!  flags, env, config ─► settings           └─► delivery ─┬─► cadence ─► notification history
+//!                                                         ├─► state ───► SQLite | PostgreSQL
+//!  cli/commands/* call run, report and ui                 └─► fcm ─────► push service
 //! ```
-//! Arrows point one way. Each outside thing has one room that knows it: only [`source`] knows the source database, only
-//! [`fcm`] the push service, only [`state`] where state is kept, only [`cadence`] who keeps the history, only [`notify`]
-//! webhooks and heartbeats, only [`atomic_publish`] how files appear, and only [`cli`] reads the environment, touches the
-//! streams and decides the exit status. What is below `cli` is handed settings, a [`progress::Progress`], a
-//! [`budget::Budget`], an [`interrupt::Interrupt`] and a [`clock::Clock`].
+//! Imports point one way: [`cli`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] → [`automation`], [`state`],
+//! [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] → the leaves. Each outside system
+//! has one room that knows it: the source database [`source`], the push service [`fcm`], the state store [`state`], the
+//! notification history [`cadence`], webhooks and heartbeats [`notify`], the way files appear [`atomic_publish`]. Only
+//! [`cli`] reads the environment, prints and decides the exit status. The rooms below it receive settings, a
+//! [`progress::Progress`], an [`interrupt::Interrupt`], a [`budget::Budget`] and a [`clock::Clock`].
 //!
-//! | to change … | start in |
+//! # Where to start
+//! | to change | start in |
 //! | --- | --- |
-//! | who is in an audience | `queries/NAME.sql`; the format is told in [`audience::definition`] |
-//! | what is asked of the database | [`audience::statement`] |
-//! | how it is reached, retried, encrypted, given up | [`source`] |
-//! | a failure's kind, message or advice | [`source::failure`]; exit statuses in [`exit`] |
-//! | files and their names | [`audience::files`], [`audience::names`], [`atomic_publish`] |
-//! | variables and filters of a push's words, what a message may hold | [`template`], [`template::push`] |
-//! | from a file to phones, step by step, and its counts | [`delivery`] |
-//! | what a message looks like on the wire; what an answer means; how fast; when to stop | [`fcm`] |
-//! | who has had enough, and who keeps that | [`cadence`] |
-//! | claims, outcomes, runs, leases, cancels | [`state`]; who may be claimed in [`state::ledger`], tables in its `migrations/` |
-//! | what an automation file may say, and the words for what is wrong | [`automation`] |
-//! | when an automation is for, and what a scheduler is told | [`automation::schedule`], [`automation::timetable`] |
-//! | phases, safeguards, what a start does next | [`pipeline`]; the decision is [`pipeline::step`] |
-//! | who else is told of a run | [`notify`] |
-//! | a flag or a command | [`cli`], one file a subcommand |
+//! | the members of an audience | `queries/NAME.sql`; the header's format is in [`audience::definition`] |
+//! | the statement sent for an audience | [`audience::statement`] |
+//! | addresses, TLS, retries and timeouts of PostgreSQL connections | [`postgres`] |
+//! | the kind, the message or the advice of a connection failure | [`postgres::failure`]; exit statuses in [`exit`] |
+//! | audience files and their names | [`audience::files`], [`audience::file_names`], [`atomic_publish`] |
+//! | template variables, filters, limits of a message | [`template`], [`template::push`] |
+//! | the steps from an audience file to recipients, and the counts | [`delivery`] |
+//! | the request to the push service, its answers, the rate, the failure guard | [`fcm`] |
+//! | the rules that limit pushes per recipient, and where the history is | [`cadence`] |
+//! | claims, outcomes, runs, leases, cancels | [`state`]; the ledger in [`state::ledger`], tables in `src/state/migrations/` |
+//! | what an automation file may contain, and the messages about it | [`automation`] |
+//! | when an automation is due, and the lines for a scheduler | [`automation::schedule`], [`automation::scheduler_export`] |
+//! | which guard applies on which way to start a push | [`run::gates`] |
+//! | a run's lifecycle: lease, record, finish | [`run::session`] |
+//! | phases, safeguards, the next step of a run | [`pipeline`]; the decision is [`pipeline::step`] |
+//! | notices and heartbeats | [`notify`] |
+//! | a command or a flag | `src/cli/commands/`, one file a subcommand |
 //! | a setting | [`settings`], one file a room |
-//! | what is told about a run | [`report::gather`], where it comes from; [`report::run`], what it is |
-//! | what a person sees | [`ui`] for the streams, [`report`] for words and pictures |
+//! | the report of a run | [`report::gather`] collects it, [`report::run`] is its type |
+//! | terminal output | [`ui`] for streams, colour and progress, [`report`] for texts and pages |
 //!
-//! # What always holds
-//! Each has a test that would fail without it.
+//! # Invariants
+//! Each has a test that fails without it.
 //! 1. The source is never written to: every statement runs in a read-only transaction, as `COPY (query) TO STDOUT`.
-//! 2. No file under its final name is ever incomplete, and none appears without its companions.
-//! 3. No command outlives its budget; a pipeline, which waits for its time, has one for each phase.
-//! 4. A push is claimed durably before its request leaves, and a claim is unique on automation, occurrence, push and user.
-//!    What was claimed and never answered is in doubt: told, and never sent again unless somebody says so.
-//! 5. Counts add up to the input, whatever was killed when.
-//! 6. A secret is never shown: it is a [`settings::secret::Secret`], whose `Debug` is a mask. Device tokens are kept as
-//!    hashes; only the list of dead ones holds them, in a file of mode 0600.
-//! 7. A permanent failure is not retried; a transient one ends a run only when the budget has no room for another try.
-//! 8. The same `--as-of` over the same data gives the same bytes, and only the bytes that were tested are sent.
-//! 9. stdout is data, stderr is talk; `-q` and success print nothing.
-//! 10. Nothing is sent by default: it takes a confirmed count, `--yes`, or an enabled automation; and a history that
-//!     cannot be asked stops a send, unless the sender has said otherwise.
+//! 2. A file under its final name is complete, and it does not appear without the files that belong to it.
+//! 3. A command does not outlive its deadline; a pipeline, which waits for its send time, has one deadline for each phase.
+//! 4. A push is claimed durably before its request leaves. A claim is unique on automation, occurrence, push and user, and a
+//!    token on a push. A claim without an answer is in doubt: it is reported, and sent again only on request.
+//! 5. Counts add up to the input, whichever process was killed at whichever moment.
+//! 6. A secret is never printed: it is a [`settings::secret::Secret`], whose `Debug` is a mask. Device tokens are stored as
+//!    hashes; only the dead-token list contains them, in a file of mode 0600.
+//! 7. A permanent failure is not retried. A transient one is retried until the deadline leaves no room for another attempt.
+//! 8. The same `--as-of` over the same data gives the same bytes, and the bytes that were tested are the bytes that are sent.
+//! 9. stdout is data, stderr is messages; `-q` and success print nothing.
+//! 10. Nothing is sent by default: a push needs a confirmed count, `--yes`, or an enabled automation.
+//! 11. No guard can be walked around: every way to start a push passes every gate that applies to it.
+//! 12. A recipient who has a token is never recorded as having none.
+//! 13. A side file (outcomes, dead tokens, notices) that cannot be written never costs the ledger its truth.
 
 mod atomic_file;
 pub mod atomic_publish;
