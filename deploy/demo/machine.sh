@@ -2,7 +2,7 @@
 # What the scripts beside this one need to know of the machine. Sourced, not run.
 
 say() { printf '%s\n' "$*" >&2; }
-die() { say "Error: $1"; shift; for hint; do say "Hint: $hint"; done; exit 1; }
+die() { say "error: $1"; shift; for hint; do say "hint: $hint"; done; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 is_root() { [ "$(id -u)" -eq 0 ]; }
 

@@ -111,8 +111,8 @@ impl Log {
 
     fn word(&self, level: Level) -> String {
         let (style, word) = match level {
-            Level::ERROR => (Style::Bad, "Error: "),
-            Level::WARN => (Style::Doubtful, "Warning: "),
+            Level::ERROR => (Style::Bad, "error: "),
+            Level::WARN => (Style::Doubtful, "warning: "),
             Level::INFO => return String::new(),
             Level::DEBUG | Level::TRACE => (Style::Faint, "debug: "),
         };
@@ -133,7 +133,7 @@ impl Log {
     }
 }
 
-/// `Error:`, `Caused by:`, `Hint:`, the next step last.
+/// `error:`, `caused by:`, `hint:`, the next step last.
 pub(super) fn describe(error: &Error, pen: Painter) -> String {
     let messages: Vec<String> = error
         .messages()
@@ -143,8 +143,8 @@ pub(super) fn describe(error: &Error, pen: Painter) -> String {
     let (first, causes) = messages
         .split_first()
         .map_or(("", &[][..]), |(first, causes)| (first.as_str(), causes));
-    let mut lines = vec![format!("{} {first}", pen.write(Style::Bad, "Error:"))];
-    let caused_by = pen.write(Style::Bad, "Caused by:");
+    let mut lines = vec![format!("{} {first}", pen.write(Style::Bad, "error:"))];
+    let caused_by = pen.write(Style::Bad, "caused by:");
     match causes {
         [] => {}
         [cause] => lines.push(format!("{caused_by} {cause}")),
@@ -158,7 +158,7 @@ pub(super) fn describe(error: &Error, pen: Painter) -> String {
             );
         }
     }
-    let hint = pen.write(Style::Advice, "Hint:");
+    let hint = pen.write(Style::Advice, "hint:");
     lines.extend(error.hints().iter().map(|text| format!("{hint} {text}")));
     lines.join("\n")
 }
@@ -230,7 +230,7 @@ mod tests {
             lines(LogFormat::Auto, true).line(Level::WARN, "slow\u{1b}[31m", fields());
         assert_eq!(
             on_terminal,
-            "Warning: slow\u{fffd}[31m rows=7 host=\"db one\""
+            "warning: slow\u{fffd}[31m rows=7 host=\"db one\""
         );
         let in_file = lines(LogFormat::Auto, false).line(Level::INFO, "done", Fields::new());
         let (instant, rest) = in_file.split_once(' ').expect("an instant first");
@@ -245,11 +245,11 @@ mod tests {
             .context("cannot generate layer2")
             .hint("check the allow-list");
         insta::assert_snapshot!(describe(&error, Painter::new(false)), @r"
-        Error: cannot generate layer2
-        Caused by:
+        error: cannot generate layer2
+        caused by:
           1: cannot connect to db.example.com
           2: connection refused
-        Hint: check the allow-list
+        hint: check the allow-list
         ");
     }
 }

@@ -37,7 +37,7 @@ fn for_a_person_each_finding_has_its_line_and_the_counts_come_last() {
       |           ^^^^^^^
       = a few minutes away is better, like 13:33
     ---- stderr
-    Error: 3 files: 1 error, 1 warning
+    error: 3 files: 1 error, 1 warning
     ---- exit status 2
     "#);
 }
@@ -50,7 +50,7 @@ fn for_github_each_finding_is_an_annotation_of_a_file_of_the_repository() {
     ::error file=automations/late.toml,line=5,endLine=5,col=11,endColumn=18,title=time::`25:61` is no time of day: hours go to 23 and minutes to 59
     ::warning file=automations/warned.toml,line=5,endLine=5,col=11,endColumn=18,title=busy-minute::13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45%0Aa few minutes away is better, like 13:33
     ---- stderr
-    Error: 3 files: 1 error, 1 warning
+    error: 3 files: 1 error, 1 warning
     ---- exit status 2
     ");
 }
@@ -90,7 +90,7 @@ fn for_the_page_of_a_job_there_is_a_table() {
     | ❌ error | `automations/late.toml:5` | `25:61` is no time of day: hours go to 23 and minutes to 59 |  |
     | ⚠️ warning | `automations/warned.toml:5` | 13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45 | a few minutes away is better, like 13:33 |
     ---- stderr
-    Error: 3 files: 1 error, 1 warning
+    error: 3 files: 1 error, 1 warning
     ---- exit status 2
     ");
 }
@@ -142,7 +142,7 @@ fn files_that_are_not_there_or_not_text_are_findings_among_the_others() {
     5 | send_at = "25:61"
       |           ^^^^^^^
     ---- stderr
-    Error: 4 files: 4 errors
+    error: 4 files: 4 errors
     ---- exit status 2
     "#);
 }
@@ -175,16 +175,16 @@ fn a_directory_without_automations_does_not_pass() {
     let sandbox = Sandbox::new();
     insta::assert_snapshot!(sandbox.run(&["check"]), @r"
     ---- stderr
-    Error: cannot read the automations directory automations
-    Caused by: No such file or directory (os error 2)
-    Hint: --automations DIR says where they are
+    error: cannot read the automations directory automations
+    caused by: No such file or directory (os error 2)
+    hint: --automations DIR says where they are
     ---- exit status 2
     ");
     std::fs::create_dir(sandbox.here().join("automations")).unwrap();
     insta::assert_snapshot!(sandbox.run(&["check"]), @r"
     ---- stderr
-    Error: the directory automations has no *.toml file
-    Hint: --automations DIR says where they are
+    error: the directory automations has no *.toml file
+    hint: --automations DIR says where they are
     ---- exit status 2
     ");
 }
@@ -207,7 +207,7 @@ fn audiences_of_ones_own_count_and_a_broken_one_is_told() {
     10 | name = "fans"
        |        ^^^^^^
     ---- stderr
-    Error: 1 file: 1 error
+    error: 1 file: 1 error
     ---- exit status 2
     "#);
 }
