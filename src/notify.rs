@@ -11,6 +11,7 @@ mod slack;
 use std::fmt;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use jiff::Zoned;
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
@@ -244,28 +245,27 @@ impl WebhookTarget {
         body: Option<&Value>,
         patience: NotifyTimeouts,
     ) -> Result<(), Warning> {
-        let mut wait = patience.wait;
         let mut tries = 0;
-        loop {
+        let attempt = || {
             tries += 1;
-            let Err(failure) = self.attempt(url.clone(), body, patience.timeout).await else {
-                return Ok(());
-            };
-            let Again::After(asked) = failure.again else {
-                return Err(self.warning(&failure.why, tries));
-            };
-            if tries >= patience.tries {
-                return Err(self.warning(&failure.why, tries));
-            }
-            tracing::debug!(
-                what = self.what,
-                tries,
-                why = failure.why,
-                "a notice is tried again"
-            );
-            tokio::time::sleep(asked.map_or(wait, |asked| asked.min(patience.timeout))).await;
-            wait *= 2;
-        }
+            self.attempt(url.clone(), body, patience.timeout)
+        };
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(patience.wait)
+            .with_max_times(patience.tries.saturating_sub(1) as usize);
+        let outcome = attempt
+            .retry(waits)
+            .when(|failure| matches!(failure.again, Again::After(_)))
+            .adjust(|failure, wait| match failure.again {
+                Again::After(Some(asked)) => wait.map(|_| asked.min(patience.timeout)),
+                _ => wait,
+            })
+            .notify(|failure, wait| {
+                let (what, why) = (self.what, &failure.why);
+                tracing::debug!(what, why, ?wait, "the notice failed and is sent again");
+            })
+            .await;
+        outcome.map_err(|failure| self.warning(&failure.why, tries))
     }
 
     async fn attempt(

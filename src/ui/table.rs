@@ -56,7 +56,7 @@ impl Table {
     /// As text, without a line break at its end. `width` is that of the terminal; `None` cuts nothing.
     pub fn render(&self, pen: Painter, width: Option<usize>) -> String {
         let mut grid = Grid::new();
-        grid.load_style(presets::NOTHING).force_no_tty();
+        grid.load_style(presets::NOTHING);
         match width.and_then(|width| u16::try_from(width).ok()) {
             Some(width) => grid
                 .set_content_arrangement(ContentArrangement::Dynamic)
