@@ -102,15 +102,18 @@ fn unknown_names_are_all_told_with_their_place_and_the_nearest_name() {
     let outcome = sandbox.run(&["config", "show"]);
     insta::assert_snapshot!(outcome, @r#"
     ---- stderr
-    error: pushctl.toml:1:1: no setting is called "deadlin"; did you mean "deadline"?
+    error: no setting is called "deadlin"; did you mean "deadline"?
+     --> pushctl.toml:1:1
       |
     1 | deadlin = ****
       | ^^^^^^^
-    pushctl.toml:2:1: no setting is called "host"; did you mean "source.host"?
+    no setting is called "host"; did you mean "source.host"?
+     --> pushctl.toml:2:1
       |
     2 | host = "db.example.com"
       | ^^^^
-    pushctl.toml:5:1: no setting is called "source.databse_url"; did you mean "database_url"?
+    no setting is called "source.databse_url"; did you mean "database_url"?
+     --> pushctl.toml:5:1
       |
     5 | databse_url = ****
       | ^^^^^^^^^^^
@@ -124,31 +127,36 @@ fn a_value_of_the_wrong_kind_is_pointed_at() {
     let sandbox = Sandbox::new();
     let message = |text: &str| sandbox.config(text).run(&["config", "show"]).stderr;
     insta::assert_snapshot!(message("deadline = \"5x\""), @r#"
-    error: pushctl.toml:1:12: deadline: expected a duration such as 90s, 5m, 36h or 2d
+    error: deadline: expected a duration such as 90s, 5m, 36h or 2d
+     --> pushctl.toml:1:12
       |
     1 | deadline = "5x"
       |            ^^^^
     "#);
     insta::assert_snapshot!(message("\ton_empty = \"fial\" # later"), @r#"
-    error: pushctl.toml:1:13: on_empty: expected ok, warn or fail
+    error: on_empty: expected ok, warn or fail
+     --> pushctl.toml:1:13
       |
     1 |     on_empty = "fial" # later
       |                ^^^^^^
     "#);
     insta::assert_snapshot!(message("retries = [1, 2]"), @r"
-    error: pushctl.toml:1:11: retries: expected one value, not a list
+    error: retries: expected one value, not a list
+     --> pushctl.toml:1:11
       |
     1 | retries = [1, 2]
       |           ^^^^^^
     ");
     insta::assert_snapshot!(message("retries = 0"), @r"
-    error: pushctl.toml:1:11: retries: expected a whole number from 1 to 100
+    error: retries: expected a whole number from 1 to 100
+     --> pushctl.toml:1:11
       |
     1 | retries = 0
       |           ^
     ");
     insta::assert_snapshot!(message("retries 5"), @r"
-    error: pushctl.toml:1:9: key with no value, expected `=`
+    error: key with no value, expected `=`
+     --> pushctl.toml:1:1
       |
     1 | ****
       | ^^^^

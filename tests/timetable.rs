@@ -9,7 +9,7 @@ use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
 use pushctl::automation::diagnostic::SourceText;
-use pushctl::automation::render::ColorChoice;
+use pushctl::automation::render::Color;
 use pushctl::automation::scheduler_export::{SchedulerPlatform, Scope, show, upcoming};
 use pushctl::template::link::AllowedHosts;
 
@@ -41,7 +41,7 @@ fn automations(schedules: &[(&str, &str)]) -> Vec<Automation> {
         checked.automations.len(),
         schedules.len(),
         "{}",
-        checked.report.human(ColorChoice::Plain)
+        checked.report.human(Color::Plain)
     );
     checked.automations
 }

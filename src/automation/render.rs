@@ -2,9 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::diagnostic::{Diagnostic, Severity};
-use crate::snippet::visible;
+use annotate_snippets::Level;
 use serde::Serialize;
+
+use super::diagnostic::{Diagnostic, Severity};
+use crate::snippet;
+use crate::snippet::visible;
+
+pub use crate::snippet::Color;
 
 /// Everything that `check` found in some files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,15 +22,6 @@ pub struct CheckReport {
     pub warnings: usize,
     /// File by file, in the order of each.
     pub findings: Vec<Diagnostic>,
-}
-
-/// Whether the text may carry colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColorChoice {
-    /// It goes where escape sequences are shown as they are.
-    Plain,
-    /// It goes to a terminal.
-    Ansi,
 }
 
 impl CheckReport {
@@ -135,37 +131,20 @@ fn count(number: usize, what: &str) -> String {
 }
 
 fn human(finding: &Diagnostic, color: ColorChoice) -> String {
-    let paint = |code: &str, text: &str| match color {
-        ColorChoice::Plain => text.to_owned(),
-        ColorChoice::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
     };
-    let (word, code) = match finding.severity {
-        Severity::Error => ("error", "1;31"),
-        Severity::Warning => ("warning", "1;33"),
-    };
-    let place = &finding.place;
-    let number = place.line.to_string();
-    let margin = " ".repeat(number.len());
-    let line = place.excerpt();
-    let bar = paint("2", "|");
-    let mut out = format!(
-        "{}: {}\n{margin}{} {}:{number}:{}\n",
-        paint(code, word),
-        paint("1", &visible(&finding.message)),
-        paint("2", "-->"),
-        visible(&finding.file),
-        place.column,
+    let hint = finding.hint.as_deref();
+    let report = snippet::report(
+        level,
+        &finding.message,
+        &finding.file,
+        &finding.place,
+        hint,
+        color,
     );
-    if !line.text.is_empty() {
-        let _ = writeln!(out, "{margin} {bar}");
-        let _ = writeln!(out, "{} {bar} {}", paint("2", &number), line.text);
-        let carets = paint(code, &"^".repeat(line.width));
-        let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(line.indent));
-    }
-    if let Some(hint) = &finding.hint {
-        let _ = writeln!(out, "{margin} {} {}", paint("2", "="), visible(hint));
-    }
-    out
+    report + "\n"
 }
 
 /// The text of a workflow command.

@@ -134,13 +134,12 @@ impl ConfigFile {
         let kept = masked_from(line);
         let mask_start = start + kept;
         let masked = format!("{}{MASK}{}", &self.text[..mask_start], &self.text[end..]);
-        let place = snippet::line_and_column(&self.text, span.start);
         let span = if span.start < mask_start {
             span.start..span.end.min(mask_start)
         } else {
             mask_start..mask_start + MASK.len()
         };
-        snippet::point_into(&self.shown, place, &masked, &span, message)
+        snippet::point_at(&self.shown, &masked, &span, message)
     }
 }
 

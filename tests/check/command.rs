@@ -35,7 +35,8 @@ fn for_a_person_each_finding_has_its_line_and_the_counts_come_last() {
       |
     5 | send_at = "13:30"
       |           ^^^^^^^
-      = a few minutes away is better, like 13:33
+      |
+      = hint: a few minutes away is better, like 13:33
     ---- stderr
     error: 3 files: 1 error, 1 warning
     ---- exit status 2
@@ -126,15 +127,15 @@ fn files_that_are_not_there_or_not_text_are_findings_among_the_others() {
     insta::assert_snapshot!(outcome, @r#"
     ---- stdout
     error: cannot read this file: No such file or directory (os error 2)
-     --> goood:1:1
-      = did you mean automations/good.toml?
+    --> goood:1:1
+     = hint: did you mean automations/good.toml?
 
     error: cannot read this file: No such file or directory (os error 2)
-     --> drafts/x.toml:1:1
+    --> drafts/x.toml:1:1
 
     error: this line is not UTF-8
-     --> automations/latin.toml:3:1
-      = save the file as UTF-8
+    --> automations/latin.toml:3:1
+     = hint: save the file as UTF-8
 
     error: `25:61` is no time of day: hours go to 23 and minutes to 59
      --> automations/late.toml:5:11

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::automation::render::{CheckReport, ColorChoice};
+use crate::automation::render::{CheckReport, Color};
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::settings::Flags;
@@ -95,9 +95,9 @@ fn write(context: &CommandContext, format: Format, report: &CheckReport) -> Resu
         Format::Json => return ui.json(report),
         Format::Text => {
             let color = if ui.stdout_pen().is_colored() {
-                ColorChoice::Ansi
+                Color::Ansi
             } else {
-                ColorChoice::Plain
+                Color::Plain
             };
             if ui.loudness() == Loudness::Quiet {
                 report.only_errors().human(color)
