@@ -1,6 +1,5 @@
 //! One clock for a whole command: everything that waits draws on the same budget.
 
-use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,10 +10,6 @@ pub struct Budget {
     started: Instant,
     total: Duration,
 }
-
-/// The budget ended before the work did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exhausted;
 
 impl Budget {
     /// A budget that starts now.
@@ -43,12 +38,5 @@ impl Budget {
     /// The instant at which it ends.
     pub fn end(&self) -> Instant {
         self.started + self.total
-    }
-
-    /// Awaits `work`, but not past the end of the budget.
-    pub async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Exhausted> {
-        tokio::time::timeout_at(self.end(), work)
-            .await
-            .map_err(|_| Exhausted)
     }
 }

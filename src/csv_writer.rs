@@ -83,11 +83,6 @@ impl Writer {
         self.put(record)
     }
 
-    /// Records so far.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// Flushes to the disk, for good, and gives the file back.
     pub fn finish(mut self) -> Result<(File, Written)> {
         let path = self.path.clone();

@@ -88,11 +88,6 @@ impl Source {
         }
     }
 
-    /// Where it is.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
     /// The attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
         RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)

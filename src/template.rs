@@ -16,6 +16,8 @@ pub mod push;
 use std::fmt;
 use std::ops::Range;
 
+use crate::suggest::nearest;
+
 use filter::Filter;
 
 /// A parsed text.
@@ -241,20 +243,6 @@ fn unknown_column<S: AsRef<str>>(name: &str, columns: &[S]) -> Flaw {
             nearest: nearest(name, names).map(str::to_owned),
         },
     }
-}
-
-/// The name that was perhaps meant: few letters away, whatever its case.
-pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let wanted = name.to_lowercase();
-    let allowed = (wanted.chars().count() / 3).max(1);
-    names
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase());
-            (distance, candidate)
-        })
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 impl Bound {

@@ -186,11 +186,6 @@ impl<'a> AudienceFiles<'a> {
         }
     }
 
-    /// Rows taken so far.
-    pub fn rows(&self) -> u64 {
-        self.outputs.iter().map(|output| output.rows).sum()
-    }
-
     /// Ends every file.
     pub fn finish(self) -> Result<Vec<Filled>> {
         let finish = |output: StagedOutput| {

@@ -269,12 +269,6 @@ impl Occurrence {
     }
 }
 
-/// Takes an occurrence's id apart into the automation's name and the instant.
-pub fn parse_id(id: &str) -> Option<(&str, Timestamp)> {
-    let (name, at) = id.rsplit_once('@')?;
-    Some((name, at.parse().ok()?))
-}
-
 impl RepeatRule {
     /// Whether anything is sent on this date.
     fn matches(&self, date: Date) -> bool {

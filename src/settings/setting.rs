@@ -71,14 +71,6 @@ impl Flags {
                 .insert(key.name, SettingSource::One(value.to_string()));
         }
     }
-
-    /// The flag of `key` was given as often as there are values.
-    pub fn set_list(&mut self, key: &'static Setting, values: &[impl ToString]) {
-        if !values.is_empty() {
-            let values = values.iter().map(ToString::to_string).collect();
-            self.0.insert(key.name, SettingSource::Many(values));
-        }
-    }
 }
 
 /// Where a value came from.

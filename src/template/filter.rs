@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Fault, nearest};
+use super::Fault;
+use crate::suggest::nearest;
 
 /// One filter with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::snippet::visible;
 
 use super::output_mode::{Bars, LineFormat, LogStream, OutputMode};
 use super::style::{Painter, Style};
@@ -168,10 +169,10 @@ pub(super) fn kind_name(error: &Error) -> String {
     format!("{:?}", error.kind()).to_ascii_lowercase()
 }
 
-/// A message may quote what a server or a file said: no escape sequence of theirs reaches the terminal.
+/// A message may quote a server or a file: no escape sequence in it reaches the terminal. Line breaks are ours and stay.
 fn harmless(message: &str) -> String {
-    let is_harmful = |each: char| each.is_control() && !matches!(each, '\n' | '\t');
-    message.replace(is_harmful, "\u{fffd}")
+    let lines: Vec<String> = message.split('\n').map(visible).collect();
+    lines.join("\n")
 }
 
 fn instant() -> String {
@@ -230,7 +231,7 @@ mod tests {
             lines(LogFormat::Auto, true).line(Level::WARN, "slow\u{1b}[31m", fields());
         assert_eq!(
             on_terminal,
-            "warning: slow\u{fffd}[31m rows=7 host=\"db one\""
+            "warning: slow\\u{1b}[31m rows=7 host=\"db one\""
         );
         let in_file = lines(LogFormat::Auto, false).line(Level::INFO, "done", Fields::new());
         let (instant, rest) = in_file.split_once(' ').expect("an instant first");

@@ -4,6 +4,8 @@ use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, presets,
 };
 
+use crate::snippet::visible;
+
 use super::style::{Painter, Style};
 
 /// Rows under a heading.
@@ -65,7 +67,7 @@ impl Table {
         };
         grid.set_header(self.heading.iter().map(String::as_str));
         for row in &self.rows {
-            grid.add_row(row.iter().map(|cell| Cell::new(single_line(cell))));
+            grid.add_row(row.iter().map(|cell| Cell::new(visible(cell))));
         }
         for (column, alignment) in grid.column_iter_mut().zip(&self.alignment) {
             column.set_padding((0, 2));
@@ -87,13 +89,6 @@ impl Table {
         }
         lines.join("\n")
     }
-}
-
-/// A cell is data: a line break or an escape sequence in it must not reach the terminal as such.
-fn single_line(cell: &str) -> String {
-    cell.chars()
-        .map(|each| if each.is_control() { '\u{fffd}' } else { each })
-        .collect()
 }
 
 #[cfg(test)]
