@@ -50,7 +50,7 @@ async fn checks(snapshot: &Snapshot, definition: &Definition, values: &Values) -
     Ok(())
 }
 
-/// A complaint of PostgreSQL about a statement, with the query file and line that it is about.
+/// Returns a complaint of PostgreSQL about a statement, with the query file and line that it is about.
 fn located(definition: &Definition, statement: &Statement, error: Error) -> Error {
     let Some(sql) = error.find::<SqlError>() else {
         return error;

@@ -44,7 +44,7 @@ impl Automation {
     }
 }
 
-/// The automation files of a directory, in the order of their names; errors call the directory `shown`.
+/// Returns the automation files of a directory, in the order of their names; errors call the directory `shown`.
 pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
     let unreadable = || format!("cannot read the automations directory {shown}");
     let mut paths = Vec::new();
@@ -88,7 +88,7 @@ pub fn description_of(source: &SourceText) -> Option<String> {
     toml_tree::top_text(source, "description")
 }
 
-/// The automation somebody means: by its name, or by its file's.
+/// Returns the automation of this name or of this file name.
 pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Automation> {
     let by_name = automations
         .iter()
@@ -109,7 +109,7 @@ pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Autom
     })
 }
 
-/// The values of the audience's parameters, as an automation sets them.
+/// Returns the values of the audience's parameters, as an automation sets them.
 pub fn values(file: &AutomationFile, definition: &Definition) -> Result<Values> {
     let given: BTreeMap<String, String> = file
         .audience

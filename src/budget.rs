@@ -12,7 +12,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget that starts now.
+    /// Returns a budget that starts now.
     pub fn start(total: Duration) -> Self {
         Self {
             started: Instant::now(),
@@ -20,7 +20,6 @@ impl Budget {
         }
     }
 
-    /// All of it.
     pub fn total(&self) -> Duration {
         self.total
     }
@@ -35,7 +34,7 @@ impl Budget {
         self.total.saturating_sub(self.spent())
     }
 
-    /// The instant at which it ends.
+    /// Returns the instant at which it ends.
     pub fn end(&self) -> Instant {
         self.started + self.total
     }

@@ -70,7 +70,6 @@ pub struct Screen<'a> {
 pub enum CadenceDecision {
     /// May be sent to; the claim wants to know what was counted.
     Eligible(Counted),
-    /// May not.
     Excluded(Exclusion),
 }
 
@@ -79,14 +78,12 @@ pub enum CadenceDecision {
 pub struct Filtered {
     /// One for each id asked about.
     pub verdicts: Vec<CadenceDecision>,
-    /// Of those excluded.
     pub breakdown: Breakdown,
 }
 
 /// Who has had so many pushes of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
-    /// These, in order.
     Users(Vec<Uuid>),
     /// That cannot be known, and why.
     Unknown(&'static str),
@@ -116,7 +113,7 @@ impl Cadence {
         }
     }
 
-    /// Whether nobody is held back.
+    /// Returns whether cadence is off.
     pub fn is_off(&self) -> bool {
         matches!(self.history, HistoryBackend::Off)
     }
@@ -156,7 +153,7 @@ impl Cadence {
         })
     }
 
-    /// Whether the history answers; for `doctor`. The state store is asked elsewhere.
+    /// Returns whether the history answers; for `doctor`. The state store is asked elsewhere.
     pub async fn check(&self) -> Result<()> {
         match &self.history {
             HistoryBackend::Postgres(postgres) => postgres.rules().await.map(drop),
@@ -165,7 +162,7 @@ impl Cadence {
         }
     }
 
-    /// Every user with at least `at_least` pushes of a layer after an instant.
+    /// Returns every user with at least `at_least` pushes of a layer after an instant.
     pub async fn reached(&self, layer: Layer, at_least: u32, since: Timestamp) -> Result<Reached> {
         let here = async |at_least, basis| {
             let reached = self
@@ -196,7 +193,7 @@ impl Cadence {
 }
 
 impl Screen<'_> {
-    /// The rules as they stand.
+    /// Returns the rules as they stand.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }

@@ -12,14 +12,12 @@ use jiff::Timestamp;
 
 /// What time it is, and how to wait.
 pub trait Clock: Send + Sync {
-    /// The present instant.
     fn now(&self) -> Timestamp;
 
     /// Returns after `duration` has passed on this clock.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// The machine's clock.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct System;
 

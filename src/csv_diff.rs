@@ -20,7 +20,6 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use table::CsvTable;
 
-/// What to compare.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The columns that make a row the same row in both files.
@@ -34,9 +33,7 @@ pub struct Options {
 /// How two files differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CsvDiff {
-    /// The first file.
     pub a: Side,
-    /// The second.
     pub b: Side,
     /// The columns of the key.
     pub key: Vec<String>,
@@ -74,9 +71,7 @@ pub struct Side {
 /// How many cells of a column differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ColumnCount {
-    /// The column.
     pub column: String,
-    /// Cells.
     pub cells: u64,
 }
 
@@ -103,7 +98,6 @@ pub struct ChangedRow {
 /// A cell that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChangedCell {
-    /// Its column.
     pub column: String,
     /// Its value in the first file.
     pub a: String,
@@ -112,7 +106,7 @@ pub struct ChangedCell {
 }
 
 impl CsvDiff {
-    /// Whether no row was added, removed or changed and both files have the same columns. Order does not count.
+    /// Returns whether no row was added, removed or changed and both files have the same columns. Order does not count.
     pub fn is_same(&self) -> bool {
         self.added + self.removed + self.changed == 0
             && self.a.own_columns.is_empty()

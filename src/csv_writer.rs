@@ -113,7 +113,7 @@ impl Writer {
     }
 }
 
-/// The header line without its ending, quoted as COPY quotes.
+/// Returns the header line without its ending, quoted as COPY quotes.
 fn header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut line = Vec::new();
     for (index, column) in columns.into_iter().enumerate() {
@@ -146,7 +146,7 @@ pub fn fields(record: &[u8], fields: &mut Vec<std::ops::Range<usize>>) {
     fields.push(start..record.len());
 }
 
-/// The failure of a write, with the advice that its cause deserves.
+/// Returns the failure of a write, with the advice that its cause deserves.
 pub fn cannot_write(path: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind as Io;
     let hint = match error.kind() {

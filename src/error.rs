@@ -19,7 +19,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// A failure without a deeper cause. `message` is one sentence without a full stop, in lower case.
+    /// Returns a failure without a deeper cause. `message` is one sentence without a full stop, in lower case.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
         Self {
             kind,
@@ -33,7 +33,7 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
-    /// A foreign error becomes ours, with its whole chain of causes.
+    /// Converts a foreign error, keeping its whole chain of causes.
     pub fn from_cause(kind: Kind, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
@@ -61,17 +61,17 @@ impl Error {
         self.kind
     }
 
-    /// The next things to do, most useful first.
+    /// Returns the next things to do, most useful first.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
 
-    /// The first cause of this type in the chain, for a caller that can say more about it.
+    /// Returns the first cause of this type in the chain, for a caller that can say more about it.
     pub fn find<C: std::error::Error + 'static>(&self) -> Option<&C> {
         self.chain.chain().find_map(|cause| cause.downcast_ref())
     }
 
-    /// The message and its causes, outermost first. A cause that its parent already quotes is left out.
+    /// Returns the message and its causes, outermost first. A cause that its parent already quotes is left out.
     pub fn messages(&self) -> Vec<String> {
         let mut messages: Vec<String> = Vec::new();
         for cause in self.chain.chain() {

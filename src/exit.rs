@@ -21,13 +21,10 @@ pub enum Kind {
     Nothing,
     /// Another run holds what this one needs.
     Locked,
-    /// A safeguard refused.
     Refused,
     /// Somebody cancelled the run.
     Cancelled,
-    /// SIGINT.
     Interrupted,
-    /// SIGTERM.
     Terminated,
     /// A defect of pushctl itself.
     Bug,
@@ -59,7 +56,7 @@ pub const TABLE: &[(Kind, u8, &str)] = &[
 ];
 
 impl Kind {
-    /// The exit status of this kind.
+    /// Returns the exit status of this kind.
     pub fn status(self) -> u8 {
         TABLE
             .iter()
@@ -84,7 +81,7 @@ impl From<Kind> for ExitCode {
     }
 }
 
-/// The "Exit status" section of a command's help: the given kinds, in the table's order.
+/// Returns the "Exit status" section of a command's help: the given kinds, in the table's order.
 pub fn help(kinds: &[Kind]) -> String {
     let rows: Vec<String> = TABLE
         .iter()

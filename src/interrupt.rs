@@ -18,7 +18,6 @@ pub struct Trigger(watch::Sender<Option<Kind>>);
 #[derive(Debug, Clone)]
 pub struct Interrupt(watch::Receiver<Option<Kind>>);
 
-/// A connected pair.
 pub fn channel() -> (Trigger, Interrupt) {
     let (sender, receiver) = watch::channel(None);
     (Trigger(sender), Interrupt(receiver))
@@ -37,7 +36,7 @@ impl Trigger {
 }
 
 impl Interrupt {
-    /// An interrupt that never comes.
+    /// Returns an interrupt that never comes.
     pub fn never() -> Self {
         channel().1
     }
@@ -56,7 +55,7 @@ impl Interrupt {
         }
     }
 
-    /// The error to end with.
+    /// Returns the error to end with.
     pub fn error(kind: Kind) -> Error {
         Error::new(
             kind,

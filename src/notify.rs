@@ -27,19 +27,15 @@ const QUOTED: usize = 80;
 /// Something worth telling about a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
-    /// The automation's name.
     pub automation: String,
     /// The occurrence it is about.
     pub occurrence: String,
-    /// The run's id.
     pub run: String,
-    /// What happened.
     pub event: Event,
     /// Names and values to show below, in order: the rows of each file, the counts of a summary.
     pub facts: Vec<(String, String)>,
 }
 
-/// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The audience files are written.
@@ -51,7 +47,6 @@ pub enum Event {
     TestSent {
         /// Those the push service took.
         accepted: u64,
-        /// All of them.
         of: u64,
     },
     /// Until the time, somebody can cancel.
@@ -80,11 +75,8 @@ pub enum Event {
 /// What a heartbeat is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
-    /// The run begins.
     Start,
-    /// It was done.
     Success,
-    /// It was not.
     Failure,
 }
 
@@ -320,7 +312,7 @@ impl WebhookTarget {
         Warning(self.masked(told))
     }
 
-    /// An answer may quote the address it was asked at.
+    /// Masks the secret address, which an answer may quote.
     fn masked(&self, text: String) -> String {
         let secrets = [
             self.url.as_str(),
@@ -348,7 +340,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The innermost cause says what happened.
+/// Returns the innermost cause, which says what happened.
 fn causes(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {

@@ -42,19 +42,13 @@ use crate::error::Result;
 /// Every setting, and where each came from.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The source database.
     pub source: SourceSettings,
-    /// Audience files.
     pub generate: GenerateSettings,
-    /// Notification history.
     pub cadence: CadenceSettings,
-    /// Automation files.
     pub automations: AutomationSettings,
-    /// The push service.
     pub push: PushSettings,
     /// How long things are kept.
     pub retention: RetentionSettings,
-    /// The state store.
     pub state: StateSettings,
     /// Log format and colour.
     pub talk: Logging,

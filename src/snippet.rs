@@ -9,13 +9,11 @@ use unicode_width::UnicodeWidthChar;
 /// A place in a text. Lines and columns count from 1, columns in characters, the end is exclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TextPosition {
-    /// The line.
     pub line: usize,
     /// Its first column that is meant.
     pub column: usize,
     /// The column after the last that is meant.
     pub end_column: usize,
-    /// The line itself.
     pub source: String,
 }
 
@@ -80,14 +78,14 @@ pub fn point_at(file: &str, text: &str, span: &Range<usize>, message: &str) -> S
     format!("{message}\n{}", Color::Plain.renderer().render(&[group]))
 }
 
-/// The line (from 1) and column (from 1, in characters) of a byte offset.
+/// Returns the line (from 1) and column (from 1, in characters) of a byte offset.
 pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let place = TextPosition::of(text, &(offset..offset));
     (place.line, place.column)
 }
 
 impl TextPosition {
-    /// The place of some bytes; of several lines, the first.
+    /// Returns the place of some bytes; of several lines, the first.
     pub fn of(text: &str, span: &Range<usize>) -> Self {
         let start = floor_char_boundary(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -124,7 +122,7 @@ impl TextPosition {
     }
 }
 
-/// The last boundary between two characters that is not after `offset`.
+/// Returns the last boundary between two characters that is not after `offset`.
 pub fn floor_char_boundary(text: &str, offset: usize) -> usize {
     let mut at = offset.min(text.len());
     while !text.is_char_boundary(at) {

@@ -39,9 +39,7 @@ const FAILOVER: Duration = Duration::from_secs(150);
 /// Who is asking: shown by the server as `pushctl/<version> <command> <run>`.
 #[derive(Debug, Clone)]
 pub struct Purpose {
-    /// The subcommand.
     pub command: String,
-    /// The run's id.
     pub run: String,
 }
 
@@ -71,14 +69,13 @@ pub trait Watch: Send + Sync {
     }
 }
 
-/// Nobody watches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwatched;
 
 impl Watch for Unwatched {}
 
 impl Source {
-    /// A source that has not been connected to yet.
+    /// Returns a source that has not been connected to yet.
     pub fn new(address: Address, mut patience: RetryLimits, purpose: Purpose) -> Self {
         patience.usual_timeout = patience.usual_timeout.or(address.connect_timeout);
         Self {
@@ -88,7 +85,7 @@ impl Source {
         }
     }
 
-    /// The attempts that a budget allows; a usage error if what is configured cannot fit.
+    /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
         RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
     }
@@ -333,7 +330,7 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     }
 }
 
-/// A number from 0 to 1, different in every process and at every call.
+/// Returns a number from 0 to 1, different in every process and at every call.
 fn jitter() -> f64 {
     let random = RandomState::new().hash_one(0_u8) >> 32;
     f64::from(u32::try_from(random).unwrap_or(0)) / f64::from(u32::MAX)

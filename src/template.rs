@@ -20,7 +20,6 @@ use crate::suggest::nearest;
 
 use filter::Filter;
 
-/// A parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part<String>>,
@@ -48,7 +47,7 @@ struct Column {
 
 /// Where a template's values come from: one row of an audience.
 pub trait Row {
-    /// The value in the column at `place`, counted from 0; empty when the row has none there.
+    /// Returns the value in the column at `place`, counted from 0; empty when the row has none there.
     fn value(&self, place: usize) -> &str;
 }
 
@@ -68,15 +67,9 @@ impl<T: AsRef<str>> Row for [T] {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Skip {
     /// A variable is empty and has no default.
-    Empty {
-        /// The column.
-        column: String,
-    },
+    Empty { column: String },
     /// `|number` or `|plural` met something else.
-    NotANumber {
-        /// The column.
-        column: String,
-    },
+    NotANumber { column: String },
     /// The deep link is not one that may be sent.
     Link(link::LinkProblem),
     /// The payload is larger than the push service takes.
@@ -108,7 +101,6 @@ impl fmt::Display for Skip {
 pub struct Flaw {
     /// Bytes of the template that are to blame.
     pub span: Range<usize>,
-    /// What is wrong.
     pub fault: Fault,
 }
 
@@ -175,7 +167,7 @@ impl Template {
         parse::parse(source)
     }
 
-    /// The columns it needs, in order of appearance, repetitions included.
+    /// Returns the columns it needs, in order of appearance, repetitions included.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(_) => None,
@@ -188,7 +180,7 @@ impl Template {
         &self.lookalikes
     }
 
-    /// The text in front of the first variable; all of it when there is none.
+    /// Returns the text in front of the first variable; all of it when there is none.
     fn head(&self) -> (&str, Extent) {
         match self.parts.as_slice() {
             [] => ("", Extent::Whole),

@@ -28,7 +28,6 @@ struct File {
 }
 
 impl Catalogue {
-    /// The built-in audiences.
     pub fn built_in() -> Self {
         let file = |name: &str, text: &str| File {
             origin: format!("queries/{name}.sql (built in)"),
@@ -42,7 +41,7 @@ impl Catalogue {
         }
     }
 
-    /// The built-in audiences, and every `*.sql` of `directory` over them.
+    /// Returns the built-in audiences, and every `*.sql` of `directory` over them.
     ///
     /// # Errors
     /// The directory cannot be read, or a file in it is not UTF-8.

@@ -106,7 +106,7 @@ impl Definition {
         Ok(definition)
     }
 
-    /// Every name that may follow a colon in this file's SQL.
+    /// Returns every name that may follow a colon in this file's SQL.
     pub fn parameter_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
         names.push("as_of");
@@ -116,12 +116,12 @@ impl Definition {
         names
     }
 
-    /// The line of the file on which a part of the header stands.
+    /// Returns the line of the file on which a part of the header stands.
     pub fn line(&self, span: &Range<usize>) -> usize {
         self.lines.line_of(span.start)
     }
 
-    /// An error at a part of the header.
+    /// Returns an error at a part of the header.
     pub fn error_at(&self, span: &Range<usize>, message: impl std::fmt::Display) -> Error {
         Error::usage(format!("{}:{}: {message}", self.origin, self.line(span)))
     }

@@ -13,9 +13,7 @@ use crate::source::{Snapshot, Source};
 /// The answer about one person.
 #[derive(Debug, Clone, Serialize)]
 pub struct Why {
-    /// The audience.
     pub audience: String,
-    /// The person.
     pub user_id: String,
     /// The instant from which windows are measured.
     pub as_of: String,
@@ -32,9 +30,7 @@ pub struct Why {
 /// One condition and how it stands.
 #[derive(Debug, Clone, Serialize)]
 pub struct Condition {
-    /// What must hold.
     pub name: String,
-    /// Whether it does.
     pub holds: bool,
     /// Why people leave here.
     pub otherwise: String,
@@ -93,7 +89,7 @@ async fn read(
     Ok(why)
 }
 
-/// A person may have several rows, one for each file: a stage holds if it holds for one of them.
+/// Reads the stages of a person. There may be a row for each file: a stage holds if one of them says so.
 fn add_row(
     why: &mut Why,
     definition: &Definition,

@@ -14,7 +14,6 @@ pub enum Suffix {
     Fixed(String),
 }
 
-/// Production or test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamePart {
     /// `{stem}_{time}.csv`
@@ -43,7 +42,7 @@ impl Suffix {
     }
 }
 
-/// The stem of a file with the run's parameters in it.
+/// Returns the stem of a file with the run's parameters in it.
 pub fn stem(definition: &Definition, index: usize, values: &Values) -> String {
     let stem = definition
         .header
@@ -53,7 +52,7 @@ pub fn stem(definition: &Definition, index: usize, values: &Values) -> String {
     fill(stem, values)
 }
 
-/// The name of one file.
+/// Returns the name of one file.
 pub fn file(definition: &Definition, stem: &str, part: NamePart, suffix: &Suffix) -> String {
     let separator = &definition.header.name_separator;
     let (marker, suffix) = (&definition.header.test_marker, suffix.text());
@@ -67,7 +66,7 @@ pub fn file(definition: &Definition, stem: &str, part: NamePart, suffix: &Suffix
     name + ".csv"
 }
 
-/// The name of the manifest.
+/// Returns the name of the manifest.
 pub fn manifest(audience: &str, suffix: &Suffix) -> String {
     match suffix.text() {
         text if text.is_empty() => format!("{audience}.manifest.json"),

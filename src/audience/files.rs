@@ -37,7 +37,6 @@ pub struct AudienceFiles<'a> {
 /// Whom the files share out: everybody who passes the stages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Base {
-    /// People.
     pub people: u64,
     /// Rows that came a second time for the same person.
     pub repeated: u64,
@@ -76,7 +75,7 @@ pub struct Filled {
     pub sample: Option<Vec<Vec<u8>>>,
 }
 
-/// The name of a production file in the staging directory.
+/// Returns the name of a production file in the staging directory.
 pub fn staged_name(index: usize) -> String {
     format!("{index}.csv")
 }
@@ -186,7 +185,6 @@ impl<'a> AudienceFiles<'a> {
         }
     }
 
-    /// Ends every file.
     pub fn finish(self) -> Result<Vec<Filled>> {
         let finish = |output: StagedOutput| {
             let mut ranges = Vec::new();
@@ -225,7 +223,7 @@ fn open(
     Writer::begin(file, &path, columns.iter().map(String::as_str), ending).map(Some)
 }
 
-/// The file's index before the first comma, if a file takes the row, and the rest without its line feed.
+/// Returns the file's index before the first comma, if a file takes the row, and the rest without its line feed.
 fn split_index(row: &[u8]) -> Option<(Option<usize>, &[u8])> {
     let row = row.strip_suffix(b"\n")?;
     let comma = memchr::memchr(b',', row)?;

@@ -46,7 +46,6 @@ pub struct Header {
     /// In order: whoever fails one leaves there.
     #[serde(default)]
     pub stages: Vec<DeclaredStage>,
-    /// The output files.
     pub files: Vec<OutputFile>,
 }
 
@@ -66,7 +65,6 @@ pub struct HistoryRule {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// One boolean.
     pub sql: Spanned<String>,
     /// What is said if it is not true; `{parameter}` is replaced.
     pub error: String,
@@ -89,23 +87,20 @@ pub struct DeclaredStage {
     pub show: Vec<Spanned<String>>,
 }
 
-/// One output file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputFile {
-    /// The name's beginning.
     pub stem: Spanned<String>,
     /// Which rows it takes; all, where it is the only file.
     pub when: Option<Spanned<String>>,
     /// Who is in it.
     #[serde(default)]
     pub help: String,
-    /// Columns, in order.
     pub columns: Spanned<Vec<Spanned<String>>>,
 }
 
 impl OutputFile {
-    /// The names of its columns, in order.
+    /// Returns the names of its columns, in order.
     pub fn column_names(&self) -> impl Iterator<Item = &str> {
         self.columns
             .get_ref()

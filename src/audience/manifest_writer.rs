@@ -16,7 +16,7 @@ use crate::csv_writer;
 use crate::csv_writer::Written;
 use crate::error::{Error, Kind, Result};
 
-/// The manifest of what was read; names of files come when they are published.
+/// Returns the manifest of what was read; names of files come when they are published.
 pub(super) fn describe(request: &Request<'_>, reading: &StreamedFile) -> Manifest {
     let definition = request.question.definition;
     let stem = |index| file_names::stem(definition, index, request.question.values);
@@ -161,7 +161,7 @@ pub(super) fn publish(
     Ok(manifest_name)
 }
 
-/// The suffix itself, or the next second under which no name of this run is taken.
+/// Returns the suffix itself, or the next second under which no name of this run is taken.
 fn free_suffix(request: &Request<'_>, output: &Path, mut suffix: Suffix) -> Suffix {
     let definition = request.question.definition;
     loop {

@@ -19,7 +19,6 @@ pub enum Type {
     Integer,
     /// Any text without a NUL character.
     Text,
-    /// An id.
     Uuid,
     /// An instant, RFC 3339.
     Timestamp,
@@ -28,7 +27,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// The SQL type a setting's text is cast to.
+    /// Returns the SQL type a setting's text is cast to.
     pub fn sql(self) -> &'static str {
         match self {
             Self::Integer => "integer",
@@ -39,7 +38,7 @@ impl Type {
         }
     }
 
-    /// The placeholder of help texts.
+    /// Returns the placeholder of help texts.
     pub fn placeholder(self) -> &'static str {
         match self {
             Self::Integer => "N",
@@ -65,9 +64,7 @@ pub struct Declaration {
     /// Whether a run must give it.
     #[serde(default)]
     pub required: bool,
-    /// Smallest integer.
     pub min: Option<i64>,
-    /// Largest integer.
     pub max: Option<i64>,
     /// One line for the help.
     pub help: String,
@@ -102,12 +99,12 @@ impl Declaration {
         Ok(self)
     }
 
-    /// The flag on the command line, without dashes.
+    /// Returns the flag on the command line, without dashes.
     pub fn flag(&self) -> String {
         self.name.replace('_', "-")
     }
 
-    /// The default, as text.
+    /// Returns the default, as text.
     pub fn default_text(&self) -> Option<String> {
         match &self.default {
             Some(toml::Value::String(text)) => Some(text.clone()),
@@ -153,7 +150,7 @@ impl Declaration {
     }
 }
 
-/// The values of a run: what was given, checked, and the defaults of the rest.
+/// Returns the values of a run: what was given, checked, and the defaults of the rest.
 ///
 /// # Errors
 /// An unknown name (with the nearest), a value that does not fit, a required one that is missing.
@@ -209,7 +206,7 @@ pub fn fill(template: &str, values: &Values) -> String {
     out
 }
 
-/// The names in braces of a stem or message.
+/// Returns the names in braces of a stem or message.
 pub fn placeholders(template: &str) -> Vec<String> {
     let (mut names, mut rest) = (Vec::new(), template);
     while let Some((_, name, _, after)) = next_placeholder(rest) {

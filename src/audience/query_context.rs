@@ -16,9 +16,7 @@ use crate::source::{Snapshot, Watch};
 /// An audience, its parameters and its instant.
 #[derive(Clone, Copy)]
 pub struct QueryContext<'a> {
-    /// The audience.
     pub definition: &'a Definition,
-    /// Its parameters, resolved.
     pub values: &'a Values,
     /// The instant of all windows; the database's clock if not given.
     pub as_of: Option<Timestamp>,

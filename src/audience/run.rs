@@ -32,7 +32,6 @@ pub struct Request<'a> {
     pub test_users: &'a [String],
     /// Whether the funnel is counted although the audience does not need it.
     pub funnel: bool,
-    /// Names the run.
     pub run_id: &'a str,
 }
 
@@ -204,7 +203,7 @@ async fn read(
 
 type TestFiles = Vec<Option<(File, Written)>>;
 
-/// The test file beside each non-empty production file.
+/// Returns the test file beside each non-empty production file.
 async fn write_test_files(
     snapshot: &Snapshot,
     request: &Request<'_>,

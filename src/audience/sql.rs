@@ -44,7 +44,7 @@ pub fn statement(sql: &str) -> String {
         .to_owned()
 }
 
-/// The statement without anything that PostgreSQL would skip.
+/// Returns the statement without anything that PostgreSQL would skip.
 pub fn significant(sql: &str) -> String {
     statement(sql).trim().to_owned()
 }

@@ -18,13 +18,12 @@ pub const WHY_USER: &str = "pushctl.why_user";
 /// SQL text, and where its lines came from.
 #[derive(Debug, Clone, Default)]
 pub struct Statement {
-    /// What is sent.
     pub text: String,
     origins: Vec<Option<usize>>,
 }
 
 impl Statement {
-    /// The line of the query file from which the given character (counted from 1) was made.
+    /// Returns the line of the query file from which the given character (counted from 1) was made.
     pub fn file_line(&self, position: usize) -> Option<usize> {
         let before = self.text.chars().take(position.saturating_sub(1));
         let line = before.filter(|c| *c == '\n').count();
@@ -55,7 +54,7 @@ impl Statement {
     }
 }
 
-/// The rows of every file: first the file's index, then the columns of [`columns`], in the files' order.
+/// Returns the rows of every file: first the file's index, then the columns of [`columns`], in the files' order.
 pub fn audience(definition: &Definition) -> Statement {
     let mut out = Statement::default();
     out.line("SELECT");
@@ -84,7 +83,7 @@ pub fn audience(definition: &Definition) -> Statement {
     out
 }
 
-/// How many people fall at each stage: rows of `(stages passed, people, rows)`. Who passes all stages
+/// Returns how many people fall at each stage: rows of `(stages passed, people, rows)`. Who passes all stages
 /// but belongs to no file counts one stage more than there are, who is in a file two more.
 pub fn funnel(definition: &Definition) -> Statement {
     let mut out = Statement::default();
@@ -136,7 +135,7 @@ pub fn check(definition: &Definition, check: &super::header::Check) -> Statement
     out
 }
 
-/// A script for `psql` that does what `generate` does on the server: the settings, then the rows of all
+/// Returns a script for `psql` that does what `generate` does on the server: the settings, then the rows of all
 /// files with the file's index before them. Parameters without a value stand as `<name>`.
 pub fn psql_script(definition: &Definition, values: &Values, as_of: Option<&str>) -> String {
     let mut lines = vec![
@@ -174,7 +173,7 @@ pub fn psql_script(definition: &Definition, values: &Values, as_of: Option<&str>
     lines.join("\n")
 }
 
-/// A text as an SQL literal.
+/// Returns a text as an SQL literal.
 pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if text.contains('\\') {
@@ -190,7 +189,7 @@ pub struct StatementColumn<'a> {
     span: Range<usize>,
 }
 
-/// The columns of all files, each once, in the order of their first appearance.
+/// Returns the columns of all files, each once, in the order of their first appearance.
 pub fn columns(definition: &Definition) -> Vec<StatementColumn<'_>> {
     let mut union: Vec<StatementColumn<'_>> = Vec::new();
     for file in &definition.header.files {
@@ -255,7 +254,7 @@ fn from_body(out: &mut Statement, definition: &Definition) {
     out.line(") AS people");
 }
 
-/// The SQL without comments, and with settings in place of parameters.
+/// Returns the SQL without comments, and with settings in place of parameters.
 pub(super) fn substituted(definition: &Definition, text: &str) -> String {
     sql::substitute(&sql::statement(text), |name| {
         let kind = match name {

@@ -67,7 +67,7 @@ pub async fn identities(
     Ok((found, missing))
 }
 
-/// The record that a test user gets in the file with these columns.
+/// Returns the record that a test user gets in the file with these columns.
 pub fn record(columns: &[&str], filled: &Filled, identity: &Identity) -> Result<Vec<u8>> {
     let sample = filled
         .sample

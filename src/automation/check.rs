@@ -214,7 +214,7 @@ fn drop_consequences(findings: &mut Findings<'_>) {
     });
 }
 
-/// The file as its types. The checks before have seen everything that could fail here; if they have not, it is said.
+/// Returns the file as its types. The checks before have seen everything that could fail here; if they have not, it is said.
 fn typed(root: Node<'_>, findings: &mut Findings<'_>) -> Option<AutomationFile> {
     let span: Range<usize> = root.span();
     let read = AutomationFile::deserialize(toml::de::ValueDeserializer::from(root));

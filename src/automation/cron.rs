@@ -9,7 +9,6 @@ use std::ops::{Range, RangeInclusive};
 
 use jiff::civil::{Date, Time, Weekday};
 
-/// A parsed expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     text: String,
@@ -113,7 +112,7 @@ impl Expression {
         })
     }
 
-    /// Whether anything happens on this date.
+    /// Returns whether anything happens on this date.
     pub fn matches(&self, date: Date) -> bool {
         let day = self.days.has(date.day().unsigned_abs());
         let weekday = self.weekdays.has(sunday_first(date.weekday()));
@@ -125,7 +124,7 @@ impl Expression {
         either && self.months.has(date.month().unsigned_abs())
     }
 
-    /// The times of a matching date, in order.
+    /// Returns the times of a matching date, in order.
     pub fn times(&self) -> impl DoubleEndedIterator<Item = Time> + '_ {
         (0..24_i8)
             .filter(|hour| self.hours.has(hour.unsigned_abs()))
@@ -136,7 +135,7 @@ impl Expression {
             })
     }
 
-    /// Whether the hour field begins with `*`: then it means "through the day", and a time that a clock
+    /// Returns whether the hour field begins with `*`: then it means "through the day", and a time that a clock
     /// change skips is simply not there, instead of being made up for.
     pub fn every_hour(&self) -> bool {
         self.hours.starred
@@ -149,7 +148,7 @@ impl fmt::Display for Expression {
     }
 }
 
-/// The bytes of each word.
+/// Returns the bytes of each word.
 fn words(text: &str) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = None;

@@ -11,7 +11,6 @@ use crate::snippet::{TextPosition, visible};
 pub struct SourceText {
     /// The path as the user knows it.
     pub path: String,
-    /// The whole file.
     pub text: String,
 }
 
@@ -29,7 +28,6 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// The path of the file it is in.
     pub file: String,
-    /// Where it is.
     #[serde(flatten)]
     pub place: TextPosition,
 }
@@ -52,7 +50,6 @@ pub struct Findings<'s> {
 }
 
 impl<'s> Findings<'s> {
-    /// None so far.
     pub fn of(source: &'s SourceText) -> Self {
         Self {
             source,
@@ -60,7 +57,7 @@ impl<'s> Findings<'s> {
         }
     }
 
-    /// The file they are about.
+    /// Returns the file they are about.
     pub fn source(&self) -> &'s SourceText {
         self.source
     }
@@ -85,13 +82,13 @@ impl<'s> Findings<'s> {
         self.add(Severity::Warning, code, span, message.into())
     }
 
-    /// Whether any is an error.
+    /// Returns whether any is an error.
     pub fn has_errors(&self) -> bool {
         let mut found = self.list.iter();
         found.any(|(_, finding)| finding.severity == Severity::Error)
     }
 
-    /// The lines on which there are findings of a rule.
+    /// Returns the lines on which there are findings of a rule.
     pub fn lines_with(&self, code: &str) -> Vec<usize> {
         let found = self.list.iter().filter(|(_, finding)| finding.code == code);
         found.map(|(_, finding)| finding.place.line).collect()
@@ -131,7 +128,7 @@ impl<'s> Findings<'s> {
 }
 
 impl Diagnostic {
-    /// A file that cannot be read at all, or not from `line` on.
+    /// Returns a file that cannot be read at all, or not from `line` on.
     pub fn unreadable(file: &str, line: usize, message: impl Into<String>) -> Self {
         let place = TextPosition {
             line,

@@ -284,7 +284,7 @@ pub struct NotifyTable {
     pub heartbeat: Option<String>,
 }
 
-/// The name of the environment variable behind `env:NAME`.
+/// Returns the name of the environment variable behind `env:NAME`.
 pub fn environment_name(reference: &str) -> Option<&str> {
     let name = reference.strip_prefix("env:")?;
     let mut letters = name.bytes();
@@ -293,7 +293,7 @@ pub fn environment_name(reference: &str) -> Option<&str> {
     (fits(first) && !first.is_ascii_digit() && letters.all(fits)).then_some(name)
 }
 
-/// The JSON Schema of an automation file, in draft 7, which is what TOML editors read.
+/// Returns the JSON Schema of an automation file, in draft 7, which is what TOML editors read.
 pub fn json_schema() -> Value {
     let mut settings = SchemaSettings::draft07();
     settings.inline_subschemas = true;

@@ -11,14 +11,13 @@ use super::schedule::resolve;
 /// `21:00-09:00`: from the first time, inclusive, to the second, exclusive; over midnight when the second is earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietHours {
-    /// When they begin.
     pub from: Time,
     /// When they are over.
     pub to: Time,
 }
 
 impl QuietHours {
-    /// Whether a time of day is quiet.
+    /// Returns whether a time of day is quiet.
     pub fn contains(&self, time: Time) -> bool {
         if self.from < self.to {
             self.from <= time && time < self.to

@@ -25,7 +25,6 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Counts the findings.
     pub fn new(files: usize, findings: Vec<Diagnostic>) -> Self {
         let errors = findings
             .iter()
@@ -100,7 +99,7 @@ impl CheckReport {
         out
     }
 
-    /// A summary with a table, for a CI job's page.
+    /// Returns a summary with a table, for a CI job's page.
     pub fn markdown(&self) -> String {
         let mut out = format!("### pushctl check\n\n{}\n", self.counts());
         if !self.findings.is_empty() {
@@ -147,19 +146,19 @@ fn human(finding: &Diagnostic, color: ColorChoice) -> String {
     report + "\n"
 }
 
-/// The text of a workflow command.
+/// Returns the text of a workflow command.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// A property of a workflow command.
+/// Returns a property of a workflow command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// A cell of a Markdown table.
+/// Returns a cell of a Markdown table.
 fn cell(text: &str) -> String {
     visible(text).replace('|', "\\|").replace('<', "&lt;")
 }

@@ -40,9 +40,7 @@ pub struct Schedule {
 /// Which dates and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepeatRule {
-    /// On one date.
     Once(Date, Time),
-    /// On every date.
     Daily(Time),
     /// On some days of the week.
     Weekly(Vec<Weekday>, Time),
@@ -108,14 +106,14 @@ pub enum ClockChange {
 }
 
 impl Schedule {
-    /// The first occurrence at or after an instant; none after a `Once` has passed.
+    /// Returns the first occurrence at or after an instant; none after a `Once` has passed.
     pub fn next(&self, from: Timestamp) -> Option<Occurrence> {
         self.instants_from(from)
             .next()
             .map(|at| self.occurrence(at))
     }
 
-    /// The last occurrence before an instant.
+    /// Returns the last occurrence before an instant.
     pub fn previous(&self, before: Timestamp) -> Option<Occurrence> {
         let start = self.zone.to_datetime(before).date();
         self.dates(start.saturating_add(2.days()), -1)
@@ -124,7 +122,7 @@ impl Schedule {
             .map(|at| self.occurrence(at))
     }
 
-    /// Every occurrence at or after an instant, in order, each instant once.
+    /// Returns every occurrence at or after an instant, in order, each instant once.
     pub fn upcoming(&self, from: Timestamp) -> impl Iterator<Item = Occurrence> + '_ {
         self.instants_from(from).map(|at| self.occurrence(at))
     }
@@ -152,7 +150,7 @@ impl Schedule {
         }
     }
 
-    /// The occurrence at an instant, whether or not the rule has one there: for an ad-hoc run, and for a
+    /// Returns the occurrence at an instant, whether or not the rule has one there: for an ad-hoc run, and for a
     /// stored occurrence whose file has changed since.
     pub fn occurrence(&self, send_at: Timestamp) -> Occurrence {
         let before = |lead| send_at.saturating_sub(lead).unwrap_or(send_at);
@@ -172,7 +170,7 @@ impl Schedule {
         self
     }
 
-    /// The wanted times in `[from, to)` that a clock change skips or repeats. A cron expression that runs
+    /// Returns the wanted times in `[from, to)` that a clock change skips or repeats. A cron expression that runs
     /// through the day has none.
     pub fn clock_changes(&self, from: Timestamp, to: Timestamp) -> Vec<Shifted> {
         if self.rule.through_the_day() {
@@ -208,7 +206,7 @@ impl Schedule {
             .filter(move |at| last.replace(*at) != Some(*at))
     }
 
-    /// The dates of the rule from `start` on, one way or the other.
+    /// Returns the dates of the rule from `start` on, one way or the other.
     fn dates(&self, start: Date, step: i8) -> Box<dyn Iterator<Item = Date> + '_> {
         if let RepeatRule::Once(date, _) = self.rule {
             return Box::new(std::iter::once(date));
@@ -226,7 +224,7 @@ impl Schedule {
         }))
     }
 
-    /// The instants of a date of the rule, in order.
+    /// Returns the instants of a date of the rule, in order.
     fn on(&self, date: Date) -> Vec<Timestamp> {
         let skip_gaps = self.rule.through_the_day();
         self.rule
@@ -247,7 +245,7 @@ impl Occurrence {
         )
     }
 
-    /// The id of an ad-hoc occurrence. It has milliseconds, so it is never that of a scheduled one.
+    /// Returns the id of an ad-hoc occurrence. It has milliseconds, so it is never that of a scheduled one.
     pub fn ad_hoc_id(&self, automation: &str) -> String {
         format!(
             "{automation}@{}",
@@ -255,7 +253,7 @@ impl Occurrence {
         )
     }
 
-    /// The latest phase whose time has come; none before the lead and none once it is too late.
+    /// Returns the latest phase whose time has come; none before the lead and none once it is too late.
     pub fn due(&self, now: Timestamp) -> Option<DueState> {
         if now < self.generate_at || now > self.latest {
             None
@@ -270,7 +268,7 @@ impl Occurrence {
 }
 
 impl RepeatRule {
-    /// Whether anything is sent on this date.
+    /// Returns whether anything is sent on this date.
     fn matches(&self, date: Date) -> bool {
         match self {
             Self::Once(only, _) => *only == date,
@@ -281,7 +279,7 @@ impl RepeatRule {
         }
     }
 
-    /// The times of each of its dates, in order.
+    /// Returns the times of each of its dates, in order.
     pub fn times(&self) -> Box<dyn DoubleEndedIterator<Item = Time> + '_> {
         match self {
             Self::Once(_, time)
@@ -319,7 +317,7 @@ impl fmt::Display for RepeatRule {
     }
 }
 
-/// The first instant at which a zone's clock shows the wanted time or a later one.
+/// Returns the first instant at which a zone's clock shows the wanted time or a later one.
 pub(super) fn resolve(zone: &TimeZone, wanted: DateTime) -> (Timestamp, Option<ClockChange>) {
     let ambiguous = zone.to_ambiguous_timestamp(wanted);
     let offset = ambiguous.offset();

@@ -24,7 +24,6 @@ pub enum SchedulerPlatform {
     Crontab,
     /// A container platform's cron jobs: UTC, five minutes apart at least, sleeping processes are billed.
     Railway,
-    /// systemd timers.
     Systemd,
 }
 
@@ -49,11 +48,9 @@ pub struct Timetable {
 /// When an automation comes next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Upcoming {
-    /// Its name.
     pub automation: String,
     /// What its occurrence is called in the records.
     pub occurrence: String,
-    /// When generation begins.
     pub generate_at: Timestamp,
     /// When the tests go out.
     pub test_at: Timestamp,
@@ -63,7 +60,7 @@ pub struct Upcoming {
     pub local: String,
 }
 
-/// The next occurrence of each enabled automation, soonest first.
+/// Returns the next occurrence of each enabled automation, soonest first.
 pub fn upcoming(automations: &[Automation], now: Timestamp) -> Vec<Upcoming> {
     let enabled = automations
         .iter()
@@ -85,7 +82,7 @@ pub fn upcoming(automations: &[Automation], now: Timestamp) -> Vec<Upcoming> {
     upcoming
 }
 
-/// The lines for a platform. Automations that are not enabled are left out.
+/// Returns the lines for a platform. Automations that are not enabled are left out.
 pub fn show(
     automations: &[Automation],
     scope: Scope,
@@ -115,7 +112,7 @@ pub fn show(
     Timetable { text, warnings }
 }
 
-/// A line for each automation where all can have one, else one tick for all of them.
+/// Returns a line for each automation where all can have one, else one tick for all of them.
 fn crontab(automations: &[&Automation], scope: Scope, now: Timestamp) -> String {
     let mut out = "# pushctl. Times are UTC: set the machine's zone to UTC, or CRON_TZ=UTC where your cron knows it.\n\
                    # Made from the files as they are; run `pushctl schedule show` again after changing a time.\n"
@@ -139,7 +136,7 @@ fn crontab(automations: &[&Automation], scope: Scope, now: Timestamp) -> String 
     out
 }
 
-/// The ticks that are needed: when, and for whom.
+/// Returns the ticks that are needed: when, and for whom.
 fn starts(automations: &[&Automation], scope: Scope) -> Vec<(String, String)> {
     match scope {
         Scope::All => vec![(ticks(automations), "--all".to_owned())],
@@ -175,7 +172,7 @@ fn railway(automations: &[&Automation], scope: Scope) -> String {
     out
 }
 
-/// A service for any automation, and a timer for each.
+/// Returns a service for any automation, and a timer for each.
 fn systemd(automations: &[&Automation], now: Timestamp) -> String {
     let mut out = SERVICE.to_owned();
     let calendars: Vec<(&Automation, Option<String>)> = automations
@@ -229,7 +226,7 @@ fn first_tick(schedule: &Schedule) -> i8 {
     times.next().map_or(0, |time| time.minute() % 5)
 }
 
-/// The five fields of a start in UTC, where a fixed one is right all year.
+/// Returns the five fields of a start in UTC, where a fixed one is right all year.
 fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let offset = schedule.zone.to_offset(now);
     if schedule
@@ -293,7 +290,7 @@ fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
     })
 }
 
-/// The rule of the starts: the same, by the lead earlier on the clock. A start on the day before the first is on
+/// Returns the rule of the starts: the same, by the lead earlier on the clock. A start on the day before the first is on
 /// the last of the month before.
 fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     let (days, time) = shifted(rule.times().next()?, lead);
@@ -318,7 +315,7 @@ fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     })
 }
 
-/// A time of day so much earlier, and on which day that is.
+/// Returns a time of day so much earlier, and on which day that is.
 fn shifted(time: Time, before: SignedDuration) -> (i64, Time) {
     let minutes = i64::from(time.hour()) * 60 + i64::from(time.minute()) - before.as_mins();
     (minutes.div_euclid(24 * 60), time.wrapping_sub(before))

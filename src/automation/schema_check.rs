@@ -108,7 +108,7 @@ impl Comparison<'_, '_> {
         near.map(str::to_owned)
     }
 
-    /// The table of the format that has this key.
+    /// Returns the table of the format that has this key.
     fn table_with(&self, key: &str) -> Option<String> {
         let top = self.schema["properties"].as_object()?;
         if top.contains_key(key) {
@@ -241,7 +241,7 @@ fn first_sentence(schema: &Value) -> Option<&str> {
     Some(first.trim_end_matches('.'))
 }
 
-/// The types a schema allows.
+/// Returns the types a schema allows.
 fn types(schema: &Value) -> Vec<&str> {
     match schema["anyOf"].as_array() {
         Some(choices) => choices
@@ -279,7 +279,7 @@ fn mismatch(node: &Node<'_>, schema: &Value) -> Option<String> {
     Some(wanted.collect::<Vec<_>>().join(" or "))
 }
 
-/// How the same value would have the right type.
+/// Returns how the same value would have the right type.
 fn other_spelling(node: &Node<'_>, schema: &Value) -> Option<String> {
     let wanted = types(schema);
     let wants = |name: &str| wanted.contains(&name);

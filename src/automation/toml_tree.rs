@@ -40,7 +40,7 @@ pub(super) fn parse<'s>(source: &'s SourceText, findings: &mut Findings<'s>) -> 
     root
 }
 
-/// The value under a key of a table.
+/// Returns the value under a key of a table.
 pub(super) fn get<'a, 's>(table: &'a Node<'s>, key: &str) -> Option<&'a Node<'s>> {
     table.get_ref().as_table()?.get(key)
 }
@@ -51,19 +51,19 @@ pub(super) fn key_span(table: &Node<'_>, key: &str) -> Option<Range<usize>> {
     Some(key.span())
 }
 
-/// The text under a key of a table, and where it is.
+/// Returns the text under a key of a table, and where it is.
 pub(super) fn text<'a>(table: &'a Node<'_>, key: &str) -> Option<(&'a str, Range<usize>)> {
     let node = get(table, key)?;
     Some((node.get_ref().as_str()?, node.span()))
 }
 
-/// The whole number under a key of a table, and where it is.
+/// Returns the whole number under a key of a table, and where it is.
 pub(super) fn integer(table: &Node<'_>, key: &str) -> Option<(i64, Range<usize>)> {
     let node = get(table, key)?;
     Some((integer_value(node)?, node.span()))
 }
 
-/// The entries of an array under a key of a table.
+/// Returns the entries of an array under a key of a table.
 pub(super) fn entries<'a, 's>(
     table: &'a Node<'s>,
     key: &str,
@@ -72,13 +72,13 @@ pub(super) fn entries<'a, 's>(
     array.into_iter().flat_map(|array| array.iter())
 }
 
-/// A whole number in any of TOML's notations; none if it does not fit.
+/// Returns a whole number in any of TOML's notations; none if it does not fit.
 pub(super) fn integer_value(node: &Node<'_>) -> Option<i64> {
     let integer = node.get_ref().as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// A whole number or a fraction.
+/// Returns a whole number or a fraction.
 pub(super) fn number_value(node: &Node<'_>) -> Option<f64> {
     match node.get_ref() {
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
@@ -131,7 +131,7 @@ fn times_to_text(value: &mut DeValue<'_>) {
     }
 }
 
-/// A text at the top of a file, of which nothing else is wanted.
+/// Returns a top-level text of a file without checking the rest.
 pub(super) fn top_text(source: &SourceText, key: &str) -> Option<String> {
     let (table, _) = DeTable::parse_recoverable(&source.text);
     Some(table.get_ref().get(key)?.get_ref().as_str()?.to_owned())
@@ -155,7 +155,7 @@ fn visible_span(text: &str, span: Range<usize>) -> Range<usize> {
     })
 }
 
-/// The parser's message, said to a person.
+/// Returns the parser's message, said to a person.
 fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<String>) {
     let said = message.lines().next().unwrap_or_default();
     let found = text.get(span.clone()).unwrap_or_default();

@@ -9,7 +9,6 @@ use super::rules::Rule;
 /// Why somebody is not sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exclusion {
-    /// A rule.
     Rule(Rule),
     /// The id is no UUID, and no history can know it.
     InvalidUuid,
@@ -49,7 +48,7 @@ impl Exclusion {
 }
 
 impl Breakdown {
-    /// Whether a skipped recipient's code is one of [`Exclusion::key`].
+    /// Returns whether a skipped recipient's code is one of [`Exclusion::key`].
     pub fn is_key(code: &str) -> bool {
         let rules = Rule::ALL.map(Exclusion::Rule);
         let others = [Exclusion::InvalidUuid, Exclusion::Unattributed];
@@ -59,7 +58,6 @@ impl Breakdown {
             .any(|exclusion| exclusion.key() == code)
     }
 
-    /// All of them.
     pub fn total(&self) -> u64 {
         self.layer_3_cooldown
             + self.combined
@@ -68,12 +66,11 @@ impl Breakdown {
             + self.unattributed
     }
 
-    /// How many for this reason.
+    /// Returns how many for this reason.
     pub fn of(mut self, exclusion: Exclusion) -> u64 {
         *self.place(exclusion)
     }
 
-    /// One more.
     pub fn count(&mut self, exclusion: Exclusion) {
         *self.place(exclusion) += 1;
     }

@@ -20,7 +20,6 @@ use crate::state::ledger::Counted;
 
 /// People asked about by one request.
 const BATCH: usize = 5_000;
-/// For one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Before each further try of a request that failed in passing.
@@ -198,7 +197,7 @@ impl FilterAnswer {
 }
 
 impl BreakdownCounts {
-    /// The sums, if they account for everybody who was excluded; else nobody is attributed.
+    /// Returns the sums if they account for every excluded user, else one unattributed count.
     fn attributed(self, excluded: u64) -> Breakdown {
         let told = Breakdown {
             layer_3_cooldown: self.l3_cooldown,
@@ -217,7 +216,7 @@ impl BreakdownCounts {
     }
 }
 
-/// The body of a good answer; an error also says whether trying again may help.
+/// Returns the body of a successful response; the error's flag says whether a retry may help.
 async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     let unreachable = |cause: reqwest::Error| {
         let error = Error::from_cause(Kind::Unreachable, cause.without_url())
@@ -252,7 +251,7 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     ))
 }
 
-/// An answer with an `error` in it is none, whatever its status.
+/// Rejects an answer that contains an `error`, whatever its status.
 fn refuse_error(body: Option<&Json>) -> Result<()> {
     let told = body
         .and_then(|body| body.get("error"))

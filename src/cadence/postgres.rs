@@ -58,7 +58,7 @@ impl PostgresHistory {
         }
     }
 
-    /// The rules as they stand. One that lacks its numbers is an error.
+    /// Returns the rules in force. An active rule without its numbers is an error.
     pub(super) async fn rules(&self) -> Result<Rules> {
         let names = Rule::ALL.map(Rule::name);
         let names = &names.as_slice();

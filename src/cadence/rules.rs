@@ -26,7 +26,6 @@ pub enum Rule {
 /// What a rule says at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleState {
-    /// It applies.
     Active {
         /// How far back it looks.
         window: Duration,
@@ -46,7 +45,6 @@ pub struct Rules([RuleState; 3]);
 /// A rule that would apply to a layer, and does not: to be told to whoever sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unapplied {
-    /// Which.
     pub rule: Rule,
     /// [`RuleState::Inactive`] or [`RuleState::Missing`].
     pub state: RuleState,
@@ -70,7 +68,7 @@ impl Layer {
         self.0.into()
     }
 
-    /// Whether no rule applies.
+    /// Returns whether no rule applies.
     pub fn is_exempt(self) -> bool {
         matches!(self.0, 1 | 4)
     }
@@ -104,7 +102,7 @@ impl Rule {
         }
     }
 
-    /// Whether it limits pushes of a layer.
+    /// Returns whether it limits pushes of a layer.
     pub fn applies_to(self, layer: Layer) -> bool {
         match self {
             Self::Layer3Cooldown => layer.0 == 3,
@@ -113,7 +111,7 @@ impl Rule {
         }
     }
 
-    /// The layers whose pushes it counts: bit `n` for layer `n`.
+    /// Returns the layers whose pushes it counts: bit `n` for layer `n`.
     fn counts(self) -> u32 {
         match self {
             Self::Layer3Cooldown => 1 << 3,
@@ -190,7 +188,7 @@ impl Rules {
         self.0[rule as usize]
     }
 
-    /// The limits on a push of a layer at an instant, each with the rule that it comes from.
+    /// Returns the limits on a push of a layer at an instant, each with the rule that it comes from.
     pub fn limits(&self, layer: Layer, now: Timestamp) -> Vec<(Rule, Limit)> {
         let limit = |rule: Rule| match self.state(rule) {
             RuleState::Active { window, at_most } if rule.applies_to(layer) => Some((
@@ -206,7 +204,7 @@ impl Rules {
         Rule::ALL.into_iter().filter_map(limit).collect()
     }
 
-    /// The rules that would apply to a layer, and do not.
+    /// Returns the rules that would apply to a layer, and do not.
     pub fn unapplied(&self, layer: Layer) -> Vec<Unapplied> {
         let all = Rule::ALL.into_iter().filter(|rule| rule.applies_to(layer));
         all.map(|rule| Unapplied {

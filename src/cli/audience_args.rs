@@ -79,7 +79,7 @@ impl KnownAudiences {
     }
 }
 
-/// The audiences to be found with this directory of query files: the built-in ones, and those in it.
+/// Returns the audiences to be found with this directory of query files: the built-in ones, and those in it.
 pub fn known(queries: Option<&Path>) -> KnownAudiences {
     let mut known = KnownAudiences::default();
     let catalogue = match queries.map(Catalogue::with_directory) {
@@ -101,7 +101,7 @@ pub fn known(queries: Option<&Path>) -> KnownAudiences {
     known
 }
 
-/// The audiences that a command line can name: none where it names none.
+/// Returns the audiences that a command line can name: none where it names none.
 pub(super) fn ahead_of_parsing(ahead: &EarlyArgs<'_>, environment: &Environment) -> KnownAudiences {
     if !ahead.mentions(&["generate", "why"]) {
         return KnownAudiences::default();
@@ -116,7 +116,7 @@ pub(super) fn ahead_of_parsing(ahead: &EarlyArgs<'_>, environment: &Environment)
     }
 }
 
-/// The directory of query files, as the settings will resolve it.
+/// Returns the directory of query files, as the settings will resolve it.
 fn queries_directory(ahead: &EarlyArgs<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
     let mut flags = Flags::default();
     flags.set(
@@ -145,7 +145,7 @@ impl AudienceCommand {
         }
     }
 
-    /// The audience and what it cannot do without, as one types it.
+    /// Returns the audience with its required parameters, as typed on a command line.
     fn typed(&self) -> String {
         let needed = self.parameters.iter().filter_map(|parameter| {
             let example = parameter.example.as_deref()?;
@@ -184,7 +184,7 @@ pub(super) fn short_stem(stem: &str) -> &str {
         .trim_end_matches(['_', '-'])
 }
 
-/// A value of a type, for the examples.
+/// Returns a value of a type, for the examples.
 fn example(kind: Type) -> &'static str {
     match kind {
         Type::Integer => "7",
@@ -266,7 +266,7 @@ pub(super) fn extend_why(command: clap::Command, offers: &[AudienceCommand]) -> 
     command.subcommands(audiences)
 }
 
-/// The flag of a parameter, without dashes before it.
+/// Returns the flag of a parameter, without dashes before it.
 fn flag(parameter: &Parameter) -> String {
     parameter.name.replace('_', "-")
 }

@@ -66,7 +66,7 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
     Ok(check(&sources, &against).with_unreadable(unreadable))
 }
 
-/// The named automations, or without a name all of them; by the automation's name or its file's.
+/// Returns the named automations, or without a name all of them; by the automation's name or its file's.
 ///
 /// # Errors
 /// Usage: there is none of a name, or its file has errors, each of which is told with its place. Without names, any
@@ -101,7 +101,7 @@ pub(super) fn chosen(context: &CommandContext, names: &[String]) -> Result<Vec<A
     names.iter().map(one).collect()
 }
 
-/// The error of files that have errors.
+/// Returns the error of files that have errors.
 pub(super) fn broken(report: &CheckReport) -> Error {
     refusal("the automations cannot be used", &errors(report))
 }
@@ -124,7 +124,7 @@ fn refusal(message: &str, errors: &[&Diagnostic]) -> Error {
         .hint("`pushctl check` shows each at its place")
 }
 
-/// The files that are meant, each once.
+/// Returns the named files, or all of the directory, each once.
 fn files(context: &CommandContext, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let directory = &context.settings.automations.directory;
     if named.is_empty() {
@@ -165,7 +165,7 @@ fn all_in(context: &CommandContext, directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A path as messages name it: from the working directory, if it is below.
+/// Returns a path as messages name it: from the working directory, if it is below.
 fn shown(context: &CommandContext, path: &Path) -> String {
     let here = context.settings.source.environment.directory();
     path.strip_prefix(here)
@@ -174,7 +174,7 @@ fn shown(context: &CommandContext, path: &Path) -> String {
         .to_string()
 }
 
-/// A file that is not there was perhaps meant to be another.
+/// Adds a hint with the file name that was probably meant.
 fn meant(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
     let directory = &context.settings.automations.directory;
     let others = automation::files_in(directory, "").unwrap_or_default();

@@ -21,7 +21,7 @@ use super::{audience_args, remembered};
 /// The variable by which a script says which shell asks.
 pub(super) const VARIABLE: &str = "PUSHCTL_COMPLETE";
 
-/// Whether a script asks.
+/// Returns whether a script asks.
 pub(super) fn is_asked(environment: &Environment) -> bool {
     environment.process(VARIABLE).is_some()
 }
@@ -47,7 +47,7 @@ pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
     }
 }
 
-/// The command line that is being typed.
+/// Returns the command line that is being typed.
 fn asked(arguments: &[OsString]) -> Vec<OsString> {
     arguments
         .iter()
@@ -57,7 +57,7 @@ fn asked(arguments: &[OsString]) -> Vec<OsString> {
         .collect()
 }
 
-/// The names of automations, for an argument that takes one: `add = ArgValueCandidates::new(complete::automations)`.
+/// Returns the names of automations, for an argument that takes one: `add = ArgValueCandidates::new(complete::automations)`.
 pub(super) fn automations() -> Vec<CompletionCandidate> {
     automation_files()
         .iter()
@@ -100,7 +100,7 @@ fn candidate(
     Some(CompletionCandidate::new(value(&source)?).help(help))
 }
 
-/// The files of the directory that the command line, the environment or the configuration names; of the usual one,
+/// Returns the files of the directory that the command line, the environment or the configuration names; of the usual one,
 /// where those cannot be read.
 fn automation_files() -> Vec<PathBuf> {
     let arguments: Vec<OsString> = std::env::args_os().collect();

@@ -23,7 +23,7 @@ impl<'a> EarlyArgs<'a> {
         }
     }
 
-    /// Whether one of these words is among them.
+    /// Returns whether one of these words is among them.
     pub(super) fn mentions(&self, words: &[&str]) -> bool {
         self.arguments
             .iter()

@@ -94,7 +94,7 @@ impl Globals {
         }
     }
 
-    /// How the command is to talk; log format and colour are still those of a command without settings.
+    /// Returns how the command is to talk; log format and colour are still those of a command without settings.
     pub fn output_args(&self, stdout: Stdout) -> OutputArgs {
         OutputArgs {
             document: if self.json {
@@ -141,7 +141,7 @@ fn word<T: ValueEnum + Default>(flag: Option<&str>, environment: &Environment, k
         .unwrap_or_default()
 }
 
-/// The words of a setting with a few, without a paragraph for each.
+/// Returns the words of a setting with a few, without a paragraph for each.
 pub(super) fn words<T: ValueEnum>() -> PossibleValuesParser {
     let words = T::value_variants()
         .iter()

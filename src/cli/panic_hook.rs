@@ -22,7 +22,7 @@ pub(super) fn guarded(work: impl FnOnce() -> Kind) -> Kind {
     }
 }
 
-/// A message that was written into the program is shown; one that was put together at run time may hold anything.
+/// Returns the message of a panic. A message built at run time may contain secrets and is left out.
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(String::new, |place| {
         format!(" at {}:{}", place.file(), place.line())

@@ -52,7 +52,7 @@ pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     Err("expected a date or time such as 2026-11-21, 2026-11-21T13:33-06:00 or \"2h ago\"".into())
 }
 
-/// A duration as the shortest text that [`duration`] reads back: `5m`, `1h 30m`, `250ms`.
+/// Returns a duration as the shortest text that [`duration`] reads back: `5m`, `1h 30m`, `250ms`.
 pub fn show_duration(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(
         |_| format!("{}s", duration.as_secs()),

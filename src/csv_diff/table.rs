@@ -137,7 +137,7 @@ fn fields(count: u64) -> String {
     format!("{count} field{plural}")
 }
 
-/// The line of the row that begins at an offset, counted anew: the reader's own count is behind by one where lines
+/// Returns the line of the row that begins at an offset, counted anew: the reader's own count is behind by one where lines
 /// end in CRLF, and by the empty lines in front of the row.
 fn line_at(path: &str, offset: u64) -> String {
     let counted = || -> std::io::Result<u64> {

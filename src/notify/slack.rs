@@ -11,7 +11,7 @@ const FACTS: usize = 10;
 /// Characters of one text; Slack takes 3000 of a section.
 const LENGTH: usize = 2000;
 
-/// The body of the request.
+/// Returns the body of the request.
 pub(super) fn message(notice: &Notice) -> Value {
     let headline = headline(notice);
     let mut blocks = vec![section(&format!("*{}*", escaped(&headline)))];
@@ -81,7 +81,7 @@ fn mrkdwn(text: &str) -> Value {
     json!({ "type": "mrkdwn", "text": text })
 }
 
-/// The three characters that have a meaning everywhere, and the one that would end a code block.
+/// Escapes the three characters that Slack interprets everywhere, and the one that would end a code block.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -248,7 +248,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
     })
 }
 
-/// A password in the URL or a service is meant; a command then goes before whatever lies about in the environment.
+/// Returns the password: from the URL or a service first, then the command's, then the environment's.
 fn password(given: &Parameters, has_command: bool) -> Option<Secret> {
     let password = given.get("password")?;
     let about = matches!(

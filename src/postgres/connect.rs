@@ -55,11 +55,9 @@ pub(crate) fn connector(address: &Address) -> Result<Option<TlsConnector>> {
 pub(crate) struct ConnectOptions<'a> {
     pub(crate) application_name: &'a str,
     pub(crate) connector: Option<TlsConnector>,
-    /// For each host.
     pub(crate) limit: Duration,
     /// For all of them.
     pub(crate) end: Instant,
-    /// Counts the attempts.
     pub(crate) turn: u32,
 }
 
@@ -228,7 +226,7 @@ impl HostAttempt<'_> {
         Ok((stream, route(Peer::Tcp(peer), Some(connector.clone()))))
     }
 
-    /// A server that does not know direct TLS takes it for garbage, and hangs up.
+    /// Adds a hint where a server without direct TLS closed the connection.
     fn unasked(&self, mut failure: Failure) -> Failure {
         let hung_up = matches!(failure.trouble, FailureCause::Closed | FailureCause::Reset);
         if hung_up && self.address.tls.negotiation == Negotiation::Direct {
@@ -237,7 +235,7 @@ impl HostAttempt<'_> {
         failure
     }
 
-    /// A server may refuse our certificate after the handshake, and its reason be lost with the connection.
+    /// Adds a hint where the server may have rejected the client certificate after the handshake, without a reason.
     fn after_certificate(&self, mut failure: Failure) -> Failure {
         let hung_up = matches!(failure.trouble, FailureCause::Closed | FailureCause::Reset);
         if hung_up && self.address.tls.identity.is_some() {
@@ -310,7 +308,7 @@ async fn suits(client: &Client, target: TargetSession) -> Result<bool, Failure> 
     })
 }
 
-/// Whether the server, or the TLS library, objected to the encryption itself or to its absence.
+/// Returns whether the server, or the TLS library, objected to the encryption itself or to its absence.
 fn other_way_may_help(failure: &Failure, phase: ConnectPhase) -> bool {
     match &failure.trouble {
         FailureCause::Sql(error) => error.sqlstate == "28000",

@@ -193,7 +193,7 @@ pub(crate) fn encode(text: &str) -> String {
     encoded
 }
 
-/// A parameter's name as an error may show it: only if it looks like one, for it may be a stray piece of a password.
+/// Returns a parameter's name as an error may show it: only if it looks like one, for it may be a stray piece of a password.
 fn printable(key: &str) -> &str {
     let plain = key.len() <= 40
         && key

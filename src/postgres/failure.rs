@@ -95,7 +95,6 @@ impl Failure {
         }
     }
 
-    /// From a socket.
     #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub(crate) fn io(cause: io::Error) -> Self {
         Self::detailed(classify::io(&cause), classify::innermost(&cause))
@@ -158,7 +157,7 @@ impl Failure {
         spokesman
     }
 
-    /// Whether trying again may help.
+    /// Returns whether trying again may help.
     pub(crate) fn is_transient(&self) -> bool {
         self.kind() == Kind::Unreachable
     }
@@ -167,7 +166,7 @@ impl Failure {
         advice::verdict(&self.trouble).kind
     }
 
-    /// The error, with `context` as its outermost message.
+    /// Returns the error, with `context` as its outermost message.
     pub(crate) fn into_error(self, context: impl fmt::Display) -> Error {
         let verdict = advice::verdict(&self.trouble);
         let sentence = self.trouble.to_string();

@@ -29,7 +29,6 @@ pub struct RetryLimits {
     pub attempts: Option<NonZeroU32>,
 }
 
-/// One attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryStep {
     /// To be slept before it.
@@ -80,7 +79,7 @@ impl RetryPlan {
         Ok(plan)
     }
 
-    /// The attempt that follows `failed` failed ones, if one still fits in `left`.
+    /// Returns the attempt that follows `failed` failed ones, if one still fits in `left`.
     /// `jitter`, from 0 to 1, shortens the wait by up to half, so that many runs do not come back at once.
     pub fn next(&self, failed: u32, left: Duration, jitter: f64) -> Option<RetryStep> {
         let remaining = self.attempts.checked_sub(failed).filter(|n| *n > 0)?;
@@ -116,17 +115,17 @@ impl RetryPlan {
         })
     }
 
-    /// The worst case: every attempt uses all of its time.
+    /// Returns the worst case: every attempt uses all of its time.
     pub fn steps(&self) -> &[RetryStep] {
         &self.steps
     }
 
-    /// How many attempts are made at most.
+    /// Returns how many attempts are made at most.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The wait before the attempt that follows `failed` failed ones, before jitter: 2, 4, 8, 16 s.
+    /// Returns the wait before the attempt that follows `failed` failed ones, before jitter: 2, 4, 8, 16 s.
     fn wait(failed: u32) -> Duration {
         match failed {
             0 => Duration::ZERO,
@@ -135,7 +134,7 @@ impl RetryPlan {
         }
     }
 
-    /// The shortest attempt worth beginning.
+    /// Returns the shortest attempt worth beginning.
     fn least(&self) -> Duration {
         let timeout = if self.timeout_is_fixed {
             self.timeout

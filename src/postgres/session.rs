@@ -99,7 +99,7 @@ impl ReconnectingSession {
         self.patiently(self.patience, &work).await
     }
 
-    /// A connection of one's own.
+    /// Returns a connection of one's own.
     pub(crate) async fn another(&self) -> Result<Session> {
         let limit = self.address.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let name = self
@@ -132,7 +132,7 @@ impl ReconnectingSession {
         Ok(self.connector.get_or_init(|| made).clone())
     }
 
-    /// A statement's failure in words.
+    /// Returns a statement's failure in words.
     pub(crate) fn explain(&self, refusal: Refusal) -> Error {
         (self.explain)(refusal)
     }
@@ -165,7 +165,7 @@ impl ReconnectingSession {
         }
     }
 
-    /// A session is handed back only after success: whatever went wrong, the next one starts clean.
+    /// Runs `work` once. The session is kept only after success, so that a retry starts on a new one.
     async fn attempt<T, F>(
         &self,
         session: Option<Session>,
@@ -209,7 +209,8 @@ impl Drop for Session {
     }
 }
 
-/// A lost connection, a server that is starting or stopping, a conflict with somebody else's transaction.
+/// Returns whether a retry may succeed: the connection was lost, the server is starting or stopping, or two
+/// transactions conflicted.
 fn passes(refusal: &Refusal) -> bool {
     let Some(state) = refusal.code() else {
         return true;

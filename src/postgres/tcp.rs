@@ -18,7 +18,7 @@ use super::failure::{Failure, FailureCause};
 /// How long one address is waited for before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The addresses of a host.
+/// Returns the addresses of a host.
 ///
 /// The system's resolver blocks, for many seconds where no name server answers. It is given a thread of its own
 /// that nobody waits for: neither a time-out here nor the end of the process.

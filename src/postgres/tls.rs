@@ -54,7 +54,7 @@ fn version(version: TlsVersion) -> Protocol {
     }
 }
 
-/// Every certificate of a bundle, not only its first.
+/// Returns every certificate of a bundle, not only its first.
 fn roots(path: &Path) -> Result<Vec<Certificate>> {
     let shown = path.display();
     let pem = fs::read(path).kind(Kind::Usage, || format!("cannot read sslrootcert={shown}"))?;
@@ -122,7 +122,7 @@ pub(crate) async fn ask(mut tcp: TcpStream) -> Result<TlsAnswer, Failure> {
     }
 }
 
-/// The handshake. `name` is what the certificate must be made out to where that is checked.
+/// Performs the TLS handshake. `name` is the host name that the certificate must carry, where that is checked.
 pub(crate) async fn shake_hands(
     tcp: TcpStream,
     connector: TlsConnector,

@@ -35,7 +35,7 @@ pub fn text(why: &Why, pen: Painter) -> String {
     text + &pen.write(Style::Strong, &verdict(why)) + "\n"
 }
 
-/// Whether the person is in, in one line.
+/// Returns whether the person is in, in one line.
 pub fn verdict(why: &Why) -> String {
     let Why {
         audience,

@@ -19,7 +19,7 @@ pub(super) struct Malformed {
     pub(super) message: &'static str,
 }
 
-/// Every variable of the file; of two with the same name, the last.
+/// Returns every variable of the file; of two with the same name, the last.
 pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut variables = BTreeMap::new();
@@ -59,7 +59,7 @@ fn is_name(name: &str) -> bool {
             .all(|each| each.is_ascii_alphanumeric() || each == '_')
 }
 
-/// The value at the beginning of `text`, and what follows its line.
+/// Returns the value at the beginning of `text`, and what follows its line.
 fn read_value(text: &str) -> Result<(String, &str), &'static str> {
     let text = text.trim_start_matches([' ', '\t']);
     let (value, after) = match text.as_bytes().first() {

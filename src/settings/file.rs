@@ -41,7 +41,7 @@ pub(super) struct Entry {
 }
 
 impl ConfigFile {
-    /// The file named by `--config` or `PUSHCTL_CONFIG` (which must be there), else `pushctl.toml` here, else the
+    /// Returns the file named by `--config` or `PUSHCTL_CONFIG` (which must be there), else `pushctl.toml` here, else the
     /// one in pushctl's XDG directory, else none.
     pub fn find(explicit: Option<&Path>, environment: &Environment) -> Result<Option<Self>> {
         let from_variable = environment
@@ -99,7 +99,7 @@ impl ConfigFile {
         &self.path
     }
 
-    /// The path as messages show it.
+    /// Returns the path as messages show it.
     pub fn shown(&self) -> &str {
         &self.shown
     }
@@ -108,7 +108,7 @@ impl ConfigFile {
         &self.entries
     }
 
-    /// The line (from 1) of a place.
+    /// Returns the line (from 1) of a place.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
         snippet::line_and_column(&self.text, span.start).0
     }
@@ -143,7 +143,7 @@ impl ConfigFile {
     }
 }
 
-/// How many bytes of a line are name and equals sign; a line without them is masked from its beginning.
+/// Returns how many bytes of a line are name and equals sign; a line without them is masked from its beginning.
 fn masked_from(line: &str) -> usize {
     let Some((name, value)) = line.split_once('=') else {
         return 0;

@@ -115,7 +115,7 @@ impl GenerateSettings {
     }
 }
 
-/// The directory of query files alone, before the command line is parsed.
+/// Returns the directory of query files alone, before the command line is parsed.
 pub fn queries_ahead(
     flags: &Flags,
     environment: &Environment,

@@ -12,7 +12,7 @@ pub fn text(given: &str) -> Result<String, String> {
     Ok(given.to_owned())
 }
 
-/// A whole number within `bounds`.
+/// Returns a whole number within `bounds`.
 pub fn whole_number(given: &str, bounds: RangeInclusive<u32>) -> Result<u32, String> {
     let expected = || {
         format!(

@@ -18,7 +18,6 @@ pub struct PushSettings {
     pub credentials: Option<PathBuf>,
     /// In place of the file: the project,
     pub project_id: Option<String>,
-    /// the account's address,
     pub client_email: Option<String>,
     /// and its key, PEM.
     pub private_key: Option<Secret>,
@@ -30,7 +29,6 @@ pub struct PushSettings {
     pub ca: Option<PathBuf>,
     /// Messages a second at most.
     pub rate: u32,
-    /// Connections at most.
     pub connections: u32,
     /// How long an answer is waited for.
     pub answer_timeout: Duration,

@@ -9,7 +9,6 @@ use super::environment::{Environment, VariableLocation, read_secret_file};
 use super::file::{ConfigFile, Entry};
 use super::setting::{Flags, Origin, Resolved, Setting, SettingSource, Visibility};
 
-/// One place's answer.
 struct SettingCandidate<'a> {
     given: SettingSource,
     origin: Origin,
@@ -25,7 +24,6 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// Over these layers.
     pub(super) fn new(
         flags: &'a Flags,
         environment: &'a Environment,
@@ -39,7 +37,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The environment itself, for the rooms that have variables of a family of their own.
+    /// Returns the environment itself, for the rooms that have variables of a family of their own.
     pub(super) fn environment(&self) -> &Environment {
         self.environment
     }
@@ -62,13 +60,13 @@ impl<'a> Resolver<'a> {
             .as_ref()
     }
 
-    /// A path of the configuration file: a relative one starts there.
+    /// Returns a path of the configuration file: a relative one starts there.
     pub(super) fn beside_file(&self, path: &str) -> PathBuf {
         let beside = self.file.and_then(|file| file.path().parent());
         beside.unwrap_or(self.environment.directory()).join(path)
     }
 
-    /// A setting that always has a value.
+    /// Returns a setting that always has a value.
     pub(super) fn value<T>(
         &mut self,
         key: &'static Setting,
@@ -78,7 +76,7 @@ impl<'a> Resolver<'a> {
             .ok_or_else(|| Error::usage(format!("{} is not set", key.name)))
     }
 
-    /// A setting that may be absent.
+    /// Returns a setting that may be absent.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static Setting,
@@ -90,7 +88,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// A setting of which only what somebody said is wanted, not the default.
+    /// Returns a setting only where it was given, without its default.
     pub(super) fn explicit<T>(
         &mut self,
         key: &'static Setting,
@@ -104,7 +102,7 @@ impl<'a> Resolver<'a> {
         Ok(value.filter(|_| !by_default))
     }
 
-    /// A setting that names a file or directory. In the configuration file a relative path starts at that file.
+    /// Returns a setting that names a file or directory. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;
         let in_file = matches!(
@@ -123,7 +121,7 @@ impl<'a> Resolver<'a> {
         }))
     }
 
-    /// A setting with any number of values: a list in the file, a repeated flag, or one text with commas.
+    /// Returns a setting with any number of values: a list in the file, a repeated flag, or one text with commas.
     pub(super) fn list<T>(
         &mut self,
         key: &'static Setting,
@@ -193,7 +191,7 @@ impl<'a> Resolver<'a> {
         Ok(Some(value))
     }
 
-    /// Every place that says something about `key`, strongest first.
+    /// Returns every place that says something about `key`, strongest first.
     fn candidates(&self, key: &'static Setting) -> Result<Vec<SettingCandidate<'a>>> {
         let mut candidates = Vec::new();
         let mut add = |given, origin, entry| {

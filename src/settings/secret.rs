@@ -18,7 +18,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself, for the one place that needs it.
+    /// Returns the value itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -36,7 +36,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A URL with its password masked, and any query parameter that may hold one. What does not look like a URL is
+/// Returns a URL with its password masked, and any query parameter that may hold one. What does not look like a URL is
 /// masked altogether.
 pub fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {

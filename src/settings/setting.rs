@@ -25,7 +25,6 @@ pub struct Setting {
 /// How much of a value may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Visibility {
-    /// All of it.
     Plain,
     /// A path, all of it; or a URL, all but its password.
     Place,
@@ -76,9 +75,7 @@ impl Flags {
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// This flag.
     Flag(&'static str),
-    /// This environment variable.
     Variable(String),
     /// This variable in `.env`.
     DotEnv(String),
@@ -89,7 +86,6 @@ pub enum Origin {
         /// From 1.
         line: usize,
     },
-    /// Nobody said anything.
     Default,
 }
 
@@ -108,7 +104,6 @@ impl fmt::Display for Origin {
 /// A setting, what it came to, and what lost.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// Which one.
     pub key: &'static Setting,
     /// What may be shown of its value; `None` for nothing.
     pub shown: Option<String>,

@@ -212,7 +212,7 @@ impl SourceSettings {
         Ok(source)
     }
 
-    /// A variable of the environment or `.env`; an empty one counts as none.
+    /// Returns a variable of the environment or `.env`; an empty one counts as none.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.environment
             .get(name)

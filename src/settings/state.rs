@@ -14,9 +14,7 @@ use super::setting::{Flags, Setting, Visibility};
 /// Where the state store is.
 #[derive(Debug, Clone)]
 pub enum StateSettings {
-    /// A SQLite file.
     File(PathBuf),
-    /// A PostgreSQL database.
     Url(Secret),
     /// Nobody said, and there is no directory to keep it in: neither a home nor `XDG_STATE_HOME`.
     Nowhere,

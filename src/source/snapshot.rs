@@ -38,7 +38,6 @@ pub(super) type Task = JoinHandle<Result<(), tokio_postgres::Error>>;
 /// A small result: every value as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
-    /// The columns' names.
     pub columns: Vec<String>,
     /// The rows; `None` is NULL.
     pub rows: Vec<Vec<Option<String>>>,
@@ -120,7 +119,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The names of a query's columns, found without running it.
+    /// Returns the names of a query's columns, found without running it.
     pub async fn columns(&self, query: &str) -> Result<Vec<String>> {
         const OPEN: &str = "COPY (SELECT * FROM (";
         const CLOSE: &str = "\n) AS q LIMIT 0) TO STDOUT (FORMAT csv, HEADER)";
@@ -217,7 +216,7 @@ impl Snapshot {
         }
     }
 
-    /// The outer error is the connection's, the inner one the sink's.
+    /// Streams the rows into the sink. The outer error is the connection's, the inner one the sink's.
     async fn stream(
         &self,
         statement: &str,
@@ -280,7 +279,7 @@ impl Snapshot {
         *lock(&self.running)
     }
 
-    /// The same, for someone who outlives the snapshot.
+    /// Returns the running statement for a holder that outlives the snapshot.
     pub(super) fn watch_running(&self) -> Arc<Mutex<Option<Running>>> {
         Arc::clone(&self.running)
     }
@@ -303,7 +302,7 @@ impl Running {
         }
     }
 
-    /// Whether the rows had begun and then stopped.
+    /// Returns whether the rows had begun and then stopped.
     pub(super) fn stalled(&self) -> bool {
         self.last_row
             .is_some_and(|at| at.elapsed() > Duration::from_secs(1))

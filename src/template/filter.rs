@@ -35,7 +35,7 @@ const FORMS: [(&str, &str); 5] = [
     ("urlencode", "urlencode"),
 ];
 
-/// How the filter of this name is written; for any other name, what a filter looks like.
+/// Returns how the filter of this name is written; for any other name, what a filter looks like.
 pub(super) fn usage(name: &str) -> &'static str {
     FORMS
         .iter()
@@ -43,7 +43,7 @@ pub(super) fn usage(name: &str) -> &'static str {
         .map_or("|name or |name:\"argument\"", |(_, form)| form)
 }
 
-/// Whether the last of `filters` needs a number that an earlier default would keep from it.
+/// Returns whether the last of `filters` needs a number that an earlier default would keep from it.
 pub(super) fn default_before_number(filters: &[Filter]) -> bool {
     let Some((Filter::Number | Filter::Plural { .. }, before)) = filters.split_last() else {
         return false;
@@ -52,7 +52,7 @@ pub(super) fn default_before_number(filters: &[Filter]) -> bool {
 }
 
 impl Filter {
-    /// The filter called `name`.
+    /// Returns the filter called `name`.
     pub(super) fn named(name: &str, arguments: &[String]) -> Result<Self, Fault> {
         Ok(match (name, arguments) {
             ("default", [text]) => Self::Default(text.clone()),
@@ -106,7 +106,7 @@ pub(super) fn through<'v>(
         .try_fold(Cow::Borrowed(value), |value, filter| filter.apply(value))
 }
 
-/// A decimal number: its sign, its digits before the point without grouping or leading zeros, and the rest from the
+/// Returns a decimal number: its sign, its digits before the point without grouping or leading zeros, and the rest from the
 /// point on.
 fn digits(text: &str) -> Option<(&str, String, &str)> {
     let text = text.trim();

@@ -58,12 +58,11 @@ impl AllowedHosts {
         Ok(Self(allowed))
     }
 
-    /// The names.
     pub fn names(&self) -> &[String] {
         &self.0
     }
 
-    /// Whether `link` may be sent.
+    /// Returns whether `link` may be sent.
     pub fn check(&self, link: &str) -> Result<(), LinkProblem> {
         let rest = after_scheme(link).ok_or(LinkProblem::NotHttps)?;
         check_characters(link)?;
@@ -71,7 +70,7 @@ impl AllowedHosts {
         self.check_authority(&rest[..end])
     }
 
-    /// Whether every link that starts with `head` leads to an allowed host; none as long as the host is not complete.
+    /// Returns whether every link that starts with `head` leads to an allowed host; none as long as the host is not complete.
     pub(super) fn check_head(&self, head: &str) -> Option<Result<(), LinkProblem>> {
         let common = head.len().min(SCHEME.len());
         if !head.as_bytes()[..common].eq_ignore_ascii_case(&SCHEME.as_bytes()[..common]) {
@@ -122,7 +121,7 @@ fn is_host(host: &str) -> bool {
     host.split('.').all(label)
 }
 
-/// Whether `host` is `name` or a subdomain of it, label by label.
+/// Returns whether `host` is `name` or a subdomain of it, label by label.
 fn is_within(host: &str, name: &str) -> bool {
     let Some(split) = host.len().checked_sub(name.len()) else {
         return false;

@@ -51,7 +51,6 @@ pub struct BoundPush {
 /// The texts for one row; kept and used again for the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
-    /// First line.
     pub title: String,
     /// The text below it.
     pub body: String,
@@ -94,7 +93,7 @@ impl Problem {
         }
     }
 
-    /// All problems as one error.
+    /// Returns all problems as one error.
     pub fn error(problems: &[Self]) -> Error {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Error::usage(said.join("; "))
@@ -154,7 +153,7 @@ impl PushTemplate {
         }
     }
 
-    /// The columns that its texts need, sorted, each once.
+    /// Returns the columns that its texts need, sorted, each once.
     pub fn columns(&self) -> Vec<&str> {
         let mut columns: Vec<&str> = self
             .texts()
@@ -248,12 +247,12 @@ fn reserved(key: &str, linked: bool) -> Option<&'static str> {
 }
 
 impl BoundPush {
-    /// The data keys, in the order of [`Rendered::data`].
+    /// Returns the data keys, in the order of [`Rendered::data`].
     pub fn data_keys(&self) -> impl Iterator<Item = &str> {
         self.data.iter().map(|(key, _)| key.as_str())
     }
 
-    /// Whether the push leads somewhere.
+    /// Returns whether the push leads somewhere.
     pub fn has_deep_link(&self) -> bool {
         self.deep_link.is_some()
     }

@@ -8,7 +8,7 @@ use crate::automation::toml_tree::{Node, integer_value, type_name};
 use crate::suggest::nearest;
 
 impl<'c> CheckedFile<'c, '_> {
-    /// The audience's definition, with its parameters checked.
+    /// Returns the audience's definition, with its parameters checked.
     pub(super) fn audience(&mut self) -> Option<Definition> {
         let table = self.table("audience")?;
         let (name, span) = toml_tree::text(table, "name")?;

@@ -19,7 +19,7 @@ use crate::suggest::nearest;
 const COMPARED: usize = 9000;
 
 impl<'c> CheckedFile<'c, '_> {
-    /// The schedule, if it can be made out at all.
+    /// Returns the schedule, if it can be made out at all.
     pub(super) fn schedule(&mut self) -> Option<Schedule> {
         let table = self.table("schedule")?;
         let (lead, window, max_lateness) = self.leads(table);
@@ -332,7 +332,7 @@ impl<'c> CheckedFile<'c, '_> {
     }
 }
 
-/// The key that says when.
+/// Returns the key that says when.
 fn when_span(table: &Node<'_>) -> Range<usize> {
     let mut keys = ["cron", "send_at"].iter();
     let found = keys.find_map(|key| toml_tree::get(table, key));

@@ -45,7 +45,7 @@ pub enum Shell {
 }
 
 impl Shell {
-    /// The file in `completions/` that holds its script.
+    /// Returns the file in `completions/` that holds its script.
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Bash => "pushctl.bash",
@@ -67,7 +67,7 @@ impl Shell {
     }
 }
 
-/// The script of `shell`.
+/// Returns the script of `shell`.
 pub fn script(shell: Shell) -> Result<String> {
     let shells = Shells::builtins();
     let completer = shells

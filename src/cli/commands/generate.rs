@@ -169,7 +169,7 @@ impl Args {
         }
     }
 
-    /// The file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
+    /// Returns the file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
     /// parameters, or as the manifest has it, with them.
     fn chosen_file(&self, asked: &AudienceRequest) -> Result<usize> {
         let definition = &asked.definition;

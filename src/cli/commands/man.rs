@@ -81,7 +81,7 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
     Ok(join(&sections))
 }
 
-/// Every section begins with the same definitions; one page needs them once.
+/// Joins the sections of one page and keeps the definitions that each of them repeats only once.
 fn join(sections: &[Vec<u8>]) -> Vec<u8> {
     let mut page = Vec::new();
     for section in sections {

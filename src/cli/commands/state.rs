@@ -278,7 +278,7 @@ async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
     Ok(Box::new(BufReader::new(spool.kind(Kind::Failed, failed)?)))
 }
 
-/// A command that writes no data otherwise: with `--json` its document.
+/// Prints the document with `--json`; a command without `--json` prints nothing.
 fn done(context: &CommandContext, document: &Value) -> Result<Kind> {
     if context.ui.document() == Document::Json {
         context.ui.json(document)?;
@@ -290,7 +290,7 @@ async fn as_it_is(context: &CommandContext) -> Result<Store> {
     Store::open_as_it_is(&services::location(context)?, Arc::clone(&context.clock)).await
 }
 
-/// A store that is there already: nothing is made where there is nothing.
+/// Opens an existing store; does not create one.
 async fn existing(context: &CommandContext) -> Result<Store> {
     if !exists(&services::location(context)?) {
         let message = format!("there is no state store at {}", place(context));

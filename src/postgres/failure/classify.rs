@@ -68,7 +68,6 @@ pub(crate) fn tls(cause: &native_tls::Error) -> FailureCause {
     }
 }
 
-/// From the driver.
 pub(crate) fn driver(cause: &tokio_postgres::Error) -> FailureCause {
     if let Some(below) = chain(cause).find_map(|cause| cause.downcast_ref::<io::Error>()) {
         return io(below);
@@ -89,7 +88,7 @@ pub(crate) fn driver(cause: &tokio_postgres::Error) -> FailureCause {
     }
 }
 
-/// The words of the last cause.
+/// Returns the words of the last cause.
 pub(crate) fn innermost(cause: &(dyn StdError + 'static)) -> String {
     chain(cause)
         .last()
@@ -98,7 +97,7 @@ pub(crate) fn innermost(cause: &(dyn StdError + 'static)) -> String {
         .unwrap_or_default()
 }
 
-/// The words of the first cause that mentions OpenSSL's verdict, which its own causes leave out.
+/// Returns the words of the first cause that mentions OpenSSL's verdict, which its own causes leave out.
 pub(crate) fn outermost_tls(cause: &(dyn StdError + 'static)) -> String {
     let words: Vec<String> = chain(cause).map(ToString::to_string).collect();
     let telling = words

@@ -7,9 +7,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 /// An error reported by the server; [`crate::error::Error::find`] gets it out of an error's causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlError {
-    /// Five characters.
     pub sqlstate: String,
-    /// The primary message.
     pub message: String,
     /// `DETAIL`. It may quote data.
     pub detail: Option<String>,
