@@ -32,7 +32,7 @@ impl WholeFile {
         })
     }
 
-    /// Makes it appear, complete and on the disk, in the place of whatever had its name.
+    /// Syncs the file and renames it to its final name, replacing a file of that name.
     pub(crate) fn finish(self) -> Result<()> {
         let Self { out, path } = self;
         let failed = |error| cannot_write(&path, error);

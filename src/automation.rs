@@ -1,6 +1,6 @@
-//! An automation: an audience, the pushes it gets, and the time somebody else's scheduler is asked to keep.
+//! An automation: an audience, the pushes it receives, and the time at which an external scheduler starts it.
 //!
-//! [`file`](mod@file) is the format; [`check`] reads files, tells everything that is wrong ([`diagnostic`], [`render`]) and gives
+//! [`file`](mod@file) is the format; [`check`] reads files, reports all their errors ([`diagnostic`], [`render`]) and gives
 //! the automations of those that are right; [`schedule`] says when, with [`cron`] and [`quiet_hours`] hours.
 
 pub mod check;
@@ -61,7 +61,7 @@ pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads a file for `check`, to be called `shown`. What is wrong with it is one of `check`'s findings.
+/// Reads a file for `check`, to be called `shown`. Its errors are findings of `check`.
 pub fn read(path: &Path, shown: &str) -> Result<SourceText, Box<Diagnostic>> {
     let unreadable = |line, message: String| Box::new(Diagnostic::unreadable(shown, line, message));
     let bytes = std::fs::read(path)
@@ -78,12 +78,12 @@ pub fn read(path: &Path, shown: &str) -> Result<SourceText, Box<Diagnostic>> {
     Ok(SourceText { path, text })
 }
 
-/// What a file calls its automation, whatever else is wrong with it.
+/// Returns the name of a file's automation, even if the rest of the file is wrong.
 pub fn name_of(source: &SourceText) -> Option<String> {
     toml_tree::top_text(source, "name")
 }
 
-/// What a file says of its automation, whatever else is wrong with it.
+/// Returns the description of a file's automation, even if the rest of the file is wrong.
 pub fn description_of(source: &SourceText) -> Option<String> {
     toml_tree::top_text(source, "description")
 }

@@ -4,11 +4,11 @@
 //! under which it claims. So the limits are asked twice: at the filter, to know the numbers before anything is sent, and
 //! in the transaction that claims, where two sends at once cannot both find room for one more push.
 //!
-//! What a history elsewhere was not told of yet (the outbox) counts from the ledger. The service of `http` tells
+//! Pushes that an external history has not recorded yet (the outbox) are counted from the ledger. The service of `http` tells
 //! neither its rules nor how many pushes somebody had, so between its answer and the claim there is a window in which
 //! another sender's push goes unseen; no other history has that window.
 //!
-//! It fails closed: an error means that nobody may be sent to. Whoever wants to send nevertheless does not ask.
+//! It fails closed: an error means that no push may be sent. A send that ignores cadence does not ask.
 
 mod breakdown;
 mod http;
@@ -39,7 +39,7 @@ pub enum HistoryLocation {
     Http(String),
     /// In our own state store.
     Embedded,
-    /// Nobody is held back and nothing is recorded. To be said aloud.
+    /// No recipient is held back and nothing is recorded. The caller must say so.
     Off,
 }
 
@@ -129,7 +129,7 @@ impl Cadence {
 
     /// Opens a screen for a push of a layer.
     pub async fn screen(&self, layer: Layer) -> Result<Screen<'_>> {
-        // Before the history is asked: what it is told of later may be missing in its answers.
+        // Read before the history is asked: its answers may lack pushes that it records later.
         let basis = match self.history {
             HistoryBackend::Postgres(_) | HistoryBackend::Http(_) => Basis::Elsewhere {
                 synced: self.store.deliveries().await?,
@@ -176,9 +176,9 @@ impl Cadence {
         };
         Ok(match &self.history {
             HistoryBackend::Off => Reached::Unknown("cadence is off"),
-            HistoryBackend::Http(_) => {
-                Reached::Unknown("the cadence service cannot be asked how many pushes somebody had")
-            }
+            HistoryBackend::Http(_) => Reached::Unknown(
+                "the cadence service does not report how many pushes a user received",
+            ),
             HistoryBackend::Embedded => {
                 let users: Vec<(Uuid, u32)> = here(at_least, Basis::Here).await?;
                 Reached::Users(users.into_iter().map(|(user, _)| user).collect())
@@ -198,7 +198,7 @@ impl Screen<'_> {
         &self.rules
     }
 
-    /// Rules that would apply and do not: to be told, never passed over.
+    /// Rules that would apply and do not; the caller must report them.
     pub fn unapplied(&self) -> Vec<Unapplied> {
         match self.cadence.history {
             HistoryBackend::Off => Vec::new(),

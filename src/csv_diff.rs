@@ -1,7 +1,7 @@
 //! Compares two CSV files row by row through a key, to prove that one program's output is another's.
 //!
 //! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's offset:
-//! 40 bytes a row, whatever the rows hold. The second is streamed past it; only where a row differs is the first read
+//! 40 bytes a row, independent of its length. The second is streamed past it; only where a row differs is the first read
 //! again, at that row's offset. Columns are compared by name, wherever they stand; those that only one file has are
 //! named and not compared. Line endings, a BOM and needless quotes make no difference.
 //!

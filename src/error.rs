@@ -1,6 +1,6 @@
 //! An error is a kind (which decides the exit status), a chain of causes, and hints that say what to do next.
 //!
-//! There is deliberately no `From` that chooses a kind out of sight: whoever turns a foreign error into
+//! There is deliberately no `From` that chooses a kind out of sight: code that turns a foreign error into
 //! one of ours names its kind at the place, with [`Error::new`] or [`Context::kind`].
 
 use std::fmt;
@@ -28,7 +28,7 @@ impl Error {
         }
     }
 
-    /// Shorthand for the commonest kind: a wrong command line, configuration or file.
+    /// Returns an error of the most common kind: a wrong command line, configuration or file.
     pub fn usage(message: impl fmt::Display) -> Self {
         Self::new(Kind::Usage, message)
     }

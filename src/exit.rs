@@ -22,7 +22,7 @@ pub enum Kind {
     /// Another run holds what this one needs.
     Locked,
     Refused,
-    /// Somebody cancelled the run.
+    /// The run was cancelled.
     Cancelled,
     Interrupted,
     Terminated,

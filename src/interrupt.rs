@@ -1,4 +1,4 @@
-//! Being told to stop: a signal is caught once, in the binary, and whoever waits for something listens here.
+//! Interrupts: the binary catches a signal once, and every wait in the library listens here.
 //!
 //! Work is never torn down from outside: each room that holds something (a running statement, a lease, a
 //! half-written file) hears the interrupt itself, puts its things in order and returns an error of that kind.

@@ -1,8 +1,8 @@
-//! Tells people and monitors how a run goes: a Slack-compatible webhook and a heartbeat.
+//! Notices about a run: a Slack-compatible webhook and a heartbeat.
 //!
 //! A webhook gets `POST {"text": …, "blocks": […]}`; a heartbeat `GET URL/start`, `GET URL` or `GET URL/fail`, with a
 //! query kept where it was. Each notice has three tries of a few seconds; what fails then is a [`Warning`], never an
-//! error: a run does not end because nobody could be told. The addresses are secrets and appear in no warning.
+//! error: a notice that cannot be delivered does not end the run. The addresses are secrets and appear in no warning.
 //!
 //! Deliberately absent: a queue. A notice that could not be delivered is not delivered later, when it would mislead.
 
@@ -49,7 +49,7 @@ pub enum Event {
         accepted: u64,
         of: u64,
     },
-    /// Until the time, somebody can cancel.
+    /// The run can be cancelled until `send_at`.
     WindowOpen {
         /// Rows of all files.
         people: u64,
@@ -72,7 +72,7 @@ pub enum Event {
     },
 }
 
-/// What a heartbeat is told.
+/// The state that a heartbeat reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
     Start,
@@ -134,7 +134,7 @@ impl fmt::Debug for WebhookTarget {
 }
 
 impl Notices {
-    /// From addresses; one that cannot be used is a warning, and nothing is told to it.
+    /// Builds the targets from addresses. An address that cannot be used is a warning, and is not called.
     pub fn new(
         webhook: Option<&Secret>,
         heartbeat: Option<&Secret>,
@@ -156,7 +156,7 @@ impl Notices {
         (notices, warnings)
     }
 
-    /// Tells the webhook, if there is one.
+    /// Posts a notice to the webhook, if there is one.
     pub async fn tell(&self, notice: &Notice) -> Result<(), Warning> {
         match &self.webhook {
             Some(webhook) => {
@@ -172,7 +172,7 @@ impl Notices {
         }
     }
 
-    /// Tells the heartbeat, if there is one.
+    /// Calls the heartbeat, if there is one.
     pub async fn beat(&self, beat: Beat) -> Result<(), Warning> {
         let Some(heartbeat) = &self.heartbeat else {
             return Ok(());
@@ -203,7 +203,7 @@ enum Again {
 
 impl WebhookTarget {
     fn new(what: &'static str, address: &Secret) -> Result<Self, Warning> {
-        let refuse = |why: &str| Warning(format!("the {what} is not told anything: {why}"));
+        let refuse = |why: &str| Warning(format!("the {what} is not used: {why}"));
         let url =
             Url::parse(address.reveal().trim()).map_err(|_| refuse("its address is no URL"))?;
         let local = match url.host_str() {
@@ -308,7 +308,10 @@ impl WebhookTarget {
         } else {
             format!("{tries} tries")
         };
-        let told = format!("the {} was not told, after {tries}: {why}", self.what);
+        let told = format!(
+            "the {} did not accept the notice after {tries}: {why}",
+            self.what
+        );
         Warning(self.masked(told))
     }
 

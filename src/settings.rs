@@ -4,7 +4,7 @@
 //! A room that has settings of its own adds one file here: its [`setting::Setting`]s, a struct, and a `resolve` that
 //! reads the one into the other; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
-//! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
+//! which destructures its arguments without `..`, so that a flag without a setting does not compile.
 
 pub mod automation;
 pub mod cadence;

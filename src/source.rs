@@ -1,7 +1,7 @@
 //! The source: the one room that knows the database audiences are read from.
 //!
 //! [`Address::resolve`] works out where it is; [`Source::read`] connects, with the attempts laid out by [`retry_plan`], opens one
-//! read-only snapshot and hands it to the caller's work. Whatever fails becomes an error in [`failure`].
+//! read-only snapshot and hands it to the caller's work. [`failure`] turns each failure into an error.
 //!
 //! The way of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the transaction)
 //! → `snapshot` (what can be asked). Deliberately absent: a pool, and any way to write.
@@ -51,7 +51,7 @@ pub struct Source {
     purpose: Purpose,
 }
 
-/// Is told how the connecting goes; every method may be left out.
+/// Receives the progress of a connection; every method has an empty default.
 pub trait Watch: Send + Sync {
     /// An attempt begins, the `attempt`th of `of` at most.
     fn attempt(&self, attempt: u32, of: u32) {
@@ -236,7 +236,7 @@ impl ReadAttempt<'_> {
     }
 }
 
-/// Cancels the running statement where nobody else has: the future was dropped.
+/// Cancels the running statement when the future is dropped.
 struct CancelOnDrop {
     token: CancelToken,
     route: Route,

@@ -299,7 +299,7 @@ async fn an_address_that_cannot_be_used_is_a_warning_and_nothing_is_told() {
         let [warning] = warnings.try_into().unwrap();
         assert_eq!(
             warning.to_string(),
-            format!("the webhook is not told anything: {said}")
+            format!("the webhook is not used: {said}")
         );
         assert_eq!(notices.tell(&done()).await, Ok(()));
         assert_eq!(notices.beat(Beat::Start).await, Ok(()));

@@ -311,7 +311,7 @@ fn some_of_the_automations_have_lines_that_start_no_others() {
     ");
     let table = show(&two[..1], Scope::Named, SchedulerPlatform::Railway, now);
     insta::assert_snapshot!(table.text, @r#"
-    # railway.toml: one service each. Each start does what is due and ends.
+    # railway.toml: one service each. Each start runs the phases that are due, then exits.
     # daily: daily at 13:33, America/Chicago
     [deploy]
     startCommand = "pushctl --log-format json run-pipeline daily --tick"

@@ -26,7 +26,7 @@
 //! --| min = 1
 //! --| max = 365
 //! --| help = "Days of offers that make a product trend"
-//! --| [[stages]]                          # in order: whoever fails one leaves there
+//! --| [[stages]]                          # in order: a user that fails one is counted out there
 //! --| name = "live"
 //! --| keep = "deleted_at = 0"             # SQL over the SELECT's columns and :parameters
 //! --| left = "deleted account"            # why people leave here, in words

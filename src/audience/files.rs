@@ -34,7 +34,7 @@ pub struct AudienceFiles<'a> {
     sharing: Option<Sharing>,
 }
 
-/// Whom the files share out: everybody who passes the stages.
+/// The users that the files partition: all who pass the stages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Base {
     pub people: u64,
@@ -120,7 +120,7 @@ impl<'a> AudienceFiles<'a> {
         }
     }
 
-    /// Whom the files share out, for an audience that promises to.
+    /// The users that the files partition, for an audience that declares `partition`.
     pub fn base(&self) -> Option<Base> {
         self.sharing.as_ref().map(|sharing| sharing.base)
     }

@@ -1,4 +1,4 @@
-//! The header of a query file, as TOML has it; its meaning is told in [`super::definition`].
+//! The header of a query file as TOML; [`super::definition`] documents its meaning.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ pub struct Header {
     pub checks: Vec<Check>,
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Spanned<Declaration>>,
-    /// In order: whoever fails one leaves there.
+    /// In order: a user that fails a stage is counted out there.
     #[serde(default)]
     pub stages: Vec<DeclaredStage>,
     pub files: Vec<OutputFile>,
@@ -66,7 +66,7 @@ pub struct HistoryRule {
 #[serde(deny_unknown_fields)]
 pub struct Check {
     pub sql: Spanned<String>,
-    /// What is said if it is not true; `{parameter}` is replaced.
+    /// The error message if it is not true; `{parameter}` is replaced.
     pub error: String,
     /// What to do then.
     pub hint: Option<String>,

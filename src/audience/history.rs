@@ -14,7 +14,7 @@ const SQL: &str = include_str!("history.sql");
 /// Where the notification history is.
 #[derive(Debug)]
 pub enum HistorySource {
-    /// Nowhere: nobody is left out.
+    /// No history: no user is left out.
     None,
     /// In a PostgreSQL database with the table `user_notifications`.
     Postgres(Box<Source>),

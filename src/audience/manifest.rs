@@ -90,7 +90,7 @@ pub struct Partition {
     pub sum: u64,
     /// People who are in more than one file.
     pub in_two: u64,
-    /// Whether base = sum and nobody is in two.
+    /// Whether base = sum and no user is in two files.
     pub holds: bool,
 }
 

@@ -24,7 +24,7 @@ pub struct QueryContext<'a> {
     pub history: &'a HistorySource,
     /// Ends the work early, with the statement on the server cancelled.
     pub interrupt: &'a Interrupt,
-    /// Is told how the connecting goes.
+    /// Receives the progress of the connection.
     pub watch: &'a dyn Watch,
 }
 

@@ -20,7 +20,7 @@ use crate::source::{Snapshot, Source};
 /// Rows between two reports of progress.
 const REPORT_EVERY: u64 = 4096;
 
-/// What is asked of a run.
+/// What a run shall generate.
 pub struct Request<'a> {
     /// The audience, its parameters and its instant.
     pub question: QueryContext<'a>,
@@ -60,7 +60,7 @@ pub struct GenerateOutcome {
     pub manifest_name: Option<String>,
 }
 
-/// Everything that one snapshot told.
+/// The results of one snapshot.
 pub(super) struct StreamedFile {
     pub(super) as_of: String,
     pub(super) filled: Vec<Filled>,

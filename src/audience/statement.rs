@@ -70,7 +70,7 @@ pub fn audience(definition: &Definition) -> Statement {
     for stage in &definition.header.stages {
         condition(&mut out, definition, "AND", &stage.keep);
     }
-    // What shares out its base shows whom no file takes.
+    // A partition shows the users that no file takes.
     if !definition.header.partition {
         in_some_file(&mut out, definition);
     }

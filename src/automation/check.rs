@@ -1,7 +1,7 @@
 //! `pushctl check`: everything about an automation file that can be known without a network, all of it at once.
 //!
 //! A file is parsed past its syntax errors, compared with the format's JSON Schema, and then each table is read
-//! for its meaning. A check says nothing about what is missing or of the wrong type: that has been said.
+//! for its meaning. A check ignores missing keys and wrong types: the structure check has reported them.
 
 mod audience;
 mod pushes;
@@ -34,14 +34,14 @@ pub struct Against<'a> {
     pub link_hosts: &'a AllowedHosts,
     /// The configuration's test users, for files that name none.
     pub test_users: &'a [String],
-    /// The present, for what is about to happen within a year.
+    /// The present: clock changes within a year are reported.
     pub now: Timestamp,
 }
 
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct Checked {
-    /// What is wrong or doubtful.
+    /// Errors and warnings.
     pub report: CheckReport,
     /// The automations of the files without an error, in the order of the files.
     pub automations: Vec<Automation>,
@@ -178,7 +178,7 @@ impl<'c, 's> CheckedFile<'c, 's> {
         };
         if required && nobody {
             self.findings
-                .error("no-test-users", &span, "a test is required, and there is nobody to send it to")
+                .error("no-test-users", &span, "a test push is required, and there is no test user")
                 .hint("name people under [test] user_ids, or in the configuration's test_users; required = false sends without a test");
         }
     }
@@ -202,7 +202,7 @@ impl<'c, 's> CheckedFile<'c, 's> {
     }
 }
 
-/// A key on a line that could not be read is not missing, and what is odd on that line is odd because of that.
+/// Drops findings that follow from a line that could not be read: its key is not missing.
 fn drop_consequences(findings: &mut Findings<'_>) {
     let unread = findings.lines_with("syntax");
     let unclosed = findings.lines_with(toml_tree::UNCLOSED).first().copied();

@@ -214,7 +214,7 @@ impl Default for WindowTable {
     }
 }
 
-/// `[safeguards]`: what makes a run refuse, or stop while sending. What is left out does not apply.
+/// `[safeguards]`: conditions under which a run refuses to start, or stops while sending. A missing key does not apply.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Safeguards {
@@ -265,7 +265,7 @@ pub enum QuietAction {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CadenceFailure {
-    /// Nobody is sent to.
+    /// No push is sent.
     #[default]
     Abort,
     /// Everybody is sent to, and the summary says so.

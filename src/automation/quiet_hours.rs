@@ -1,4 +1,4 @@
-//! Quiet hours: the time of day at which nobody is to be woken, in the schedule's zone.
+//! Quiet hours: the time of day at which no push may arrive, in the schedule's zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -65,7 +65,7 @@ impl fmt::Display for QuietHours {
     }
 }
 
-/// Parses `HH:MM` on the 24-hour clock; the error says what is wrong with it.
+/// Parses `HH:MM` on the 24-hour clock; the error names the fault.
 pub fn clock_time(text: &str) -> Result<Time, String> {
     let wrong = |why: &str| Err(format!("`{text}` is no time of day: {why}"));
     let digits = |part: &str| {

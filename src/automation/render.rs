@@ -1,4 +1,4 @@
-//! A report of findings for whoever reads it: a person, a program, GitHub's annotations, a Markdown summary.
+//! Renders findings: as text, as GitHub annotations, as a Markdown summary.
 
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ impl CheckReport {
     pub fn counts(&self) -> String {
         let files = count(self.files, "file");
         match (self.errors, self.warnings) {
-            (0, 0) => format!("{files}: nothing to complain of"),
+            (0, 0) => format!("{files}: no problems found"),
             (errors, 0) => format!("{files}: {}", count(errors, "error")),
             (0, warnings) => format!("{files}: {}", count(warnings, "warning")),
             (errors, warnings) => {

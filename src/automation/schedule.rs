@@ -7,7 +7,7 @@
 //! times inside a gap are left out.
 //!
 //! `day = 29`, `30` and `31` of a monthly schedule are the last day of a month that is shorter.
-//! Lead, window and lateness are elapsed minutes, whatever the local clock does meanwhile.
+//! Lead, window and lateness are elapsed minutes, also across a clock change.
 //!
 //! Deliberately absent: waiting, and the knowledge of what has been sent. That is the pipeline's.
 
@@ -46,7 +46,7 @@ pub enum RepeatRule {
     Weekly(Vec<Weekday>, Time),
     /// On one day of each month, or on its last day where the month is shorter.
     Monthly(i8, Time),
-    /// Whatever the expression says.
+    /// The dates and times of a cron expression.
     Cron(Expression),
 }
 

@@ -1,4 +1,4 @@
-//! `schedule show`: the lines to paste into whatever winds the clock.
+//! `schedule show`: the lines for the scheduler that starts pushctl.
 //!
 //! A scheduler that keeps UTC can start one process per occurrence only where the zone's clock never changes and the
 //! rule can be written in UTC; otherwise one line starts a tick for all every five minutes, which does what is due.
@@ -136,7 +136,7 @@ fn crontab(automations: &[&Automation], scope: Scope, now: Timestamp) -> String 
     out
 }
 
-/// Returns the ticks that are needed: when, and for whom.
+/// Returns the ticks that are needed: the start times, and the automations of each.
 fn starts(automations: &[&Automation], scope: Scope) -> Vec<(String, String)> {
     match scope {
         Scope::All => vec![(ticks(automations), "--all".to_owned())],
@@ -149,8 +149,8 @@ fn starts(automations: &[&Automation], scope: Scope) -> Vec<(String, String)> {
 
 fn railway(automations: &[&Automation], scope: Scope) -> String {
     let mut out = match scope {
-        Scope::All => "# railway.toml: one service for all automations. Each start does what is due and ends.\n",
-        Scope::Named => "# railway.toml: one service each. Each start does what is due and ends.\n",
+        Scope::All => "# railway.toml: one service for all automations. Each start runs the phases that are due, then exits.\n",
+        Scope::Named => "# railway.toml: one service each. Each start runs the phases that are due, then exits.\n",
     }
     .to_owned();
     for automation in automations {

@@ -11,7 +11,7 @@ use crate::snippet::floor_char_boundary;
 /// A value and where it is.
 pub(super) type Node<'s> = Spanned<DeValue<'s>>;
 
-/// The rule of brackets that are not closed: whatever comes after one is in the wrong place, and not to blame for it.
+/// The rule for unclosed brackets: the text after one is misplaced, and gets no findings of its own.
 pub(super) const UNCLOSED: &str = "unclosed";
 
 /// What could be read of a file; its syntax errors are among the findings. Dates and times have become text.
@@ -224,7 +224,7 @@ fn given_twice(name: &str, before: &str) -> (String, Option<String>) {
     }
 }
 
-/// What is written in place of a word without quotes.
+/// The correction of a word without quotes.
 fn as_value(word: &str) -> String {
     match word.to_lowercase().as_str() {
         "true" | "yes" | "on" => "yes is written true".to_owned(),

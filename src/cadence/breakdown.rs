@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::rules::Rule;
 
-/// Why somebody is not sent to.
+/// Why a recipient is excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exclusion {
     Rule(Rule),
     /// The id is no UUID, and no history can know it.
     InvalidUuid,
-    /// The service that was asked said no, without saying for whom which rule held.
+    /// The cadence service excluded the user without naming the rule.
     Unattributed,
 }
 

@@ -1,6 +1,6 @@
 //! The history behind the existing service: its contract, and its habit of calling a failure an answer.
 //!
-//! When its own database is away it answers 500 with every user eligible and an `error` field. Whatever carries an error,
+//! When its own database is unreachable it answers 500 with every user eligible and an `error` field. An answer with an error
 //! or contradicts itself, is a failure here.
 
 use std::collections::HashSet;
@@ -112,7 +112,7 @@ impl Http {
         Ok((verdicts, breakdown))
     }
 
-    /// Tells the service of one push.
+    /// Reports one push to the service.
     pub(super) async fn track(&self, user: Uuid, owed: &Owed) -> Result<()> {
         let body = json!({
             "userId": user,
@@ -180,12 +180,12 @@ impl FilterAnswer {
         let ids = self
             .eligible_user_ids
             .as_ref()
-            .ok_or_else(|| contradiction("it names nobody, not even as an empty list"))?;
+            .ok_or_else(|| contradiction("it has no list of eligible users"))?;
         let eligible: Option<HashSet<Uuid>> =
             ids.iter().map(|id| Uuid::try_parse(id).ok()).collect();
         let eligible = eligible
             .filter(|eligible| eligible.is_subset(asked))
-            .ok_or_else(|| contradiction("it lets somebody through who was not asked about"))?;
+            .ok_or_else(|| contradiction("it names an eligible user that the request did not"))?;
         let excluded = (asked.len() - eligible.len()) as u64;
         match self.excluded_count {
             Some(count) if count != excluded => Err(contradiction(

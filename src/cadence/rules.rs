@@ -32,7 +32,7 @@ pub enum RuleState {
         /// So many pushes may be within the window, the new one included.
         at_most: u32,
     },
-    /// Somebody switched it off.
+    /// It is switched off.
     Inactive,
     /// There is no such rule where rules are kept.
     Missing,
@@ -42,7 +42,7 @@ pub enum RuleState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules([RuleState; 3]);
 
-/// A rule that would apply to a layer, and does not: to be told to whoever sends.
+/// A rule that would apply to a layer, and does not; the sender gets a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unapplied {
     pub rule: Rule,
@@ -120,7 +120,7 @@ impl Rule {
         }
     }
 
-    /// What `cadence_rules` says of it. An active rule that does not say how it limits is an error: nobody knows what is allowed.
+    /// What `cadence_rules` says of it. An active rule without limits is an error: its effect is unknown.
     pub(super) fn read(
         self,
         active: bool,
@@ -225,7 +225,7 @@ impl fmt::Display for Unapplied {
         };
         write!(
             out,
-            "the cadence rule {} is {how}: nobody is held back by it",
+            "the cadence rule {} is {how}: it holds back no recipient",
             self.rule
         )
     }
@@ -264,8 +264,8 @@ mod tests {
         assert_eq!(
             told(3),
             [
-                "the cadence rule layer_3_cooldown_hours is missing: nobody is held back by it",
-                "the cadence rule combined_l2_l3_limit_hours is switched off: nobody is held back by it",
+                "the cadence rule layer_3_cooldown_hours is missing: it holds back no recipient",
+                "the cadence rule combined_l2_l3_limit_hours is switched off: it holds back no recipient",
             ]
         );
     }

@@ -1,7 +1,7 @@
 //! Telling a history elsewhere what was accepted: out of the outbox, at once after a send or whenever it can be reached.
 //!
-//! A database is told exactly once: each push has an id of its own there. The service of [`super::http`] is told at least
-//! once: if it took a push and its answer was lost, it is told again.
+//! A database records a push exactly once: each push has an id of its own there. The service of [`super::http`] gets it at least
+//! once: if it took a push and its answer was lost, the push is sent again.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::state::process_id::ProcessId;
 use crate::state::{Owed, Taking};
 
-/// Pushes told in one go.
+/// Pushes delivered in one batch.
 const PAGE: u32 = 500;
 /// Requests to the service under way at once.
 const AT_ONCE: usize = 8;
-/// Two at once would tell the service twice.
+/// Two deliveries at once would send a push to the service twice.
 const LEASE: &str = "outbox";
 
 /// What came of a synchronisation.
@@ -34,7 +34,7 @@ pub struct Synced {
 }
 
 impl Cadence {
-    /// Delivers what is owed to the history. An error is the state store's; the history's own failure is in the answer.
+    /// Delivers the outbox to the history. An error is the state store's; the history's own failure is in the result.
     pub async fn sync(&self, holder: &ProcessId) -> Result<Synced> {
         let mut synced = Synced::default();
         if matches!(
@@ -96,7 +96,7 @@ impl Cadence {
     }
 }
 
-/// After a failure nothing more is begun, and what is under way is awaited: it may have been taken.
+/// After a failure no new delivery begins; those under way are awaited, because the service may have taken them.
 async fn tell_one_by_one(http: &Http, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
     let mut waiting = owed.iter();
     let mut under_way = FuturesUnordered::new();

@@ -56,7 +56,7 @@ pub struct KnownAudiences {
 }
 
 impl KnownAudiences {
-    /// One audience, or what is wrong with its file. A problem is told only to whoever names the audience.
+    /// Adds an audience, or the error of its file. The error is shown only where that audience is named.
     pub fn add(&mut self, name: &str, offer: Result<AudienceCommand>) {
         match offer {
             Ok(offer) => self.offers.push(offer),

@@ -1,7 +1,7 @@
 //! Live completion: the scripts of `pushctl completions` ask here at each key press.
 //!
 //! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
-//! never from a network, and whatever is broken completes to less, silently.
+//! never from a network. A broken file yields fewer candidates and no message.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

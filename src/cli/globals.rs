@@ -30,7 +30,7 @@ pub struct Globals {
     /// Say more: -v what happens, -vv every statement and attempt
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// What is said on the way: as text, or as JSON lines for platforms that collect logs
+    /// Log format: text, or JSON lines for platforms that collect logs
     #[arg(long, global = true, value_name = "FORMAT", value_parser = words::<LogFormat>())]
     log_format: Option<String>,
     /// Colour; auto: on a terminal
@@ -56,7 +56,7 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// Hands to the settings what is one.
+    /// Passes the flags that are settings on to the settings.
     pub fn flags(&self, flags: &mut Flags) {
         let Self {
             // Where settings are read from, and how this one call talks, are no settings.

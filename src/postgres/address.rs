@@ -1,4 +1,4 @@
-//! The address of the source: typed, with a default for what nobody gave, and where each part came from.
+//! The address of the source: typed, with defaults, and with the origin of each part.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub struct Address {
     pub application_name: Option<String>,
     /// For one host, from name to authentication.
     pub connect_timeout: Option<Duration>,
-    /// Start-up options (`-c name=value`), sent only where somebody gave them.
+    /// Start-up options (`-c name=value`), sent only where they were given.
     pub options: Option<String>,
     /// When a silent connection is given up.
     pub keepalive: Keepalive,
@@ -65,7 +65,7 @@ pub enum SslMode {
     Allow,
     /// Encrypt if the server can.
     Prefer,
-    /// Encrypt, whoever the server is; with root certificates the same as `VerifyCa`.
+    /// Encrypt without verifying the server; with root certificates the same as `VerifyCa`.
     Require,
     /// Encrypt, and check who signed the server's certificate.
     VerifyCa,

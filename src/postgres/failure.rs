@@ -134,7 +134,7 @@ impl Failure {
         self
     }
 
-    /// Several addresses of one host: the last failure speaks, all are told.
+    /// Combines the failures of one host's addresses: the last decides the kind, all appear in the message.
     pub(crate) fn all(mut failures: Vec<Self>) -> Self {
         let told: Vec<String> = failures.iter().map(Self::told).collect();
         let several = failures.len() > 1;

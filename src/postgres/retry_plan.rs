@@ -1,7 +1,7 @@
 //! The attempts of a connection, laid out so that they fit in the budget before the first one begins.
 //!
 //! Pure: durations in, steps out. Every attempt is assumed to use all of its time, so a plan is the worst case; where
-//! attempts fail sooner, [`RetryPlan::next`] is asked again with what is really left, and grants longer waits and more of them.
+//! attempts fail sooner, [`RetryPlan::next`] is asked again with what is really left, and allows longer waits and more attempts.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,13 +17,13 @@ const LEAST: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(16);
 
-/// What was configured about trying; what is `None` may be shrunk to fit.
+/// Configured limits for the attempts; a limit that is `None` may be shortened to fit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RetryLimits {
     /// For one host, all of its addresses and all phases together. Kept, or refused where it cannot fit.
     pub connect_timeout: Option<Duration>,
     /// The same as the address has it (`connect_timeout=10` in a URL), in place of [`CONNECT_TIMEOUT`]: shortened where
-    /// it does not fit, for nobody chose it for this command.
+    /// it does not fit, because it was not chosen for this command.
     pub usual_timeout: Option<Duration>,
     /// Attempts in all, the first included.
     pub attempts: Option<NonZeroU32>,

@@ -1,7 +1,7 @@
 //! A connection to a PostgreSQL in which something is kept: the state store, the notification history.
 //!
 //! Reached in the source's way (address, TLS, every address of every host), opened when it is first needed and again when
-//! it was lost; everybody in the process takes turns. Every piece of work can be repeated, so a connection that dies in
+//! it was lost; all users in the process take turns. Every piece of work can be repeated, so a connection that dies in
 //! the middle (a restart, a failover) costs time and nothing else. Statements are unnamed, and settings are made inside
 //! transactions, so a pooler may stand between.
 
@@ -24,10 +24,10 @@ use crate::postgres::connect::{ConnectOptions, Connected, connect, connector};
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// For one host, unless the address says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// One try of one operation. The server's own limits are shorter, so that it is the one to say what is slow.
+/// One try of one operation. The server's own limits are shorter, so that its message names what was slow.
 const TRY: Duration = Duration::from_secs(60);
 
-/// What opens every transaction. Commits must be durable, also where the server was told to be careless.
+/// What opens every transaction. Commits must be durable, even if the server's configuration turns that off.
 pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '50s'; SET LOCAL lock_timeout = '40s'; \
      SET LOCAL idle_in_transaction_session_timeout = '20s'; \
      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";

@@ -1,7 +1,7 @@
 //! The bytes beneath a session: a TCP connection, a Unix socket, or TLS over TCP.
 //!
 //! TLS is negotiated before the driver sees the stream, so that each phase has its own clock and its own error.
-//! The driver is then told that it is "TLS, directly", with [`Ready`] as a handshake that is already over.
+//! The driver gets it as "TLS, directly", with [`Ready`] as a handshake that is already over.
 
 use std::future::{Ready as Done, ready};
 use std::io;

@@ -12,7 +12,7 @@ use super::setting::{Setting, Visibility};
 /// Where the history of sent pushes is.
 #[derive(Debug, Clone)]
 pub struct CadenceSettings {
-    /// Which history, if somebody chose; else the first of them that has an address.
+    /// The configured history; without one, the first that has an address.
     pub history: Option<HistoryKind>,
     /// The connection URL of the history database, if there is one.
     pub database_url: Option<Secret>,
@@ -29,7 +29,7 @@ pub enum HistoryKind {
     Http,
     /// The state store's own.
     Embedded,
-    /// None: nobody is held back.
+    /// None: no recipient is held back.
     Off,
 }
 

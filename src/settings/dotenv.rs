@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-/// What is wrong, on which line (from 1).
+/// An error and its line (from 1).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
     pub(super) line: usize,

@@ -48,7 +48,7 @@ pub static LOG_FORMAT: Setting = Setting {
     variables: &["PUSHCTL_LOG_FORMAT"],
     default: "auto",
     visibility: Visibility::Plain,
-    about: "what is said on the way: auto, text or json lines",
+    about: "log format: auto, text or json (one JSON object a line)",
 };
 
 /// `--color`.

@@ -23,7 +23,7 @@ pub struct PushSettings {
     pub private_key: Option<Secret>,
     /// Base URL of the service.
     pub url: String,
-    /// Where bearer tokens are lent, in place of what the account's file says.
+    /// Address of the token endpoint, in place of the one in the service account's file.
     pub token_url: Option<String>,
     /// Further authorities to trust, PEM.
     pub ca: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub struct PushSettings {
     pub answer_timeout: Duration,
     /// How long the service may be out of reach.
     pub patience: Duration,
-    /// How long everybody waits after a 429 that does not say.
+    /// Pause of all connections after a 429 without a `Retry-After`.
     pub quota_pause: Duration,
     /// The first wait after a 500 or 503 that does not say.
     pub backoff: Duration,
@@ -102,7 +102,7 @@ static TOKEN_URL: Setting = Setting {
         "push.token_url",
         &["PUSHCTL_PUSH_TOKEN_URL"],
         "",
-        "where bearer tokens are lent, if not where the service account's file says",
+        "token endpoint, in place of the one in the service account's file",
     )
 };
 static CA: Setting = key(

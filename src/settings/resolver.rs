@@ -50,7 +50,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What the configuration file says of a setting, whatever wins.
+    /// Returns the configuration file's value of a setting, even if another source wins.
     pub(super) fn in_file(&self, name: &str) -> Option<&SettingSource> {
         let entries = self.file.map_or(&[][..], ConfigFile::entries);
         entries
@@ -138,7 +138,7 @@ impl<'a> Resolver<'a> {
         Ok(items.unwrap_or_default())
     }
 
-    /// Ends the reading: every setting in the order it was asked for, or what in the file nobody asked for.
+    /// Returns every setting in the order it was read, or an error about names in the file that are no setting.
     pub(super) fn finish(self) -> Result<Vec<Resolved>> {
         let keys: Vec<&Setting> = self.resolved.iter().map(|resolved| resolved.key).collect();
         for name in self.flags.0.keys() {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use super::resolver::Resolver;
 use super::setting::{Setting, Visibility};
 
-/// How long things are kept; what is older is removed by the cleanup of a pipeline's run.
+/// Retention periods; the cleanup phase of a pipeline removes older data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionSettings {
     /// Audience and outcome files.

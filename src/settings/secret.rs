@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(transparent)]
 pub struct Secret(String);
 
-/// What is shown in place of a secret.
+/// The text shown in place of a secret.
 pub const MASK: &str = "****";
 
 impl Secret {
@@ -46,10 +46,10 @@ pub fn mask_url(url: &str) -> String {
         .split_once('?')
         .map_or((rest, None), |(rest, query)| (rest, Some(query)));
     if query.is_some_and(|query| query.contains('@')) {
-        // A password with a question mark in it that nobody encoded.
+        // A password with an unencoded question mark.
         return MASK.to_owned();
     }
-    // The last `@` ends the user's part: a password may hold one that somebody forgot to encode, or a slash.
+    // The last `@` ends the user's part: a password may contain an unencoded `@` or a slash.
     let (user, rest) = rest
         .rsplit_once('@')
         .map_or((None, rest), |(user, rest)| (Some(user), rest));

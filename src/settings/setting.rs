@@ -14,7 +14,7 @@ pub struct Setting {
     pub flag: &'static str,
     /// In the environment, the first that is set. One that ends in `_FILE` names a file that holds the value.
     pub variables: &'static [&'static str],
-    /// What holds when nobody says anything, written as a person would; empty for nothing.
+    /// The default, as text; empty for none.
     pub default: &'static str,
     /// How much of it may be shown.
     pub visibility: Visibility,

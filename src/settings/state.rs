@@ -16,7 +16,7 @@ use super::setting::{Flags, Setting, Visibility};
 pub enum StateSettings {
     File(PathBuf),
     Url(Secret),
-    /// Nobody said, and there is no directory to keep it in: neither a home nor `XDG_STATE_HOME`.
+    /// Not configured, and without a default: neither `HOME` nor `XDG_STATE_HOME` is set.
     Nowhere,
 }
 

@@ -84,7 +84,7 @@ impl Snapshot {
         }
     }
 
-    /// Hangs up, whatever is still on its way.
+    /// Closes the connection without waiting for data in transit.
     pub(super) async fn abandon(self) {
         if let Some(task) = self.task.into_inner() {
             task.abort();
@@ -274,7 +274,7 @@ impl Snapshot {
         *lock(&self.running) = None;
     }
 
-    /// What is being waited for, if anything is.
+    /// Returns the statement that is running, if any.
     pub(super) fn running(&self) -> Option<Running> {
         *lock(&self.running)
     }

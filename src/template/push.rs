@@ -15,7 +15,7 @@ pub const MAX_PAYLOAD: usize = 4096;
 /// Data keys that the deep link is sent under.
 pub const LINK_KEYS: [&str; 2] = ["click_action", "url"];
 
-/// The wording as somebody wrote it.
+/// The texts as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wording {
     /// First line on the phone.
@@ -28,7 +28,7 @@ pub struct Wording {
     pub data: BTreeMap<String, String>,
 }
 
-/// The texts of a push, parsed and found good as far as that can be told without an audience.
+/// The texts of a push, parsed and checked as far as that is possible without an audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushTemplate {
     title: Template,
@@ -220,7 +220,7 @@ impl PushTemplate {
     }
 }
 
-/// What can be told of a deep link without a row: everything, if its host comes before its first variable.
+/// The result of checking a deep link without a row: complete, if its host comes before its first variable.
 fn check_link(link: &Template, hosts: &AllowedHosts) -> Result<(), String> {
     let verdict = match link.head() {
         (text, Extent::Whole) => Some(hosts.check(text)),

@@ -117,7 +117,7 @@ impl<'c> CheckedFile<'c, '_> {
             ),
         };
         if !fits {
-            // What is no parameter's type at all has been said by the comparison with the format.
+            // The structure check has already reported a value that is of no parameter's type.
             if node.is_integer() || node.is_bool() || node.is_str() {
                 self.findings
                     .error(

@@ -23,7 +23,7 @@ impl CheckedFile<'_, '_> {
             self.findings.warning(
                 "safeguard",
                 &span,
-                format!("nobody is ever warned at {warn}: from {max} on the run is refused"),
+                format!("the warning at {warn} never appears: from {max} on the run is refused"),
             );
         }
         if let Some(quiet) = self.quiet_hours(table)

@@ -66,7 +66,7 @@ impl<'c> CheckedFile<'c, '_> {
             self.findings.warning(
                 "window",
                 &span,
-                "nobody has time to cancel between the tests and the live pushes",
+                "there is no time to cancel between the tests and the live pushes",
             );
         }
         let lateness = lateness.map_or(i64::from(ScheduleTable::default_lateness()), |lateness| {
@@ -285,7 +285,7 @@ impl<'c> CheckedFile<'c, '_> {
         if let Some(time) = busy {
             let time = time.strftime("%H:%M");
             self.findings
-                .warning("busy-minute", span, format!("{time} is when everybody sends: the push service is slowest at :00, :15, :30 and :45"))
+                .warning("busy-minute", span, format!("{time} is a busy time: the push service is slowest at :00, :15, :30 and :45"))
                 .hint("a few minutes away is better, like 13:33");
         }
     }

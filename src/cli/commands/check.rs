@@ -44,7 +44,7 @@ pub struct Args {
     automations: AutomationFlags,
 }
 
-/// For whom findings are written.
+/// Output formats of the findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people: each with its line and carets

@@ -1,4 +1,4 @@
-//! `pushctl config`: what is set, and where it came from.
+//! `pushctl config`: the settings and the origin of each.
 
 use clap::Subcommand;
 use serde_json::json;

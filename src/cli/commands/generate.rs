@@ -254,7 +254,7 @@ impl Args {
             .as_ref()
             .is_some_and(|history| history.from == "none")
         {
-            ui.say("no notification history is configured (PUSH_CADENCE_DATABASE_URL): nobody is left out for pushes already sent");
+            ui.say("no notification history is configured (PUSH_CADENCE_DATABASE_URL): users with recent pushes are not left out");
         }
         for id in &manifest.missing_test_users {
             ui.warn(format_args!(
@@ -271,7 +271,7 @@ impl Args {
             .iter()
             .any(|file| file.kind == FileKind::Production);
         for stem in manifest.empty.iter().filter(|_| some) {
-            ui.say(format_args!("{stem}: nobody, so no file"));
+            ui.say(format_args!("{stem}: no rows, so no file"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! `pushctl schedule`: what somebody else's clock is to be told. pushctl never schedules itself.
+//! `pushctl schedule`: the times of automations, and the lines for an external scheduler. pushctl never schedules itself.
 
 use clap::{Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
@@ -17,7 +17,7 @@ use crate::cli::automation_args::AutomationFlags;
 use crate::cli::context::CommandContext;
 use crate::cli::{completion, help};
 
-/// Show when automations are for, and what a scheduler is told
+/// Show the times of automations, and the lines for a scheduler
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[("pushctl schedule show --format crontab", "lines to paste")]),
@@ -35,7 +35,7 @@ enum Action {
     /// Show when each automation comes next, or the lines for a scheduler
     ///
     /// Lines are for the enabled automations. A scheduler that keeps UTC gets a fixed time only where no clock change
-    /// makes it wrong; else it starts `run-pipeline --all --tick` every five minutes, which does what is due.
+    /// makes it wrong; else it starts `run-pipeline --all --tick` every five minutes, which runs the phases that are due.
     #[command(
         before_help = help::examples(&[
             ("pushctl schedule show", "when each comes next"),
@@ -48,7 +48,7 @@ enum Action {
         /// Automations [default: all]
         #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::automations))]
         names: Vec<String>,
-        /// What is pasted where
+        /// Scheduler to write the lines for
         #[arg(long, value_name = "FORMAT")]
         format: Option<Format>,
         #[command(flatten)]
@@ -146,7 +146,7 @@ fn document(automation: &Automation, next: Option<&Upcoming>) -> Value {
     })
 }
 
-/// What is pasted goes to standard output, what is to be known about it to the other.
+/// The lines go to standard output, notes about them to standard error.
 fn lines(
     context: &CommandContext,
     automations: &[Automation],

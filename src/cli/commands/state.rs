@@ -59,7 +59,7 @@ pub struct Args {
 enum Action {
     /// Bring the store's tables up to what this pushctl needs
     #[command(
-        before_help = help::examples(&[("pushctl state migrate", "apply what is pending, in order")]),
+        before_help = help::examples(&[("pushctl state migrate", "apply the pending migrations, in order")]),
         after_help = help::statuses(&STATUSES),
     )]
     Migrate,
@@ -261,7 +261,7 @@ async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
     done(context, &json!({ "rows": rows }))
 }
 
-/// Standard input is read to its end first: whoever writes there may stop in the middle, and then nothing is begun.
+/// Reads standard input to its end first: the writer may stop in the middle, and then nothing is imported.
 async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
     if !is_stream(file) {
         let opened = std::fs::File::open(file)

@@ -1,4 +1,4 @@
-//! `pushctl sync`: tells the notification history what it has not been told of.
+//! `pushctl sync`: delivers accepted pushes to the notification history that it does not have yet.
 
 use serde_json::json;
 
@@ -14,14 +14,14 @@ use crate::cli::context::CommandContext;
 use crate::cli::time_limit::bounded;
 use crate::cli::{globals, help, services};
 
-/// Tell the notification history about accepted pushes that it does not know of
+/// Record accepted pushes in the notification history that it does not have yet
 ///
 /// A send does so itself. What the history could not be told then is kept in the state store, and counts in the filter
 /// until it is delivered. Repeating it is harmless.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl sync", "deliver what is owed"),
+        ("pushctl sync", "deliver the missing pushes"),
         ("pushctl sync -q", "for cron: silent unless it fails"),
     ]),
     after_help = help::statuses(&[
@@ -70,9 +70,9 @@ fn tell(context: &CommandContext, synced: Synced) -> Result<Kind> {
     if delivered > 0 || left == 0 {
         ui.say(match delivered {
             0 => "nothing is owed to the notification history".to_owned(),
-            1 => "the notification history was told of 1 push".to_owned(),
+            1 => "1 push recorded in the notification history".to_owned(),
             many => format!(
-                "the notification history was told of {} pushes",
+                "{} pushes recorded in the notification history",
                 number(many)
             ),
         });

@@ -220,7 +220,7 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
     (
         "57014",
         Kind::Failed,
-        "somebody cancelled it, or a statement_timeout of this role or database is too short",
+        "the statement was cancelled on the server, or a statement_timeout of this role or database is too short",
     ),
     ("57P01", Kind::Unreachable, IDLE_LIMIT),
     ("57P02", Kind::Unreachable, IDLE_LIMIT),

@@ -1,7 +1,7 @@
 //! Foreign errors, recognised by walking their chain of causes.
 //!
-//! The resolver and the TLS library tell their cases apart only in their words. Those words are the C library's and
-//! OpenSSL's own, in English whatever the locale, because nothing here ever sets one.
+//! The resolver and the TLS library distinguish their cases only by message text. Those words are the C library's and
+//! OpenSSL's own, always in English, because pushctl never sets a locale.
 
 use std::error::Error as StdError;
 use std::io;
