@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 use crate::csv_writer::cannot_write;
 use crate::error::Result;
 
-/// A file being written beside its place; dropped without [`WholeFile::finish`], it vanishes.
+/// A temporary file beside its final place; dropped without [`WholeFile::finish`], it is removed.
 pub(crate) struct WholeFile {
     out: BufWriter<NamedTempFile>,
     path: PathBuf,

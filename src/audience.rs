@@ -60,7 +60,7 @@ fn located(definition: &Definition, statement: &Statement, error: Error) -> Erro
         .and_then(|position| statement.file_line(position))
     {
         Some(line) => error.context(format!(
-            "{}:{line}: the query does not work here",
+            "{}:{line}: this database rejects the query",
             definition.origin
         )),
         None => error.context(format!("the query of {} failed", definition.origin)),

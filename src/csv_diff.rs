@@ -22,9 +22,9 @@ use table::CsvTable;
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The columns that make a row the same row in both files.
+    /// Columns that identify a row files.
     pub key: Vec<String>,
-    /// Columns that may differ.
+    /// Columns to ignore.
     pub ignore: Vec<String>,
     /// How many rows of each kind are kept as examples.
     pub examples: usize,
@@ -257,7 +257,7 @@ impl Columns {
     fn of(first: &CsvTable, second: &CsvTable, options: &Options) -> Result<Self> {
         if options.key.is_empty() {
             return Err(Error::usage("no key column is given")
-                .hint("--key user_id says which rows belong together"));
+                .hint("pass the columns that identify a row, like --key user_id"));
         }
         let places = |table: &CsvTable| -> Result<Vec<usize>> {
             options.key.iter().map(|name| table.needed(name)).collect()

@@ -204,8 +204,8 @@ enum Again {
 impl WebhookTarget {
     fn new(what: &'static str, address: &Secret) -> Result<Self, Warning> {
         let refuse = |why: &str| Warning(format!("the {what} is not used: {why}"));
-        let url =
-            Url::parse(address.reveal().trim()).map_err(|_| refuse("its address is no URL"))?;
+        let url = Url::parse(address.reveal().trim())
+            .map_err(|_| refuse("its address is not a valid URL"))?;
         let local = match url.host_str() {
             Some("localhost") => true,
             Some(host) => host
@@ -227,7 +227,7 @@ impl WebhookTarget {
         }
         let client = client
             .build()
-            .map_err(|_| refuse("no TLS client could be made"))?;
+            .map_err(|_| refuse("the TLS client cannot be set up"))?;
         Ok(Self { what, url, client })
     }
 

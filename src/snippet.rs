@@ -64,7 +64,7 @@ pub fn report(
 /// Returns `message` followed by the place it is about, without a title: it follows the `error:` of [`crate::ui`].
 ///
 /// ```text
-/// no setting is called "deadlin"
+/// unknown setting "deadlin"
 ///  --> pushctl.toml:3:1
 ///   |
 /// 3 | deadlin = "5m"

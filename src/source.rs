@@ -309,7 +309,7 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     let Some(error) = last else {
         return Error::new(
             Kind::Unreachable,
-            "nothing was left of the deadline to connect in",
+            "the deadline ended before the connection could begin",
         )
         .hint("raise --deadline");
     };
@@ -322,7 +322,7 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     };
     if budget.total() < FAILOVER {
         error.hint(format!(
-            "a managed database's failover takes 60 to 120 s: with a deadline of {} it cannot be waited for",
+            "a managed database's failover takes 60 to 120 s, longer than the deadline of {}",
             Seconds(budget.total())
         ))
     } else {

@@ -102,22 +102,22 @@ fn unknown_names_are_all_told_with_their_place_and_the_nearest_name() {
     let outcome = sandbox.run(&["config", "show"]);
     insta::assert_snapshot!(outcome, @r#"
     ---- stderr
-    error: no setting is called "deadlin"; did you mean "deadline"?
+    error: unknown setting "deadlin"; did you mean "deadline"?
      --> pushctl.toml:1:1
       |
     1 | deadlin = ****
       | ^^^^^^^
-    no setting is called "host"; did you mean "source.host"?
+    unknown setting "host"; did you mean "source.host"?
      --> pushctl.toml:2:1
       |
     2 | host = "db.example.com"
       | ^^^^
-    no setting is called "source.databse_url"; did you mean "database_url"?
+    unknown setting "source.databse_url"; did you mean "database_url"?
      --> pushctl.toml:5:1
       |
     5 | databse_url = ****
       | ^^^^^^^^^^^
-    hint: `pushctl config show --config /dev/null` lists every setting by its name
+    hint: `pushctl config show --config /dev/null` lists every setting
     ---- exit status 2
     "#);
 }
@@ -169,7 +169,7 @@ fn a_wrong_value_elsewhere_names_the_place_it_came_from() {
     let by_flag = sandbox.run(&["config", "show", "--deadline", "0"]).stderr;
     assert_eq!(
         by_flag,
-        "error: invalid value \"0\" for --deadline: expected more than nothing\n"
+        "error: invalid value \"0\" for --deadline: expected a duration above zero\n"
     );
     let by_variable = sandbox
         .run_with(&["config", "show"], &[("PUSHCTL_RETRIES", "many")])

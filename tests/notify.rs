@@ -284,7 +284,7 @@ async fn the_address_is_in_no_warning_even_where_the_answer_quotes_it() {
 #[tokio::test]
 async fn an_address_that_cannot_be_used_is_a_warning_and_nothing_is_told() {
     for (address, said) in [
-        ("hooks.example.com/T000", "its address is no URL"),
+        ("hooks.example.com/T000", "its address is not a valid URL"),
         (
             "http://hooks.example.com/SECRET",
             "its address must begin with https://",
@@ -293,7 +293,7 @@ async fn an_address_that_cannot_be_used_is_a_warning_and_nothing_is_told() {
             "ftp://127.0.0.1/SECRET",
             "its address must begin with https://",
         ),
-        ("", "its address is no URL"),
+        ("", "its address is not a valid URL"),
     ] {
         let (notices, warnings) = Notices::new(Some(&Secret::new(address)), None, PATIENT);
         let [warning] = warnings.try_into().unwrap();

@@ -148,7 +148,7 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
     # utc: daily at 13:33, UTC
     3-59/5 * * * * pushctl -q run-pipeline --all --tick
     ");
-    insta::assert_snapshot!(table.warnings.join("\n"), @"daily: the clocks of America/Chicago change on 2027-03-14, so no fixed time in UTC is right all year, and a --tick every five minutes takes its place");
+    insta::assert_snapshot!(table.warnings.join("\n"), @"daily: the clocks of America/Chicago change on 2027-03-14, so no fixed UTC time is right all year; a --tick every five minutes replaces it");
     let table = show(
         &mixed,
         Scope::All,

@@ -80,7 +80,7 @@ impl Catalogue {
             return Err(match nearest(name, self.names()) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error.hint(format!(
-                    "there are: {}; your own go into --queries DIR",
+                    "there are: {}; --queries DIR adds your own",
                     self.names().collect::<Vec<_>>().join(", ")
                 )),
             });

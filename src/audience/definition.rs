@@ -210,7 +210,7 @@ impl Definition {
         if stem.is_empty() || stem.starts_with('.') || stem.contains(['/', '\\', '\0', '\n']) {
             return Err(self.error_at(
                 &file.stem.span(),
-                format!("{stem:?} cannot be the beginning of a file's name"),
+                format!("{stem:?} cannot begin a file name"),
             ));
         }
         Ok(())

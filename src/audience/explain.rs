@@ -96,12 +96,7 @@ fn add_row(
     values: &Values,
     row: &[Option<String>],
 ) -> Result<()> {
-    let unexpected = || {
-        Error::new(
-            Kind::Bug,
-            "the conditions came in a form that was not expected",
-        )
-    };
+    let unexpected = || Error::new(Kind::Bug, "unexpected format of the conditions");
     let (json, file) = (
         row.first().and_then(Option::as_deref),
         row.get(1).ok_or_else(unexpected)?,

@@ -132,7 +132,7 @@ impl<'a> AudienceFiles<'a> {
             Error::new(
                 Kind::Bug,
                 format!(
-                    "a row came in a form that was not expected: {:?}",
+                    "unexpected format of a row: {:?}",
                     String::from_utf8_lossy(row)
                 ),
             )

@@ -110,7 +110,7 @@ impl OutputFile {
 }
 
 fn everyone() -> String {
-    "everyone the query returns".into()
+    "every user that the query returns".into()
 }
 
 fn underscore() -> String {

@@ -101,7 +101,7 @@ pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest
         return Err(Error::new(
             Kind::Failed,
             format!(
-                "the files of {} do not share out its base: {} people, {sum} rows, {in_two} people in two files",
+                "the files of {} do not partition its base: {} users, {sum} rows, {in_two} users in two files",
                 definition.name, partition.base
             ),
         )

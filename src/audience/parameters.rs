@@ -82,7 +82,7 @@ impl Declaration {
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if !well_formed || matches!(name.as_str(), "as_of" | "already_sent") {
             return Err(format!(
-                "{name:?} cannot be a parameter's name: small letters, digits and _, and neither as_of nor already_sent"
+                "{name:?} cannot be a parameter's name: use lower-case letters, digits and _, not as_of or already_sent"
             ));
         }
         self.name = name;

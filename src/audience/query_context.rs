@@ -75,7 +75,7 @@ async fn clock(snapshot: &Snapshot) -> Result<Timestamp> {
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         Error::new(
             Kind::Bug,
-            format!("the database's clock says {text:?}, which is no time"),
+            format!("the database's clock returned {text:?}, which is not a time"),
         )
     })
 }

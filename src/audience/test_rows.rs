@@ -72,7 +72,7 @@ pub fn record(columns: &[&str], filled: &Filled, identity: &Identity) -> Result<
     let sample = filled
         .sample
         .as_ref()
-        .ok_or_else(|| Error::new(Kind::Bug, "a test row was asked for beside an empty file"))?;
+        .ok_or_else(|| Error::new(Kind::Bug, "a test row needs a file with at least one row"))?;
     let mut record = Vec::new();
     for (nth, column) in columns.iter().enumerate() {
         if nth > 0 {

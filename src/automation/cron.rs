@@ -170,7 +170,7 @@ fn not_five(text: &str, words: &[Range<usize>]) -> Option<Invalid> {
     if let Some(word) = text.split_whitespace().find(|word| word.starts_with('@')) {
         let known = MACROS.iter().find(|(name, _)| *name == word);
         return Some(Invalid {
-            message: format!("`{word}` does not say at which minute people receive the pushes"),
+            message: format!("`{word}` does not set the minute at which the pushes are sent"),
             hint: known
                 .map(|(_, fields)| format!("write the five fields, for example \"{fields}\"")),
             span: whole,
@@ -185,7 +185,7 @@ fn not_five(text: &str, words: &[Range<usize>]) -> Option<Invalid> {
             words.len()
         ),
         hint: (words.len() > FIELDS.len())
-            .then(|| "there is no field for seconds or years".to_owned()),
+            .then(|| "cron has no field for seconds or years".to_owned()),
         span: words.get(5).map_or(whole, |sixth| sixth.start..text.len()),
     })
 }
@@ -233,7 +233,7 @@ impl Field {
                 self.range.end(),
                 self.range.start()
             );
-            return Err((format!("the range `{values}` goes backwards"), Some(hint)));
+            return Err((format!("the range `{values}` is reversed"), Some(hint)));
         }
         let step = match step {
             None => 1,

@@ -47,7 +47,7 @@ impl FromStr for QuietHours {
     fn from_str(text: &str) -> Result<Self, String> {
         let Some((from, to)) = text.split_once('-') else {
             return Err(format!(
-                "`{text}` is no span of two times, like 21:00-09:00"
+                "`{text}` is not a span of two times like 21:00-09:00"
             ));
         };
         let (from, to) = (clock_time(from.trim())?, clock_time(to.trim())?);
@@ -67,7 +67,7 @@ impl fmt::Display for QuietHours {
 
 /// Parses `HH:MM` on the 24-hour clock; the error names the fault.
 pub fn clock_time(text: &str) -> Result<Time, String> {
-    let wrong = |why: &str| Err(format!("`{text}` is no time of day: {why}"));
+    let wrong = |why: &str| Err(format!("`{text}` is not a time of day: {why}"));
     let digits = |part: &str| {
         (part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
             .then(|| part.parse::<i8>().ok())

@@ -17,10 +17,10 @@ use super::schedule::{RepeatRule, Schedule};
 /// The service that a timer of an automation starts, as it is kept beside the other deployment files.
 const SERVICE: &str = include_str!("../../deploy/systemd/pushctl@.service");
 
-/// Who winds the clock.
+/// Schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchedulerPlatform {
-    /// A cron daemon that keeps UTC.
+    /// Cron daemon in UTC.
     Crontab,
     /// A container platform's cron jobs: UTC, five minutes apart at least, sleeping processes are billed.
     Railway,
@@ -335,7 +335,7 @@ fn clock_warning(automation: &Automation, now: Timestamp) -> Option<String> {
     let change = changes.find(|change| change.offset() != offset)?;
     let date = change.timestamp().to_zoned(zone.clone()).date();
     Some(format!(
-        "{}: the clocks of {} change on {date}, so no fixed time in UTC is right all year, and a --tick every five minutes takes its place",
+        "{}: the clocks of {} change on {date}, so no fixed UTC time is right all year; a --tick every five minutes replaces it",
         automation.name(),
         zone_name(schedule),
     ))

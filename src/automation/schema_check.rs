@@ -99,7 +99,7 @@ impl Comparison<'_, '_> {
             (None, Some(owner)) => format!("`{key}` belongs in {owner}"),
             (None, None) => {
                 let known: Vec<&str> = known.keys().map(String::as_str).collect();
-                format!("known are: {}", known.join(", "))
+                format!("known keys: {}", known.join(", "))
             }
         };
         self.findings
@@ -209,7 +209,7 @@ impl Comparison<'_, '_> {
             let rate = most == Some(1.0) && number > 1.0 && number <= 100.0;
             let hint = rate.then(|| {
                 format!(
-                    "it is a share of one: {number} percent are {}",
+                    "it is a fraction of one: {number} percent are {}",
                     number / 100.0
                 )
             });

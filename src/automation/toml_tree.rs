@@ -169,16 +169,16 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
             (found == ":").then(|| "TOML writes `key = value`".to_owned()),
         ),
         _ if begins("invalid key-value pair") => (
-            "this is no line of TOML".to_owned(),
+            "this line is not TOML".to_owned(),
             Some("a line is `key = value`, `[table]`, or a comment after `#`".to_owned()),
         ),
         _ if is_inside_brackets(said) => (
             "a bracket before this is not closed, or a comma is missing".to_owned(),
-            Some("what comes after it could not be checked".to_owned()),
+            Some("the text after it was not checked".to_owned()),
         ),
         _ if found == "=" => ("a value is missing after `=`".to_owned(), None),
         _ if begins("string values must be quoted") || begins("invalid boolean") => (
-            format!("`{found}` is no value of TOML"),
+            format!("`{found}` is not a TOML value"),
             Some(as_value(found)),
         ),
         _ if begins("invalid basic string") => (
@@ -190,7 +190,7 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
             Some("it begins with `'` and needs a `'` at its end".to_owned()),
         ),
         _ if begins("invalid multi-line") => (
-            "a text that began in an earlier line is not closed".to_owned(),
+            "a text that begins in an earlier line is not closed".to_owned(),
             Some("it needs the same three quotes at its end".to_owned()),
         ),
         _ if begins("unclosed array table") => (
@@ -202,7 +202,7 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
             None,
         ),
         _ if begins("invalid time") || begins("invalid date") => (
-            format!("`{found}` is no value of TOML"),
+            format!("`{found}` is not a TOML value"),
             Some(as_value(found)),
         ),
         _ => (said.to_owned(), None),
@@ -213,14 +213,14 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
 fn given_twice(name: &str, before: &str) -> (String, Option<String>) {
     match before {
         "[[" => (
-            format!("[[{name}]] cannot follow a `{name}` that is no list of tables"),
-            Some(format!("write [[{name}]] there too")),
+            format!("[[{name}]] cannot follow a `{name}` that is not a list of tables"),
+            Some(format!("write [[{name}]] in both places")),
         ),
         "[" => (
-            format!("the table [{name}] is there twice"),
+            format!("the table [{name}] appears twice"),
             Some("put all its keys under one of the two".to_owned()),
         ),
-        _ => (format!("`{name}` is given twice in the same table"), None),
+        _ => (format!("`{name}` appears twice in the same table"), None),
     }
 }
 

@@ -90,7 +90,7 @@ impl Http {
                 .await?;
             let answer: FilterAnswer = serde_json::from_str(&answer).kind(
                 Kind::Failed,
-                || "the cadence service's answer is not what its contract says",
+                || "the cadence service's answer does not follow its contract",
             )?;
             let eligible = answer.eligible(&asked)?;
             let verdict = |user: &Uuid| {
@@ -141,7 +141,7 @@ impl Http {
             match (send(request).await, pauses.next()) {
                 (Ok(answer), _) => return Ok(answer),
                 (Err((error, true)), Some(pause)) => {
-                    tracing::debug!("the cadence service: trying again: {error:#}");
+                    tracing::debug!("the cadence service failed; retrying: {error:#}");
                     tokio::time::sleep(*pause).await;
                 }
                 (Err((error, _)), _) => return Err(error),
@@ -189,7 +189,7 @@ impl FilterAnswer {
         let excluded = (asked.len() - eligible.len()) as u64;
         match self.excluded_count {
             Some(count) if count != excluded => Err(contradiction(
-                "its count of excluded people is not that of those left out",
+                "its count of excluded users does not match its list",
             )),
             _ => Ok(eligible),
         }
@@ -222,7 +222,7 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
         let error = Error::from_cause(Kind::Unreachable, cause.without_url())
             .context("cannot reach the cadence service");
         (
-            error.hint("Check CADENCE_SERVICE_URL, and that the service is up"),
+            error.hint("check CADENCE_SERVICE_URL, and that the service is running"),
             true,
         )
     };

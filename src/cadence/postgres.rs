@@ -243,12 +243,12 @@ fn explain(cause: Refusal) -> Error {
         [] | [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
             told(Kind::Unreachable, "the notification history does not answer")
         }
-        b"42501" => told(Kind::Credentials, "the role may not do that in the notification history")
+        b"42501" => told(Kind::Credentials, "the role lacks a privilege in the notification history")
             .hint("GRANT SELECT ON cadence_rules, user_notifications, and INSERT ON user_notifications"),
-        b"42P01" | b"42703" => told(Kind::Usage, "the notification history does not have the tables that are expected")
-            .hint("Check that PUSH_CADENCE_DATABASE_URL names the right database, and with ?schema= the right schema"),
+        b"42P01" | b"42703" => told(Kind::Usage, "the notification history lacks a table or column")
+            .hint("check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema"),
         b"23503" => told(Kind::Usage, "the notification history does not know the push's layer")
-            .hint("Every layer needs its row in notification_layers"),
+            .hint("every layer needs its row in notification_layers"),
         _ => told(Kind::Failed, "the notification history failed"),
     }
 }

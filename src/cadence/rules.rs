@@ -58,7 +58,7 @@ impl Layer {
     pub fn new(number: u32) -> Result<Self> {
         match u8::try_from(number) {
             Ok(layer @ 1..=5) => Ok(Self(layer)),
-            _ => Err(Error::usage(format!("{number} is no layer"))
+            _ => Err(Error::usage(format!("{number} is not a layer"))
                 .hint("layers are 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new-user series")),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::exit::{self, Kind};
 
-/// For the help of `pushctl` itself.
+/// The exit statuses in the help of `pushctl` itself.
 pub(super) const EVERY_KIND: [Kind; 13] = [
     Kind::Done,
     Kind::Failed,
@@ -36,7 +36,7 @@ pub(super) fn statuses(kinds: &[Kind]) -> String {
     }
 }
 
-/// Returns the same, where some of them mean something of their own.
+/// Returns the exit statuses, some with a meaning of their own in this command.
 pub(super) fn statuses_saying(kinds: &[Kind], meanings: &[(Kind, &str)]) -> String {
     let mut section = statuses(kinds);
     for (kind, meaning) in meanings {
@@ -55,7 +55,7 @@ pub(super) fn examples(examples: &[(&str, &str)]) -> String {
     examples_of(&owned)
 }
 
-/// Returns the same, for command lines that are put together.
+/// Returns the examples for command lines built at run time.
 pub(super) fn examples_of(examples: &[(String, &str)]) -> String {
     let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
     let width = longest(&mut examples.iter().map(|(line, _)| line.chars().count()));
@@ -90,7 +90,7 @@ fn folded(line: &str) -> String {
     }
 }
 
-/// Columns that every terminal has.
+/// The width for examples: every terminal has these columns.
 const NARROW: usize = 80;
 
 /// Gives every command the same order of sections.

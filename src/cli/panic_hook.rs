@@ -32,7 +32,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
         .downcast_ref::<&'static str>()
         .map_or_else(String::new, |message| format!(": {message}"));
     format!(
-        "error: pushctl came to a state that should not exist{place}{message}\nhint: this is a bug in pushctl; please report it with the version ({}) and the command",
+        "error: pushctl reached a state that should not exist{place}{message}\nhint: this is a bug in pushctl; please report it with the version ({}) and the command line",
         env!("CARGO_PKG_VERSION")
     )
 }

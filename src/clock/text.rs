@@ -25,7 +25,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     span.to_duration(SpanRelativeTo::days_are_24_hours())
         .ok()
         .and_then(|signed| Duration::try_from(signed).ok())
-        .ok_or_else(|| format!("{EXPECTED}, not one that lies in the past"))
+        .ok_or_else(|| format!("{EXPECTED}, not a negative one"))
 }
 
 /// Reads `2026-11-21T13:33-06:00`, `2026-11-21 13:33` (UTC), `2026-11-21` (its midnight, UTC), `now`, `today`,

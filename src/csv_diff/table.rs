@@ -107,7 +107,7 @@ impl CsvTable {
             said.join(", "),
             line_at(&self.path, earlier),
         ))
-        .hint("--key may name several columns, with commas between them")
+        .hint("--key takes several columns, separated by commas")
     }
 }
 
@@ -126,7 +126,7 @@ fn unreadable(path: &str, error: csv::Error) -> Error {
         )),
         csv::ErrorKind::Utf8 { .. } => Error::usage(format!("{place}: the row is not UTF-8")),
         csv::ErrorKind::Seek => Error::usage(format!(
-            "cannot go back in {path}: it must be a file, not a pipe"
+            "cannot seek in {path}: it must be a file, not a pipe"
         )),
         _ => Error::from_cause(Kind::Usage, error).context(format!("cannot read {place}")),
     }

@@ -204,7 +204,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         _ => SslMode::Require,
     });
     if roots == Roots::System && mode < SslMode::VerifyFull {
-        return Err(Error::usage(format!("sslmode={mode} is too weak for sslrootcert=system, which anyone can get a certificate from"))
+        return Err(Error::usage(format!("sslmode={mode} is too weak for sslrootcert=system: public authorities issue certificates to anyone"))
             .hint("use sslmode=verify-full"));
     }
     if negotiation == Negotiation::Direct && mode < SslMode::Require {
@@ -214,8 +214,12 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         .hint("use sslmode=require or stronger"));
     }
     if roots == Roots::Unnamed && mode >= SslMode::VerifyCa {
-        return Err(Error::usage(format!("sslmode={mode} needs root certificates to check the server against"))
-            .hint("name them with sslrootcert=FILE (a managed database's root bundle), or use sslrootcert=system"));
+        return Err(Error::usage(format!(
+            "sslmode={mode} needs root certificates to check the server against"
+        ))
+        .hint(
+            "set sslrootcert=FILE (a managed database's root bundle), or use sslrootcert=system",
+        ));
     }
     let certificate = given
         .text("sslcert")
@@ -231,7 +235,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         (Some(certificate), None) => {
             return Err(
                 Error::usage(format!("sslcert={} has no key", certificate.display()))
-                    .hint("name its key with sslkey=FILE"),
+                    .hint("set sslkey=FILE"),
             );
         }
     };

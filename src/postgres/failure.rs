@@ -216,11 +216,11 @@ impl fmt::Display for FailureCause {
                 return write!(out, "timed out after {}, {phase}", Seconds(*after));
             }
             Self::WrongServer(target) => {
-                return write!(out, "it is not what target_session_attrs={target} asks for");
+                return write!(out, "it does not satisfy target_session_attrs={target}");
             }
             Self::Sql(error) => return error.fmt(out),
             Self::NoSuchHost => "there is no such host",
-            Self::Unresolved => "its name could not be resolved for now",
+            Self::Unresolved => "its name cannot be resolved at the moment",
             Self::Refused => "the connection was refused",
             Self::Unroutable => "there is no route to it",
             Self::Forbidden => "this machine does not permit the connection",
@@ -229,22 +229,20 @@ impl fmt::Display for FailureCause {
             Self::Reset => "the connection was reset",
             Self::Closed => "the connection was closed unexpectedly",
             Self::Network => "the network failed",
-            Self::TlsDeclined => "the server does not offer TLS, but sslmode asks for it",
-            Self::NotPostgres => "what answers there does not speak PostgreSQL's protocol",
-            Self::DirectTlsClosed => "the connection was closed when TLS began at once",
-            Self::NotTls => "what answers there does not speak TLS",
+            Self::TlsDeclined => "the server does not offer TLS, but sslmode requires it",
+            Self::NotPostgres => "the service at this address does not speak PostgreSQL's protocol",
+            Self::DirectTlsClosed => "the connection was closed when TLS began without negotiation",
+            Self::NotTls => "the service at this address does not speak TLS",
             Self::TlsIncompatible => "client and server could not agree on a TLS connection",
-            Self::CertificateUntrusted => {
-                "the server's certificate is not signed by anyone we trust"
-            }
+            Self::CertificateUntrusted => "no trusted root signed the server's certificate",
             Self::CertificateExpired => "the server's certificate has expired",
             Self::CertificateNotYetValid => "the server's certificate is not valid yet",
-            Self::CertificateMisnamed => "the server's certificate is made out to another host",
+            Self::CertificateMisnamed => "the server's certificate is for another host",
             Self::ClosedAfterCertificate => {
-                "the connection was closed after our certificate was shown"
+                "the connection was closed after the client certificate was sent"
             }
-            Self::ClientCertificate => "the server refused our certificate",
-            Self::PasswordMissing => "the server asks for a password, and there is none",
+            Self::ClientCertificate => "the server rejected the client certificate",
+            Self::PasswordMissing => "the server asks for a password, and none is configured",
             Self::PasswordCommand => "password_command failed",
             Self::Authentication => "authentication failed",
             Self::Protocol => "the server sent something unexpected",

@@ -59,7 +59,7 @@ fn section(text: &str, name: &str, file: &Path) -> Result<Option<Vec<Pair>>> {
         if let Some(pairs) = &mut pairs {
             let (key, value) = line.split_once('=').ok_or_else(|| {
                 Error::usage(format!(
-                    "{}:{}: not a line of keyword=value",
+                    "{}:{}: expected keyword=value",
                     file.display(),
                     index + 1
                 ))

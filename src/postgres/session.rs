@@ -159,7 +159,7 @@ impl ReconnectingSession {
             if !trouble.passes || Instant::now() + pause > end {
                 return Err(trouble.error);
             }
-            tracing::debug!("{}: trying again: {:#}", self.what, trouble.error);
+            tracing::debug!("{}: retrying: {:#}", self.what, trouble.error);
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }

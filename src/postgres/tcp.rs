@@ -38,7 +38,11 @@ pub(crate) async fn resolve(host: &Host) -> Result<Vec<SocketAddr>, Failure> {
         .map_err(Failure::io)?;
     let addresses = receiver
         .await
-        .unwrap_or_else(|_| Err(io::Error::other("the resolver ended without an answer")))
+        .unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the name resolver ended without an answer",
+            ))
+        })
         .map_err(Failure::resolving)?;
     if addresses.is_empty() {
         Err(Failure::of(FailureCause::NoSuchHost))

@@ -40,9 +40,7 @@ pub(crate) fn connector(tls: &Tls) -> Result<TlsConnector> {
     if tls.negotiation == Negotiation::Direct {
         builder.request_alpns(&["postgresql"]);
     }
-    builder
-        .build()
-        .kind(Kind::Failed, || "TLS could not be set up")
+    builder.build().kind(Kind::Failed, || "cannot set up TLS")
 }
 
 fn version(version: TlsVersion) -> Protocol {

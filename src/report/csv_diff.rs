@@ -31,7 +31,7 @@ pub fn text(diff: &CsvDiff) -> String {
         own_columns(&mut out, side);
     }
     if !diff.same_order {
-        out.push_str("The rows of both come in different orders.\n");
+        out.push_str("The rows of the two files are in different orders.\n");
     }
     keys(
         &mut out,

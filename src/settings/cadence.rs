@@ -40,7 +40,7 @@ pub static HISTORY: Setting = Setting {
     variables: &["PUSHCTL_CADENCE"],
     default: "",
     visibility: Visibility::Plain,
-    about: "where the notification history is: postgres, http, embedded or off",
+    about: "kind of notification history: postgres, http, embedded or off",
 };
 
 static DATABASE_URL: Setting = Setting {

@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
         let name = name.trim();
         if !is_name(name) {
             return Err(malformed(
-                "a name has letters, digits and underscores, and does not begin with a digit",
+                "a name consists of letters, digits and underscores, and does not begin with a digit",
             ));
         }
         // The value may go on over the end of this line.
@@ -65,7 +65,7 @@ fn read_value(text: &str) -> Result<(String, &str), &'static str> {
     let (value, after) = match text.as_bytes().first() {
         Some(b'\'') => {
             let inside = &text[1..];
-            let end = inside.find('\'').ok_or("the quote ' is never closed")?;
+            let end = inside.find('\'').ok_or("the quote ' is not closed")?;
             (inside[..end].to_owned(), &inside[end + 1..])
         }
         Some(b'"') => double_quoted(&text[1..])?,
@@ -105,7 +105,7 @@ fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
             other => value.push(other),
         }
     }
-    Err("the quote \" is never closed")
+    Err("the quote \" is not closed")
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(message("A=1\nhunter2"), (2, "expected NAME=value"));
         assert_eq!(
             message("A='\n1'\n\nB=\"x"),
-            (4, "the quote \" is never closed")
+            (4, "the quote \" is not closed")
         );
         assert_eq!(
             message("A='x'y"),

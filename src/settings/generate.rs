@@ -85,7 +85,7 @@ pub static LINE_ENDING: Setting = Setting {
     variables: &["PUSHCTL_LINE_ENDING"],
     default: "crlf",
     visibility: Visibility::Plain,
-    about: "how lines of a CSV end: crlf or lf",
+    about: "line ending of CSV files: crlf or lf",
 };
 
 /// `--on-empty`.
@@ -95,7 +95,7 @@ pub static ON_EMPTY: Setting = Setting {
     variables: &["PUSHCTL_ON_EMPTY"],
     default: "warn",
     visibility: Visibility::Plain,
-    about: "what an audience without rows means: ok, warn or fail",
+    about: "outcome of an audience without rows: ok, warn or fail",
 };
 
 impl GenerateSettings {

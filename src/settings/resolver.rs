@@ -161,7 +161,7 @@ impl<'a> Resolver<'a> {
             return Ok(self.resolved);
         }
         Err(Error::usage(problems.join("\n"))
-            .hint("`pushctl config show --config /dev/null` lists every setting by its name"))
+            .hint("`pushctl config show --config /dev/null` lists every setting"))
     }
 
     fn first<T>(
@@ -293,7 +293,7 @@ fn unknown_name(name: &str, keys: &[&Setting]) -> String {
     };
     let meant = meant.or_else(|| whole(nearest(last, lasts())?));
     match meant {
-        Some(known) => format!("no setting is called \"{name}\"; did you mean \"{known}\"?"),
-        None => format!("no setting is called \"{name}\""),
+        Some(known) => format!("unknown setting \"{name}\"; did you mean \"{known}\"?"),
+        None => format!("unknown setting \"{name}\""),
     }
 }

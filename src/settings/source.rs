@@ -51,7 +51,7 @@ pub static DEADLINE: Setting = Setting {
     variables: &["PUSHCTL_DEADLINE"],
     default: "5m",
     visibility: Visibility::Plain,
-    about: "no command takes longer: attempts, waits and queries together",
+    about: "overall time limit of a command: attempts, waits and queries together",
 };
 
 /// `--connect-timeout`.
@@ -61,7 +61,7 @@ pub static CONNECT_TIMEOUT: Setting = Setting {
     variables: &["PUSHCTL_CONNECT_TIMEOUT"],
     default: "10s",
     visibility: Visibility::Plain,
-    about: "for one attempt to connect: names, TCP, TLS and log-in together",
+    about: "time limit of one attempt to connect: name, TCP, TLS and login together",
 };
 
 /// `--retries`.
@@ -71,7 +71,7 @@ pub static RETRIES: Setting = Setting {
     variables: &["PUSHCTL_RETRIES"],
     default: "5",
     visibility: Visibility::Plain,
-    about: "attempts to connect at most, the first included",
+    about: "maximum attempts to connect, the first included",
 };
 
 /// What else `[source]` may hold: libpq's keywords by their own names, with libpq's variables and the platform's.
@@ -84,7 +84,7 @@ static KEYWORDS: &[Setting] = &[
     keyword(
         "source.hostaddr",
         &["PGHOSTADDR"],
-        "address to connect to instead of the host's own",
+        "address to connect to, in place of the host's",
     ),
     keyword("source.port", &["PGPORT", "POSTGRES_PORT"], "port"),
     keyword("source.user", &["PGUSER", "POSTGRES_USER"], "role"),
@@ -138,7 +138,7 @@ static KEYWORDS: &[Setting] = &[
     keyword(
         "source.application_name",
         &["PGAPPNAME"],
-        "name the server shows for the session",
+        "name that the server shows for the session",
     ),
     keyword(
         "source.options",
@@ -148,17 +148,17 @@ static KEYWORDS: &[Setting] = &[
     keyword(
         "source.target_session_attrs",
         &["PGTARGETSESSIONATTRS"],
-        "which kind of server will do",
+        "kind of server to accept",
     ),
     keyword(
         "source.pgbouncer",
         &[],
-        "true: a transaction pooler stands between",
+        "true for a transaction pooler between pushctl and the server",
     ),
     keyword(
         "source.connection_limit",
         &[],
-        "processes that may hold a connection at once",
+        "maximum processes with a connection at once",
     ),
     keyword("source.schema", &[], "schema of the tables"),
 ];
@@ -246,7 +246,7 @@ fn keywords(settings: &Resolver<'_>) -> BTreeMap<String, Secret> {
 
 fn positive(given: &str) -> Result<Duration, String> {
     match duration(given)? {
-        Duration::ZERO => Err("expected more than nothing".to_owned()),
+        Duration::ZERO => Err("expected a duration above zero".to_owned()),
         some => Ok(some),
     }
 }

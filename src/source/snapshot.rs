@@ -290,15 +290,15 @@ impl Running {
     pub(super) fn describe(&self) -> String {
         let ran = Seconds(self.since.elapsed());
         match self.last_row {
-            None => format!("a statement had been running for {ran} without a row"),
+            None => format!("a statement ran for {ran} without a row"),
             Some(at) if at.elapsed() > Duration::from_secs(1) => {
                 format!(
-                    "after about {} rows nothing had come for {}",
+                    "after about {} rows, no data came for {}",
                     self.rows,
                     Seconds(at.elapsed())
                 )
             }
-            Some(_) => format!("rows were still coming, about {} in {ran}", self.rows),
+            Some(_) => format!("rows were still arriving, about {} in {ran}", self.rows),
         }
     }
 

@@ -30,7 +30,7 @@ impl fmt::Display for LinkProblem {
             Self::NotHttps => write!(out, "the deep link does not start with https://"),
             Self::Unsafe => write!(
                 out,
-                "the deep link has white space, a backslash or user information in it"
+                "the deep link contains white space, a backslash or user information"
             ),
             Self::Host(host) => write!(out, "the deep link's host `{host}` is not allowed"),
         }

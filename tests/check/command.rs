@@ -24,7 +24,7 @@ fn for_a_person_each_finding_has_its_line_and_the_counts_come_last() {
     let outcome = two_wrong().run(&["check"]);
     insta::assert_snapshot!(outcome, @r#"
     ---- stdout
-    error: `25:61` is no time of day: hours go to 23 and minutes to 59
+    error: `25:61` is not a time of day: hours go to 23 and minutes to 59
      --> automations/late.toml:5:11
       |
     5 | send_at = "25:61"
@@ -48,7 +48,7 @@ fn for_github_each_finding_is_an_annotation_of_a_file_of_the_repository() {
     let outcome = two_wrong().run(&["check", "--format", "github"]);
     insta::assert_snapshot!(outcome, @r"
     ---- stdout
-    ::error file=automations/late.toml,line=5,endLine=5,col=11,endColumn=18,title=time::`25:61` is no time of day: hours go to 23 and minutes to 59
+    ::error file=automations/late.toml,line=5,endLine=5,col=11,endColumn=18,title=time::`25:61` is not a time of day: hours go to 23 and minutes to 59
     ::warning file=automations/warned.toml,line=5,endLine=5,col=11,endColumn=18,title=busy-minute::13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45%0Aa few minutes away is better, like 13:33
     ---- stderr
     error: 3 files: 1 error, 1 warning
@@ -88,7 +88,7 @@ fn for_the_page_of_a_job_there_is_a_table() {
 
     | | where | what | what to do |
     | --- | --- | --- | --- |
-    | ❌ error | `automations/late.toml:5` | `25:61` is no time of day: hours go to 23 and minutes to 59 |  |
+    | ❌ error | `automations/late.toml:5` | `25:61` is not a time of day: hours go to 23 and minutes to 59 |  |
     | ⚠️ warning | `automations/warned.toml:5` | 13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45 | a few minutes away is better, like 13:33 |
     ---- stderr
     error: 3 files: 1 error, 1 warning
@@ -137,7 +137,7 @@ fn files_that_are_not_there_or_not_text_are_findings_among_the_others() {
     --> automations/latin.toml:3:1
      = hint: save the file as UTF-8
 
-    error: `25:61` is no time of day: hours go to 23 and minutes to 59
+    error: `25:61` is not a time of day: hours go to 23 and minutes to 59
      --> automations/late.toml:5:11
       |
     5 | send_at = "25:61"

@@ -154,7 +154,7 @@ fn deep_links_are_https_and_lead_home() {
     17 | deep_link = "https://[[var:username]].tradeblock.us/product/collectors-have?productVariantId=[[var:variantID]]"
        |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
-       = hint: rows whose link leads elsewhere than to an allowed host are skipped; write the host out if you can
+       = hint: rows whose link does not lead to an allowed host are skipped; write the host literally if possible
     "#);
 }
 
@@ -196,7 +196,7 @@ fn empty_texts_and_reserved_data_keys() {
 #[test]
 fn pushes_that_come_too_soon_too_late_or_too_often() {
     insta::assert_snapshot!(shown(&with("layer = 3", "layer = 4\ndelay_minutes = 5")), @r"
-    warning: layer 4 is for tests: no cadence rule holds these pushes back
+    warning: layer 4 is for tests: no cadence rule limits these pushes
       --> a.toml:14:9
        |
     14 | layer = 4

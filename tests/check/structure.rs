@@ -213,7 +213,7 @@ fn wrong_types_and_how_to_write_them() {
     25 | [push_defaults]
        |  ^^^^^^^^^^^^^
        |
-       = hint: known are: name, description, enabled, schedule, audience, push, test, window, safeguards, notify
+       = hint: known keys: name, description, enabled, schedule, audience, push, test, window, safeguards, notify
     "#);
 }
 
@@ -240,7 +240,7 @@ fn numbers_outside_their_ranges() {
     23 | max_failure_rate = 10
        |                    ^^
        |
-       = hint: it is a share of one: 10 percent are 0.1
+       = hint: it is a fraction of one: 10 percent are 0.1
 
     error: `holdout_percent` must be 0 to 99, not 100
       --> a.toml:24:19

@@ -5,7 +5,7 @@ use super::{GOOD, shown, with};
 #[test]
 fn times_and_zones_that_there_are_not() {
     insta::assert_snapshot!(shown(&with("\"13:33\"", "\"1:33 pm\"").replace("America/Chicago", "Chicago")), @r#"
-    error: `1:33 pm` is no time of day: write it on the 24-hour clock, like 13:33
+    error: `1:33 pm` is not a time of day: write it on the 24-hour clock, like 13:33
      --> a.toml:5:11
       |
     5 | send_at = "1:33 pm"
@@ -20,7 +20,7 @@ fn times_and_zones_that_there_are_not() {
       = hint: did you mean "America/Chicago"?
     "#);
     insta::assert_snapshot!(shown(&with("\"13:33\"", "\"24:00\"").replace("America/Chicago", "CST")), @r#"
-    error: `24:00` is no time of day: midnight is 00:00
+    error: `24:00` is not a time of day: midnight is 00:00
      --> a.toml:5:11
       |
     5 | send_at = "24:00"
@@ -35,7 +35,7 @@ fn times_and_zones_that_there_are_not() {
       = hint: write the name of a place, like "America/Chicago", or "UTC": an abbreviation or an offset does not say when clocks change
     "#);
     insta::assert_snapshot!(shown(&with("\"13:33\"", "\"25:61\"").replace("America/Chicago", "Amerika/Chicago")), @r#"
-    error: `25:61` is no time of day: hours go to 23 and minutes to 59
+    error: `25:61` is not a time of day: hours go to 23 and minutes to 59
      --> a.toml:5:11
       |
     5 | send_at = "25:61"
@@ -208,7 +208,7 @@ fn a_window_that_does_not_fit_the_lead() {
     22 | cancel_minutes = 45
        |                  ^^
        |
-       = hint: generation begins with the lead, tests and window follow it: make the window shorter or the lead longer
+       = hint: generation, tests and window must fit into the lead: make the window shorter or the lead longer
     ");
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"daily\"\nlead_minutes = 20")), @r"
     error: the window of 25 minutes does not fit into the lead of 20

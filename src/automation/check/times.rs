@@ -52,7 +52,7 @@ impl<'c> CheckedFile<'c, '_> {
         let window_minutes = window.as_ref().map_or(window_default, |window| window.0);
         if window_minutes >= lead_minutes {
             let (span, hint) = match (window, lead) {
-                (Some((_, span)), _) => (span, "generation begins with the lead, tests and window follow it: make the window shorter or the lead longer".to_owned()),
+                (Some((_, span)), _) => (span, "generation, tests and window must fit into the lead: make the window shorter or the lead longer".to_owned()),
                 (None, Some((_, span))) => (span, format!("without [window] it is {window_default} minutes: set cancel_minutes there, or make the lead longer")),
                 (None, None) => (table.span(), String::new()),
             };

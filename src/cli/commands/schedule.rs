@@ -20,7 +20,7 @@ use crate::cli::{completion, help};
 /// Show the times of automations, and the lines for a scheduler
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = help::examples(&[("pushctl schedule show --format crontab", "lines to paste")]),
+    before_help = help::examples(&[("pushctl schedule show --format crontab", "lines for a crontab")]),
     after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
@@ -34,13 +34,13 @@ pub struct Args {
 enum Action {
     /// Show when each automation comes next, or the lines for a scheduler
     ///
-    /// Lines are for the enabled automations. A scheduler that keeps UTC gets a fixed time only where no clock change
+    /// The lines are for the enabled automations. A scheduler in UTC gets a fixed time only where no clock change
     /// makes it wrong; else it starts `run-pipeline --all --tick` every five minutes, which runs the phases that are due.
     #[command(
         before_help = help::examples(&[
-            ("pushctl schedule show", "when each comes next"),
-            ("pushctl schedule show --format crontab", "lines for a cron daemon that keeps UTC"),
-            ("pushctl schedule show layer3 --format systemd", "a service, and a timer in the zone's own time"),
+            ("pushctl schedule show", "the next time of each"),
+            ("pushctl schedule show --format crontab", "lines for a cron daemon in UTC"),
+            ("pushctl schedule show layer3 --format systemd", "a service, and a timer in the automation's time zone"),
         ]),
         after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
     )]
@@ -56,14 +56,14 @@ enum Action {
     },
 }
 
-/// Who winds the clock.
+/// Schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A cron daemon that keeps UTC
+    /// Cron daemon in UTC
     Crontab,
-    /// A container platform's cron jobs, as railway.toml
+    /// Cron jobs of a container platform, as railway.toml
     Railway,
-    /// systemd timers, which know time zones
+    /// systemd timers, in the automation's time zone
     Systemd,
 }
 
@@ -95,7 +95,7 @@ impl Args {
     }
 }
 
-/// When each comes next, soonest first; those that are not enabled have no time.
+/// Prints the next time of each automation, soonest first; one that is not enabled has none.
 fn next(context: &CommandContext, automations: &[Automation]) -> Result<()> {
     let upcoming = scheduler_export::upcoming(automations, context.clock.now());
     let of = |automation: &Automation| {
