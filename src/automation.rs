@@ -1,7 +1,7 @@
 //! An automation: an audience, the pushes it receives, and the time at which an external scheduler starts it.
 //!
 //! [`file`](mod@file) is the format; [`check`] reads files, reports all their errors ([`diagnostic`], [`render`]) and gives
-//! the automations of those that are right; [`schedule`] says when, with [`cron`] and [`quiet_hours`] hours.
+//! the valid automations; [`schedule`] computes their times, with [`cron`] and [`quiet_hours`] hours.
 
 pub mod check;
 pub mod cron;
@@ -31,14 +31,14 @@ pub use schedule::Schedule;
 pub struct Automation {
     /// The path of its file, as the user knows it.
     pub path: String,
-    /// What the file says.
+    /// The content of its file.
     pub file: AutomationFile,
-    /// What its schedule means.
+    /// Its parsed schedule.
     pub schedule: Schedule,
 }
 
 impl Automation {
-    /// What it is called.
+    /// Returns the automation's name.
     pub fn name(&self) -> &str {
         &self.file.name
     }
@@ -120,13 +120,13 @@ pub fn values(file: &AutomationFile, definition: &Definition) -> Result<Values> 
     parameters::resolve(&definition.name, &definition.parameters, &given)
 }
 
-/// Which file of an audience `audience_file` means: by its name, or by its stem as the query file declares it.
+/// Finds the file of an audience that `audience_file` names: by its name, or by its stem in the query file.
 pub fn file_named(audience: &Definition, written: &str) -> Option<usize> {
     let mut files = audience.header.files.iter();
     files.position(|file| file_name(file) == written || file.stem.get_ref() == written)
 }
 
-/// What a file is called where its date and its parameters do not matter: `showcase-haves`, for the stem
+/// Returns a file's name without date and parameters: `showcase-haves`, for the stem
 /// `showcase-haves_{product_id:8}`.
 pub fn file_name(file: &OutputFile) -> &str {
     let stem = file.stem.get_ref();

@@ -1,10 +1,10 @@
-//! One clock for a whole command: everything that waits draws on the same budget.
+//! The time budget of a whole command, shared by all its waits.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a command may take, and since when.
+/// A command's time limit and its start.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     started: Instant,
@@ -24,12 +24,12 @@ impl Budget {
         self.total
     }
 
-    /// What has been used.
+    /// Returns the elapsed time.
     pub fn spent(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// What is left; zero once it has ended.
+    /// Returns the remaining time; zero after the end.
     pub fn left(&self) -> Duration {
         self.total.saturating_sub(self.spent())
     }

@@ -1,12 +1,12 @@
-//! Cadence: who has had enough.
+//! Cadence: limits on the pushes that a user receives.
 //!
 //! A send opens one [`Screen`]: it knows the rules, filters the audience in batches, and gives the ledger the [`Guard`]
-//! under which it claims. So the limits are asked twice: at the filter, to know the numbers before anything is sent, and
-//! in the transaction that claims, where two sends at once cannot both find room for one more push.
+//! under which it claims. The limits are checked twice: at the filter, to know the numbers before the send, and
+//! in the transaction that claims, so that two concurrent sends cannot both pass the limit.
 //!
-//! Pushes that an external history has not recorded yet (the outbox) are counted from the ledger. The service of `http` tells
-//! neither its rules nor how many pushes somebody had, so between its answer and the claim there is a window in which
-//! another sender's push goes unseen; no other history has that window.
+//! Pushes that an external history has not recorded yet (the outbox) are counted from the ledger. The service of `http` reports
+//! neither its rules nor a user's push counts, so a push that another sender makes between its answer and the claim is not
+//! counted. No other history has that gap.
 //!
 //! It fails closed: an error means that no push may be sent. A send that ignores cadence does not ask.
 
@@ -30,14 +30,14 @@ use crate::state::ledger::{Basis, Counted, Guard, Limit, Recording, UserKey, fir
 use http::Http;
 use postgres::PostgresHistory;
 
-/// Where the history is, as it was configured.
+/// The configured place of the notification history.
 #[derive(Debug, Clone)]
 pub enum HistoryLocation {
-    /// In a database, table by table as the service that owns it made them.
+    /// In a database, in the tables of the service that owns it.
     Postgres(Box<Address>),
     /// Behind the existing service, at this base URL.
     Http(String),
-    /// In our own state store.
+    /// In pushctl's state store.
     Embedded,
     /// No recipient is held back and nothing is recorded. The caller must say so.
     Off,
@@ -56,7 +56,7 @@ enum HistoryBackend {
     Off,
 }
 
-/// What may be sent to whom, as of the instant it was opened.
+/// The cadence filter, as of the instant it was opened.
 pub struct Screen<'a> {
     cadence: &'a Cadence,
     layer: Layer,
@@ -65,10 +65,10 @@ pub struct Screen<'a> {
     basis: Basis,
 }
 
-/// The answer about one person.
+/// The verdict about one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CadenceDecision {
-    /// May be sent to; the claim wants to know what was counted.
+    /// Eligible; the claim gets the counted pushes.
     Eligible(Counted),
     Excluded(Exclusion),
 }
@@ -81,16 +81,16 @@ pub struct Filtered {
     pub breakdown: Breakdown,
 }
 
-/// Who has had so many pushes of a layer.
+/// The users with at least so many pushes of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
     Users(Vec<Uuid>),
-    /// That cannot be known, and why.
+    /// Unknown, and the reason.
     Unknown(&'static str),
 }
 
 impl Cadence {
-    /// Nothing is connected to before it is needed. A URL that is none is a usage error.
+    /// Opens no connection before it is needed. An invalid URL is a usage error.
     pub fn new(place: HistoryLocation, store: Store) -> Result<Self> {
         let history = match place {
             HistoryLocation::Postgres(address) => {

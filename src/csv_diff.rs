@@ -1,11 +1,11 @@
-//! Compares two CSV files row by row through a key, to prove that one program's output is another's.
+//! Compares two CSV files row by row by a key.
 //!
 //! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's offset:
-//! 40 bytes a row, independent of its length. The second is streamed past it; only where a row differs is the first read
-//! again, at that row's offset. Columns are compared by name, wherever they stand; those that only one file has are
-//! named and not compared. Line endings, a BOM and needless quotes make no difference.
+//! 40 bytes a row, independent of its length. The second file is streamed; where a row differs, the first is read
+//! again at that row's offset. Columns are matched by name; a column that only one file has is
+//! listed and not compared. Line endings, a BOM and needless quotes make no difference.
 //!
-//! Deliberately absent: a sense of what values mean. `1` and `1.0` are different.
+//! Values are compared as text: `1` and `1.0` are different.
 
 mod table;
 
@@ -22,9 +22,9 @@ use table::CsvTable;
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Columns that identify a row files.
+    /// The columns that identify a row in both files.
     pub key: Vec<String>,
-    /// Columns to ignore.
+    /// Columns that are not compared.
     pub ignore: Vec<String>,
     /// How many rows of each kind are kept as examples.
     pub examples: usize,
@@ -117,7 +117,8 @@ impl CsvDiff {
 /// Compares two files.
 ///
 /// # Errors
-/// Usage: a file cannot be read, a column is missing, a key is there twice, a row is ragged or not UTF-8 (its line is named).
+/// A usage error if a file cannot be read, a column is missing, a key occurs twice, or a row is ragged or not UTF-8
+/// (with its line).
 pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
     let mut first = CsvTable::open(a)?;
     let mut second = CsvTable::open(b)?;

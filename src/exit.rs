@@ -1,13 +1,13 @@
-//! The exit statuses: one table, from which `--help`, the man page and the README are made.
+//! The exit statuses: one table for `--help` and the man pages.
 
 use std::process::ExitCode;
 
 /// Why a command ended the way it did; each kind has one exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Everything that was asked for was done.
+    /// The command succeeded.
     Done,
-    /// It failed, and no other kind says why.
+    /// A failure of no other kind.
     Failed,
     /// The command line, the environment, the configuration or a query file is wrong.
     Usage,
@@ -17,9 +17,9 @@ pub enum Kind {
     Credentials,
     /// The source or a service could not be reached within the budget.
     Unreachable,
-    /// There was nothing to do, and the caller asked for that to count.
+    /// Nothing to do, and an option makes that a failure.
     Nothing,
-    /// Another run holds what this one needs.
+    /// Another run holds the lock or lease.
     Locked,
     Refused,
     /// The run was cancelled.
@@ -66,7 +66,7 @@ impl Kind {
 }
 
 impl Kind {
-    /// What its exit status means, in a few words.
+    /// Returns the meaning of its exit status.
     pub fn meaning(self) -> &'static str {
         TABLE
             .iter()

@@ -1,7 +1,7 @@
 //! Interrupts: the binary catches a signal once, and every wait in the library listens here.
 //!
-//! Work is never torn down from outside: each room that holds something (a running statement, a lease, a
-//! half-written file) hears the interrupt itself, puts its things in order and returns an error of that kind.
+//! Work is not aborted from outside: each module that holds something (a running statement, a lease, a
+//! half-written file) waits on the interrupt itself, cleans up and returns an error of that kind.
 
 use std::future;
 
@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use crate::error::Error;
 use crate::exit::Kind;
 
-/// The end that fires. Dropping it unfired means that nothing will ever interrupt.
+/// The sending end. If it is dropped unfired, the interrupt never comes.
 #[derive(Debug)]
 pub struct Trigger(watch::Sender<Option<Kind>>);
 
-/// The end that listens; cheap to clone.
+/// The receiving end; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Interrupt(watch::Receiver<Option<Kind>>);
 
@@ -24,7 +24,7 @@ pub fn channel() -> (Trigger, Interrupt) {
 }
 
 impl Trigger {
-    /// Interrupts everyone who listens, once: the first kind stays.
+    /// Interrupts all listeners, once: the first kind stays.
     /// `kind` is [`Kind::Interrupted`], [`Kind::Terminated`] or [`Kind::Cancelled`].
     pub fn fire(&self, kind: Kind) {
         self.0.send_if_modified(|fired| {
@@ -41,12 +41,12 @@ impl Interrupt {
         channel().1
     }
 
-    /// What has fired, if anything has.
+    /// Returns the kind that fired, if any.
     pub fn fired(&self) -> Option<Kind> {
         *self.0.borrow()
     }
 
-    /// Returns when it fires, at once if it has; never if it cannot any more.
+    /// Waits for it to fire; returns at once if it has, never if its trigger is gone.
     pub async fn wait(&self) -> Kind {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await.map(|kind| *kind) {
@@ -55,7 +55,7 @@ impl Interrupt {
         }
     }
 
-    /// Returns the error to end with.
+    /// Returns the error with which interrupted work ends.
     pub fn error(kind: Kind) -> Error {
         Error::new(
             kind,

@@ -1,10 +1,10 @@
 //! Notices about a run: a Slack-compatible webhook and a heartbeat.
 //!
 //! A webhook gets `POST {"text": …, "blocks": […]}`; a heartbeat `GET URL/start`, `GET URL` or `GET URL/fail`, with a
-//! query kept where it was. Each notice has three tries of a few seconds; what fails then is a [`Warning`], never an
+//! query kept. Each notice has three attempts of a few seconds; a failure after them is a [`Warning`], never an
 //! error: a notice that cannot be delivered does not end the run. The addresses are secrets and appear in no warning.
 //!
-//! Deliberately absent: a queue. A notice that could not be delivered is not delivered later, when it would mislead.
+//! Deliberately absent: a queue. An undelivered notice is not delivered later, when it would be out of date.
 
 mod slack;
 
@@ -24,7 +24,7 @@ use crate::snippet::visible;
 /// Characters of an answer that a warning quotes.
 const QUOTED: usize = 80;
 
-/// Something worth telling about a run.
+/// A notice about a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
     pub automation: String,
@@ -32,7 +32,7 @@ pub struct Notice {
     pub occurrence: String,
     pub run: String,
     pub event: Event,
-    /// Names and values to show below, in order: the rows of each file, the counts of a summary.
+    /// Names and values below the text, in order: the rows of each file, the counts of a summary.
     pub facts: Vec<(String, String)>,
 }
 
@@ -45,7 +45,7 @@ pub enum Event {
     },
     /// The test pushes went out.
     TestSent {
-        /// Those the push service took.
+        /// Test pushes that the push service accepted.
         accepted: u64,
         of: u64,
     },
@@ -55,19 +55,19 @@ pub enum Event {
         people: u64,
         /// When the pushes go out.
         send_at: Zoned,
-        /// What to type to prevent that.
+        /// The command that cancels the run.
         cancel: String,
     },
     /// The run is over.
     Done {
-        /// Pushes that the push service took.
+        /// Pushes that the push service accepted.
         accepted: u64,
         /// Pushes that were to be sent.
         of: u64,
     },
     /// The run ended before it was done.
     Stopped {
-        /// Why, in one sentence.
+        /// The reason, in one sentence.
         why: String,
     },
 }
@@ -90,14 +90,14 @@ impl fmt::Display for Warning {
     }
 }
 
-/// How long a notice is tried.
+/// The retry policy of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotifyTimeouts {
     /// Attempts, the first included.
     pub tries: u32,
-    /// For each attempt, from the name's resolution to the answer's end.
+    /// Timeout of each attempt, from name resolution to the answer's end.
     pub timeout: Duration,
-    /// Between the first two attempts; twice that between the next. A `Retry-After` counts up to the time-out.
+    /// Wait before the first retry; doubles with each. A `Retry-After` counts up to the timeout.
     pub wait: Duration,
 }
 
@@ -327,7 +327,7 @@ impl WebhookTarget {
     }
 }
 
-/// As much of a body as may be worth quoting; the rest is not waited for.
+/// Reads the beginning of a body for a message; does not wait for the rest.
 async fn beginning(mut response: Response) -> String {
     let mut body = Vec::new();
     while body.len() < QUOTED

@@ -1,8 +1,8 @@
-//! Typed settings: flags > environment > `.env` > configuration file > default, resolved once, each value with where
-//! it came from.
+//! Typed settings: flags > environment > `.env` > configuration file > default, resolved once, each value with its
+//! origin.
 //!
-//! A room that has settings of its own adds one file here: its [`setting::Setting`]s, a struct, and a `resolve` that
-//! reads the one into the other; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
+//! A module with settings of its own adds one file here: its [`setting::Setting`]s, a struct, and a `resolve` that
+//! reads the keys into the struct; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which destructures its arguments without `..`, so that a flag without a setting does not compile.
 
@@ -39,7 +39,7 @@ use resolver::Resolver;
 
 use crate::error::Result;
 
-/// Every setting, and where each came from.
+/// Every setting and its origin.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub source: SourceSettings,
@@ -57,7 +57,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Resolves every setting; the first that is wrong ends it, as a usage error that names its place.
+    /// Resolves every setting. The first invalid one is a usage error that names its place.
     pub fn resolve(
         flags: &Flags,
         environment: &Environment,

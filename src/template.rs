@@ -1,12 +1,12 @@
-//! Personal wording: a template is parsed once, bound to the columns of an audience, and rendered for many rows.
+//! Templates: a template is parsed once, bound to the columns of an audience, and rendered for many rows.
 //!
 //! `[[var:column]]` stands for a column's value, exactly where `\[\[var:([a-zA-Z_][a-zA-Z0-9_]*)\]\]` matches;
-//! everything else that is closed stays as it is written. After the name there may be filters, applied from left to
+//! any other closed bracket stays as written. Filters follow the name and apply from left to
 //! right: `|default:"there"`, `|number`, `|plural:"person","people"`, `|truncate:40`, `|urlencode`. Inside quotes
 //! `\"` and `\\` stand for a quote and a backslash.
 //!
-//! A value that is empty once the filters are through leaves a hole, and a text with a hole is not sent: rendering
-//! answers with a [`Skip`] instead. Deliberately absent: conditions, loops, expressions, and any look at the network.
+//! A text with a value that is empty after its filters is not sent: rendering returns a [`Skip`]. Deliberately absent:
+//! conditions, loops, expressions, and network access.
 
 mod filter;
 pub mod link;
@@ -26,7 +26,7 @@ pub struct Template {
     lookalikes: Vec<String>,
 }
 
-/// A template that knows where its columns are.
+/// A template bound to the columns of an audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
     parts: Vec<Part<Column>>,
@@ -45,7 +45,7 @@ struct Column {
     place: usize,
 }
 
-/// Where a template's values come from: one row of an audience.
+/// The source of a template's values: one row of an audience.
 pub trait Row {
     /// Returns the value in the column at `place`, counted from 0; empty when the row has none there.
     fn value(&self, place: usize) -> &str;
@@ -68,11 +68,11 @@ impl<T: AsRef<str>> Row for [T] {
 pub enum Skip {
     /// A variable is empty and has no default.
     Empty { column: String },
-    /// `|number` or `|plural` met something else.
+    /// `|number` or `|plural` got a value that is not a number.
     NotANumber { column: String },
-    /// The deep link is not one that may be sent.
+    /// The deep link is not allowed.
     Link(link::LinkProblem),
-    /// The payload is larger than the push service takes.
+    /// The payload is larger than the push service accepts.
     TooLarge {
         /// Bytes of the notification and the data, as JSON.
         bytes: usize,
@@ -96,34 +96,34 @@ impl fmt::Display for Skip {
     }
 }
 
-/// What is wrong with a template, and where.
+/// A fault of a template and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw {
-    /// Bytes of the template that are to blame.
+    /// The faulty bytes of the template.
     pub span: Range<usize>,
     pub fault: Fault,
 }
 
-/// What can be wrong with a template.
+/// The faults of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// `[[` without `]]`.
     Unclosed,
-    /// A filter that does not exist, with the nearest that does.
+    /// An unknown filter, with the nearest known one.
     UnknownFilter {
         /// As it is written.
         name: String,
         /// Perhaps what was meant.
         nearest: Option<&'static str>,
     },
-    /// A filter that is not written as it should be.
+    /// A filter with a syntax error.
     Filter {
         /// How it is written.
         usage: &'static str,
     },
-    /// A default that is no number, in front of a filter that needs one.
+    /// A default that is not a number, before a filter that needs one.
     DefaultNotANumber,
-    /// A column that the audience does not have, with the nearest that it has.
+    /// A column that the audience does not have, with the nearest one.
     UnknownColumn {
         /// As it is written.
         name: String,
@@ -162,7 +162,7 @@ impl fmt::Display for Flaw {
 impl std::error::Error for Flaw {}
 
 impl Template {
-    /// Parses a text. The flaw that is reported is the first one.
+    /// Parses a text; reports the first fault.
     pub fn parse(source: &str) -> Result<Self, Flaw> {
         parse::parse(source)
     }
@@ -175,7 +175,7 @@ impl Template {
         })
     }
 
-    /// Closed brackets that are sent as they stand, though they look like variables: `[[name]]`, `[[ var:name ]]`.
+    /// Returns closed brackets that look like variables but are sent literally: `[[name]]`, `[[ var:name ]]`.
     pub fn lookalikes(&self) -> &[String] {
         &self.lookalikes
     }
@@ -190,7 +190,7 @@ impl Template {
         }
     }
 
-    /// Looks the columns up; of a name that occurs twice, the first counts.
+    /// Resolves the columns; of a name that occurs twice, the first counts.
     pub fn bind<S: AsRef<str>>(&self, columns: &[S]) -> Result<Bound, Vec<Flaw>> {
         let mut flaws = Vec::new();
         let mut parts = Vec::with_capacity(self.parts.len());

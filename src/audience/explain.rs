@@ -10,7 +10,7 @@ use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Snapshot, Source};
 
-/// The answer about one person.
+/// The verdict about one user.
 #[derive(Debug, Clone, Serialize)]
 pub struct Why {
     pub audience: String,

@@ -26,7 +26,7 @@ pub struct Request<'a> {
     pub question: QueryContext<'a>,
     /// The most rows a file may hold.
     pub limit: Option<u64>,
-    /// What ends a record.
+    /// The line ending of a record.
     pub ending: LineEnding,
     /// Who gets a row in the test files; empty: there are no test files.
     pub test_users: &'a [String],

@@ -133,18 +133,16 @@ impl<'c, 's> CheckedFile<'c, 's> {
                 .error(
                     "name",
                     &span,
-                    format!("\"{name}\" cannot be the name of an automation"),
+                    format!("\"{name}\" cannot be an automation's name"),
                 )
-                .hint(
-                    "letters, digits, `-`, `_` and `.` are possible, with a letter or digit first",
-                );
+                .hint("use letters, digits, `-`, `_` and `.`, with a letter or digit first");
         } else if name.parse::<Uuid>().is_ok() {
             self.findings
                 .error("name", &span, "the name looks like the id of a run");
         }
         let path = &self.findings.source().path;
         if let Some(first) = names.0.get(name) {
-            let message = format!("the name `{name}` is already that of {first}");
+            let message = format!("the name `{name}` is already used by {first}");
             self.findings.error("duplicate-name", &span, message);
         } else {
             names.0.insert(name.to_owned(), path.clone());
@@ -179,7 +177,7 @@ impl<'c, 's> CheckedFile<'c, 's> {
         if required && nobody {
             self.findings
                 .error("no-test-users", &span, "a test push is required, and there is no test user")
-                .hint("name people under [test] user_ids, or in the configuration's test_users; required = false sends without a test");
+                .hint("set [test] user_ids, or test_users in the configuration; required = false sends without a test");
         }
     }
 
@@ -189,7 +187,11 @@ impl<'c, 's> CheckedFile<'c, 's> {
         };
         if id.parse::<Uuid>().is_err() {
             self.findings
-                .error("test-user", &user.span(), format!("\"{id}\" is no user id"))
+                .error(
+                    "test-user",
+                    &user.span(),
+                    format!("\"{id}\" is not a user id"),
+                )
                 .hint("user ids are UUIDs");
         } else if seen.contains(&id) {
             self.findings.warning(

@@ -1,4 +1,4 @@
-//! Who was held back, and why: the sums.
+//! The counts of excluded recipients by reason.
 
 use std::ops::AddAssign;
 
@@ -10,13 +10,13 @@ use super::rules::Rule;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exclusion {
     Rule(Rule),
-    /// The id is no UUID, and no history can know it.
+    /// The id is not a UUID, so no history can contain it.
     InvalidUuid,
     /// The cadence service excluded the user without naming the rule.
     Unattributed,
 }
 
-/// How many were held back by what; serialised with the names that the existing service uses.
+/// Counts of excluded recipients by reason; serialised with the cadence service's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Breakdown {

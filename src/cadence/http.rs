@@ -1,7 +1,7 @@
-//! The history behind the existing service: its contract, and its habit of calling a failure an answer.
+//! The history behind the cadence service: its HTTP contract.
 //!
-//! When its own database is unreachable it answers 500 with every user eligible and an `error` field. An answer with an error
-//! or contradicts itself, is a failure here.
+//! When its own database is unreachable it answers 500 with every user eligible and an `error` field. An answer with an error,
+//! or one that contradicts itself, is a failure here.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::state::Owed;
 use crate::state::ledger::Counted;
 
-/// People asked about by one request.
+/// Users in one request.
 const BATCH: usize = 5_000;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Before each further try of a request that failed in passing.
+/// The waits before the retries of a transient failure.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// The way to the service.
+/// The client of the cadence service.
 pub(super) struct Http {
     client: Client,
     base: Url,
@@ -74,7 +74,7 @@ impl Http {
         Ok(Self { client, base })
     }
 
-    /// Who may be sent to. The service does not say who is excluded by what: only its sums do.
+    /// Filters a batch. The service does not name the rule that excludes a user; only its sums do.
     pub(super) async fn filter(
         &self,
         users: &[Uuid],
@@ -121,7 +121,7 @@ impl Http {
             "pushBody": owed.words.body,
             "audienceDescription": owed.audience,
         });
-        // Once: whether the service took a request that it did not answer, only its owner can find out.
+        // Without a retry: the service may have recorded a request that it did not answer.
         let request = self.request(Method::POST, "api/track-notification", Some(&body))?;
         let answer = send(request).await.map_err(|(error, _)| error)?;
         refuse_error(serde_json::from_str(&answer).ok().as_ref())
@@ -133,7 +133,7 @@ impl Http {
             .map(drop)
     }
 
-    /// Sends a request that may be repeated, again if it failed in passing.
+    /// Sends a repeatable request, with retries of transient failures.
     async fn patiently(&self, method: Method, path: &str, body: Option<&Json>) -> Result<String> {
         let mut pauses = PAUSES.iter();
         loop {
@@ -163,7 +163,7 @@ impl Http {
 }
 
 impl FilterAnswer {
-    /// Those it lets through, if it is an answer and adds up.
+    /// Returns the eligible users, if the answer is valid and adds up.
     fn eligible(&self, asked: &HashSet<Uuid>) -> Result<HashSet<Uuid>> {
         refuse_error(
             self.error

@@ -1,4 +1,4 @@
-//! The history in a database that belongs to another service: `cadence_rules`, `user_notifications`, as they are.
+//! The history in another service's database: its tables `cadence_rules` and `user_notifications`.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::postgres::session::{BEGIN, ReconnectingSession};
 use crate::state::Owed;
 use crate::state::ledger::{Counted, Limit, MOST_LIMITS};
 
-/// People asked about by one query.
+/// Users in one query.
 const BATCH: usize = 5_000;
-/// How long it is tried to reach the database.
+/// How long to retry to reach the database.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const RULES: &str = "SELECT name::text, value_in_hours::int4, value_count::int4, is_active IS TRUE FROM cadence_rules WHERE name = ANY ($1)";
 
-/// One index look-up a person, all limits at once.
+/// One index lookup per user for all limits.
 const COUNTED: &str = "
     SELECT asked.place,
            count(*) FILTER (WHERE n.layer_id = ANY ($3) AND n.sent_at > $4),
@@ -43,7 +43,7 @@ const RECORD: &str = "
     INSERT INTO user_notifications (id, user_id, layer_id, sent_at, push_title, push_body, audience_description, deep_link)
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 
-/// The way to that database.
+/// The client of that database.
 pub(super) struct PostgresHistory {
     link: ReconnectingSession,
     schema: Option<String>,
@@ -88,7 +88,7 @@ impl PostgresHistory {
         Ok(rules)
     }
 
-    /// For each person, how many pushes each limit counts.
+    /// Returns the pushes that each limit counts, for each user.
     pub(super) async fn counted(&self, users: &[Uuid], limits: &[Limit]) -> Result<Vec<Counted>> {
         let mut counted = Vec::with_capacity(users.len());
         for batch in users.chunks(BATCH) {
@@ -103,7 +103,7 @@ impl PostgresHistory {
         Ok(counted)
     }
 
-    /// Everybody with at least so many pushes, `untold` ones (from the ledger) included.
+    /// Returns the users with at least so many pushes, `untold` ones (from the ledger) included.
     pub(super) async fn reached(
         &self,
         layer: Layer,
@@ -134,7 +134,7 @@ impl PostgresHistory {
             .await
     }
 
-    /// Records pushes; those that are there already stay as they are.
+    /// Records pushes; does not change those that exist.
     pub(super) async fn record(&self, owed: &[(Uuid, &Owed)]) -> Result<()> {
         let ids: Vec<Uuid> = owed.iter().map(|(_, one)| one.id).collect();
         let users: Vec<Uuid> = owed.iter().map(|(user, _)| *user).collect();
@@ -188,7 +188,7 @@ impl PostgresHistory {
     }
 }
 
-/// Counts for a batch; who has no push in any window has no row.
+/// Returns the counts of a batch; a user without pushes in any window has no row.
 async fn count(client: &Client, users: &[Uuid], limits: &[Limit]) -> Result<Vec<Counted>, Refusal> {
     let layers: Vec<Vec<i32>> = (0..MOST_LIMITS)
         .map(|place| {

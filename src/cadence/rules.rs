@@ -1,4 +1,4 @@
-//! The rules, and what they mean for a layer. Pure.
+//! The cadence rules and their effect on a layer. Pure.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::state::ledger::Limit;
 
-/// What kind of push it is; decides which rules apply.
+/// The kind of a push; decides which rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Layer(u8);
 
@@ -23,7 +23,7 @@ pub enum Rule {
     Layer5Cooldown,
 }
 
-/// What a rule says at present.
+/// The state of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleState {
     Active {
@@ -34,7 +34,7 @@ pub enum RuleState {
     },
     /// It is switched off.
     Inactive,
-    /// There is no such rule where rules are kept.
+    /// The rule does not exist.
     Missing,
 }
 
@@ -84,7 +84,7 @@ impl Rule {
     /// In the order in which exclusions are attributed.
     pub const ALL: [Self; 3] = [Self::Layer3Cooldown, Self::Combined, Self::Layer5Cooldown];
 
-    /// Its name in `cadence_rules`.
+    /// Returns its name in `cadence_rules`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Layer3Cooldown => "layer_3_cooldown_hours",
@@ -120,7 +120,7 @@ impl Rule {
         }
     }
 
-    /// What `cadence_rules` says of it. An active rule without limits is an error: its effect is unknown.
+    /// Reads a rule from `cadence_rules`. An active rule without limits is an error: its effect is unknown.
     pub(super) fn read(
         self,
         active: bool,
@@ -162,7 +162,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// The values in production: what holds where no rules are kept.
+/// Returns the values in production, which apply where no rules are stored.
 impl Default for Rules {
     fn default() -> Self {
         let active = |hours: u64, at_most| RuleState::Active {
@@ -174,7 +174,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Nothing is known of any rule.
+    /// Returns rules that are all missing.
     pub(super) fn missing() -> Self {
         Self([RuleState::Missing; 3])
     }
@@ -183,7 +183,7 @@ impl Rules {
         self.0[rule as usize] = state;
     }
 
-    /// What a rule says.
+    /// Returns the state of a rule.
     pub fn state(&self, rule: Rule) -> RuleState {
         self.0[rule as usize]
     }

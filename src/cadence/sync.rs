@@ -1,4 +1,4 @@
-//! Telling a history elsewhere what was accepted: out of the outbox, at once after a send or whenever it can be reached.
+//! Synchronisation of an external history from the outbox: after a send, or later when the history is reachable.
 //!
 //! A database records a push exactly once: each push has an id of its own there. The service of [`super::http`] gets it at least
 //! once: if it took a push and its answer was lost, the push is sent again.
@@ -20,16 +20,16 @@ const AT_ONCE: usize = 8;
 /// Two deliveries at once would send a push to the service twice.
 const LEASE: &str = "outbox";
 
-/// What came of a synchronisation.
+/// The result of a synchronisation.
 #[derive(Debug, Default)]
 pub struct Synced {
     /// Pushes that the history has now.
     pub delivered: u64,
-    /// Pushes to ids that are no UUID, which no history can hold: dropped.
+    /// Pushes to ids that are not UUIDs, which no history can record: dropped.
     pub unrecordable: u64,
-    /// Pushes that are still owed; they count from the ledger until they are delivered.
+    /// Pushes that are still missing; they count from the ledger until they are delivered.
     pub left: u64,
-    /// Why some are left. Nothing is lost: the next synchronisation goes on.
+    /// The failure that ended it. The next synchronisation continues.
     pub failure: Option<Error>,
 }
 
@@ -54,7 +54,7 @@ impl Cadence {
         Ok(synced)
     }
 
-    /// Page by page, until nothing is left or the history fails.
+    /// Delivers page by page, until the outbox is empty or the history fails.
     async fn deliver(&self, synced: &mut Synced) -> Result<Option<Error>> {
         let mut after = 0;
         loop {
@@ -83,7 +83,7 @@ impl Cadence {
         }
     }
 
-    /// Those that the history took, and its failure.
+    /// Returns the claims that the history recorded, and its failure.
     async fn tell(&self, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
         match &self.history {
             HistoryBackend::Postgres(postgres) => match postgres.record(owed).await {

@@ -24,7 +24,7 @@ pub(super) struct AutomationFlags {
     /// Directory of the automation files [default: automations]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     automations: Option<PathBuf>,
-    /// Query files of your own, which take the place of built-in ones of the same name
+    /// Directory of your own query files, which replace built-in ones of the same name
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     queries: Option<PathBuf>,
 }
@@ -69,8 +69,8 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
 /// Returns the named automations, or without a name all of them; by the automation's name or its file's.
 ///
 /// # Errors
-/// Usage: there is none of a name, or its file has errors, each of which is told with its place. Without names, any
-/// file with errors.
+/// A usage error if a name does not exist, or if its file has errors, each with its place. Without names, if any
+/// file has errors.
 pub(super) fn chosen(context: &CommandContext, names: &[String]) -> Result<Vec<Automation>> {
     let Checked {
         report,
@@ -121,7 +121,7 @@ fn refusal(message: &str, errors: &[&Diagnostic]) -> Error {
     let lines: Vec<String> = errors.iter().map(|error| error.line()).collect();
     Error::usage(lines.join("\n"))
         .context(message)
-        .hint("`pushctl check` shows each at its place")
+        .hint("`pushctl check` shows each error with its place")
 }
 
 /// Returns the named files, or all of the directory, each once.
@@ -152,7 +152,7 @@ fn files(context: &CommandContext, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn all_in(context: &CommandContext, directory: &Path) -> Result<Vec<PathBuf>> {
-    let elsewhere = "--automations DIR says where they are";
+    let elsewhere = "set the directory with --automations DIR";
     let paths = automation::files_in(directory, &shown(context, directory))
         .map_err(|error| error.hint(elsewhere))?;
     if paths.is_empty() {

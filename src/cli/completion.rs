@@ -18,15 +18,15 @@ use crate::settings::{AutomationSettings, ConfigFile, Environment, Flags};
 use super::early_args::EarlyArgs;
 use super::{audience_args, remembered};
 
-/// The variable by which a script says which shell asks.
+/// The environment variable with which a completion script names its shell.
 pub(super) const VARIABLE: &str = "PUSHCTL_COMPLETE";
 
-/// Returns whether a script asks.
+/// Returns whether a completion script calls.
 pub(super) fn is_asked(environment: &Environment) -> bool {
     environment.process(VARIABLE).is_some()
 }
 
-/// Writes the candidates, or for a shell that asks for nothing its script.
+/// Writes the candidates, or the shell's script where no words are given.
 pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
     let asked = asked(&arguments);
     let environment = Environment::of_process();
@@ -65,7 +65,7 @@ pub(super) fn automations() -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// The same as plain names.
+/// Returns the names of automations as plain text.
 pub(super) fn automation_names() -> Vec<String> {
     let name = |path: &PathBuf| {
         let source = automation::read(path, &path.display().to_string()).ok()?;

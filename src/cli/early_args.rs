@@ -7,7 +7,7 @@ use clap::ValueEnum as _;
 
 use crate::settings::logging::Color;
 
-/// The arguments, seen but not understood.
+/// The raw arguments, up to `--`.
 pub(super) struct EarlyArgs<'a> {
     arguments: &'a [OsString],
 }

@@ -1,4 +1,4 @@
-//! Durations and instants as people write them.
+//! Parsing of durations and instants.
 //!
 //! Deliberately absent: the machine's time zone. An instant without an offset is in UTC, so that the same command
 //! line means the same everywhere.
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, ToSpan};
 
 /// Reads `90s`, `5m`, `1h 30m`, `36h`, `2d`, or a plain number of seconds.
 ///
-/// A day is 24 hours. The error is the sentence to show, without the value.
+/// A day is 24 hours. The error is a message without the value.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration such as 90s, 5m, 36h or 2d";
     let text = text.trim();
@@ -31,7 +31,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Reads `2026-11-21T13:33-06:00`, `2026-11-21 13:33` (UTC), `2026-11-21` (its midnight, UTC), `now`, `today`,
 /// `yesterday`, or `2h ago`, counted from `now`.
 ///
-/// The error is the sentence to show, without the value.
+/// The error is a message without the value.
 pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
     let midnight = |date: Date| at_utc(date.to_datetime(jiff::civil::Time::midnight()));

@@ -1,4 +1,4 @@
-//! A CSV file that is read in order, and again at any row; its errors name lines.
+//! A CSV file that is read in order, and again at any row. Its errors name lines.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -111,7 +111,7 @@ impl CsvTable {
     }
 }
 
-/// What the CSV reader complains of, with the line it is on.
+/// Converts an error of the CSV reader, with its line.
 fn unreadable(path: &str, error: csv::Error) -> Error {
     let place = match error.position() {
         Some(position) => format!("{path}:{}", line_at(path, position.byte())),

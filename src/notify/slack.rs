@@ -1,14 +1,14 @@
-//! A notice as Slack and those who imitate it want it: plain text, and blocks that say the same.
+//! A notice in Slack's format: plain text, and blocks with the same content.
 
 use serde_json::{Value, json};
 
 use super::{Event, Notice};
 use crate::report::number;
 
-/// Facts in one block; Slack takes ten.
+/// Facts in one block; Slack allows ten.
 const FACTS: usize = 10;
 
-/// Characters of one text; Slack takes 3000 of a section.
+/// Characters of one text; Slack allows 3000 in a section.
 const LENGTH: usize = 2000;
 
 /// Returns the body of the request.

@@ -1,4 +1,4 @@
-//! From keywords to an [`Address`]: each value checked, each default decided, each contradiction named.
+//! Builds an [`Address`] from keywords: checks values, fills in defaults, rejects contradictions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::settings::secret::Secret;
 
 const PORT: u16 = 5432;
 
-/// Keywords that mean something here.
+/// Keywords that pushctl uses.
 const KNOWN: &[&str] = &[
     "application_name",
     "channel_binding",
@@ -52,7 +52,7 @@ const KNOWN: &[&str] = &[
     "user",
 ];
 
-/// Keywords that ask for a protection that cannot be given here: to pass them over would be a lie.
+/// Keywords for protections that pushctl does not support; ignoring them would weaken the connection silently.
 const REFUSED: &[&str] = &["require_auth", "requirepeer", "sslcrl", "sslcrldir"];
 
 pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
@@ -162,7 +162,7 @@ fn hosts(given: &Parameters) -> Result<Vec<Host>> {
         .collect()
 }
 
-/// Where libpq would look without a host: the socket, or this machine.
+/// Returns libpq's default host: the socket, or this machine.
 fn default_host(port: u16) -> String {
     ["/var/run/postgresql", "/tmp"]
         .into_iter()
@@ -188,7 +188,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
     let negotiation =
         word(given, "sslnegotiation", Negotiation::WORDS)?.unwrap_or(Negotiation::Postgres);
     let asked = match given.text("sslmode") {
-        // What other clients call it.
+        // Names that other clients use for it.
         Some("no-verify") => Some(SslMode::Require),
         _ => word(given, "sslmode", SslMode::WORDS)?,
     };
@@ -262,7 +262,7 @@ fn password(given: &Parameters, has_command: bool) -> Option<Secret> {
     (!(has_command && about)).then(|| password.value.clone())
 }
 
-/// Fills in each host's password; says which file it came from.
+/// Fills in each host's password from the password file; returns the file's name.
 fn from_passfile(
     given: &Parameters,
     inputs: &Inputs<'_>,
@@ -389,7 +389,7 @@ fn seconds(given: &Parameters, key: &str) -> Result<Option<Duration>> {
     }
 }
 
-/// None of the keywords this is used for is a secret, but a piece of a torn password might land in one: not quoted.
+/// None of these keywords is a secret, but a fragment of a malformed password may be in one, so the value is not quoted.
 fn bad(given: &Parameters, key: &str, expected: &str) -> Error {
     Error::usage(format!("{key} ({}) is not {expected}", given.origin(key)))
 }

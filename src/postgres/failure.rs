@@ -1,9 +1,9 @@
-//! What went wrong, why, and what to do: every failure of the source ends up here and becomes one of our errors.
+//! Failures of the source: recognised, described, and given a kind and a hint.
 //!
-//! Three steps: `classify` finds the `FailureCause` in a foreign error's chain of causes; `FailureCause` has a sentence;
-//! `advice` has a verdict for it: the kind (and with it whether it may be retried) and the advice.
+//! Three steps: `classify` finds the `FailureCause` in a foreign error's chain of causes; `FailureCause` has a message;
+//! `advice` maps it to the kind (which decides whether to retry) and the hint.
 //!
-//! Of an error from the source, [`Kind::Unreachable`] means transient: it may be tried again while budget remains.
+//! [`Kind::Unreachable`] means transient: the source is retried while budget remains.
 //! Every other kind ends the run at once.
 
 mod advice;
@@ -21,7 +21,7 @@ pub use sql::SqlError;
 use super::address::TargetSession;
 use crate::error::{Error, Kind};
 
-/// How far a connection has come.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectPhase {
     Password,
@@ -33,7 +33,7 @@ pub(crate) enum ConnectPhase {
     Greeting,
 }
 
-/// What went wrong, as far as it makes a difference to anyone.
+/// The failures that are distinguished.
 #[derive(Debug)]
 pub(crate) enum FailureCause {
     NoSuchHost,
@@ -69,11 +69,11 @@ pub(crate) enum FailureCause {
     Sql(Box<SqlError>),
 }
 
-/// A trouble with what was said about it.
+/// A trouble with its details.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) trouble: FailureCause,
-    /// The innermost words of the foreign error, without a secret.
+    /// The innermost message of the foreign error, without secrets.
     detail: Option<String>,
     address: Option<SocketAddr>,
 }
@@ -100,13 +100,13 @@ impl Failure {
         Self::detailed(classify::io(&cause), classify::innermost(&cause))
     }
 
-    /// From the system's resolver.
+    /// Recognises an error of the system's resolver.
     #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub(crate) fn resolving(cause: io::Error) -> Self {
         Self::detailed(classify::resolving(&cause), classify::innermost(&cause))
     }
 
-    /// From the TLS handshake.
+    /// Recognises an error of the TLS handshake.
     #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub(crate) fn tls(cause: native_tls::Error) -> Self {
         Self::detailed(
@@ -115,7 +115,7 @@ impl Failure {
         )
     }
 
-    /// From the driver. Its errors say nothing themselves: the cause is searched for.
+    /// Recognises an error of the driver by its cause; the error itself has no details.
     pub(crate) fn driver(cause: &tokio_postgres::Error) -> Self {
         if let Some(error) = cause.as_db_error() {
             return Self::of(FailureCause::Sql(Box::new(SqlError::from(error))));
@@ -128,7 +128,7 @@ impl Failure {
         }
     }
 
-    /// Says which address it happened at.
+    /// Adds the address at which it happened.
     pub(crate) fn at(mut self, address: SocketAddr) -> Self {
         self.address = Some(address);
         self
@@ -157,7 +157,7 @@ impl Failure {
         spokesman
     }
 
-    /// Returns whether trying again may help.
+    /// Returns whether a retry may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         self.kind() == Kind::Unreachable
     }
@@ -250,7 +250,7 @@ impl fmt::Display for FailureCause {
     }
 }
 
-/// A duration to a tenth of a second, as people read it.
+/// A duration to a tenth of a second.
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl fmt::Display for Seconds {

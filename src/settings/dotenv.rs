@@ -1,4 +1,4 @@
-//! `.env` files: `NAME=value` lines, as container platforms and other tools write them.
+//! Parses `.env` files: `NAME=value` lines, as container platforms and other tools write them.
 //!
 //! ```text
 //! # a comment
@@ -7,7 +7,7 @@
 //! ESCAPED="two\nlines, a \" and a \\"
 //! ```
 //!
-//! Quoted values may hold line breaks. Deliberately absent: `$NAME` expansion, which would mangle passwords.
+//! Quoted values may contain line breaks. Deliberately absent: `$NAME` expansion, which would change passwords.
 //! Errors never quote the line, because it may hold a secret.
 
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
                 "a name consists of letters, digits and underscores, and does not begin with a digit",
             ));
         }
-        // The value may go on over the end of this line.
+        // The value may continue on the next line.
         let from_value = &rest[this.len() - value.len()..];
         let (value, after) = read_value(from_value).map_err(malformed)?;
         variables.insert(name.to_owned(), value);
@@ -98,7 +98,7 @@ fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
                 Some('t') => value.push('\t'),
                 Some(same @ ('"' | '\\' | '$' | '`' | '\'')) => value.push(same),
                 Some('\n') => {}
-                // Left as it stands: a Windows path or a pattern, written without doubling.
+                // Kept: a Windows path or a pattern with single backslashes.
                 Some(other) => value.extend(['\\', other]),
                 None => break,
             },

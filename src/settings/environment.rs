@@ -1,6 +1,6 @@
 //! The environment as it was at start-up, and what a `.env` file in the working directory adds to it.
 //!
-//! A value, so that everything below is tested without touching the process. Real variables win over `.env`.
+//! It is a value, so that tests need not change the process. Real variables win over `.env`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ pub struct Environment {
     directory: PathBuf,
 }
 
-/// How many variables there are; their values may be secret.
+/// Shows the number of variables only; their values may be secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -33,7 +33,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Which of the two a variable was found in.
+/// The origin of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VariableLocation {
     /// The environment of the process.
@@ -53,7 +53,7 @@ impl Environment {
         )
     }
 
-    /// Returns a made-up environment. Names that are not UTF-8 are left out: no setting has such a name.
+    /// Returns an environment of these variables. Names that are not UTF-8 are left out: no setting has such a name.
     pub fn new(
         variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
         directory: impl Into<PathBuf>,

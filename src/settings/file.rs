@@ -1,8 +1,7 @@
-//! The configuration file: TOML, `name = value`, in tables for the rooms that have one.
+//! The configuration file: TOML, `name = value`, with a table for some groups of settings.
 //!
 //! Read into a flat list of dotted names with their places, so that a message can point at what it is about.
-//! A line is shown in a message only as far as it cannot hold a secret: the value of a name that is unknown or
-//! masked is replaced by `****`.
+//! Messages do not show secrets: the value of an unknown or masked name is replaced by `****`.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use super::setting::{Setting, SettingSource, Visibility};
 /// The name of the file, in the working directory and in pushctl's XDG directory.
 pub const NAME: &str = "pushctl.toml";
 
-/// One file, read but not understood yet.
+/// A parsed file whose values are not typed yet.
 #[derive(Clone)]
 pub struct ConfigFile {
     path: PathBuf,
@@ -113,8 +112,8 @@ impl ConfigFile {
         snippet::line_and_column(&self.text, span.start).0
     }
 
-    /// `message` with its place. A line is shown in full only if it is a table's head or sets one of `known` that
-    /// is no secret.
+    /// Returns `message` with its place. A line is shown in full only if it is a table's head or sets one of `known` that
+    /// is not secret.
     pub(super) fn point_at(
         &self,
         span: &Range<usize>,

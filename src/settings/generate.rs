@@ -1,4 +1,4 @@
-//! What `generate` writes, and where.
+//! Settings of `generate`.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use super::parse::{choice, text};
 use super::resolver::Resolver;
 use super::setting::{Flags, Setting, Visibility};
 
-/// What holds for every audience.
+/// The settings for every audience.
 #[derive(Debug, Clone)]
 pub struct GenerateSettings {
     /// Where files go.
     pub output: OutputTarget,
-    /// Query files of one's own, which take the place of built-in ones of the same name.
+    /// Directory of query files, which replace built-in ones of the same name.
     pub queries: Option<PathBuf>,
     /// Ids of the users who get a row in every test file.
     pub test_users: Vec<String>,
@@ -40,7 +40,7 @@ pub enum OutputTarget {
 /// What an audience without rows means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OnEmpty {
-    /// Nothing worth a word.
+    /// Success without a message.
     Ok,
     /// A warning.
     #[default]

@@ -1,4 +1,4 @@
-//! The push service: who we are there, where it is, and how fast we may be.
+//! Settings of the push service: account, addresses, rate.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::resolver::Resolver;
 use super::secret::Secret;
 use super::setting::{Setting, Visibility};
 
-/// What sending needs to know.
+/// The settings for sending.
 #[derive(Debug, Clone)]
 pub struct PushSettings {
     /// The service account's file.
@@ -30,13 +30,13 @@ pub struct PushSettings {
     /// Messages a second at most.
     pub rate: u32,
     pub connections: u32,
-    /// How long an answer is waited for.
+    /// Timeout of an answer.
     pub answer_timeout: Duration,
-    /// How long the service may be out of reach.
+    /// Maximum time without a reachable push service before a send stops.
     pub patience: Duration,
     /// Pause of all connections after a 429 without a `Retry-After`.
     pub quota_pause: Duration,
-    /// The first wait after a 500 or 503 that does not say.
+    /// The first wait after a 500 or 503 without a `Retry-After`.
     pub backoff: Duration,
     /// Hosts, with their subdomains, that a deep link may lead to.
     pub link_hosts: Vec<String>,

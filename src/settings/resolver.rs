@@ -1,4 +1,4 @@
-//! Takes each setting from the first place that has it, and remembers which that was.
+//! Resolves each setting from the first origin that has it, and records that origin.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ struct SettingCandidate<'a> {
     entry: Option<&'a Entry>,
 }
 
-/// Reads settings out of the layers, one after the other.
+/// Resolves settings from the origins, one after the other.
 pub(super) struct Resolver<'a> {
     flags: &'a Flags,
     environment: &'a Environment,
@@ -37,12 +37,12 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns the environment itself, for the rooms that have variables of a family of their own.
+    /// Returns the environment itself, for modules with a family of variables of their own.
     pub(super) fn environment(&self) -> &Environment {
         self.environment
     }
 
-    /// What the flag of `key` said, as it was written.
+    /// Returns the flag of `key`, as it was written.
     pub(super) fn flag(&self, key: &Setting) -> Option<String> {
         match self.flags.0.get(key.name)? {
             SettingSource::One(text) => Some(text.clone()),
@@ -60,7 +60,7 @@ impl<'a> Resolver<'a> {
             .as_ref()
     }
 
-    /// Returns a path of the configuration file: a relative one starts there.
+    /// Returns a path of the configuration file: a relative one starts at its directory.
     pub(super) fn beside_file(&self, path: &str) -> PathBuf {
         let beside = self.file.and_then(|file| file.path().parent());
         beside.unwrap_or(self.environment.directory()).join(path)
@@ -102,7 +102,7 @@ impl<'a> Resolver<'a> {
         Ok(value.filter(|_| !by_default))
     }
 
-    /// Returns a setting that names a file or directory. In the configuration file a relative path starts at that file.
+    /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;
         let in_file = matches!(
@@ -191,7 +191,7 @@ impl<'a> Resolver<'a> {
         Ok(Some(value))
     }
 
-    /// Returns every place that says something about `key`, strongest first.
+    /// Returns every origin with a value for `key`, strongest first.
     fn candidates(&self, key: &'static Setting) -> Result<Vec<SettingCandidate<'a>>> {
         let mut candidates = Vec::new();
         let mut add = |given, origin, entry| {

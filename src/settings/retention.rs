@@ -1,4 +1,4 @@
-//! How long things are kept.
+//! Settings of the retention periods.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ static RECORDS: Setting = Setting {
     about: "retention of runs and outcomes in the state store, at least two weeks",
 };
 
-/// Cadence looks back a week, and a repeated send must find what came before.
+/// Cadence looks back a week, and a repeated send must find the claims of the first.
 const LEAST_RECORDS: Duration = Duration::from_secs(14 * 86_400);
 
 impl RetentionSettings {

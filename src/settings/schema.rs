@@ -1,5 +1,5 @@
-//! The JSON Schema of the configuration file, made from the settings' own keys: names, tables, what each is for, its
-//! default. Deliberately absent: which values are right. Reading the file says that, with the place.
+//! The JSON Schema of the configuration file, made from the settings' keys: names, tables, help texts,
+//! defaults. Deliberately absent: the valid values. Reading the file checks them, with the place.
 
 use serde_json::{Map, Value, json};
 

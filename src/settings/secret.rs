@@ -1,10 +1,10 @@
-//! A value that is never shown.
+//! Secrets: values that are never shown.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A password, token or key. `Debug` and `Display` show a mask; [`Secret::reveal`] is the one way to the value.
+/// A password, token or key. `Debug` and `Display` show a mask; only [`Secret::reveal`] returns the value.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -36,8 +36,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Returns a URL with its password masked, and any query parameter that may hold one. What does not look like a URL is
-/// masked altogether.
+/// Returns a URL with its password masked, and any query parameter that may hold one. A text that is not a URL is
+/// masked completely.
 pub fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return MASK.to_owned();

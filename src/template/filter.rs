@@ -1,4 +1,4 @@
-//! What can be done to a value on its way into a text.
+//! Filters that change a value before it is inserted.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(super) enum Filter {
     Number,
     /// The first word for 1, the second for every other number.
     Plural { one: String, many: String },
-    /// At most so many characters as people count them, the last one an ellipsis.
+    /// At most so many grapheme clusters, the last one an ellipsis.
     Truncate(usize),
     /// Everything but letters, digits and `-._~` as `%XX`.
     UrlEncode,
@@ -26,7 +26,7 @@ pub(super) enum Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotANumber;
 
-/// Every filter's name, and how it is written.
+/// Every filter's name and syntax.
 const FORMS: [(&str, &str); 5] = [
     ("default", "default:\"text\""),
     ("number", "number"),
@@ -35,7 +35,7 @@ const FORMS: [(&str, &str); 5] = [
     ("urlencode", "urlencode"),
 ];
 
-/// Returns how the filter of this name is written; for any other name, what a filter looks like.
+/// Returns the syntax of this filter; for an unknown name, the general syntax.
 pub(super) fn usage(name: &str) -> &'static str {
     FORMS
         .iter()
@@ -82,7 +82,7 @@ impl Filter {
         let empty = value.trim().is_empty();
         Ok(match self {
             Self::Default(text) if empty => Cow::Borrowed(text),
-            // A hole stays a hole; the renderer decides what that means.
+            // An empty value stays empty; the renderer skips the row.
             _ if empty => value,
             Self::Default(_) => value,
             Self::Number => Cow::Owned(grouped(&value).ok_or(NotANumber)?),

@@ -1,7 +1,7 @@
-//! Where a push may lead: https only, and only to hosts that were allowed.
+//! Deep links: https only, and only to allowed hosts.
 //!
-//! The check is narrower than a URL parser on purpose. What two parsers could read differently (a backslash, user
-//! information, white space, a host that is not plain ASCII) is refused.
+//! The check is stricter than a URL parser on purpose: it rejects text that two parsers could read differently (a
+//! backslash, user information, white space, a host that is not plain ASCII).
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 
 const SCHEME: &str = "https://";
 
-/// Hosts that a deep link may name; each stands for itself and its subdomains.
+/// Allowed hosts of deep links, each with its subdomains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<String>);
 
-/// Why a deep link is not sent.
+/// Why a deep link is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkProblem {
     /// It does not start with `https://`.
@@ -44,7 +44,7 @@ impl Default for AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// From settings: plain host names, such as `example.com`.
+    /// Parses plain host names from the settings, such as `example.com`.
     pub fn new<S: AsRef<str>>(hosts: &[S]) -> Result<Self> {
         let mut allowed = Vec::with_capacity(hosts.len());
         for host in hosts {
@@ -62,7 +62,7 @@ impl AllowedHosts {
         &self.0
     }
 
-    /// Returns whether `link` may be sent.
+    /// Checks whether `link` may be sent.
     pub fn check(&self, link: &str) -> Result<(), LinkProblem> {
         let rest = after_scheme(link).ok_or(LinkProblem::NotHttps)?;
         check_characters(link)?;
@@ -102,7 +102,7 @@ fn after_scheme(link: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case(SCHEME).then_some(rest)
 }
 
-/// What must not occur anywhere in a link.
+/// Finds characters that must not occur in a link.
 pub(super) fn check_characters(link: &str) -> Result<(), LinkProblem> {
     let risky = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '\\';
     if link.contains(risky) {

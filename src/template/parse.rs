@@ -1,4 +1,4 @@
-//! From text to parts. Positions are bytes of the source.
+//! The template parser. Positions are bytes of the source.
 
 use super::filter::{self, Filter};
 use super::{Fault, Flaw, Part, Template};
@@ -182,7 +182,7 @@ impl Scanner<'_> {
         self.at += self.rest().bytes().take_while(|byte| *byte == b' ').count();
     }
 
-    /// Something that cannot be read, from `start`: either it never ends, or it is not written as it should be.
+    /// Returns the fault of an unreadable filter at `start`: it is not closed, or has a syntax error.
     fn stuck(&self, start: usize) -> Flaw {
         if let Err(unclosed) = closed(self.source, self.open) {
             return unclosed;

@@ -178,14 +178,14 @@ fn a_directory_without_automations_does_not_pass() {
     ---- stderr
     error: cannot read the automations directory automations
     caused by: No such file or directory (os error 2)
-    hint: --automations DIR says where they are
+    hint: set the directory with --automations DIR
     ---- exit status 2
     ");
     std::fs::create_dir(sandbox.here().join("automations")).unwrap();
     insta::assert_snapshot!(sandbox.run(&["check"]), @r"
     ---- stderr
     error: the directory automations has no *.toml file
-    hint: --automations DIR says where they are
+    hint: set the directory with --automations DIR
     ---- exit status 2
     ");
 }

@@ -23,7 +23,7 @@ fn an_empty_file_is_told_what_it_lacks() {
 
     error: a test is required, and there is nobody to send it to
     --> a.toml:1:1
-     = hint: name people under [test] user_ids, or in the configuration's test_users; required = false sends without a test
+     = hint: set [test] user_ids, or test_users in the configuration; required = false sends without a test
     ");
 }
 

@@ -110,7 +110,7 @@ fn tables_that_are_there_twice_or_are_no_lists() {
        |
        = hint: put all its keys under one of the two
 
-    error: `day` means nothing with frequency = "daily"
+    error: `day` has no effect with frequency = "daily"
       --> a.toml:20:1
        |
     20 | day = 1

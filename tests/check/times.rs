@@ -32,7 +32,7 @@ fn times_and_zones_that_there_are_not() {
     6 | timezone = "CST"
       |            ^^^^^
       |
-      = hint: write the name of a place, like "America/Chicago", or "UTC": an abbreviation or an offset does not say when clocks change
+      = hint: write the name of a place, like "America/Chicago", or "UTC": an abbreviation or an offset has no rule for clock changes
     "#);
     insta::assert_snapshot!(shown(&with("\"13:33\"", "\"25:61\"").replace("America/Chicago", "Amerika/Chicago")), @r#"
     error: `25:61` is not a time of day: hours go to 23 and minutes to 59
@@ -54,29 +54,29 @@ fn times_and_zones_that_there_are_not() {
 #[test]
 fn clock_changes_of_the_coming_year_are_warned_of() {
     insta::assert_snapshot!(shown(&with("13:33", "02:33")), @r#"
-    warning: on 2027-03-14 there is no 02:33 in America/Chicago: the clocks are put forward over it
+    warning: on 2027-03-14 there is no 02:33 in America/Chicago: the clocks go forward over it
      --> a.toml:5:11
       |
     5 | send_at = "02:33"
       |           ^^^^^^^
       |
-      = hint: that day the pushes go out at 03:00; a time that no clock change touches is clearer
+      = hint: that day the pushes go out at 03:00; choose a time without a clock change
     "#);
     insta::assert_snapshot!(shown(&with("13:33", "01:33")), @r#"
-    warning: on 2027-11-07 there is 01:33 twice in America/Chicago: the clocks are put back over it
+    warning: on 2027-11-07 there is 01:33 twice in America/Chicago: the clocks go back over it
      --> a.toml:5:11
       |
     5 | send_at = "01:33"
       |           ^^^^^^^
       |
-      = hint: that day the pushes go out at the first, 01:33-05:00; a time that no clock change touches is clearer
+      = hint: that day the pushes go out at the first, 01:33-05:00; choose a time without a clock change
     "#);
 }
 
 #[test]
 fn schedules_that_say_too_much_or_too_little() {
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"daily\"\nday = 3\ndate = 2026-12-24")), @r#"
-    error: `day` means nothing with frequency = "daily"
+    error: `day` has no effect with frequency = "daily"
      --> a.toml:8:1
       |
     8 | day = 3
@@ -84,7 +84,7 @@ fn schedules_that_say_too_much_or_too_little() {
       |
       = hint: it goes with frequency = "monthly"
 
-    error: `date` means nothing with frequency = "daily"
+    error: `date` has no effect with frequency = "daily"
      --> a.toml:9:1
       |
     9 | date = 2026-12-24
@@ -102,7 +102,7 @@ fn schedules_that_say_too_much_or_too_little() {
       = hint: for example date = "2026-11-21"
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "cron = \"33 13 * * *\"")), @r#"
-    error: `send_at` does not go with `cron`, which says when
+    error: `send_at` cannot stand beside `cron`, which sets the time
      --> a.toml:5:1
       |
     5 | send_at = "13:33"
@@ -117,7 +117,7 @@ fn schedules_that_say_too_much_or_too_little() {
     4 | [schedule]
       | ^^^^^^^^^^
       |
-      = hint: the time at which people receive it, like send_at = "13:33"
+      = hint: the time at which recipients get it, like send_at = "13:33"
 
     error: [schedule] has no `frequency`
      --> a.toml:4:1
@@ -132,7 +132,7 @@ fn schedules_that_say_too_much_or_too_little() {
 #[test]
 fn dates_that_there_are_not_or_no_longer() {
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"\ndate = \"2027-02-29\"")), @r#"
-    error: "2027-02-29" is no date
+    error: "2027-02-29" is not a date
      --> a.toml:8:8
       |
     8 | date = "2027-02-29"
@@ -165,7 +165,7 @@ fn cron_expressions_with_their_place() {
       |                           ^^^^
     "#);
     insta::assert_snapshot!(cron("33 13 30 2 *"), @r#"
-    error: there is no such date: this never runs
+    error: this date does not exist: the automation never runs
      --> a.toml:6:8
       |
     6 | cron = "33 13 30 2 *"

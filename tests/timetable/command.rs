@@ -87,7 +87,7 @@ fn a_name_that_is_none_gets_the_nearest_and_a_broken_file_its_errors() {
     error: the automation mine cannot be used
     caused by: automations/mine.toml:2:11: `yes` is not a TOML value
     automations/mine.toml:3:2: unknown key `shedule` at the top of the file
-    hint: `pushctl check` shows each at its place
+    hint: `pushctl check` shows each error with its place
     ---- exit status 2
     ");
     insta::assert_snapshot!(sandbox.run(&["schedule", "show"]), @r"
@@ -95,7 +95,7 @@ fn a_name_that_is_none_gets_the_nearest_and_a_broken_file_its_errors() {
     error: the automations cannot be used
     caused by: automations/mine.toml:2:11: `yes` is not a TOML value
     automations/mine.toml:3:2: unknown key `shedule` at the top of the file
-    hint: `pushctl check` shows each at its place
+    hint: `pushctl check` shows each error with its place
     ---- exit status 2
     ");
 }

@@ -41,7 +41,7 @@ impl CheckedFile<'_, '_> {
                 self.findings.warning(
                     "quiet-hours",
                     &span,
-                    "`quiet_hours_action` means nothing without `quiet_hours`",
+                    "`quiet_hours_action` has no effect without `quiet_hours`",
                 );
             }
             return None;
@@ -93,7 +93,7 @@ impl CheckedFile<'_, '_> {
             if delayed {
                 self.findings
                     .warning("quiet-hours", &span, message)
-                    .hint(format!("every time, they wait until {end}"));
+                    .hint(format!("in every run, they wait until {end}"));
             } else {
                 self.findings
                     .error("quiet-hours", &span, message)
@@ -118,7 +118,7 @@ impl CheckedFile<'_, '_> {
                 continue;
             }
             let message = if text.contains("://") {
-                format!("the address of a {key} is a secret, and this file is not")
+                format!("the address of a {key} is a secret, and must not stand in this file")
             } else if let Some(name) = text.strip_prefix("env:") {
                 let span = part_of(self.findings.source(), &span, name);
                 self.findings
@@ -127,7 +127,7 @@ impl CheckedFile<'_, '_> {
                         &span,
                         format!("\"{name}\" cannot be the name of an environment variable"),
                     )
-                    .hint("letters, digits and `_`, and no digit first");
+                    .hint("use letters, digits and `_`, without a digit first");
                 continue;
             } else {
                 format!("`{key}` names no environment variable")
@@ -136,7 +136,7 @@ impl CheckedFile<'_, '_> {
             let hint = if environment_name(&named).is_some() {
                 format!("did you mean \"{named}\"?")
             } else {
-                format!("put it into an environment variable and name that: {key} = \"{example}\"")
+                format!("set an environment variable and name it here: {key} = \"{example}\"")
             };
             self.findings.error("notify", &span, message).hint(hint);
         }

@@ -103,7 +103,7 @@ impl<'c> CheckedFile<'c, '_> {
         });
         let hint = match near {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => "write the name of a place, like \"America/Chicago\", or \"UTC\": an abbreviation or an offset does not say when clocks change".to_owned(),
+            None => "write the name of a place, like \"America/Chicago\", or \"UTC\": an abbreviation or an offset has no rule for clock changes".to_owned(),
         };
         self.findings
             .error(
@@ -123,7 +123,7 @@ impl<'c> CheckedFile<'c, '_> {
                         .error(
                             "schedule",
                             &span,
-                            format!("`{key}` does not go with `cron`, which says when"),
+                            format!("`{key}` cannot stand beside `cron`, which sets the time"),
                         )
                         .hint("keep one of them");
                 }
@@ -146,7 +146,7 @@ impl<'c> CheckedFile<'c, '_> {
         ] {
             match toml_tree::key_span(table, key) {
                 Some(span) if owner != frequency => {
-                    let message = format!("`{key}` means nothing with frequency = \"{frequency}\"");
+                    let message = format!("`{key}` has no effect with frequency = \"{frequency}\"");
                     self.findings
                         .error("schedule", &span, message)
                         .hint(format!("it goes with frequency = \"{owner}\""));
@@ -199,7 +199,7 @@ impl<'c> CheckedFile<'c, '_> {
             if toml_tree::get(table, "send_at").is_none() {
                 self.findings
                     .error("missing", &table.span(), "[schedule] has no `send_at`")
-                    .hint("the time at which people receive it, like send_at = \"13:33\"");
+                    .hint("the time at which recipients get it, like send_at = \"13:33\"");
             }
             return None;
         };
@@ -225,7 +225,7 @@ impl<'c> CheckedFile<'c, '_> {
             format!("{month} has {} days", first.days_in_month())
         });
         self.findings
-            .error("date", &span, format!("\"{text}\" is no date"))
+            .error("date", &span, format!("\"{text}\" is not a date"))
             .hint(
                 last_day
                     .unwrap_or_else(|| "write year, month and day, like \"2026-11-21\"".to_owned()),
@@ -258,11 +258,14 @@ impl<'c> CheckedFile<'c, '_> {
             let table = self.table("schedule");
             let place = table.and_then(|table| toml_tree::get(table, "date"));
             let place = place.map_or(span.clone(), Node::span);
-            let message = format!("{date} has passed: this will not run again");
+            let message = format!("{date} has passed: this automation does not run again");
             self.findings.warning("never", &place, message);
         } else {
-            self.findings
-                .error("never", span, "there is no such date: this never runs");
+            self.findings.error(
+                "never",
+                span,
+                "this date does not exist: the automation never runs",
+            );
         }
     }
 
@@ -345,15 +348,13 @@ fn clock_change(shifted: &Shifted, zone: &str) -> (String, String) {
     let sent = shifted.send_at.strftime("%H:%M");
     match shifted.change {
         ClockChange::Skipped => (
-            format!("on {date} there is no {wanted} in {zone}: the clocks are put forward over it"),
-            format!(
-                "that day the pushes go out at {sent}; a time that no clock change touches is clearer"
-            ),
+            format!("on {date}, {wanted} does not exist in {zone}: the clocks go forward over it"),
+            format!("that day the pushes go out at {sent}; choose a time without a clock change"),
         ),
         ClockChange::Repeated => (
-            format!("on {date} there is {wanted} twice in {zone}: the clocks are put back over it"),
+            format!("on {date}, {wanted} occurs twice in {zone}: the clocks go back over it"),
             format!(
-                "that day the pushes go out at the first, {}; a time that no clock change touches is clearer",
+                "that day the pushes go out at the first, {}; choose a time without a clock change",
                 shifted.send_at.strftime("%H:%M%:z")
             ),
         ),

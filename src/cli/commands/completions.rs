@@ -13,22 +13,22 @@ use crate::cli::{completion, help};
 
 /// Print the completion script of a shell
 ///
-/// The script asks pushctl for its candidates, so it completes the audiences and files of your own query files too.
+/// The script calls pushctl for its candidates, so it also completes your own audiences.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl completions bash", "to be saved as ~/.local/share/bash-completion/completions/pushctl"),
-        ("pushctl completions zsh", "as _pushctl in a directory of $fpath"),
+        ("pushctl completions bash", "for ~/.local/share/bash-completion/completions/pushctl"),
+        ("pushctl completions zsh", "for _pushctl in a directory of $fpath"),
         ("pushctl completions fish", "as ~/.config/fish/completions/pushctl.fish"),
     ]),
     after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
 )]
 pub struct Args {
-    /// The shell
+    /// Shell
     shell: Shell,
 }
 
-/// The shells that pushctl completes in.
+/// Shells with a completion script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     /// GNU Bash

@@ -15,8 +15,8 @@ use crate::cli::help;
 
 /// Compare two CSV files row by row
 ///
-/// Rows belong together by their key, columns by their names; the order of both does not count. For proving that one
-/// program's output is another's. Memory grows with the rows of A alone, by 40 bytes each.
+/// Matches rows by key and columns by name; the order of both does not count. Memory grows with the rows of A,
+/// by 40 bytes each.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[

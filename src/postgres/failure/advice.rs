@@ -1,9 +1,9 @@
-//! The table: trouble or SQLSTATE → kind and advice. [`Kind::Unreachable`] is transient, everything else permanent.
+//! Maps a trouble or an SQLSTATE to its kind and hint. [`Kind::Unreachable`] is transient, every other kind permanent.
 
 use super::{ConnectPhase, FailureCause, SqlError};
 use crate::error::Kind;
 
-/// What follows from a trouble.
+/// The kind and hint of a trouble.
 pub(crate) struct FailureAdvice {
     pub(crate) kind: Kind,
     pub(crate) advice: Vec<&'static str>,
@@ -119,7 +119,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
     }
 }
 
-/// Messages of poolers, whose SQLSTATE (08P01, "protocol violation") says nothing. Looked at first.
+/// Messages of poolers, whose SQLSTATE (08P01, "protocol violation") is not specific. Checked first.
 const POOLER: &[(&str, Kind, &str)] = &[
     (
         "unsupported startup parameter",
@@ -142,7 +142,7 @@ const POOLER: &[(&str, Kind, &str)] = &[
     ("query_wait_timeout", Kind::Unreachable, POOLING),
 ];
 
-/// SQLSTATE by its beginning; the first that fits decides.
+/// Prefixes of SQLSTATEs; the first match decides.
 const SQLSTATES: &[(&str, Kind, &str)] = &[
     ("08", Kind::Unreachable, IDLE_LIMIT),
     ("28", Kind::Credentials, PASSWORD),

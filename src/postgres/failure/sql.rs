@@ -1,4 +1,4 @@
-//! What the server says about a statement.
+//! An error that the server reports about a statement.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct SqlError {
     pub detail: Option<String>,
     /// `HINT`.
     pub hint: Option<String>,
-    /// Where in the statement that the caller gave, in characters, the first being 1.
+    /// The position in the caller's statement, in characters from 1.
     pub position: Option<usize>,
 }
 
