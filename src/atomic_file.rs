@@ -1,4 +1,4 @@
-//! A file that appears under its name when it is complete, and not before.
+//! Writes a file that appears under its name only once it is complete.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -10,9 +10,9 @@ use unicode_width::UnicodeWidthChar;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TextPosition {
     pub line: usize,
-    /// Its first column that is meant.
+    /// The first marked column.
     pub column: usize,
-    /// The column after the last that is meant.
+    /// The column after the last marked one.
     pub end_column: usize,
     pub source: String,
 }
@@ -131,7 +131,7 @@ pub fn floor_char_boundary(text: &str, offset: usize) -> usize {
     at
 }
 
-/// Tabs become spaces, other control characters their escapes.
+/// Replaces tabs by spaces and other control characters by their escapes, so that quoted text cannot control a terminal.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -39,9 +39,9 @@
 //! SELECT u.id AS user_id, … FROM users u …
 //! ```
 //!
-//! `:name` is a parameter; `:as_of`, a `timestamptz`, is always there. The `SELECT` has one row for each
-//! person considered, members or not, with a column `user_id`; pushctl adds the conditions. That is
-//! why the audience, its funnel and `why` cannot disagree. Deliberately absent: includes and conditionals.
+//! `:name` is a parameter; `:as_of`, a `timestamptz`, is always defined. The `SELECT` has one row for each
+//! user considered, members or not, with a column `user_id`; pushctl adds the conditions. So the
+//! audience, its funnel and `why` use the same conditions. Deliberately absent: includes and conditionals.
 
 use std::ops::Range;
 
@@ -57,13 +57,13 @@ use crate::error::{Error, Result};
 pub struct Definition {
     /// The audience's name: the file's, without `.sql`.
     pub name: String,
-    /// Where it was read from, as errors name it.
+    /// Its origin, as errors name it.
     pub origin: String,
-    /// The whole text, of which the manifest keeps a SHA-256.
+    /// The whole text; the manifest contains its SHA-256.
     pub text: String,
-    /// The `SELECT`, with the header's lines left blank, so that line numbers are the file's.
+    /// The `SELECT` with blank lines in place of the header, so that its line numbers are the file's.
     pub body: String,
-    /// What the header says.
+    /// The parsed header.
     pub header: Header,
     /// Parameters in the order they are declared.
     pub parameters: Vec<Declaration>,
@@ -71,7 +71,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Reads a query file's text. Errors name `origin` and the line.
+    /// Parses a query file's text. Errors name `origin` and the line.
     pub fn parse(name: &str, origin: &str, text: &str) -> Result<Self> {
         let (header_text, body, lines) = split(text);
         if header_text.trim().is_empty() {
@@ -106,7 +106,7 @@ impl Definition {
         Ok(definition)
     }
 
-    /// Returns every name that may follow a colon in this file's SQL.
+    /// Returns every parameter name that this file's SQL may use.
     pub fn parameter_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
         names.push("as_of");
@@ -235,7 +235,7 @@ impl Definition {
     }
 }
 
-/// Which line of the file each line of the header's TOML came from.
+/// The line of the file for each line of the header's TOML.
 #[derive(Debug, Clone, Default)]
 struct LineMap(Vec<(usize, usize)>);
 

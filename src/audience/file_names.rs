@@ -1,16 +1,16 @@
-//! What a run's files are called.
+//! The names of a run's files.
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
 use super::definition::Definition;
 use super::parameters::{Values, fill};
 
-/// What stands at the end of every name of a run.
+/// The suffix of every file name of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Suffix {
-    /// The second in which the run began, UTC; a later one where that is taken.
+    /// The second in which the run began, UTC; a later one if a file of that name exists.
     Time(Timestamp),
-    /// The same text every time, so that a run takes the place of the one before.
+    /// A fixed text, so that a run replaces the files of the previous one.
     Fixed(String),
 }
 
@@ -33,7 +33,7 @@ impl Suffix {
         }
     }
 
-    /// One second later; `None` where names are meant to be taken again.
+    /// Returns the suffix one second later; `None` for a fixed text.
     pub fn next(&self) -> Option<Self> {
         match self {
             Self::Time(at) => at.checked_add(1.second()).ok().map(Self::Time),

@@ -1,4 +1,4 @@
-//! The rows of an audience find their files: one stream in, one CSV a file out, never an audience in memory.
+//! Distributes an audience's rows to its files: a stream in, a CSV per file out, with constant memory.
 
 use std::fs::File;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use crate::csv_writer;
 use crate::csv_writer::{LineEnding, Writer, Written};
 use crate::error::{Error, Kind, Result};
 
-/// Where the rows go.
+/// The destination of the rows.
 #[derive(Debug)]
 pub enum Destination<'a> {
     /// Every file into a staging directory, to be published together.
     Staged(&'a Staging),
-    /// One file, by index, into a nameless temporary file; the others are only counted.
+    /// One file, by index, into an unnamed temporary file; the others are only counted.
     Spooled(usize),
-    /// Nowhere: rows are only counted.
+    /// Rows are only counted.
     Counted,
 }
 
@@ -38,11 +38,11 @@ pub struct AudienceFiles<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Base {
     pub people: u64,
-    /// Rows that came a second time for the same person.
+    /// Users with rows in more than one file.
     pub repeated: u64,
 }
 
-/// Watches that the files share out their base: rows in no file come too, a person's rows one after another.
+/// Counts for the partition proof. It also sees rows that no file takes; a user's rows are adjacent.
 #[derive(Debug)]
 struct Sharing {
     /// The place of `user_id` in the union of columns.
@@ -54,24 +54,24 @@ struct Sharing {
 #[derive(Debug)]
 struct StagedOutput {
     columns: Vec<String>,
-    /// For each of its columns the place in the union of columns.
+    /// The index of each of its columns in the union of columns.
     places: Vec<usize>,
-    /// Whether the row as it comes, without the file's index, is already the record.
+    /// Whether the row without the file's index is the record unchanged.
     verbatim: bool,
     writer: Option<Writer>,
     rows: u64,
-    /// The second record, or the first while there is only one: the test rows' product columns.
+    /// The second record, or the first of one: the source of the test rows' product columns.
     sample: Vec<u8>,
 }
 
 /// A file after its last row.
 #[derive(Debug)]
 pub struct Filled {
-    /// Rows it would hold; with [`Destination::Counted`] that is all there is.
+    /// The number of its rows, also with [`Destination::Counted`].
     pub rows: u64,
-    /// Content and place, if it was written.
+    /// Size and hash, if it was written.
     pub written: Option<(File, Written)>,
-    /// Fields of the record that test rows take their product columns from.
+    /// Fields of the record for the product columns of test rows.
     pub sample: Option<Vec<Vec<u8>>>,
 }
 
@@ -81,7 +81,7 @@ pub fn staged_name(index: usize) -> String {
 }
 
 impl<'a> AudienceFiles<'a> {
-    /// Empty files for one pass over the rows. `limit` is the most rows a file takes.
+    /// Begins empty files for one pass over the rows. `limit` is the maximum of rows per file.
     pub fn new(
         definition: &Definition,
         destination: &'a Destination<'a>,
@@ -125,7 +125,7 @@ impl<'a> AudienceFiles<'a> {
         self.sharing.as_ref().map(|sharing| sharing.base)
     }
 
-    /// Takes one row of [`statement::audience`] as COPY hands it over: the file's index, the union of
+    /// Takes one row of [`statement::audience`] as COPY yields it: the file's index, the union of
     /// columns, a line feed.
     pub fn take(&mut self, row: &[u8]) -> Result<()> {
         let (index, fields) = split_index(row).ok_or_else(|| {

@@ -16,7 +16,7 @@ pub struct Header {
     /// A paragraph for the help.
     #[serde(default)]
     pub about: String,
-    /// Who the rows of the `SELECT` are.
+    /// The users that the `SELECT` considers.
     #[serde(default = "everyone")]
     pub base: String,
     /// `ORDER BY` of every file.
@@ -30,15 +30,15 @@ pub struct Header {
     /// Marks a test file's name.
     #[serde(default = "test_marker")]
     pub test_marker: String,
-    /// Whether the files share out the base: then a run proves it.
+    /// Whether the files partition the base; a run then proves it.
     #[serde(default)]
     pub partition: bool,
     /// Session settings for this audience's transaction.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
-    /// Leaves out people by their notification history.
+    /// Leaves out users by their notification history.
     pub history: Option<HistoryRule>,
-    /// What must hold before anything is read.
+    /// Checks before anything is read.
     #[serde(default)]
     pub checks: Vec<Check>,
     #[serde(default)]
@@ -49,15 +49,15 @@ pub struct Header {
     pub files: Vec<OutputFile>,
 }
 
-/// Who has been sent enough pushes of a layer lately.
+/// The rule that leaves out users with recent pushes of a layer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryRule {
     /// The layer whose pushes count.
     pub layer: i32,
-    /// The integer parameter that says how many pushes are enough.
+    /// The integer parameter with the number of pushes.
     pub at_least: Spanned<String>,
-    /// The integer parameter that says how many days back pushes count.
+    /// The integer parameter with the number of days.
     pub within_days: Spanned<String>,
 }
 
@@ -68,19 +68,19 @@ pub struct Check {
     pub sql: Spanned<String>,
     /// The error message if it is not true; `{parameter}` is replaced.
     pub error: String,
-    /// What to do then.
+    /// The hint of the error.
     pub hint: Option<String>,
 }
 
-/// One condition on the way from the base to the files.
+/// One condition between the base and the files.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredStage {
-    /// A word or two: what holds of those who stay.
+    /// A short name for the users that pass.
     pub name: String,
     /// SQL over the body's columns and parameters.
     pub keep: Spanned<String>,
-    /// Why people leave here.
+    /// The reason why users fail it.
     pub left: String,
     /// Columns whose values `why` prints.
     #[serde(default)]
@@ -91,9 +91,9 @@ pub struct DeclaredStage {
 #[serde(deny_unknown_fields)]
 pub struct OutputFile {
     pub stem: Spanned<String>,
-    /// Which rows it takes; all, where it is the only file.
+    /// The condition of its rows; none for the only file.
     pub when: Option<Spanned<String>>,
-    /// Who is in it.
+    /// A description of its users.
     #[serde(default)]
     pub help: String,
     pub columns: Spanned<Vec<Spanned<String>>>,

@@ -1,7 +1,7 @@
-//! An audience's parameters: how they are declared, and the values a run gives them.
+//! An audience's parameters: their declarations and the values of a run.
 //!
-//! Values reach PostgreSQL as settings of the transaction (`pushctl.NAME`): bound, never pasted into the
-//! statement, and the planner sees them as it would a literal.
+//! Values reach PostgreSQL as settings of the transaction (`pushctl.NAME`): bound, never inserted into the
+//! statement, and the planner treats them like literals.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
-/// What a parameter may hold.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Type {
@@ -22,7 +22,7 @@ pub enum Type {
     Uuid,
     /// An instant, RFC 3339.
     Timestamp,
-    /// A switch: off unless given.
+    /// A switch, off by default.
     Boolean,
 }
 
@@ -54,14 +54,14 @@ impl Type {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
-    /// What SQL calls it after the colon.
+    /// Its name in the SQL, after the colon.
     #[serde(skip)]
     pub name: String,
-    /// What it may hold.
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: Type,
     default: Option<toml::Value>,
-    /// Whether a run must give it.
+    /// Whether a run must set it.
     #[serde(default)]
     pub required: bool,
     pub min: Option<i64>,
@@ -74,7 +74,7 @@ pub struct Declaration {
 pub type Values = BTreeMap<String, String>;
 
 impl Declaration {
-    /// Gives the declaration its name and checks it; the message of a failure stands alone.
+    /// Sets the declaration's name and checks it; the error is a complete message.
     pub(super) fn named(mut self, name: String) -> Result<Self, String> {
         let well_formed = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name
@@ -150,7 +150,7 @@ impl Declaration {
     }
 }
 
-/// Returns the values of a run: what was given, checked, and the defaults of the rest.
+/// Returns the values of a run: the checked given ones, and defaults for the rest.
 ///
 /// # Errors
 /// An unknown name (with the nearest), a value that does not fit, a required one that is missing.

@@ -1,8 +1,7 @@
-//! The statements that are made of a query file: the audience, its funnel, and why one person is in or out.
+//! The statements made from a query file: the audience, its funnel, and the conditions of one user.
 //!
-//! All three wrap the same `SELECT` and the same conditions, which is why they cannot disagree. Each line
-//! of a statement remembers the line of the file it was made from, so that PostgreSQL's complaint about a
-//! position becomes a complaint about a file and a line.
+//! All three wrap the same `SELECT` and the same conditions, so they agree. Each line of a statement keeps the
+//! line of the file it was made from, so that PostgreSQL's error position becomes a file and a line.
 
 use std::ops::Range;
 
@@ -12,10 +11,10 @@ use super::definition::Definition;
 use super::parameters::{Type, Values};
 use super::sql;
 
-/// The setting that holds the id asked about by [`why`].
+/// The setting with the user id of [`why`].
 pub const WHY_USER: &str = "pushctl.why_user";
 
-/// SQL text, and where its lines came from.
+/// SQL text, and the file's line of each of its lines.
 #[derive(Debug, Clone, Default)]
 pub struct Statement {
     pub text: String,
@@ -36,7 +35,7 @@ impl Statement {
         self.origins.push(None);
     }
 
-    /// Several lines, of which the first was made from line `first` and the others from those after it.
+    /// Appends lines that come from line `first` of the file and the following ones.
     fn lines_from(&mut self, text: &str, first: usize) {
         for (index, line) in text.lines().enumerate() {
             self.line(line);
@@ -46,7 +45,7 @@ impl Statement {
         }
     }
 
-    /// Lines that were all made from line `origin`.
+    /// Appends lines that all come from line `origin`.
     fn line_from(&mut self, text: &str, origin: usize) {
         for line in text.lines() {
             self.lines_from(line, origin);
@@ -83,8 +82,8 @@ pub fn audience(definition: &Definition) -> Statement {
     out
 }
 
-/// Returns how many people fall at each stage: rows of `(stages passed, people, rows)`. Who passes all stages
-/// but belongs to no file counts one stage more than there are, who is in a file two more.
+/// Returns the query that counts users by stage: rows of `(stages passed, users, rows)`. A user that passes all stages
+/// but is in no file counts one stage more than there are, a user in a file two more.
 pub fn funnel(definition: &Definition) -> Statement {
     let mut out = Statement::default();
     out.line("SELECT depth, count(*), sum(row_count)::bigint FROM (");
@@ -107,8 +106,8 @@ pub fn funnel(definition: &Definition) -> Statement {
     out
 }
 
-/// One row for each row of the person named by [`WHY_USER`]: all columns as JSON, the file's index, then
-/// for every stage whether it holds.
+/// Returns the query for the user in [`WHY_USER`]: for each of the user's rows all columns as JSON, the file's index,
+/// and for every stage whether it holds.
 pub fn why(definition: &Definition) -> Statement {
     let mut out = Statement::default();
     out.line("SELECT to_jsonb(people)::text,");
@@ -125,7 +124,7 @@ pub fn why(definition: &Definition) -> Statement {
     out
 }
 
-/// One of the audience's checks.
+/// Returns the statement of one of the audience's checks.
 pub fn check(definition: &Definition, check: &super::header::Check) -> Statement {
     let mut out = Statement::default();
     out.line_from(
@@ -136,7 +135,7 @@ pub fn check(definition: &Definition, check: &super::header::Check) -> Statement
 }
 
 /// Returns a script for `psql` that does what `generate` does on the server: the settings, then the rows of all
-/// files with the file's index before them. Parameters without a value stand as `<name>`.
+/// files with the file's index before them. Parameters without a value appear as `<name>`.
 pub fn psql_script(definition: &Definition, values: &Values, as_of: Option<&str>) -> String {
     let mut lines = vec![
         "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;".to_owned(),
@@ -227,7 +226,7 @@ fn file_index(out: &mut Statement, definition: &Definition) {
     out.line("END");
 }
 
-/// `AND ((when1) OR (when2))`, in a form that the planner can push into the body.
+/// Appends `AND ((when1) OR (when2))`, in a form that the planner can push into the body.
 fn in_some_file(out: &mut Statement, definition: &Definition) {
     let conditions: Option<Vec<_>> = definition
         .header

@@ -1,7 +1,7 @@
-//! `pushctl check`: everything about an automation file that can be known without a network, all of it at once.
+//! `pushctl check`: all checks of an automation file that need no network.
 //!
-//! A file is parsed past its syntax errors, compared with the format's JSON Schema, and then each table is read
-//! for its meaning. A check ignores missing keys and wrong types: the structure check has reported them.
+//! A file is parsed past its syntax errors, compared with the format's JSON Schema, and then the meaning of each
+//! table is checked. A check ignores missing keys and wrong types: the structure check has reported them.
 
 mod audience;
 mod pushes;
@@ -25,7 +25,7 @@ use super::toml_tree::Node;
 use crate::audience::Catalogue;
 use crate::template::link::AllowedHosts;
 
-/// What files are checked against.
+/// The context of the checks.
 #[derive(Debug, Clone)]
 pub struct Against<'a> {
     /// The audiences there are.
@@ -38,7 +38,7 @@ pub struct Against<'a> {
     pub now: Timestamp,
 }
 
-/// What came of it.
+/// The result of the checks.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// Errors and warnings.
@@ -48,7 +48,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Puts files that could not be read before the others.
+    /// Adds findings about unreadable files before the others.
     #[must_use]
     pub fn with_unreadable(mut self, mut findings: Vec<Diagnostic>) -> Self {
         let files = self.report.files + findings.len();
@@ -58,7 +58,7 @@ impl Checked {
     }
 }
 
-/// Checks files, each by itself and all against each other.
+/// Checks each file, and names across all files.
 pub fn check(sources: &[SourceText], against: &Against<'_>) -> Checked {
     let schema = json_schema();
     let mut findings = Vec::new();
@@ -102,11 +102,11 @@ pub fn check(sources: &[SourceText], against: &Against<'_>) -> Checked {
     }
 }
 
-/// Where each name was first used.
+/// The first file that uses each name.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
 
-/// One file, as the checks of each table read it.
+/// One file for the checks of its tables.
 struct CheckedFile<'c, 's> {
     root: &'c Node<'s>,
     against: &'c Against<'c>,
@@ -216,7 +216,7 @@ fn drop_consequences(findings: &mut Findings<'_>) {
     });
 }
 
-/// Returns the file as its types. The checks before have seen everything that could fail here; if they have not, it is said.
+/// Returns the file as its types. The earlier checks report everything that fails here; anything else becomes a finding.
 fn typed(root: Node<'_>, findings: &mut Findings<'_>) -> Option<AutomationFile> {
     let span: Range<usize> = root.span();
     let read = AutomationFile::deserialize(toml::de::ValueDeserializer::from(root));

@@ -1,8 +1,8 @@
 //! The five fields of a cron expression: minute, hour, day of the month, month, day of the week.
 //!
-//! What crontab(5) says holds: lists, ranges, steps, English names, Sunday as 0 or 7, and when both day
-//! fields are restricted a date matches either. Deliberately absent: seconds, years, `@daily` and its kin,
-//! and the `L`, `W`, `#` and `?` of other dialects; each gets a message that says what to write.
+//! As in crontab(5): lists, ranges, steps, English names, Sunday as 0 or 7, and a date matches either day field
+//! when both are restricted. Deliberately absent: seconds, years, macros such as `@daily`, and the `L`, `W`, `#` and
+//! `?` of other dialects; each gets a message with the alternative.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -19,12 +19,12 @@ pub struct Expression {
     weekdays: Set,
 }
 
-/// Why a text is no cron expression, and which bytes of it are to blame.
+/// An error in a cron expression, and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// One sentence, lower case, no full stop.
+    /// One sentence in lower case, without a full stop.
     pub message: String,
-    /// What to write instead, when that is known.
+    /// The correction, if it is known.
     pub hint: Option<String>,
     /// Bytes of the expression.
     pub span: Range<usize>,
@@ -37,7 +37,7 @@ struct Set {
     starred: bool,
 }
 
-/// What one of the five fields may hold.
+/// The values of one of the five fields.
 struct Field {
     name: &'static str,
     range: RangeInclusive<u8>,
@@ -85,7 +85,7 @@ const MACROS: &[(&str, &str)] = &[
 ];
 
 impl Expression {
-    /// Parses five fields; says which of them is wrong, and where.
+    /// Parses five fields; an error names the field and its place.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let words = words(text);
         if let Some(invalid) = not_five(text, &words) {
@@ -112,7 +112,7 @@ impl Expression {
         })
     }
 
-    /// Returns whether anything happens on this date.
+    /// Returns whether this date matches.
     pub fn matches(&self, date: Date) -> bool {
         let day = self.days.has(date.day().unsigned_abs());
         let weekday = self.weekdays.has(sunday_first(date.weekday()));
@@ -136,7 +136,7 @@ impl Expression {
     }
 
     /// Returns whether the hour field begins with `*`: then it means "through the day", and a time that a clock
-    /// change skips is simply not there, instead of being made up for.
+    /// change skips is left out, not moved.
     pub fn every_hour(&self) -> bool {
         self.hours.starred
     }
@@ -191,7 +191,7 @@ fn not_five(text: &str, words: &[Range<usize>]) -> Option<Invalid> {
 }
 
 impl Field {
-    /// `text` begins at byte `offset` of the expression.
+    /// Parses one field; `text` begins at byte `offset` of the expression.
     fn parse(&self, text: &str, offset: usize) -> Result<Set, Invalid> {
         let mut bits = 0;
         let mut at = offset;
@@ -209,7 +209,7 @@ impl Field {
         })
     }
 
-    /// `*`, `*/5`, `4`, `1-5`, `0-30/10`, with names in place of numbers where the field has them.
+    /// Parses `*`, `*/5`, `4`, `1-5` or `0-30/10`, with names in place of numbers where the field has them.
     fn item(&self, item: &str) -> Result<u64, (String, Option<String>)> {
         let (values, step) = match item.split_once('/') {
             None => (item, None),

@@ -12,7 +12,7 @@ use super::schedule::resolve;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietHours {
     pub from: Time,
-    /// When they are over.
+    /// The end, exclusive.
     pub to: Time,
 }
 
@@ -26,7 +26,7 @@ impl QuietHours {
         }
     }
 
-    /// When they end, if `at` is inside them; the zone is that of `at`.
+    /// Returns their end if `at` is inside them, in the zone of `at`.
     pub fn end_after(&self, at: &Zoned) -> Option<Timestamp> {
         if !self.contains(at.time()) {
             return None;

@@ -20,7 +20,7 @@ pub struct CheckReport {
     pub errors: usize,
     /// How many are warnings.
     pub warnings: usize,
-    /// File by file, in the order of each.
+    /// The findings, file by file, in the order of each file.
     pub findings: Vec<Diagnostic>,
 }
 
@@ -38,7 +38,7 @@ impl CheckReport {
         }
     }
 
-    /// The same without warnings.
+    /// Returns the report without warnings.
     #[must_use]
     pub fn only_errors(&self) -> Self {
         let errors = self
@@ -48,7 +48,7 @@ impl CheckReport {
         Self::new(self.files, errors.cloned().collect())
     }
 
-    /// `2 files: 1 error, 3 warnings`.
+    /// Returns the counts as text: `2 files: 1 error, 3 warnings`.
     pub fn counts(&self) -> String {
         let files = count(self.files, "file");
         match (self.errors, self.warnings) {
@@ -65,13 +65,13 @@ impl CheckReport {
         }
     }
 
-    /// For a person: each finding with its line and carets, an empty line between two. Nothing when there is none.
+    /// Renders each finding with its line and carets, separated by an empty line; empty without findings.
     pub fn human(&self, color: ColorChoice) -> String {
         let shown = self.findings.iter().map(|finding| human(finding, color));
         shown.collect::<Vec<_>>().join("\n")
     }
 
-    /// Workflow commands, one line a finding, which GitHub shows beside the changed lines.
+    /// Renders GitHub workflow commands, one line a finding; GitHub shows them beside the changed lines.
     pub fn github(&self) -> String {
         let mut out = String::new();
         for finding in &self.findings {
@@ -99,7 +99,7 @@ impl CheckReport {
         out
     }
 
-    /// Returns a summary with a table, for a CI job's page.
+    /// Renders a summary with a table, for a CI job's page.
     pub fn markdown(&self) -> String {
         let mut out = format!("### pushctl check\n\n{}\n", self.counts());
         if !self.findings.is_empty() {

@@ -1,15 +1,15 @@
-//! When an automation is for: civil times in a zone, turned into instants. Pure functions of their input.
+//! Schedules: converts civil times in a zone into instants. Pure functions.
 //!
 //! One rule covers every clock change: an occurrence is sent **at the first instant at which the local clock
-//! shows the wanted time or a later one**. Where clocks are put forward over the wanted time, that is the
-//! moment after the gap (02:30 becomes 03:00 that day); where the wanted time comes twice, it is the first.
+//! shows the wanted time or a later one**. Where clocks go forward over the wanted time, that is the
+//! moment after the gap (02:30 becomes 03:00 that day); where the wanted time occurs twice, it is the first.
 //! The one exception is a cron expression whose hour field begins with `*`: it means "through the day", so
 //! times inside a gap are left out.
 //!
 //! `day = 29`, `30` and `31` of a monthly schedule are the last day of a month that is shorter.
 //! Lead, window and lateness are elapsed minutes, also across a clock change.
 //!
-//! Deliberately absent: waiting, and the knowledge of what has been sent. That is the pipeline's.
+//! Waiting, and the state of runs, belong to [`crate::pipeline`].
 
 use std::fmt;
 
@@ -19,25 +19,25 @@ use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
 use super::cron::Expression;
 
-/// Dates looked at before giving up: a little more than the eight years between two leap days around 2100.
+/// Dates to search: a little more than the eight years between two leap days around 2100.
 const HORIZON_DAYS: usize = 3000;
 
-/// A schedule with everything that decides about its phases.
+/// A schedule with the settings of its phases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
-    /// On which dates and at which times people receive it.
+    /// The dates and times at which the pushes are sent.
     pub rule: RepeatRule,
-    /// Whose clock that is.
+    /// The time zone of the rule.
     pub zone: TimeZone,
     /// Generation begins this long before the pushes are sent.
     pub lead: SignedDuration,
     /// Tests are sent, and the window for cancelling opens, this long before the pushes are sent.
     pub window: SignedDuration,
-    /// A tick that comes this long after the time still sends; a later one does not.
+    /// The lateness within which a tick still sends.
     pub max_lateness: SignedDuration,
 }
 
-/// Which dates and times.
+/// The dates and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepeatRule {
     Once(Date, Time),
@@ -50,31 +50,31 @@ pub enum RepeatRule {
     Cron(Expression),
 }
 
-/// An instant a schedule is for, with the instants of its phases.
+/// An occurrence: a time of a schedule, with the times of its phases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occurrence {
-    /// When people receive it, in the schedule's zone.
+    /// The time at which the pushes are sent, in the schedule's zone.
     pub send_at: Zoned,
-    /// When the audience is generated.
+    /// The start of generation.
     pub generate_at: Timestamp,
-    /// When the tests are sent and the window opens.
+    /// The start of the test pushes and of the window.
     pub test_at: Timestamp,
-    /// The last instant at which sending may still begin.
+    /// The last instant at which sending may begin.
     pub latest: Timestamp,
 }
 
-/// The phase whose time has come, by the clock alone.
+/// The phase that is due by the clock alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DueState {
     /// From the lead to the window.
     Generate,
     /// From the window's opening to the time itself.
     Test,
-    /// From the time itself until it is too late.
+    /// From the time until it is too late.
     Send,
 }
 
-/// Where an instant stands in a schedule.
+/// The position of an instant in a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleState {
     /// The occurrence the instant belongs to, and its latest phase that is due.
@@ -88,20 +88,20 @@ pub struct ScheduleState {
 /// A wanted time that a clock change skips or repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shifted {
-    /// The civil time that was asked for.
+    /// The wanted civil time.
     pub wanted: DateTime,
-    /// Whether it is missing or there twice.
+    /// Whether it is skipped or repeated.
     pub change: ClockChange,
-    /// When the pushes are sent instead, or at the first of the two.
+    /// The time at which the pushes are sent instead; the first of a repeated time.
     pub send_at: Zoned,
 }
 
-/// What the clocks do.
+/// The kind of a clock change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockChange {
-    /// They are put forward over the wanted time.
+    /// Clocks go forward over the wanted time.
     Skipped,
-    /// They are put back, and the wanted time comes twice.
+    /// Clocks go back, and the wanted time occurs twice.
     Repeated,
 }
 
@@ -127,7 +127,7 @@ impl Schedule {
         self.instants_from(from).map(|at| self.occurrence(at))
     }
 
-    /// What a tick at `now` finds. An occurrence belongs to the instants from its lead to its lateness;
+    /// Returns the position of `now`. An occurrence covers the instants from its lead to its lateness;
     /// `check` refuses schedules in which two of these overlap.
     pub fn standing(&self, now: Timestamp) -> ScheduleState {
         let earliest = now.saturating_sub(self.max_lateness).unwrap_or(now);
@@ -162,7 +162,7 @@ impl Schedule {
         }
     }
 
-    /// The same schedule with another lead and window, for the modes that only test.
+    /// Returns the schedule with another lead and window, for the modes that only test.
     #[must_use]
     pub fn shortened(mut self, lead: SignedDuration, window: SignedDuration) -> Self {
         self.lead = self.lead.min(lead);
@@ -206,7 +206,7 @@ impl Schedule {
             .filter(move |at| last.replace(*at) != Some(*at))
     }
 
-    /// Returns the dates of the rule from `start` on, one way or the other.
+    /// Returns the dates of the rule from `start`, forwards or backwards.
     fn dates(&self, start: Date, step: i8) -> Box<dyn Iterator<Item = Date> + '_> {
         if let RepeatRule::Once(date, _) = self.rule {
             return Box::new(std::iter::once(date));
@@ -237,7 +237,7 @@ impl Schedule {
 }
 
 impl Occurrence {
-    /// `layer3@2026-11-21T13:33-06:00`: what claims and leases are unique on.
+    /// `layer3@2026-11-21T13:33-06:00`: the key of claims and leases.
     pub fn id(&self, automation: &str) -> String {
         format!(
             "{automation}@{}",
@@ -295,7 +295,7 @@ impl RepeatRule {
     }
 }
 
-/// In words, without the zone: `daily at 13:33`.
+/// Describes the rule without the zone: `daily at 13:33`.
 impl fmt::Display for RepeatRule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clock = |time: &Time| time.strftime("%H:%M").to_string();

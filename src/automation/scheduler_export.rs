@@ -1,7 +1,7 @@
 //! `schedule show`: the lines for the scheduler that starts pushctl.
 //!
-//! A scheduler that keeps UTC can start one process per occurrence only where the zone's clock never changes and the
-//! rule can be written in UTC; otherwise one line starts a tick for all every five minutes, which does what is due.
+//! A scheduler in UTC can start one process per occurrence only where the zone has no clock changes and the
+//! rule can be written in UTC; otherwise one line starts a tick every five minutes, which runs the phases that are due.
 //! systemd knows time zones, so its timers need that only for a cron expression, for days that shorter months lack, and
 //! where a start would fall into a clock change.
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Automation;
 use super::schedule::{RepeatRule, Schedule};
 
-/// The service that a timer of an automation starts, as it is kept beside the other deployment files.
+/// The systemd service that an automation's timer starts; the same file as in `deploy/systemd`.
 const SERVICE: &str = include_str!("../../deploy/systemd/pushctl@.service");
 
 /// Schedulers.
@@ -27,36 +27,36 @@ pub enum SchedulerPlatform {
     Systemd,
 }
 
-/// Which automations the lines are for.
+/// The automations of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Every one there is: one tick may do for all of them.
+    /// All automations, with one tick if possible.
     All,
-    /// Some by name: each has a tick of its own.
+    /// Named ones, each with its own tick.
     Named,
 }
 
-/// What to paste, and what to know about it.
+/// The lines for a scheduler, and notes about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timetable {
     /// The lines, with comments.
     pub text: String,
-    /// One sentence for each automation that a fixed line in UTC would start at the wrong time.
+    /// A note for each automation that a fixed line in UTC would start at the wrong time.
     pub warnings: Vec<String>,
 }
 
-/// When an automation comes next.
+/// The next occurrence of an automation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Upcoming {
     pub automation: String,
-    /// What its occurrence is called in the records.
+    /// The occurrence's id.
     pub occurrence: String,
     pub generate_at: Timestamp,
-    /// When the tests go out.
+    /// The time of the test pushes.
     pub test_at: Timestamp,
-    /// When people receive it.
+    /// The time of the live pushes.
     pub send_at: Timestamp,
-    /// The same, on the clock of its zone: `2026-11-21 13:33 CST`.
+    /// The same in its zone: `2026-11-21 13:33 CST`.
     pub local: String,
 }
 
@@ -226,7 +226,7 @@ fn first_tick(schedule: &Schedule) -> i8 {
     times.next().map_or(0, |time| time.minute() % 5)
 }
 
-/// Returns the five fields of a start in UTC, where a fixed one is right all year.
+/// Returns the cron fields of a start in UTC, if a fixed one is right all year.
 fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let offset = schedule.zone.to_offset(now);
     if schedule
@@ -259,7 +259,7 @@ fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
     }
 }
 
-/// systemd's form of the start, on the zone's own clock.
+/// Returns systemd's form of the start, in the automation's zone.
 fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let name = schedule.zone.iana_name()?;
     let started = Schedule {
@@ -290,8 +290,8 @@ fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
     })
 }
 
-/// Returns the rule of the starts: the same, by the lead earlier on the clock. A start on the day before the first is on
-/// the last of the month before.
+/// Returns the rule of the starts: earlier by the lead. A start on the day before the first of a month is on the last day
+/// of the month before.
 fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     let (days, time) = shifted(rule.times().next()?, lead);
     Some(match rule {
@@ -315,13 +315,13 @@ fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     })
 }
 
-/// Returns a time of day so much earlier, and on which day that is.
+/// Returns a time of day earlier by `before`, and its day relative to today.
 fn shifted(time: Time, before: SignedDuration) -> (i64, Time) {
     let minutes = i64::from(time.hour()) * 60 + i64::from(time.minute()) - before.as_mins();
     (minutes.div_euclid(24 * 60), time.wrapping_sub(before))
 }
 
-/// Why a fixed line in UTC would be wrong.
+/// Returns the reason why a fixed line in UTC would be wrong.
 fn clock_warning(automation: &Automation, now: Timestamp) -> Option<String> {
     let schedule = &automation.schedule;
     let zone = &schedule.zone;

@@ -1,4 +1,4 @@
-//! Compares a file with the JSON Schema of its format: keys, types, choices and ranges, each with its place.
+//! Checks a file against the JSON Schema of its format: keys, types, choices and ranges, each with its place.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::diagnostic::Findings;
 use super::toml_tree::{Node, integer_value, number_value, type_name};
 use crate::suggest::nearest;
 
-/// Reports everything in `root` that does not fit `schema`.
+/// Reports every violation of `schema` in `root`.
 pub(super) fn compare(root: &Node<'_>, schema: &Value, findings: &mut Findings<'_>) {
     let mut comparison = Comparison { schema, findings };
     comparison.table(root, schema, "");
@@ -22,7 +22,7 @@ struct Comparison<'c, 's> {
 }
 
 impl Comparison<'_, '_> {
-    /// `name` is what the value is called in messages; `schema` is its own.
+    /// Checks one value; `name` is its name in messages.
     fn value(&mut self, node: &Node<'_>, schema: &Value, name: &str) {
         if let Some(wanted) = mismatch(node, schema) {
             let got = type_name(node);
@@ -75,7 +75,7 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// Answers which key was probably meant.
+    /// Returns the key that was probably meant.
     fn unknown_key(
         &mut self,
         key: &str,
@@ -224,7 +224,7 @@ impl Comparison<'_, '_> {
     }
 }
 
-/// `[schedule]`, `[[push]]`, `send_at` in backquotes: what a key is called in a sentence.
+/// `[schedule]`, `[[push]]`, `send_at` in backquotes: the name of a key in messages.
 fn called(key: &str, schema: &Value) -> String {
     if schema["type"] == "object" && schema["additionalProperties"] == false {
         format!("[{key}]")
@@ -235,7 +235,7 @@ fn called(key: &str, schema: &Value) -> String {
     }
 }
 
-/// What the format says about a key, for a hint.
+/// Returns the format's description of a key, for a hint.
 fn first_sentence(schema: &Value) -> Option<&str> {
     let first = schema["description"].as_str()?.split(". ").next()?;
     Some(first.trim_end_matches('.'))
@@ -252,7 +252,7 @@ fn types(schema: &Value) -> Vec<&str> {
     }
 }
 
-/// What the value should have been, if it is of none of the types.
+/// Returns the expected type, if the value has none of the types.
 fn mismatch(node: &Node<'_>, schema: &Value) -> Option<String> {
     let types = types(schema);
     let fits = types.iter().any(|name| match *name {
@@ -279,7 +279,7 @@ fn mismatch(node: &Node<'_>, schema: &Value) -> Option<String> {
     Some(wanted.collect::<Vec<_>>().join(" or "))
 }
 
-/// Returns how the same value would have the right type.
+/// Returns a hint how to write the value with the right type.
 fn other_spelling(node: &Node<'_>, schema: &Value) -> Option<String> {
     let wanted = types(schema);
     let wants = |name: &str| wanted.contains(&name);
@@ -321,7 +321,7 @@ fn one_of(choices: &[&str]) -> String {
     }
 }
 
-/// Also `Monday` for `mon`.
+/// Finds the nearest choice; also accepts `Monday` for `mon`.
 fn near_choice<'a>(text: &str, choices: &[&'a str]) -> Option<&'a str> {
     let lower = text.to_lowercase();
     let begins = choices.iter().find(|choice| lower.starts_with(**choice));

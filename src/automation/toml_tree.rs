@@ -1,4 +1,4 @@
-//! A TOML file as a tree in which every key and value knows its bytes, read past its syntax errors.
+//! A TOML file as a tree of keys and values with their byte spans, parsed past its syntax errors.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Findings, SourceText};
 use crate::snippet::floor_char_boundary;
 
-/// A value and where it is.
+/// A value and its place.
 pub(super) type Node<'s> = Spanned<DeValue<'s>>;
 
 /// The rule for unclosed brackets: the text after one is misplaced, and gets no findings of its own.
 pub(super) const UNCLOSED: &str = "unclosed";
 
-/// What could be read of a file; its syntax errors are among the findings. Dates and times have become text.
+/// Parses a file as far as possible; syntax errors become findings. Dates and times become text.
 pub(super) fn parse<'s>(source: &'s SourceText, findings: &mut Findings<'s>) -> Node<'s> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let mut lines = Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn parse<'s>(source: &'s SourceText, findings: &mut Findings<'s>) -> 
         let line = source.text[..span.start.min(source.text.len())]
             .matches('\n')
             .count();
-        // One slip makes the parser complain several times on its line.
+        // The parser reports one mistake several times on its line.
         if !lines.contains(&line) {
             lines.push(line);
             let span = visible_span(&source.text, span);
@@ -45,19 +45,19 @@ pub(super) fn get<'a, 's>(table: &'a Node<'s>, key: &str) -> Option<&'a Node<'s>
     table.get_ref().as_table()?.get(key)
 }
 
-/// Where a key of a table is written.
+/// Returns the span of a key of a table.
 pub(super) fn key_span(table: &Node<'_>, key: &str) -> Option<Range<usize>> {
     let (key, _) = table.get_ref().as_table()?.get_key_value(key)?;
     Some(key.span())
 }
 
-/// Returns the text under a key of a table, and where it is.
+/// Returns the text under a key of a table, and its span.
 pub(super) fn text<'a>(table: &'a Node<'_>, key: &str) -> Option<(&'a str, Range<usize>)> {
     let node = get(table, key)?;
     Some((node.get_ref().as_str()?, node.span()))
 }
 
-/// Returns the whole number under a key of a table, and where it is.
+/// Returns the whole number under a key of a table, and its span.
 pub(super) fn integer(table: &Node<'_>, key: &str) -> Option<(i64, Range<usize>)> {
     let node = get(table, key)?;
     Some((integer_value(node)?, node.span()))
@@ -91,7 +91,7 @@ pub(super) fn number_value(node: &Node<'_>) -> Option<f64> {
     }
 }
 
-/// What a value is, in a sentence.
+/// Returns the type of a value, for messages.
 pub(super) fn type_name(node: &Node<'_>) -> &'static str {
     match node.get_ref() {
         DeValue::String(_) => "text",
@@ -104,8 +104,8 @@ pub(super) fn type_name(node: &Node<'_>) -> &'static str {
     }
 }
 
-/// Where some part of a text value is written, searched in its source so that escapes elsewhere do no harm;
-/// the whole value if it is not found as it is.
+/// Returns the span of a part of a text value, found in its source so that escapes elsewhere do not matter;
+/// the span of the whole value if the part is not found literally.
 pub(super) fn part_of(source: &SourceText, value: &Range<usize>, part: &str) -> Range<usize> {
     let raw = source.text.get(value.clone()).unwrap_or_default();
     match raw.find(part) {
@@ -155,7 +155,7 @@ fn visible_span(text: &str, span: Range<usize>) -> Range<usize> {
     })
 }
 
-/// Returns the parser's message, said to a person.
+/// Returns the parser's message in plain words, and a hint.
 fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<String>) {
     let said = message.lines().next().unwrap_or_default();
     let found = text.get(span.clone()).unwrap_or_default();
@@ -209,7 +209,7 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
     }
 }
 
-/// `before` is what stands on the line before the name.
+/// Returns the message for an unquoted word; `before` is the text of the line before it.
 fn given_twice(name: &str, before: &str) -> (String, Option<String>) {
     match before {
         "[[" => (

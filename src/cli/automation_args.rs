@@ -1,4 +1,4 @@
-//! Automation files, for every command that needs them: which there are, and that they are right.
+//! Finds, reads and checks automation files, for every command that needs them.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Live completion: the scripts of `pushctl completions` ask here at each key press.
+//! Live completion: the scripts of `pushctl completions` call it at each key press.
 //!
 //! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
 //! never from a network. A broken file yields fewer candidates and no message.
@@ -42,7 +42,7 @@ pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
         .try_complete(arguments, Some(environment.directory()));
     match answered {
         Ok(_) => Kind::Done,
-        // The shell shows nothing but the lack of candidates; a message would end up in the command line.
+        // No message: the shell would insert it into the command line.
         Err(_) => Kind::Usage,
     }
 }

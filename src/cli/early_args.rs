@@ -1,4 +1,7 @@
-//! A look at the arguments before they are parsed: the query files that some of them name become subcommands.
+//! Reads a few flags before the arguments are parsed, because the query files that they name become subcommands.
+//!
+//! clap's `ignore_errors` does not do it: it stops at the first unknown argument, and `generate AUDIENCE --PARAMETER`
+//! contains several before the query files are known.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -59,7 +59,7 @@ impl Globals {
     /// Passes the flags that are settings on to the settings.
     pub fn flags(&self, flags: &mut Flags) {
         let Self {
-            // Where settings are read from, and how this one call talks, are no settings.
+            // The place of the settings and the output options of this call are not settings.
             config: _,
             json: _,
             quiet: _,

@@ -1,4 +1,4 @@
-//! What every help has in common: examples first, exit statuses last.
+//! The layout of every help text: examples first, exit statuses last.
 
 use crate::exit::{self, Kind};
 

@@ -1,4 +1,4 @@
-//! A panic is a defect of pushctl: said in words, with exit status 70, and without what might be secret.
+//! The panic hook: reports a panic as a bug, with exit status 70 and without text that may be secret.
 
 use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};

@@ -1,5 +1,5 @@
-//! What completion offers beside the command line's own words: runs and automations. From the SQLite file, if the store
-//! is one and it is there, and from the automation files; never from a network.
+//! Completion of runs and automations: from the SQLite store, if it exists, and from the automation files; never from a
+//! network.
 
 use clap::builder::StyledStr;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};

@@ -14,7 +14,7 @@ use crate::template::push::{Problem, PushTemplate, Wording};
 use crate::template::{Fault, Flaw, Template};
 
 impl<'c> CheckedFile<'c, '_> {
-    /// The audience, and every push against it.
+    /// Checks the audience, and every push against it.
     pub(super) fn audience_and_pushes(&mut self) {
         let definition = self.audience();
         for (index, push) in toml_tree::entries(self.root, "push").enumerate() {
@@ -84,7 +84,7 @@ impl<'c> CheckedFile<'c, '_> {
                 }
             }
         }
-        // A text that is missing or of the wrong type has been reported; any other stands in for it.
+        // A missing text or one of the wrong type is reported elsewhere; a placeholder replaces it here.
         let stand_in = || "-".to_owned();
         let wording = Wording {
             title: title.unwrap_or_else(stand_in),
@@ -144,7 +144,7 @@ impl<'c> CheckedFile<'c, '_> {
             .maybe_hint(hint);
     }
 
-    /// Where a variable stands in the host, every row leads somewhere else.
+    /// Warns about a variable in the host: the target differs by row.
     fn link_host(&mut self, link: &str, span: &Range<usize>) {
         let Some((head, _)) = link.split_once("[[var:") else {
             return;

@@ -10,7 +10,7 @@ use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, part_of};
 
 impl CheckedFile<'_, '_> {
-    /// Limits that contradict each other, and quiet hours that contradict the schedule.
+    /// Checks for limits that contradict each other, and quiet hours that contradict the schedule.
     pub(super) fn safeguards(&mut self, schedule: Option<&Schedule>) {
         let Some(table) = self.table("safeguards") else {
             return;
@@ -55,7 +55,7 @@ impl CheckedFile<'_, '_> {
         }
     }
 
-    /// A push whose time lies in the quiet hours would be refused, or delayed, in every run.
+    /// Checks for a push in the quiet hours: every run would refuse or delay it.
     fn quiet_pushes(&mut self, table: &Node<'_>, quiet: QuietHours, schedule: &Schedule) {
         let delayed = toml_tree::text(table, "quiet_hours_action")
             .is_some_and(|(action, _)| action == "delay");
@@ -102,7 +102,7 @@ impl CheckedFile<'_, '_> {
         }
     }
 
-    /// Addresses are secrets: a file names the variable that holds one.
+    /// Checks that addresses, which are secrets, are given by the name of an environment variable.
     pub(super) fn notify(&mut self) {
         let Some(table) = self.table("notify") else {
             return;

@@ -1,4 +1,4 @@
-//! `[schedule]` and `[window]`: what they mean together, and what the clocks of the coming year do to them.
+//! `[schedule]` and `[window]`: their combination, and clock changes of the coming year.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use crate::suggest::nearest;
 const COMPARED: usize = 9000;
 
 impl<'c> CheckedFile<'c, '_> {
-    /// Returns the schedule, if it can be made out at all.
+    /// Returns the schedule, if its keys are valid.
     pub(super) fn schedule(&mut self) -> Option<Schedule> {
         let table = self.table("schedule")?;
         let (lead, window, max_lateness) = self.leads(table);
@@ -293,7 +293,7 @@ impl<'c> CheckedFile<'c, '_> {
         }
     }
 
-    /// An instant belongs to one occurrence at most: a run is over before the next one is generated.
+    /// Checks that runs do not overlap: an instant belongs to one occurrence at most.
     fn overlaps(&mut self, schedule: &Schedule, span: &Range<usize>) {
         let year = self.in_a_year();
         let delays: i64 = toml_tree::entries(self.root, "push")
@@ -335,7 +335,7 @@ impl<'c> CheckedFile<'c, '_> {
     }
 }
 
-/// Returns the key that says when.
+/// Returns the key that sets the time.
 fn when_span(table: &Node<'_>) -> Range<usize> {
     let mut keys = ["cron", "send_at"].iter();
     let found = keys.find_map(|key| toml_tree::get(table, key));

@@ -1,4 +1,4 @@
-//! `pushctl audiences`: what there is.
+//! `pushctl audiences`: lists the audiences.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `pushctl check`: whether automation files are right, before anything is asked of a network.
+//! `pushctl check`: checks automation files without a network.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `pushctl completions`: the script that makes a shell complete pushctl's command lines.
+//! `pushctl completions`: prints the completion script of a shell.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! `pushctl diff`: whether two CSV files say the same.
+//! `pushctl diff`: compares two CSV files.
 
 use std::path::PathBuf;
 

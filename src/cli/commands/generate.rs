@@ -1,4 +1,4 @@
-//! `pushctl generate`: an audience becomes CSV files.
+//! `pushctl generate`: writes an audience as CSV files.
 
 use std::io::{Seek as _, SeekFrom};
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! `pushctl schema`: the JSON Schema of what pushctl writes, for those who read it by program, and of what it reads,
-//! for editors.
+//! `pushctl schema`: the JSON Schemas of pushctl's output and of its input files.
 
 use clap::Subcommand;
 use schemars::schema_for;

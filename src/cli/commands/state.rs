@@ -1,4 +1,4 @@
-//! `pushctl state`: the state store itself, its migrations and its copies.
+//! `pushctl state`: manages the state store: migrations, export, import.
 
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -251,7 +251,7 @@ async fn export(context: &CommandContext, file: &Path) -> Result<Kind> {
 async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
     let mut input = bounded(context, open(file)).await?;
     let store = bounded(context, as_it_is(context)).await?;
-    // Stops by itself, in order: dropped in the middle, it would leave half of the rows behind.
+    // Not dropped on an interrupt: it stops in order, so that no half of the rows remains.
     let rows = store.import(&mut *input, ended(context)).await?;
     context.ui.say(format_args!(
         "{} rows into {}",

@@ -1,4 +1,4 @@
-//! `pushctl why`: which conditions of an audience hold for one person.
+//! `pushctl why`: shows which conditions of an audience hold for one user.
 
 use crate::audience::explain;
 use crate::error::{Error, Result};
