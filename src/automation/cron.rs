@@ -352,7 +352,7 @@ mod tests {
                 10..13,
                 "`fun` is not a day of the week: it must be 0 to 7 or sun to sat",
             ),
-            ("33 13 * * 5-1", 10..13, "the range `5-1` goes backwards"),
+            ("33 13 * * 5-1", 10..13, "the range `5-1` is reversed"),
             ("33 13 L * *", 6..7, "`L` is not a day of the month"),
             ("*/0 13 * * *", 0..3, "`0` is not a step"),
             ("5/10 13 * * *", 0..4, "steps over a single value"),

@@ -91,6 +91,6 @@ mod tests {
     #[test]
     fn a_broken_line_is_named_by_file_and_line_without_its_text() {
         let error = section("[market]\nhunter2\n", "market", Path::new("services")).unwrap_err();
-        assert_eq!(error.to_string(), "services:2: not a line of keyword=value");
+        assert_eq!(error.to_string(), "services:2: expected keyword=value");
     }
 }

@@ -29,7 +29,7 @@ fn audience_file_and_parameters_by_their_nearest_names() {
     11 | params = { lookback_hour = 48, min_wishlist = "2", cooling_hours = -3 }
        |                                                                    ^^
        |
-       = hint: Hours that must have passed since an action
+       = hint: Minimum hours since an action
 
     error: the audience layer3 has no file "recent-ofer-creators"
       --> a.toml:14:17
