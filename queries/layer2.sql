@@ -125,7 +125,7 @@ WITH mens_sizes AS MATERIALIZED (
     ORDER BY place
     LIMIT :top
 ), shoes AS (
-    -- A deleted variant is nobody's trending shoe.
+    -- A deleted variant does not make a trending shoe.
     SELECT t.place, t.product_name, v.id AS variant_id,
            CASE WHEN btrim(v.index_cache->>'mens_size', E' \t\n\r') <> '' THEN v.index_cache->>'mens_size' ELSE 'Unknown' END AS variant_size,
            coalesce(open.offers, 0) AS open_offers, coalesce(wished.items, 0) AS wishlist_items

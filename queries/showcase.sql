@@ -140,7 +140,7 @@ WITH mens_sizes AS MATERIALIZED (
     JOIN variants USING (variant_id)
     LEFT JOIN users gone ON gone.id = items.user_id AND gone.deleted_at <> 0
 ), shoes AS MATERIALIZED (
-    -- A deleted variant is nobody's shoe.
+    -- A deleted variant does not count as owned.
     SELECT v.variant_id, v.size,
            coalesce(holders.wishlists, 0) AS wishlist_count, coalesce(holders.closets, 0) AS inventory_count,
            coalesce(offers.open, 0) AS open_offers, coalesce(offers.fresh, 0) AS fresh_offers

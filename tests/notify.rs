@@ -256,7 +256,7 @@ async fn a_server_that_stays_silent_or_never_ends_is_left() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_warning() {
+async fn a_webhook_without_a_listener_is_a_warning() {
     let server = Server::start(Vec::new()).await;
     let address = server.url("/services/T000/SECRET");
     drop(server);

@@ -58,7 +58,7 @@ fn a_misspelt_parameter_gets_a_suggestion() {
 }
 
 #[test]
-fn a_broken_query_file_is_told_to_whoever_names_it_and_only_to_them() {
+fn a_broken_query_file_is_an_error_only_for_commands_that_name_it() {
     let sandbox = with_mine(&MINE.replace("order", "ordre"));
     let outcome = sandbox.run(&[
         "generate",

@@ -96,7 +96,7 @@ send() {
     case $status in
         0) ;;
         3)
-            step "An answer was lost on the way. Whether that phone rang nobody can know: sending again is your decision"
+            step "An answer was lost, so one push is in doubt: sending it again is your decision"
             show resume last --in-doubt retry ;;
         *) exit "$status" ;;
     esac

@@ -162,7 +162,7 @@ impl<'c, 's> CheckedFile<'c, 's> {
                 self.test_user(user, &mut seen);
             }
         }
-        let (nobody, span) = match listed {
+        let (is_empty, span) = match listed {
             Some(node) => (
                 node.get_ref()
                     .as_array()
@@ -174,7 +174,7 @@ impl<'c, 's> CheckedFile<'c, 's> {
                 table.map_or(self.root.span(), Node::span),
             ),
         };
-        if required && nobody {
+        if required && is_empty {
             self.findings
                 .error("no-test-users", &span, "a test push is required, and there is no test user")
                 .hint("set [test] user_ids, or test_users in the configuration; required = false sends without a test");

@@ -63,13 +63,13 @@ impl Cadence {
                 return Ok(None);
             };
             after = last.claim;
-            let nobody: Vec<i64> = page
+            let unrecordable: Vec<i64> = page
                 .iter()
                 .filter(|owed| owed.user.uuid().is_none())
                 .map(|owed| owed.claim)
                 .collect();
-            self.store.delivered(&nobody).await?;
-            synced.unrecordable += nobody.len() as u64;
+            self.store.delivered(&unrecordable).await?;
+            synced.unrecordable += unrecordable.len() as u64;
             let owed: Vec<(Uuid, &Owed)> = page
                 .iter()
                 .filter_map(|owed| Some((owed.user.uuid()?, owed)))

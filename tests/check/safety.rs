@@ -3,7 +3,7 @@
 use super::{GOOD, shown, with};
 
 #[test]
-fn nobody_to_test_on() {
+fn a_required_test_needs_a_test_user() {
     insta::assert_snapshot!(shown(&with("[\"d6d77053-92bc-7af6-3332-8bea8c4c6904\"]", "[]\nrequired = true")), @r"
     error: a test is required, and there is nobody to send it to
       --> a.toml:20:12
