@@ -1,4 +1,4 @@
-//! How many recipients a second the ledger takes: each claimed durably and given an outcome, nothing sent.
+//! Recipients per second of the ledger: each is claimed durably and gets an outcome; nothing is sent.
 //!
 //! `cargo bench --bench ledger` measures the embedded store; `cargo bench --bench ledger -- URL` a PostgreSQL.
 //! Environment: `ROWS` (200000), `GROUP` (500).
@@ -152,7 +152,7 @@ fn push(occurrence: &str, number: u32) -> NewPush {
     }
 }
 
-/// Limits that look at every earlier push and let it pass.
+/// Limits that count every earlier push and allow the next.
 fn limited() -> Guard {
     let since = System.now() - Duration::from_secs(168 * 3600);
     let limit = |layers| Limit {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # How the scripts beside this one measure. Sourced, not run; wants machine.sh, and a directory $scratch, where
 # NAME.time has a line of numbers for each run.
-# shellcheck disable=SC2154 # scratch is set by who sources this
+# shellcheck disable=SC2154 # scratch is set by the sourcing script
 
 # Sets $gnu_time, which knows the peak memory of a command.
 find_gnu_time() {
@@ -10,7 +10,7 @@ find_gnu_time() {
     "${gnu_time:-false}" -f %M true >/dev/null 2>&1 || die "GNU time is not here to read peak memory" "install the package time"
 }
 
-# Nothing of the caller's own configuration.
+# Without the caller's configuration.
 forget_configuration() {
     local name
     for name in $(compgen -e | grep -E '^(PUSHCTL_|FIREBASE_|GOOGLE_APPLICATION_|PUSH_CADENCE_|CADENCE_)' || true); do

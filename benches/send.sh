@@ -41,7 +41,7 @@ prepare() {
     unset DATABASE_URL DATABASE_URL_FILE
     have h2load || apt_install nghttp2-client || leave_out h2load "h2load is not here and cannot be installed (Debian: nghttp2-client)"
     wanted sdk && install_sdk
-    [ -n "$contenders" ] || die "nobody is left to measure"
+    [ -n "$contenders" ] || die "no contender is left to measure"
     wanted send && write_audience "$count" "$scratch/audience.csv"
     start_stand_in
     printf '{"message":{"token":"%s","notification":{"title":"%s","body":"%s"},"data":{"click_action":"%s","url":"%s"},%s}}' \
@@ -131,7 +131,7 @@ start_stand_in() {
 
 # measure NAME CONTENDER RUN COUNT: a line of NAME.time, namely messages a second, microseconds of CPU a message of the
 # contender and of the stand-in, KiB of the peak, messages a second as the contender says itself, and how many cores
-# somebody else kept busy. Run 0 leaves none.
+# other processes kept busy. Run 0 leaves none.
 measure() {
     local name=$1 contender=$2 run=$3 count=$4 before after machine rate cpu peak own used wall
     : >"$service/accepted.log"
@@ -151,7 +151,7 @@ server_ticks() { sed 's/.*) //' "/proc/$server/stat" 2>/dev/null | awk '{ ticks 
 # CPU of everything so far.
 machine_ticks() { awk '/^cpu / { ticks = $2 + $3 + $4 + $7 + $8 } END { print ticks + 0 }' /proc/stat 2>/dev/null || echo 0; }
 
-# Whoever did not send everything, or sent something twice, was not fast.
+# A contender that did not send every message exactly once is not measured.
 accepted_all() {
     local lines
     lines=$(wc -l <"$service/accepted.log")
@@ -229,12 +229,12 @@ report() {
     goals
 }
 
-# What must be known to read the table.
+# Notes about the table.
 remarks() {
     local own
     cat "$scratch"/*.time | awk '$6 > most { most = $6 } END {
         if (most > 0.2) printf "**Something else was running**: it kept up to %.1f cores busy. Such figures mean little.\n", most }'
-    ! measured h2load || echo "The stand-in takes $(median h2load 1 | awk '{ printf "%d", $1 }') messages/s, if whoever sends them is quick enough."
+    ! measured h2load || echo "The stand-in takes $(median h2load 1 | awk '{ printf "%d", $1 }') messages/s from a fast enough sender."
     ! measured sdk || echo "The SDK is timed by itself, from its first message to its last; nothing is read, personal or recorded."
     measured send || return 0
     own=$(median send 5 | awk '{ printf "%d", $1 }')
@@ -244,7 +244,7 @@ remarks() {
 
 measured() { [ -e "$scratch/$1.time" ]; }
 
-# What design asks for, and what came out.
+# The goals and the measured values.
 goals() {
     measured send || return 0
     echo

@@ -1,14 +1,14 @@
--- Owners of the shoes that most offers are made on.
+-- Owners of the shoes with the most offers.
 --
--- Plan: nothing here is indexed by time or by variant, so each table is read in sequence and joined by hash. It must avoid
---   * lookups by the hundred thousand: the planner takes trending shoes for average ones, expects a hundredth of their
---     owners and offers, and would loop over indexes (a quarter slower in memory, hopeless on a disk), hence
+-- Plan: no table has an index by time or by variant, so each is read sequentially and joined by hash. It must avoid
+--   * index lookups for many rows: the planner estimates trending shoes like average ones, expects a hundredth of their
+--     owners and offers, and would loop over indexes (25 % slower in memory, far slower on a disk), hence
 --     enable_nestloop = off;
---   * counting offers and wishlists for shoes that do not trend: a hundred variants matter, of all there are;
---   * parsing a parameter again for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
+--   * counting offers and wishlists of shoes that do not trend: only about a hundred variants matter;
+--   * parsing a parameter for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
 --
 --| title = "Owners of trending shoes"
---| about = "People whose closet holds one of the shoes that most offers were made on lately, each with their best-ranked shoe."
+--| about = "Users who own one of the shoes with the most recent offers, each with their best-ranked shoe."
 --| base = "every user"
 --| times = ["lastActive"]
 --| order = "place, user_id"
@@ -27,19 +27,19 @@
 --| default = 90
 --| min = 1
 --| max = 3650
---| help = "Days within which a person was last active"
+--| help = "Maximum days since the user was last active"
 --| [parameters.top]
 --| type = "integer"
 --| default = 10
 --| min = 1
 --| max = 1000
---| help = "How many products trend"
+--| help = "Number of trending products"
 --| [parameters.min_open_offers]
 --| type = "integer"
 --| default = 2
 --| min = 0
 --| max = 1000000
---| help = "Open offers that the owner's variant needs at least"
+--| help = "Minimum open offers on the owner's variant"
 --| [[stages]]
 --| name = "live"
 --| keep = "deleted_at = 0"
@@ -125,7 +125,7 @@ WITH mens_sizes AS MATERIALIZED (
     ORDER BY place
     LIMIT :top
 ), shoes AS (
-    -- A deleted variant is nobody's trending shoe.
+    -- A deleted variant does not make a trending shoe.
     SELECT t.place, t.product_name, v.id AS variant_id,
            CASE WHEN btrim(v.index_cache->>'mens_size', E' \t\n\r') <> '' THEN v.index_cache->>'mens_size' ELSE 'Unknown' END AS variant_size,
            coalesce(open.offers, 0) AS open_offers, coalesce(wished.items, 0) AS wishlist_items

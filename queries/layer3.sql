@@ -1,14 +1,14 @@
--- People who made an offer, added a shoe to their closet or wished for one a day or two ago.
+-- Users who made an offer, added a shoe to their closet or wished for one a day or two ago.
 --
--- Plan: none of the three creation times is indexed, so each table is read in sequence, cut to the window, and joined by
+-- Plan: none of the three creation times is indexed, so each table is read in sequence, filtered by the window, joined by
 -- hash. It must avoid
---   * a sort or a join of a whole table before the window has cut it;
---   * lookups by the hundred thousand: how many people acted cannot be estimated, and the planner would loop over
+--   * a sort or a join of a whole table before the window filters it;
+--   * index lookups for many rows: the planner cannot estimate how many users acted, and would loop over
 --     indexes for a million of them, hence enable_nestloop = off;
---   * parsing a parameter again for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
+--   * parsing a parameter for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
 --
---| title = "People who just did something"
---| about = "People who lately created an offer, added a shoe to their closet or wished for one, each with their strongest and latest action."
+--| title = "Users with a recent action"
+--| about = "Users who recently created an offer, added a shoe to their closet or wished for one, each with their strongest action."
 --| base = "every user"
 --| times = ["lastActive"]
 --| order = "acted_at DESC, user_id"
@@ -21,25 +21,25 @@
 --| default = 48
 --| min = 1
 --| max = 8760
---| help = "Hours back that actions count from"
+--| help = "Hours to look back for actions"
 --| [parameters.cooling_hours]
 --| type = "integer"
 --| default = 12
 --| min = 0
 --| max = 8760
---| help = "Hours that must have passed since an action"
+--| help = "Minimum hours since an action"
 --| [parameters.min_wishlist]
 --| type = "integer"
 --| default = 2
 --| min = 0
 --| max = 1000000
---| help = "Wishlists that a shoe added to a closet must be on"
+--| help = "Minimum wishlists with a shoe that was added to a closet"
 --| [parameters.min_inventory]
 --| type = "integer"
 --| default = 3
 --| min = 0
 --| max = 1000000
---| help = "Closets that a shoe offered for or wished for must be in"
+--| help = "Minimum closets with a shoe that was offered for or wished for"
 --| [[stages]]
 --| name = "live"
 --| keep = "deleted_at = 0"
@@ -68,17 +68,17 @@
 --| [[files]]
 --| stem = "recent-offer-creators"
 --| when = "action = 'offer_created'"
---| help = "people who created an offer"
+--| help = "users who created an offer"
 --| columns = ["user_id", "username", "firstName", "usersize", "relevant_variant_size", "product_name", "variantID", "lastActive", "inventory_count"]
 --| [[files]]
 --| stem = "recent-closet-adders"
 --| when = "action = 'closet_add'"
---| help = "people who added a shoe to their closet"
+--| help = "users who added a shoe to their closet"
 --| columns = ["user_id", "username", "firstName", "usersize", "relevant_variant_size", "product_name", "variantID", "lastActive", "wishlist_count"]
 --| [[files]]
 --| stem = "recent-wishlist-adders"
 --| when = "action = 'wishlist_add'"
---| help = "people who wished for a shoe"
+--| help = "users who wished for a shoe"
 --| columns = ["user_id", "username", "firstName", "usersize", "relevant_variant_size", "product_name", "variantID", "lastActive", "inventory_count"]
 
 WITH mens_sizes AS MATERIALIZED (

@@ -1,14 +1,14 @@
--- One product and the people who have it, want it, or wear a size it exists in.
+-- One product, and the users who have it, want it, or wear a size in which it exists.
 --
 -- Plan: the product's variants are found by index; closets, wishlists and offer items have no index on the variant, so
--- each is read once, in sequence, and cut to those variants at once. It must avoid
---   * reading one of them twice, or everybody's size twice (held and fitting choose by size without it);
---   * lookups by the hundred thousand: most users are in everybody-else, and the planner expects few,
+-- each is read once, in sequence, and filtered by those variants. It must avoid
+--   * reading one of them twice, or the sizes of all users twice (held and fitting choose by size without it);
+--   * index lookups for many rows: most users are in everybody-else, and the planner expects few,
 --     hence enable_nestloop = off;
---   * parsing a parameter again for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
+--   * parsing a parameter for every row: as (SELECT ...) it is read once (for 1.5 million offers 0.4 s, not 4 s).
 --
---| title = "One product, three relations to it"
---| about = "People who have a product in their closet, people who want it, and everybody else in whose size it exists."
+--| title = "Owners, seekers and sizes of one product"
+--| about = "Users who have a product in their closet, users who want it, and all other users in whose size it exists."
 --| base = "every user"
 --| times = ["lastActive"]
 --| order = "user_id"
@@ -23,7 +23,7 @@
 --| [[checks]]
 --| sql = "SELECT EXISTS (SELECT 1 FROM products WHERE id = :product_id AND deleted_at = 0)"
 --| error = "the product {product_id} is deleted"
---| hint = "a push about it would lead nowhere; choose a product that still exists"
+--| hint = "a push about it would have no target; choose a product that exists"
 --| [parameters.product_id]
 --| type = "uuid"
 --| required = true
@@ -33,17 +33,17 @@
 --| default = 90
 --| min = 1
 --| max = 3650
---| help = "Days within which a person was last active"
+--| help = "Maximum days since the user was last active"
 --| [parameters.min_open_offers]
 --| type = "integer"
 --| default = 2
 --| min = 0
 --| max = 1000000
---| help = "Open offers that an owner's variant needs at least"
+--| help = "Minimum open offers on an owner's variant"
 --| [parameters.allow_overlap]
 --| type = "boolean"
 --| default = false
---| help = "Let one person be in both haves and wants"
+--| help = "Allow a user in both haves and wants"
 --| [[stages]]
 --| name = "live"
 --| keep = "deleted_at = 0"
@@ -82,17 +82,17 @@
 --| [[files]]
 --| stem = "showcase-haves_{product_id:8}"
 --| when = "relation = 'haves'"
---| help = "people who have it in their closet"
+--| help = "users who have it in their closet"
 --| columns = ["user_id", "username", "firstName", "usersize", "variantID", "relevant_variant_size", "wishlist_count", "variant_open_offers", "variant_offers_7d", "product_offers_7d", "product_trades_30d", "lastActive"]
 --| [[files]]
 --| stem = "showcase-wants_{product_id:8}"
 --| when = "relation = 'wants'"
---| help = "people who have it on their wishlist"
+--| help = "users who have it on their wishlist"
 --| columns = ["user_id", "username", "firstName", "usersize", "variantID", "relevant_variant_size", "inventory_count", "variant_offers_7d", "product_offers_7d", "product_trades_30d", "lastActive"]
 --| [[files]]
 --| stem = "showcase-everybody-else_{product_id:8}"
 --| when = "relation = 'everybody-else'"
---| help = "people without it, in whose size it exists"
+--| help = "users without it, in whose size it exists"
 --| columns = ["user_id", "username", "firstName", "usersize", "variantID", "relevant_variant_size", "inventory_count", "variant_offers_7d", "product_offers_7d", "product_trades_30d", "lastActive"]
 
 WITH mens_sizes AS MATERIALIZED (
@@ -140,7 +140,7 @@ WITH mens_sizes AS MATERIALIZED (
     JOIN variants USING (variant_id)
     LEFT JOIN users gone ON gone.id = items.user_id AND gone.deleted_at <> 0
 ), shoes AS MATERIALIZED (
-    -- A deleted variant is nobody's shoe.
+    -- A deleted variant does not count as owned.
     SELECT v.variant_id, v.size,
            coalesce(holders.wishlists, 0) AS wishlist_count, coalesce(holders.closets, 0) AS inventory_count,
            coalesce(offers.open, 0) AS open_offers, coalesce(offers.fresh, 0) AS fresh_offers

@@ -1,4 +1,4 @@
-//! A file that appears under its name when it is complete, and not before.
+//! Writes a file that appears under its name only once it is complete.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 use crate::csv_writer::cannot_write;
 use crate::error::Result;
 
-/// A file being written beside its place; dropped without [`WholeFile::finish`], it vanishes.
+/// A temporary file beside its final place; dropped without [`WholeFile::finish`], it is removed.
 pub(crate) struct WholeFile {
     out: BufWriter<NamedTempFile>,
     path: PathBuf,
@@ -32,7 +32,7 @@ impl WholeFile {
         })
     }
 
-    /// Makes it appear, complete and on the disk, in the place of whatever had its name.
+    /// Syncs the file and renames it to its final name, replacing a file of that name.
     pub(crate) fn finish(self) -> Result<()> {
         let Self { out, path } = self;
         let failed = |error| cannot_write(&path, error);

@@ -1,7 +1,7 @@
 //! Audiences: from a query file to CSV files with a manifest.
 //!
 //! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes
-//! the three statements of it, and [`query_context`] makes a snapshot ready for them; [`run`] carries the audience out, through [`files`], [`test_rows`],
+//! its three statements, and [`query_context`] prepares a snapshot for them; [`run`] generates the audience, through [`files`], [`test_rows`],
 //! [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`; [`explain`] answers about one person.
 
 pub mod catalogue;
@@ -30,7 +30,7 @@ use crate::postgres::SqlError;
 use crate::source::Snapshot;
 use statement::Statement;
 
-/// Runs the audience's checks; the first that is not true ends the run with its message.
+/// Runs the audience's checks; the first that is false ends the run with its message.
 async fn checks(snapshot: &Snapshot, definition: &Definition, values: &Values) -> Result<()> {
     for check in &definition.header.checks {
         let statement = statement::check(definition, check);
@@ -50,7 +50,7 @@ async fn checks(snapshot: &Snapshot, definition: &Definition, values: &Values) -
     Ok(())
 }
 
-/// A complaint of PostgreSQL about a statement, with the query file and line that it is about.
+/// Returns PostgreSQL's error about a statement, with the place in the query file.
 fn located(definition: &Definition, statement: &Statement, error: Error) -> Error {
     let Some(sql) = error.find::<SqlError>() else {
         return error;
@@ -60,7 +60,7 @@ fn located(definition: &Definition, statement: &Statement, error: Error) -> Erro
         .and_then(|position| statement.file_line(position))
     {
         Some(line) => error.context(format!(
-            "{}:{line}: the query does not work here",
+            "{}:{line}: this database rejects the query",
             definition.origin
         )),
         None => error.context(format!("the query of {} failed", definition.origin)),

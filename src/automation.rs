@@ -1,7 +1,7 @@
-//! An automation: an audience, the pushes it gets, and the time somebody else's scheduler is asked to keep.
+//! An automation: an audience, the pushes it receives, and the time at which an external scheduler starts it.
 //!
-//! [`file`](mod@file) is the format; [`check`] reads files, tells everything that is wrong ([`diagnostic`], [`render`]) and gives
-//! the automations of those that are right; [`schedule`] says when, with [`cron`] and [`quiet_hours`] hours.
+//! [`file`](mod@file) is the format; [`check`] reads files, reports all their errors ([`diagnostic`], [`render`]) and gives
+//! the valid automations; [`schedule`] computes their times, with [`cron`] and [`quiet_hours`] hours.
 
 pub mod check;
 pub mod cron;
@@ -31,20 +31,20 @@ pub use schedule::Schedule;
 pub struct Automation {
     /// The path of its file, as the user knows it.
     pub path: String,
-    /// What the file says.
+    /// The content of its file.
     pub file: AutomationFile,
-    /// What its schedule means.
+    /// Its parsed schedule.
     pub schedule: Schedule,
 }
 
 impl Automation {
-    /// What it is called.
+    /// Returns the automation's name.
     pub fn name(&self) -> &str {
         &self.file.name
     }
 }
 
-/// The automation files of a directory, in the order of their names; errors call the directory `shown`.
+/// Returns the automation files of a directory, in the order of their names; errors call the directory `shown`.
 pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
     let unreadable = || format!("cannot read the automations directory {shown}");
     let mut paths = Vec::new();
@@ -61,7 +61,7 @@ pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads a file for `check`, to be called `shown`. What is wrong with it is one of `check`'s findings.
+/// Reads a file for `check`, to be called `shown`. Its errors are findings of `check`.
 pub fn read(path: &Path, shown: &str) -> Result<SourceText, Box<Diagnostic>> {
     let unreadable = |line, message: String| Box::new(Diagnostic::unreadable(shown, line, message));
     let bytes = std::fs::read(path)
@@ -78,17 +78,17 @@ pub fn read(path: &Path, shown: &str) -> Result<SourceText, Box<Diagnostic>> {
     Ok(SourceText { path, text })
 }
 
-/// What a file calls its automation, whatever else is wrong with it.
+/// Returns the name of a file's automation, even if the rest of the file is wrong.
 pub fn name_of(source: &SourceText) -> Option<String> {
     toml_tree::top_text(source, "name")
 }
 
-/// What a file says of its automation, whatever else is wrong with it.
+/// Returns the description of a file's automation, even if the rest of the file is wrong.
 pub fn description_of(source: &SourceText) -> Option<String> {
     toml_tree::top_text(source, "description")
 }
 
-/// The automation somebody means: by its name, or by its file's.
+/// Returns the automation of this name or of this file name.
 pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Automation> {
     let by_name = automations
         .iter()
@@ -109,7 +109,7 @@ pub fn find<'a>(automations: &'a [Automation], wanted: &str) -> Result<&'a Autom
     })
 }
 
-/// The values of the audience's parameters, as an automation sets them.
+/// Returns the values of the audience's parameters, as an automation sets them.
 pub fn values(file: &AutomationFile, definition: &Definition) -> Result<Values> {
     let given: BTreeMap<String, String> = file
         .audience
@@ -120,13 +120,13 @@ pub fn values(file: &AutomationFile, definition: &Definition) -> Result<Values> 
     parameters::resolve(&definition.name, &definition.parameters, &given)
 }
 
-/// Which file of an audience `audience_file` means: by its name, or by its stem as the query file declares it.
+/// Finds the file of an audience that `audience_file` names: by its name, or by its stem in the query file.
 pub fn file_named(audience: &Definition, written: &str) -> Option<usize> {
     let mut files = audience.header.files.iter();
     files.position(|file| file_name(file) == written || file.stem.get_ref() == written)
 }
 
-/// What a file is called where its date and its parameters do not matter: `showcase-haves`, for the stem
+/// Returns a file's name without date and parameters: `showcase-haves`, for the stem
 /// `showcase-haves_{product_id:8}`.
 pub fn file_name(file: &OutputFile) -> &str {
     let stem = file.stem.get_ref();

@@ -1,14 +1,14 @@
-//! Cadence: who has had enough.
+//! Cadence: limits on the pushes that a user receives.
 //!
 //! A send opens one [`Screen`]: it knows the rules, filters the audience in batches, and gives the ledger the [`Guard`]
-//! under which it claims. So the limits are asked twice: at the filter, to know the numbers before anything is sent, and
-//! in the transaction that claims, where two sends at once cannot both find room for one more push.
+//! under which it claims. The limits are checked twice: at the filter, to know the numbers before the send, and
+//! in the transaction that claims, so that two concurrent sends cannot both pass the limit.
 //!
-//! What a history elsewhere was not told of yet (the outbox) counts from the ledger. The service of `http` tells
-//! neither its rules nor how many pushes somebody had, so between its answer and the claim there is a window in which
-//! another sender's push goes unseen; no other history has that window.
+//! Pushes that an external history has not recorded yet (the outbox) are counted from the ledger. The service of `http` reports
+//! neither its rules nor a user's push counts, so a push that another sender makes between its answer and the claim is not
+//! counted. No other history has that gap.
 //!
-//! It fails closed: an error means that nobody may be sent to. Whoever wants to send nevertheless does not ask.
+//! It fails closed: an error means that no push may be sent. A send that ignores cadence does not ask.
 
 mod breakdown;
 mod http;
@@ -30,16 +30,16 @@ use crate::state::ledger::{Basis, Counted, Guard, Limit, Recording, UserKey, fir
 use http::Http;
 use postgres::PostgresHistory;
 
-/// Where the history is, as it was configured.
+/// The configured place of the notification history.
 #[derive(Debug, Clone)]
 pub enum HistoryLocation {
-    /// In a database, table by table as the service that owns it made them.
+    /// In a database, in the tables of the service that owns it.
     Postgres(Box<Address>),
     /// Behind the existing service, at this base URL.
     Http(String),
-    /// In our own state store.
+    /// In pushctl's state store.
     Embedded,
-    /// Nobody is held back and nothing is recorded. To be said aloud.
+    /// No recipient is held back and nothing is recorded. The caller must say so.
     Off,
 }
 
@@ -56,7 +56,7 @@ enum HistoryBackend {
     Off,
 }
 
-/// What may be sent to whom, as of the instant it was opened.
+/// The cadence filter, as of the instant it was opened.
 pub struct Screen<'a> {
     cadence: &'a Cadence,
     layer: Layer,
@@ -65,12 +65,11 @@ pub struct Screen<'a> {
     basis: Basis,
 }
 
-/// The answer about one person.
+/// The verdict about one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CadenceDecision {
-    /// May be sent to; the claim wants to know what was counted.
+    /// Eligible; the claim gets the counted pushes.
     Eligible(Counted),
-    /// May not.
     Excluded(Exclusion),
 }
 
@@ -79,21 +78,19 @@ pub enum CadenceDecision {
 pub struct Filtered {
     /// One for each id asked about.
     pub verdicts: Vec<CadenceDecision>,
-    /// Of those excluded.
     pub breakdown: Breakdown,
 }
 
-/// Who has had so many pushes of a layer.
+/// The users with at least so many pushes of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
-    /// These, in order.
     Users(Vec<Uuid>),
-    /// That cannot be known, and why.
+    /// Unknown, and the reason.
     Unknown(&'static str),
 }
 
 impl Cadence {
-    /// Nothing is connected to before it is needed. A URL that is none is a usage error.
+    /// Opens no connection before it is needed. An invalid URL is a usage error.
     pub fn new(place: HistoryLocation, store: Store) -> Result<Self> {
         let history = match place {
             HistoryLocation::Postgres(address) => {
@@ -116,7 +113,7 @@ impl Cadence {
         }
     }
 
-    /// Whether nobody is held back.
+    /// Returns whether cadence is off.
     pub fn is_off(&self) -> bool {
         matches!(self.history, HistoryBackend::Off)
     }
@@ -132,7 +129,7 @@ impl Cadence {
 
     /// Opens a screen for a push of a layer.
     pub async fn screen(&self, layer: Layer) -> Result<Screen<'_>> {
-        // Before the history is asked: what it is told of later may be missing in its answers.
+        // Read before the history is asked: its answers may lack pushes that it records later.
         let basis = match self.history {
             HistoryBackend::Postgres(_) | HistoryBackend::Http(_) => Basis::Elsewhere {
                 synced: self.store.deliveries().await?,
@@ -156,7 +153,7 @@ impl Cadence {
         })
     }
 
-    /// Whether the history answers; for `doctor`. The state store is asked elsewhere.
+    /// Returns whether the history answers; for `doctor`. The state store is asked elsewhere.
     pub async fn check(&self) -> Result<()> {
         match &self.history {
             HistoryBackend::Postgres(postgres) => postgres.rules().await.map(drop),
@@ -165,7 +162,7 @@ impl Cadence {
         }
     }
 
-    /// Every user with at least `at_least` pushes of a layer after an instant.
+    /// Returns every user with at least `at_least` pushes of a layer after an instant.
     pub async fn reached(&self, layer: Layer, at_least: u32, since: Timestamp) -> Result<Reached> {
         let here = async |at_least, basis| {
             let reached = self
@@ -179,9 +176,9 @@ impl Cadence {
         };
         Ok(match &self.history {
             HistoryBackend::Off => Reached::Unknown("cadence is off"),
-            HistoryBackend::Http(_) => {
-                Reached::Unknown("the cadence service cannot be asked how many pushes somebody had")
-            }
+            HistoryBackend::Http(_) => Reached::Unknown(
+                "the cadence service does not report how many pushes a user received",
+            ),
             HistoryBackend::Embedded => {
                 let users: Vec<(Uuid, u32)> = here(at_least, Basis::Here).await?;
                 Reached::Users(users.into_iter().map(|(user, _)| user).collect())
@@ -196,12 +193,12 @@ impl Cadence {
 }
 
 impl Screen<'_> {
-    /// The rules as they stand.
+    /// Returns the rules as they stand.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Rules that would apply and do not: to be told, never passed over.
+    /// Rules that would apply and do not; the caller must report them.
     pub fn unapplied(&self) -> Vec<Unapplied> {
         match self.cadence.history {
             HistoryBackend::Off => Vec::new(),

@@ -1,6 +1,6 @@
 //! Civil time and waiting, replaceable: production uses [`System`], tests bring their own.
 //!
-//! Budgets and time-outs do not pass through here: they measure durations, on tokio's monotonic clock.
+//! Budgets and timeouts do not use it: they measure durations on tokio's monotonic clock.
 
 pub mod text;
 
@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// What time it is, and how to wait.
+/// A source of the time, and of waits.
 pub trait Clock: Send + Sync {
-    /// The present instant.
     fn now(&self) -> Timestamp;
 
-    /// Returns after `duration` has passed on this clock.
+    /// Waits until `duration` has passed on this clock.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// The machine's clock.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct System;
 

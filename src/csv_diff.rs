@@ -1,11 +1,11 @@
-//! Compares two CSV files row by row through a key, to prove that one program's output is another's.
+//! Compares two CSV files row by row by a key.
 //!
 //! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's offset:
-//! 40 bytes a row, whatever the rows hold. The second is streamed past it; only where a row differs is the first read
-//! again, at that row's offset. Columns are compared by name, wherever they stand; those that only one file has are
-//! named and not compared. Line endings, a BOM and needless quotes make no difference.
+//! 40 bytes a row, independent of its length. The second file is streamed; where a row differs, the first is read
+//! again at that row's offset. Columns are matched by name; a column that only one file has is
+//! listed and not compared. Line endings, a BOM and needless quotes make no difference.
 //!
-//! Deliberately absent: a sense of what values mean. `1` and `1.0` are different.
+//! Values are compared as text: `1` and `1.0` are different.
 
 mod table;
 
@@ -20,12 +20,11 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use table::CsvTable;
 
-/// What to compare.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The columns that make a row the same row in both files.
+    /// The columns that identify a row in both files.
     pub key: Vec<String>,
-    /// Columns that may differ.
+    /// Columns that are not compared.
     pub ignore: Vec<String>,
     /// How many rows of each kind are kept as examples.
     pub examples: usize,
@@ -34,9 +33,7 @@ pub struct Options {
 /// How two files differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CsvDiff {
-    /// The first file.
     pub a: Side,
-    /// The second.
     pub b: Side,
     /// The columns of the key.
     pub key: Vec<String>,
@@ -74,9 +71,7 @@ pub struct Side {
 /// How many cells of a column differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ColumnCount {
-    /// The column.
     pub column: String,
-    /// Cells.
     pub cells: u64,
 }
 
@@ -103,7 +98,6 @@ pub struct ChangedRow {
 /// A cell that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChangedCell {
-    /// Its column.
     pub column: String,
     /// Its value in the first file.
     pub a: String,
@@ -112,7 +106,7 @@ pub struct ChangedCell {
 }
 
 impl CsvDiff {
-    /// Whether no row was added, removed or changed and both files have the same columns. Order does not count.
+    /// Returns whether no row was added, removed or changed and both files have the same columns. Order does not count.
     pub fn is_same(&self) -> bool {
         self.added + self.removed + self.changed == 0
             && self.a.own_columns.is_empty()
@@ -123,7 +117,8 @@ impl CsvDiff {
 /// Compares two files.
 ///
 /// # Errors
-/// Usage: a file cannot be read, a column is missing, a key is there twice, a row is ragged or not UTF-8 (its line is named).
+/// A usage error if a file cannot be read, a column is missing, a key occurs twice, or a row is ragged or not UTF-8
+/// (with its line).
 pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
     let mut first = CsvTable::open(a)?;
     let mut second = CsvTable::open(b)?;
@@ -263,7 +258,7 @@ impl Columns {
     fn of(first: &CsvTable, second: &CsvTable, options: &Options) -> Result<Self> {
         if options.key.is_empty() {
             return Err(Error::usage("no key column is given")
-                .hint("--key user_id says which rows belong together"));
+                .hint("pass the columns that identify a row, like --key user_id"));
         }
         let places = |table: &CsvTable| -> Result<Vec<usize>> {
             options.key.iter().map(|name| table.needed(name)).collect()

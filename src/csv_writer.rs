@@ -1,7 +1,7 @@
-//! CSV files as pushctl writes them: RFC 4180, UTF-8 without BOM, a header line, NULL as nothing at all.
+//! CSV files as pushctl writes them: RFC 4180, UTF-8 without BOM, a header line, NULL as an empty field.
 //!
-//! Records come ready-made out of `COPY … (FORMAT csv)`; here they get their line ending, are counted and
-//! hashed. A line break inside quotes is data and stays as it is.
+//! Records come from `COPY … (FORMAT csv)`; the writer adds the line ending, counts and hashes them. A line break
+//! inside quotes is data and stays unchanged.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
 
-/// Bytes gathered before a write: COPY hands over one small chunk a row.
+/// Bytes buffered before a write: COPY yields one small chunk a row.
 const BUFFER: usize = 256 * 1024;
 
-/// What ends a record.
+/// The line ending of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LineEnding {
@@ -46,14 +46,14 @@ pub struct Writer {
     rows: u64,
 }
 
-/// What a finished file holds.
+/// The size and hash of a finished file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// Records, without the header.
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
-    /// Of the whole content, in hexadecimal.
+    /// SHA-256 of the whole content, in hexadecimal.
     pub sha256: String,
 }
 
@@ -83,12 +83,7 @@ impl Writer {
         self.put(record)
     }
 
-    /// Records so far.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// Flushes to the disk, for good, and gives the file back.
+    /// Flushes and syncs to the disk, and returns the file.
     pub fn finish(mut self) -> Result<(File, Written)> {
         let path = self.path.clone();
         let failed = |error| cannot_write(&path, error);
@@ -118,7 +113,7 @@ impl Writer {
     }
 }
 
-/// The header line without its ending, quoted as COPY quotes.
+/// Returns the header line without its ending, quoted as COPY quotes.
 fn header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut line = Vec::new();
     for (index, column) in columns.into_iter().enumerate() {
@@ -134,7 +129,7 @@ fn header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     line
 }
 
-/// Where each field of a record begins and ends, its quotes included. Appends to `fields`, which is
+/// Finds where each field of a record begins and ends, its quotes included. Appends to `fields`, which is
 /// cleared first and reused for every record.
 pub fn fields(record: &[u8], fields: &mut Vec<std::ops::Range<usize>>) {
     fields.clear();
@@ -151,7 +146,7 @@ pub fn fields(record: &[u8], fields: &mut Vec<std::ops::Range<usize>>) {
     fields.push(start..record.len());
 }
 
-/// The failure of a write, with the advice that its cause deserves.
+/// Returns the error of a failed write, with a hint for its cause.
 pub fn cannot_write(path: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind as Io;
     let hint = match error.kind() {

@@ -1,16 +1,16 @@
 //! An error is a kind (which decides the exit status), a chain of causes, and hints that say what to do next.
 //!
-//! There is deliberately no `From` that chooses a kind out of sight: whoever turns a foreign error into
-//! one of ours names its kind at the place, with [`Error::new`] or [`Context::kind`].
+//! There is deliberately no `From` with a hidden kind: code that converts a foreign error names the kind, with
+//! [`Error::new`] or [`Context::kind`].
 
 use std::fmt;
 
 pub use crate::exit::Kind;
 
-/// What every fallible function of the library returns.
+/// The result of every fallible function of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure that a person can act on.
+/// A failure with its kind, causes and hints.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -19,7 +19,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// A failure without a deeper cause. `message` is one sentence without a full stop, in lower case.
+    /// Returns a failure without a deeper cause. `message` is one sentence without a full stop, in lower case.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
         Self {
             kind,
@@ -28,12 +28,12 @@ impl Error {
         }
     }
 
-    /// Shorthand for the commonest kind: a wrong command line, configuration or file.
+    /// Returns an error of the most common kind: a wrong command line, configuration or file.
     pub fn usage(message: impl fmt::Display) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// A foreign error becomes ours, with its whole chain of causes.
+    /// Converts a foreign error, keeping its whole chain of causes.
     pub fn from_cause(kind: Kind, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
@@ -42,36 +42,36 @@ impl Error {
         }
     }
 
-    /// Says what was being attempted; the present message becomes its cause.
+    /// Adds the message of what was attempted; the present message becomes its cause.
     #[must_use]
     pub fn context(mut self, message: impl fmt::Display) -> Self {
         self.chain = self.chain.context(message.to_string());
         self
     }
 
-    /// Adds the next thing to do.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hints.push(hint.to_string());
         self
     }
 
-    /// What decides the exit status.
+    /// Returns the kind, which decides the exit status.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The next things to do, most useful first.
+    /// Returns the hints, most useful first.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
 
-    /// The first cause of this type in the chain, for a caller that can say more about it.
+    /// Returns the first cause of this type in the chain, for a caller that can say more about it.
     pub fn find<C: std::error::Error + 'static>(&self) -> Option<&C> {
         self.chain.chain().find_map(|cause| cause.downcast_ref())
     }
 
-    /// The message and its causes, outermost first. A cause that its parent already quotes is left out.
+    /// Returns the message and its causes, outermost first. A cause that its parent already quotes is left out.
     pub fn messages(&self) -> Vec<String> {
         let mut messages: Vec<String> = Vec::new();
         for cause in self.chain.chain() {
@@ -97,9 +97,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Turns a foreign result into ours, naming kind and context at the place.
+/// Converts a foreign result, with kind and context.
 pub trait Context<T> {
-    /// On failure: an error of `kind` that says `message()` and keeps the cause beneath it.
+    /// Converts a failure into an error of `kind` with `message()`, and keeps the cause.
     fn kind<M: fmt::Display>(self, kind: Kind, message: impl FnOnce() -> M) -> Result<T>;
 }
 

@@ -1,13 +1,13 @@
-//! The exit statuses: one table, from which `--help`, the man page and the README are made.
+//! The exit statuses: one table for `--help` and the man pages.
 
 use std::process::ExitCode;
 
 /// Why a command ended the way it did; each kind has one exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Everything that was asked for was done.
+    /// The command succeeded.
     Done,
-    /// It failed, and no other kind says why.
+    /// A failure of no other kind.
     Failed,
     /// The command line, the environment, the configuration or a query file is wrong.
     Usage,
@@ -17,17 +17,14 @@ pub enum Kind {
     Credentials,
     /// The source or a service could not be reached within the budget.
     Unreachable,
-    /// There was nothing to do, and the caller asked for that to count.
+    /// Nothing to do, and an option makes that a failure.
     Nothing,
-    /// Another run holds what this one needs.
+    /// Another run holds the lock or lease.
     Locked,
-    /// A safeguard refused.
     Refused,
-    /// Somebody cancelled the run.
+    /// The run was cancelled.
     Cancelled,
-    /// SIGINT.
     Interrupted,
-    /// SIGTERM.
     Terminated,
     /// A defect of pushctl itself.
     Bug,
@@ -38,19 +35,19 @@ pub const TABLE: &[(Kind, u8, &str)] = &[
     (Kind::Done, 0, "done"),
     (Kind::Failed, 1, "failed"),
     (Kind::Usage, 2, "usage or configuration"),
-    (Kind::Partial, 3, "done in part: some recipients failed"),
+    (Kind::Partial, 3, "partly done: some recipients failed"),
     (Kind::Credentials, 4, "credentials refused"),
     (
         Kind::Unreachable,
         5,
-        "source or service unreachable within the budget",
+        "source or service unreachable within the deadline",
     ),
     (
         Kind::Nothing,
         6,
-        "nothing to do, where the caller asked that to count",
+        "nothing to do, where an option makes that a failure",
     ),
-    (Kind::Locked, 11, "locked: another run holds it"),
+    (Kind::Locked, 11, "locked by another run"),
     (Kind::Refused, 12, "refused by a safeguard"),
     (Kind::Cancelled, 20, "cancelled"),
     (Kind::Bug, 70, "a bug in pushctl"),
@@ -59,7 +56,7 @@ pub const TABLE: &[(Kind, u8, &str)] = &[
 ];
 
 impl Kind {
-    /// The exit status of this kind.
+    /// Returns the exit status of this kind.
     pub fn status(self) -> u8 {
         TABLE
             .iter()
@@ -69,7 +66,7 @@ impl Kind {
 }
 
 impl Kind {
-    /// What its exit status means, in a few words.
+    /// Returns the meaning of its exit status.
     pub fn meaning(self) -> &'static str {
         TABLE
             .iter()
@@ -84,7 +81,7 @@ impl From<Kind> for ExitCode {
     }
 }
 
-/// The "Exit status" section of a command's help: the given kinds, in the table's order.
+/// Returns the "Exit status" section of a command's help: the given kinds, in the table's order.
 pub fn help(kinds: &[Kind]) -> String {
     let rows: Vec<String> = TABLE
         .iter()

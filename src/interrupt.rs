@@ -1,7 +1,7 @@
-//! Being told to stop: a signal is caught once, in the binary, and whoever waits for something listens here.
+//! Interrupts: the binary catches a signal once, and every wait in the library listens here.
 //!
-//! Work is never torn down from outside: each room that holds something (a running statement, a lease, a
-//! half-written file) hears the interrupt itself, puts its things in order and returns an error of that kind.
+//! Work is not aborted from outside: each module that holds something (a running statement, a lease, a
+//! half-written file) waits on the interrupt itself, cleans up and returns an error of that kind.
 
 use std::future;
 
@@ -10,22 +10,21 @@ use tokio::sync::watch;
 use crate::error::Error;
 use crate::exit::Kind;
 
-/// The end that fires. Dropping it unfired means that nothing will ever interrupt.
+/// The sending end. If it is dropped unfired, the interrupt never comes.
 #[derive(Debug)]
 pub struct Trigger(watch::Sender<Option<Kind>>);
 
-/// The end that listens; cheap to clone.
+/// The receiving end; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Interrupt(watch::Receiver<Option<Kind>>);
 
-/// A connected pair.
 pub fn channel() -> (Trigger, Interrupt) {
     let (sender, receiver) = watch::channel(None);
     (Trigger(sender), Interrupt(receiver))
 }
 
 impl Trigger {
-    /// Interrupts everyone who listens, once: the first kind stays.
+    /// Interrupts all listeners, once: the first kind stays.
     /// `kind` is [`Kind::Interrupted`], [`Kind::Terminated`] or [`Kind::Cancelled`].
     pub fn fire(&self, kind: Kind) {
         self.0.send_if_modified(|fired| {
@@ -37,17 +36,17 @@ impl Trigger {
 }
 
 impl Interrupt {
-    /// An interrupt that never comes.
+    /// Returns an interrupt that never comes.
     pub fn never() -> Self {
         channel().1
     }
 
-    /// What has fired, if anything has.
+    /// Returns the kind that fired, if any.
     pub fn fired(&self) -> Option<Kind> {
         *self.0.borrow()
     }
 
-    /// Returns when it fires, at once if it has; never if it cannot any more.
+    /// Waits for it to fire; returns at once if it has, never if its trigger is gone.
     pub async fn wait(&self) -> Kind {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await.map(|kind| *kind) {
@@ -56,7 +55,7 @@ impl Interrupt {
         }
     }
 
-    /// The error to end with.
+    /// Returns the error with which interrupted work ends.
     pub fn error(kind: Kind) -> Error {
         Error::new(
             kind,

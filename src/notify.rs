@@ -1,16 +1,17 @@
-//! Tells people and monitors how a run goes: a Slack-compatible webhook and a heartbeat.
+//! Notices about a run: a Slack-compatible webhook and a heartbeat.
 //!
 //! A webhook gets `POST {"text": …, "blocks": […]}`; a heartbeat `GET URL/start`, `GET URL` or `GET URL/fail`, with a
-//! query kept where it was. Each notice has three tries of a few seconds; what fails then is a [`Warning`], never an
-//! error: a run does not end because nobody could be told. The addresses are secrets and appear in no warning.
+//! query kept. Each notice has three attempts of a few seconds; a failure after them is a [`Warning`], never an
+//! error: a notice that cannot be delivered does not end the run. The addresses are secrets and appear in no warning.
 //!
-//! Deliberately absent: a queue. A notice that could not be delivered is not delivered later, when it would mislead.
+//! Deliberately absent: a queue. An undelivered notice is not delivered later, when it would be out of date.
 
 mod slack;
 
 use std::fmt;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use jiff::Zoned;
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
@@ -23,22 +24,18 @@ use crate::snippet::visible;
 /// Characters of an answer that a warning quotes.
 const QUOTED: usize = 80;
 
-/// Something worth telling about a run.
+/// A notice about a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
-    /// The automation's name.
     pub automation: String,
     /// The occurrence it is about.
     pub occurrence: String,
-    /// The run's id.
     pub run: String,
-    /// What happened.
     pub event: Event,
-    /// Names and values to show below, in order: the rows of each file, the counts of a summary.
+    /// Names and values below the text, in order: the rows of each file, the counts of a summary.
     pub facts: Vec<(String, String)>,
 }
 
-/// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The audience files are written.
@@ -48,42 +45,38 @@ pub enum Event {
     },
     /// The test pushes went out.
     TestSent {
-        /// Those the push service took.
+        /// Test pushes that the push service accepted.
         accepted: u64,
-        /// All of them.
         of: u64,
     },
-    /// Until the time, somebody can cancel.
+    /// The run can be cancelled until `send_at`.
     WindowOpen {
         /// Rows of all files.
         people: u64,
         /// When the pushes go out.
         send_at: Zoned,
-        /// What to type to prevent that.
+        /// The command that cancels the run.
         cancel: String,
     },
     /// The run is over.
     Done {
-        /// Pushes that the push service took.
+        /// Pushes that the push service accepted.
         accepted: u64,
         /// Pushes that were to be sent.
         of: u64,
     },
     /// The run ended before it was done.
     Stopped {
-        /// Why, in one sentence.
+        /// The reason, in one sentence.
         why: String,
     },
 }
 
-/// What a heartbeat is told.
+/// The state that a heartbeat reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
-    /// The run begins.
     Start,
-    /// It was done.
     Success,
-    /// It was not.
     Failure,
 }
 
@@ -97,14 +90,14 @@ impl fmt::Display for Warning {
     }
 }
 
-/// How long a notice is tried.
+/// The retry policy of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotifyTimeouts {
     /// Attempts, the first included.
     pub tries: u32,
-    /// For each attempt, from the name's resolution to the answer's end.
+    /// Timeout of each attempt, from name resolution to the answer's end.
     pub timeout: Duration,
-    /// Between the first two attempts; twice that between the next. A `Retry-After` counts up to the time-out.
+    /// Wait before the first retry; doubles with each. A `Retry-After` counts up to the timeout.
     pub wait: Duration,
 }
 
@@ -141,7 +134,7 @@ impl fmt::Debug for WebhookTarget {
 }
 
 impl Notices {
-    /// From addresses; one that cannot be used is a warning, and nothing is told to it.
+    /// Builds the targets from addresses. An address that cannot be used is a warning, and is not called.
     pub fn new(
         webhook: Option<&Secret>,
         heartbeat: Option<&Secret>,
@@ -163,7 +156,7 @@ impl Notices {
         (notices, warnings)
     }
 
-    /// Tells the webhook, if there is one.
+    /// Posts a notice to the webhook, if there is one.
     pub async fn tell(&self, notice: &Notice) -> Result<(), Warning> {
         match &self.webhook {
             Some(webhook) => {
@@ -179,7 +172,7 @@ impl Notices {
         }
     }
 
-    /// Tells the heartbeat, if there is one.
+    /// Calls the heartbeat, if there is one.
     pub async fn beat(&self, beat: Beat) -> Result<(), Warning> {
         let Some(heartbeat) = &self.heartbeat else {
             return Ok(());
@@ -210,9 +203,9 @@ enum Again {
 
 impl WebhookTarget {
     fn new(what: &'static str, address: &Secret) -> Result<Self, Warning> {
-        let refuse = |why: &str| Warning(format!("the {what} is not told anything: {why}"));
-        let url =
-            Url::parse(address.reveal().trim()).map_err(|_| refuse("its address is no URL"))?;
+        let refuse = |why: &str| Warning(format!("the {what} is not used: {why}"));
+        let url = Url::parse(address.reveal().trim())
+            .map_err(|_| refuse("its address is not a valid URL"))?;
         let local = match url.host_str() {
             Some("localhost") => true,
             Some(host) => host
@@ -234,7 +227,7 @@ impl WebhookTarget {
         }
         let client = client
             .build()
-            .map_err(|_| refuse("no TLS client could be made"))?;
+            .map_err(|_| refuse("the TLS client cannot be set up"))?;
         Ok(Self { what, url, client })
     }
 
@@ -244,28 +237,27 @@ impl WebhookTarget {
         body: Option<&Value>,
         patience: NotifyTimeouts,
     ) -> Result<(), Warning> {
-        let mut wait = patience.wait;
         let mut tries = 0;
-        loop {
+        let attempt = || {
             tries += 1;
-            let Err(failure) = self.attempt(url.clone(), body, patience.timeout).await else {
-                return Ok(());
-            };
-            let Again::After(asked) = failure.again else {
-                return Err(self.warning(&failure.why, tries));
-            };
-            if tries >= patience.tries {
-                return Err(self.warning(&failure.why, tries));
-            }
-            tracing::debug!(
-                what = self.what,
-                tries,
-                why = failure.why,
-                "a notice is tried again"
-            );
-            tokio::time::sleep(asked.map_or(wait, |asked| asked.min(patience.timeout))).await;
-            wait *= 2;
-        }
+            self.attempt(url.clone(), body, patience.timeout)
+        };
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(patience.wait)
+            .with_max_times(patience.tries.saturating_sub(1) as usize);
+        let outcome = attempt
+            .retry(waits)
+            .when(|failure| matches!(failure.again, Again::After(_)))
+            .adjust(|failure, wait| match failure.again {
+                Again::After(Some(asked)) => wait.map(|_| asked.min(patience.timeout)),
+                _ => wait,
+            })
+            .notify(|failure, wait| {
+                let (what, why) = (self.what, &failure.why);
+                tracing::debug!(what, why, ?wait, "the notice failed and is sent again");
+            })
+            .await;
+        outcome.map_err(|failure| self.warning(&failure.why, tries))
     }
 
     async fn attempt(
@@ -316,11 +308,14 @@ impl WebhookTarget {
         } else {
             format!("{tries} tries")
         };
-        let told = format!("the {} was not told, after {tries}: {why}", self.what);
+        let told = format!(
+            "the {} did not accept the notice after {tries}: {why}",
+            self.what
+        );
         Warning(self.masked(told))
     }
 
-    /// An answer may quote the address it was asked at.
+    /// Masks the secret address, which an answer may quote.
     fn masked(&self, text: String) -> String {
         let secrets = [
             self.url.as_str(),
@@ -332,7 +327,7 @@ impl WebhookTarget {
     }
 }
 
-/// As much of a body as may be worth quoting; the rest is not waited for.
+/// Reads the beginning of a body for a message; does not wait for the rest.
 async fn beginning(mut response: Response) -> String {
     let mut body = Vec::new();
     while body.len() < QUOTED
@@ -348,7 +343,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The innermost cause says what happened.
+/// Returns the innermost cause, which says what happened.
 fn causes(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {

@@ -1,10 +1,10 @@
-//! Typed settings: flags > environment > `.env` > configuration file > default, resolved once, each value with where
-//! it came from.
+//! Typed settings: flags > environment > `.env` > configuration file > default, resolved once, each value with its
+//! origin.
 //!
-//! A room that has settings of its own adds one file here: its [`setting::Setting`]s, a struct, and a `resolve` that
-//! reads the one into the other; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
+//! A module with settings of its own adds one file here: its [`setting::Setting`]s, a struct, and a `resolve` that
+//! reads the keys into the struct; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
-//! which takes its arguments apart without `..`, so that a flag nobody maps does not compile.
+//! which destructures its arguments without `..`, so that a flag without a setting does not compile.
 
 pub mod automation;
 pub mod cadence;
@@ -39,22 +39,16 @@ use resolver::Resolver;
 
 use crate::error::Result;
 
-/// Every setting, and where each came from.
+/// Every setting and its origin.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The source database.
     pub source: SourceSettings,
-    /// Audience files.
     pub generate: GenerateSettings,
-    /// Notification history.
     pub cadence: CadenceSettings,
-    /// Automation files.
     pub automations: AutomationSettings,
-    /// The push service.
     pub push: PushSettings,
     /// How long things are kept.
     pub retention: RetentionSettings,
-    /// The state store.
     pub state: StateSettings,
     /// Log format and colour.
     pub talk: Logging,
@@ -63,7 +57,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Resolves every setting; the first that is wrong ends it, as a usage error that names its place.
+    /// Resolves every setting. The first invalid one is a usage error that names its place.
     pub fn resolve(
         flags: &Flags,
         environment: &Environment,

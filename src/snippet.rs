@@ -1,84 +1,91 @@
 //! Shows the place in a text file that a message is about: file, line, column, the line itself and carets.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// Characters of a line that are shown at most.
-const SHOWN: usize = 100;
+use unicode_width::UnicodeWidthChar;
 
 /// A place in a text. Lines and columns count from 1, columns in characters, the end is exclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TextPosition {
-    /// The line.
     pub line: usize,
-    /// Its first column that is meant.
+    /// The first marked column.
     pub column: usize,
-    /// The column after the last that is meant.
+    /// The column after the last marked one.
     pub end_column: usize,
-    /// The line itself.
     pub source: String,
 }
 
-/// A line as it is shown: tabs as spaces, nothing that a terminal would obey, around the carets if it is long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Excerpt {
-    /// What is shown of the line.
-    pub text: String,
-    /// Columns of a terminal before the carets.
-    pub indent: usize,
-    /// How many carets there are.
-    pub width: usize,
+/// Whether a report may carry escape sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// It goes where escape sequences are shown as they are.
+    Plain,
+    /// It goes to a terminal.
+    Ansi,
 }
 
-/// `message` with the place it is about:
+impl Color {
+    fn renderer(self) -> Renderer {
+        match self {
+            Self::Plain => Renderer::plain(),
+            Self::Ansi => Renderer::styled(),
+        }
+    }
+}
+
+/// Renders a titled report about a place in `file`, with the hint below; without the line where it is empty.
 ///
 /// ```text
-/// pushctl.toml:3:1: no setting is called "deadlin"
+/// warning: 13:30 is a busy minute
+///  --> automations/layer3.toml:5:11
+///   |
+/// 5 | send_at = "13:30"
+///   |           ^^^^^^^
+///   |
+///   = hint: send at 13:33
+/// ```
+pub fn report(
+    level: Level<'_>,
+    message: &str,
+    file: &str,
+    place: &TextPosition,
+    hint: Option<&str>,
+    color: Color,
+) -> String {
+    let hint_level = Level::HELP.with_name("hint");
+    let help = hint.map(|hint| hint_level.message(visible(hint)));
+    let title = level.primary_title(visible(message));
+    let group = title.elements(place.elements(file)).elements(help);
+    color.renderer().render(&[group])
+}
+
+/// Returns `message` followed by the place it is about, without a title: it follows the `error:` of [`crate::ui`].
+///
+/// ```text
+/// unknown setting "deadlin"
+///  --> pushctl.toml:3:1
 ///   |
 /// 3 | deadlin = "5m"
 ///   | ^^^^^^^
 /// ```
 ///
-/// `span` is in bytes of `text`; a span that covers several lines is marked on the first.
+/// `span` is in bytes of `text`; a span over several lines is marked on the first.
 pub fn point_at(file: &str, text: &str, span: &Range<usize>, message: &str) -> String {
-    point_into(file, line_and_column(text, span.start), text, span, message)
+    let place = TextPosition::of(text, span);
+    let group = Group::with_level(Level::ERROR).elements(place.elements(file));
+    format!("{message}\n{}", Color::Plain.renderer().render(&[group]))
 }
 
-/// The same for a text that differs from the file's: the place that is named (line, column) is the file's, the line
-/// that is shown is the text's.
-pub fn point_into(
-    file: &str,
-    (line, column): (usize, usize),
-    text: &str,
-    span: &Range<usize>,
-    message: &str,
-) -> String {
-    let excerpt = TextPosition::of(text, span).excerpt();
-    let number = line.to_string();
-    let gutter = " ".repeat(number.len());
-    let mut shown = format!("{file}:{number}:{column}: {message}\n");
-    let _ = writeln!(shown, "{gutter} |");
-    let _ = writeln!(shown, "{number} | {}", excerpt.text);
-    let _ = write!(
-        shown,
-        "{gutter} | {}{}",
-        " ".repeat(excerpt.indent),
-        "^".repeat(excerpt.width)
-    );
-    shown
-}
-
-/// The line (from 1) and column (from 1, in characters) of a byte offset.
+/// Returns the line (from 1) and column (from 1, in characters) of a byte offset.
 pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let place = TextPosition::of(text, &(offset..offset));
     (place.line, place.column)
 }
 
 impl TextPosition {
-    /// The place of some bytes; of several lines, the first.
+    /// Returns the place of some bytes; of several lines, the first.
     pub fn of(text: &str, span: &Range<usize>) -> Self {
         let start = floor_char_boundary(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -97,33 +104,25 @@ impl TextPosition {
         }
     }
 
-    /// The line for a terminal.
-    pub fn excerpt(&self) -> Excerpt {
-        let letters: Vec<char> = self.source.chars().collect();
-        let start = (self.column - 1).min(letters.len());
-        let end = (self.end_column - 1).min(letters.len());
-        let first = if letters.len() > SHOWN {
-            start.saturating_sub(SHOWN / 3)
-        } else {
-            0
-        };
-        let last = letters.len().min(first + SHOWN);
-        let part = |from: usize, to: usize| -> String {
-            visible(&letters[from..to.max(from)].iter().collect::<String>())
-        };
-        let (before, after) = (
-            if first > 0 { "…" } else { "" },
-            if last < letters.len() { "…" } else { "" },
-        );
-        Excerpt {
-            text: format!("{before}{}{after}", part(first, last).trim_end()),
-            indent: before.width() + part(first, start).width(),
-            width: part(start, end.min(last)).width().max(1),
+    fn elements<'a>(&'a self, file: &'a str) -> Vec<Element<'a>> {
+        let file = visible(file);
+        if self.source.is_empty() {
+            let origin = Origin::path(file).line(self.line).char_column(self.column);
+            return vec![origin.into()];
         }
+        let byte = |column: usize| {
+            let mut letters = self.source.char_indices().skip(column - 1);
+            letters.next().map_or(self.source.len(), |(at, _)| at)
+        };
+        let marked = AnnotationKind::Primary.span(byte(self.column)..byte(self.end_column));
+        let snippet = Snippet::source(&self.source)
+            .path(file)
+            .line_start(self.line);
+        vec![snippet.annotation(marked).into()]
     }
 }
 
-/// The last boundary between two characters that is not after `offset`.
+/// Returns the last boundary between two characters that is not after `offset`.
 pub fn floor_char_boundary(text: &str, offset: usize) -> usize {
     let mut at = offset.min(text.len());
     while !text.is_char_boundary(at) {
@@ -132,7 +131,7 @@ pub fn floor_char_boundary(text: &str, offset: usize) -> usize {
     at
 }
 
-/// Tabs become spaces, other control characters their escapes.
+/// Replaces tabs by spaces and other control characters by their escapes, so that quoted text cannot control a terminal.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -154,7 +153,8 @@ mod tests {
         let text = "a = 1\n\té = nope\n";
         let start = text.find("nope").expect("it is there");
         insta::assert_snapshot!(point_at("x.toml", text, &(start..start + 4), "not a number"), @r"
-        x.toml:2:6: not a number
+        not a number
+         --> x.toml:2:6
           |
         2 |     é = nope
           |         ^^^^
@@ -166,9 +166,10 @@ mod tests {
         let text = "日本 = \"👟\x1b[2J\"";
         let start = text.find('👟').expect("it is there");
         insta::assert_snapshot!(point_at("x.toml", text, &(start..start + 4), "no shoes"), @r#"
-        x.toml:1:7: no shoes
+        no shoes
+         --> x.toml:1:7
           |
-        1 | 日本 = "👟\u{1b}[2J"
+        1 | 日本 = "👟␛[2J"
           |         ^^
         "#);
     }
@@ -178,10 +179,11 @@ mod tests {
         let text = format!("body = \"{}HERE {}\"", "ab ".repeat(60), "cd ".repeat(60));
         let start = text.find("HERE").expect("it is there");
         insta::assert_snapshot!(point_at("x.toml", &text, &(start..start + 4), "there"), @r"
-        x.toml:1:189: there
+        there
+         --> x.toml:1:189
           |
-        1 | …ab ab ab ab ab ab ab ab ab ab ab HERE cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd…
-          |                                   ^^^^
+        1 | ...ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab ab HERE cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd cd...
+          |                                                                   ^^^^
         ");
     }
 
@@ -189,7 +191,7 @@ mod tests {
     fn the_end_of_the_file_and_offsets_inside_a_character_are_places_too() {
         assert_eq!(line_and_column("a = 1\n", 99), (2, 1));
         assert_eq!(line_and_column("é", 1), (1, 1));
-        assert!(point_at("x", "", &(0..0), "empty").ends_with("1 | \n  | ^"));
+        assert!(point_at("x", "", &(0..0), "empty").ends_with("--> x:1:1"));
         assert!(point_at("x", "a = \"\r\n", &(5..7), "open").ends_with("|      ^"));
     }
 

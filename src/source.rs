@@ -1,10 +1,10 @@
-//! The source: the one room that knows the database audiences are read from.
+//! The source: the database that audiences are read from.
 //!
-//! [`Address::resolve`] works out where it is; [`Source::read`] connects, with the attempts laid out by [`retry_plan`], opens one
-//! read-only snapshot and hands it to the caller's work. Whatever fails becomes an error in [`failure`].
+//! [`Address::resolve`] determines its address; [`Source::read`] connects with the attempts that [`retry_plan`] allows, opens one
+//! read-only snapshot and hands it to the caller's work. [`failure`] turns each failure into an error.
 //!
-//! The way of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the transaction)
-//! → `snapshot` (what can be asked). Deliberately absent: a pool, and any way to write.
+//! The order of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the transaction)
+//! → `snapshot` (the queries). Deliberately absent: a pool, and any way to write.
 
 mod snapshot;
 mod transaction;
@@ -33,15 +33,13 @@ use crate::postgres::failure::Seconds;
 use snapshot::{Running, lock};
 use transaction::{GOODBYE, Leftovers};
 
-/// A managed database's failover takes this long at most, as its operators say.
+/// The longest failover of a managed database, by its operators' figures.
 const FAILOVER: Duration = Duration::from_secs(150);
 
-/// Who is asking: shown by the server as `pushctl/<version> <command> <run>`.
+/// The client's name, shown by the server as `pushctl/<version> <command> <run>`.
 #[derive(Debug, Clone)]
 pub struct Purpose {
-    /// The subcommand.
     pub command: String,
-    /// The run's id.
     pub run: String,
 }
 
@@ -53,32 +51,31 @@ pub struct Source {
     purpose: Purpose,
 }
 
-/// Is told how the connecting goes; every method may be left out.
+/// Receives the progress of a connection; every method has an empty default.
 pub trait Watch: Send + Sync {
     /// An attempt begins, the `attempt`th of `of` at most.
     fn attempt(&self, attempt: u32, of: u32) {
         let _ = (attempt, of);
     }
 
-    /// An attempt has failed, and another will follow after `wait`.
+    /// An attempt has failed; another follows after `wait`.
     fn waiting(&self, wait: Duration, cause: &Error) {
         let _ = (wait, cause);
     }
 
-    /// We have been let in.
+    /// The connection is established and authenticated.
     fn connected(&self, host: &str, server_version: &str) {
         let _ = (host, server_version);
     }
 }
 
-/// Nobody watches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwatched;
 
 impl Watch for Unwatched {}
 
 impl Source {
-    /// A source that has not been connected to yet.
+    /// Returns a source that has not been connected to yet.
     pub fn new(address: Address, mut patience: RetryLimits, purpose: Purpose) -> Self {
         patience.usual_timeout = patience.usual_timeout.or(address.connect_timeout);
         Self {
@@ -88,12 +85,7 @@ impl Source {
         }
     }
 
-    /// Where it is.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// The attempts that a budget allows; a usage error if what is configured cannot fit.
+    /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
         RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
     }
@@ -101,7 +93,7 @@ impl Source {
     /// Connects, opens one snapshot, and runs `work` on it.
     ///
     /// A transient failure ([`Kind::Unreachable`]), also one that `work` returns, starts again with a new connection and a new
-    /// snapshot while attempts and budget remain, so `work` must be able to begin anew. When the budget ends, when `interrupt`
+    /// snapshot while attempts and budget remain, so `work` must be repeatable. When the budget ends, when `interrupt`
     /// fires, or when the future is dropped, the running statement is cancelled on the server.
     pub async fn read<T>(
         &self,
@@ -224,7 +216,7 @@ impl ReadAttempt<'_> {
     ) -> Result<T> {
         let address = &self.source.address;
         let left = self.end.saturating_duration_since(Instant::now());
-        // A retry may be owed to what another client of a pooler has left behind.
+        // The failure may come from statements that another client of a pooler left behind.
         let leftovers = if address.pgbouncer || self.number > 0 {
             Leftovers::Clear
         } else {
@@ -244,7 +236,7 @@ impl ReadAttempt<'_> {
     }
 }
 
-/// Cancels the running statement where nobody else has: the future was dropped.
+/// Cancels the running statement when the future is dropped.
 struct CancelOnDrop {
     token: CancelToken,
     route: Route,
@@ -253,7 +245,7 @@ struct CancelOnDrop {
 }
 
 impl CancelOnDrop {
-    /// Cancels now, and nothing later.
+    /// Cancels now, so that dropping does not cancel again.
     async fn fire(self, limit: Duration) {
         if lock(&self.running).take().is_some() {
             transaction::cancel(&self.token, &self.route, limit).await;
@@ -280,7 +272,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// What of a budget may be worked in: the rest is kept for cancelling and for saying what went wrong.
+/// Returns the part of a budget for the work; the rest is kept for cancelling and for the error message.
 fn working(total: Duration) -> Duration {
     total.saturating_sub((total / 20).min(GOODBYE))
 }
@@ -317,7 +309,7 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     let Some(error) = last else {
         return Error::new(
             Kind::Unreachable,
-            "nothing was left of the deadline to connect in",
+            "the deadline ended before the connection could begin",
         )
         .hint("raise --deadline");
     };
@@ -330,7 +322,7 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     };
     if budget.total() < FAILOVER {
         error.hint(format!(
-            "a managed database's failover takes 60 to 120 s: with a deadline of {} it cannot be waited for",
+            "a managed database's failover takes 60 to 120 s, longer than the deadline of {}",
             Seconds(budget.total())
         ))
     } else {
@@ -338,7 +330,7 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     }
 }
 
-/// A number from 0 to 1, different in every process and at every call.
+/// Returns a number from 0 to 1, different in every process and at every call.
 fn jitter() -> f64 {
     let random = RandomState::new().hash_one(0_u8) >> 32;
     f64::from(u32::try_from(random).unwrap_or(0)) / f64::from(u32::MAX)

@@ -1,6 +1,6 @@
 //! "Did you mean": the nearest of some names.
 
-/// The candidate that `typed` was probably meant to be, if one is near enough.
+/// Returns the candidate that `typed` was probably meant to be, if one is near enough.
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = typed.to_lowercase();
     candidates

@@ -1,12 +1,12 @@
-//! Personal wording: a template is parsed once, bound to the columns of an audience, and rendered for many rows.
+//! Templates: a template is parsed once, bound to the columns of an audience, and rendered for many rows.
 //!
 //! `[[var:column]]` stands for a column's value, exactly where `\[\[var:([a-zA-Z_][a-zA-Z0-9_]*)\]\]` matches;
-//! everything else that is closed stays as it is written. After the name there may be filters, applied from left to
+//! any other closed bracket stays as written. Filters follow the name and apply from left to
 //! right: `|default:"there"`, `|number`, `|plural:"person","people"`, `|truncate:40`, `|urlencode`. Inside quotes
 //! `\"` and `\\` stand for a quote and a backslash.
 //!
-//! A value that is empty once the filters are through leaves a hole, and a text with a hole is not sent: rendering
-//! answers with a [`Skip`] instead. Deliberately absent: conditions, loops, expressions, and any look at the network.
+//! A text with a value that is empty after its filters is not sent: rendering returns a [`Skip`]. Deliberately absent:
+//! conditions, loops, expressions, and network access.
 
 mod filter;
 pub mod link;
@@ -16,16 +16,17 @@ pub mod push;
 use std::fmt;
 use std::ops::Range;
 
+use crate::suggest::nearest;
+
 use filter::Filter;
 
-/// A parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part<String>>,
     lookalikes: Vec<String>,
 }
 
-/// A template that knows where its columns are.
+/// A template bound to the columns of an audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
     parts: Vec<Part<Column>>,
@@ -44,9 +45,9 @@ struct Column {
     place: usize,
 }
 
-/// Where a template's values come from: one row of an audience.
+/// The source of a template's values: one row of an audience.
 pub trait Row {
-    /// The value in the column at `place`, counted from 0; empty when the row has none there.
+    /// Returns the value in the column at `place`, counted from 0; empty when the row has none there.
     fn value(&self, place: usize) -> &str;
 }
 
@@ -66,18 +67,12 @@ impl<T: AsRef<str>> Row for [T] {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Skip {
     /// A variable is empty and has no default.
-    Empty {
-        /// The column.
-        column: String,
-    },
-    /// `|number` or `|plural` met something else.
-    NotANumber {
-        /// The column.
-        column: String,
-    },
-    /// The deep link is not one that may be sent.
+    Empty { column: String },
+    /// `|number` or `|plural` got a value that is not a number.
+    NotANumber { column: String },
+    /// The deep link is not allowed.
     Link(link::LinkProblem),
-    /// The payload is larger than the push service takes.
+    /// The payload is larger than the push service accepts.
     TooLarge {
         /// Bytes of the notification and the data, as JSON.
         bytes: usize,
@@ -101,35 +96,34 @@ impl fmt::Display for Skip {
     }
 }
 
-/// What is wrong with a template, and where.
+/// A fault of a template and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw {
-    /// Bytes of the template that are to blame.
+    /// The faulty bytes of the template.
     pub span: Range<usize>,
-    /// What is wrong.
     pub fault: Fault,
 }
 
-/// What can be wrong with a template.
+/// The faults of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// `[[` without `]]`.
     Unclosed,
-    /// A filter that does not exist, with the nearest that does.
+    /// An unknown filter, with the nearest known one.
     UnknownFilter {
         /// As it is written.
         name: String,
         /// Perhaps what was meant.
         nearest: Option<&'static str>,
     },
-    /// A filter that is not written as it should be.
+    /// A filter with a syntax error.
     Filter {
         /// How it is written.
         usage: &'static str,
     },
-    /// A default that is no number, in front of a filter that needs one.
+    /// A default that is not a number, before a filter that needs one.
     DefaultNotANumber,
-    /// A column that the audience does not have, with the nearest that it has.
+    /// A column that the audience does not have, with the nearest one.
     UnknownColumn {
         /// As it is written.
         name: String,
@@ -168,12 +162,12 @@ impl fmt::Display for Flaw {
 impl std::error::Error for Flaw {}
 
 impl Template {
-    /// Parses a text. The flaw that is reported is the first one.
+    /// Parses a text; reports the first fault.
     pub fn parse(source: &str) -> Result<Self, Flaw> {
         parse::parse(source)
     }
 
-    /// The columns it needs, in order of appearance, repetitions included.
+    /// Returns the columns it needs, in order of appearance, repetitions included.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(_) => None,
@@ -181,12 +175,12 @@ impl Template {
         })
     }
 
-    /// Closed brackets that are sent as they stand, though they look like variables: `[[name]]`, `[[ var:name ]]`.
+    /// Returns closed brackets that look like variables but are sent literally: `[[name]]`, `[[ var:name ]]`.
     pub fn lookalikes(&self) -> &[String] {
         &self.lookalikes
     }
 
-    /// The text in front of the first variable; all of it when there is none.
+    /// Returns the text in front of the first variable; all of it when there is none.
     fn head(&self) -> (&str, Extent) {
         match self.parts.as_slice() {
             [] => ("", Extent::Whole),
@@ -196,7 +190,7 @@ impl Template {
         }
     }
 
-    /// Looks the columns up; of a name that occurs twice, the first counts.
+    /// Resolves the columns; of a name that occurs twice, the first counts.
     pub fn bind<S: AsRef<str>>(&self, columns: &[S]) -> Result<Bound, Vec<Flaw>> {
         let mut flaws = Vec::new();
         let mut parts = Vec::with_capacity(self.parts.len());
@@ -241,20 +235,6 @@ fn unknown_column<S: AsRef<str>>(name: &str, columns: &[S]) -> Flaw {
             nearest: nearest(name, names).map(str::to_owned),
         },
     }
-}
-
-/// The name that was perhaps meant: few letters away, whatever its case.
-pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let wanted = name.to_lowercase();
-    let allowed = (wanted.chars().count() / 3).max(1);
-    names
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase());
-            (distance, candidate)
-        })
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 impl Bound {

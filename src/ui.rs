@@ -5,7 +5,7 @@
 //! | result | table, text, or with `--json` one document | the same, without colour or cutting | the same |
 //! | progress | a bar | a line at the end of each stage | a JSON line at the end of each stage |
 //! | what happens | plain lines | lines with instant and level | JSON lines, on stdout where no data is written |
-//! | failure | `Error:`, `Caused by:`, `Hint:` | the same | one JSON line |
+//! | failure | `error:`, `caused by:`, `hint:` | the same | one JSON line |
 //!
 //! With `--json`, a command that fails before its document is written writes one of its own,
 //! `{"error": {"kind", "exit_status", "message", "causes", "hints"}}`, so that stdout always holds exactly one.

@@ -17,7 +17,7 @@ use pushctl::state::process_id::ProcessId;
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::address;
 
-/// The tables of the service that owns the history, with its rules and nobody in them.
+/// The tables of the service that owns the history, with its rules and without users.
 pub(crate) fn history() -> Database {
     let database = Postgres::shared().database("history");
     database.execute(&format!(

@@ -14,7 +14,7 @@ use pushctl::audience::Catalogue;
 use pushctl::automation::check::{Against, Checked, check};
 use pushctl::automation::diagnostic::{Severity, SourceText};
 use pushctl::automation::file::json_schema;
-use pushctl::automation::render::ColorChoice;
+use pushctl::automation::render::Color;
 use pushctl::automation::{self, file_name};
 use pushctl::template::link::AllowedHosts;
 use serde_json::Value;
@@ -69,7 +69,7 @@ fn shown(text: &str) -> String {
         checked.automations.len(),
         usize::from(checked.report.errors == 0)
     );
-    checked.report.human(ColorChoice::Plain)
+    checked.report.human(Color::Plain)
 }
 
 /// `GOOD` with one thing in place of another.
@@ -89,7 +89,7 @@ fn shipped() -> Vec<SourceText> {
 #[test]
 fn the_four_automations_that_ship_have_nothing_to_complain_of_and_cover_every_file() {
     let checked = checked(&shipped(), &[]);
-    assert_eq!(checked.report.human(ColorChoice::Plain), "");
+    assert_eq!(checked.report.human(Color::Plain), "");
     let names: Vec<&str> = checked
         .automations
         .iter()
@@ -198,7 +198,7 @@ heartbeat = "env:_B"
         }
     }
     let checked = checked(&[source("all.toml", everything)], &[]);
-    assert_eq!(checked.report.human(ColorChoice::Plain), "");
+    assert_eq!(checked.report.human(Color::Plain), "");
     let automation = &checked.automations[0];
     assert_eq!(
         automation.schedule.rule.to_string(),
@@ -254,7 +254,7 @@ fn a_name_is_used_once() {
     let sources = [source("a.toml", GOOD), source("b.toml", GOOD)];
     let report = checked(&sources, &[]).report;
     assert_eq!(report.findings[0].severity, Severity::Error);
-    insta::assert_snapshot!(report.human(ColorChoice::Plain), @r#"
+    insta::assert_snapshot!(report.human(Color::Plain), @r#"
     error: the name `mine` is already that of a.toml
      --> b.toml:1:8
       |

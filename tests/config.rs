@@ -89,8 +89,8 @@ fn a_named_file_that_is_missing_is_an_error() {
     let outcome = Sandbox::new().run(&["config", "show", "--config", "missing.toml"]);
     insta::assert_snapshot!(outcome, @r"
     ---- stderr
-    Error: cannot read the configuration file missing.toml
-    Caused by: No such file or directory (os error 2)
+    error: cannot read the configuration file missing.toml
+    caused by: No such file or directory (os error 2)
     ---- exit status 2
     ");
 }
@@ -102,19 +102,22 @@ fn unknown_names_are_all_told_with_their_place_and_the_nearest_name() {
     let outcome = sandbox.run(&["config", "show"]);
     insta::assert_snapshot!(outcome, @r#"
     ---- stderr
-    Error: pushctl.toml:1:1: no setting is called "deadlin"; did you mean "deadline"?
+    error: unknown setting "deadlin"; did you mean "deadline"?
+     --> pushctl.toml:1:1
       |
     1 | deadlin = ****
       | ^^^^^^^
-    pushctl.toml:2:1: no setting is called "host"; did you mean "source.host"?
+    unknown setting "host"; did you mean "source.host"?
+     --> pushctl.toml:2:1
       |
     2 | host = "db.example.com"
       | ^^^^
-    pushctl.toml:5:1: no setting is called "source.databse_url"; did you mean "database_url"?
+    unknown setting "source.databse_url"; did you mean "database_url"?
+     --> pushctl.toml:5:1
       |
     5 | databse_url = ****
       | ^^^^^^^^^^^
-    Hint: `pushctl config show --config /dev/null` lists every setting by its name
+    hint: `pushctl config show --config /dev/null` lists every setting
     ---- exit status 2
     "#);
 }
@@ -124,31 +127,36 @@ fn a_value_of_the_wrong_kind_is_pointed_at() {
     let sandbox = Sandbox::new();
     let message = |text: &str| sandbox.config(text).run(&["config", "show"]).stderr;
     insta::assert_snapshot!(message("deadline = \"5x\""), @r#"
-    Error: pushctl.toml:1:12: deadline: expected a duration such as 90s, 5m, 36h or 2d
+    error: deadline: expected a duration such as 90s, 5m, 36h or 2d
+     --> pushctl.toml:1:12
       |
     1 | deadline = "5x"
       |            ^^^^
     "#);
     insta::assert_snapshot!(message("\ton_empty = \"fial\" # later"), @r#"
-    Error: pushctl.toml:1:13: on_empty: expected ok, warn or fail
+    error: on_empty: expected ok, warn or fail
+     --> pushctl.toml:1:13
       |
     1 |     on_empty = "fial" # later
       |                ^^^^^^
     "#);
     insta::assert_snapshot!(message("retries = [1, 2]"), @r"
-    Error: pushctl.toml:1:11: retries: expected one value, not a list
+    error: retries: expected one value, not a list
+     --> pushctl.toml:1:11
       |
     1 | retries = [1, 2]
       |           ^^^^^^
     ");
     insta::assert_snapshot!(message("retries = 0"), @r"
-    Error: pushctl.toml:1:11: retries: expected a whole number from 1 to 100
+    error: retries: expected a whole number from 1 to 100
+     --> pushctl.toml:1:11
       |
     1 | retries = 0
       |           ^
     ");
     insta::assert_snapshot!(message("retries 5"), @r"
-    Error: pushctl.toml:1:9: key with no value, expected `=`
+    error: key with no value, expected `=`
+     --> pushctl.toml:1:1
       |
     1 | ****
       | ^^^^
@@ -161,19 +169,19 @@ fn a_wrong_value_elsewhere_names_the_place_it_came_from() {
     let by_flag = sandbox.run(&["config", "show", "--deadline", "0"]).stderr;
     assert_eq!(
         by_flag,
-        "Error: invalid value \"0\" for --deadline: expected more than nothing\n"
+        "error: invalid value \"0\" for --deadline: expected a duration above zero\n"
     );
     let by_variable = sandbox
         .run_with(&["config", "show"], &[("PUSHCTL_RETRIES", "many")])
         .stderr;
     assert_eq!(
         by_variable,
-        "Error: invalid value \"many\" for PUSHCTL_RETRIES: expected a whole number from 1 to 100\n"
+        "error: invalid value \"many\" for PUSHCTL_RETRIES: expected a whole number from 1 to 100\n"
     );
     sandbox.write("here/.env", "\nPASSWORD hunter2\n");
     assert_eq!(
         sandbox.run(&["config", "show"]).stderr,
-        "Error: .env:2: expected NAME=value\n"
+        "error: .env:2: expected NAME=value\n"
     );
 }
 
@@ -247,7 +255,7 @@ fn a_secret_can_stand_in_a_file_of_its_own() {
     assert!(
         missing
             .stderr
-            .starts_with("Error: cannot read missing, which DATABASE_URL_FILE names\n"),
+            .starts_with("error: cannot read missing, which DATABASE_URL_FILE names\n"),
         "{missing}"
     );
 }

@@ -163,21 +163,21 @@ fn every_error_names_its_place() {
     "#);
     insta::assert_snapshot!(error(b"user_id,name\n1,\"A\nnn\"\n2,Bob\n1,Cy\n", good.as_bytes(), "user_id", ""), @r#"
     a.csv:5: the key user_id "1" is already on line 2
-    --key may name several columns, with commas between them
+    --key takes several columns, separated by commas
     "#);
     insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n1,a\n1,b\n", "user_id", ""), @r#"
     b.csv:3: the key user_id "1" is already on line 2
-    --key may name several columns, with commas between them
+    --key takes several columns, separated by commas
     "#);
     insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n7,a\n\n7,b\n", "user_id", ""), @r#"
     b.csv:4: the key user_id "7" is already on line 2
-    --key may name several columns, with commas between them
+    --key takes several columns, separated by commas
     "#);
     insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n1,Ann\n2,Bob,x\n", "user_id", ""), @"b.csv:3: the row has 3 fields, the header has 2");
     insta::assert_snapshot!(error(b"user_id,name\r\n1,a\r\n2,\"b\r\nc\"\r\n\r\n3\r\n", good.as_bytes(), "user_id", ""), @"a.csv:6: the row has 1 field, the header has 2");
     insta::assert_snapshot!(error(b"user_id,name\r\n1,a\r\n\r\n1,b\r\n", good.as_bytes(), "user_id", ""), @r#"
     a.csv:4: the key user_id "1" is already on line 2
-    --key may name several columns, with commas between them
+    --key takes several columns, separated by commas
     "#);
     insta::assert_snapshot!(error(b"user_id,name\n1,Ann\n2\n", good.as_bytes(), "user_id", ""), @"a.csv:3: the row has 1 field, the header has 2");
     insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n1,Ann\n2,B\xffb\n", "user_id", ""), @"b.csv:3: the row is not UTF-8");
@@ -186,7 +186,7 @@ fn every_error_names_its_place() {
     insta::assert_snapshot!(error(b"user_id,name,name\n1,a,b\n", good.as_bytes(), "user_id", ""), @r#"a.csv:1: two columns are called "name""#);
     insta::assert_snapshot!(error(good.as_bytes(), good.as_bytes(), "", ""), @r"
     no key column is given
-    --key user_id says which rows belong together
+    pass the columns that identify a row, like --key user_id
     ");
     let missing = diff(
         "/nonexistent/a.csv".as_ref(),

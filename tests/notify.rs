@@ -256,7 +256,7 @@ async fn a_server_that_stays_silent_or_never_ends_is_left() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_warning() {
+async fn a_webhook_without_a_listener_is_a_warning() {
     let server = Server::start(Vec::new()).await;
     let address = server.url("/services/T000/SECRET");
     drop(server);
@@ -284,7 +284,7 @@ async fn the_address_is_in_no_warning_even_where_the_answer_quotes_it() {
 #[tokio::test]
 async fn an_address_that_cannot_be_used_is_a_warning_and_nothing_is_told() {
     for (address, said) in [
-        ("hooks.example.com/T000", "its address is no URL"),
+        ("hooks.example.com/T000", "its address is not a valid URL"),
         (
             "http://hooks.example.com/SECRET",
             "its address must begin with https://",
@@ -293,13 +293,13 @@ async fn an_address_that_cannot_be_used_is_a_warning_and_nothing_is_told() {
             "ftp://127.0.0.1/SECRET",
             "its address must begin with https://",
         ),
-        ("", "its address is no URL"),
+        ("", "its address is not a valid URL"),
     ] {
         let (notices, warnings) = Notices::new(Some(&Secret::new(address)), None, PATIENT);
         let [warning] = warnings.try_into().unwrap();
         assert_eq!(
             warning.to_string(),
-            format!("the webhook is not told anything: {said}")
+            format!("the webhook is not used: {said}")
         );
         assert_eq!(notices.tell(&done()).await, Ok(()));
         assert_eq!(notices.beat(Beat::Start).await, Ok(()));

@@ -38,15 +38,15 @@ fn fail(url: &str, status: i32, says: &str, advises: &str) -> Outcome {
         .collect();
     let told = errors.join("\n");
     assert!(
-        told.contains("Error: ") && told.contains(says),
+        told.contains("error: ") && told.contains(says),
         "{says:?} is missing: {outcome}"
     );
     assert!(
-        told.contains("Hint: ") && told.contains(advises),
+        told.contains("hint: ") && told.contains(advises),
         "{advises:?} is missing: {outcome}"
     );
     assert!(
-        errors.last().is_some_and(|last| last.starts_with("Hint: ")),
+        errors.last().is_some_and(|last| last.starts_with("hint: ")),
         "the next step comes last: {outcome}"
     );
     for (_, password) in ROLES {

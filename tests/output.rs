@@ -81,7 +81,7 @@ fn a_failure_under_json_is_one_document_and_is_told_on_stderr_too() {
         "cannot read the configuration file missing.toml"
     );
     assert_eq!(error["causes"][0], "No such file or directory (os error 2)");
-    assert!(outcome.stderr.starts_with("Error: cannot read"));
+    assert!(outcome.stderr.starts_with("error: cannot read"));
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn a_full_disk_under_stdout_is_an_error() {
         .expect("pushctl starts");
     insta::assert_snapshot!(sandbox.outcome(&output), @r"
     ---- stderr
-    Error: cannot write to standard output
-    Caused by: No space left on device (os error 28)
+    error: cannot write to standard output
+    caused by: No space left on device (os error 28)
     ---- exit status 1
     ");
 }

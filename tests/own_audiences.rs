@@ -58,7 +58,7 @@ fn a_misspelt_parameter_gets_a_suggestion() {
 }
 
 #[test]
-fn a_broken_query_file_is_told_to_whoever_names_it_and_only_to_them() {
+fn a_broken_query_file_is_an_error_only_for_commands_that_name_it() {
     let sandbox = with_mine(&MINE.replace("order", "ordre"));
     let outcome = sandbox.run(&[
         "generate",
@@ -69,7 +69,7 @@ fn a_broken_query_file_is_told_to_whoever_names_it_and_only_to_them() {
         "queries",
     ]);
     assert_eq!(outcome.status, 2);
-    assert!(outcome.stderr.starts_with("Error: "), "{outcome}");
+    assert!(outcome.stderr.starts_with("error: "), "{outcome}");
     assert!(
         outcome
             .stderr
@@ -85,8 +85,8 @@ fn a_directory_that_cannot_be_read_is_told_rather_than_an_unknown_audience() {
     let outcome = Sandbox::new().run(&["generate", "mine", "--queries", "missing"]);
     insta::assert_snapshot!(outcome, @r"
     ---- stderr
-    Error: cannot read the queries directory [SANDBOX]/here/missing
-    Caused by: No such file or directory (os error 2)
+    error: cannot read the queries directory [SANDBOX]/here/missing
+    caused by: No such file or directory (os error 2)
     ---- exit status 2
     ");
 }
@@ -97,10 +97,7 @@ fn a_broken_configuration_is_told_rather_than_an_unknown_audience() {
     sandbox.config("queries = [\n");
     let outcome = sandbox.run(&["generate", "mine"]);
     assert_eq!(outcome.status, 2);
-    assert!(
-        outcome.stderr.starts_with("Error: pushctl.toml:"),
-        "{outcome}"
-    );
+    assert!(outcome.stderr.contains("\n --> pushctl.toml:"), "{outcome}");
 }
 
 #[test]

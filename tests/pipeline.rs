@@ -21,7 +21,7 @@ use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
 use pushctl::automation::diagnostic::SourceText;
-use pushctl::automation::render::ColorChoice;
+use pushctl::automation::render::Color;
 use pushctl::template::link::AllowedHosts;
 
 /// Sends are on this Saturday at 13:33 unless a test says otherwise.
@@ -56,7 +56,7 @@ fn checked(text: String, catalogue: &Catalogue) -> Automation {
         now: NOON.parse().unwrap(),
     };
     let checked = check(&[SourceText { path, text }], &against);
-    let told = checked.report.human(ColorChoice::Plain);
+    let told = checked.report.human(Color::Plain);
     let automation = checked.automations.into_iter().next();
     automation.unwrap_or_else(|| panic!("{told}"))
 }

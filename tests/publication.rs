@@ -278,8 +278,8 @@ fn an_output_path_that_is_a_file_is_a_usage_error_and_the_file_stays() {
     );
     insta::assert_snapshot!(outcome, @r"
     ---- stderr
-    Error: the output path [SANDBOX]/here/taken is a file, not a directory
-    Hint: name a directory with --output, or - for standard output
+    error: the output path [SANDBOX]/here/taken is a file, not a directory
+    hint: name a directory with --output, or - for standard output
     ---- exit status 2
     ");
     assert_eq!(
@@ -343,7 +343,7 @@ fn a_full_disk_is_said_and_leaves_nothing() {
         .filter(|line| !line.contains("INFO"))
         .collect();
     assert!(
-        talk[0].starts_with("Error: cannot write out/.pushctl-")
+        talk[0].starts_with("error: cannot write out/.pushctl-")
             || talk[0].contains("cannot write"),
         "{outcome}"
     );
@@ -352,7 +352,7 @@ fn a_full_disk_is_said_and_leaves_nothing() {
         "{outcome}"
     );
     assert!(
-        talk.last().unwrap().starts_with("Hint: the disk is full"),
+        talk.last().unwrap().starts_with("hint: the disk is full"),
         "nothing is listed after the hint: {outcome}"
     );
 }
@@ -372,7 +372,7 @@ fn a_read_only_directory_is_said_before_the_database_is_asked() {
     assert!(
         outcome
             .stderr
-            .contains("Hint: the file system is read-only"),
+            .contains("hint: the file system is read-only"),
         "{outcome}"
     );
     let asked = database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pushctl/%' AND datname = current_database()");

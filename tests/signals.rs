@@ -74,8 +74,8 @@ fn accept(listener: &TcpListener) -> TcpStream {
 #[test]
 fn sigint_and_sigterm_end_the_command_with_statuses_of_their_own() {
     for (signal, status, word) in [
-        ("INT", 130, "Error: interrupted\n"),
-        ("TERM", 143, "Error: terminated\n"),
+        ("INT", 130, "error: interrupted\n"),
+        ("TERM", 143, "error: terminated\n"),
     ] {
         let waiting = Waiting::start(&["-q"]);
         waiting.signal(signal);

@@ -9,7 +9,7 @@ use pushctl::audience::Catalogue;
 use pushctl::automation::Automation;
 use pushctl::automation::check::{Against, check};
 use pushctl::automation::diagnostic::SourceText;
-use pushctl::automation::render::ColorChoice;
+use pushctl::automation::render::Color;
 use pushctl::automation::scheduler_export::{SchedulerPlatform, Scope, show, upcoming};
 use pushctl::template::link::AllowedHosts;
 
@@ -41,7 +41,7 @@ fn automations(schedules: &[(&str, &str)]) -> Vec<Automation> {
         checked.automations.len(),
         schedules.len(),
         "{}",
-        checked.report.human(ColorChoice::Plain)
+        checked.report.human(Color::Plain)
     );
     checked.automations
 }
@@ -148,7 +148,7 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
     # utc: daily at 13:33, UTC
     3-59/5 * * * * pushctl -q run-pipeline --all --tick
     ");
-    insta::assert_snapshot!(table.warnings.join("\n"), @"daily: the clocks of America/Chicago change on 2027-03-14, so no fixed time in UTC is right all year, and a --tick every five minutes takes its place");
+    insta::assert_snapshot!(table.warnings.join("\n"), @"daily: the clocks of America/Chicago change on 2027-03-14, so no fixed UTC time is right all year; a --tick every five minutes replaces it");
     let table = show(
         &mixed,
         Scope::All,
@@ -311,7 +311,7 @@ fn some_of_the_automations_have_lines_that_start_no_others() {
     ");
     let table = show(&two[..1], Scope::Named, SchedulerPlatform::Railway, now);
     insta::assert_snapshot!(table.text, @r#"
-    # railway.toml: one service each. Each start does what is due and ends.
+    # railway.toml: one service each. Each start runs the phases that are due, then exits.
     # daily: daily at 13:33, America/Chicago
     [deploy]
     startCommand = "pushctl --log-format json run-pipeline daily --tick"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The demo: a private PostgreSQL full of made-up people, every audience out of it, and pushes to a stand-in for the push
-# service, so that no phone rings.
+# The demo: a private PostgreSQL with generated users, every audience of it, and pushes to a stand-in for the push
+# service, so that no phone receives one.
 #
-#   demo.sh [USERS]     builds, seeds, generates and sends; what is there already is reused
+#   demo.sh [USERS]     builds, seeds, generates and sends; reuses existing parts
 #   demo.sh stop        stops both servers and removes everything
 #
-# All that it makes is in .demo/ (and the build in target/).
+# All its files are in .demo/ (and the build in target/).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
 cd "$here/../.."
@@ -16,7 +16,7 @@ audiences=.demo/audiences
 automations=.demo/automations
 other=.demo/called-off.log
 page=.demo/run.html
-# Of seed.sql: product 1, which most offers are made on, and people 1, 3 and 12, who get the test files.
+# From seed.sql: product 1, which has the most offers, and users 1, 3 and 12, who get the test files.
 product=42f1e2fa-04bc-46d2-bd22-d11514db6623
 test_users='d6d77053-92bc-7af6-3332-8bea8c4c6904 134ad24e-9980-6ca1-1119-7065657dbf5e e62b8bcc-21d7-cf37-a1ab-f477863b0bd4'
 
@@ -44,7 +44,7 @@ demo() {
 build() {
     step "Building pushctl, and the push service's stand-in"
     flags=$("$here/build-deps.sh")
-    # One after the other: together, what only the stand-in needs would be built into pushctl.
+    # Separately: together, cargo would build features that only the stand-in needs into pushctl.
     # shellcheck disable=SC2086 # words
     cargo build --release --locked $flags
     # shellcheck disable=SC2086 # words
@@ -56,7 +56,7 @@ serve() {
     step "PostgreSQL with TLS, $1 made-up people (a minute or so for each 500,000)"
     mkdir -p .demo
     "$here/postgres.sh" load "$cluster" market -c "market.users=$1" tests/market/schema.sql tests/market/seed.sql
-    # Anew each time: after the pushes of the last demo most people would have had enough of them.
+    # Recreated each time: after the pushes of the last demo, cadence would exclude most users.
     rm -f "$cluster/loaded.history"
     "$here/postgres.sh" load "$cluster" history -c "market.users=$1" tests/market/history.sql "$here/history-role.sql"
     "$here/standin.sh" start "$service" "$bin/examples/fcm-standin" "$here/push-service.toml"
@@ -70,7 +70,7 @@ generate() {
         show generate $audience --output "$audiences"
     done
 
-    step "One audience as a funnel: who remains after each step, and why the others left"
+    step "One audience as a funnel: users left after each stage, and why the others left"
     show generate layer2 --dry-run --funnel
 
     person=$(sed -n '2s/,.*//p' "$audiences"/trending-closet-items_2*.csv 2>/dev/null || true)
@@ -82,21 +82,21 @@ generate() {
 send() {
     file=
     for each in "$audiences"/trending-closet-items_2*.csv; do [ ! -f "$each" ] || file=$each; done
-    if [ -z "$file" ]; then say "Nobody owns a trending shoe: there is nothing to send. Take more USERS."; return 0; fi
+    if [ -z "$file" ]; then say "No user owns a trending shoe, so there is nothing to send. Increase USERS."; return 0; fi
     set -- --audience "$file" --title '[[var:product_name|truncate:40]] is trending' \
         --body '[[var:variant_open_offers|number]] open offers name your pair. See them →'
 
     step "How a push reads, before anybody gets it"
     show preview "$@"
 
-    # An occasion of its own: the same words to the same people, a second time, would be the same push.
+    # A separate occurrence: the same texts to the same users would be the same push.
     step "It is sent: checked, claimed, sent, recorded, each person once"
     status=0
     show send "$@" --layer 2 --occurrence "demo-$(date +%s)" --yes || status=$?
     case $status in
         0) ;;
         3)
-            step "An answer was lost on the way. Whether that phone rang nobody can know: sending again is your decision"
+            step "An answer was lost, so one push is in doubt: sending it again is your decision"
             show resume last --in-doubt retry ;;
         *) exit "$status" ;;
     esac
@@ -105,9 +105,9 @@ send() {
 pipelines() {
     mkdir -p "$automations"
     cp "$here"/automations/*.toml "$automations"
-    step "An automation: audience, test push, a minute to cancel, the pushes, cleaning up: two minutes in all"
+    step "An automation: audience, test push, a minute to cancel, the pushes, cleanup: two minutes in all"
     show check --automations "$automations"
-    # Meanwhile another one, which has minutes to cancel. It is begun first, so that `last` is the one that is shown.
+    # Meanwhile another one with a longer cancellation window. It starts first, so that `last` is the one that is shown.
     pushctl run-pipeline called-off --now --automations "$automations" >"$other" 2>&1 &
     beside=$!
     trap 'kill $beside 2>/dev/null || true' EXIT
@@ -121,7 +121,7 @@ pipelines() {
     wait $beside || status=$?
     trap - EXIT
     cat "$other" >&2
-    say "It ended with exit status $status."
+    say "Exit status $status."
 }
 
 look() {
@@ -146,12 +146,12 @@ next_steps() {
     pushctl run-pipeline layer3 --mode real-dry-run
     pushctl config show
 
-The pushes that were taken are listed in $service/accepted.log$([ ! -f "$page" ] || echo ", the page of a run is $page").
+The accepted pushes are listed in $service/accepted.log$([ ! -f "$page" ] || echo ", the page of a run is $page").
 To stop the servers and remove everything: make demo-stop
 EOF
 }
 
-# What the commands need, so that they run as written in any directory and shell.
+# Environment of the commands, so that they run as written in any directory and shell.
 write_settings() {
     root=$(pwd -P)
     (umask 077 && cat >.demo/env) <<EOF
@@ -183,7 +183,7 @@ stop() {
 step() { say "${bold}==> $*${plain}"; }
 show() { say "${dim}\$ pushctl$(quoted "$@")${plain}"; pushctl "$@"; }
 quoted() { for word; do case $word in *[!A-Za-z0-9_./:=,-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; }
-# Some failed or are in doubt, which the stand-in sees to.
+# Some pushes fail or are in doubt, because the stand-in simulates that.
 show_or_in_part() { show "$@" || [ $? -eq 3 ]; }
 
 bold='' dim='' plain=''

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# What the scripts beside this one need to know of the machine. Sourced, not run.
+# Shared functions of the scripts in this directory. Sourced, not run.
 
 say() { printf '%s\n' "$*" >&2; }
-die() { say "Error: $1"; shift; for hint; do say "Hint: $hint"; done; exit 1; }
+die() { say "error: $1"; shift; for hint; do say "hint: $hint"; done; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 is_root() { [ "$(id -u)" -eq 0 ]; }
 
@@ -12,7 +12,7 @@ as_root() {
 }
 
 # apt_install PACKAGE…: fails quietly where there is no apt, or no right to use it.
-# No service is started, whatever the package would like.
+# Starts no service, even if the package would.
 apt_install() {
     have apt-get && as_root true 2>/dev/null || return 1
     say "Installing $* with apt"

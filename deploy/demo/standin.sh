@@ -1,8 +1,8 @@
 #!/bin/sh
-# The push service's stand-in, for the demo: it takes pushes on a loopback port, and no phone rings.
+# The push service's stand-in, for the demo: it accepts pushes on a loopback port; no phone receives one.
 #
-#   standin.sh start DIR PROGRAM SCRIPT   starts PROGRAM, unless it runs already; SCRIPT says what goes wrong
-#   standin.sh get DIR NAME               what it says of itself: url, ca, credentials, log
+#   standin.sh start DIR PROGRAM SCRIPT   starts PROGRAM, unless it runs already; SCRIPT sets its failures
+#   standin.sh get DIR NAME               prints its url, ca, credentials or log
 #   standin.sh stop DIR                   ends it
 #
 # DIR/pid          its process                       DIR/accepted.log   what it accepted, a line a push
@@ -32,7 +32,7 @@ start() {
     until [ -f "$dir/ready.json" ]; do
         kill -0 "$(cat "$dir/pid")" 2>/dev/null || die "the stand-in did not start: $(tail -n 3 "$dir/output")"
         waited=$((waited + 1))
-        [ $waited -le 300 ] || die "the stand-in is not ready after 30 s" "what it said is in $dir/output"
+        [ $waited -le 300 ] || die "the stand-in is not ready after 30 s" "its output is in $dir/output"
         sleep 0.1
     done
 }

@@ -1,4 +1,4 @@
-//! Which audiences there are: the built-in ones, and those of a directory, which take their place.
+//! The catalogue of audiences: the built-in ones, and those of a directory, which replace built-in ones of the same name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("waterfall", include_str!("../../queries/waterfall.sql")),
 ];
 
-/// The query files by audience name, parsed when asked for: one broken file does not break the others.
+/// The query files by audience name, parsed on demand: one broken file does not break the others.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     files: BTreeMap<String, File>,
@@ -28,7 +28,6 @@ struct File {
 }
 
 impl Catalogue {
-    /// The built-in audiences.
     pub fn built_in() -> Self {
         let file = |name: &str, text: &str| File {
             origin: format!("queries/{name}.sql (built in)"),
@@ -42,7 +41,7 @@ impl Catalogue {
         }
     }
 
-    /// The built-in audiences, and every `*.sql` of `directory` over them.
+    /// Returns the built-in audiences, replaced or joined by every `*.sql` of `directory`.
     ///
     /// # Errors
     /// The directory cannot be read, or a file in it is not UTF-8.
@@ -66,22 +65,22 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// Names in alphabetical order.
+    /// Returns the names in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 
-    /// One audience.
+    /// Returns one audience.
     ///
     /// # Errors
-    /// There is none of that name (the nearest is named), or its file is wrong (file and line are named).
+    /// The name is unknown (with the nearest one), or the file has an error (with its line).
     pub fn get(&self, name: &str) -> Result<Definition> {
         let Some(file) = self.files.get(name) else {
             let error = Error::usage(format!("there is no audience {name:?}"));
             return Err(match nearest(name, self.names()) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error.hint(format!(
-                    "there are: {}; your own go into --queries DIR",
+                    "there are: {}; --queries DIR adds your own",
                     self.names().collect::<Vec<_>>().join(", ")
                 )),
             });

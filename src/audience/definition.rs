@@ -26,7 +26,7 @@
 //! --| min = 1
 //! --| max = 365
 //! --| help = "Days of offers that make a product trend"
-//! --| [[stages]]                          # in order: whoever fails one leaves there
+//! --| [[stages]]                          # in order: a user that fails one is counted out there
 //! --| name = "live"
 //! --| keep = "deleted_at = 0"             # SQL over the SELECT's columns and :parameters
 //! --| left = "deleted account"            # why people leave here, in words
@@ -39,9 +39,9 @@
 //! SELECT u.id AS user_id, … FROM users u …
 //! ```
 //!
-//! `:name` is a parameter; `:as_of`, a `timestamptz`, is always there. The `SELECT` has one row for each
-//! person considered, members or not, with a column `user_id`; pushctl adds the conditions. That is
-//! why the audience, its funnel and `why` cannot disagree. Deliberately absent: includes and conditionals.
+//! `:name` is a parameter; `:as_of`, a `timestamptz`, is always defined. The `SELECT` has one row for each
+//! user considered, members or not, with a column `user_id`; pushctl adds the conditions. So the
+//! audience, its funnel and `why` use the same conditions. Deliberately absent: includes and conditionals.
 
 use std::ops::Range;
 
@@ -57,13 +57,13 @@ use crate::error::{Error, Result};
 pub struct Definition {
     /// The audience's name: the file's, without `.sql`.
     pub name: String,
-    /// Where it was read from, as errors name it.
+    /// Its origin, as errors name it.
     pub origin: String,
-    /// The whole text, of which the manifest keeps a SHA-256.
+    /// The whole text; the manifest contains its SHA-256.
     pub text: String,
-    /// The `SELECT`, with the header's lines left blank, so that line numbers are the file's.
+    /// The `SELECT` with blank lines in place of the header, so that its line numbers are the file's.
     pub body: String,
-    /// What the header says.
+    /// The parsed header.
     pub header: Header,
     /// Parameters in the order they are declared.
     pub parameters: Vec<Declaration>,
@@ -71,7 +71,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Reads a query file's text. Errors name `origin` and the line.
+    /// Parses a query file's text. Errors name `origin` and the line.
     pub fn parse(name: &str, origin: &str, text: &str) -> Result<Self> {
         let (header_text, body, lines) = split(text);
         if header_text.trim().is_empty() {
@@ -106,7 +106,7 @@ impl Definition {
         Ok(definition)
     }
 
-    /// Every name that may follow a colon in this file's SQL.
+    /// Returns every parameter name that this file's SQL may use.
     pub fn parameter_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
         names.push("as_of");
@@ -116,12 +116,12 @@ impl Definition {
         names
     }
 
-    /// The line of the file on which a part of the header stands.
+    /// Returns the line of the file on which a part of the header stands.
     pub fn line(&self, span: &Range<usize>) -> usize {
         self.lines.line_of(span.start)
     }
 
-    /// An error at a part of the header.
+    /// Returns an error at a part of the header.
     pub fn error_at(&self, span: &Range<usize>, message: impl std::fmt::Display) -> Error {
         Error::usage(format!("{}:{}: {message}", self.origin, self.line(span)))
     }
@@ -210,7 +210,7 @@ impl Definition {
         if stem.is_empty() || stem.starts_with('.') || stem.contains(['/', '\\', '\0', '\n']) {
             return Err(self.error_at(
                 &file.stem.span(),
-                format!("{stem:?} cannot be the beginning of a file's name"),
+                format!("{stem:?} cannot begin a file name"),
             ));
         }
         Ok(())
@@ -235,7 +235,7 @@ impl Definition {
     }
 }
 
-/// Which line of the file each line of the header's TOML came from.
+/// The line of the file for each line of the header's TOML.
 #[derive(Debug, Clone, Default)]
 struct LineMap(Vec<(usize, usize)>);
 

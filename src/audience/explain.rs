@@ -1,4 +1,4 @@
-//! Why one person is, or is not, in an audience: every condition, whether it holds, and the values seen.
+//! Why a user is, or is not, in an audience: every condition, whether it holds, and the values it read.
 
 use serde::Serialize;
 
@@ -10,39 +10,35 @@ use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::source::{Snapshot, Source};
 
-/// The answer about one person.
+/// The verdict about one user.
 #[derive(Debug, Clone, Serialize)]
 pub struct Why {
-    /// The audience.
     pub audience: String,
-    /// The person.
     pub user_id: String,
-    /// The instant from which windows are measured.
+    /// The instant at which windows end.
     pub as_of: String,
-    /// Whether the audience's query considers this person at all.
+    /// Whether the audience's query considers this user.
     pub considered: bool,
-    /// Who is considered, in words.
+    /// The description of the users considered.
     pub base: String,
     /// The conditions in order.
     pub stages: Vec<Condition>,
-    /// The stems of the files the person is in.
+    /// The stems of the user's files.
     pub files: Vec<String>,
 }
 
-/// One condition and how it stands.
+/// One condition and its result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Condition {
-    /// What must hold.
     pub name: String,
-    /// Whether it does.
     pub holds: bool,
-    /// Why people leave here.
+    /// The reason why users fail it.
     pub otherwise: String,
-    /// The values it looks at.
+    /// The values it read.
     pub values: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Connects, and asks about one person; `user_id` is a UUID.
+/// Connects and evaluates the conditions for one user; `user_id` is a UUID.
 pub async fn ask(
     source: &Source,
     budget: &Budget,
@@ -93,19 +89,14 @@ async fn read(
     Ok(why)
 }
 
-/// A person may have several rows, one for each file: a stage holds if it holds for one of them.
+/// Reads the stages of a user. There may be a row for each file: a stage holds if one of them says so.
 fn add_row(
     why: &mut Why,
     definition: &Definition,
     values: &Values,
     row: &[Option<String>],
 ) -> Result<()> {
-    let unexpected = || {
-        Error::new(
-            Kind::Bug,
-            "the conditions came in a form that was not expected",
-        )
-    };
+    let unexpected = || Error::new(Kind::Bug, "unexpected format of the conditions");
     let (json, file) = (
         row.first().and_then(Option::as_deref),
         row.get(1).ok_or_else(unexpected)?,

@@ -1,20 +1,19 @@
-//! What a run's files are called.
+//! The names of a run's files.
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
 use super::definition::Definition;
 use super::parameters::{Values, fill};
 
-/// What stands at the end of every name of a run.
+/// The suffix of every file name of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Suffix {
-    /// The second in which the run began, UTC; a later one where that is taken.
+    /// The second in which the run began, UTC; a later one if a file of that name exists.
     Time(Timestamp),
-    /// The same text every time, so that a run takes the place of the one before.
+    /// A fixed text, so that a run replaces the files of the previous one.
     Fixed(String),
 }
 
-/// Production or test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamePart {
     /// `{stem}_{time}.csv`
@@ -34,7 +33,7 @@ impl Suffix {
         }
     }
 
-    /// One second later; `None` where names are meant to be taken again.
+    /// Returns the suffix one second later; `None` for a fixed text.
     pub fn next(&self) -> Option<Self> {
         match self {
             Self::Time(at) => at.checked_add(1.second()).ok().map(Self::Time),
@@ -43,7 +42,7 @@ impl Suffix {
     }
 }
 
-/// The stem of a file with the run's parameters in it.
+/// Returns the stem of a file with the run's parameters in it.
 pub fn stem(definition: &Definition, index: usize, values: &Values) -> String {
     let stem = definition
         .header
@@ -53,7 +52,7 @@ pub fn stem(definition: &Definition, index: usize, values: &Values) -> String {
     fill(stem, values)
 }
 
-/// The name of one file.
+/// Returns the name of one file.
 pub fn file(definition: &Definition, stem: &str, part: NamePart, suffix: &Suffix) -> String {
     let separator = &definition.header.name_separator;
     let (marker, suffix) = (&definition.header.test_marker, suffix.text());
@@ -67,7 +66,7 @@ pub fn file(definition: &Definition, stem: &str, part: NamePart, suffix: &Suffix
     name + ".csv"
 }
 
-/// The name of the manifest.
+/// Returns the name of the manifest.
 pub fn manifest(audience: &str, suffix: &Suffix) -> String {
     match suffix.text() {
         text if text.is_empty() => format!("{audience}.manifest.json"),

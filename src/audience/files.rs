@@ -1,4 +1,4 @@
-//! The rows of an audience find their files: one stream in, one CSV a file out, never an audience in memory.
+//! Distributes an audience's rows to its files: a stream in, a CSV per file out, with constant memory.
 
 use std::fs::File;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use crate::csv_writer;
 use crate::csv_writer::{LineEnding, Writer, Written};
 use crate::error::{Error, Kind, Result};
 
-/// Where the rows go.
+/// The destination of the rows.
 #[derive(Debug)]
 pub enum Destination<'a> {
     /// Every file into a staging directory, to be published together.
     Staged(&'a Staging),
-    /// One file, by index, into a nameless temporary file; the others are only counted.
+    /// One file, by index, into an unnamed temporary file; the others are only counted.
     Spooled(usize),
-    /// Nowhere: rows are only counted.
+    /// Rows are only counted.
     Counted,
 }
 
@@ -34,16 +34,15 @@ pub struct AudienceFiles<'a> {
     sharing: Option<Sharing>,
 }
 
-/// Whom the files share out: everybody who passes the stages.
+/// The users that the files partition: all who pass the stages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Base {
-    /// People.
     pub people: u64,
-    /// Rows that came a second time for the same person.
+    /// Users with rows in more than one file.
     pub repeated: u64,
 }
 
-/// Watches that the files share out their base: rows in no file come too, a person's rows one after another.
+/// Counts for the partition proof. It also sees rows that no file takes; a user's rows are adjacent.
 #[derive(Debug)]
 struct Sharing {
     /// The place of `user_id` in the union of columns.
@@ -55,34 +54,34 @@ struct Sharing {
 #[derive(Debug)]
 struct StagedOutput {
     columns: Vec<String>,
-    /// For each of its columns the place in the union of columns.
+    /// The index of each of its columns in the union of columns.
     places: Vec<usize>,
-    /// Whether the row as it comes, without the file's index, is already the record.
+    /// Whether the row without the file's index is the record unchanged.
     verbatim: bool,
     writer: Option<Writer>,
     rows: u64,
-    /// The second record, or the first while there is only one: the test rows' product columns.
+    /// The second record, or the first of one: the source of the test rows' product columns.
     sample: Vec<u8>,
 }
 
 /// A file after its last row.
 #[derive(Debug)]
 pub struct Filled {
-    /// Rows it would hold; with [`Destination::Counted`] that is all there is.
+    /// The number of its rows, also with [`Destination::Counted`].
     pub rows: u64,
-    /// Content and place, if it was written.
+    /// Size and hash, if it was written.
     pub written: Option<(File, Written)>,
-    /// Fields of the record that test rows take their product columns from.
+    /// Fields of the record for the product columns of test rows.
     pub sample: Option<Vec<Vec<u8>>>,
 }
 
-/// The name of a production file in the staging directory.
+/// Returns the name of a production file in the staging directory.
 pub fn staged_name(index: usize) -> String {
     format!("{index}.csv")
 }
 
 impl<'a> AudienceFiles<'a> {
-    /// Empty files for one pass over the rows. `limit` is the most rows a file takes.
+    /// Begins empty files for one pass over the rows. `limit` is the maximum of rows per file.
     pub fn new(
         definition: &Definition,
         destination: &'a Destination<'a>,
@@ -121,19 +120,19 @@ impl<'a> AudienceFiles<'a> {
         }
     }
 
-    /// Whom the files share out, for an audience that promises to.
+    /// The users that the files partition, for an audience that declares `partition`.
     pub fn base(&self) -> Option<Base> {
         self.sharing.as_ref().map(|sharing| sharing.base)
     }
 
-    /// Takes one row of [`statement::audience`] as COPY hands it over: the file's index, the union of
+    /// Takes one row of [`statement::audience`] as COPY yields it: the file's index, the union of
     /// columns, a line feed.
     pub fn take(&mut self, row: &[u8]) -> Result<()> {
         let (index, fields) = split_index(row).ok_or_else(|| {
             Error::new(
                 Kind::Bug,
                 format!(
-                    "a row came in a form that was not expected: {:?}",
+                    "unexpected format of a row: {:?}",
                     String::from_utf8_lossy(row)
                 ),
             )
@@ -186,12 +185,6 @@ impl<'a> AudienceFiles<'a> {
         }
     }
 
-    /// Rows taken so far.
-    pub fn rows(&self) -> u64 {
-        self.outputs.iter().map(|output| output.rows).sum()
-    }
-
-    /// Ends every file.
     pub fn finish(self) -> Result<Vec<Filled>> {
         let finish = |output: StagedOutput| {
             let mut ranges = Vec::new();
@@ -230,7 +223,7 @@ fn open(
     Writer::begin(file, &path, columns.iter().map(String::as_str), ending).map(Some)
 }
 
-/// The file's index before the first comma, if a file takes the row, and the rest without its line feed.
+/// Returns the file's index before the first comma, if a file takes the row, and the rest without its line feed.
 fn split_index(row: &[u8]) -> Option<(Option<usize>, &[u8])> {
     let row = row.strip_suffix(b"\n")?;
     let comma = memchr::memchr(b',', row)?;

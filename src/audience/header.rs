@@ -1,4 +1,4 @@
-//! The header of a query file, as TOML has it; its meaning is told in [`super::definition`].
+//! The header of a query file as TOML; [`super::definition`] documents its meaning.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Header {
     /// A paragraph for the help.
     #[serde(default)]
     pub about: String,
-    /// Who the rows of the `SELECT` are.
+    /// The users that the `SELECT` considers.
     #[serde(default = "everyone")]
     pub base: String,
     /// `ORDER BY` of every file.
@@ -30,35 +30,34 @@ pub struct Header {
     /// Marks a test file's name.
     #[serde(default = "test_marker")]
     pub test_marker: String,
-    /// Whether the files share out the base: then a run proves it.
+    /// Whether the files partition the base; a run then proves it.
     #[serde(default)]
     pub partition: bool,
     /// Session settings for this audience's transaction.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
-    /// Leaves out people by their notification history.
+    /// Leaves out users by their notification history.
     pub history: Option<HistoryRule>,
-    /// What must hold before anything is read.
+    /// Checks before anything is read.
     #[serde(default)]
     pub checks: Vec<Check>,
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Spanned<Declaration>>,
-    /// In order: whoever fails one leaves there.
+    /// In order: a user that fails a stage is counted out there.
     #[serde(default)]
     pub stages: Vec<DeclaredStage>,
-    /// The output files.
     pub files: Vec<OutputFile>,
 }
 
-/// Who has been sent enough pushes of a layer lately.
+/// The rule that leaves out users with recent pushes of a layer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryRule {
     /// The layer whose pushes count.
     pub layer: i32,
-    /// The integer parameter that says how many pushes are enough.
+    /// The integer parameter with the number of pushes.
     pub at_least: Spanned<String>,
-    /// The integer parameter that says how many days back pushes count.
+    /// The integer parameter with the number of days.
     pub within_days: Spanned<String>,
 }
 
@@ -66,46 +65,42 @@ pub struct HistoryRule {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// One boolean.
     pub sql: Spanned<String>,
-    /// What is said if it is not true; `{parameter}` is replaced.
+    /// The error message if it is not true; `{parameter}` is replaced.
     pub error: String,
-    /// What to do then.
+    /// The hint of the error.
     pub hint: Option<String>,
 }
 
-/// One condition on the way from the base to the files.
+/// One condition between the base and the files.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredStage {
-    /// A word or two: what holds of those who stay.
+    /// A short name for the users that pass.
     pub name: String,
     /// SQL over the body's columns and parameters.
     pub keep: Spanned<String>,
-    /// Why people leave here.
+    /// The reason why users fail it.
     pub left: String,
     /// Columns whose values `why` prints.
     #[serde(default)]
     pub show: Vec<Spanned<String>>,
 }
 
-/// One output file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputFile {
-    /// The name's beginning.
     pub stem: Spanned<String>,
-    /// Which rows it takes; all, where it is the only file.
+    /// The condition of its rows; none for the only file.
     pub when: Option<Spanned<String>>,
-    /// Who is in it.
+    /// A description of its users.
     #[serde(default)]
     pub help: String,
-    /// Columns, in order.
     pub columns: Spanned<Vec<Spanned<String>>>,
 }
 
 impl OutputFile {
-    /// The names of its columns, in order.
+    /// Returns the names of its columns, in order.
     pub fn column_names(&self) -> impl Iterator<Item = &str> {
         self.columns
             .get_ref()
@@ -115,7 +110,7 @@ impl OutputFile {
 }
 
 fn everyone() -> String {
-    "everyone the query returns".into()
+    "every user that the query returns".into()
 }
 
 fn underscore() -> String {

@@ -1,7 +1,6 @@
-//! Who has been sent enough lately, for audiences that leave such people out.
+//! Users with recent pushes, for audiences that leave them out.
 //!
-//! Only reading, and only the question that a query file's `[history]` asks; the limits that a send obeys
-//! are elsewhere.
+//! Reads only what a query file's `[history]` needs; [`crate::cadence`] has the limits of a send.
 
 use super::manifest::HistoryNote;
 use super::query_context::QueryContext;
@@ -11,16 +10,16 @@ use crate::source::{Snapshot, Source};
 
 const SQL: &str = include_str!("history.sql");
 
-/// Where the notification history is.
+/// The place of the notification history.
 #[derive(Debug)]
 pub enum HistorySource {
-    /// Nowhere: nobody is left out.
+    /// No history: no user is left out.
     None,
     /// In a PostgreSQL database with the table `user_notifications`.
     Postgres(Box<Source>),
 }
 
-/// Gives the audience's `SELECT` its `:already_sent`, if it asks for it.
+/// Sets `:already_sent` for the audience's `SELECT`, if it uses it.
 pub(super) async fn apply(
     snapshot: &Snapshot,
     budget: &Budget,

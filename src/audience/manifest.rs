@@ -1,4 +1,4 @@
-//! `{audience}_{time}.manifest.json`: what a run made, from what, and the proof of it.
+//! `{audience}_{time}.manifest.json`: a run's files, their source, and hashes.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::funnel::Funnel;
 /// The version of the format; raised when a field changes its meaning.
 pub const MANIFEST_VERSION: u32 = 1;
 
-/// The last file of a run to appear: while it is missing, the run is not complete.
+/// The manifest, which is published last: without it, the run is not complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "pushctl manifest")]
 pub struct Manifest {
@@ -26,27 +26,27 @@ pub struct Manifest {
     pub title: String,
     /// Every parameter with its value.
     pub parameters: BTreeMap<String, String>,
-    /// The instant from which all windows are measured, RFC 3339.
+    /// The instant at which all windows end, RFC 3339.
     pub as_of: String,
     /// SHA-256 of the query file, in hexadecimal.
     pub query_sha256: String,
     /// The files, production and test, in the order they are declared.
     pub files: Vec<FileEntry>,
-    /// Stems whose file would be empty, and so was not written.
+    /// Stems whose file would be empty and was not written.
     pub empty: Vec<String>,
-    /// Present where `--funnel` was asked for.
+    /// The funnel, with `--funnel`.
     pub funnel: Option<Funnel>,
-    /// For an audience whose files share out its base: that they do.
+    /// The partition proof of a partitioned audience.
     pub partition: Option<Partition>,
-    /// What the notification history left out, where the audience asks it.
+    /// The users that the notification history left out, if the audience uses it.
     pub history: Option<HistoryNote>,
-    /// Configured test users that the source does not know.
+    /// Configured test users that are not in the source.
     pub missing_test_users: Vec<String>,
-    /// The most rows a file was allowed, if that was bounded.
+    /// The limit of rows per file, if there was one.
     pub limit: Option<u64>,
     /// Version of the database server.
     pub server_version: String,
-    /// How long the parts took.
+    /// Durations of the parts.
     pub timings: Timings,
 }
 
@@ -63,43 +63,43 @@ pub struct FileEntry {
     pub rows: u64,
     /// Size.
     pub bytes: u64,
-    /// Of the whole file, in hexadecimal.
+    /// SHA-256 of the whole file, in hexadecimal.
     pub sha256: String,
     /// Columns in order.
     pub columns: Vec<String>,
 }
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileKind {
-    /// For the people of the audience.
+    /// For the users of the audience.
     Production,
     /// For the configured test users.
     Test,
 }
 
-/// The proof that the files share out the base.
+/// The proof that the files partition the base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Partition {
-    /// People who pass every stage.
+    /// Users that pass every stage.
     pub base: u64,
     /// Rows of each stem.
     pub levels: BTreeMap<String, u64>,
     /// The sum of the levels.
     pub sum: u64,
-    /// People who are in more than one file.
+    /// Users in more than one file.
     pub in_two: u64,
-    /// Whether base = sum and nobody is in two.
+    /// Whether base = sum and no user is in two files.
     pub holds: bool,
 }
 
-/// What was asked of the notification history.
+/// The use of the notification history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryNote {
-    /// Where it was read: `postgres`, or `none` if none is configured.
+    /// The history: `postgres`, or `none` if none is configured.
     pub from: String,
-    /// How many people had been sent enough.
+    /// The number of users left out.
     pub already_sent: u64,
 }
 

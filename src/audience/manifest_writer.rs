@@ -1,4 +1,4 @@
-//! The end of a run: its manifest, the proof it carries, and the instant at which all files appear.
+//! The end of a generation: the manifest, its partition proof, and the publication of all files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::csv_writer;
 use crate::csv_writer::Written;
 use crate::error::{Error, Kind, Result};
 
-/// The manifest of what was read; names of files come when they are published.
+/// Returns the manifest; file names are set at publication.
 pub(super) fn describe(request: &Request<'_>, reading: &StreamedFile) -> Manifest {
     let definition = request.question.definition;
     let stem = |index| file_names::stem(definition, index, request.question.values);
@@ -47,7 +47,7 @@ pub(super) fn describe(request: &Request<'_>, reading: &StreamedFile) -> Manifes
     }
 }
 
-/// Each production file with its test file behind it; names come when they are published.
+/// Returns each production file followed by its test file; names are set at publication.
 fn entries(request: &Request<'_>, reading: &StreamedFile) -> Vec<FileEntry> {
     let mut entries = Vec::new();
     for (index, (file, filled)) in request
@@ -79,7 +79,7 @@ fn entries(request: &Request<'_>, reading: &StreamedFile) -> Vec<FileEntry> {
     entries
 }
 
-/// For an audience whose files share out the base: that they do.
+/// Proves that the files of a partitioned audience partition its base.
 pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest) -> Result<()> {
     let production = manifest
         .files
@@ -101,7 +101,7 @@ pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest
         return Err(Error::new(
             Kind::Failed,
             format!(
-                "the files of {} do not share out its base: {} people, {sum} rows, {in_two} people in two files",
+                "the files of {} do not partition its base: {} users, {sum} rows, {in_two} users in two files",
                 definition.name, partition.base
             ),
         )
@@ -111,8 +111,7 @@ pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest
     Ok(())
 }
 
-/// Makes the files appear under their names, and the manifest after them. Returns the
-/// manifest's name.
+/// Publishes the files, and the manifest after them. Returns the manifest's name.
 pub(super) fn publish(
     request: &Request<'_>,
     staging: Staging,
@@ -161,7 +160,7 @@ pub(super) fn publish(
     Ok(manifest_name)
 }
 
-/// The suffix itself, or the next second under which no name of this run is taken.
+/// Returns the suffix, or the next second under which no name of this run exists.
 fn free_suffix(request: &Request<'_>, output: &Path, mut suffix: Suffix) -> Suffix {
     let definition = request.question.definition;
     loop {

@@ -1,7 +1,7 @@
-//! An audience's parameters: how they are declared, and the values a run gives them.
+//! An audience's parameters: their declarations and the values of a run.
 //!
-//! Values reach PostgreSQL as settings of the transaction (`pushctl.NAME`): bound, never pasted into the
-//! statement, and the planner sees them as it would a literal.
+//! Values reach PostgreSQL as settings of the transaction (`pushctl.NAME`): bound, never inserted into the
+//! statement, and the planner treats them like literals.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
-/// What a parameter may hold.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Type {
@@ -19,16 +19,15 @@ pub enum Type {
     Integer,
     /// Any text without a NUL character.
     Text,
-    /// An id.
     Uuid,
     /// An instant, RFC 3339.
     Timestamp,
-    /// A switch: off unless given.
+    /// A switch, off by default.
     Boolean,
 }
 
 impl Type {
-    /// The SQL type a setting's text is cast to.
+    /// Returns the SQL type a setting's text is cast to.
     pub fn sql(self) -> &'static str {
         match self {
             Self::Integer => "integer",
@@ -39,7 +38,7 @@ impl Type {
         }
     }
 
-    /// The placeholder of help texts.
+    /// Returns the placeholder of help texts.
     pub fn placeholder(self) -> &'static str {
         match self {
             Self::Integer => "N",
@@ -55,19 +54,17 @@ impl Type {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
-    /// What SQL calls it after the colon.
+    /// Its name in the SQL, after the colon.
     #[serde(skip)]
     pub name: String,
-    /// What it may hold.
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: Type,
     default: Option<toml::Value>,
-    /// Whether a run must give it.
+    /// Whether a run must set it.
     #[serde(default)]
     pub required: bool,
-    /// Smallest integer.
     pub min: Option<i64>,
-    /// Largest integer.
     pub max: Option<i64>,
     /// One line for the help.
     pub help: String,
@@ -77,7 +74,7 @@ pub struct Declaration {
 pub type Values = BTreeMap<String, String>;
 
 impl Declaration {
-    /// Gives the declaration its name and checks it; the message of a failure stands alone.
+    /// Sets the declaration's name and checks it; the error is a complete message.
     pub(super) fn named(mut self, name: String) -> Result<Self, String> {
         let well_formed = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name
@@ -85,7 +82,7 @@ impl Declaration {
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if !well_formed || matches!(name.as_str(), "as_of" | "already_sent") {
             return Err(format!(
-                "{name:?} cannot be a parameter's name: small letters, digits and _, and neither as_of nor already_sent"
+                "{name:?} cannot be a parameter's name: use lower-case letters, digits and _, not as_of or already_sent"
             ));
         }
         self.name = name;
@@ -102,12 +99,12 @@ impl Declaration {
         Ok(self)
     }
 
-    /// The flag on the command line, without dashes.
+    /// Returns the flag on the command line, without dashes.
     pub fn flag(&self) -> String {
         self.name.replace('_', "-")
     }
 
-    /// The default, as text.
+    /// Returns the default, as text.
     pub fn default_text(&self) -> Option<String> {
         match &self.default {
             Some(toml::Value::String(text)) => Some(text.clone()),
@@ -153,7 +150,7 @@ impl Declaration {
     }
 }
 
-/// The values of a run: what was given, checked, and the defaults of the rest.
+/// Returns the values of a run: the checked given ones, and defaults for the rest.
 ///
 /// # Errors
 /// An unknown name (with the nearest), a value that does not fit, a required one that is missing.
@@ -209,7 +206,7 @@ pub fn fill(template: &str, values: &Values) -> String {
     out
 }
 
-/// The names in braces of a stem or message.
+/// Returns the names in braces of a stem or message.
 pub fn placeholders(template: &str) -> Vec<String> {
     let (mut names, mut rest) = (Vec::new(), template);
     while let Some((_, name, _, after)) = next_placeholder(rest) {

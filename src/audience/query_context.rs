@@ -1,5 +1,5 @@
-//! What every use of an audience asks of a snapshot first: its settings, its parameters, its instant, the
-//! notification history, and the checks that must hold.
+//! Prepares a snapshot for an audience: settings, parameters, the instant, the notification history, and the
+//! checks that must hold.
 
 use jiff::Timestamp;
 
@@ -16,17 +16,15 @@ use crate::source::{Snapshot, Watch};
 /// An audience, its parameters and its instant.
 #[derive(Clone, Copy)]
 pub struct QueryContext<'a> {
-    /// The audience.
     pub definition: &'a Definition,
-    /// Its parameters, resolved.
     pub values: &'a Values,
-    /// The instant of all windows; the database's clock if not given.
+    /// The instant of all windows; without one, the database's clock.
     pub as_of: Option<Timestamp>,
-    /// Where audiences that ask for it learn who has been sent enough.
+    /// The notification history, for audiences that use it.
     pub history: &'a HistorySource,
-    /// Ends the work early, with the statement on the server cancelled.
+    /// Interrupts the work; the statement is cancelled on the server.
     pub interrupt: &'a Interrupt,
-    /// Is told how the connecting goes.
+    /// Receives the progress of the connection.
     pub watch: &'a dyn Watch,
 }
 
@@ -35,15 +33,15 @@ pub struct QueryContext<'a> {
 pub(super) struct OpenedQuery {
     /// The instant of all windows.
     pub(super) as_of: String,
-    /// What the history left out, if the audience asks it.
+    /// The users that the history left out, if the audience uses it.
     pub(super) history: Option<HistoryNote>,
 }
 
 impl QueryContext<'_> {
-    /// Makes a snapshot ready.
+    /// Prepares a snapshot.
     ///
     /// # Errors
-    /// One of the audience's checks is not true: its own message.
+    /// A check of the audience is false: the check's message.
     pub(super) async fn open(&self, snapshot: &Snapshot, budget: &Budget) -> Result<OpenedQuery> {
         for (name, value) in &self.definition.header.set {
             snapshot.set_local(name, value).await?;
@@ -70,14 +68,14 @@ impl QueryContext<'_> {
     }
 }
 
-/// What time it is for the database: the beginning of the transaction.
+/// Returns the database's time at the beginning of the transaction.
 async fn clock(snapshot: &Snapshot) -> Result<Timestamp> {
     let now = snapshot.query("SELECT now()").await?.rows;
     let text = now.first().and_then(|row| row.first()?.as_deref());
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         Error::new(
             Kind::Bug,
-            format!("the database's clock says {text:?}, which is no time"),
+            format!("the database's clock returned {text:?}, which is not a time"),
         )
     })
 }

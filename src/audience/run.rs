@@ -1,4 +1,4 @@
-//! One run of an audience: a snapshot becomes rows, rows become files, files appear together.
+//! One generation of an audience: reads a snapshot, writes the rows to files, publishes all files together.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -20,48 +20,47 @@ use crate::source::{Snapshot, Source};
 /// Rows between two reports of progress.
 const REPORT_EVERY: u64 = 4096;
 
-/// What is asked of a run.
+/// What a run shall generate.
 pub struct Request<'a> {
     /// The audience, its parameters and its instant.
     pub question: QueryContext<'a>,
-    /// The most rows a file may hold.
+    /// The maximum of rows per file.
     pub limit: Option<u64>,
-    /// What ends a record.
+    /// The line ending of a record.
     pub ending: LineEnding,
-    /// Who gets a row in the test files; empty: there are no test files.
+    /// The users in the test files; empty for no test files.
     pub test_users: &'a [String],
-    /// Whether the funnel is counted although the audience does not need it.
+    /// Whether to count the funnel even if the audience does not need it.
     pub funnel: bool,
-    /// Names the run.
     pub run_id: &'a str,
 }
 
-/// Where a run's files go.
+/// The target of a run's files.
 #[derive(Debug)]
 pub enum GenerateTarget<'a> {
     /// All of them into a directory.
     Directory(&'a Path, Suffix),
     /// One, by index, to be read back from [`GenerateOutcome::spooled`].
     One(usize),
-    /// Nowhere: a dry run.
+    /// No files: a dry run.
     Nowhere,
 }
 
-/// What a run made.
+/// The result of a run.
 #[derive(Debug)]
 pub struct GenerateOutcome {
-    /// As published; with [`GenerateTarget::Nowhere`] its files are those that would have been written, without
+    /// The published manifest; with [`GenerateTarget::Nowhere`] its files are those that would have been written, without
     /// size and hash.
     pub manifest: Manifest,
     /// The one file of [`GenerateTarget::One`], unless it would be empty.
     pub spooled: Option<File>,
-    /// Where the files are, if they were published.
+    /// The directory of the files, if they were published.
     pub directory: Option<PathBuf>,
     /// The manifest's file there.
     pub manifest_name: Option<String>,
 }
 
-/// Everything that one snapshot told.
+/// The results of one snapshot.
 pub(super) struct StreamedFile {
     pub(super) as_of: String,
     pub(super) filled: Vec<Filled>,
@@ -74,10 +73,10 @@ pub(super) struct StreamedFile {
     pub(super) timings: Timings,
 }
 
-/// Carries out a request: connects, reads, writes, publishes.
+/// Generates an audience: connects, reads, writes, publishes.
 ///
 /// # Errors
-/// Nothing has been published then, and nothing is left of what was written.
+/// After an error nothing is published, and temporary files are removed.
 pub async fn run(
     source: &Source,
     budget: &Budget,
@@ -204,7 +203,7 @@ async fn read(
 
 type TestFiles = Vec<Option<(File, Written)>>;
 
-/// The test file beside each non-empty production file.
+/// Returns the test file beside each non-empty production file.
 async fn write_test_files(
     snapshot: &Snapshot,
     request: &Request<'_>,

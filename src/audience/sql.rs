@@ -1,7 +1,7 @@
-//! As much of SQL's lexical structure as is needed to find `:name` outside strings, comments and casts.
-//! Source: PostgreSQL's documentation, "Lexical Structure". Nothing here knows grammar.
+//! A scanner for `:name` in SQL outside strings, comments and casts. It knows the lexical structure (PostgreSQL's
+//! documentation, "Lexical Structure"), not the grammar.
 
-/// Each `:name` of `sql` and the byte offset of its colon, in order.
+/// Returns each `:name` of `sql` and the byte offset of its colon, in order.
 pub fn parameters(sql: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     scan(sql, |token, at| {
@@ -12,7 +12,7 @@ pub fn parameters(sql: &str) -> Vec<(String, usize)> {
     found
 }
 
-/// `sql` with each `:name` replaced by what `value` makes of it. The lines stay the same lines.
+/// Returns `sql` with each `:name` replaced by `value(name)`. Line numbers do not change.
 pub fn substitute(sql: &str, value: impl Fn(&str) -> String) -> String {
     let (mut out, mut done) = (String::with_capacity(sql.len() + 256), 0);
     scan(sql, |token, at| {
@@ -26,8 +26,8 @@ pub fn substitute(sql: &str, value: impl Fn(&str) -> String) -> String {
     out
 }
 
-/// `sql` without comments, white space at its ends and a closing semicolon. Comments become spaces and
-/// line breaks stay, so that line numbers do not move (leading lines included).
+/// Returns `sql` without comments, trailing white space and a closing semicolon. Comments become spaces and
+/// line breaks stay, so that line numbers do not change.
 pub fn statement(sql: &str) -> String {
     let mut out = sql.as_bytes().to_vec();
     scan(sql, |token, at| {
@@ -44,7 +44,7 @@ pub fn statement(sql: &str) -> String {
         .to_owned()
 }
 
-/// The statement without anything that PostgreSQL would skip.
+/// Returns the statement without comments and white space at both ends.
 pub fn significant(sql: &str) -> String {
     statement(sql).trim().to_owned()
 }
@@ -85,7 +85,7 @@ fn scan<'a>(sql: &'a str, mut on: impl FnMut(Token<'a>, usize)) {
     }
 }
 
-/// Length of the identifier at the beginning of `bytes`: ASCII letter or underscore, then digits too.
+/// Returns the length of the identifier at the beginning of `bytes`: ASCII letter or underscore, then digits too.
 fn word_length(bytes: &[u8]) -> usize {
     if !bytes
         .first()

@@ -1,8 +1,7 @@
-//! The statements that are made of a query file: the audience, its funnel, and why one person is in or out.
+//! The statements made from a query file: the audience, its funnel, and the conditions of one user.
 //!
-//! All three wrap the same `SELECT` and the same conditions, which is why they cannot disagree. Each line
-//! of a statement remembers the line of the file it was made from, so that PostgreSQL's complaint about a
-//! position becomes a complaint about a file and a line.
+//! All three wrap the same `SELECT` and the same conditions, so they agree. Each line of a statement keeps the
+//! line of the file it was made from, so that PostgreSQL's error position becomes a file and a line.
 
 use std::ops::Range;
 
@@ -12,19 +11,18 @@ use super::definition::Definition;
 use super::parameters::{Type, Values};
 use super::sql;
 
-/// The setting that holds the id asked about by [`why`].
+/// The setting with the user id of [`why`].
 pub const WHY_USER: &str = "pushctl.why_user";
 
-/// SQL text, and where its lines came from.
+/// SQL text, and the file's line of each of its lines.
 #[derive(Debug, Clone, Default)]
 pub struct Statement {
-    /// What is sent.
     pub text: String,
     origins: Vec<Option<usize>>,
 }
 
 impl Statement {
-    /// The line of the query file from which the given character (counted from 1) was made.
+    /// Returns the line of the query file from which the given character (counted from 1) was made.
     pub fn file_line(&self, position: usize) -> Option<usize> {
         let before = self.text.chars().take(position.saturating_sub(1));
         let line = before.filter(|c| *c == '\n').count();
@@ -37,7 +35,7 @@ impl Statement {
         self.origins.push(None);
     }
 
-    /// Several lines, of which the first was made from line `first` and the others from those after it.
+    /// Appends lines that come from line `first` of the file and the following ones.
     fn lines_from(&mut self, text: &str, first: usize) {
         for (index, line) in text.lines().enumerate() {
             self.line(line);
@@ -47,7 +45,7 @@ impl Statement {
         }
     }
 
-    /// Lines that were all made from line `origin`.
+    /// Appends lines that all come from line `origin`.
     fn line_from(&mut self, text: &str, origin: usize) {
         for line in text.lines() {
             self.lines_from(line, origin);
@@ -55,7 +53,7 @@ impl Statement {
     }
 }
 
-/// The rows of every file: first the file's index, then the columns of [`columns`], in the files' order.
+/// Returns the rows of every file: first the file's index, then the columns of [`columns`], in the files' order.
 pub fn audience(definition: &Definition) -> Statement {
     let mut out = Statement::default();
     out.line("SELECT");
@@ -71,7 +69,7 @@ pub fn audience(definition: &Definition) -> Statement {
     for stage in &definition.header.stages {
         condition(&mut out, definition, "AND", &stage.keep);
     }
-    // What shares out its base shows whom no file takes.
+    // A partition shows the users that no file takes.
     if !definition.header.partition {
         in_some_file(&mut out, definition);
     }
@@ -84,8 +82,8 @@ pub fn audience(definition: &Definition) -> Statement {
     out
 }
 
-/// How many people fall at each stage: rows of `(stages passed, people, rows)`. Who passes all stages
-/// but belongs to no file counts one stage more than there are, who is in a file two more.
+/// Returns the query that counts users by stage: rows of `(stages passed, users, rows)`. A user that passes all stages
+/// but is in no file counts one stage more than there are, a user in a file two more.
 pub fn funnel(definition: &Definition) -> Statement {
     let mut out = Statement::default();
     out.line("SELECT depth, count(*), sum(row_count)::bigint FROM (");
@@ -108,8 +106,8 @@ pub fn funnel(definition: &Definition) -> Statement {
     out
 }
 
-/// One row for each row of the person named by [`WHY_USER`]: all columns as JSON, the file's index, then
-/// for every stage whether it holds.
+/// Returns the query for the user in [`WHY_USER`]: for each of the user's rows all columns as JSON, the file's index,
+/// and for every stage whether it holds.
 pub fn why(definition: &Definition) -> Statement {
     let mut out = Statement::default();
     out.line("SELECT to_jsonb(people)::text,");
@@ -126,7 +124,7 @@ pub fn why(definition: &Definition) -> Statement {
     out
 }
 
-/// One of the audience's checks.
+/// Returns the statement of one of the audience's checks.
 pub fn check(definition: &Definition, check: &super::header::Check) -> Statement {
     let mut out = Statement::default();
     out.line_from(
@@ -136,8 +134,8 @@ pub fn check(definition: &Definition, check: &super::header::Check) -> Statement
     out
 }
 
-/// A script for `psql` that does what `generate` does on the server: the settings, then the rows of all
-/// files with the file's index before them. Parameters without a value stand as `<name>`.
+/// Returns a script for `psql` that does what `generate` does on the server: the settings, then the rows of all
+/// files with the file's index before them. Parameters without a value appear as `<name>`.
 pub fn psql_script(definition: &Definition, values: &Values, as_of: Option<&str>) -> String {
     let mut lines = vec![
         "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;".to_owned(),
@@ -174,7 +172,7 @@ pub fn psql_script(definition: &Definition, values: &Values, as_of: Option<&str>
     lines.join("\n")
 }
 
-/// A text as an SQL literal.
+/// Returns a text as an SQL literal.
 pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if text.contains('\\') {
@@ -190,7 +188,7 @@ pub struct StatementColumn<'a> {
     span: Range<usize>,
 }
 
-/// The columns of all files, each once, in the order of their first appearance.
+/// Returns the columns of all files, each once, in the order of their first appearance.
 pub fn columns(definition: &Definition) -> Vec<StatementColumn<'_>> {
     let mut union: Vec<StatementColumn<'_>> = Vec::new();
     for file in &definition.header.files {
@@ -228,7 +226,7 @@ fn file_index(out: &mut Statement, definition: &Definition) {
     out.line("END");
 }
 
-/// `AND ((when1) OR (when2))`, in a form that the planner can push into the body.
+/// Appends `AND ((when1) OR (when2))`, in a form that the planner can push into the body.
 fn in_some_file(out: &mut Statement, definition: &Definition) {
     let conditions: Option<Vec<_>> = definition
         .header
@@ -255,7 +253,7 @@ fn from_body(out: &mut Statement, definition: &Definition) {
     out.line(") AS people");
 }
 
-/// The SQL without comments, and with settings in place of parameters.
+/// Returns the SQL without comments, and with settings in place of parameters.
 pub(super) fn substituted(definition: &Definition, text: &str) -> String {
     sql::substitute(&sql::statement(text), |name| {
         let kind = match name {

@@ -1,4 +1,4 @@
-//! Test files: one row for each configured test user, who sees what the people of production would see.
+//! Test files: one row for each configured test user, with the data of a production row.
 //!
 //! Identity columns are the test user's own; all others are those of production row 2 (row 1 if it is alone).
 
@@ -7,12 +7,12 @@ use crate::csv_writer;
 use crate::error::{Error, Kind, Result};
 use crate::source::Snapshot;
 
-/// The columns that are a person's own, in the order of `identity.sql`.
+/// The identity columns, in the order of `identity.sql`.
 const IDENTITY: [&str; 4] = ["user_id", "username", "firstName", "usersize"];
 
 const SQL: &str = include_str!("identity.sql");
 
-/// A test user as the source knows them: CSV fields, ready to be written.
+/// A test user's identity columns from the source, as CSV fields.
 #[derive(Debug, Clone)]
 pub struct Identity {
     fields: Vec<Vec<u8>>,
@@ -21,7 +21,7 @@ pub struct Identity {
 /// Checks the configured ids, which are used in an array literal.
 ///
 /// # Errors
-/// One of them is no UUID.
+/// An id is not a UUID.
 pub fn check_ids(ids: &[String]) -> Result<()> {
     match ids.iter().find(|id| uuid::Uuid::try_parse(id).is_err()) {
         None => Ok(()),
@@ -30,8 +30,8 @@ pub fn check_ids(ids: &[String]) -> Result<()> {
     }
 }
 
-/// Reads the test users, in the configured order. Those that the source does not know are missing from
-/// the result and named in the second part.
+/// Reads the test users, in the configured order. The second part of the result
+/// lists those that are not in the source.
 pub async fn identities(
     snapshot: &Snapshot,
     ids: &[String],
@@ -67,12 +67,12 @@ pub async fn identities(
     Ok((found, missing))
 }
 
-/// The record that a test user gets in the file with these columns.
+/// Returns the record that a test user gets in the file with these columns.
 pub fn record(columns: &[&str], filled: &Filled, identity: &Identity) -> Result<Vec<u8>> {
     let sample = filled
         .sample
         .as_ref()
-        .ok_or_else(|| Error::new(Kind::Bug, "a test row was asked for beside an empty file"))?;
+        .ok_or_else(|| Error::new(Kind::Bug, "a test row needs a file with at least one row"))?;
     let mut record = Vec::new();
     for (nth, column) in columns.iter().enumerate() {
         if nth > 0 {

@@ -1,7 +1,7 @@
-//! `pushctl check`: everything about an automation file that can be known without a network, all of it at once.
+//! `pushctl check`: all checks of an automation file that need no network.
 //!
-//! A file is parsed past its syntax errors, compared with the format's JSON Schema, and then each table is read
-//! for its meaning. A check says nothing about what is missing or of the wrong type: that has been said.
+//! A file is parsed past its syntax errors, compared with the format's JSON Schema, and then the meaning of each
+//! table is checked. A check ignores missing keys and wrong types: the structure check has reported them.
 
 mod audience;
 mod pushes;
@@ -25,7 +25,7 @@ use super::toml_tree::Node;
 use crate::audience::Catalogue;
 use crate::template::link::AllowedHosts;
 
-/// What files are checked against.
+/// The context of the checks.
 #[derive(Debug, Clone)]
 pub struct Against<'a> {
     /// The audiences there are.
@@ -34,21 +34,21 @@ pub struct Against<'a> {
     pub link_hosts: &'a AllowedHosts,
     /// The configuration's test users, for files that name none.
     pub test_users: &'a [String],
-    /// The present, for what is about to happen within a year.
+    /// The present: clock changes within a year are reported.
     pub now: Timestamp,
 }
 
-/// What came of it.
+/// The result of the checks.
 #[derive(Debug, Clone)]
 pub struct Checked {
-    /// What is wrong or doubtful.
+    /// Errors and warnings.
     pub report: CheckReport,
     /// The automations of the files without an error, in the order of the files.
     pub automations: Vec<Automation>,
 }
 
 impl Checked {
-    /// Puts files that could not be read before the others.
+    /// Adds findings about unreadable files before the others.
     #[must_use]
     pub fn with_unreadable(mut self, mut findings: Vec<Diagnostic>) -> Self {
         let files = self.report.files + findings.len();
@@ -58,7 +58,7 @@ impl Checked {
     }
 }
 
-/// Checks files, each by itself and all against each other.
+/// Checks each file, and names across all files.
 pub fn check(sources: &[SourceText], against: &Against<'_>) -> Checked {
     let schema = json_schema();
     let mut findings = Vec::new();
@@ -102,11 +102,11 @@ pub fn check(sources: &[SourceText], against: &Against<'_>) -> Checked {
     }
 }
 
-/// Where each name was first used.
+/// The first file that uses each name.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
 
-/// One file, as the checks of each table read it.
+/// One file for the checks of its tables.
 struct CheckedFile<'c, 's> {
     root: &'c Node<'s>,
     against: &'c Against<'c>,
@@ -133,18 +133,16 @@ impl<'c, 's> CheckedFile<'c, 's> {
                 .error(
                     "name",
                     &span,
-                    format!("\"{name}\" cannot be the name of an automation"),
+                    format!("\"{name}\" cannot be an automation's name"),
                 )
-                .hint(
-                    "letters, digits, `-`, `_` and `.` are possible, with a letter or digit first",
-                );
+                .hint("use letters, digits, `-`, `_` and `.`, with a letter or digit first");
         } else if name.parse::<Uuid>().is_ok() {
             self.findings
                 .error("name", &span, "the name looks like the id of a run");
         }
         let path = &self.findings.source().path;
         if let Some(first) = names.0.get(name) {
-            let message = format!("the name `{name}` is already that of {first}");
+            let message = format!("the name `{name}` is already used by {first}");
             self.findings.error("duplicate-name", &span, message);
         } else {
             names.0.insert(name.to_owned(), path.clone());
@@ -164,7 +162,7 @@ impl<'c, 's> CheckedFile<'c, 's> {
                 self.test_user(user, &mut seen);
             }
         }
-        let (nobody, span) = match listed {
+        let (is_empty, span) = match listed {
             Some(node) => (
                 node.get_ref()
                     .as_array()
@@ -176,10 +174,10 @@ impl<'c, 's> CheckedFile<'c, 's> {
                 table.map_or(self.root.span(), Node::span),
             ),
         };
-        if required && nobody {
+        if required && is_empty {
             self.findings
-                .error("no-test-users", &span, "a test is required, and there is nobody to send it to")
-                .hint("name people under [test] user_ids, or in the configuration's test_users; required = false sends without a test");
+                .error("no-test-users", &span, "a test push is required, and there is no test user")
+                .hint("set [test] user_ids, or test_users in the configuration; required = false sends without a test");
         }
     }
 
@@ -189,7 +187,11 @@ impl<'c, 's> CheckedFile<'c, 's> {
         };
         if id.parse::<Uuid>().is_err() {
             self.findings
-                .error("test-user", &user.span(), format!("\"{id}\" is no user id"))
+                .error(
+                    "test-user",
+                    &user.span(),
+                    format!("\"{id}\" is not a user id"),
+                )
                 .hint("user ids are UUIDs");
         } else if seen.contains(&id) {
             self.findings.warning(
@@ -202,7 +204,7 @@ impl<'c, 's> CheckedFile<'c, 's> {
     }
 }
 
-/// A key on a line that could not be read is not missing, and what is odd on that line is odd because of that.
+/// Drops findings that follow from a line that could not be read: its key is not missing.
 fn drop_consequences(findings: &mut Findings<'_>) {
     let unread = findings.lines_with("syntax");
     let unclosed = findings.lines_with(toml_tree::UNCLOSED).first().copied();
@@ -214,7 +216,7 @@ fn drop_consequences(findings: &mut Findings<'_>) {
     });
 }
 
-/// The file as its types. The checks before have seen everything that could fail here; if they have not, it is said.
+/// Returns the file as its types. The earlier checks report everything that fails here; anything else becomes a finding.
 fn typed(root: Node<'_>, findings: &mut Findings<'_>) -> Option<AutomationFile> {
     let span: Range<usize> = root.span();
     let read = AutomationFile::deserialize(toml::de::ValueDeserializer::from(root));

@@ -1,15 +1,14 @@
 //! The five fields of a cron expression: minute, hour, day of the month, month, day of the week.
 //!
-//! What crontab(5) says holds: lists, ranges, steps, English names, Sunday as 0 or 7, and when both day
-//! fields are restricted a date matches either. Deliberately absent: seconds, years, `@daily` and its kin,
-//! and the `L`, `W`, `#` and `?` of other dialects; each gets a message that says what to write.
+//! As in crontab(5): lists, ranges, steps, English names, Sunday as 0 or 7, and a date matches either day field
+//! when both are restricted. Deliberately absent: seconds, years, macros such as `@daily`, and the `L`, `W`, `#` and
+//! `?` of other dialects; each gets a message with the alternative.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 
 use jiff::civil::{Date, Time, Weekday};
 
-/// A parsed expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     text: String,
@@ -20,12 +19,12 @@ pub struct Expression {
     weekdays: Set,
 }
 
-/// Why a text is no cron expression, and which bytes of it are to blame.
+/// An error in a cron expression, and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// One sentence, lower case, no full stop.
+    /// One sentence in lower case, without a full stop.
     pub message: String,
-    /// What to write instead, when that is known.
+    /// The correction, if it is known.
     pub hint: Option<String>,
     /// Bytes of the expression.
     pub span: Range<usize>,
@@ -38,7 +37,7 @@ struct Set {
     starred: bool,
 }
 
-/// What one of the five fields may hold.
+/// The values of one of the five fields.
 struct Field {
     name: &'static str,
     range: RangeInclusive<u8>,
@@ -86,7 +85,7 @@ const MACROS: &[(&str, &str)] = &[
 ];
 
 impl Expression {
-    /// Parses five fields; says which of them is wrong, and where.
+    /// Parses five fields; an error names the field and its place.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let words = words(text);
         if let Some(invalid) = not_five(text, &words) {
@@ -113,7 +112,7 @@ impl Expression {
         })
     }
 
-    /// Whether anything happens on this date.
+    /// Returns whether this date matches.
     pub fn matches(&self, date: Date) -> bool {
         let day = self.days.has(date.day().unsigned_abs());
         let weekday = self.weekdays.has(sunday_first(date.weekday()));
@@ -125,7 +124,7 @@ impl Expression {
         either && self.months.has(date.month().unsigned_abs())
     }
 
-    /// The times of a matching date, in order.
+    /// Returns the times of a matching date, in order.
     pub fn times(&self) -> impl DoubleEndedIterator<Item = Time> + '_ {
         (0..24_i8)
             .filter(|hour| self.hours.has(hour.unsigned_abs()))
@@ -136,8 +135,8 @@ impl Expression {
             })
     }
 
-    /// Whether the hour field begins with `*`: then it means "through the day", and a time that a clock
-    /// change skips is simply not there, instead of being made up for.
+    /// Returns whether the hour field begins with `*`: then it means "through the day", and a time that a clock
+    /// change skips is left out, not moved.
     pub fn every_hour(&self) -> bool {
         self.hours.starred
     }
@@ -149,7 +148,7 @@ impl fmt::Display for Expression {
     }
 }
 
-/// The bytes of each word.
+/// Returns the bytes of each word.
 fn words(text: &str) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = None;
@@ -171,7 +170,7 @@ fn not_five(text: &str, words: &[Range<usize>]) -> Option<Invalid> {
     if let Some(word) = text.split_whitespace().find(|word| word.starts_with('@')) {
         let known = MACROS.iter().find(|(name, _)| *name == word);
         return Some(Invalid {
-            message: format!("`{word}` does not say at which minute people receive the pushes"),
+            message: format!("`{word}` does not set the minute at which the pushes are sent"),
             hint: known
                 .map(|(_, fields)| format!("write the five fields, for example \"{fields}\"")),
             span: whole,
@@ -186,13 +185,13 @@ fn not_five(text: &str, words: &[Range<usize>]) -> Option<Invalid> {
             words.len()
         ),
         hint: (words.len() > FIELDS.len())
-            .then(|| "there is no field for seconds or years".to_owned()),
+            .then(|| "cron has no field for seconds or years".to_owned()),
         span: words.get(5).map_or(whole, |sixth| sixth.start..text.len()),
     })
 }
 
 impl Field {
-    /// `text` begins at byte `offset` of the expression.
+    /// Parses one field; `text` begins at byte `offset` of the expression.
     fn parse(&self, text: &str, offset: usize) -> Result<Set, Invalid> {
         let mut bits = 0;
         let mut at = offset;
@@ -210,7 +209,7 @@ impl Field {
         })
     }
 
-    /// `*`, `*/5`, `4`, `1-5`, `0-30/10`, with names in place of numbers where the field has them.
+    /// Parses `*`, `*/5`, `4`, `1-5` or `0-30/10`, with names in place of numbers where the field has them.
     fn item(&self, item: &str) -> Result<u64, (String, Option<String>)> {
         let (values, step) = match item.split_once('/') {
             None => (item, None),
@@ -234,7 +233,7 @@ impl Field {
                 self.range.end(),
                 self.range.start()
             );
-            return Err((format!("the range `{values}` goes backwards"), Some(hint)));
+            return Err((format!("the range `{values}` is reversed"), Some(hint)));
         }
         let step = match step {
             None => 1,
@@ -353,7 +352,7 @@ mod tests {
                 10..13,
                 "`fun` is not a day of the week: it must be 0 to 7 or sun to sat",
             ),
-            ("33 13 * * 5-1", 10..13, "the range `5-1` goes backwards"),
+            ("33 13 * * 5-1", 10..13, "the range `5-1` is reversed"),
             ("33 13 L * *", 6..7, "`L` is not a day of the month"),
             ("*/0 13 * * *", 0..3, "`0` is not a step"),
             ("5/10 13 * * *", 0..4, "steps over a single value"),

@@ -1,4 +1,4 @@
-//! What `check` found, and where.
+//! Findings of `check`, with their places.
 
 use std::ops::Range;
 
@@ -6,41 +6,39 @@ use serde::Serialize;
 
 use crate::snippet::{TextPosition, visible};
 
-/// An automation file: what to call it in messages, and what it says.
+/// An automation file: its path for messages, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
     /// The path as the user knows it.
     pub path: String,
-    /// The whole file.
     pub text: String,
 }
 
-/// One thing that is wrong or doubtful.
+/// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// Whether it stops anything.
+    /// Whether it is an error.
     pub severity: Severity,
     /// A stable name of the rule, like `unknown-key`.
     pub code: &'static str,
-    /// One sentence, lower case, no full stop.
+    /// One sentence in lower case, without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// The hint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// The path of the file it is in.
     pub file: String,
-    /// Where it is.
     #[serde(flatten)]
     pub place: TextPosition,
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The automation cannot run.
     Error,
-    /// It can, and probably not as meant.
+    /// It can run, but probably not as intended.
     Warning,
 }
 
@@ -52,7 +50,6 @@ pub struct Findings<'s> {
 }
 
 impl<'s> Findings<'s> {
-    /// None so far.
     pub fn of(source: &'s SourceText) -> Self {
         Self {
             source,
@@ -60,12 +57,12 @@ impl<'s> Findings<'s> {
         }
     }
 
-    /// The file they are about.
+    /// Returns the file they are about.
     pub fn source(&self) -> &'s SourceText {
         self.source
     }
 
-    /// Adds an error at some bytes of the file; the answer takes a hint.
+    /// Adds an error at a span of bytes and returns it, so that a hint can be added.
     pub fn error(
         &mut self,
         code: &'static str,
@@ -75,7 +72,7 @@ impl<'s> Findings<'s> {
         self.add(Severity::Error, code, span, message.into())
     }
 
-    /// Adds a warning; the answer takes a hint.
+    /// Adds a warning and returns it, so that a hint can be added.
     pub fn warning(
         &mut self,
         code: &'static str,
@@ -85,24 +82,24 @@ impl<'s> Findings<'s> {
         self.add(Severity::Warning, code, span, message.into())
     }
 
-    /// Whether any is an error.
+    /// Returns whether any is an error.
     pub fn has_errors(&self) -> bool {
         let mut found = self.list.iter();
         found.any(|(_, finding)| finding.severity == Severity::Error)
     }
 
-    /// The lines on which there are findings of a rule.
+    /// Returns the lines on which there are findings of a rule.
     pub fn lines_with(&self, code: &str) -> Vec<usize> {
         let found = self.list.iter().filter(|(_, finding)| finding.code == code);
         found.map(|(_, finding)| finding.place.line).collect()
     }
 
-    /// Forgets those for which `keep` is false.
+    /// Removes the findings for which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(&Diagnostic) -> bool) {
         self.list.retain(|(_, finding)| keep(finding));
     }
 
-    /// In the order of the file.
+    /// Returns the findings in the order of the file.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.list
             .sort_by_key(|(at, finding)| (*at, finding.severity));
@@ -131,7 +128,7 @@ impl<'s> Findings<'s> {
 }
 
 impl Diagnostic {
-    /// A file that cannot be read at all, or not from `line` on.
+    /// Returns a file that cannot be read at all, or not from `line` on.
     pub fn unreadable(file: &str, line: usize, message: impl Into<String>) -> Self {
         let place = TextPosition {
             line,
@@ -149,19 +146,19 @@ impl Diagnostic {
         }
     }
 
-    /// In one line: `automations/layer3.toml:5:11: there is no time zone "CST"`.
+    /// Returns it as one line: `automations/layer3.toml:5:11: there is no time zone "CST"`.
     pub fn line(&self) -> String {
         let TextPosition { line, column, .. } = self.place;
         visible(&format!("{}:{line}:{column}: {}", self.file, self.message))
     }
 
-    /// Says what to do about it.
+    /// Sets the hint.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Says what to do about it, if that is known.
+    /// Sets the hint, if there is one.
     pub fn maybe_hint(&mut self, hint: Option<impl Into<String>>) -> &mut Self {
         self.hint = hint.map(Into::into);
         self

@@ -13,37 +13,37 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// An automation: an audience, the pushes it gets, and when.
+/// An automation: an audience, the pushes it receives, and their time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutomationFile {
-    /// What the automation is called in every command and record. Letters, digits, `-`, `_` and `.`. Renaming it
-    /// makes it another automation: what was sent under the old name no longer counts.
+    /// The automation's name in every command and record. Letters, digits, `-`, `_` and `.`. Renaming it
+    /// makes it another automation: pushes sent under the old name no longer count.
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
-    /// One sentence for people.
+    /// One sentence that describes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether it may send by itself. Off, a scheduler passes over it, and a live run needs a person who confirms.
+    /// Whether it may send without a confirmation. If false, a scheduler skips it, and a live run must be confirmed.
     #[serde(default)]
     pub enabled: bool,
-    /// When people receive it. pushctl never starts itself: this is what the external scheduler is asked to do.
+    /// The time at which recipients get it. pushctl never starts itself: an external scheduler does.
     pub schedule: ScheduleTable,
-    /// Who receives it.
+    /// The recipients.
     pub audience: AudienceTable,
-    /// What they receive, in order.
+    /// The pushes, in order.
     #[schemars(length(min = 1, max = 20))]
     pub push: Vec<PushTable>,
-    /// The test that goes before.
+    /// The test pushes before the live ones.
     #[serde(default)]
     pub test: TestTable,
-    /// The time for cancelling.
+    /// The cancellation window.
     #[serde(default)]
     pub window: WindowTable,
-    /// What makes it stop by itself.
+    /// Conditions that stop it.
     #[serde(default)]
     pub safeguards: Safeguards,
-    /// Who is told.
+    /// The notices.
     #[serde(default)]
     pub notify: NotifyTable,
 }
@@ -52,18 +52,18 @@ pub struct AutomationFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleTable {
-    /// When people receive it, on the 24-hour clock of `timezone`: "13:33". Not with `cron`.
+    /// The time at which the pushes are sent, on the 24-hour clock of `timezone`: "13:33". Not with `cron`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<String>,
-    /// The IANA name of the time zone: "America/Chicago". Clock changes are its own.
+    /// The IANA name of the time zone: "America/Chicago". Its clock changes apply.
     pub timezone: String,
-    /// How often. Not with `cron`.
+    /// The repetition. Not with `cron`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frequency: Option<Frequency>,
     /// With `frequency = "once"`: the date, "2026-11-21".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
-    /// With `frequency = "weekly"`: on which days.
+    /// With `frequency = "weekly"`: the days of the week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 7))]
     pub weekdays: Option<Vec<Day>>,
@@ -78,7 +78,7 @@ pub struct ScheduleTable {
     #[serde(default = "ScheduleTable::default_lead")]
     #[schemars(range(min = 1, max = 720))]
     pub lead_minutes: u16,
-    /// Minutes after the time until which a late start still sends. A later one does not, and says so.
+    /// Minutes after the time within which a late start still sends. A later start refuses.
     #[serde(default = "ScheduleTable::default_lateness")]
     #[schemars(range(min = 0, max = 720))]
     pub max_lateness_minutes: u16,
@@ -94,7 +94,7 @@ impl ScheduleTable {
     }
 }
 
-/// How often.
+/// The repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Frequency {
@@ -133,7 +133,7 @@ pub struct AudienceTable {
     pub params: BTreeMap<String, ParameterValue>,
 }
 
-/// A parameter's value as it is written. Ids, texts and instants are text.
+/// A parameter's value as written. Ids, texts and times are text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[expect(missing_docs, reason = "the types name themselves")]
@@ -158,7 +158,7 @@ impl fmt::Display for ParameterValue {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushTable {
-    /// Which of the audience's files it goes to, by its name without date: "recent-offer-creators".
+    /// The file of the audience that it goes to, by its name without date: "recent-offer-creators".
     pub audience_file: String,
     /// The cadence layer: 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 4 test, 5 new-user series.
     #[schemars(range(min = 1, max = 5))]
@@ -167,7 +167,7 @@ pub struct PushTable {
     pub title: String,
     /// The text below it, with the same variables.
     pub body: String,
-    /// What a tap opens: an https link to an allowed host, with the same variables.
+    /// The link that a tap opens: an https link to an allowed host, with the same variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deep_link: Option<String>,
     /// More data for the app: texts, with the same variables.
@@ -183,10 +183,10 @@ pub struct PushTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TestTable {
-    /// Who gets the test pushes, by user id. Left out: the `test_users` of the configuration.
+    /// The user ids that get the test pushes. Default: the `test_users` of the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_ids: Option<Vec<String>>,
-    /// Whether a live send needs every test push to have been accepted.
+    /// Whether a live send requires that every test push was accepted.
     pub required: bool,
 }
 
@@ -203,7 +203,7 @@ impl Default for TestTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WindowTable {
-    /// Minutes between the test pushes and the live ones, in which `pushctl cancel` stops everything. Shorter than the lead.
+    /// Minutes between the test pushes and the live ones, in which `pushctl cancel` stops the run. Shorter than the lead.
     #[schemars(range(min = 0, max = 720))]
     pub cancel_minutes: u16,
 }
@@ -214,15 +214,15 @@ impl Default for WindowTable {
     }
 }
 
-/// `[safeguards]`: what makes a run refuse, or stop while sending. What is left out does not apply.
+/// `[safeguards]`: conditions under which a run refuses to start, or stops while sending. A missing key does not apply.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Safeguards {
-    /// Refuse when more people than this would be sent to.
+    /// Refuse an audience of more recipients than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_audience: Option<u64>,
-    /// Warn when more people than this would be sent to.
+    /// Warn about an audience of more recipients than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub warn_audience: Option<u64>,
@@ -238,19 +238,19 @@ pub struct Safeguards {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
     pub max_failure_rate: Option<f64>,
-    /// When nobody is to be woken, in the schedule's time zone: "21:00-09:00", without the last minute.
+    /// The hours in which no push is sent, in the schedule's time zone: "21:00-09:00", without the last minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<String>,
-    /// What happens to a push that would go out in the quiet hours.
+    /// The action for a push that would go out in the quiet hours.
     pub quiet_hours_action: QuietAction,
-    /// A control group that gets nothing, by hash of user and automation: the same people in every run.
+    /// A control group that gets no pushes, by hash of user and automation: the same users in every run.
     #[schemars(range(min = 0, max = 99))]
     pub holdout_percent: f64,
-    /// What happens when the notification history cannot be read.
+    /// The action when the notification history cannot be read.
     pub cadence_failure: CadenceFailure,
 }
 
-/// What happens to a push that would go out in the quiet hours.
+/// The action for a push that would go out in the quiet hours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QuietAction {
@@ -261,30 +261,30 @@ pub enum QuietAction {
     Delay,
 }
 
-/// What happens when the notification history cannot be read.
+/// The action when the notification history cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CadenceFailure {
-    /// Nobody is sent to.
+    /// No push is sent.
     #[default]
     Abort,
-    /// Everybody is sent to, and the summary says so.
+    /// Every recipient gets the push, and the summary says so.
     Send,
 }
 
-/// `[notify]`: who is told that the audience is ready, the test sent, the window open, the run done or stopped.
+/// `[notify]`: notices that the audience is ready, the test sent, the window open, the run done or stopped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotifyTable {
     /// A Slack-compatible webhook, by the name of the environment variable that holds its URL: `env:SLACK_WEBHOOK_URL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
-    /// A heartbeat, likewise: the URL is asked for at the end, with `/start` at the beginning and `/fail` on failure.
+    /// A heartbeat, likewise: the URL is requested at the end, with `/start` at the beginning and `/fail` on failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<String>,
 }
 
-/// The name of the environment variable behind `env:NAME`.
+/// Returns the name of the environment variable behind `env:NAME`.
 pub fn environment_name(reference: &str) -> Option<&str> {
     let name = reference.strip_prefix("env:")?;
     let mut letters = name.bytes();
@@ -293,7 +293,7 @@ pub fn environment_name(reference: &str) -> Option<&str> {
     (fits(first) && !first.is_ascii_digit() && letters.all(fits)).then_some(name)
 }
 
-/// The JSON Schema of an automation file, in draft 7, which is what TOML editors read.
+/// Returns the JSON Schema of an automation file, in draft 7, which is what TOML editors read.
 pub fn json_schema() -> Value {
     let mut settings = SchemaSettings::draft07();
     settings.inline_subschemas = true;

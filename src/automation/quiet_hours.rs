@@ -1,4 +1,4 @@
-//! Quiet hours: the time of day at which nobody is to be woken, in the schedule's zone.
+//! Quiet hours: the time of day at which no push may arrive, in the schedule's zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,13 @@ use super::schedule::resolve;
 /// `21:00-09:00`: from the first time, inclusive, to the second, exclusive; over midnight when the second is earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietHours {
-    /// When they begin.
     pub from: Time,
-    /// When they are over.
+    /// The end, exclusive.
     pub to: Time,
 }
 
 impl QuietHours {
-    /// Whether a time of day is quiet.
+    /// Returns whether a time of day is quiet.
     pub fn contains(&self, time: Time) -> bool {
         if self.from < self.to {
             self.from <= time && time < self.to
@@ -27,7 +26,7 @@ impl QuietHours {
         }
     }
 
-    /// When they end, if `at` is inside them; the zone is that of `at`.
+    /// Returns their end if `at` is inside them, in the zone of `at`.
     pub fn end_after(&self, at: &Zoned) -> Option<Timestamp> {
         if !self.contains(at.time()) {
             return None;
@@ -48,7 +47,7 @@ impl FromStr for QuietHours {
     fn from_str(text: &str) -> Result<Self, String> {
         let Some((from, to)) = text.split_once('-') else {
             return Err(format!(
-                "`{text}` is no span of two times, like 21:00-09:00"
+                "`{text}` is not a span of two times like 21:00-09:00"
             ));
         };
         let (from, to) = (clock_time(from.trim())?, clock_time(to.trim())?);
@@ -66,9 +65,9 @@ impl fmt::Display for QuietHours {
     }
 }
 
-/// Parses `HH:MM` on the 24-hour clock; the error says what is wrong with it.
+/// Parses `HH:MM` on the 24-hour clock; the error names the fault.
 pub fn clock_time(text: &str) -> Result<Time, String> {
-    let wrong = |why: &str| Err(format!("`{text}` is no time of day: {why}"));
+    let wrong = |why: &str| Err(format!("`{text}` is not a time of day: {why}"));
     let digits = |part: &str| {
         (part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
             .then(|| part.parse::<i8>().ok())

@@ -1,10 +1,15 @@
-//! A report of findings for whoever reads it: a person, a program, GitHub's annotations, a Markdown summary.
+//! Renders findings: as text, as GitHub annotations, as a Markdown summary.
 
 use std::fmt::Write as _;
 
-use super::diagnostic::{Diagnostic, Severity};
-use crate::snippet::visible;
+use annotate_snippets::Level;
 use serde::Serialize;
+
+use super::diagnostic::{Diagnostic, Severity};
+use crate::snippet;
+use crate::snippet::visible;
+
+pub use crate::snippet::Color;
 
 /// Everything that `check` found in some files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,21 +20,11 @@ pub struct CheckReport {
     pub errors: usize,
     /// How many are warnings.
     pub warnings: usize,
-    /// File by file, in the order of each.
+    /// The findings, file by file, in the order of each file.
     pub findings: Vec<Diagnostic>,
 }
 
-/// Whether the text may carry colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColorChoice {
-    /// It goes where escape sequences are shown as they are.
-    Plain,
-    /// It goes to a terminal.
-    Ansi,
-}
-
 impl CheckReport {
-    /// Counts the findings.
     pub fn new(files: usize, findings: Vec<Diagnostic>) -> Self {
         let errors = findings
             .iter()
@@ -43,7 +38,7 @@ impl CheckReport {
         }
     }
 
-    /// The same without warnings.
+    /// Returns the report without warnings.
     #[must_use]
     pub fn only_errors(&self) -> Self {
         let errors = self
@@ -53,11 +48,11 @@ impl CheckReport {
         Self::new(self.files, errors.cloned().collect())
     }
 
-    /// `2 files: 1 error, 3 warnings`.
+    /// Returns the counts as text: `2 files: 1 error, 3 warnings`.
     pub fn counts(&self) -> String {
         let files = count(self.files, "file");
         match (self.errors, self.warnings) {
-            (0, 0) => format!("{files}: nothing to complain of"),
+            (0, 0) => format!("{files}: no problems found"),
             (errors, 0) => format!("{files}: {}", count(errors, "error")),
             (0, warnings) => format!("{files}: {}", count(warnings, "warning")),
             (errors, warnings) => {
@@ -70,13 +65,13 @@ impl CheckReport {
         }
     }
 
-    /// For a person: each finding with its line and carets, an empty line between two. Nothing when there is none.
+    /// Renders each finding with its line and carets, separated by an empty line; empty without findings.
     pub fn human(&self, color: ColorChoice) -> String {
         let shown = self.findings.iter().map(|finding| human(finding, color));
         shown.collect::<Vec<_>>().join("\n")
     }
 
-    /// Workflow commands, one line a finding, which GitHub shows beside the changed lines.
+    /// Renders GitHub workflow commands, one line a finding; GitHub shows them beside the changed lines.
     pub fn github(&self) -> String {
         let mut out = String::new();
         for finding in &self.findings {
@@ -104,7 +99,7 @@ impl CheckReport {
         out
     }
 
-    /// A summary with a table, for a CI job's page.
+    /// Renders a summary with a table, for a CI job's page.
     pub fn markdown(&self) -> String {
         let mut out = format!("### pushctl check\n\n{}\n", self.counts());
         if !self.findings.is_empty() {
@@ -135,52 +130,35 @@ fn count(number: usize, what: &str) -> String {
 }
 
 fn human(finding: &Diagnostic, color: ColorChoice) -> String {
-    let paint = |code: &str, text: &str| match color {
-        ColorChoice::Plain => text.to_owned(),
-        ColorChoice::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
     };
-    let (word, code) = match finding.severity {
-        Severity::Error => ("error", "1;31"),
-        Severity::Warning => ("warning", "1;33"),
-    };
-    let place = &finding.place;
-    let number = place.line.to_string();
-    let margin = " ".repeat(number.len());
-    let line = place.excerpt();
-    let bar = paint("2", "|");
-    let mut out = format!(
-        "{}: {}\n{margin}{} {}:{number}:{}\n",
-        paint(code, word),
-        paint("1", &visible(&finding.message)),
-        paint("2", "-->"),
-        visible(&finding.file),
-        place.column,
+    let hint = finding.hint.as_deref();
+    let report = snippet::report(
+        level,
+        &finding.message,
+        &finding.file,
+        &finding.place,
+        hint,
+        color,
     );
-    if !line.text.is_empty() {
-        let _ = writeln!(out, "{margin} {bar}");
-        let _ = writeln!(out, "{} {bar} {}", paint("2", &number), line.text);
-        let carets = paint(code, &"^".repeat(line.width));
-        let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(line.indent));
-    }
-    if let Some(hint) = &finding.hint {
-        let _ = writeln!(out, "{margin} {} {}", paint("2", "="), visible(hint));
-    }
-    out
+    report + "\n"
 }
 
-/// The text of a workflow command.
+/// Returns the text of a workflow command.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// A property of a workflow command.
+/// Returns a property of a workflow command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// A cell of a Markdown table.
+/// Returns a cell of a Markdown table.
 fn cell(text: &str) -> String {
     visible(text).replace('|', "\\|").replace('<', "&lt;")
 }

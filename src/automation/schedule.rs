@@ -1,15 +1,15 @@
-//! When an automation is for: civil times in a zone, turned into instants. Pure functions of their input.
+//! Schedules: converts civil times in a zone into instants. Pure functions.
 //!
 //! One rule covers every clock change: an occurrence is sent **at the first instant at which the local clock
-//! shows the wanted time or a later one**. Where clocks are put forward over the wanted time, that is the
-//! moment after the gap (02:30 becomes 03:00 that day); where the wanted time comes twice, it is the first.
+//! shows the wanted time or a later one**. Where clocks go forward over the wanted time, that is the
+//! moment after the gap (02:30 becomes 03:00 that day); where the wanted time occurs twice, it is the first.
 //! The one exception is a cron expression whose hour field begins with `*`: it means "through the day", so
 //! times inside a gap are left out.
 //!
 //! `day = 29`, `30` and `31` of a monthly schedule are the last day of a month that is shorter.
-//! Lead, window and lateness are elapsed minutes, whatever the local clock does meanwhile.
+//! Lead, window and lateness are elapsed minutes, also across a clock change.
 //!
-//! Deliberately absent: waiting, and the knowledge of what has been sent. That is the pipeline's.
+//! Waiting, and the state of runs, belong to [`crate::pipeline`].
 
 use std::fmt;
 
@@ -19,64 +19,62 @@ use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
 use super::cron::Expression;
 
-/// Dates looked at before giving up: a little more than the eight years between two leap days around 2100.
+/// Dates to search: a little more than the eight years between two leap days around 2100.
 const HORIZON_DAYS: usize = 3000;
 
-/// A schedule with everything that decides about its phases.
+/// A schedule with the settings of its phases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
-    /// On which dates and at which times people receive it.
+    /// The dates and times at which the pushes are sent.
     pub rule: RepeatRule,
-    /// Whose clock that is.
+    /// The time zone of the rule.
     pub zone: TimeZone,
     /// Generation begins this long before the pushes are sent.
     pub lead: SignedDuration,
     /// Tests are sent, and the window for cancelling opens, this long before the pushes are sent.
     pub window: SignedDuration,
-    /// A tick that comes this long after the time still sends; a later one does not.
+    /// The lateness within which a tick still sends.
     pub max_lateness: SignedDuration,
 }
 
-/// Which dates and times.
+/// The dates and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepeatRule {
-    /// On one date.
     Once(Date, Time),
-    /// On every date.
     Daily(Time),
     /// On some days of the week.
     Weekly(Vec<Weekday>, Time),
     /// On one day of each month, or on its last day where the month is shorter.
     Monthly(i8, Time),
-    /// Whatever the expression says.
+    /// The dates and times of a cron expression.
     Cron(Expression),
 }
 
-/// An instant a schedule is for, with the instants of its phases.
+/// An occurrence: a time of a schedule, with the times of its phases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occurrence {
-    /// When people receive it, in the schedule's zone.
+    /// The time at which the pushes are sent, in the schedule's zone.
     pub send_at: Zoned,
-    /// When the audience is generated.
+    /// The start of generation.
     pub generate_at: Timestamp,
-    /// When the tests are sent and the window opens.
+    /// The start of the test pushes and of the window.
     pub test_at: Timestamp,
-    /// The last instant at which sending may still begin.
+    /// The last instant at which sending may begin.
     pub latest: Timestamp,
 }
 
-/// The phase whose time has come, by the clock alone.
+/// The phase that is due by the clock alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DueState {
     /// From the lead to the window.
     Generate,
     /// From the window's opening to the time itself.
     Test,
-    /// From the time itself until it is too late.
+    /// From the time until it is too late.
     Send,
 }
 
-/// Where an instant stands in a schedule.
+/// The position of an instant in a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleState {
     /// The occurrence the instant belongs to, and its latest phase that is due.
@@ -90,32 +88,32 @@ pub struct ScheduleState {
 /// A wanted time that a clock change skips or repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shifted {
-    /// The civil time that was asked for.
+    /// The wanted civil time.
     pub wanted: DateTime,
-    /// Whether it is missing or there twice.
+    /// Whether it is skipped or repeated.
     pub change: ClockChange,
-    /// When the pushes are sent instead, or at the first of the two.
+    /// The time at which the pushes are sent instead; the first of a repeated time.
     pub send_at: Zoned,
 }
 
-/// What the clocks do.
+/// The kind of a clock change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockChange {
-    /// They are put forward over the wanted time.
+    /// Clocks go forward over the wanted time.
     Skipped,
-    /// They are put back, and the wanted time comes twice.
+    /// Clocks go back, and the wanted time occurs twice.
     Repeated,
 }
 
 impl Schedule {
-    /// The first occurrence at or after an instant; none after a `Once` has passed.
+    /// Returns the first occurrence at or after an instant; none after a `Once` has passed.
     pub fn next(&self, from: Timestamp) -> Option<Occurrence> {
         self.instants_from(from)
             .next()
             .map(|at| self.occurrence(at))
     }
 
-    /// The last occurrence before an instant.
+    /// Returns the last occurrence before an instant.
     pub fn previous(&self, before: Timestamp) -> Option<Occurrence> {
         let start = self.zone.to_datetime(before).date();
         self.dates(start.saturating_add(2.days()), -1)
@@ -124,12 +122,12 @@ impl Schedule {
             .map(|at| self.occurrence(at))
     }
 
-    /// Every occurrence at or after an instant, in order, each instant once.
+    /// Returns every occurrence at or after an instant, in order, each instant once.
     pub fn upcoming(&self, from: Timestamp) -> impl Iterator<Item = Occurrence> + '_ {
         self.instants_from(from).map(|at| self.occurrence(at))
     }
 
-    /// What a tick at `now` finds. An occurrence belongs to the instants from its lead to its lateness;
+    /// Returns the position of `now`. An occurrence covers the instants from its lead to its lateness;
     /// `check` refuses schedules in which two of these overlap.
     pub fn standing(&self, now: Timestamp) -> ScheduleState {
         let earliest = now.saturating_sub(self.max_lateness).unwrap_or(now);
@@ -152,7 +150,7 @@ impl Schedule {
         }
     }
 
-    /// The occurrence at an instant, whether or not the rule has one there: for an ad-hoc run, and for a
+    /// Returns the occurrence at an instant, whether or not the rule has one there: for an ad-hoc run, and for a
     /// stored occurrence whose file has changed since.
     pub fn occurrence(&self, send_at: Timestamp) -> Occurrence {
         let before = |lead| send_at.saturating_sub(lead).unwrap_or(send_at);
@@ -164,7 +162,7 @@ impl Schedule {
         }
     }
 
-    /// The same schedule with another lead and window, for the modes that only test.
+    /// Returns the schedule with another lead and window, for the modes that only test.
     #[must_use]
     pub fn shortened(mut self, lead: SignedDuration, window: SignedDuration) -> Self {
         self.lead = self.lead.min(lead);
@@ -172,7 +170,7 @@ impl Schedule {
         self
     }
 
-    /// The wanted times in `[from, to)` that a clock change skips or repeats. A cron expression that runs
+    /// Returns the wanted times in `[from, to)` that a clock change skips or repeats. A cron expression that runs
     /// through the day has none.
     pub fn clock_changes(&self, from: Timestamp, to: Timestamp) -> Vec<Shifted> {
         if self.rule.through_the_day() {
@@ -208,7 +206,7 @@ impl Schedule {
             .filter(move |at| last.replace(*at) != Some(*at))
     }
 
-    /// The dates of the rule from `start` on, one way or the other.
+    /// Returns the dates of the rule from `start`, forwards or backwards.
     fn dates(&self, start: Date, step: i8) -> Box<dyn Iterator<Item = Date> + '_> {
         if let RepeatRule::Once(date, _) = self.rule {
             return Box::new(std::iter::once(date));
@@ -226,7 +224,7 @@ impl Schedule {
         }))
     }
 
-    /// The instants of a date of the rule, in order.
+    /// Returns the instants of a date of the rule, in order.
     fn on(&self, date: Date) -> Vec<Timestamp> {
         let skip_gaps = self.rule.through_the_day();
         self.rule
@@ -239,7 +237,7 @@ impl Schedule {
 }
 
 impl Occurrence {
-    /// `layer3@2026-11-21T13:33-06:00`: what claims and leases are unique on.
+    /// `layer3@2026-11-21T13:33-06:00`: the key of claims and leases.
     pub fn id(&self, automation: &str) -> String {
         format!(
             "{automation}@{}",
@@ -247,7 +245,7 @@ impl Occurrence {
         )
     }
 
-    /// The id of an ad-hoc occurrence. It has milliseconds, so it is never that of a scheduled one.
+    /// Returns the id of an ad-hoc occurrence. It has milliseconds, so it is never that of a scheduled one.
     pub fn ad_hoc_id(&self, automation: &str) -> String {
         format!(
             "{automation}@{}",
@@ -255,7 +253,7 @@ impl Occurrence {
         )
     }
 
-    /// The latest phase whose time has come; none before the lead and none once it is too late.
+    /// Returns the latest phase whose time has come; none before the lead and none once it is too late.
     pub fn due(&self, now: Timestamp) -> Option<DueState> {
         if now < self.generate_at || now > self.latest {
             None
@@ -269,14 +267,8 @@ impl Occurrence {
     }
 }
 
-/// Takes an occurrence's id apart into the automation's name and the instant.
-pub fn parse_id(id: &str) -> Option<(&str, Timestamp)> {
-    let (name, at) = id.rsplit_once('@')?;
-    Some((name, at.parse().ok()?))
-}
-
 impl RepeatRule {
-    /// Whether anything is sent on this date.
+    /// Returns whether anything is sent on this date.
     fn matches(&self, date: Date) -> bool {
         match self {
             Self::Once(only, _) => *only == date,
@@ -287,7 +279,7 @@ impl RepeatRule {
         }
     }
 
-    /// The times of each of its dates, in order.
+    /// Returns the times of each of its dates, in order.
     pub fn times(&self) -> Box<dyn DoubleEndedIterator<Item = Time> + '_> {
         match self {
             Self::Once(_, time)
@@ -303,7 +295,7 @@ impl RepeatRule {
     }
 }
 
-/// In words, without the zone: `daily at 13:33`.
+/// Describes the rule without the zone: `daily at 13:33`.
 impl fmt::Display for RepeatRule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clock = |time: &Time| time.strftime("%H:%M").to_string();
@@ -325,7 +317,7 @@ impl fmt::Display for RepeatRule {
     }
 }
 
-/// The first instant at which a zone's clock shows the wanted time or a later one.
+/// Returns the first instant at which a zone's clock shows the wanted time or a later one.
 pub(super) fn resolve(zone: &TimeZone, wanted: DateTime) -> (Timestamp, Option<ClockChange>) {
     let ambiguous = zone.to_ambiguous_timestamp(wanted);
     let offset = ambiguous.offset();

@@ -1,7 +1,7 @@
-//! `schedule show`: the lines to paste into whatever winds the clock.
+//! `schedule show`: the lines for the scheduler that starts pushctl.
 //!
-//! A scheduler that keeps UTC can start one process per occurrence only where the zone's clock never changes and the
-//! rule can be written in UTC; otherwise one line starts a tick for all every five minutes, which does what is due.
+//! A scheduler in UTC can start one process per occurrence only where the zone has no clock changes and the
+//! rule can be written in UTC; otherwise one line starts a tick every five minutes, which runs the phases that are due.
 //! systemd knows time zones, so its timers need that only for a cron expression, for days that shorter months lack, and
 //! where a start would fall into a clock change.
 
@@ -14,56 +14,53 @@ use serde::Serialize;
 use super::Automation;
 use super::schedule::{RepeatRule, Schedule};
 
-/// The service that a timer of an automation starts, as it is kept beside the other deployment files.
+/// The systemd service that an automation's timer starts; the same file as in `deploy/systemd`.
 const SERVICE: &str = include_str!("../../deploy/systemd/pushctl@.service");
 
-/// Who winds the clock.
+/// Schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchedulerPlatform {
-    /// A cron daemon that keeps UTC.
+    /// Cron daemon in UTC.
     Crontab,
     /// A container platform's cron jobs: UTC, five minutes apart at least, sleeping processes are billed.
     Railway,
-    /// systemd timers.
     Systemd,
 }
 
-/// Which automations the lines are for.
+/// The automations of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Every one there is: one tick may do for all of them.
+    /// All automations, with one tick if possible.
     All,
-    /// Some by name: each has a tick of its own.
+    /// Named ones, each with its own tick.
     Named,
 }
 
-/// What to paste, and what to know about it.
+/// The lines for a scheduler, and notes about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timetable {
     /// The lines, with comments.
     pub text: String,
-    /// One sentence for each automation that a fixed line in UTC would start at the wrong time.
+    /// A note for each automation that a fixed line in UTC would start at the wrong time.
     pub warnings: Vec<String>,
 }
 
-/// When an automation comes next.
+/// The next occurrence of an automation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Upcoming {
-    /// Its name.
     pub automation: String,
-    /// What its occurrence is called in the records.
+    /// The occurrence's id.
     pub occurrence: String,
-    /// When generation begins.
     pub generate_at: Timestamp,
-    /// When the tests go out.
+    /// The time of the test pushes.
     pub test_at: Timestamp,
-    /// When people receive it.
+    /// The time of the live pushes.
     pub send_at: Timestamp,
-    /// The same, on the clock of its zone: `2026-11-21 13:33 CST`.
+    /// The same in its zone: `2026-11-21 13:33 CST`.
     pub local: String,
 }
 
-/// The next occurrence of each enabled automation, soonest first.
+/// Returns the next occurrence of each enabled automation, soonest first.
 pub fn upcoming(automations: &[Automation], now: Timestamp) -> Vec<Upcoming> {
     let enabled = automations
         .iter()
@@ -85,7 +82,7 @@ pub fn upcoming(automations: &[Automation], now: Timestamp) -> Vec<Upcoming> {
     upcoming
 }
 
-/// The lines for a platform. Automations that are not enabled are left out.
+/// Returns the lines for a platform. Automations that are not enabled are left out.
 pub fn show(
     automations: &[Automation],
     scope: Scope,
@@ -115,7 +112,7 @@ pub fn show(
     Timetable { text, warnings }
 }
 
-/// A line for each automation where all can have one, else one tick for all of them.
+/// Returns a line for each automation where all can have one, else one tick for all of them.
 fn crontab(automations: &[&Automation], scope: Scope, now: Timestamp) -> String {
     let mut out = "# pushctl. Times are UTC: set the machine's zone to UTC, or CRON_TZ=UTC where your cron knows it.\n\
                    # Made from the files as they are; run `pushctl schedule show` again after changing a time.\n"
@@ -139,7 +136,7 @@ fn crontab(automations: &[&Automation], scope: Scope, now: Timestamp) -> String 
     out
 }
 
-/// The ticks that are needed: when, and for whom.
+/// Returns the ticks that are needed: the start times, and the automations of each.
 fn starts(automations: &[&Automation], scope: Scope) -> Vec<(String, String)> {
     match scope {
         Scope::All => vec![(ticks(automations), "--all".to_owned())],
@@ -152,8 +149,8 @@ fn starts(automations: &[&Automation], scope: Scope) -> Vec<(String, String)> {
 
 fn railway(automations: &[&Automation], scope: Scope) -> String {
     let mut out = match scope {
-        Scope::All => "# railway.toml: one service for all automations. Each start does what is due and ends.\n",
-        Scope::Named => "# railway.toml: one service each. Each start does what is due and ends.\n",
+        Scope::All => "# railway.toml: one service for all automations. Each start runs the phases that are due, then exits.\n",
+        Scope::Named => "# railway.toml: one service each. Each start runs the phases that are due, then exits.\n",
     }
     .to_owned();
     for automation in automations {
@@ -175,7 +172,7 @@ fn railway(automations: &[&Automation], scope: Scope) -> String {
     out
 }
 
-/// A service for any automation, and a timer for each.
+/// Returns a service for any automation, and a timer for each.
 fn systemd(automations: &[&Automation], now: Timestamp) -> String {
     let mut out = SERVICE.to_owned();
     let calendars: Vec<(&Automation, Option<String>)> = automations
@@ -229,7 +226,7 @@ fn first_tick(schedule: &Schedule) -> i8 {
     times.next().map_or(0, |time| time.minute() % 5)
 }
 
-/// The five fields of a start in UTC, where a fixed one is right all year.
+/// Returns the cron fields of a start in UTC, if a fixed one is right all year.
 fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let offset = schedule.zone.to_offset(now);
     if schedule
@@ -262,7 +259,7 @@ fn utc_line(schedule: &Schedule, now: Timestamp) -> Option<String> {
     }
 }
 
-/// systemd's form of the start, on the zone's own clock.
+/// Returns systemd's form of the start, in the automation's zone.
 fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let name = schedule.zone.iana_name()?;
     let started = Schedule {
@@ -293,8 +290,8 @@ fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
     })
 }
 
-/// The rule of the starts: the same, by the lead earlier on the clock. A start on the day before the first is on
-/// the last of the month before.
+/// Returns the rule of the starts: earlier by the lead. A start on the day before the first of a month is on the last day
+/// of the month before.
 fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     let (days, time) = shifted(rule.times().next()?, lead);
     Some(match rule {
@@ -318,13 +315,13 @@ fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     })
 }
 
-/// A time of day so much earlier, and on which day that is.
+/// Returns a time of day earlier by `before`, and its day relative to today.
 fn shifted(time: Time, before: SignedDuration) -> (i64, Time) {
     let minutes = i64::from(time.hour()) * 60 + i64::from(time.minute()) - before.as_mins();
     (minutes.div_euclid(24 * 60), time.wrapping_sub(before))
 }
 
-/// Why a fixed line in UTC would be wrong.
+/// Returns the reason why a fixed line in UTC would be wrong.
 fn clock_warning(automation: &Automation, now: Timestamp) -> Option<String> {
     let schedule = &automation.schedule;
     let zone = &schedule.zone;
@@ -338,7 +335,7 @@ fn clock_warning(automation: &Automation, now: Timestamp) -> Option<String> {
     let change = changes.find(|change| change.offset() != offset)?;
     let date = change.timestamp().to_zoned(zone.clone()).date();
     Some(format!(
-        "{}: the clocks of {} change on {date}, so no fixed time in UTC is right all year, and a --tick every five minutes takes its place",
+        "{}: the clocks of {} change on {date}, so no fixed UTC time is right all year; a --tick every five minutes replaces it",
         automation.name(),
         zone_name(schedule),
     ))

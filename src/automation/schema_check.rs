@@ -1,4 +1,4 @@
-//! Compares a file with the JSON Schema of its format: keys, types, choices and ranges, each with its place.
+//! Checks a file against the JSON Schema of its format: keys, types, choices and ranges, each with its place.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::diagnostic::Findings;
 use super::toml_tree::{Node, integer_value, number_value, type_name};
 use crate::suggest::nearest;
 
-/// Reports everything in `root` that does not fit `schema`.
+/// Reports every violation of `schema` in `root`.
 pub(super) fn compare(root: &Node<'_>, schema: &Value, findings: &mut Findings<'_>) {
     let mut comparison = Comparison { schema, findings };
     comparison.table(root, schema, "");
@@ -22,7 +22,7 @@ struct Comparison<'c, 's> {
 }
 
 impl Comparison<'_, '_> {
-    /// `name` is what the value is called in messages; `schema` is its own.
+    /// Checks one value; `name` is its name in messages.
     fn value(&mut self, node: &Node<'_>, schema: &Value, name: &str) {
         if let Some(wanted) = mismatch(node, schema) {
             let got = type_name(node);
@@ -75,7 +75,7 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// Answers which key was probably meant.
+    /// Returns the key that was probably meant.
     fn unknown_key(
         &mut self,
         key: &str,
@@ -99,7 +99,7 @@ impl Comparison<'_, '_> {
             (None, Some(owner)) => format!("`{key}` belongs in {owner}"),
             (None, None) => {
                 let known: Vec<&str> = known.keys().map(String::as_str).collect();
-                format!("known are: {}", known.join(", "))
+                format!("known keys: {}", known.join(", "))
             }
         };
         self.findings
@@ -108,7 +108,7 @@ impl Comparison<'_, '_> {
         near.map(str::to_owned)
     }
 
-    /// The table of the format that has this key.
+    /// Returns the table of the format that has this key.
     fn table_with(&self, key: &str) -> Option<String> {
         let top = self.schema["properties"].as_object()?;
         if top.contains_key(key) {
@@ -209,7 +209,7 @@ impl Comparison<'_, '_> {
             let rate = most == Some(1.0) && number > 1.0 && number <= 100.0;
             let hint = rate.then(|| {
                 format!(
-                    "it is a share of one: {number} percent are {}",
+                    "it is a fraction of one: {number} percent are {}",
                     number / 100.0
                 )
             });
@@ -224,7 +224,7 @@ impl Comparison<'_, '_> {
     }
 }
 
-/// `[schedule]`, `[[push]]`, `send_at` in backquotes: what a key is called in a sentence.
+/// `[schedule]`, `[[push]]`, `send_at` in backquotes: the name of a key in messages.
 fn called(key: &str, schema: &Value) -> String {
     if schema["type"] == "object" && schema["additionalProperties"] == false {
         format!("[{key}]")
@@ -235,13 +235,13 @@ fn called(key: &str, schema: &Value) -> String {
     }
 }
 
-/// What the format says about a key, for a hint.
+/// Returns the format's description of a key, for a hint.
 fn first_sentence(schema: &Value) -> Option<&str> {
     let first = schema["description"].as_str()?.split(". ").next()?;
     Some(first.trim_end_matches('.'))
 }
 
-/// The types a schema allows.
+/// Returns the types a schema allows.
 fn types(schema: &Value) -> Vec<&str> {
     match schema["anyOf"].as_array() {
         Some(choices) => choices
@@ -252,7 +252,7 @@ fn types(schema: &Value) -> Vec<&str> {
     }
 }
 
-/// What the value should have been, if it is of none of the types.
+/// Returns the expected type, if the value has none of the types.
 fn mismatch(node: &Node<'_>, schema: &Value) -> Option<String> {
     let types = types(schema);
     let fits = types.iter().any(|name| match *name {
@@ -279,7 +279,7 @@ fn mismatch(node: &Node<'_>, schema: &Value) -> Option<String> {
     Some(wanted.collect::<Vec<_>>().join(" or "))
 }
 
-/// How the same value would have the right type.
+/// Returns a hint how to write the value with the right type.
 fn other_spelling(node: &Node<'_>, schema: &Value) -> Option<String> {
     let wanted = types(schema);
     let wants = |name: &str| wanted.contains(&name);
@@ -321,7 +321,7 @@ fn one_of(choices: &[&str]) -> String {
     }
 }
 
-/// Also `Monday` for `mon`.
+/// Finds the nearest choice; also accepts `Monday` for `mon`.
 fn near_choice<'a>(text: &str, choices: &[&'a str]) -> Option<&'a str> {
     let lower = text.to_lowercase();
     let begins = choices.iter().find(|choice| lower.starts_with(**choice));

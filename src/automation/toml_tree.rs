@@ -1,4 +1,4 @@
-//! A TOML file as a tree in which every key and value knows its bytes, read past its syntax errors.
+//! A TOML file as a tree of keys and values with their byte spans, parsed past its syntax errors.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Findings, SourceText};
 use crate::snippet::floor_char_boundary;
 
-/// A value and where it is.
+/// A value and its place.
 pub(super) type Node<'s> = Spanned<DeValue<'s>>;
 
-/// The rule of brackets that are not closed: whatever comes after one is in the wrong place, and not to blame for it.
+/// The rule for unclosed brackets: the text after one is misplaced, and gets no findings of its own.
 pub(super) const UNCLOSED: &str = "unclosed";
 
-/// What could be read of a file; its syntax errors are among the findings. Dates and times have become text.
+/// Parses a file as far as possible; syntax errors become findings. Dates and times become text.
 pub(super) fn parse<'s>(source: &'s SourceText, findings: &mut Findings<'s>) -> Node<'s> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let mut lines = Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn parse<'s>(source: &'s SourceText, findings: &mut Findings<'s>) -> 
         let line = source.text[..span.start.min(source.text.len())]
             .matches('\n')
             .count();
-        // One slip makes the parser complain several times on its line.
+        // The parser reports one mistake several times on its line.
         if !lines.contains(&line) {
             lines.push(line);
             let span = visible_span(&source.text, span);
@@ -40,30 +40,30 @@ pub(super) fn parse<'s>(source: &'s SourceText, findings: &mut Findings<'s>) -> 
     root
 }
 
-/// The value under a key of a table.
+/// Returns the value under a key of a table.
 pub(super) fn get<'a, 's>(table: &'a Node<'s>, key: &str) -> Option<&'a Node<'s>> {
     table.get_ref().as_table()?.get(key)
 }
 
-/// Where a key of a table is written.
+/// Returns the span of a key of a table.
 pub(super) fn key_span(table: &Node<'_>, key: &str) -> Option<Range<usize>> {
     let (key, _) = table.get_ref().as_table()?.get_key_value(key)?;
     Some(key.span())
 }
 
-/// The text under a key of a table, and where it is.
+/// Returns the text under a key of a table, and its span.
 pub(super) fn text<'a>(table: &'a Node<'_>, key: &str) -> Option<(&'a str, Range<usize>)> {
     let node = get(table, key)?;
     Some((node.get_ref().as_str()?, node.span()))
 }
 
-/// The whole number under a key of a table, and where it is.
+/// Returns the whole number under a key of a table, and its span.
 pub(super) fn integer(table: &Node<'_>, key: &str) -> Option<(i64, Range<usize>)> {
     let node = get(table, key)?;
     Some((integer_value(node)?, node.span()))
 }
 
-/// The entries of an array under a key of a table.
+/// Returns the entries of an array under a key of a table.
 pub(super) fn entries<'a, 's>(
     table: &'a Node<'s>,
     key: &str,
@@ -72,13 +72,13 @@ pub(super) fn entries<'a, 's>(
     array.into_iter().flat_map(|array| array.iter())
 }
 
-/// A whole number in any of TOML's notations; none if it does not fit.
+/// Returns a whole number in any of TOML's notations; none if it does not fit.
 pub(super) fn integer_value(node: &Node<'_>) -> Option<i64> {
     let integer = node.get_ref().as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// A whole number or a fraction.
+/// Returns a whole number or a fraction.
 pub(super) fn number_value(node: &Node<'_>) -> Option<f64> {
     match node.get_ref() {
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
@@ -91,7 +91,7 @@ pub(super) fn number_value(node: &Node<'_>) -> Option<f64> {
     }
 }
 
-/// What a value is, in a sentence.
+/// Returns the type of a value, for messages.
 pub(super) fn type_name(node: &Node<'_>) -> &'static str {
     match node.get_ref() {
         DeValue::String(_) => "text",
@@ -104,8 +104,8 @@ pub(super) fn type_name(node: &Node<'_>) -> &'static str {
     }
 }
 
-/// Where some part of a text value is written, searched in its source so that escapes elsewhere do no harm;
-/// the whole value if it is not found as it is.
+/// Returns the span of a part of a text value, found in its source so that escapes elsewhere do not matter;
+/// the span of the whole value if the part is not found literally.
 pub(super) fn part_of(source: &SourceText, value: &Range<usize>, part: &str) -> Range<usize> {
     let raw = source.text.get(value.clone()).unwrap_or_default();
     match raw.find(part) {
@@ -131,7 +131,7 @@ fn times_to_text(value: &mut DeValue<'_>) {
     }
 }
 
-/// A text at the top of a file, of which nothing else is wanted.
+/// Returns a top-level text of a file without checking the rest.
 pub(super) fn top_text(source: &SourceText, key: &str) -> Option<String> {
     let (table, _) = DeTable::parse_recoverable(&source.text);
     Some(table.get_ref().get(key)?.get_ref().as_str()?.to_owned())
@@ -155,7 +155,7 @@ fn visible_span(text: &str, span: Range<usize>) -> Range<usize> {
     })
 }
 
-/// The parser's message, said to a person.
+/// Returns the parser's message in plain words, and a hint.
 fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<String>) {
     let said = message.lines().next().unwrap_or_default();
     let found = text.get(span.clone()).unwrap_or_default();
@@ -169,16 +169,16 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
             (found == ":").then(|| "TOML writes `key = value`".to_owned()),
         ),
         _ if begins("invalid key-value pair") => (
-            "this is no line of TOML".to_owned(),
+            "this line is not TOML".to_owned(),
             Some("a line is `key = value`, `[table]`, or a comment after `#`".to_owned()),
         ),
         _ if is_inside_brackets(said) => (
             "a bracket before this is not closed, or a comma is missing".to_owned(),
-            Some("what comes after it could not be checked".to_owned()),
+            Some("the text after it was not checked".to_owned()),
         ),
         _ if found == "=" => ("a value is missing after `=`".to_owned(), None),
         _ if begins("string values must be quoted") || begins("invalid boolean") => (
-            format!("`{found}` is no value of TOML"),
+            format!("`{found}` is not a TOML value"),
             Some(as_value(found)),
         ),
         _ if begins("invalid basic string") => (
@@ -190,7 +190,7 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
             Some("it begins with `'` and needs a `'` at its end".to_owned()),
         ),
         _ if begins("invalid multi-line") => (
-            "a text that began in an earlier line is not closed".to_owned(),
+            "a text that begins in an earlier line is not closed".to_owned(),
             Some("it needs the same three quotes at its end".to_owned()),
         ),
         _ if begins("unclosed array table") => (
@@ -202,29 +202,29 @@ fn in_words(message: &str, text: &str, span: &Range<usize>) -> (String, Option<S
             None,
         ),
         _ if begins("invalid time") || begins("invalid date") => (
-            format!("`{found}` is no value of TOML"),
+            format!("`{found}` is not a TOML value"),
             Some(as_value(found)),
         ),
         _ => (said.to_owned(), None),
     }
 }
 
-/// `before` is what stands on the line before the name.
+/// Returns the message for an unquoted word; `before` is the text of the line before it.
 fn given_twice(name: &str, before: &str) -> (String, Option<String>) {
     match before {
         "[[" => (
-            format!("[[{name}]] cannot follow a `{name}` that is no list of tables"),
-            Some(format!("write [[{name}]] there too")),
+            format!("[[{name}]] cannot follow a `{name}` that is not a list of tables"),
+            Some(format!("write [[{name}]] in both places")),
         ),
         "[" => (
-            format!("the table [{name}] is there twice"),
+            format!("the table [{name}] appears twice"),
             Some("put all its keys under one of the two".to_owned()),
         ),
-        _ => (format!("`{name}` is given twice in the same table"), None),
+        _ => (format!("`{name}` appears twice in the same table"), None),
     }
 }
 
-/// What is written in place of a word without quotes.
+/// The correction of a word without quotes.
 fn as_value(word: &str) -> String {
     match word.to_lowercase().as_str() {
         "true" | "yes" | "on" => "yes is written true".to_owned(),

@@ -1,4 +1,4 @@
-//! Who was held back, and why: the sums.
+//! The counts of excluded recipients by reason.
 
 use std::ops::AddAssign;
 
@@ -6,18 +6,17 @@ use serde::Serialize;
 
 use super::rules::Rule;
 
-/// Why somebody is not sent to.
+/// Why a recipient is excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exclusion {
-    /// A rule.
     Rule(Rule),
-    /// The id is no UUID, and no history can know it.
+    /// The id is not a UUID, so no history can contain it.
     InvalidUuid,
-    /// The service that was asked said no, without saying for whom which rule held.
+    /// The cadence service excluded the user without naming the rule.
     Unattributed,
 }
 
-/// How many were held back by what; serialised with the names that the existing service uses.
+/// Counts of excluded recipients by reason; serialised with the cadence service's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Breakdown {
@@ -49,7 +48,7 @@ impl Exclusion {
 }
 
 impl Breakdown {
-    /// Whether a skipped recipient's code is one of [`Exclusion::key`].
+    /// Returns whether a skipped recipient's code is one of [`Exclusion::key`].
     pub fn is_key(code: &str) -> bool {
         let rules = Rule::ALL.map(Exclusion::Rule);
         let others = [Exclusion::InvalidUuid, Exclusion::Unattributed];
@@ -59,7 +58,6 @@ impl Breakdown {
             .any(|exclusion| exclusion.key() == code)
     }
 
-    /// All of them.
     pub fn total(&self) -> u64 {
         self.layer_3_cooldown
             + self.combined
@@ -68,12 +66,11 @@ impl Breakdown {
             + self.unattributed
     }
 
-    /// How many for this reason.
+    /// Returns how many for this reason.
     pub fn of(mut self, exclusion: Exclusion) -> u64 {
         *self.place(exclusion)
     }
 
-    /// One more.
     pub fn count(&mut self, exclusion: Exclusion) {
         *self.place(exclusion) += 1;
     }

@@ -1,7 +1,7 @@
-//! The history behind the existing service: its contract, and its habit of calling a failure an answer.
+//! The history behind the cadence service: its HTTP contract.
 //!
-//! When its own database is away it answers 500 with every user eligible and an `error` field. Whatever carries an error,
-//! or contradicts itself, is a failure here.
+//! When its own database is unreachable it answers 500 with every user eligible and an `error` field. An answer with an error,
+//! or one that contradicts itself, is a failure here.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,15 +18,14 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::state::Owed;
 use crate::state::ledger::Counted;
 
-/// People asked about by one request.
+/// Users in one request.
 const BATCH: usize = 5_000;
-/// For one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Before each further try of a request that failed in passing.
+/// The waits before the retries of a transient failure.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// The way to the service.
+/// The client of the cadence service.
 pub(super) struct Http {
     client: Client,
     base: Url,
@@ -75,7 +74,7 @@ impl Http {
         Ok(Self { client, base })
     }
 
-    /// Who may be sent to. The service does not say who is excluded by what: only its sums do.
+    /// Filters a batch. The service does not name the rule that excludes a user; only its sums do.
     pub(super) async fn filter(
         &self,
         users: &[Uuid],
@@ -91,7 +90,7 @@ impl Http {
                 .await?;
             let answer: FilterAnswer = serde_json::from_str(&answer).kind(
                 Kind::Failed,
-                || "the cadence service's answer is not what its contract says",
+                || "the cadence service's answer does not follow its contract",
             )?;
             let eligible = answer.eligible(&asked)?;
             let verdict = |user: &Uuid| {
@@ -113,7 +112,7 @@ impl Http {
         Ok((verdicts, breakdown))
     }
 
-    /// Tells the service of one push.
+    /// Reports one push to the service.
     pub(super) async fn track(&self, user: Uuid, owed: &Owed) -> Result<()> {
         let body = json!({
             "userId": user,
@@ -122,7 +121,7 @@ impl Http {
             "pushBody": owed.words.body,
             "audienceDescription": owed.audience,
         });
-        // Once: whether the service took a request that it did not answer, only its owner can find out.
+        // Without a retry: the service may have recorded a request that it did not answer.
         let request = self.request(Method::POST, "api/track-notification", Some(&body))?;
         let answer = send(request).await.map_err(|(error, _)| error)?;
         refuse_error(serde_json::from_str(&answer).ok().as_ref())
@@ -134,7 +133,7 @@ impl Http {
             .map(drop)
     }
 
-    /// Sends a request that may be repeated, again if it failed in passing.
+    /// Sends a repeatable request, with retries of transient failures.
     async fn patiently(&self, method: Method, path: &str, body: Option<&Json>) -> Result<String> {
         let mut pauses = PAUSES.iter();
         loop {
@@ -142,7 +141,7 @@ impl Http {
             match (send(request).await, pauses.next()) {
                 (Ok(answer), _) => return Ok(answer),
                 (Err((error, true)), Some(pause)) => {
-                    tracing::debug!("the cadence service: trying again: {error:#}");
+                    tracing::debug!("the cadence service failed; retrying: {error:#}");
                     tokio::time::sleep(*pause).await;
                 }
                 (Err((error, _)), _) => return Err(error),
@@ -164,7 +163,7 @@ impl Http {
 }
 
 impl FilterAnswer {
-    /// Those it lets through, if it is an answer and adds up.
+    /// Returns the eligible users, if the answer is valid and adds up.
     fn eligible(&self, asked: &HashSet<Uuid>) -> Result<HashSet<Uuid>> {
         refuse_error(
             self.error
@@ -181,16 +180,16 @@ impl FilterAnswer {
         let ids = self
             .eligible_user_ids
             .as_ref()
-            .ok_or_else(|| contradiction("it names nobody, not even as an empty list"))?;
+            .ok_or_else(|| contradiction("it has no list of eligible users"))?;
         let eligible: Option<HashSet<Uuid>> =
             ids.iter().map(|id| Uuid::try_parse(id).ok()).collect();
         let eligible = eligible
             .filter(|eligible| eligible.is_subset(asked))
-            .ok_or_else(|| contradiction("it lets somebody through who was not asked about"))?;
+            .ok_or_else(|| contradiction("it names an eligible user that the request did not"))?;
         let excluded = (asked.len() - eligible.len()) as u64;
         match self.excluded_count {
             Some(count) if count != excluded => Err(contradiction(
-                "its count of excluded people is not that of those left out",
+                "its count of excluded users does not match its list",
             )),
             _ => Ok(eligible),
         }
@@ -198,7 +197,7 @@ impl FilterAnswer {
 }
 
 impl BreakdownCounts {
-    /// The sums, if they account for everybody who was excluded; else nobody is attributed.
+    /// Returns the sums if they account for every excluded user, else one unattributed count.
     fn attributed(self, excluded: u64) -> Breakdown {
         let told = Breakdown {
             layer_3_cooldown: self.l3_cooldown,
@@ -217,13 +216,13 @@ impl BreakdownCounts {
     }
 }
 
-/// The body of a good answer; an error also says whether trying again may help.
+/// Returns the body of a successful response; the error's flag says whether a retry may help.
 async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     let unreachable = |cause: reqwest::Error| {
         let error = Error::from_cause(Kind::Unreachable, cause.without_url())
             .context("cannot reach the cadence service");
         (
-            error.hint("Check CADENCE_SERVICE_URL, and that the service is up"),
+            error.hint("check CADENCE_SERVICE_URL, and that the service is running"),
             true,
         )
     };
@@ -252,7 +251,7 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     ))
 }
 
-/// An answer with an `error` in it is none, whatever its status.
+/// Rejects an answer that contains an `error`, whatever its status.
 fn refuse_error(body: Option<&Json>) -> Result<()> {
     let told = body
         .and_then(|body| body.get("error"))

@@ -1,4 +1,4 @@
-//! The history in a database that belongs to another service: `cadence_rules`, `user_notifications`, as they are.
+//! The history in another service's database: its tables `cadence_rules` and `user_notifications`.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::postgres::session::{BEGIN, ReconnectingSession};
 use crate::state::Owed;
 use crate::state::ledger::{Counted, Limit, MOST_LIMITS};
 
-/// People asked about by one query.
+/// Users in one query.
 const BATCH: usize = 5_000;
-/// How long it is tried to reach the database.
+/// How long to retry to reach the database.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const RULES: &str = "SELECT name::text, value_in_hours::int4, value_count::int4, is_active IS TRUE FROM cadence_rules WHERE name = ANY ($1)";
 
-/// One index look-up a person, all limits at once.
+/// One index lookup per user for all limits.
 const COUNTED: &str = "
     SELECT asked.place,
            count(*) FILTER (WHERE n.layer_id = ANY ($3) AND n.sent_at > $4),
@@ -43,7 +43,7 @@ const RECORD: &str = "
     INSERT INTO user_notifications (id, user_id, layer_id, sent_at, push_title, push_body, audience_description, deep_link)
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 
-/// The way to that database.
+/// The client of that database.
 pub(super) struct PostgresHistory {
     link: ReconnectingSession,
     schema: Option<String>,
@@ -58,7 +58,7 @@ impl PostgresHistory {
         }
     }
 
-    /// The rules as they stand. One that lacks its numbers is an error.
+    /// Returns the rules in force. An active rule without its numbers is an error.
     pub(super) async fn rules(&self) -> Result<Rules> {
         let names = Rule::ALL.map(Rule::name);
         let names = &names.as_slice();
@@ -88,7 +88,7 @@ impl PostgresHistory {
         Ok(rules)
     }
 
-    /// For each person, how many pushes each limit counts.
+    /// Returns the pushes that each limit counts, for each user.
     pub(super) async fn counted(&self, users: &[Uuid], limits: &[Limit]) -> Result<Vec<Counted>> {
         let mut counted = Vec::with_capacity(users.len());
         for batch in users.chunks(BATCH) {
@@ -103,7 +103,7 @@ impl PostgresHistory {
         Ok(counted)
     }
 
-    /// Everybody with at least so many pushes, `untold` ones (from the ledger) included.
+    /// Returns the users with at least so many pushes, `untold` ones (from the ledger) included.
     pub(super) async fn reached(
         &self,
         layer: Layer,
@@ -134,7 +134,7 @@ impl PostgresHistory {
             .await
     }
 
-    /// Records pushes; those that are there already stay as they are.
+    /// Records pushes; does not change those that exist.
     pub(super) async fn record(&self, owed: &[(Uuid, &Owed)]) -> Result<()> {
         let ids: Vec<Uuid> = owed.iter().map(|(_, one)| one.id).collect();
         let users: Vec<Uuid> = owed.iter().map(|(user, _)| *user).collect();
@@ -188,7 +188,7 @@ impl PostgresHistory {
     }
 }
 
-/// Counts for a batch; who has no push in any window has no row.
+/// Returns the counts of a batch; a user without pushes in any window has no row.
 async fn count(client: &Client, users: &[Uuid], limits: &[Limit]) -> Result<Vec<Counted>, Refusal> {
     let layers: Vec<Vec<i32>> = (0..MOST_LIMITS)
         .map(|place| {
@@ -243,12 +243,12 @@ fn explain(cause: Refusal) -> Error {
         [] | [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
             told(Kind::Unreachable, "the notification history does not answer")
         }
-        b"42501" => told(Kind::Credentials, "the role may not do that in the notification history")
+        b"42501" => told(Kind::Credentials, "the role lacks a privilege in the notification history")
             .hint("GRANT SELECT ON cadence_rules, user_notifications, and INSERT ON user_notifications"),
-        b"42P01" | b"42703" => told(Kind::Usage, "the notification history does not have the tables that are expected")
-            .hint("Check that PUSH_CADENCE_DATABASE_URL names the right database, and with ?schema= the right schema"),
+        b"42P01" | b"42703" => told(Kind::Usage, "the notification history lacks a table or column")
+            .hint("check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema"),
         b"23503" => told(Kind::Usage, "the notification history does not know the push's layer")
-            .hint("Every layer needs its row in notification_layers"),
+            .hint("every layer needs its row in notification_layers"),
         _ => told(Kind::Failed, "the notification history failed"),
     }
 }

@@ -1,4 +1,4 @@
-//! The rules, and what they mean for a layer. Pure.
+//! The cadence rules and their effect on a layer. Pure.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::state::ledger::Limit;
 
-/// What kind of push it is; decides which rules apply.
+/// The kind of a push; decides which rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Layer(u8);
 
@@ -23,19 +23,18 @@ pub enum Rule {
     Layer5Cooldown,
 }
 
-/// What a rule says at present.
+/// The state of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleState {
-    /// It applies.
     Active {
         /// How far back it looks.
         window: Duration,
         /// So many pushes may be within the window, the new one included.
         at_most: u32,
     },
-    /// Somebody switched it off.
+    /// It is switched off.
     Inactive,
-    /// There is no such rule where rules are kept.
+    /// The rule does not exist.
     Missing,
 }
 
@@ -43,10 +42,9 @@ pub enum RuleState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules([RuleState; 3]);
 
-/// A rule that would apply to a layer, and does not: to be told to whoever sends.
+/// A rule that would apply to a layer, and does not; the sender gets a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unapplied {
-    /// Which.
     pub rule: Rule,
     /// [`RuleState::Inactive`] or [`RuleState::Missing`].
     pub state: RuleState,
@@ -60,7 +58,7 @@ impl Layer {
     pub fn new(number: u32) -> Result<Self> {
         match u8::try_from(number) {
             Ok(layer @ 1..=5) => Ok(Self(layer)),
-            _ => Err(Error::usage(format!("{number} is no layer"))
+            _ => Err(Error::usage(format!("{number} is not a layer"))
                 .hint("layers are 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new-user series")),
         }
     }
@@ -70,7 +68,7 @@ impl Layer {
         self.0.into()
     }
 
-    /// Whether no rule applies.
+    /// Returns whether no rule applies.
     pub fn is_exempt(self) -> bool {
         matches!(self.0, 1 | 4)
     }
@@ -86,7 +84,7 @@ impl Rule {
     /// In the order in which exclusions are attributed.
     pub const ALL: [Self; 3] = [Self::Layer3Cooldown, Self::Combined, Self::Layer5Cooldown];
 
-    /// Its name in `cadence_rules`.
+    /// Returns its name in `cadence_rules`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Layer3Cooldown => "layer_3_cooldown_hours",
@@ -104,7 +102,7 @@ impl Rule {
         }
     }
 
-    /// Whether it limits pushes of a layer.
+    /// Returns whether it limits pushes of a layer.
     pub fn applies_to(self, layer: Layer) -> bool {
         match self {
             Self::Layer3Cooldown => layer.0 == 3,
@@ -113,7 +111,7 @@ impl Rule {
         }
     }
 
-    /// The layers whose pushes it counts: bit `n` for layer `n`.
+    /// Returns the layers whose pushes it counts: bit `n` for layer `n`.
     fn counts(self) -> u32 {
         match self {
             Self::Layer3Cooldown => 1 << 3,
@@ -122,7 +120,7 @@ impl Rule {
         }
     }
 
-    /// What `cadence_rules` says of it. An active rule that does not say how it limits is an error: nobody knows what is allowed.
+    /// Reads a rule from `cadence_rules`. An active rule without limits is an error: its effect is unknown.
     pub(super) fn read(
         self,
         active: bool,
@@ -164,7 +162,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// The values in production: what holds where no rules are kept.
+/// Returns the values in production, which apply where no rules are stored.
 impl Default for Rules {
     fn default() -> Self {
         let active = |hours: u64, at_most| RuleState::Active {
@@ -176,7 +174,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Nothing is known of any rule.
+    /// Returns rules that are all missing.
     pub(super) fn missing() -> Self {
         Self([RuleState::Missing; 3])
     }
@@ -185,12 +183,12 @@ impl Rules {
         self.0[rule as usize] = state;
     }
 
-    /// What a rule says.
+    /// Returns the state of a rule.
     pub fn state(&self, rule: Rule) -> RuleState {
         self.0[rule as usize]
     }
 
-    /// The limits on a push of a layer at an instant, each with the rule that it comes from.
+    /// Returns the limits on a push of a layer at an instant, each with the rule that it comes from.
     pub fn limits(&self, layer: Layer, now: Timestamp) -> Vec<(Rule, Limit)> {
         let limit = |rule: Rule| match self.state(rule) {
             RuleState::Active { window, at_most } if rule.applies_to(layer) => Some((
@@ -206,7 +204,7 @@ impl Rules {
         Rule::ALL.into_iter().filter_map(limit).collect()
     }
 
-    /// The rules that would apply to a layer, and do not.
+    /// Returns the rules that would apply to a layer, and do not.
     pub fn unapplied(&self, layer: Layer) -> Vec<Unapplied> {
         let all = Rule::ALL.into_iter().filter(|rule| rule.applies_to(layer));
         all.map(|rule| Unapplied {
@@ -227,7 +225,7 @@ impl fmt::Display for Unapplied {
         };
         write!(
             out,
-            "the cadence rule {} is {how}: nobody is held back by it",
+            "the cadence rule {} is {how}: it holds back no recipient",
             self.rule
         )
     }
@@ -266,8 +264,8 @@ mod tests {
         assert_eq!(
             told(3),
             [
-                "the cadence rule layer_3_cooldown_hours is missing: nobody is held back by it",
-                "the cadence rule combined_l2_l3_limit_hours is switched off: nobody is held back by it",
+                "the cadence rule layer_3_cooldown_hours is missing: it holds back no recipient",
+                "the cadence rule combined_l2_l3_limit_hours is switched off: it holds back no recipient",
             ]
         );
     }

@@ -1,7 +1,7 @@
-//! Telling a history elsewhere what was accepted: out of the outbox, at once after a send or whenever it can be reached.
+//! Synchronisation of an external history from the outbox: after a send, or later when the history is reachable.
 //!
-//! A database is told exactly once: each push has an id of its own there. The service of [`super::http`] is told at least
-//! once: if it took a push and its answer was lost, it is told again.
+//! A database records a push exactly once: each push has an id of its own there. The service of [`super::http`] gets it at least
+//! once: if it took a push and its answer was lost, the push is sent again.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -13,28 +13,28 @@ use crate::error::{Error, Result};
 use crate::state::process_id::ProcessId;
 use crate::state::{Owed, Taking};
 
-/// Pushes told in one go.
+/// Pushes delivered in one batch.
 const PAGE: u32 = 500;
 /// Requests to the service under way at once.
 const AT_ONCE: usize = 8;
-/// Two at once would tell the service twice.
+/// Two deliveries at once would send a push to the service twice.
 const LEASE: &str = "outbox";
 
-/// What came of a synchronisation.
+/// The result of a synchronisation.
 #[derive(Debug, Default)]
 pub struct Synced {
     /// Pushes that the history has now.
     pub delivered: u64,
-    /// Pushes to ids that are no UUID, which no history can hold: dropped.
+    /// Pushes to ids that are not UUIDs, which no history can record: dropped.
     pub unrecordable: u64,
-    /// Pushes that are still owed; they count from the ledger until they are delivered.
+    /// Pushes that are still missing; they count from the ledger until they are delivered.
     pub left: u64,
-    /// Why some are left. Nothing is lost: the next synchronisation goes on.
+    /// The failure that ended it. The next synchronisation continues.
     pub failure: Option<Error>,
 }
 
 impl Cadence {
-    /// Delivers what is owed to the history. An error is the state store's; the history's own failure is in the answer.
+    /// Delivers the outbox to the history. An error is the state store's; the history's own failure is in the result.
     pub async fn sync(&self, holder: &ProcessId) -> Result<Synced> {
         let mut synced = Synced::default();
         if matches!(
@@ -54,7 +54,7 @@ impl Cadence {
         Ok(synced)
     }
 
-    /// Page by page, until nothing is left or the history fails.
+    /// Delivers page by page, until the outbox is empty or the history fails.
     async fn deliver(&self, synced: &mut Synced) -> Result<Option<Error>> {
         let mut after = 0;
         loop {
@@ -63,13 +63,13 @@ impl Cadence {
                 return Ok(None);
             };
             after = last.claim;
-            let nobody: Vec<i64> = page
+            let unrecordable: Vec<i64> = page
                 .iter()
                 .filter(|owed| owed.user.uuid().is_none())
                 .map(|owed| owed.claim)
                 .collect();
-            self.store.delivered(&nobody).await?;
-            synced.unrecordable += nobody.len() as u64;
+            self.store.delivered(&unrecordable).await?;
+            synced.unrecordable += unrecordable.len() as u64;
             let owed: Vec<(Uuid, &Owed)> = page
                 .iter()
                 .filter_map(|owed| Some((owed.user.uuid()?, owed)))
@@ -83,7 +83,7 @@ impl Cadence {
         }
     }
 
-    /// Those that the history took, and its failure.
+    /// Returns the claims that the history recorded, and its failure.
     async fn tell(&self, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
         match &self.history {
             HistoryBackend::Postgres(postgres) => match postgres.record(owed).await {
@@ -96,7 +96,7 @@ impl Cadence {
     }
 }
 
-/// After a failure nothing more is begun, and what is under way is awaited: it may have been taken.
+/// After a failure no new delivery begins; those under way are awaited, because the service may have taken them.
 async fn tell_one_by_one(http: &Http, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
     let mut waiting = owed.iter();
     let mut under_way = FuturesUnordered::new();

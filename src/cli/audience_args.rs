@@ -17,14 +17,14 @@ use super::commands::why;
 use super::early_args::EarlyArgs;
 use super::help;
 
-/// What the command line needs to know of an audience.
+/// An audience as the command line needs it.
 #[derive(Debug, Clone)]
 pub struct AudienceCommand {
     /// The subcommand.
     pub name: String,
     /// One line for the list of audiences.
     pub title: String,
-    /// More for its own help; may be empty.
+    /// A longer text for its own help; may be empty.
     pub about: String,
     /// Its files, for `--file`.
     pub stems: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Parameter {
     pub name: String,
     /// Stands for the value in the help: `N`, `UUID`; empty for a switch.
     pub placeholder: String,
-    /// What holds without the flag.
+    /// The value without the flag.
     pub default: Option<String>,
     /// One line.
     pub help: String,
@@ -50,13 +50,13 @@ pub struct Parameter {
 /// The audiences of a command line, and why some of them may be missing.
 #[derive(Debug, Default)]
 pub struct KnownAudiences {
-    /// Those whose query files could be read.
+    /// The audiences whose query files could be read.
     pub offers: Vec<AudienceCommand>,
     problems: Vec<(Option<String>, Error)>,
 }
 
 impl KnownAudiences {
-    /// One audience, or what is wrong with its file. A problem is told only to whoever names the audience.
+    /// Adds an audience, or the error of its file. The error is shown only where that audience is named.
     pub fn add(&mut self, name: &str, offer: Result<AudienceCommand>) {
         match offer {
             Ok(offer) => self.offers.push(offer),
@@ -64,12 +64,12 @@ impl KnownAudiences {
         }
     }
 
-    /// What may have kept every audience but the built-in ones away.
+    /// Records an error that may hide every audience except the built-in ones.
     pub fn trouble(&mut self, problem: Error) {
         self.problems.push((None, problem));
     }
 
-    /// Why there is no audience of this name, if not for the name alone.
+    /// Returns the error that may be the reason why this audience is missing.
     pub(super) fn problem_with(self, name: &str) -> Option<Error> {
         let concerns = |about: &Option<String>| about.as_deref().is_none_or(|about| about == name);
         self.problems
@@ -79,7 +79,7 @@ impl KnownAudiences {
     }
 }
 
-/// The audiences to be found with this directory of query files: the built-in ones, and those in it.
+/// Returns the audiences to be found with this directory of query files: the built-in ones, and those in it.
 pub fn known(queries: Option<&Path>) -> KnownAudiences {
     let mut known = KnownAudiences::default();
     let catalogue = match queries.map(Catalogue::with_directory) {
@@ -101,7 +101,7 @@ pub fn known(queries: Option<&Path>) -> KnownAudiences {
     known
 }
 
-/// The audiences that a command line can name: none where it names none.
+/// Returns the audiences that a command line can name: none where it names none.
 pub(super) fn ahead_of_parsing(ahead: &EarlyArgs<'_>, environment: &Environment) -> KnownAudiences {
     if !ahead.mentions(&["generate", "why"]) {
         return KnownAudiences::default();
@@ -116,7 +116,7 @@ pub(super) fn ahead_of_parsing(ahead: &EarlyArgs<'_>, environment: &Environment)
     }
 }
 
-/// The directory of query files, as the settings will resolve it.
+/// Returns the directory of query files, as the settings will resolve it.
 fn queries_directory(ahead: &EarlyArgs<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
     let mut flags = Flags::default();
     flags.set(
@@ -145,7 +145,7 @@ impl AudienceCommand {
         }
     }
 
-    /// The audience and what it cannot do without, as one types it.
+    /// Returns the audience with its required parameters, as typed on a command line.
     fn typed(&self) -> String {
         let needed = self.parameters.iter().filter_map(|parameter| {
             let example = parameter.example.as_deref()?;
@@ -176,7 +176,7 @@ impl Parameter {
     }
 }
 
-/// What a file is called on the command line: its stem without the parameters in it.
+/// Returns a file's name on the command line: its stem without the parameters in it.
 pub(super) fn short_stem(stem: &str) -> &str {
     stem.split('{')
         .next()
@@ -184,7 +184,7 @@ pub(super) fn short_stem(stem: &str) -> &str {
         .trim_end_matches(['_', '-'])
 }
 
-/// A value of a type, for the examples.
+/// Returns a value of a type, for the examples.
 fn example(kind: Type) -> &'static str {
     match kind {
         Type::Integer => "7",
@@ -208,7 +208,7 @@ pub(super) fn extend_generate(command: clap::Command, offers: &[AudienceCommand]
                 .long("file")
                 .value_name("STEM")
                 .value_parser(Stems(offer.stems.clone()))
-                .help("Which of its files goes to standard output, with --output -")
+                .help("File to write to standard output, with --output -")
                 .help_heading("Parameters");
             subcommand(offer, &command)
                 .before_help(help::examples_of(&examples))
@@ -259,14 +259,14 @@ pub(super) fn extend_why(command: clap::Command, offers: &[AudienceCommand]) -> 
             let typed = format!("pushctl why {} --user {}", offer.typed(), why::EXAMPLE_USER);
             subcommand(offer, &command).before_help(help::examples_of(&[(
                 typed,
-                "whether this person is in it",
+                "whether this user is in the audience",
             )]))
         })
         .collect();
     command.subcommands(audiences)
 }
 
-/// The flag of a parameter, without dashes before it.
+/// Returns the flag of a parameter, without dashes before it.
 fn flag(parameter: &Parameter) -> String {
     parameter.name.replace('_', "-")
 }

@@ -1,4 +1,4 @@
-//! Automation files, for every command that needs them: which there are, and that they are right.
+//! Finds, reads and checks automation files, for every command that needs them.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub(super) struct AutomationFlags {
     /// Directory of the automation files [default: automations]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     automations: Option<PathBuf>,
-    /// Query files of your own, which take the place of built-in ones of the same name
+    /// Directory of your own query files, which replace built-in ones of the same name
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     queries: Option<PathBuf>,
 }
@@ -66,11 +66,11 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
     Ok(check(&sources, &against).with_unreadable(unreadable))
 }
 
-/// The named automations, or without a name all of them; by the automation's name or its file's.
+/// Returns the named automations, or without a name all of them; by the automation's name or its file's.
 ///
 /// # Errors
-/// Usage: there is none of a name, or its file has errors, each of which is told with its place. Without names, any
-/// file with errors.
+/// A usage error if a name does not exist, or if its file has errors, each with its place. Without names, if any
+/// file has errors.
 pub(super) fn chosen(context: &CommandContext, names: &[String]) -> Result<Vec<Automation>> {
     let Checked {
         report,
@@ -101,7 +101,7 @@ pub(super) fn chosen(context: &CommandContext, names: &[String]) -> Result<Vec<A
     names.iter().map(one).collect()
 }
 
-/// The error of files that have errors.
+/// Returns the error of files that have errors.
 pub(super) fn broken(report: &CheckReport) -> Error {
     refusal("the automations cannot be used", &errors(report))
 }
@@ -121,10 +121,10 @@ fn refusal(message: &str, errors: &[&Diagnostic]) -> Error {
     let lines: Vec<String> = errors.iter().map(|error| error.line()).collect();
     Error::usage(lines.join("\n"))
         .context(message)
-        .hint("`pushctl check` shows each at its place")
+        .hint("`pushctl check` shows each error with its place")
 }
 
-/// The files that are meant, each once.
+/// Returns the named files, or all of the directory, each once.
 fn files(context: &CommandContext, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let directory = &context.settings.automations.directory;
     if named.is_empty() {
@@ -152,7 +152,7 @@ fn files(context: &CommandContext, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn all_in(context: &CommandContext, directory: &Path) -> Result<Vec<PathBuf>> {
-    let elsewhere = "--automations DIR says where they are";
+    let elsewhere = "set the directory with --automations DIR";
     let paths = automation::files_in(directory, &shown(context, directory))
         .map_err(|error| error.hint(elsewhere))?;
     if paths.is_empty() {
@@ -165,7 +165,7 @@ fn all_in(context: &CommandContext, directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A path as messages name it: from the working directory, if it is below.
+/// Returns a path as messages name it: from the working directory, if it is below.
 fn shown(context: &CommandContext, path: &Path) -> String {
     let here = context.settings.source.environment.directory();
     path.strip_prefix(here)
@@ -174,7 +174,7 @@ fn shown(context: &CommandContext, path: &Path) -> String {
         .to_string()
 }
 
-/// A file that is not there was perhaps meant to be another.
+/// Adds a hint with the file name that was probably meant.
 fn meant(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
     let directory = &context.settings.automations.directory;
     let others = automation::files_in(directory, "").unwrap_or_default();

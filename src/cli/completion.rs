@@ -1,7 +1,7 @@
-//! Live completion: the scripts of `pushctl completions` ask here at each key press.
+//! Live completion: the scripts of `pushctl completions` call it at each key press.
 //!
 //! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
-//! never from a network, and whatever is broken completes to less, silently.
+//! never from a network. A broken file yields fewer candidates and no message.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use crate::settings::{AutomationSettings, ConfigFile, Environment, Flags};
 use super::early_args::EarlyArgs;
 use super::{audience_args, remembered};
 
-/// The variable by which a script says which shell asks.
+/// The environment variable with which a completion script names its shell.
 pub(super) const VARIABLE: &str = "PUSHCTL_COMPLETE";
 
-/// Whether a script asks.
+/// Returns whether a completion script calls.
 pub(super) fn is_asked(environment: &Environment) -> bool {
     environment.process(VARIABLE).is_some()
 }
 
-/// Writes the candidates, or for a shell that asks for nothing its script.
+/// Writes the candidates, or the shell's script where no words are given.
 pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
     let asked = asked(&arguments);
     let environment = Environment::of_process();
@@ -42,12 +42,12 @@ pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
         .try_complete(arguments, Some(environment.directory()));
     match answered {
         Ok(_) => Kind::Done,
-        // The shell shows nothing but the lack of candidates; a message would end up in the command line.
+        // No message: the shell would insert it into the command line.
         Err(_) => Kind::Usage,
     }
 }
 
-/// The command line that is being typed.
+/// Returns the command line that is being typed.
 fn asked(arguments: &[OsString]) -> Vec<OsString> {
     arguments
         .iter()
@@ -57,7 +57,7 @@ fn asked(arguments: &[OsString]) -> Vec<OsString> {
         .collect()
 }
 
-/// The names of automations, for an argument that takes one: `add = ArgValueCandidates::new(complete::automations)`.
+/// Returns the names of automations, for an argument that takes one: `add = ArgValueCandidates::new(complete::automations)`.
 pub(super) fn automations() -> Vec<CompletionCandidate> {
     automation_files()
         .iter()
@@ -65,7 +65,7 @@ pub(super) fn automations() -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// The same as plain names.
+/// Returns the names of automations as plain text.
 pub(super) fn automation_names() -> Vec<String> {
     let name = |path: &PathBuf| {
         let source = automation::read(path, &path.display().to_string()).ok()?;
@@ -100,7 +100,7 @@ fn candidate(
     Some(CompletionCandidate::new(value(&source)?).help(help))
 }
 
-/// The files of the directory that the command line, the environment or the configuration names; of the usual one,
+/// Returns the files of the directory that the command line, the environment or the configuration names; of the usual one,
 /// where those cannot be read.
 fn automation_files() -> Vec<PathBuf> {
     let arguments: Vec<OsString> = std::env::args_os().collect();

@@ -1,4 +1,7 @@
-//! A look at the arguments before they are parsed: the query files that some of them name become subcommands.
+//! Reads a few flags before the arguments are parsed, because the query files that they name become subcommands.
+//!
+//! clap's `ignore_errors` does not do it: it stops at the first unknown argument, and `generate AUDIENCE --PARAMETER`
+//! contains several before the query files are known.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,7 +10,7 @@ use clap::ValueEnum as _;
 
 use crate::settings::logging::Color;
 
-/// The arguments, seen but not understood.
+/// The raw arguments, up to `--`.
 pub(super) struct EarlyArgs<'a> {
     arguments: &'a [OsString],
 }
@@ -23,7 +26,7 @@ impl<'a> EarlyArgs<'a> {
         }
     }
 
-    /// Whether one of these words is among them.
+    /// Returns whether one of these words is among them.
     pub(super) fn mentions(&self, words: &[&str]) -> bool {
         self.arguments
             .iter()

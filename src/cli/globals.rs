@@ -13,7 +13,7 @@ use crate::ui::{Bars, Document, Loudness, OutputArgs, Stdout};
 
 use super::context::Confirmation;
 
-/// Before or after the subcommand.
+/// Flags that stand before or after the subcommand.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -24,19 +24,19 @@ pub struct Globals {
     /// Write the result as one JSON document to standard output
     #[arg(long, global = true)]
     json: bool,
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more: -v what happens, -vv every statement and attempt
+    /// Log more: -v each step, -vv every statement and attempt
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// What is said on the way: as text, or as JSON lines for platforms that collect logs
+    /// Log format: text, or JSON lines for platforms that collect logs
     #[arg(long, global = true, value_name = "FORMAT", value_parser = words::<LogFormat>())]
     log_format: Option<String>,
     /// Colour; auto: on a terminal
     #[arg(long, global = true, value_name = "WHEN", value_parser = words::<Color>())]
     color: Option<String>,
-    /// Lines instead of progress bars
+    /// Log lines in place of progress bars
     #[arg(long, global = true)]
     no_progress: bool,
     /// Answer every question with yes
@@ -44,22 +44,22 @@ pub struct Globals {
     yes: bool,
     #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, help = "Connection URL of the source database [env: DATABASE_URL]")]
     database_url: Option<String>,
-    /// The state store: a PostgreSQL URL, or a file for SQLite [default: the XDG state directory]
+    /// State store: a PostgreSQL URL or a SQLite file [default: in the XDG state directory]
     #[arg(long, global = true, value_name = "PLACE")]
     state: Option<String>,
-    /// No command takes longer: attempts, waits and queries together [default: 5m]
+    /// Overall time limit: attempts, waits and queries together [default: 5m]
     #[arg(long, global = true, value_name = "DURATION")]
     deadline: Option<String>,
-    /// Print this help; -h for a short one
+    /// Print help; -h for a summary
     #[arg(short, long, global = true, action = ArgAction::Help)]
     help: Option<bool>,
 }
 
 impl Globals {
-    /// Hands to the settings what is one.
+    /// Passes the flags that are settings on to the settings.
     pub fn flags(&self, flags: &mut Flags) {
         let Self {
-            // Where settings are read from, and how this one call talks, are no settings.
+            // The place of the settings and the output options of this call are not settings.
             config: _,
             json: _,
             quiet: _,
@@ -94,7 +94,7 @@ impl Globals {
         }
     }
 
-    /// How the command is to talk; log format and colour are still those of a command without settings.
+    /// Returns the output options; log format and colour are still the defaults.
     pub fn output_args(&self, stdout: Stdout) -> OutputArgs {
         OutputArgs {
             document: if self.json {
@@ -118,7 +118,7 @@ impl Globals {
         }
     }
 
-    /// Log format and colour as far as flags and environment say, for what goes wrong before there are settings.
+    /// Returns log format and colour from flags and environment, for errors before the settings are resolved.
     pub fn talk(&self, environment: &Environment) -> Logging {
         Logging {
             log_format: word(
@@ -141,7 +141,7 @@ fn word<T: ValueEnum + Default>(flag: Option<&str>, environment: &Environment, k
         .unwrap_or_default()
 }
 
-/// The words of a setting with a few, without a paragraph for each.
+/// Returns the possible values of a setting, without a help text for each.
 pub(super) fn words<T: ValueEnum>() -> PossibleValuesParser {
     let words = T::value_variants()
         .iter()

@@ -1,8 +1,8 @@
-//! What every help has in common: examples first, exit statuses last.
+//! The layout of every help text: examples first, exit statuses last.
 
 use crate::exit::{self, Kind};
 
-/// For the help of `pushctl` itself.
+/// The exit statuses in the help of `pushctl` itself.
 pub(super) const EVERY_KIND: [Kind; 13] = [
     Kind::Done,
     Kind::Failed,
@@ -22,12 +22,12 @@ pub(super) const EVERY_KIND: [Kind; 13] = [
 const TEMPLATE: &str =
     "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}\n";
 
-/// A heading in the style that clap gives its own; clap strips it where there is no colour.
+/// Returns a heading in the style that clap gives its own; clap strips it where there is no colour.
 fn heading(text: &str) -> String {
     format!("\u{1b}[1m\u{1b}[4m{text}\u{1b}[0m")
 }
 
-/// The exit statuses that a command can have.
+/// Returns the exit statuses that a command can have.
 pub(super) fn statuses(kinds: &[Kind]) -> String {
     let section = exit::help(kinds);
     match section.split_once('\n') {
@@ -36,7 +36,7 @@ pub(super) fn statuses(kinds: &[Kind]) -> String {
     }
 }
 
-/// The same, where some of them mean something of their own.
+/// Returns the exit statuses, some with a meaning of their own in this command.
 pub(super) fn statuses_saying(kinds: &[Kind], meanings: &[(Kind, &str)]) -> String {
     let mut section = statuses(kinds);
     for (kind, meaning) in meanings {
@@ -46,7 +46,7 @@ pub(super) fn statuses_saying(kinds: &[Kind], meanings: &[(Kind, &str)]) -> Stri
     section
 }
 
-/// The examples of a help: command lines that run as they stand, and what each is for.
+/// Returns the examples of a help: command lines that run as they stand, and what each is for.
 pub(super) fn examples(examples: &[(&str, &str)]) -> String {
     let owned: Vec<_> = examples
         .iter()
@@ -55,7 +55,7 @@ pub(super) fn examples(examples: &[(&str, &str)]) -> String {
     examples_of(&owned)
 }
 
-/// The same, for command lines that are put together.
+/// Returns the examples for command lines built at run time.
 pub(super) fn examples_of(examples: &[(String, &str)]) -> String {
     let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
     let width = longest(&mut examples.iter().map(|(line, _)| line.chars().count()));
@@ -76,7 +76,7 @@ pub(super) fn examples_of(examples: &[(String, &str)]) -> String {
     format!("{}\n{}", heading("Examples:"), lines.join("\n"))
 }
 
-/// A long command line goes on after a backslash, so that no terminal breaks it where a shell would not.
+/// Folds a long command line with backslashes, so that it can be copied from a narrow terminal.
 fn folded(line: &str) -> String {
     let room = NARROW - "   \\".len();
     let fold = line
@@ -90,7 +90,7 @@ fn folded(line: &str) -> String {
     }
 }
 
-/// Columns that every terminal has.
+/// The width for examples: every terminal has these columns.
 const NARROW: usize = 80;
 
 /// Gives every command the same order of sections.

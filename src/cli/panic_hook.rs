@@ -1,4 +1,4 @@
-//! A panic is a defect of pushctl: said in words, with exit status 70, and without what might be secret.
+//! The panic hook: reports a panic as a bug, with exit status 70 and without text that may be secret.
 
 use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -22,7 +22,7 @@ pub(super) fn guarded(work: impl FnOnce() -> Kind) -> Kind {
     }
 }
 
-/// A message that was written into the program is shown; one that was put together at run time may hold anything.
+/// Returns the message of a panic. A message built at run time may contain secrets and is left out.
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(String::new, |place| {
         format!(" at {}:{}", place.file(), place.line())
@@ -32,7 +32,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
         .downcast_ref::<&'static str>()
         .map_or_else(String::new, |message| format!(": {message}"));
     format!(
-        "Error: pushctl came to a state that should not exist{place}{message}\nHint: this is a bug in pushctl; please report it with the version ({}) and the command",
+        "error: pushctl reached a state that should not exist{place}{message}\nhint: this is a bug in pushctl; please report it with the version ({}) and the command line",
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -1,5 +1,5 @@
-//! What completion offers beside the command line's own words: runs and automations. From the SQLite file, if the store
-//! is one and it is there, and from the automation files; never from a network.
+//! Completion of runs and automations: from the SQLite store, if it exists, and from the automation files; never from a
+//! network.
 
 use clap::builder::StyledStr;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -12,7 +12,7 @@ use super::early_args::EarlyArgs;
 
 /// Commands that take a run or an automation.
 const COMMANDS: [&str; 5] = ["cancel", "pause", "resume", "run-pipeline", "runs"];
-/// More would hide one another.
+/// A longer list would not be readable.
 const RUNS: u32 = 50;
 
 /// What an argument takes.
@@ -23,7 +23,7 @@ enum Takes {
     Runs,
 }
 
-/// By command and argument.
+/// Returns the candidates of an argument.
 fn takes(command: &str, argument: &str) -> &'static [Takes] {
     match (command, argument) {
         ("cancel", "what") => &[Takes::Automations, Takes::OpenRuns],
@@ -107,7 +107,7 @@ fn candidates(
     candidates
 }
 
-/// Where the state store is, as the settings will resolve it; nothing if they are broken.
+/// Returns the state store, as the settings will resolve it; `None` if they are invalid.
 fn place(ahead: &EarlyArgs<'_>, environment: &Environment) -> Option<StateSettings> {
     let mut flags = Flags::default();
     flags.set(

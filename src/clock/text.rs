@@ -1,4 +1,4 @@
-//! Durations and instants as people write them.
+//! Parsing of durations and instants.
 //!
 //! Deliberately absent: the machine's time zone. An instant without an offset is in UTC, so that the same command
 //! line means the same everywhere.
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, ToSpan};
 
 /// Reads `90s`, `5m`, `1h 30m`, `36h`, `2d`, or a plain number of seconds.
 ///
-/// A day is 24 hours. The error is the sentence to show, without the value.
+/// A day is 24 hours. The error is a message without the value.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration such as 90s, 5m, 36h or 2d";
     let text = text.trim();
@@ -25,13 +25,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     span.to_duration(SpanRelativeTo::days_are_24_hours())
         .ok()
         .and_then(|signed| Duration::try_from(signed).ok())
-        .ok_or_else(|| format!("{EXPECTED}, not one that lies in the past"))
+        .ok_or_else(|| format!("{EXPECTED}, not a negative one"))
 }
 
 /// Reads `2026-11-21T13:33-06:00`, `2026-11-21 13:33` (UTC), `2026-11-21` (its midnight, UTC), `now`, `today`,
 /// `yesterday`, or `2h ago`, counted from `now`.
 ///
-/// The error is the sentence to show, without the value.
+/// The error is a message without the value.
 pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
     let midnight = |date: Date| at_utc(date.to_datetime(jiff::civil::Time::midnight()));
@@ -52,7 +52,7 @@ pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     Err("expected a date or time such as 2026-11-21, 2026-11-21T13:33-06:00 or \"2h ago\"".into())
 }
 
-/// A duration as the shortest text that [`duration`] reads back: `5m`, `1h 30m`, `250ms`.
+/// Returns a duration as the shortest text that [`duration`] reads back: `5m`, `1h 30m`, `250ms`.
 pub fn show_duration(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(
         |_| format!("{}s", duration.as_secs()),

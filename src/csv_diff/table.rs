@@ -1,4 +1,4 @@
-//! A CSV file that is read in order, and again at any row; its errors name lines.
+//! A CSV file that is read in order, and again at any row. Its errors name lines.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -107,11 +107,11 @@ impl CsvTable {
             said.join(", "),
             line_at(&self.path, earlier),
         ))
-        .hint("--key may name several columns, with commas between them")
+        .hint("--key takes several columns, separated by commas")
     }
 }
 
-/// What the CSV reader complains of, with the line it is on.
+/// Converts an error of the CSV reader, with its line.
 fn unreadable(path: &str, error: csv::Error) -> Error {
     let place = match error.position() {
         Some(position) => format!("{path}:{}", line_at(path, position.byte())),
@@ -126,7 +126,7 @@ fn unreadable(path: &str, error: csv::Error) -> Error {
         )),
         csv::ErrorKind::Utf8 { .. } => Error::usage(format!("{place}: the row is not UTF-8")),
         csv::ErrorKind::Seek => Error::usage(format!(
-            "cannot go back in {path}: it must be a file, not a pipe"
+            "cannot seek in {path}: it must be a file, not a pipe"
         )),
         _ => Error::from_cause(Kind::Usage, error).context(format!("cannot read {place}")),
     }
@@ -137,7 +137,7 @@ fn fields(count: u64) -> String {
     format!("{count} field{plural}")
 }
 
-/// The line of the row that begins at an offset, counted anew: the reader's own count is behind by one where lines
+/// Returns the line of the row that begins at an offset, counted anew: the reader's own count is behind by one where lines
 /// end in CRLF, and by the empty lines in front of the row.
 fn line_at(path: &str, offset: u64) -> String {
     let counted = || -> std::io::Result<u64> {

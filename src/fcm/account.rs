@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jsonwebtoken::EncodingKey;
+use openssl::pkey::{Id, PKey, Private};
 use serde::Deserialize;
 
 use crate::error::{Context, Error, Kind, Result};
@@ -35,7 +35,7 @@ pub struct ServiceAccount {
     pub(super) project: String,
     pub(super) client_email: String,
     pub(super) token_uri: String,
-    pub(super) key: EncodingKey,
+    pub(super) key: PKey<Private>,
 }
 
 impl fmt::Debug for ServiceAccount {
@@ -126,7 +126,7 @@ impl ServiceAccount {
             return Err(Error::usage(format!("`{project}` is not a project id")));
         }
         let pem = private_key.trim().trim_matches('"').replace("\\n", "\n");
-        let key = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| {
+        let key = rsa_key(&pem).ok_or_else(|| {
             Error::usage("the service account's private key is not an RSA key in PEM form").hint(
                 "it starts with -----BEGIN PRIVATE KEY-----; line breaks may be written as \\n",
             )
@@ -138,6 +138,12 @@ impl ServiceAccount {
             key,
         })
     }
+}
+
+/// The RSA key of a PEM text. For an encrypted key OpenSSL would ask at the terminal, so it gets an empty passphrase.
+fn rsa_key(pem: &str) -> Option<PKey<Private>> {
+    let key = PKey::private_key_from_pem_callback(pem.as_bytes(), |_| Ok(0)).ok()?;
+    (key.id() == Id::RSA).then_some(key)
 }
 
 #[cfg(test)]

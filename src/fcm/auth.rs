@@ -4,8 +4,11 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use jsonwebtoken::{Algorithm, Header};
+use openssl::hash::MessageDigest;
+use openssl::sign::Signer;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -17,6 +20,8 @@ use crate::error::{Context, Error, Kind, Result};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// The JWT header of an assertion (RFC 7515): RSASSA-PKCS1-v1_5 with SHA-256.
+const HEADER: &[u8] = br#"{"typ":"JWT","alg":"RS256"}"#;
 const ASSERTION_SECONDS: i64 = 3600;
 /// How long before its end a token is replaced; of a short-lived one, a tenth of its life.
 const AHEAD: Duration = Duration::from_secs(300);
@@ -101,6 +106,7 @@ impl TokenSource {
         bearer(&lent, asked).map_err(Setback::Passing)
     }
 
+    /// Returns the signed JWT of RFC 7523 that the token endpoint exchanges for a bearer token.
     fn assertion(&self, clock: &dyn Clock) -> Result<String> {
         let now = clock.now().as_second();
         let claims = JwtClaims {
@@ -110,8 +116,16 @@ impl TokenSource {
             iat: now,
             exp: now + ASSERTION_SECONDS,
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.account.key)
-            .kind(Kind::Usage, || "cannot sign with the service account's key")
+        let claims =
+            serde_json::to_vec(&claims).kind(Kind::Bug, || "cannot write the claims as JSON")?;
+        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let mut assertion = format!("{}.{}", encode(HEADER), encode(&claims));
+        let signature = Signer::new(MessageDigest::sha256(), &self.account.key)
+            .and_then(|mut signer| signer.sign_oneshot_to_vec(assertion.as_bytes()))
+            .kind(Kind::Usage, || "cannot sign with the service account's key")?;
+        assertion.push('.');
+        assertion.push_str(&encode(&signature));
+        Ok(assertion)
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Setback {

@@ -1,17 +1,17 @@
-//! A notice as Slack and those who imitate it want it: plain text, and blocks that say the same.
+//! A notice in Slack's format: plain text, and blocks with the same content.
 
 use serde_json::{Value, json};
 
 use super::{Event, Notice};
 use crate::report::number;
 
-/// Facts in one block; Slack takes ten.
+/// Facts in one block; Slack allows ten.
 const FACTS: usize = 10;
 
-/// Characters of one text; Slack takes 3000 of a section.
+/// Characters of one text; Slack allows 3000 in a section.
 const LENGTH: usize = 2000;
 
-/// The body of the request.
+/// Returns the body of the request.
 pub(super) fn message(notice: &Notice) -> Value {
     let headline = headline(notice);
     let mut blocks = vec![section(&format!("*{}*", escaped(&headline)))];
@@ -81,7 +81,7 @@ fn mrkdwn(text: &str) -> Value {
     json!({ "type": "mrkdwn", "text": text })
 }
 
-/// The three characters that have a meaning everywhere, and the one that would end a code block.
+/// Escapes the three characters that Slack interprets everywhere, and the one that would end a code block.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,4 +1,4 @@
-//! The address of the source: typed, with a default for what nobody gave, and where each part came from.
+//! The address of the source: typed, with defaults, and with the origin of each part.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,9 +17,7 @@ use crate::settings::secret::{MASK, Secret};
 pub struct Address {
     /// To be tried in this order; never empty.
     pub hosts: Vec<Host>,
-    /// The role.
     pub user: String,
-    /// The database.
     pub dbname: String,
     /// A password that is the same for every host.
     pub password: Option<Secret>,
@@ -33,7 +31,7 @@ pub struct Address {
     pub application_name: Option<String>,
     /// For one host, from name to authentication.
     pub connect_timeout: Option<Duration>,
-    /// Start-up options (`-c name=value`), sent only where somebody gave them.
+    /// Start-up options (`-c name=value`), sent only where they were given.
     pub options: Option<String>,
     /// When a silent connection is given up.
     pub keepalive: Keepalive,
@@ -47,7 +45,6 @@ pub struct Address {
     pub(crate) notes: Vec<String>,
 }
 
-/// One server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// A DNS name, an IP address, or the directory of a Unix socket. It is what a certificate must be made out to.
@@ -63,13 +60,12 @@ pub struct Host {
 /// libpq's `sslmode`, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SslMode {
-    /// Never encrypt.
     Disable,
     /// Encrypt only if the server insists.
     Allow,
     /// Encrypt if the server can.
     Prefer,
-    /// Encrypt, whoever the server is; with root certificates the same as `VerifyCa`.
+    /// Encrypt without verifying the server; with root certificates the same as `VerifyCa`.
     Require,
     /// Encrypt, and check who signed the server's certificate.
     VerifyCa,
@@ -77,10 +73,8 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// Whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
-    /// Nobody was named.
     Unnamed,
     /// The operating system's certificates.
     System,
@@ -88,7 +82,6 @@ pub enum Roots {
     File(PathBuf),
 }
 
-/// How TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Negotiation {
     /// The client asks, the server agrees.
@@ -97,7 +90,6 @@ pub enum Negotiation {
     Direct,
 }
 
-/// Everything about encryption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// See [`SslMode`].
@@ -132,7 +124,6 @@ pub enum TlsVersion {
 /// libpq's `channel_binding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelBinding {
-    /// Never.
     Disable,
     /// Where the server can.
     Prefer,
@@ -143,15 +134,12 @@ pub enum ChannelBinding {
 /// libpq's `target_session_attrs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetSession {
-    /// Any server.
     Any,
     /// One whose sessions may write.
     ReadWrite,
     /// One whose sessions may not.
     ReadOnly,
-    /// Not in recovery.
     Primary,
-    /// In recovery.
     Standby,
     /// A standby if any host is one, else any.
     PreferStandby,
@@ -164,7 +152,6 @@ pub struct Keepalive {
     pub enabled: bool,
     /// Silence before the first.
     pub idle: Duration,
-    /// Between two.
     pub interval: Duration,
     /// Unanswered ones before the connection is given up.
     pub count: u32,
@@ -194,7 +181,7 @@ impl Address {
         &self.notes
     }
 
-    /// A warning, if the way is not as well protected as it could be.
+    /// Returns a warning, if the way is not as well protected as it could be.
     pub fn advice(&self) -> Option<String> {
         let remote = self.hosts.iter().any(|host| !host.is_local());
         let weak = remote && self.tls.mode < SslMode::VerifyFull;
@@ -207,7 +194,7 @@ impl Address {
         })
     }
 
-    /// Every part with its value, masked, and where it came from.
+    /// Returns every part with its value, masked, and where it came from.
     pub fn shown(&self) -> Vec<Shown> {
         let seconds = |duration: Duration| format!("{}s", duration.as_secs_f64());
         let password =
@@ -298,12 +285,12 @@ impl fmt::Display for Address {
 }
 
 impl Host {
-    /// Whether it is reached through a Unix socket.
+    /// Returns whether it is reached through a Unix socket.
     pub fn is_socket(&self) -> bool {
         self.name.starts_with('/')
     }
 
-    /// Whether the traffic stays on this machine, going by the name alone: a name that a tunnel
+    /// Returns whether the traffic stays on this machine, going by the name alone: a name that a tunnel
     /// at `hostaddr` leads to is somewhere else.
     pub fn is_local(&self) -> bool {
         self.is_socket()
@@ -314,7 +301,7 @@ impl Host {
                 .is_ok_and(|address| address.is_loopback())
     }
 
-    /// Whether we connect to this machine, be it to a tunnel that leads elsewhere.
+    /// Returns whether we connect to this machine, be it to a tunnel that leads elsewhere.
     pub fn is_reached_locally(&self) -> bool {
         self.hostaddr
             .map_or_else(|| self.is_local(), |address| address.is_loopback())
@@ -387,7 +374,7 @@ fn join(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// A command's arguments may hold a secret; its name does not.
+/// Returns the command's name without its arguments, which may hold a secret.
 fn first_word(command: &Secret) -> String {
     command
         .reveal()

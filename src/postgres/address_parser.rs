@@ -1,4 +1,4 @@
-//! From keywords to an [`Address`]: each value checked, each default decided, each contradiction named.
+//! Builds an [`Address`] from keywords: checks values, fills in defaults, rejects contradictions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::settings::secret::Secret;
 
 const PORT: u16 = 5432;
 
-/// Keywords that mean something here.
+/// Keywords that pushctl uses.
 const KNOWN: &[&str] = &[
     "application_name",
     "channel_binding",
@@ -52,7 +52,7 @@ const KNOWN: &[&str] = &[
     "user",
 ];
 
-/// Keywords that ask for a protection that cannot be given here: to pass them over would be a lie.
+/// Keywords for protections that pushctl does not support; ignoring them would weaken the connection silently.
 const REFUSED: &[&str] = &["require_auth", "requirepeer", "sslcrl", "sslcrldir"];
 
 pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
@@ -162,7 +162,7 @@ fn hosts(given: &Parameters) -> Result<Vec<Host>> {
         .collect()
 }
 
-/// Where libpq would look without a host: the socket, or this machine.
+/// Returns libpq's default host: the socket, or this machine.
 fn default_host(port: u16) -> String {
     ["/var/run/postgresql", "/tmp"]
         .into_iter()
@@ -188,7 +188,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
     let negotiation =
         word(given, "sslnegotiation", Negotiation::WORDS)?.unwrap_or(Negotiation::Postgres);
     let asked = match given.text("sslmode") {
-        // What other clients call it.
+        // Names that other clients use for it.
         Some("no-verify") => Some(SslMode::Require),
         _ => word(given, "sslmode", SslMode::WORDS)?,
     };
@@ -204,7 +204,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         _ => SslMode::Require,
     });
     if roots == Roots::System && mode < SslMode::VerifyFull {
-        return Err(Error::usage(format!("sslmode={mode} is too weak for sslrootcert=system, which anyone can get a certificate from"))
+        return Err(Error::usage(format!("sslmode={mode} is too weak for sslrootcert=system: public authorities issue certificates to anyone"))
             .hint("use sslmode=verify-full"));
     }
     if negotiation == Negotiation::Direct && mode < SslMode::Require {
@@ -214,8 +214,12 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         .hint("use sslmode=require or stronger"));
     }
     if roots == Roots::Unnamed && mode >= SslMode::VerifyCa {
-        return Err(Error::usage(format!("sslmode={mode} needs root certificates to check the server against"))
-            .hint("name them with sslrootcert=FILE (a managed database's root bundle), or use sslrootcert=system"));
+        return Err(Error::usage(format!(
+            "sslmode={mode} needs root certificates to check the server against"
+        ))
+        .hint(
+            "set sslrootcert=FILE (a managed database's root bundle), or use sslrootcert=system",
+        ));
     }
     let certificate = given
         .text("sslcert")
@@ -231,7 +235,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         (Some(certificate), None) => {
             return Err(
                 Error::usage(format!("sslcert={} has no key", certificate.display()))
-                    .hint("name its key with sslkey=FILE"),
+                    .hint("set sslkey=FILE"),
             );
         }
     };
@@ -248,7 +252,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
     })
 }
 
-/// A password in the URL or a service is meant; a command then goes before whatever lies about in the environment.
+/// Returns the password: from the URL or a service first, then the command's, then the environment's.
 fn password(given: &Parameters, has_command: bool) -> Option<Secret> {
     let password = given.get("password")?;
     let about = matches!(
@@ -258,7 +262,7 @@ fn password(given: &Parameters, has_command: bool) -> Option<Secret> {
     (!(has_command && about)).then(|| password.value.clone())
 }
 
-/// Fills in each host's password; says which file it came from.
+/// Fills in each host's password from the password file; returns the file's name.
 fn from_passfile(
     given: &Parameters,
     inputs: &Inputs<'_>,
@@ -385,7 +389,7 @@ fn seconds(given: &Parameters, key: &str) -> Result<Option<Duration>> {
     }
 }
 
-/// None of the keywords this is used for is a secret, but a piece of a torn password might land in one: not quoted.
+/// None of these keywords is a secret, but a fragment of a malformed password may be in one, so the value is not quoted.
 fn bad(given: &Parameters, key: &str, expected: &str) -> Error {
     Error::usage(format!("{key} ({}) is not {expected}", given.origin(key)))
 }

@@ -22,7 +22,6 @@ pub(crate) struct Route {
     negotiation: Negotiation,
 }
 
-/// Its other end.
 #[derive(Debug, Clone)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),
@@ -45,7 +44,6 @@ impl Route {
         }
     }
 
-    /// Takes it again.
     pub(crate) async fn retrace(&self) -> Result<Stream, Failure> {
         let (tcp, connector) = match (self.peer.dial().await?, self.connector.clone()) {
             (Stream::Tcp(tcp), Some(connector)) => (tcp, connector),

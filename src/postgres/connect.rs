@@ -21,7 +21,7 @@ use super::tls;
 use crate::error::{Error, Kind, Result};
 use crate::settings::secret::Secret;
 
-/// A connection that has been let in, and the way back to its server.
+/// An authenticated connection, and the route for a cancel request.
 pub(crate) struct Connected {
     pub(crate) client: Client,
     pub(crate) task: JoinHandle<Result<(), tokio_postgres::Error>>,
@@ -29,7 +29,7 @@ pub(crate) struct Connected {
     pub(crate) version: String,
 }
 
-/// Whether one try at a host is encrypted.
+/// Whether one attempt at a host is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encryption {
     Never,
@@ -37,33 +37,31 @@ enum Encryption {
     Always,
 }
 
-/// What every host of an attempt shares.
+/// The state that all hosts of an attempt share.
 struct HostAttempt<'a> {
     address: &'a Address,
     options: ConnectOptions<'a>,
     password: OnceCell<Option<Secret>>,
 }
 
-/// What encrypts every connection to this address, if anything does. It costs tens of milliseconds, for the system's
-/// certificates are read whether they are wanted or not: it is made once for all attempts.
+/// Builds the TLS connector of this address, if it uses TLS. That takes tens of milliseconds, because it always reads
+/// the system's certificates, so it is built once for all attempts.
 pub(crate) fn connector(address: &Address) -> Result<Option<TlsConnector>> {
     let wanted = address.tls.mode != SslMode::Disable && !address.hosts.iter().all(Host::is_socket);
     wanted.then(|| tls::connector(&address.tls)).transpose()
 }
 
-/// How one attempt is made.
+/// The parameters of one attempt.
 pub(crate) struct ConnectOptions<'a> {
     pub(crate) application_name: &'a str,
     pub(crate) connector: Option<TlsConnector>,
-    /// For each host.
     pub(crate) limit: Duration,
-    /// For all of them.
+    /// The end of the attempt, for all hosts.
     pub(crate) end: Instant,
-    /// Counts the attempts.
     pub(crate) turn: u32,
 }
 
-/// Connects to the first host that will do.
+/// Connects to the first suitable host.
 pub(crate) async fn connect(address: &Address, options: ConnectOptions<'_>) -> Result<Connected> {
     let attempt = HostAttempt {
         address,
@@ -81,7 +79,7 @@ pub(crate) async fn connect(address: &Address, options: ConnectOptions<'_>) -> R
             Ok((_, false)) => {
                 failures.push((host, Failure::of(FailureCause::WrongServer(address.target))));
             }
-            // A host that cannot be reached leaves the next; one that refuses us does not.
+            // After an unreachable host the next is tried; a refusal is final.
             Err(failure) => {
                 let final_word =
                     !failure.is_transient() && !matches!(failure.trouble, FailureCause::NoSuchHost);
@@ -96,7 +94,7 @@ pub(crate) async fn connect(address: &Address, options: ConnectOptions<'_>) -> R
 }
 
 impl HostAttempt<'_> {
-    /// Connects to one host; also says whether it is the kind of server that is wanted.
+    /// Connects to one host; also returns whether it satisfies `target_session_attrs`.
     async fn host(&self, host: &Host) -> Result<(Connected, bool), Failure> {
         let left = self.options.end.saturating_duration_since(Instant::now());
         let limit = self.options.limit.min(left);
@@ -110,7 +108,7 @@ impl HostAttempt<'_> {
         }
     }
 
-    /// With and without encryption, as libpq's `allow` and `prefer` have it.
+    /// Connects with and without encryption, in the order of libpq's `allow` and `prefer`.
     async fn tries(
         &self,
         host: &Host,
@@ -228,7 +226,7 @@ impl HostAttempt<'_> {
         Ok((stream, route(Peer::Tcp(peer), Some(connector.clone()))))
     }
 
-    /// A server that does not know direct TLS takes it for garbage, and hangs up.
+    /// Adds a hint where a server without direct TLS closed the connection.
     fn unasked(&self, mut failure: Failure) -> Failure {
         let hung_up = matches!(failure.trouble, FailureCause::Closed | FailureCause::Reset);
         if hung_up && self.address.tls.negotiation == Negotiation::Direct {
@@ -237,7 +235,7 @@ impl HostAttempt<'_> {
         failure
     }
 
-    /// A server may refuse our certificate after the handshake, and its reason be lost with the connection.
+    /// Adds a hint where the server may have rejected the client certificate after the handshake, without a reason.
     fn after_certificate(&self, mut failure: Failure) -> Failure {
         let hung_up = matches!(failure.trouble, FailureCause::Closed | FailureCause::Reset);
         if hung_up && self.address.tls.identity.is_some() {
@@ -252,7 +250,7 @@ impl HostAttempt<'_> {
             .user(&self.address.user)
             .dbname(&self.address.dbname)
             .application_name(self.options.application_name)
-            // The stream is already what it should be, encrypted or not: see `Ready`.
+            // The stream is encrypted already where needed: see `Ready`.
             .ssl_mode(config::SslMode::Require)
             .ssl_negotiation(config::SslNegotiation::Direct)
             .channel_binding(match self.address.tls.channel_binding {
@@ -275,7 +273,7 @@ impl HostAttempt<'_> {
     }
 }
 
-/// Runs the connection; its error is often the only one that says why it ended.
+/// Runs the connection; often only its error contains the reason why it ended.
 async fn drive(mut connection: Connection<Stream, Stream>) -> Result<(), tokio_postgres::Error> {
     while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
         if let AsyncMessage::Notice(notice) = message? {
@@ -310,7 +308,7 @@ async fn suits(client: &Client, target: TargetSession) -> Result<bool, Failure> 
     })
 }
 
-/// Whether the server, or the TLS library, objected to the encryption itself or to its absence.
+/// Returns whether the server, or the TLS library, objected to the encryption itself or to its absence.
 fn other_way_may_help(failure: &Failure, phase: ConnectPhase) -> bool {
     match &failure.trouble {
         FailureCause::Sql(error) => error.sqlstate == "28000",
@@ -368,7 +366,7 @@ fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
     hints.into_iter().fold(error, Error::hint)
 }
 
-/// How far the present host has come, for the message of a time-out.
+/// The phase of the present host, for the message of a timeout.
 struct ConnectProgress(Mutex<ConnectPhase>);
 
 impl Default for ConnectProgress {

@@ -1,4 +1,4 @@
-//! Connection strings as people have them: `postgres://` URLs and `keyword=value` lists, taken apart into keywords.
+//! Parses connection strings: `postgres://` URLs and `keyword=value` lists, into keywords.
 //!
 //! The text comes from a secret, so no error here quotes any of it: an error names the part that is malformed.
 //! What a keyword means, and whether it is known at all, is decided in [`super::address`].
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// A keyword of libpq with its value, decoded.
 pub(crate) type Pair = (String, String);
 
-/// Takes a connection string apart. Later pairs of the same keyword win.
+/// Parses a connection string. Later pairs of the same keyword win.
 /// A list of several hosts is one `host` and one `port` pair, joined by commas.
 pub(crate) fn parse(text: &str) -> Result<Vec<Pair>> {
     let text = text.trim();
@@ -179,7 +179,7 @@ fn decode(text: &str, part: &str) -> Result<String> {
         .map_err(|_| malformed(&format!("{part} is not UTF-8 once it is decoded")))
 }
 
-/// Percent-encodes what may not stand in a part of a URL.
+/// Percent-encodes the characters that a part of a URL may not contain.
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -193,7 +193,7 @@ pub(crate) fn encode(text: &str) -> String {
     encoded
 }
 
-/// A parameter's name as an error may show it: only if it looks like one, for it may be a stray piece of a password.
+/// Returns a parameter's name for an error, but only if it looks like a name: it may be a fragment of a password.
 fn printable(key: &str) -> &str {
     let plain = key.len() <= 40
         && key

@@ -1,9 +1,9 @@
-//! What went wrong, why, and what to do: every failure of the source ends up here and becomes one of our errors.
+//! Failures of the source: recognised, described, and given a kind and a hint.
 //!
-//! Three steps: `classify` finds the `FailureCause` in a foreign error's chain of causes; `FailureCause` has a sentence;
-//! `advice` has a verdict for it: the kind (and with it whether it may be retried) and the advice.
+//! Three steps: `classify` finds the `FailureCause` in a foreign error's chain of causes; `FailureCause` has a message;
+//! `advice` maps it to the kind (which decides whether to retry) and the hint.
 //!
-//! Of an error from the source, [`Kind::Unreachable`] means transient: it may be tried again while budget remains.
+//! [`Kind::Unreachable`] means transient: the source is retried while budget remains.
 //! Every other kind ends the run at once.
 
 mod advice;
@@ -21,7 +21,7 @@ pub use sql::SqlError;
 use super::address::TargetSession;
 use crate::error::{Error, Kind};
 
-/// How far a connection has come.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectPhase {
     Password,
@@ -33,7 +33,7 @@ pub(crate) enum ConnectPhase {
     Greeting,
 }
 
-/// What went wrong, as far as it makes a difference to anyone.
+/// The failures that are distinguished.
 #[derive(Debug)]
 pub(crate) enum FailureCause {
     NoSuchHost,
@@ -69,11 +69,11 @@ pub(crate) enum FailureCause {
     Sql(Box<SqlError>),
 }
 
-/// A trouble with what was said about it.
+/// A trouble with its details.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) trouble: FailureCause,
-    /// The innermost words of the foreign error, without a secret.
+    /// The innermost message of the foreign error, without secrets.
     detail: Option<String>,
     address: Option<SocketAddr>,
 }
@@ -95,19 +95,18 @@ impl Failure {
         }
     }
 
-    /// From a socket.
     #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub(crate) fn io(cause: io::Error) -> Self {
         Self::detailed(classify::io(&cause), classify::innermost(&cause))
     }
 
-    /// From the system's resolver.
+    /// Recognises an error of the system's resolver.
     #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub(crate) fn resolving(cause: io::Error) -> Self {
         Self::detailed(classify::resolving(&cause), classify::innermost(&cause))
     }
 
-    /// From the TLS handshake.
+    /// Recognises an error of the TLS handshake.
     #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub(crate) fn tls(cause: native_tls::Error) -> Self {
         Self::detailed(
@@ -116,7 +115,7 @@ impl Failure {
         )
     }
 
-    /// From the driver. Its errors say nothing themselves: the cause is searched for.
+    /// Recognises an error of the driver by its cause; the error itself has no details.
     pub(crate) fn driver(cause: &tokio_postgres::Error) -> Self {
         if let Some(error) = cause.as_db_error() {
             return Self::of(FailureCause::Sql(Box::new(SqlError::from(error))));
@@ -129,13 +128,13 @@ impl Failure {
         }
     }
 
-    /// Says which address it happened at.
+    /// Adds the address at which it happened.
     pub(crate) fn at(mut self, address: SocketAddr) -> Self {
         self.address = Some(address);
         self
     }
 
-    /// Several addresses of one host: the last failure speaks, all are told.
+    /// Combines the failures of one host's addresses: the last decides the kind, all appear in the message.
     pub(crate) fn all(mut failures: Vec<Self>) -> Self {
         let told: Vec<String> = failures.iter().map(Self::told).collect();
         let several = failures.len() > 1;
@@ -158,7 +157,7 @@ impl Failure {
         spokesman
     }
 
-    /// Whether trying again may help.
+    /// Returns whether a retry may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         self.kind() == Kind::Unreachable
     }
@@ -167,7 +166,7 @@ impl Failure {
         advice::verdict(&self.trouble).kind
     }
 
-    /// The error, with `context` as its outermost message.
+    /// Returns the error, with `context` as its outermost message.
     pub(crate) fn into_error(self, context: impl fmt::Display) -> Error {
         let verdict = advice::verdict(&self.trouble);
         let sentence = self.trouble.to_string();
@@ -217,11 +216,11 @@ impl fmt::Display for FailureCause {
                 return write!(out, "timed out after {}, {phase}", Seconds(*after));
             }
             Self::WrongServer(target) => {
-                return write!(out, "it is not what target_session_attrs={target} asks for");
+                return write!(out, "it does not satisfy target_session_attrs={target}");
             }
             Self::Sql(error) => return error.fmt(out),
             Self::NoSuchHost => "there is no such host",
-            Self::Unresolved => "its name could not be resolved for now",
+            Self::Unresolved => "its name cannot be resolved at the moment",
             Self::Refused => "the connection was refused",
             Self::Unroutable => "there is no route to it",
             Self::Forbidden => "this machine does not permit the connection",
@@ -230,22 +229,20 @@ impl fmt::Display for FailureCause {
             Self::Reset => "the connection was reset",
             Self::Closed => "the connection was closed unexpectedly",
             Self::Network => "the network failed",
-            Self::TlsDeclined => "the server does not offer TLS, but sslmode asks for it",
-            Self::NotPostgres => "what answers there does not speak PostgreSQL's protocol",
-            Self::DirectTlsClosed => "the connection was closed when TLS began at once",
-            Self::NotTls => "what answers there does not speak TLS",
+            Self::TlsDeclined => "the server does not offer TLS, but sslmode requires it",
+            Self::NotPostgres => "the service at this address does not speak PostgreSQL's protocol",
+            Self::DirectTlsClosed => "the connection was closed when TLS began without negotiation",
+            Self::NotTls => "the service at this address does not speak TLS",
             Self::TlsIncompatible => "client and server could not agree on a TLS connection",
-            Self::CertificateUntrusted => {
-                "the server's certificate is not signed by anyone we trust"
-            }
+            Self::CertificateUntrusted => "no trusted root signed the server's certificate",
             Self::CertificateExpired => "the server's certificate has expired",
             Self::CertificateNotYetValid => "the server's certificate is not valid yet",
-            Self::CertificateMisnamed => "the server's certificate is made out to another host",
+            Self::CertificateMisnamed => "the server's certificate is for another host",
             Self::ClosedAfterCertificate => {
-                "the connection was closed after our certificate was shown"
+                "the connection was closed after the client certificate was sent"
             }
-            Self::ClientCertificate => "the server refused our certificate",
-            Self::PasswordMissing => "the server asks for a password, and there is none",
+            Self::ClientCertificate => "the server rejected the client certificate",
+            Self::PasswordMissing => "the server asks for a password, and none is configured",
             Self::PasswordCommand => "password_command failed",
             Self::Authentication => "authentication failed",
             Self::Protocol => "the server sent something unexpected",
@@ -253,7 +250,7 @@ impl fmt::Display for FailureCause {
     }
 }
 
-/// A duration to a tenth of a second, as people read it.
+/// A duration to a tenth of a second.
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl fmt::Display for Seconds {

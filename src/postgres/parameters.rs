@@ -117,19 +117,19 @@ impl Parameters {
         Ok(all)
     }
 
-    /// The value of a keyword; an empty one counts as none, as in libpq.
+    /// Returns the value of a keyword; an empty one counts as none, as in libpq.
     pub(crate) fn get(&self, key: &str) -> Option<&GivenParameter> {
         self.given
             .get(key)
             .filter(|given| !given.value.reveal().is_empty())
     }
 
-    /// The same, as text.
+    /// Returns the same, as text.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.get(key).map(|given| given.value.reveal())
     }
 
-    /// Whether there was a URL, even one that names no host.
+    /// Returns whether there was a URL, even one that names no host.
     pub(crate) fn has_url(&self) -> bool {
         self.has_url
     }
@@ -139,7 +139,7 @@ impl Parameters {
         self.get(key).map_or("default", |given| &given.origin)
     }
 
-    /// Every keyword that was given.
+    /// Returns every keyword that was given.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.given.keys().map(String::as_str)
     }

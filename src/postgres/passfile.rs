@@ -17,7 +17,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) user: &'a str,
 }
 
-/// The file's text, or why it is not used. `None`: there is no such file.
+/// Returns the file's text, or why it is not used. `None`: there is no such file.
 pub(crate) fn load(path: &Path) -> Option<Result<Secret, String>> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
@@ -50,7 +50,7 @@ pub(crate) fn load(path: &Path) -> Option<Result<Secret, String>> {
     )
 }
 
-/// The password of the first line that matches.
+/// Returns the password of the first line that matches.
 pub(crate) fn find(text: &Secret, wanted: Wanted<'_>) -> Option<Secret> {
     let port = wanted.port.to_string();
     let keys = [wanted.host, &port, wanted.dbname, wanted.user];

@@ -1,7 +1,7 @@
 //! The attempts of a connection, laid out so that they fit in the budget before the first one begins.
 //!
 //! Pure: durations in, steps out. Every attempt is assumed to use all of its time, so a plan is the worst case; where
-//! attempts fail sooner, [`RetryPlan::next`] is asked again with what is really left, and grants longer waits and more of them.
+//! attempts fail sooner, [`RetryPlan::next`] is asked again with what is really left, and allows longer waits and more attempts.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,19 +17,18 @@ const LEAST: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(16);
 
-/// What was configured about trying; what is `None` may be shrunk to fit.
+/// Configured limits for the attempts; a limit that is `None` may be shortened to fit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RetryLimits {
     /// For one host, all of its addresses and all phases together. Kept, or refused where it cannot fit.
     pub connect_timeout: Option<Duration>,
     /// The same as the address has it (`connect_timeout=10` in a URL), in place of [`CONNECT_TIMEOUT`]: shortened where
-    /// it does not fit, for nobody chose it for this command.
+    /// it does not fit, because it was not chosen for this command.
     pub usual_timeout: Option<Duration>,
     /// Attempts in all, the first included.
     pub attempts: Option<NonZeroU32>,
 }
 
-/// One attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryStep {
     /// To be slept before it.
@@ -80,7 +79,7 @@ impl RetryPlan {
         Ok(plan)
     }
 
-    /// The attempt that follows `failed` failed ones, if one still fits in `left`.
+    /// Returns the attempt that follows `failed` failed ones, if one still fits in `left`.
     /// `jitter`, from 0 to 1, shortens the wait by up to half, so that many runs do not come back at once.
     pub fn next(&self, failed: u32, left: Duration, jitter: f64) -> Option<RetryStep> {
         let remaining = self.attempts.checked_sub(failed).filter(|n| *n > 0)?;
@@ -116,17 +115,17 @@ impl RetryPlan {
         })
     }
 
-    /// The worst case: every attempt uses all of its time.
+    /// Returns the worst case: every attempt uses all of its time.
     pub fn steps(&self) -> &[RetryStep] {
         &self.steps
     }
 
-    /// How many attempts are made at most.
+    /// Returns how many attempts are made at most.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The wait before the attempt that follows `failed` failed ones, before jitter: 2, 4, 8, 16 s.
+    /// Returns the wait before the attempt that follows `failed` failed ones, before jitter: 2, 4, 8, 16 s.
     fn wait(failed: u32) -> Duration {
         match failed {
             0 => Duration::ZERO,
@@ -135,7 +134,7 @@ impl RetryPlan {
         }
     }
 
-    /// The shortest attempt worth beginning.
+    /// Returns the shortest attempt worth beginning.
     fn least(&self) -> Duration {
         let timeout = if self.timeout_is_fixed {
             self.timeout

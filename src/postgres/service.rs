@@ -59,7 +59,7 @@ fn section(text: &str, name: &str, file: &Path) -> Result<Option<Vec<Pair>>> {
         if let Some(pairs) = &mut pairs {
             let (key, value) = line.split_once('=').ok_or_else(|| {
                 Error::usage(format!(
-                    "{}:{}: not a line of keyword=value",
+                    "{}:{}: expected keyword=value",
                     file.display(),
                     index + 1
                 ))
@@ -91,6 +91,6 @@ mod tests {
     #[test]
     fn a_broken_line_is_named_by_file_and_line_without_its_text() {
         let error = section("[market]\nhunter2\n", "market", Path::new("services")).unwrap_err();
-        assert_eq!(error.to_string(), "services:2: not a line of keyword=value");
+        assert_eq!(error.to_string(), "services:2: expected keyword=value");
     }
 }

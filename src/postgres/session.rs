@@ -1,9 +1,9 @@
-//! A connection to a PostgreSQL in which something is kept: the state store, the notification history.
+//! A long-lived connection to PostgreSQL: for the state store and the notification history.
 //!
-//! Reached in the source's way (address, TLS, every address of every host), opened when it is first needed and again when
-//! it was lost; everybody in the process takes turns. Every piece of work can be repeated, so a connection that dies in
-//! the middle (a restart, a failover) costs time and nothing else. Statements are unnamed, and settings are made inside
-//! transactions, so a pooler may stand between.
+//! It connects as the source does (address, TLS, every address of every host), at first use and again after
+//! a loss; all users in the process take turns. All work is repeatable, so a connection that dies in
+//! the middle (a restart, a failover) costs only time. Statements are unnamed, and settings are made inside
+//! transactions, so it works through a pooler.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,41 +20,41 @@ use crate::error::{Error, Kind, Result};
 use crate::postgres::Address;
 use crate::postgres::connect::{ConnectOptions, Connected, connect, connector};
 
-/// The patience with a first connection: a wrong address should not take minutes to say so.
+/// Limit of the first connection: a wrong address must fail within seconds, not minutes.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
-/// For one host, unless the address says otherwise.
+/// Connect timeout of one host, unless the address sets one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// One try of one operation. The server's own limits are shorter, so that it is the one to say what is slow.
+/// Limit of one attempt of an operation. The server's own limits are shorter, so that its message names what was slow.
 const TRY: Duration = Duration::from_secs(60);
 
-/// What opens every transaction. Commits must be durable, also where the server was told to be careless.
+/// The beginning of every transaction. Commits must be durable, even if the server's configuration turns that off.
 pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '50s'; SET LOCAL lock_timeout = '40s'; \
      SET LOCAL idle_in_transaction_session_timeout = '20s'; \
      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// A parameter and its type: what an unnamed statement needs.
+/// A parameter with its type, as an unnamed statement needs it.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// The way to a server, and the connection if there is one.
+/// A server's address, and the connection if it is open.
 pub(crate) struct ReconnectingSession {
     address: Address,
-    /// `the state store`, …: how errors call it.
+    /// The server's name in errors: `the state store`, ….
     what: &'static str,
-    /// Puts a statement's failure into words.
+    /// Makes an error of a statement's failure.
     explain: fn(Refusal) -> Error,
-    /// How long an operation keeps trying to reach the server.
+    /// How long an operation retries to reach the server.
     patience: Duration,
     session: Mutex<Option<Session>>,
     connector: OnceLock<Option<TlsConnector>>,
 }
 
-/// One connection; dropping it closes it, and the server undoes what was not committed.
+/// One connection; dropping it closes it, and the server rolls back an open transaction.
 pub(crate) struct Session {
     pub(crate) client: Arc<Client>,
     task: JoinHandle<Result<(), Refusal>>,
 }
 
-/// Why one try failed, and whether another may succeed.
+/// Why one attempt failed, and whether a retry may succeed.
 struct AttemptError {
     passes: bool,
     error: Error,
@@ -77,7 +77,7 @@ impl ReconnectingSession {
         }
     }
 
-    /// Connects once, to know that the address works.
+    /// Connects once, to verify the address.
     pub(crate) async fn open(&self) -> Result<()> {
         self.patiently(FIRST_PATIENCE, &|client: Arc<Client>| async move {
             client.check_connection().await
@@ -90,7 +90,7 @@ impl ReconnectingSession {
         *self.session.lock().await = None;
     }
 
-    /// Runs `work` on the connection, again on a new one if it was lost. `work` must be harmless when repeated, and must
+    /// Runs `work` on the connection, again on a new one if it was lost. `work` must be repeatable, and must
     /// end the transaction that it begins.
     pub(crate) async fn with<T, F>(&self, work: impl Fn(Arc<Client>) -> F) -> Result<T>
     where
@@ -99,7 +99,7 @@ impl ReconnectingSession {
         self.patiently(self.patience, &work).await
     }
 
-    /// A connection of one's own.
+    /// Opens a further connection for the caller alone.
     pub(crate) async fn another(&self) -> Result<Session> {
         let limit = self.address.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let name = self
@@ -123,7 +123,7 @@ impl ReconnectingSession {
         })
     }
 
-    /// Made once: it reads the system's certificates.
+    /// Made once, because it reads the system's certificates.
     fn connector(&self) -> Result<Option<TlsConnector>> {
         if let Some(made) = self.connector.get() {
             return Ok(made.clone());
@@ -132,7 +132,7 @@ impl ReconnectingSession {
         Ok(self.connector.get_or_init(|| made).clone())
     }
 
-    /// A statement's failure in words.
+    /// Converts a statement's failure into an error.
     pub(crate) fn explain(&self, refusal: Refusal) -> Error {
         (self.explain)(refusal)
     }
@@ -159,13 +159,13 @@ impl ReconnectingSession {
             if !trouble.passes || Instant::now() + pause > end {
                 return Err(trouble.error);
             }
-            tracing::debug!("{}: trying again: {:#}", self.what, trouble.error);
+            tracing::debug!("{}: retrying: {:#}", self.what, trouble.error);
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 
-    /// A session is handed back only after success: whatever went wrong, the next one starts clean.
+    /// Runs `work` once. The session is kept only after success, so that a retry starts on a new one.
     async fn attempt<T, F>(
         &self,
         session: Option<Session>,
@@ -209,7 +209,8 @@ impl Drop for Session {
     }
 }
 
-/// A lost connection, a server that is starting or stopping, a conflict with somebody else's transaction.
+/// Returns whether a retry may succeed: the connection was lost, the server is starting or stopping, or two
+/// transactions conflicted.
 fn passes(refusal: &Refusal) -> bool {
     let Some(state) = refusal.code() else {
         return true;

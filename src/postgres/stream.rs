@@ -1,7 +1,7 @@
 //! The bytes beneath a session: a TCP connection, a Unix socket, or TLS over TCP.
 //!
-//! TLS is negotiated before the driver sees the stream, so that each phase has its own clock and its own error.
-//! The driver is then told that it is "TLS, directly", with [`Ready`] as a handshake that is already over.
+//! TLS is negotiated before the driver sees the stream, so that each phase has its own timeout and its own error.
+//! The driver gets it as "TLS, directly", with [`Ready`] as a handshake that is already over.
 
 use std::future::{Ready as Done, ready};
 use std::io;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// An established way to a server.
+/// An established connection to a server.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
@@ -22,7 +22,7 @@ pub(crate) enum Stream {
     Tls(Box<postgres_native_tls::TlsStream<TcpStream>>),
 }
 
-/// Hands a stream over as it is.
+/// A TLS "connector" that passes the stream through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready;
 
@@ -36,8 +36,8 @@ impl TlsConnect<Stream> for Ready {
     }
 }
 
-/// A stream whose writing side its user cannot close. The driver closes it behind a cancel request, and a pooler
-/// that sees its client leave forgets the request.
+/// A stream whose write side stays open. The driver closes it after a cancel request, and a pooler drops the request
+/// of a client that left.
 pub(crate) struct Open<'a>(pub(crate) &'a mut Stream);
 
 impl<'a> TlsConnect<Open<'a>> for Ready {
@@ -65,7 +65,7 @@ impl TlsStream for Open<'_> {
     }
 }
 
-/// Calls the same method of whichever stream it is.
+/// Calls the same method of the inner stream.
 macro_rules! forward {
     ($stream:expr, $method:ident $(, $argument:expr)*) => {
         match $stream.get_mut() {

@@ -1,4 +1,4 @@
-//! From a host to a TCP connection: the name resolved anew each time, every address tried, the socket told when to give up.
+//! From a host to a TCP connection: resolves the name anew each time, tries every address, sets the socket's timeouts.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -18,10 +18,10 @@ use super::failure::{Failure, FailureCause};
 /// How long one address is waited for before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The addresses of a host.
+/// Returns the addresses of a host.
 ///
 /// The system's resolver blocks, for many seconds where no name server answers. It is given a thread of its own
-/// that nobody waits for: neither a time-out here nor the end of the process.
+/// that neither a timeout here nor the end of the process waits for.
 pub(crate) async fn resolve(host: &Host) -> Result<Vec<SocketAddr>, Failure> {
     if let Some(address) = host.hostaddr.or_else(|| host.name.parse::<IpAddr>().ok()) {
         return Ok(vec![SocketAddr::new(address, host.port)]);
@@ -32,13 +32,17 @@ pub(crate) async fn resolve(host: &Host) -> Result<Vec<SocketAddr>, Failure> {
         .name("resolver".to_owned())
         .spawn(move || {
             let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-            // Nobody may be waiting any more.
+            // The receiver may be gone after a timeout.
             let _ = sender.send(addresses);
         })
         .map_err(Failure::io)?;
     let addresses = receiver
         .await
-        .unwrap_or_else(|_| Err(io::Error::other("the resolver ended without an answer")))
+        .unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the name resolver ended without an answer",
+            ))
+        })
         .map_err(Failure::resolving)?;
     if addresses.is_empty() {
         Err(Failure::of(FailureCause::NoSuchHost))

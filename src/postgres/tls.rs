@@ -18,7 +18,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 /// The message that asks a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-/// Reads the certificates that `tls` names and says what will be accepted of a server.
+/// Reads the certificates that `tls` names and builds the connector that verifies the server.
 pub(crate) fn connector(tls: &Tls) -> Result<TlsConnector> {
     let mut builder = TlsConnector::builder();
     let verify_chain = tls.mode >= SslMode::VerifyCa || matches!(tls.roots, Roots::File(_));
@@ -40,9 +40,7 @@ pub(crate) fn connector(tls: &Tls) -> Result<TlsConnector> {
     if tls.negotiation == Negotiation::Direct {
         builder.request_alpns(&["postgresql"]);
     }
-    builder
-        .build()
-        .kind(Kind::Failed, || "TLS could not be set up")
+    builder.build().kind(Kind::Failed, || "cannot set up TLS")
 }
 
 fn version(version: TlsVersion) -> Protocol {
@@ -54,7 +52,7 @@ fn version(version: TlsVersion) -> Protocol {
     }
 }
 
-/// Every certificate of a bundle, not only its first.
+/// Returns every certificate of a bundle, not only its first.
 fn roots(path: &Path) -> Result<Vec<Certificate>> {
     let shown = path.display();
     let pem = fs::read(path).kind(Kind::Usage, || format!("cannot read sslrootcert={shown}"))?;
@@ -104,25 +102,25 @@ fn private(_key: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a server said when it was asked for TLS.
+/// A server's answer to the TLS request.
 pub(crate) enum TlsAnswer {
     Agreed(TcpStream),
     Declined(TcpStream),
 }
 
-/// Asks for TLS. Exactly one byte is read: anything behind it would not be encrypted, and so is left to fail the handshake.
+/// Asks for TLS. Exactly one byte is read: bytes after it would be unencrypted, and make the handshake fail.
 pub(crate) async fn ask(mut tcp: TcpStream) -> Result<TlsAnswer, Failure> {
     tcp.write_all(&SSL_REQUEST).await.map_err(Failure::io)?;
     match tcp.read_u8().await.map_err(Failure::io)? {
         b'S' => Ok(TlsAnswer::Agreed(tcp)),
         b'N' => Ok(TlsAnswer::Declined(tcp)),
-        // An error message: the server has no room to say more.
+        // An error message: the server has no connection slot left.
         b'E' => Err(Failure::of(FailureCause::Closed)),
         _ => Err(Failure::of(FailureCause::NotPostgres)),
     }
 }
 
-/// The handshake. `name` is what the certificate must be made out to where that is checked.
+/// Performs the TLS handshake. `name` is the host name that the certificate must carry, where that is checked.
 pub(crate) async fn shake_hands(
     tcp: TcpStream,
     connector: TlsConnector,

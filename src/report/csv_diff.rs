@@ -1,4 +1,4 @@
-//! How two CSV files differ, in words.
+//! The text report of a CSV comparison.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::number;
 use crate::csv_diff::{ChangedRow, CsvDiff, Side};
 use crate::snippet::visible;
 
-/// Counts, the columns that differ, and the examples that were kept.
+/// Renders the counts, the columns that differ, and the examples.
 pub fn text(diff: &CsvDiff) -> String {
     let mut out = String::new();
     let key = diff.key.join(", ");
@@ -31,7 +31,7 @@ pub fn text(diff: &CsvDiff) -> String {
         own_columns(&mut out, side);
     }
     if !diff.same_order {
-        out.push_str("The rows of both come in different orders.\n");
+        out.push_str("The rows of the two files are in different orders.\n");
     }
     keys(
         &mut out,

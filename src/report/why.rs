@@ -1,11 +1,11 @@
-//! The answer to "why", for a person.
+//! The text report of `why`.
 
 use serde_json::Value;
 
 use crate::audience::explain::Why;
 use crate::ui::{Painter, Style};
 
-/// One line a condition, with the values seen, and the verdict last.
+/// Renders one line a condition, with the values it read, and the verdict last.
 pub fn text(why: &Why, pen: Painter) -> String {
     let name = why
         .stages
@@ -35,7 +35,7 @@ pub fn text(why: &Why, pen: Painter) -> String {
     text + &pen.write(Style::Strong, &verdict(why)) + "\n"
 }
 
-/// Whether the person is in, in one line.
+/// Returns the verdict in one line.
 pub fn verdict(why: &Why) -> String {
     let Why {
         audience,

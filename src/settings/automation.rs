@@ -1,4 +1,4 @@
-//! Where the automation files are.
+//! Settings of the automation files.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use super::file::ConfigFile;
 use super::resolver::Resolver;
 use super::setting::{Flags, Setting, Visibility};
 
-/// Where the automation files are.
+/// The settings of the automation files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutomationSettings {
-    /// The directory whose `*.toml` they are. It need not exist.
+    /// The directory of the `*.toml` files. It need not exist.
     pub directory: PathBuf,
 }
 
@@ -33,7 +33,7 @@ impl AutomationSettings {
         })
     }
 
-    /// The same alone, for completion: other settings may be broken.
+    /// Resolves these settings alone, for completion: other settings may be invalid.
     pub fn ahead(
         flags: &Flags,
         environment: &Environment,

@@ -1,4 +1,4 @@
-//! Where the history of sent pushes is.
+//! Settings of the notification history.
 
 use clap::ValueEnum;
 
@@ -9,27 +9,27 @@ use super::resolver::Resolver;
 use super::secret::Secret;
 use super::setting::{Setting, Visibility};
 
-/// Where the history of sent pushes is.
+/// The settings of the notification history.
 #[derive(Debug, Clone)]
 pub struct CadenceSettings {
-    /// Which history, if somebody chose; else the first of them that has an address.
+    /// The configured history; without one, the first that has an address.
     pub history: Option<HistoryKind>,
     /// The connection URL of the history database, if there is one.
     pub database_url: Option<Secret>,
-    /// The base URL of the existing service, if there is one.
+    /// The base URL of the cadence service, if there is one.
     pub service_url: Option<String>,
 }
 
-/// The histories there can be.
+/// The kinds of history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum HistoryKind {
     /// A database with the tables of the service that owns it.
     Postgres,
-    /// That service itself.
+    /// The cadence service over HTTP.
     Http,
     /// The state store's own.
     Embedded,
-    /// None: nobody is held back.
+    /// None: no recipient is held back.
     Off,
 }
 
@@ -40,7 +40,7 @@ pub static HISTORY: Setting = Setting {
     variables: &["PUSHCTL_CADENCE"],
     default: "",
     visibility: Visibility::Plain,
-    about: "where the notification history is: postgres, http, embedded or off",
+    about: "kind of notification history: postgres, http, embedded or off",
 };
 
 static DATABASE_URL: Setting = Setting {
@@ -73,7 +73,7 @@ impl CadenceSettings {
         })
     }
 
-    /// Which history it is: as chosen, else the one that has an address, else the state store's own.
+    /// Returns the kind of history: as configured, else the one with an address, else the state store.
     pub fn kind(&self) -> HistoryKind {
         let addressed = || {
             if self.database_url.is_some() {

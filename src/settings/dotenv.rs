@@ -1,4 +1,4 @@
-//! `.env` files: `NAME=value` lines, as container platforms and other tools write them.
+//! Parses `.env` files: `NAME=value` lines, as container platforms and other tools write them.
 //!
 //! ```text
 //! # a comment
@@ -7,19 +7,19 @@
 //! ESCAPED="two\nlines, a \" and a \\"
 //! ```
 //!
-//! Quoted values may hold line breaks. Deliberately absent: `$NAME` expansion, which would mangle passwords.
+//! Quoted values may contain line breaks. Deliberately absent: `$NAME` expansion, which would change passwords.
 //! Errors never quote the line, because it may hold a secret.
 
 use std::collections::BTreeMap;
 
-/// What is wrong, on which line (from 1).
+/// An error and its line (from 1).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
     pub(super) line: usize,
     pub(super) message: &'static str,
 }
 
-/// Every variable of the file; of two with the same name, the last.
+/// Returns every variable of the file; of two with the same name, the last.
 pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut variables = BTreeMap::new();
@@ -40,10 +40,10 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
         let name = name.trim();
         if !is_name(name) {
             return Err(malformed(
-                "a name has letters, digits and underscores, and does not begin with a digit",
+                "a name consists of letters, digits and underscores, and does not begin with a digit",
             ));
         }
-        // The value may go on over the end of this line.
+        // The value may continue on the next line.
         let from_value = &rest[this.len() - value.len()..];
         let (value, after) = read_value(from_value).map_err(malformed)?;
         variables.insert(name.to_owned(), value);
@@ -59,13 +59,13 @@ fn is_name(name: &str) -> bool {
             .all(|each| each.is_ascii_alphanumeric() || each == '_')
 }
 
-/// The value at the beginning of `text`, and what follows its line.
+/// Returns the value at the beginning of `text`, and what follows its line.
 fn read_value(text: &str) -> Result<(String, &str), &'static str> {
     let text = text.trim_start_matches([' ', '\t']);
     let (value, after) = match text.as_bytes().first() {
         Some(b'\'') => {
             let inside = &text[1..];
-            let end = inside.find('\'').ok_or("the quote ' is never closed")?;
+            let end = inside.find('\'').ok_or("the quote ' is not closed")?;
             (inside[..end].to_owned(), &inside[end + 1..])
         }
         Some(b'"') => double_quoted(&text[1..])?,
@@ -98,14 +98,14 @@ fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
                 Some('t') => value.push('\t'),
                 Some(same @ ('"' | '\\' | '$' | '`' | '\'')) => value.push(same),
                 Some('\n') => {}
-                // Left as it stands: a Windows path or a pattern, written without doubling.
+                // Kept: a Windows path or a pattern with single backslashes.
                 Some(other) => value.extend(['\\', other]),
                 None => break,
             },
             other => value.push(other),
         }
     }
-    Err("the quote \" is never closed")
+    Err("the quote \" is not closed")
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(message("A=1\nhunter2"), (2, "expected NAME=value"));
         assert_eq!(
             message("A='\n1'\n\nB=\"x"),
-            (4, "the quote \" is never closed")
+            (4, "the quote \" is not closed")
         );
         assert_eq!(
             message("A='x'y"),

@@ -1,6 +1,6 @@
 //! The environment as it was at start-up, and what a `.env` file in the working directory adds to it.
 //!
-//! A value, so that everything below is tested without touching the process. Real variables win over `.env`.
+//! It is a value, so that tests need not change the process. Real variables win over `.env`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ pub struct Environment {
     directory: PathBuf,
 }
 
-/// How many variables there are; their values may be secret.
+/// Shows the number of variables only; their values may be secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -33,7 +33,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Which of the two a variable was found in.
+/// The origin of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VariableLocation {
     /// The environment of the process.
@@ -43,7 +43,7 @@ pub enum VariableLocation {
 }
 
 impl Environment {
-    /// The environment of this process, and its working directory. `.env` is not read yet.
+    /// Returns the environment of this process, and its working directory. `.env` is not read yet.
     ///
     /// A working directory that is gone or unreadable counts as `.`.
     pub fn of_process() -> Self {
@@ -53,7 +53,7 @@ impl Environment {
         )
     }
 
-    /// A made-up environment. Names that are not UTF-8 are left out: no setting has such a name.
+    /// Returns an environment of these variables. Names that are not UTF-8 are left out: no setting has such a name.
     pub fn new(
         variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
         directory: impl Into<PathBuf>,
@@ -89,12 +89,12 @@ impl Environment {
         Ok(())
     }
 
-    /// The value of a variable and where it was found; an empty value counts as none.
+    /// Returns the value of a variable and where it was found; an empty value counts as none.
     pub fn get(&self, name: &str) -> Result<Option<(String, VariableLocation)>> {
         Ok(self.get_all(name)?.into_iter().next())
     }
 
-    /// Every value of a variable, the real one before that of `.env`.
+    /// Returns every value of a variable, the real one before that of `.env`.
     pub fn get_all(&self, name: &str) -> Result<Vec<(String, VariableLocation)>> {
         let mut values = Vec::new();
         if let Some(value) = self.variables.get(name) {
@@ -120,17 +120,17 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// The directory relative paths start from.
+    /// Returns the directory relative paths start from.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The home directory, where one is named. Cron and containers may have none.
+    /// Returns the home directory, where one is named. Cron and containers may have none.
     pub fn home(&self) -> Option<PathBuf> {
         self.process("HOME").map(PathBuf::from)
     }
 
-    /// The directory of pushctl's own files under an XDG base: `$XDG_CONFIG_HOME/pushctl` or `~/.config/pushctl`.
+    /// Returns the directory of pushctl's own files under an XDG base: `$XDG_CONFIG_HOME/pushctl` or `~/.config/pushctl`.
     pub fn xdg(&self, variable: &str, under_home: &str) -> Option<PathBuf> {
         let base = self
             .process(variable)

@@ -1,8 +1,7 @@
-//! The configuration file: TOML, `name = value`, in tables for the rooms that have one.
+//! The configuration file: TOML, `name = value`, with a table for some groups of settings.
 //!
 //! Read into a flat list of dotted names with their places, so that a message can point at what it is about.
-//! A line is shown in a message only as far as it cannot hold a secret: the value of a name that is unknown or
-//! masked is replaced by `****`.
+//! Messages do not show secrets: the value of an unknown or masked name is replaced by `****`.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use super::setting::{Setting, SettingSource, Visibility};
 /// The name of the file, in the working directory and in pushctl's XDG directory.
 pub const NAME: &str = "pushctl.toml";
 
-/// One file, read but not understood yet.
+/// A parsed file whose values are not typed yet.
 #[derive(Clone)]
 pub struct ConfigFile {
     path: PathBuf,
@@ -41,7 +40,7 @@ pub(super) struct Entry {
 }
 
 impl ConfigFile {
-    /// The file named by `--config` or `PUSHCTL_CONFIG` (which must be there), else `pushctl.toml` here, else the
+    /// Returns the file named by `--config` or `PUSHCTL_CONFIG` (which must be there), else `pushctl.toml` here, else the
     /// one in pushctl's XDG directory, else none.
     pub fn find(explicit: Option<&Path>, environment: &Environment) -> Result<Option<Self>> {
         let from_variable = environment
@@ -99,7 +98,7 @@ impl ConfigFile {
         &self.path
     }
 
-    /// The path as messages show it.
+    /// Returns the path as messages show it.
     pub fn shown(&self) -> &str {
         &self.shown
     }
@@ -108,13 +107,13 @@ impl ConfigFile {
         &self.entries
     }
 
-    /// The line (from 1) of a place.
+    /// Returns the line (from 1) of a place.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
         snippet::line_and_column(&self.text, span.start).0
     }
 
-    /// `message` with its place. A line is shown in full only if it is a table's head or sets one of `known` that
-    /// is no secret.
+    /// Returns `message` with its place. A line is shown in full only if it is a table's head or sets one of `known` that
+    /// is not secret.
     pub(super) fn point_at(
         &self,
         span: &Range<usize>,
@@ -134,17 +133,16 @@ impl ConfigFile {
         let kept = masked_from(line);
         let mask_start = start + kept;
         let masked = format!("{}{MASK}{}", &self.text[..mask_start], &self.text[end..]);
-        let place = snippet::line_and_column(&self.text, span.start);
         let span = if span.start < mask_start {
             span.start..span.end.min(mask_start)
         } else {
             mask_start..mask_start + MASK.len()
         };
-        snippet::point_into(&self.shown, place, &masked, &span, message)
+        snippet::point_at(&self.shown, &masked, &span, message)
     }
 }
 
-/// How many bytes of a line are name and equals sign; a line without them is masked from its beginning.
+/// Returns how many bytes of a line are name and equals sign; a line without them is masked from its beginning.
 fn masked_from(line: &str) -> usize {
     let Some((name, value)) = line.split_once('=') else {
         return 0;

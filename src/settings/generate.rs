@@ -1,4 +1,4 @@
-//! What `generate` writes, and where.
+//! Settings of `generate`.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use super::parse::{choice, text};
 use super::resolver::Resolver;
 use super::setting::{Flags, Setting, Visibility};
 
-/// What holds for every audience.
+/// The settings for every audience.
 #[derive(Debug, Clone)]
 pub struct GenerateSettings {
     /// Where files go.
     pub output: OutputTarget,
-    /// Query files of one's own, which take the place of built-in ones of the same name.
+    /// Directory of query files, which replace built-in ones of the same name.
     pub queries: Option<PathBuf>,
     /// Ids of the users who get a row in every test file.
     pub test_users: Vec<String>,
@@ -40,7 +40,7 @@ pub enum OutputTarget {
 /// What an audience without rows means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OnEmpty {
-    /// Nothing worth a word.
+    /// Success without a message.
     Ok,
     /// A warning.
     #[default]
@@ -85,7 +85,7 @@ pub static LINE_ENDING: Setting = Setting {
     variables: &["PUSHCTL_LINE_ENDING"],
     default: "crlf",
     visibility: Visibility::Plain,
-    about: "how lines of a CSV end: crlf or lf",
+    about: "line ending of CSV files: crlf or lf",
 };
 
 /// `--on-empty`.
@@ -95,7 +95,7 @@ pub static ON_EMPTY: Setting = Setting {
     variables: &["PUSHCTL_ON_EMPTY"],
     default: "warn",
     visibility: Visibility::Plain,
-    about: "what an audience without rows means: ok, warn or fail",
+    about: "outcome of an audience without rows: ok, warn or fail",
 };
 
 impl GenerateSettings {
@@ -115,7 +115,7 @@ impl GenerateSettings {
     }
 }
 
-/// The directory of query files alone, before the command line is parsed.
+/// Returns the directory of query files alone, before the command line is parsed.
 pub fn queries_ahead(
     flags: &Flags,
     environment: &Environment,

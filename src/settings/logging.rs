@@ -1,4 +1,4 @@
-//! How pushctl talks: the log's format and colour.
+//! Settings of the log: format and colour.
 
 use clap::ValueEnum;
 
@@ -8,16 +8,16 @@ use super::parse::choice;
 use super::resolver::Resolver;
 use super::setting::{Setting, Visibility};
 
-/// How pushctl talks.
+/// The settings of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Logging {
-    /// What a line of the log looks like.
+    /// The log format.
     pub log_format: LogFormat,
-    /// Whether there is colour.
+    /// When to use colour.
     pub color: Color,
 }
 
-/// What a line of the log looks like.
+/// The log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum LogFormat {
     /// Text.
@@ -29,10 +29,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Whether there is colour.
+/// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless the environment says otherwise.
+    /// On a terminal, unless the environment forbids it.
     #[default]
     Auto,
     /// Everywhere.
@@ -48,7 +48,7 @@ pub static LOG_FORMAT: Setting = Setting {
     variables: &["PUSHCTL_LOG_FORMAT"],
     default: "auto",
     visibility: Visibility::Plain,
-    about: "what is said on the way: auto, text or json lines",
+    about: "log format: auto, text or json (one JSON object a line)",
 };
 
 /// `--color`.

@@ -1,10 +1,10 @@
-//! From the text of a setting to its value. The error of each is what was expected, as the end of a sentence.
+//! Parses the text of a setting. Each error names the expected value.
 
 use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 
-/// Any text but an empty one.
+/// Parses a text that is not empty.
 pub fn text(given: &str) -> Result<String, String> {
     if given.trim().is_empty() {
         return Err("expected some text".to_owned());
@@ -12,7 +12,7 @@ pub fn text(given: &str) -> Result<String, String> {
     Ok(given.to_owned())
 }
 
-/// A whole number within `bounds`.
+/// Returns a whole number within `bounds`.
 pub fn whole_number(given: &str, bounds: RangeInclusive<u32>) -> Result<u32, String> {
     let expected = || {
         format!(
@@ -33,7 +33,7 @@ pub fn whole_number(given: &str, bounds: RangeInclusive<u32>) -> Result<u32, Str
     }
 }
 
-/// One of a few words, with the nearest one named if it is none of them.
+/// Parses one of a few words.
 pub fn choice<T: ValueEnum>(given: &str) -> Result<T, String> {
     T::from_str(given.trim(), true).map_err(|_| {
         let names = T::value_variants()

@@ -1,4 +1,4 @@
-//! The push service: who we are there, where it is, and how fast we may be.
+//! Settings of the push service: account, addresses, rate.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,34 +11,32 @@ use super::resolver::Resolver;
 use super::secret::Secret;
 use super::setting::{Setting, Visibility};
 
-/// What sending needs to know.
+/// The settings for sending.
 #[derive(Debug, Clone)]
 pub struct PushSettings {
     /// The service account's file.
     pub credentials: Option<PathBuf>,
     /// In place of the file: the project,
     pub project_id: Option<String>,
-    /// the account's address,
     pub client_email: Option<String>,
     /// and its key, PEM.
     pub private_key: Option<Secret>,
     /// Base URL of the service.
     pub url: String,
-    /// Where bearer tokens are lent, in place of what the account's file says.
+    /// Address of the token endpoint, in place of the one in the service account's file.
     pub token_url: Option<String>,
     /// Further authorities to trust, PEM.
     pub ca: Option<PathBuf>,
     /// Messages a second at most.
     pub rate: u32,
-    /// Connections at most.
     pub connections: u32,
-    /// How long an answer is waited for.
+    /// Timeout of an answer.
     pub answer_timeout: Duration,
-    /// How long the service may be out of reach.
+    /// Maximum time without a reachable push service before a send stops.
     pub patience: Duration,
-    /// How long everybody waits after a 429 that does not say.
+    /// Pause of all connections after a 429 without a `Retry-After`.
     pub quota_pause: Duration,
-    /// The first wait after a 500 or 503 that does not say.
+    /// The first wait after a 500 or 503 without a `Retry-After`.
     pub backoff: Duration,
     /// Hosts, with their subdomains, that a deep link may lead to.
     pub link_hosts: Vec<String>,
@@ -66,19 +64,19 @@ static CREDENTIALS: Setting = key(
     "push.credentials",
     &["GOOGLE_APPLICATION_CREDENTIALS"],
     "",
-    "file of the service account",
+    "service account file",
 );
 static PROJECT_ID: Setting = key(
     "push.project_id",
     &["FIREBASE_PROJECT_ID"],
     "",
-    "the project, where there is no file of the service account",
+    "project id, without a service account file",
 );
 static CLIENT_EMAIL: Setting = key(
     "push.client_email",
     &["FIREBASE_CLIENT_EMAIL"],
     "",
-    "the service account's address, where there is no file",
+    "service account's email, without a service account file",
 );
 static PRIVATE_KEY: Setting = Setting {
     visibility: Visibility::Secret,
@@ -86,7 +84,7 @@ static PRIVATE_KEY: Setting = Setting {
         "push.private_key",
         &["FIREBASE_PRIVATE_KEY", "FIREBASE_PRIVATE_KEY_FILE"],
         "",
-        "the service account's key (PEM), where there is no file",
+        "service account's private key (PEM), without a service account file",
     )
 };
 static URL: Setting = Setting {
@@ -104,7 +102,7 @@ static TOKEN_URL: Setting = Setting {
         "push.token_url",
         &["PUSHCTL_PUSH_TOKEN_URL"],
         "",
-        "where bearer tokens are lent, if not where the service account's file says",
+        "token endpoint, in place of the one in the service account's file",
     )
 };
 static CA: Setting = key(
@@ -120,44 +118,44 @@ pub static RATE: Setting = Setting {
         "push.rate",
         &["PUSHCTL_RATE"],
         "5000",
-        "messages a second at most",
+        "maximum messages a second",
     )
 };
 static CONNECTIONS: Setting = key(
     "push.connections",
     &["PUSHCTL_PUSH_CONNECTIONS"],
     "8",
-    "connections to the push service at most, each with 100 requests at once",
+    "maximum connections to the push service, each with 100 concurrent requests",
 );
 static ANSWER_TIMEOUT: Setting = key(
     "push.answer_timeout",
     &["PUSHCTL_PUSH_ANSWER_TIMEOUT"],
     "30s",
-    "how long an answer is waited for; after that the message is in doubt",
+    "timeout of an answer; a message without one is in doubt",
 );
 static PATIENCE: Setting = key(
     "push.patience",
     &["PUSHCTL_PUSH_PATIENCE"],
     "2m",
-    "how long the push service may be out of reach before a send stops",
+    "stop a send after the push service has been unreachable this long",
 );
 static QUOTA_PAUSE: Setting = key(
     "push.quota_pause",
     &["PUSHCTL_PUSH_QUOTA_PAUSE"],
     "60s",
-    "how long all sending waits after a 429 that does not say",
+    "pause of all sending after a 429 without Retry-After",
 );
 static BACKOFF: Setting = key(
     "push.backoff",
     &["PUSHCTL_PUSH_BACKOFF"],
     "10s",
-    "the first wait after a 500 or 503 that does not say; each further one doubles",
+    "first wait after a 500 or 503 without Retry-After; doubles with each retry",
 );
 static LINK_HOSTS: Setting = key(
     "push.link_hosts",
     &["PUSHCTL_LINK_HOSTS"],
     "tradeblock.us",
-    "hosts, with their subdomains, that a deep link may lead to",
+    "allowed hosts of deep links, subdomains included",
 );
 /// `--outcomes`.
 pub static OUTCOMES: Setting = Setting {

@@ -1,4 +1,4 @@
-//! Takes each setting from the first place that has it, and remembers which that was.
+//! Resolves each setting from the first origin that has it, and records that origin.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,13 @@ use super::environment::{Environment, VariableLocation, read_secret_file};
 use super::file::{ConfigFile, Entry};
 use super::setting::{Flags, Origin, Resolved, Setting, SettingSource, Visibility};
 
-/// One place's answer.
 struct SettingCandidate<'a> {
     given: SettingSource,
     origin: Origin,
     entry: Option<&'a Entry>,
 }
 
-/// Reads settings out of the layers, one after the other.
+/// Resolves settings from the origins, one after the other.
 pub(super) struct Resolver<'a> {
     flags: &'a Flags,
     environment: &'a Environment,
@@ -25,7 +24,6 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// Over these layers.
     pub(super) fn new(
         flags: &'a Flags,
         environment: &'a Environment,
@@ -39,12 +37,12 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The environment itself, for the rooms that have variables of a family of their own.
+    /// Returns the environment itself, for modules with a family of variables of their own.
     pub(super) fn environment(&self) -> &Environment {
         self.environment
     }
 
-    /// What the flag of `key` said, as it was written.
+    /// Returns the flag of `key`, as it was written.
     pub(super) fn flag(&self, key: &Setting) -> Option<String> {
         match self.flags.0.get(key.name)? {
             SettingSource::One(text) => Some(text.clone()),
@@ -52,7 +50,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What the configuration file says of a setting, whatever wins.
+    /// Returns the configuration file's value of a setting, even if another source wins.
     pub(super) fn in_file(&self, name: &str) -> Option<&SettingSource> {
         let entries = self.file.map_or(&[][..], ConfigFile::entries);
         entries
@@ -62,13 +60,13 @@ impl<'a> Resolver<'a> {
             .as_ref()
     }
 
-    /// A path of the configuration file: a relative one starts there.
+    /// Returns a path of the configuration file: a relative one starts at its directory.
     pub(super) fn beside_file(&self, path: &str) -> PathBuf {
         let beside = self.file.and_then(|file| file.path().parent());
         beside.unwrap_or(self.environment.directory()).join(path)
     }
 
-    /// A setting that always has a value.
+    /// Returns a setting that always has a value.
     pub(super) fn value<T>(
         &mut self,
         key: &'static Setting,
@@ -78,7 +76,7 @@ impl<'a> Resolver<'a> {
             .ok_or_else(|| Error::usage(format!("{} is not set", key.name)))
     }
 
-    /// A setting that may be absent.
+    /// Returns a setting that may be absent.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static Setting,
@@ -90,7 +88,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// A setting of which only what somebody said is wanted, not the default.
+    /// Returns a setting only where it was given, without its default.
     pub(super) fn explicit<T>(
         &mut self,
         key: &'static Setting,
@@ -104,7 +102,7 @@ impl<'a> Resolver<'a> {
         Ok(value.filter(|_| !by_default))
     }
 
-    /// A setting that names a file or directory. In the configuration file a relative path starts at that file.
+    /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;
         let in_file = matches!(
@@ -123,7 +121,7 @@ impl<'a> Resolver<'a> {
         }))
     }
 
-    /// A setting with any number of values: a list in the file, a repeated flag, or one text with commas.
+    /// Returns a setting with any number of values: a list in the file, a repeated flag, or one text with commas.
     pub(super) fn list<T>(
         &mut self,
         key: &'static Setting,
@@ -140,7 +138,7 @@ impl<'a> Resolver<'a> {
         Ok(items.unwrap_or_default())
     }
 
-    /// Ends the reading: every setting in the order it was asked for, or what in the file nobody asked for.
+    /// Returns every setting in the order it was read, or an error about names in the file that are no setting.
     pub(super) fn finish(self) -> Result<Vec<Resolved>> {
         let keys: Vec<&Setting> = self.resolved.iter().map(|resolved| resolved.key).collect();
         for name in self.flags.0.keys() {
@@ -163,7 +161,7 @@ impl<'a> Resolver<'a> {
             return Ok(self.resolved);
         }
         Err(Error::usage(problems.join("\n"))
-            .hint("`pushctl config show --config /dev/null` lists every setting by its name"))
+            .hint("`pushctl config show --config /dev/null` lists every setting"))
     }
 
     fn first<T>(
@@ -193,7 +191,7 @@ impl<'a> Resolver<'a> {
         Ok(Some(value))
     }
 
-    /// Every place that says something about `key`, strongest first.
+    /// Returns every origin with a value for `key`, strongest first.
     fn candidates(&self, key: &'static Setting) -> Result<Vec<SettingCandidate<'a>>> {
         let mut candidates = Vec::new();
         let mut add = |given, origin, entry| {
@@ -295,7 +293,7 @@ fn unknown_name(name: &str, keys: &[&Setting]) -> String {
     };
     let meant = meant.or_else(|| whole(nearest(last, lasts())?));
     match meant {
-        Some(known) => format!("no setting is called \"{name}\"; did you mean \"{known}\"?"),
-        None => format!("no setting is called \"{name}\""),
+        Some(known) => format!("unknown setting \"{name}\"; did you mean \"{known}\"?"),
+        None => format!("unknown setting \"{name}\""),
     }
 }

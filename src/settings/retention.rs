@@ -1,4 +1,4 @@
-//! How long things are kept.
+//! Settings of the retention periods.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::error::Result;
 use super::resolver::Resolver;
 use super::setting::{Setting, Visibility};
 
-/// How long things are kept; what is older is removed by the cleanup of a pipeline's run.
+/// Retention periods; the cleanup phase of a pipeline removes older data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionSettings {
     /// Audience and outcome files.
@@ -23,7 +23,7 @@ static FILES: Setting = Setting {
     variables: &["PUSHCTL_KEEP_FILES"],
     default: "30d",
     visibility: Visibility::Plain,
-    about: "how long audience and outcome files are kept",
+    about: "retention of audience and outcome files",
 };
 
 static RECORDS: Setting = Setting {
@@ -32,10 +32,10 @@ static RECORDS: Setting = Setting {
     variables: &["PUSHCTL_KEEP_RECORDS"],
     default: "180d",
     visibility: Visibility::Plain,
-    about: "how long the state store keeps runs and outcomes, two weeks at least",
+    about: "retention of runs and outcomes in the state store, at least two weeks",
 };
 
-/// Cadence looks back a week, and a repeated send must find what came before.
+/// Cadence looks back a week, and a repeated send must find the claims of the first.
 const LEAST_RECORDS: Duration = Duration::from_secs(14 * 86_400);
 
 impl RetentionSettings {
@@ -43,7 +43,7 @@ impl RetentionSettings {
         Ok(Self {
             files: settings.value(&FILES, duration)?,
             records: settings.value(&RECORDS, |given| match duration(given)? {
-                short if short < LEAST_RECORDS => Err("expected two weeks at least".to_owned()),
+                short if short < LEAST_RECORDS => Err("expected at least two weeks".to_owned()),
                 long => Ok(long),
             })?,
         })

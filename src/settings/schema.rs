@@ -1,5 +1,5 @@
-//! The JSON Schema of the configuration file, made from the settings' own keys: names, tables, what each is for, its
-//! default. Deliberately absent: which values are right. Reading the file says that, with the place.
+//! The JSON Schema of the configuration file, made from the settings' keys: names, tables, help texts,
+//! defaults. Deliberately absent: the valid values. Reading the file checks them, with the place.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::setting::{Flags, Setting};
 use super::{Resolved, Settings};
 use crate::error::Result;
 
-/// The schema, in draft 7, which is what TOML editors read.
+/// Returns the schema, in draft 7, which is what TOML editors read.
 pub fn of_file() -> Result<Value> {
     let nothing = Environment::new(Vec::<(String, String)>::new(), ".");
     let Settings { resolved, .. } = Settings::resolve(&Flags::default(), &nothing, None)?;
@@ -42,7 +42,7 @@ fn object(properties: &Value) -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
-/// A value may be written as what it is or as text; several in a list or with commas.
+/// Returns the schema of one setting: a value of its type or a text; several as a list or separated by commas.
 fn property(key: &Setting) -> Value {
     let one = ["string", "number", "boolean"];
     let mut property = json!({

@@ -1,15 +1,15 @@
-//! A value that is never shown.
+//! Secrets: values that are never shown.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A password, token or key. `Debug` and `Display` show a mask; [`Secret::reveal`] is the one way to the value.
+/// A password, token or key. `Debug` and `Display` show a mask; only [`Secret::reveal`] returns the value.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
-/// What is shown in place of a secret.
+/// The text shown in place of a secret.
 pub const MASK: &str = "****";
 
 impl Secret {
@@ -18,7 +18,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself, for the one place that needs it.
+    /// Returns the value itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -36,8 +36,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A URL with its password masked, and any query parameter that may hold one. What does not look like a URL is
-/// masked altogether.
+/// Returns a URL with its password masked, and any query parameter that may hold one. A text that is not a URL is
+/// masked completely.
 pub fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return MASK.to_owned();
@@ -46,10 +46,10 @@ pub fn mask_url(url: &str) -> String {
         .split_once('?')
         .map_or((rest, None), |(rest, query)| (rest, Some(query)));
     if query.is_some_and(|query| query.contains('@')) {
-        // A password with a question mark in it that nobody encoded.
+        // A password with an unencoded question mark.
         return MASK.to_owned();
     }
-    // The last `@` ends the user's part: a password may hold one that somebody forgot to encode, or a slash.
+    // The last `@` ends the user's part: a password may contain an unencoded `@` or a slash.
     let (user, rest) = rest
         .rsplit_once('@')
         .map_or((None, rest), |(user, rest)| (Some(user), rest));

@@ -1,11 +1,11 @@
-//! What a setting is: its names, what was given for it where, and what it came to.
+//! A setting: its names, its given values with their origins, and its result.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::secret::{MASK, mask_url};
 
-/// One setting: how it is called in each place that it can come from.
+/// One setting with its name in each origin.
 #[derive(Debug)]
 pub struct Setting {
     /// In the configuration file, with the name of its table: `cadence.database_url`.
@@ -14,24 +14,23 @@ pub struct Setting {
     pub flag: &'static str,
     /// In the environment, the first that is set. One that ends in `_FILE` names a file that holds the value.
     pub variables: &'static [&'static str],
-    /// What holds when nobody says anything, written as a person would; empty for nothing.
+    /// The default, as text; empty for none.
     pub default: &'static str,
-    /// How much of it may be shown.
+    /// Whether its value may be shown.
     pub visibility: Visibility,
-    /// What it is for, as a phrase.
+    /// Its help text, a noun phrase.
     pub about: &'static str,
 }
 
-/// How much of a value may be shown.
+/// Which part of a value may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Visibility {
-    /// All of it.
     Plain,
     /// A path, all of it; or a URL, all but its password.
     Place,
     /// A URL: all but its password.
     Url,
-    /// Only whether there is one.
+    /// Only whether it is set.
     Secret,
 }
 
@@ -59,34 +58,24 @@ pub enum SettingSource {
     Many(Vec<String>),
 }
 
-/// What the command line said, by setting.
+/// The flags of the command line, by setting.
 #[derive(Default)]
 pub struct Flags(pub(super) BTreeMap<&'static str, SettingSource>);
 
 impl Flags {
-    /// The flag of `key` was given, if there is a value.
+    /// Records the flag of `key`, if it has a value.
     pub fn set(&mut self, key: &'static Setting, value: Option<impl ToString>) {
         if let Some(value) = value {
             self.0
                 .insert(key.name, SettingSource::One(value.to_string()));
         }
     }
-
-    /// The flag of `key` was given as often as there are values.
-    pub fn set_list(&mut self, key: &'static Setting, values: &[impl ToString]) {
-        if !values.is_empty() {
-            let values = values.iter().map(ToString::to_string).collect();
-            self.0.insert(key.name, SettingSource::Many(values));
-        }
-    }
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// This flag.
     Flag(&'static str),
-    /// This environment variable.
     Variable(String),
     /// This variable in `.env`.
     DotEnv(String),
@@ -97,7 +86,6 @@ pub enum Origin {
         /// From 1.
         line: usize,
     },
-    /// Nobody said anything.
     Default,
 }
 
@@ -113,15 +101,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A setting, what it came to, and what lost.
+/// A setting with its result and the overridden values.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// Which one.
     pub key: &'static Setting,
-    /// What may be shown of its value; `None` for nothing.
+    /// Its value as it may be shown; `None` if it is not set.
     pub shown: Option<String>,
-    /// Where that came from.
+    /// The origin of the value.
     pub origin: Origin,
-    /// What else was said, strongest first, and where.
+    /// The overridden values, strongest first, with their origins.
     pub overridden: Vec<(Origin, String)>,
 }

@@ -1,5 +1,5 @@
-//! Where the source database is, and how long to try. Nothing is interpreted here: the source room knows what a
-//! connection URL, a `PG…` variable or an `sslmode` means, and which of them wins; it is handed all of them.
+//! Settings of the source database: its address and the limits of connecting. They are not interpreted here:
+//! [`crate::source`] decides the meaning and precedence of connection URLs, `PG…` variables and `sslmode`.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -14,23 +14,22 @@ use super::resolver::Resolver;
 use super::secret::Secret;
 use super::setting::{Setting, SettingSource, Visibility};
 
-/// Everything that says where the source is.
+/// The settings of the source.
 #[derive(Debug, Clone)]
 pub struct SourceSettings {
     /// `--database-url`.
     pub url: Option<Secret>,
     /// For `DATABASE_URL`, `PG…`, `POSTGRES_…` and the home directory; `.env` included.
     pub environment: Environment,
-    /// What the configuration file says: its `database_url` as `url`, and the table `[source]`: libpq's keywords,
+    /// The configuration file's part: its `database_url` as `url`, and the table `[source]`: libpq's keywords,
     /// `password_command` and others.
     pub keywords: BTreeMap<String, Secret>,
-    /// One clock for the whole command.
+    /// Time limit of the whole command.
     pub deadline: Duration,
-    /// For one attempt, all addresses of a host together; `None` where only the default (10 s) says so, so that a
-    /// parameter of the URL may.
+    /// Timeout of one attempt, all addresses of a host together; `None` for the default (10 s), which a parameter of
+    /// the URL overrides.
     pub connect_timeout: Option<Duration>,
-    /// How many attempts at most, the first included; `None` where only the default (5) says so, so that fewer
-    /// are made where five do not fit.
+    /// Maximum attempts, the first included; `None` for the default (5), which shrinks to fit the budget.
     pub retries: Option<NonZeroU32>,
 }
 
@@ -51,7 +50,7 @@ pub static DEADLINE: Setting = Setting {
     variables: &["PUSHCTL_DEADLINE"],
     default: "5m",
     visibility: Visibility::Plain,
-    about: "no command takes longer: attempts, waits and queries together",
+    about: "overall time limit of a command: attempts, waits and queries together",
 };
 
 /// `--connect-timeout`.
@@ -61,7 +60,7 @@ pub static CONNECT_TIMEOUT: Setting = Setting {
     variables: &["PUSHCTL_CONNECT_TIMEOUT"],
     default: "10s",
     visibility: Visibility::Plain,
-    about: "for one attempt to connect: names, TCP, TLS and log-in together",
+    about: "time limit of one attempt to connect: name, TCP, TLS and login together",
 };
 
 /// `--retries`.
@@ -71,10 +70,10 @@ pub static RETRIES: Setting = Setting {
     variables: &["PUSHCTL_RETRIES"],
     default: "5",
     visibility: Visibility::Plain,
-    about: "attempts to connect at most, the first included",
+    about: "maximum attempts to connect, the first included",
 };
 
-/// What else `[source]` may hold: libpq's keywords by their own names, with libpq's variables and the platform's.
+/// The other keys of `[source]`: libpq's keywords, with the variables of libpq and of the platform.
 static KEYWORDS: &[Setting] = &[
     keyword(
         "source.host",
@@ -84,7 +83,7 @@ static KEYWORDS: &[Setting] = &[
     keyword(
         "source.hostaddr",
         &["PGHOSTADDR"],
-        "address to connect to instead of the host's own",
+        "address to connect to, in place of the host's",
     ),
     keyword("source.port", &["PGPORT", "POSTGRES_PORT"], "port"),
     keyword("source.user", &["PGUSER", "POSTGRES_USER"], "role"),
@@ -138,7 +137,7 @@ static KEYWORDS: &[Setting] = &[
     keyword(
         "source.application_name",
         &["PGAPPNAME"],
-        "name the server shows for the session",
+        "name that the server shows for the session",
     ),
     keyword(
         "source.options",
@@ -148,22 +147,22 @@ static KEYWORDS: &[Setting] = &[
     keyword(
         "source.target_session_attrs",
         &["PGTARGETSESSIONATTRS"],
-        "which kind of server will do",
+        "kind of server to accept",
     ),
     keyword(
         "source.pgbouncer",
         &[],
-        "true: a transaction pooler stands between",
+        "true for a transaction pooler between pushctl and the server",
     ),
     keyword(
         "source.connection_limit",
         &[],
-        "processes that may hold a connection at once",
+        "maximum processes with a connection at once",
     ),
     keyword("source.schema", &[], "schema of the tables"),
 ];
 
-/// Those that name files: in the configuration file, relative to it.
+/// Keys that name files: in the configuration file, relative to it.
 const FILES: &[&str] = &["passfile", "sslrootcert", "sslcert", "sslkey"];
 
 const fn keyword(
@@ -204,7 +203,7 @@ impl SourceSettings {
                 .explicit(&RETRIES, |given| whole_number(given, 1..=100))?
                 .and_then(NonZeroU32::new),
         };
-        // Read for `config show` and its messages only: what they mean together is the source room's to say.
+        // Read for `config show` and its messages only: `source` interprets them together.
         settings.optional(&URL, text)?;
         for key in KEYWORDS {
             settings.optional(key, text)?;
@@ -212,7 +211,7 @@ impl SourceSettings {
         Ok(source)
     }
 
-    /// A variable of the environment or `.env`; an empty one counts as none.
+    /// Returns a variable of the environment or `.env`; an empty one counts as none.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.environment
             .get(name)
@@ -246,7 +245,7 @@ fn keywords(settings: &Resolver<'_>) -> BTreeMap<String, Secret> {
 
 fn positive(given: &str) -> Result<Duration, String> {
     match duration(given)? {
-        Duration::ZERO => Err("expected more than nothing".to_owned()),
+        Duration::ZERO => Err("expected a duration above zero".to_owned()),
         some => Ok(some),
     }
 }

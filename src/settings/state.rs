@@ -1,4 +1,4 @@
-//! Where runs, claims, leases and cancels are kept.
+//! Settings of the state store.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,12 @@ use super::resolver::Resolver;
 use super::secret::Secret;
 use super::setting::{Flags, Setting, Visibility};
 
-/// Where the state store is.
+/// The place of the state store.
 #[derive(Debug, Clone)]
 pub enum StateSettings {
-    /// A SQLite file.
     File(PathBuf),
-    /// A PostgreSQL database.
     Url(Secret),
-    /// Nobody said, and there is no directory to keep it in: neither a home nor `XDG_STATE_HOME`.
+    /// Not configured, and without a default: neither `HOME` nor `XDG_STATE_HOME` is set.
     Nowhere,
 }
 
@@ -50,7 +48,7 @@ impl StateSettings {
     }
 }
 
-/// Where the state store is, before the command line is parsed.
+/// Returns the place of the state store before the command line is parsed.
 pub fn place_ahead(
     flags: &Flags,
     environment: &Environment,

@@ -1,7 +1,7 @@
-//! What can be asked of a snapshot: settings, small results, and a stream of CSV.
+//! The queries of a snapshot: settings, small results, and a stream of CSV.
 //!
 //! A caller's SQL is only ever run as `COPY (…) TO STDOUT`: one statement, which cannot end the transaction, and which the
-//! server refuses if it is anything but a query. Nothing stays prepared behind the transaction's back.
+//! server rejects unless it is a query. No prepared statement outlives the transaction.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use super::transaction::GOODBYE;
 use crate::error::{Error, Result};
 use crate::postgres::failure::{Failure, FailureCause, Seconds};
 
-/// A statement is wrapped in these; a line comment at its end must not swallow the closing one.
+/// The wrapper of a statement. The line break keeps a trailing line comment from hiding the closing bracket.
 const BEFORE: &str = "COPY (";
 const AFTER_AS_CSV: &str = "\n) TO STDOUT (FORMAT csv)";
 const AFTER_AS_TEXT: &str = "\n) TO STDOUT";
@@ -32,19 +32,18 @@ pub struct Snapshot {
     running: Arc<Mutex<Option<Running>>>,
 }
 
-/// Drives the connection; its error often says more than the client's.
+/// The task of the connection; its error is often more precise than the client's.
 pub(super) type Task = JoinHandle<Result<(), tokio_postgres::Error>>;
 
 /// A small result: every value as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
-    /// The columns' names.
     pub columns: Vec<String>,
     /// The rows; `None` is NULL.
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// The statement that is being waited for.
+/// The statement that is running.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Running {
     since: Instant,
@@ -76,7 +75,7 @@ impl Snapshot {
         }
     }
 
-    /// Ends the transaction and says goodbye. There is nothing to lose: errors do not matter.
+    /// Ends the transaction and the connection. Errors are ignored: the transaction only read.
     pub(super) async fn commit(self) {
         let _ = self.client.batch_execute("COMMIT").await;
         drop(self.client);
@@ -85,7 +84,7 @@ impl Snapshot {
         }
     }
 
-    /// Hangs up, whatever is still on its way.
+    /// Closes the connection without waiting for data in transit.
     pub(super) async fn abandon(self) {
         if let Some(task) = self.task.into_inner() {
             task.abort();
@@ -93,17 +92,17 @@ impl Snapshot {
         }
     }
 
-    /// As the server reports it: `15.14 (Debian 15.14-0+deb12u1)`.
+    /// Returns the server's version as it reports it: `15.14 (Debian 15.14-0+deb12u1)`.
     pub fn server_version(&self) -> &str {
         &self.version
     }
 
-    /// `host:port` of the server.
+    /// Returns the server's `host:port`.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Sets a setting of the server (`work_mem`, `enable_nestloop`, …) until the snapshot ends.
+    /// Sets a server setting (`work_mem`, `enable_nestloop`, …) until the snapshot ends.
     pub async fn set_local(&self, name: &str, value: &str) -> Result<()> {
         self.set(&[(name, value.to_owned())]).await
     }
@@ -120,7 +119,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The names of a query's columns, found without running it.
+    /// Returns the names of a query's columns, found without running it.
     pub async fn columns(&self, query: &str) -> Result<Vec<String>> {
         const OPEN: &str = "COPY (SELECT * FROM (";
         const CLOSE: &str = "\n) AS q LIMIT 0) TO STDOUT (FORMAT csv, HEADER)";
@@ -152,7 +151,7 @@ impl Snapshot {
     }
 
     /// Streams a query's rows as the server's CSV, without a header: `sink` gets each row's bytes, line break included, as they
-    /// come, and nothing is kept. Returns how many there were. An error of the sink ends it.
+    /// arrive. Returns the number of rows. An error of the sink ends the stream.
     pub async fn copy_out(
         &self,
         query: &str,
@@ -217,13 +216,13 @@ impl Snapshot {
         }
     }
 
-    /// The outer error is the connection's, the inner one the sink's.
+    /// Streams the rows into the sink. The outer error is the connection's, the inner one the sink's.
     async fn stream(
         &self,
         statement: &str,
         sink: &mut impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<Result<u64>, tokio_postgres::Error> {
-        /// The time of arrival is taken only every so often.
+        /// The arrival time is taken only once in so many rows, because reading the clock costs time.
         const NOTE_EVERY: u64 = 256;
         let mut chunks = pin!(self.client.copy_out(statement).await?);
         let mut rows = 0;
@@ -239,7 +238,7 @@ impl Snapshot {
         Ok(Ok(rows))
     }
 
-    /// Turns the driver's error into ours. "Connection closed" is the client's half of the truth; the connection's task has the other.
+    /// Converts the driver's error. For "connection closed" it takes the reason from the connection's task.
     async fn failed(&self, cause: tokio_postgres::Error, before: usize, length: usize) -> Error {
         let mut failure = Failure::driver(&cause);
         if matches!(failure.trouble, FailureCause::Closed)
@@ -275,35 +274,35 @@ impl Snapshot {
         *lock(&self.running) = None;
     }
 
-    /// What is being waited for, if anything is.
+    /// Returns the statement that is running, if any.
     pub(super) fn running(&self) -> Option<Running> {
         *lock(&self.running)
     }
 
-    /// The same, for someone who outlives the snapshot.
+    /// Returns the running statement for a holder that outlives the snapshot.
     pub(super) fn watch_running(&self) -> Arc<Mutex<Option<Running>>> {
         Arc::clone(&self.running)
     }
 }
 
 impl Running {
-    /// For the error of a deadline that ended meanwhile.
+    /// Describes the statement for the error of an ended deadline.
     pub(super) fn describe(&self) -> String {
         let ran = Seconds(self.since.elapsed());
         match self.last_row {
-            None => format!("a statement had been running for {ran} without a row"),
+            None => format!("a statement ran for {ran} without a row"),
             Some(at) if at.elapsed() > Duration::from_secs(1) => {
                 format!(
-                    "after about {} rows nothing had come for {}",
+                    "after about {} rows, no data came for {}",
                     self.rows,
                     Seconds(at.elapsed())
                 )
             }
-            Some(_) => format!("rows were still coming, about {} in {ran}", self.rows),
+            Some(_) => format!("rows were still arriving, about {} in {ran}", self.rows),
         }
     }
 
-    /// Whether the rows had begun and then stopped.
+    /// Returns whether the rows had begun and then stopped.
     pub(super) fn stalled(&self) -> bool {
         self.last_row
             .is_some_and(|at| at.elapsed() > Duration::from_secs(1))

@@ -25,8 +25,8 @@ pub(super) enum Leftovers {
     Clear,
 }
 
-/// The statements that open a snapshot. `left` is what remains of the budget: the server gives up then by itself,
-/// should this side no longer be there to cancel.
+/// Returns the statements that open a snapshot. `left` is the remaining budget, set as the server's own time limits
+/// for the case that this process is gone and cannot cancel.
 pub(super) fn opening(
     address: &Address,
     version: &str,
@@ -175,7 +175,7 @@ fn major(version: &str) -> u32 {
         .unwrap_or(0)
 }
 
-/// The name of a setting, possibly dotted.
+/// Returns the name of a setting, possibly dotted.
 fn identifier(name: &str) -> String {
     name.split('.').map(quoted).collect::<Vec<_>>().join(".")
 }

@@ -1,10 +1,11 @@
-//! What can be done to a value on its way into a text.
+//! Filters that change a value before it is inserted.
 
 use std::borrow::Cow;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Fault, nearest};
+use super::Fault;
+use crate::suggest::nearest;
 
 /// One filter with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub(super) enum Filter {
     Number,
     /// The first word for 1, the second for every other number.
     Plural { one: String, many: String },
-    /// At most so many characters as people count them, the last one an ellipsis.
+    /// At most so many grapheme clusters, the last one an ellipsis.
     Truncate(usize),
     /// Everything but letters, digits and `-._~` as `%XX`.
     UrlEncode,
@@ -25,7 +26,7 @@ pub(super) enum Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotANumber;
 
-/// Every filter's name, and how it is written.
+/// Every filter's name and syntax.
 const FORMS: [(&str, &str); 5] = [
     ("default", "default:\"text\""),
     ("number", "number"),
@@ -34,7 +35,7 @@ const FORMS: [(&str, &str); 5] = [
     ("urlencode", "urlencode"),
 ];
 
-/// How the filter of this name is written; for any other name, what a filter looks like.
+/// Returns the syntax of this filter; for an unknown name, the general syntax.
 pub(super) fn usage(name: &str) -> &'static str {
     FORMS
         .iter()
@@ -42,7 +43,7 @@ pub(super) fn usage(name: &str) -> &'static str {
         .map_or("|name or |name:\"argument\"", |(_, form)| form)
 }
 
-/// Whether the last of `filters` needs a number that an earlier default would keep from it.
+/// Returns whether the last of `filters` needs a number that an earlier default would keep from it.
 pub(super) fn default_before_number(filters: &[Filter]) -> bool {
     let Some((Filter::Number | Filter::Plural { .. }, before)) = filters.split_last() else {
         return false;
@@ -51,7 +52,7 @@ pub(super) fn default_before_number(filters: &[Filter]) -> bool {
 }
 
 impl Filter {
-    /// The filter called `name`.
+    /// Returns the filter called `name`.
     pub(super) fn named(name: &str, arguments: &[String]) -> Result<Self, Fault> {
         Ok(match (name, arguments) {
             ("default", [text]) => Self::Default(text.clone()),
@@ -81,7 +82,7 @@ impl Filter {
         let empty = value.trim().is_empty();
         Ok(match self {
             Self::Default(text) if empty => Cow::Borrowed(text),
-            // A hole stays a hole; the renderer decides what that means.
+            // An empty value stays empty; the renderer skips the row.
             _ if empty => value,
             Self::Default(_) => value,
             Self::Number => Cow::Owned(grouped(&value).ok_or(NotANumber)?),
@@ -105,7 +106,7 @@ pub(super) fn through<'v>(
         .try_fold(Cow::Borrowed(value), |value, filter| filter.apply(value))
 }
 
-/// A decimal number: its sign, its digits before the point without grouping or leading zeros, and the rest from the
+/// Returns a decimal number: its sign, its digits before the point without grouping or leading zeros, and the rest from the
 /// point on.
 fn digits(text: &str) -> Option<(&str, String, &str)> {
     let text = text.trim();

@@ -1,7 +1,7 @@
-//! Where a push may lead: https only, and only to hosts that were allowed.
+//! Deep links: https only, and only to allowed hosts.
 //!
-//! The check is narrower than a URL parser on purpose. What two parsers could read differently (a backslash, user
-//! information, white space, a host that is not plain ASCII) is refused.
+//! The check is stricter than a URL parser on purpose: it rejects text that two parsers could read differently (a
+//! backslash, user information, white space, a host that is not plain ASCII).
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 
 const SCHEME: &str = "https://";
 
-/// Hosts that a deep link may name; each stands for itself and its subdomains.
+/// Allowed hosts of deep links, each with its subdomains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<String>);
 
-/// Why a deep link is not sent.
+/// Why a deep link is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkProblem {
     /// It does not start with `https://`.
@@ -30,7 +30,7 @@ impl fmt::Display for LinkProblem {
             Self::NotHttps => write!(out, "the deep link does not start with https://"),
             Self::Unsafe => write!(
                 out,
-                "the deep link has white space, a backslash or user information in it"
+                "the deep link contains white space, a backslash or user information"
             ),
             Self::Host(host) => write!(out, "the deep link's host `{host}` is not allowed"),
         }
@@ -44,7 +44,7 @@ impl Default for AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// From settings: plain host names, such as `example.com`.
+    /// Parses plain host names from the settings, such as `example.com`.
     pub fn new<S: AsRef<str>>(hosts: &[S]) -> Result<Self> {
         let mut allowed = Vec::with_capacity(hosts.len());
         for host in hosts {
@@ -58,12 +58,11 @@ impl AllowedHosts {
         Ok(Self(allowed))
     }
 
-    /// The names.
     pub fn names(&self) -> &[String] {
         &self.0
     }
 
-    /// Whether `link` may be sent.
+    /// Checks whether `link` may be sent.
     pub fn check(&self, link: &str) -> Result<(), LinkProblem> {
         let rest = after_scheme(link).ok_or(LinkProblem::NotHttps)?;
         check_characters(link)?;
@@ -71,7 +70,7 @@ impl AllowedHosts {
         self.check_authority(&rest[..end])
     }
 
-    /// Whether every link that starts with `head` leads to an allowed host; none as long as the host is not complete.
+    /// Returns whether every link that starts with `head` leads to an allowed host; none as long as the host is not complete.
     pub(super) fn check_head(&self, head: &str) -> Option<Result<(), LinkProblem>> {
         let common = head.len().min(SCHEME.len());
         if !head.as_bytes()[..common].eq_ignore_ascii_case(&SCHEME.as_bytes()[..common]) {
@@ -103,7 +102,7 @@ fn after_scheme(link: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case(SCHEME).then_some(rest)
 }
 
-/// What must not occur anywhere in a link.
+/// Finds characters that must not occur in a link.
 pub(super) fn check_characters(link: &str) -> Result<(), LinkProblem> {
     let risky = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '\\';
     if link.contains(risky) {
@@ -122,7 +121,7 @@ fn is_host(host: &str) -> bool {
     host.split('.').all(label)
 }
 
-/// Whether `host` is `name` or a subdomain of it, label by label.
+/// Returns whether `host` is `name` or a subdomain of it, label by label.
 fn is_within(host: &str, name: &str) -> bool {
     let Some(split) = host.len().checked_sub(name.len()) else {
         return false;

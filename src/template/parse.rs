@@ -1,4 +1,4 @@
-//! From text to parts. Positions are bytes of the source.
+//! The template parser. Positions are bytes of the source.
 
 use super::filter::{self, Filter};
 use super::{Fault, Flaw, Part, Template};
@@ -33,7 +33,7 @@ pub(super) fn parse(source: &str) -> Result<Template, Flaw> {
     Ok(template)
 }
 
-/// The next `[[`; of a run of brackets, the last two.
+/// Returns the next `[[`; of a run of brackets, the last two.
 fn next_open(source: &str, from: usize) -> Option<usize> {
     let open = from + source[from..].find(OPEN)?;
     let run = source[open..]
@@ -43,7 +43,7 @@ fn next_open(source: &str, from: usize) -> Option<usize> {
     Some(open + run - OPEN.len())
 }
 
-/// A variable that starts at `open`, with the position behind it; none if what stands there is no variable.
+/// Returns a variable that starts at `open`, with the position behind it; none if what stands there is no variable.
 fn variable(source: &str, open: usize) -> Result<Option<(String, Vec<Filter>, usize)>, Flaw> {
     let Some(rest) = source[open..].strip_prefix(VARIABLE) else {
         return Ok(None);
@@ -73,7 +73,7 @@ fn name_length(text: &str) -> usize {
         .count()
 }
 
-/// The position behind the `]]` that closes `open` before anything else is opened.
+/// Returns the position behind the `]]` that closes `open` before anything else is opened.
 fn closed(source: &str, open: usize) -> Result<usize, Flaw> {
     let inside = open + OPEN.len();
     let until = source[inside..].find(OPEN).unwrap_or(source.len() - inside);
@@ -94,7 +94,7 @@ struct Scanner<'s> {
 }
 
 impl Scanner<'_> {
-    /// All filters, and the `]]` behind them.
+    /// Returns all filters, and the `]]` behind them.
     fn filters(&mut self) -> Result<Vec<Filter>, Flaw> {
         let mut filters = Vec::new();
         let mut last = self.at;
@@ -182,7 +182,7 @@ impl Scanner<'_> {
         self.at += self.rest().bytes().take_while(|byte| *byte == b' ').count();
     }
 
-    /// Something that cannot be read, from `start`: either it never ends, or it is not written as it should be.
+    /// Returns the fault of an unreadable filter at `start`: it is not closed, or has a syntax error.
     fn stuck(&self, start: usize) -> Flaw {
         if let Err(unclosed) = closed(self.source, self.open) {
             return unclosed;

@@ -9,26 +9,26 @@ use super::link::AllowedHosts;
 use super::{Bound, Extent, Flaw, Row, Skip, Template};
 use crate::error::Error;
 
-/// Bytes that the push service takes: notification and data together.
+/// Maximum bytes of notification and data together, as the push service limits them.
 pub const MAX_PAYLOAD: usize = 4096;
 
-/// Data keys that the deep link is sent under.
+/// Data keys that carry the deep link.
 pub const LINK_KEYS: [&str; 2] = ["click_action", "url"];
 
-/// The wording as somebody wrote it.
+/// The texts as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wording {
     /// First line on the phone.
     pub title: String,
     /// The text below it.
     pub body: String,
-    /// Where a tap leads: an https URL.
+    /// The https URL that a tap opens.
     pub deep_link: Option<String>,
     /// Further strings for the app.
     pub data: BTreeMap<String, String>,
 }
 
-/// The texts of a push, parsed and found good as far as that can be told without an audience.
+/// The texts of a push, parsed and checked as far as that is possible without an audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushTemplate {
     title: Template,
@@ -48,10 +48,9 @@ pub struct BoundPush {
     hosts: AllowedHosts,
 }
 
-/// The texts for one row; kept and used again for the next.
+/// The texts for one row; a buffer that is reused for the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
-    /// First line.
     pub title: String,
     /// The text below it.
     pub body: String,
@@ -61,14 +60,14 @@ pub struct Rendered {
     pub data: Vec<String>,
 }
 
-/// Something to put right in a push before it can be sent.
+/// An error in a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Which text: `title`, `body`, `deep_link` or `data.KEY`.
+    /// The text: `title`, `body`, `deep_link` or `data.KEY`.
     pub place: String,
-    /// What is wrong with it, in words.
+    /// The error message.
     pub reason: String,
-    /// Where in that text, when it is one place.
+    /// The place in that text, if it is one place.
     pub flaw: Option<Flaw>,
 }
 
@@ -94,7 +93,7 @@ impl Problem {
         }
     }
 
-    /// All problems as one error.
+    /// Returns all problems as one error.
     pub fn error(problems: &[Self]) -> Error {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Error::usage(said.join("; "))
@@ -102,7 +101,7 @@ impl Problem {
 }
 
 impl PushTemplate {
-    /// Parses and checks the wording; every problem is reported, not just the first.
+    /// Parses and checks the texts; reports every error.
     pub fn parse(wording: &Wording, hosts: &AllowedHosts) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut text = |place: &str, source: &str| match Template::parse(source) {
@@ -154,7 +153,7 @@ impl PushTemplate {
         }
     }
 
-    /// The columns that its texts need, sorted, each once.
+    /// Returns the columns that its texts need, sorted, each once.
     pub fn columns(&self) -> Vec<&str> {
         let mut columns: Vec<&str> = self
             .texts()
@@ -165,7 +164,7 @@ impl PushTemplate {
         columns
     }
 
-    /// Brackets that will be sent as they stand, though they look like variables: place and text.
+    /// Returns brackets that look like variables but are sent literally: place and text.
     pub fn lookalikes(&self) -> Vec<(String, String)> {
         self.texts()
             .flat_map(|(place, text)| {
@@ -175,7 +174,7 @@ impl PushTemplate {
             .collect()
     }
 
-    /// Finds the columns of its texts among those of an audience.
+    /// Binds the variables of its texts to the columns of an audience.
     pub fn bind<S: AsRef<str>>(&self, columns: &[S]) -> Result<BoundPush, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut bound: Vec<Option<Bound>> = Vec::new();
@@ -221,7 +220,7 @@ impl PushTemplate {
     }
 }
 
-/// What can be told of a deep link without a row: everything, if its host comes before its first variable.
+/// The result of checking a deep link without a row: complete, if its host comes before its first variable.
 fn check_link(link: &Template, hosts: &AllowedHosts) -> Result<(), String> {
     let verdict = match link.head() {
         (text, Extent::Whole) => Some(hosts.check(text)),
@@ -232,7 +231,7 @@ fn check_link(link: &Template, hosts: &AllowedHosts) -> Result<(), String> {
         .map_err(|refusal| format!("{refusal} (allowed: {})", hosts.names().join(", ")))
 }
 
-/// Why `key` cannot be a data key.
+/// Returns why `key` cannot be a data key.
 fn reserved(key: &str, linked: bool) -> Option<&'static str> {
     if key.is_empty() {
         return Some("a data key cannot be empty");
@@ -248,17 +247,17 @@ fn reserved(key: &str, linked: bool) -> Option<&'static str> {
 }
 
 impl BoundPush {
-    /// The data keys, in the order of [`Rendered::data`].
+    /// Returns the data keys, in the order of [`Rendered::data`].
     pub fn data_keys(&self) -> impl Iterator<Item = &str> {
         self.data.iter().map(|(key, _)| key.as_str())
     }
 
-    /// Whether the push leads somewhere.
+    /// Returns whether the push has a deep link.
     pub fn has_deep_link(&self) -> bool {
         self.deep_link.is_some()
     }
 
-    /// Renders all texts for `row` in place of what `into` held.
+    /// Renders all texts for `row` into `into`, replacing its content.
     pub fn render<R: Row + ?Sized>(&self, row: &R, into: &mut Rendered) -> Result<(), Skip> {
         into.title.clear();
         self.title.render(row, &mut into.title)?;

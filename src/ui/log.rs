@@ -9,6 +9,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::snippet::visible;
 
 use super::output_mode::{Bars, LineFormat, LogStream, OutputMode};
 use super::style::{Painter, Style};
@@ -111,8 +112,8 @@ impl Log {
 
     fn word(&self, level: Level) -> String {
         let (style, word) = match level {
-            Level::ERROR => (Style::Bad, "Error: "),
-            Level::WARN => (Style::Doubtful, "Warning: "),
+            Level::ERROR => (Style::Bad, "error: "),
+            Level::WARN => (Style::Doubtful, "warning: "),
             Level::INFO => return String::new(),
             Level::DEBUG | Level::TRACE => (Style::Faint, "debug: "),
         };
@@ -133,7 +134,7 @@ impl Log {
     }
 }
 
-/// `Error:`, `Caused by:`, `Hint:`, the next step last.
+/// `error:`, `caused by:`, `hint:`, the next step last.
 pub(super) fn describe(error: &Error, pen: Painter) -> String {
     let messages: Vec<String> = error
         .messages()
@@ -143,8 +144,8 @@ pub(super) fn describe(error: &Error, pen: Painter) -> String {
     let (first, causes) = messages
         .split_first()
         .map_or(("", &[][..]), |(first, causes)| (first.as_str(), causes));
-    let mut lines = vec![format!("{} {first}", pen.write(Style::Bad, "Error:"))];
-    let caused_by = pen.write(Style::Bad, "Caused by:");
+    let mut lines = vec![format!("{} {first}", pen.write(Style::Bad, "error:"))];
+    let caused_by = pen.write(Style::Bad, "caused by:");
     match causes {
         [] => {}
         [cause] => lines.push(format!("{caused_by} {cause}")),
@@ -158,7 +159,7 @@ pub(super) fn describe(error: &Error, pen: Painter) -> String {
             );
         }
     }
-    let hint = pen.write(Style::Advice, "Hint:");
+    let hint = pen.write(Style::Advice, "hint:");
     lines.extend(error.hints().iter().map(|text| format!("{hint} {text}")));
     lines.join("\n")
 }
@@ -168,10 +169,10 @@ pub(super) fn kind_name(error: &Error) -> String {
     format!("{:?}", error.kind()).to_ascii_lowercase()
 }
 
-/// A message may quote what a server or a file said: no escape sequence of theirs reaches the terminal.
+/// A message may quote a server or a file: no escape sequence in it reaches the terminal. Line breaks are ours and stay.
 fn harmless(message: &str) -> String {
-    let is_harmful = |each: char| each.is_control() && !matches!(each, '\n' | '\t');
-    message.replace(is_harmful, "\u{fffd}")
+    let lines: Vec<String> = message.split('\n').map(visible).collect();
+    lines.join("\n")
 }
 
 fn instant() -> String {
@@ -230,7 +231,7 @@ mod tests {
             lines(LogFormat::Auto, true).line(Level::WARN, "slow\u{1b}[31m", fields());
         assert_eq!(
             on_terminal,
-            "Warning: slow\u{fffd}[31m rows=7 host=\"db one\""
+            "warning: slow\\u{1b}[31m rows=7 host=\"db one\""
         );
         let in_file = lines(LogFormat::Auto, false).line(Level::INFO, "done", Fields::new());
         let (instant, rest) = in_file.split_once(' ').expect("an instant first");
@@ -245,11 +246,11 @@ mod tests {
             .context("cannot generate layer2")
             .hint("check the allow-list");
         insta::assert_snapshot!(describe(&error, Painter::new(false)), @r"
-        Error: cannot generate layer2
-        Caused by:
+        error: cannot generate layer2
+        caused by:
           1: cannot connect to db.example.com
           2: connection refused
-        Hint: check the allow-list
+        hint: check the allow-list
         ");
     }
 }

@@ -1,5 +1,7 @@
 //! Colour, or none: the same calls whether the stream wants it or not.
 
+use anstyle::{AnsiColor, Style as Ansi};
+
 /// Writes in a style, if its stream wants styles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Painter {
@@ -39,14 +41,14 @@ impl Painter {
         if !self.colored {
             return text.to_owned();
         }
-        let code = match style {
-            Style::Strong => "1",
-            Style::Faint => "2",
-            Style::Bad => "1;31",
-            Style::Doubtful => "1;33",
-            Style::Good => "32",
-            Style::Advice => "1;36",
+        let ansi = match style {
+            Style::Strong => Ansi::new().bold(),
+            Style::Faint => Ansi::new().dimmed(),
+            Style::Bad => AnsiColor::Red.on_default().bold(),
+            Style::Doubtful => AnsiColor::Yellow.on_default().bold(),
+            Style::Good => AnsiColor::Green.on_default(),
+            Style::Advice => AnsiColor::Cyan.on_default().bold(),
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        format!("{ansi}{text}{ansi:#}")
     }
 }

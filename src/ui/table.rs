@@ -4,6 +4,8 @@ use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, presets,
 };
 
+use crate::snippet::visible;
+
 use super::style::{Painter, Style};
 
 /// Rows under a heading.
@@ -56,7 +58,7 @@ impl Table {
     /// As text, without a line break at its end. `width` is that of the terminal; `None` cuts nothing.
     pub fn render(&self, pen: Painter, width: Option<usize>) -> String {
         let mut grid = Grid::new();
-        grid.load_style(presets::NOTHING).force_no_tty();
+        grid.load_style(presets::NOTHING);
         match width.and_then(|width| u16::try_from(width).ok()) {
             Some(width) => grid
                 .set_content_arrangement(ContentArrangement::Dynamic)
@@ -65,7 +67,7 @@ impl Table {
         };
         grid.set_header(self.heading.iter().map(String::as_str));
         for row in &self.rows {
-            grid.add_row(row.iter().map(|cell| Cell::new(single_line(cell))));
+            grid.add_row(row.iter().map(|cell| Cell::new(visible(cell))));
         }
         for (column, alignment) in grid.column_iter_mut().zip(&self.alignment) {
             column.set_padding((0, 2));
@@ -89,13 +91,6 @@ impl Table {
     }
 }
 
-/// A cell is data: a line break or an escape sequence in it must not reach the terminal as such.
-fn single_line(cell: &str) -> String {
-    cell.chars()
-        .map(|each| if each.is_control() { '\u{fffd}' } else { each })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +103,7 @@ mod tests {
         insta::assert_snapshot!(table.render(Painter::new(false), None), @r"
         FILE                    ROWS
         trending-closet-items      7
-        a�[31m�b               1,234
+        a\u{1b}[31m\nb          1,234
         ");
     }
 

@@ -104,11 +104,11 @@ fn nudges_leave_out_whom_the_history_shows_often_enough() {
             request.arguments()
         );
     }
-    assert_eq!(left_out, [16, 32, 4, 20], "each case is somebody's");
+    assert_eq!(left_out, [16, 32, 4, 20], "each case has a user");
 }
 
 #[test]
-fn without_a_history_nobody_is_left_out_and_the_run_says_so() {
+fn without_a_history_no_user_is_left_out_and_the_run_says_so() {
     let fair = Fair::of("unrecorded", handmade::market());
     let (outcome, _) = fair.generate("nudges", &[]);
     assert_eq!(outcome.status, 0, "{outcome}");

@@ -67,7 +67,7 @@ fn funnel_and_why_agree_with_the_files_about_every_person() {
         }
     }
     assert_eq!(audiences_with_both, 6, "some people are in, and some out");
-    assert!(several > 0, "somebody is in two files of the overlap");
+    assert!(several > 0, "a user is in two files of the overlap");
 }
 
 /// The stems of the files that have a row of this person.
@@ -111,7 +111,7 @@ fn funnel(fair: &Fair, request: &Request) -> Value {
 }
 
 #[test]
-fn nobody_is_considered_whom_the_source_does_not_know() {
+fn users_that_are_not_in_the_source_are_not_considered() {
     let fair = Fair::of("stranger", random::market_of(MARKET.0, MARKET.1));
     for request in fair.requests() {
         let why = why(&fair, &request, Uuid::from_u128(7));

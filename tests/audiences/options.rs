@@ -101,14 +101,14 @@ fn people(files: &Directory) -> Vec<BTreeSet<String>> {
             let rows = reader.records().map(|row| row.expect("CSV")[0].to_owned());
             let rows: Vec<String> = rows.collect();
             let people: BTreeSet<String> = rows.iter().cloned().collect();
-            assert_eq!(people.len(), rows.len(), "{name} has somebody twice");
+            assert_eq!(people.len(), rows.len(), "{name} has a user twice");
             people
         })
         .collect()
 }
 
 #[test]
-fn nobody_is_in_two_files_of_an_audience_and_the_waterfall_shares_out_its_base() {
+fn no_user_is_in_two_files_of_an_audience_and_the_waterfall_partitions_its_base() {
     for (name, market) in [
         ("shares", handmade::market()),
         ("sharing", random::market(3)),
@@ -121,7 +121,7 @@ fn nobody_is_in_two_files_of_an_audience_and_the_waterfall_shares_out_its_base()
             let people = people(&files);
             let all: BTreeSet<&String> = people.iter().flatten().collect();
             let sum: usize = people.iter().map(BTreeSet::len).sum();
-            assert_eq!(all.len(), sum, "{audience}: somebody is in two files");
+            assert_eq!(all.len(), sum, "{audience}: a user is in two files");
             if audience == "waterfall" {
                 let partition = &manifest["partition"];
                 assert_eq!(partition["base"], sum, "{partition:#}");
@@ -186,11 +186,11 @@ fn standard_output_gets_the_bytes_of_the_file() {
 #[test]
 fn an_empty_audience_is_a_warning_or_exit_status_6_and_no_file() {
     let fair = Fair::of("empty", handmade::market());
-    let nobody = Request::Layer3(Layer3 {
+    let empty = Request::Layer3(Layer3 {
         cooling_hours: 48,
         ..Layer3::default()
     });
-    let arguments = nobody.arguments();
+    let arguments = empty.arguments();
     for (on_empty, status, said) in [("ok", 0, false), ("warn", 0, true), ("fail", 6, true)] {
         let asked = [&arguments[..], &strings(["--on-empty", on_empty])].concat();
         let (outcome, files) = fair.generate("layer3", &asked);
@@ -209,7 +209,7 @@ fn an_empty_audience_is_a_warning_or_exit_status_6_and_no_file() {
 }
 
 #[test]
-fn test_files_are_left_out_when_asked_and_when_there_is_nobody_for_them() {
+fn test_files_are_left_out_when_asked_and_without_test_users() {
     let fair = Fair::of("untested", handmade::market());
     let request = &fair.requests()[0];
     let expected = request.directory(&fair.facts(), &[], LineEnding::Crlf);

@@ -74,7 +74,7 @@ fn what_only_the_database_can_know_is_wrong_is_told_with_file_and_line() {
         write(&fair, "mine", &lines);
         let outcome = generate(&fair, &["mine"]);
         assert_eq!(outcome.status, 2, "{wrong}: {outcome}");
-        let place = format!("queries/mine.sql:{line}: the query does not work here");
+        let place = format!("queries/mine.sql:{line}: this database rejects the query");
         assert!(outcome.stderr.contains(&place), "{wrong}: {outcome}");
         for word in words {
             assert!(outcome.stderr.contains(word), "{wrong}: {outcome}");

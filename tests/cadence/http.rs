@@ -53,7 +53,7 @@ async fn who_the_service_excludes_is_excluded_and_its_sums_are_passed_on() {
         filtered.verdicts[4],
         CadenceDecision::Excluded(Exclusion::InvalidUuid)
     );
-    // One of them stands in the file twice, so the service's sums do not account for everybody: nobody is attributed.
+    // One of them stands in the file twice, so the service's sums do not account for every user, and none is attributed.
     let expected = Breakdown {
         unattributed: 4,
         invalid_uuid: 1,
@@ -77,7 +77,7 @@ async fn who_the_service_excludes_is_excluded_and_its_sums_are_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_that_calls_itself_an_answer_lets_nobody_through() {
+async fn an_answer_with_an_error_in_it_excludes_every_user() {
     let service = Service::start([(id(1), "l3Cooldown")]);
     let (_store, cadence) = asking(&service).await;
     let screen = cadence.screen(layer(3)).await.unwrap();

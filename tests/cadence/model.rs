@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-/// One push that somebody got: the user, the layer, how many minutes ago.
+/// One push that a user got: the user, the layer, how many minutes ago.
 pub(super) type Past = (u64, u32, i64);
 
 /// What the model says.

@@ -88,7 +88,7 @@ async fn the_values_of_the_rules_are_those_in_the_table() {
         error.to_string().contains("combined_l2_l3_limit_hours"),
         "{error}"
     );
-    // Whoever is exempt does not care.
+    // An exempt layer is not affected.
     assert_eq!(
         send(&store, &cadence, layer(1), "five", &[id(2)])
             .await
@@ -192,7 +192,7 @@ async fn a_delivery_that_is_repeated_records_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_let_through_while_the_history_is_away_and_nothing_is_lost_by_it() {
+async fn no_user_passes_while_the_history_is_unreachable_and_no_push_is_lost() {
     let cluster = Postgres::start("history-away");
     let database = cluster.database("history");
     database.execute(&format!(

@@ -24,7 +24,7 @@ fn for_a_person_each_finding_has_its_line_and_the_counts_come_last() {
     let outcome = two_wrong().run(&["check"]);
     insta::assert_snapshot!(outcome, @r#"
     ---- stdout
-    error: `25:61` is no time of day: hours go to 23 and minutes to 59
+    error: `25:61` is not a time of day: hours go to 23 and minutes to 59
      --> automations/late.toml:5:11
       |
     5 | send_at = "25:61"
@@ -35,9 +35,10 @@ fn for_a_person_each_finding_has_its_line_and_the_counts_come_last() {
       |
     5 | send_at = "13:30"
       |           ^^^^^^^
-      = a few minutes away is better, like 13:33
+      |
+      = hint: a few minutes away is better, like 13:33
     ---- stderr
-    Error: 3 files: 1 error, 1 warning
+    error: 3 files: 1 error, 1 warning
     ---- exit status 2
     "#);
 }
@@ -47,10 +48,10 @@ fn for_github_each_finding_is_an_annotation_of_a_file_of_the_repository() {
     let outcome = two_wrong().run(&["check", "--format", "github"]);
     insta::assert_snapshot!(outcome, @r"
     ---- stdout
-    ::error file=automations/late.toml,line=5,endLine=5,col=11,endColumn=18,title=time::`25:61` is no time of day: hours go to 23 and minutes to 59
+    ::error file=automations/late.toml,line=5,endLine=5,col=11,endColumn=18,title=time::`25:61` is not a time of day: hours go to 23 and minutes to 59
     ::warning file=automations/warned.toml,line=5,endLine=5,col=11,endColumn=18,title=busy-minute::13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45%0Aa few minutes away is better, like 13:33
     ---- stderr
-    Error: 3 files: 1 error, 1 warning
+    error: 3 files: 1 error, 1 warning
     ---- exit status 2
     ");
 }
@@ -87,10 +88,10 @@ fn for_the_page_of_a_job_there_is_a_table() {
 
     | | where | what | what to do |
     | --- | --- | --- | --- |
-    | ❌ error | `automations/late.toml:5` | `25:61` is no time of day: hours go to 23 and minutes to 59 |  |
+    | ❌ error | `automations/late.toml:5` | `25:61` is not a time of day: hours go to 23 and minutes to 59 |  |
     | ⚠️ warning | `automations/warned.toml:5` | 13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45 | a few minutes away is better, like 13:33 |
     ---- stderr
-    Error: 3 files: 1 error, 1 warning
+    error: 3 files: 1 error, 1 warning
     ---- exit status 2
     ");
 }
@@ -126,23 +127,23 @@ fn files_that_are_not_there_or_not_text_are_findings_among_the_others() {
     insta::assert_snapshot!(outcome, @r#"
     ---- stdout
     error: cannot read this file: No such file or directory (os error 2)
-     --> goood:1:1
-      = did you mean automations/good.toml?
+    --> goood:1:1
+     = hint: did you mean automations/good.toml?
 
     error: cannot read this file: No such file or directory (os error 2)
-     --> drafts/x.toml:1:1
+    --> drafts/x.toml:1:1
 
     error: this line is not UTF-8
-     --> automations/latin.toml:3:1
-      = save the file as UTF-8
+    --> automations/latin.toml:3:1
+     = hint: save the file as UTF-8
 
-    error: `25:61` is no time of day: hours go to 23 and minutes to 59
+    error: `25:61` is not a time of day: hours go to 23 and minutes to 59
      --> automations/late.toml:5:11
       |
     5 | send_at = "25:61"
       |           ^^^^^^^
     ---- stderr
-    Error: 4 files: 4 errors
+    error: 4 files: 4 errors
     ---- exit status 2
     "#);
 }
@@ -175,16 +176,16 @@ fn a_directory_without_automations_does_not_pass() {
     let sandbox = Sandbox::new();
     insta::assert_snapshot!(sandbox.run(&["check"]), @r"
     ---- stderr
-    Error: cannot read the automations directory automations
-    Caused by: No such file or directory (os error 2)
-    Hint: --automations DIR says where they are
+    error: cannot read the automations directory automations
+    caused by: No such file or directory (os error 2)
+    hint: set the directory with --automations DIR
     ---- exit status 2
     ");
     std::fs::create_dir(sandbox.here().join("automations")).unwrap();
     insta::assert_snapshot!(sandbox.run(&["check"]), @r"
     ---- stderr
-    Error: the directory automations has no *.toml file
-    Hint: --automations DIR says where they are
+    error: the directory automations has no *.toml file
+    hint: set the directory with --automations DIR
     ---- exit status 2
     ");
 }
@@ -207,7 +208,7 @@ fn audiences_of_ones_own_count_and_a_broken_one_is_told() {
     10 | name = "fans"
        |        ^^^^^^
     ---- stderr
-    Error: 1 file: 1 error
+    error: 1 file: 1 error
     ---- exit status 2
     "#);
 }

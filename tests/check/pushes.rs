@@ -12,28 +12,32 @@ fn audience_file_and_parameters_by_their_nearest_names() {
        |
     11 | params = { lookback_hour = 48, min_wishlist = "2", cooling_hours = -3 }
        |            ^^^^^^^^^^^^^
-       = did you mean `lookback_hours`?
+       |
+       = hint: did you mean `lookback_hours`?
 
     error: `min_wishlist` must be a whole number, not text
       --> a.toml:11:47
        |
     11 | params = { lookback_hour = 48, min_wishlist = "2", cooling_hours = -3 }
        |                                               ^^^
-       = write it without quotes: 2
+       |
+       = hint: write it without quotes: 2
 
     error: `cooling_hours`: -3 is not between 0 and 8760
       --> a.toml:11:68
        |
     11 | params = { lookback_hour = 48, min_wishlist = "2", cooling_hours = -3 }
        |                                                                    ^^
-       = Hours that must have passed since an action
+       |
+       = hint: Minimum hours since an action
 
     error: the audience layer3 has no file "recent-ofer-creators"
       --> a.toml:14:17
        |
     14 | audience_file = "recent-ofer-creators"
        |                 ^^^^^^^^^^^^^^^^^^^^^^
-       = did you mean "recent-offer-creators"?
+       |
+       = hint: did you mean "recent-offer-creators"?
     "#);
     insta::assert_snapshot!(shown(&with("name = \"layer3\"", "name = \"layer33\"")), @r#"
     error: there is no audience "layer33"
@@ -41,7 +45,8 @@ fn audience_file_and_parameters_by_their_nearest_names() {
        |
     10 | name = "layer33"
        |        ^^^^^^^^^
-       = did you mean "layer3"?
+       |
+       = hint: did you mean "layer3"?
     "#);
 }
 
@@ -56,7 +61,8 @@ fn a_parameter_without_a_default_must_be_given() {
       |
     9 | [audience]
       | ^^^^^^^^^^
-      = The product to show
+      |
+      = hint: The product to show
     ");
     let text = text.replace(
         "name = \"showcase\"",
@@ -68,7 +74,8 @@ fn a_parameter_without_a_default_must_be_given() {
        |
     11 | params.product_id = "42"
        |                     ^^^^
-       = The product to show
+       |
+       = hint: The product to show
     "#);
 }
 
@@ -88,28 +95,32 @@ fn variables_and_filters_are_those_of_the_file() {
        |
     15 | title = "\u2192 [[var:product_nam]] for [[var:first_name|deafult:\"you\"]]"
        |                                                          ^^^^^^^
-       = did you mean `default`?
+       |
+       = hint: did you mean `default`?
 
     error: recent-offer-creators has no column `wishlist_count`
       --> a.toml:16:23
        |
-    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who hav…
+    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
        |                       ^^^^^^^^^^^^^^
-       = it has: user_id, username, firstName, usersize, relevant_variant_size, product_name, variantID, lastActive, inventory_count
+       |
+       = hint: it has: user_id, username, firstName, usersize, relevant_variant_size, product_name, variantID, lastActive, inventory_count
 
     error: recent-offer-creators has no column `colour`
       --> a.toml:16:56
        |
-    16 | …wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
-       |                                   ^^^^^^
-       = it has: user_id, username, firstName, usersize, relevant_variant_size, product_name, variantID, lastActive, inventory_count
+    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
+       |                                                        ^^^^^^
+       |
+       = hint: it has: user_id, username, firstName, usersize, relevant_variant_size, product_name, variantID, lastActive, inventory_count
 
     warning: `[[ var:username ]]` is sent as it stands
       --> a.toml:16:68
        |
-    16 | …nt|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
-       |                                   ^^^^^^^^^^^^^^^^^^
-       = a variable is written [[var:column]], without spaces
+    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
+       |                                                                    ^^^^^^^^^^^^^^^^^^
+       |
+       = hint: a variable is written [[var:column]], without spaces
     "#);
     insta::assert_snapshot!(shown(&with("[[var:product_name]]s", "[[var:product_name")), @r#"
     error: `[[` is not closed with `]]`
@@ -133,16 +144,17 @@ fn deep_links_are_https_and_lead_home() {
     error: the deep link's host `tradeblock.us.example.com` is not allowed (allowed: tradeblock.us)
       --> a.toml:17:13
        |
-    17 | deep_link = "https://tradeblock.us.example.com/product/collectors-have?productVariantId=[[var:varian…
-       |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    17 | deep_link = "https://tradeblock.us.example.com/product/collectors-have?productVariantId=[[var:variantID]]"
+       |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     "#);
     insta::assert_snapshot!(shown(&with("https://tradeblock.us/product", "https://[[var:username]].tradeblock.us/product")), @r#"
     warning: where this leads is known only row by row
       --> a.toml:17:13
        |
-    17 | deep_link = "https://[[var:username]].tradeblock.us/product/collectors-have?productVariantId=[[var:v…
-       |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-       = rows whose link leads elsewhere than to an allowed host are skipped; write the host out if you can
+    17 | deep_link = "https://[[var:username]].tradeblock.us/product/collectors-have?productVariantId=[[var:variantID]]"
+       |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = hint: rows whose link does not lead to an allowed host are skipped; write the host literally if possible
     "#);
 }
 
@@ -176,26 +188,29 @@ fn empty_texts_and_reserved_data_keys() {
        |
     16 | data = { url = "x", from = "y", count = 3 }
        |                                         ^
-       = write it in quotes: "3"
+       |
+       = hint: write it in quotes: "3"
     "#);
 }
 
 #[test]
 fn pushes_that_come_too_soon_too_late_or_too_often() {
     insta::assert_snapshot!(shown(&with("layer = 3", "layer = 4\ndelay_minutes = 5")), @r"
-    warning: layer 4 is for tests: no cadence rule holds these pushes back
+    warning: layer 4 is for tests: no cadence rule limits these pushes
       --> a.toml:14:9
        |
     14 | layer = 4
        |         ^
-       = 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 5 new-user series
+       |
+       = hint: 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 5 new-user series
 
     error: the first push has none before it to wait for
       --> a.toml:15:17
        |
     15 | delay_minutes = 5
        |                 ^
-       = it goes out at send_at; move that instead
+       |
+       = hint: it goes out at send_at; move that instead
     ");
     let push = "[[push]]\naudience_file = \"recent-closet-adders\"\nlayer = 3\ntitle = \"t\"\nbody = \"b\"\n";
     insta::assert_snapshot!(shown(&(GOOD.to_owned() + &push.repeat(20))), @r"
@@ -212,6 +227,7 @@ fn pushes_that_come_too_soon_too_late_or_too_often() {
       |
     5 | send_at = "13:33"
       |           ^^^^^^^
-      = it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
+      |
+      = hint: it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
     "#);
 }

@@ -6,24 +6,24 @@ use super::{shown, with};
 fn an_empty_file_is_told_what_it_lacks() {
     insta::assert_snapshot!(shown(""), @r"
     error: the file has no `name`
-     --> a.toml:1:1
-      = What the automation is called in every command and record
+    --> a.toml:1:1
+     = hint: What the automation is called in every command and record
 
     error: the file has no [schedule]
-     --> a.toml:1:1
-      = When people receive it
+    --> a.toml:1:1
+     = hint: When people receive it
 
     error: the file has no [audience]
-     --> a.toml:1:1
-      = Who receives it
+    --> a.toml:1:1
+     = hint: Who receives it
 
     error: the file has no [[push]]
-     --> a.toml:1:1
-      = What they receive, in order
+    --> a.toml:1:1
+     = hint: What they receive, in order
 
     error: a test is required, and there is nobody to send it to
-     --> a.toml:1:1
-      = name people under [test] user_ids, or in the configuration's test_users; required = false sends without a test
+    --> a.toml:1:1
+     = hint: set [test] user_ids, or test_users in the configuration; required = false sends without a test
     ");
 }
 
@@ -40,14 +40,16 @@ fn syntax_errors_do_not_hide_what_else_is_wrong() {
       |
     6 | timezone = "America/Chicago
       |                           ^
-      = it needs a `"` at its end; a `"` inside it is written `\"`
+      |
+      = hint: it needs a `"` at its end; a `"` inside it is written `\"`
 
     error: unknown key `layr` in [[push]]
       --> a.toml:14:1
        |
     14 | layr = 3
        | ^^^^
-       = did you mean `layer`?
+       |
+       = hint: did you mean `layer`?
     "#);
 }
 
@@ -61,7 +63,8 @@ fn a_value_without_quotes_and_one_that_is_missing() {
       |
     5 | send_at = 1:33pm
       |           ^^^^^^
-      = a text needs quotes: "1:33pm"
+      |
+      = hint: a text needs quotes: "1:33pm"
 
     error: a value is missing after `=`
      --> a.toml:7:11
@@ -101,42 +104,48 @@ fn unknown_keys_are_found_anywhere() {
       |
     2 | enable = true
       | ^^^^^^
-      = did you mean `enabled`?
+      |
+      = hint: did you mean `enabled`?
 
     error: unknown key `cancel_minutes` in [schedule]
      --> a.toml:5:1
       |
     5 | cancel_minutes = 20
       | ^^^^^^^^^^^^^^
-      = `cancel_minutes` belongs in [window]
+      |
+      = hint: `cancel_minutes` belongs in [window]
 
     error: unknown key `lead` in [schedule]
      --> a.toml:6:1
       |
     6 | lead = 30
       | ^^^^
-      = did you mean `lead_minutes`?
+      |
+      = hint: did you mean `lead_minutes`?
 
     error: unknown key `audience_flie` in [[push]]
       --> a.toml:17:1
        |
     17 | audience_flie = "x"
        | ^^^^^^^^^^^^^
-       = did you mean `audience_file`?
+       |
+       = hint: did you mean `audience_file`?
 
     error: unknown key `saveguards` at the top of the file
       --> a.toml:24:2
        |
     24 | [saveguards]
        |  ^^^^^^^^^^
-       = did you mean `safeguards`?
+       |
+       = hint: did you mean `safeguards`?
 
     error: unknown key `max_audiences` in [safeguards]
       --> a.toml:27:1
        |
     27 | max_audiences = 3
        | ^^^^^^^^^^^^^
-       = did you mean `max_audience`?
+       |
+       = hint: did you mean `max_audience`?
     "#);
 }
 
@@ -159,14 +168,16 @@ fn wrong_types_and_how_to_write_them() {
       |
     2 | enabled = "true"
       |           ^^^^^^
-      = write it without quotes: true
+      |
+      = hint: write it without quotes: true
 
     error: `lead_minutes` must be a whole number, not text
      --> a.toml:8:16
       |
     8 | lead_minutes = "30"
       |                ^^^^
-      = write it without quotes: 30
+      |
+      = hint: write it without quotes: 30
 
     error: `max_lateness_minutes` must be a whole number, not a fraction
      --> a.toml:9:24
@@ -179,14 +190,16 @@ fn wrong_types_and_how_to_write_them() {
        |
     17 | title = 3
        |         ^
-       = write it in quotes: "3"
+       |
+       = hint: write it in quotes: "3"
 
     error: `user_ids` must be a list, not text
       --> a.toml:22:12
        |
     22 | user_ids = "d6d77053-92bc-7af6-3332-8bea8c4c6904"
        |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-       = write it in brackets: ["d6d77053-92bc-7af6-3332-8bea8c4c6904"]
+       |
+       = hint: write it in brackets: ["d6d77053-92bc-7af6-3332-8bea8c4c6904"]
 
     error: `cancel_minutes` must be a whole number, not a list
       --> a.toml:24:18
@@ -199,7 +212,8 @@ fn wrong_types_and_how_to_write_them() {
        |
     25 | [push_defaults]
        |  ^^^^^^^^^^^^^
-       = known are: name, description, enabled, schedule, audience, push, test, window, safeguards, notify
+       |
+       = hint: known keys: name, description, enabled, schedule, audience, push, test, window, safeguards, notify
     "#);
 }
 
@@ -225,7 +239,8 @@ fn numbers_outside_their_ranges() {
        |
     23 | max_failure_rate = 10
        |                    ^^
-       = it is a share of one: 10 percent are 0.1
+       |
+       = hint: it is a fraction of one: 10 percent are 0.1
 
     error: `holdout_percent` must be 0 to 99, not 100
       --> a.toml:24:19
@@ -257,7 +272,8 @@ fn choices_that_are_none() {
       |
     7 | frequency = "dayly"
       |             ^^^^^^^
-      = did you mean "daily"?
+      |
+      = hint: did you mean "daily"?
 
     error: `cadence_failure` must be "abort" or "send", not "ignore"
       --> a.toml:22:19
@@ -270,7 +286,8 @@ fn choices_that_are_none() {
        |
     24 | quiet_hours_action = "deley"
        |                      ^^^^^^^
-       = did you mean "delay"?
+       |
+       = hint: did you mean "delay"?
     "#);
     let text = with(
         "frequency = \"daily\"",
@@ -282,7 +299,8 @@ fn choices_that_are_none() {
       |
     8 | weekdays = ["Monday", "xyz", "fri", "fri"]
       |             ^^^^^^^^
-      = did you mean "mon"?
+      |
+      = hint: did you mean "mon"?
 
     error: an entry of `weekdays` must be "mon", "tue", "wed", "thu", "fri", "sat" or "sun", not "xyz"
      --> a.toml:8:23

@@ -15,14 +15,16 @@ fn behind_a_bracket_that_is_not_closed_nothing_else_is_blamed() {
       |
     2 | enable = true
       | ^^^^^^
-      = did you mean `enabled`?
+      |
+      = hint: did you mean `enabled`?
 
     error: a bracket before this is not closed, or a comma is missing
       --> a.toml:13:1
        |
     13 | [[push]]
        | ^
-       = what comes after it could not be checked
+       |
+       = hint: what comes after it could not be checked
     ");
     let text = with(
         "[\"d6d77053-92bc-7af6-3332-8bea8c4c6904\"]",
@@ -34,7 +36,8 @@ fn behind_a_bracket_that_is_not_closed_nothing_else_is_blamed() {
        |
     21 | required = true
        | ^
-       = what comes after it could not be checked
+       |
+       = hint: what comes after it could not be checked
     ");
 }
 
@@ -49,7 +52,8 @@ fn habits_of_other_formats_are_answered_in_terms_of_this_one() {
       |
     2 | enabled = Yes
       |           ^^^
-      = yes is written true
+      |
+      = hint: yes is written true
 
     error: a value is missing after `=`
       --> a.toml:10:6
@@ -62,7 +66,8 @@ fn habits_of_other_formats_are_answered_in_terms_of_this_one() {
        |
     14 | layer: 3
        |      ^
-       = TOML writes `key = value`
+       |
+       = hint: TOML writes `key = value`
     ");
     insta::assert_snapshot!(shown(&with("\"13:33\"", "'13:33")), @r"
     error: the text is not closed
@@ -70,7 +75,8 @@ fn habits_of_other_formats_are_answered_in_terms_of_this_one() {
       |
     5 | send_at = '13:33
       |                ^
-      = it begins with `'` and needs a `'` at its end
+      |
+      = hint: it begins with `'` and needs a `'` at its end
     ");
     insta::assert_snapshot!(shown("{ \"name\": \"mine\" }"), @r#"
     error: this is no line of TOML
@@ -78,7 +84,8 @@ fn habits_of_other_formats_are_answered_in_terms_of_this_one() {
       |
     1 | { "name": "mine" }
       | ^
-      = a line is `key = value`, `[table]`, or a comment after `#`
+      |
+      = hint: a line is `key = value`, `[table]`, or a comment after `#`
     "#);
 }
 
@@ -92,28 +99,32 @@ fn tables_that_are_there_twice_or_are_no_lists() {
        |
     12 | [push]
        | ^^^^^^
-       = write its name in double brackets
+       |
+       = hint: write its name in double brackets
 
     error: the table [schedule] is there twice
       --> a.toml:19:2
        |
     19 | [schedule]
        |  ^^^^^^^^
-       = put all its keys under one of the two
+       |
+       = hint: put all its keys under one of the two
 
-    error: `day` means nothing with frequency = "daily"
+    error: `day` has no effect with frequency = "daily"
       --> a.toml:20:1
        |
     20 | day = 1
        | ^^^
-       = it goes with frequency = "monthly"
+       |
+       = hint: it goes with frequency = "monthly"
 
     error: [[push]] cannot follow a `push` that is no list of tables
       --> a.toml:23:3
        |
     23 | [[push]]
        |   ^^^^
-       = write [[push]] there too
+       |
+       = hint: write [[push]] there too
     "#);
     insta::assert_snapshot!(shown(&with("[schedule]", "[shedule]")), @r"
     error: unknown key `shedule` at the top of the file
@@ -121,6 +132,7 @@ fn tables_that_are_there_twice_or_are_no_lists() {
       |
     4 | [shedule]
       |  ^^^^^^^
-      = did you mean `schedule`?
+      |
+      = hint: did you mean `schedule`?
     ");
 }

@@ -5,7 +5,7 @@ use super::{GOOD, shown, with};
 #[test]
 fn times_and_zones_that_there_are_not() {
     insta::assert_snapshot!(shown(&with("\"13:33\"", "\"1:33 pm\"").replace("America/Chicago", "Chicago")), @r#"
-    error: `1:33 pm` is no time of day: write it on the 24-hour clock, like 13:33
+    error: `1:33 pm` is not a time of day: write it on the 24-hour clock, like 13:33
      --> a.toml:5:11
       |
     5 | send_at = "1:33 pm"
@@ -16,10 +16,11 @@ fn times_and_zones_that_there_are_not() {
       |
     6 | timezone = "Chicago"
       |            ^^^^^^^^^
-      = did you mean "America/Chicago"?
+      |
+      = hint: did you mean "America/Chicago"?
     "#);
     insta::assert_snapshot!(shown(&with("\"13:33\"", "\"24:00\"").replace("America/Chicago", "CST")), @r#"
-    error: `24:00` is no time of day: midnight is 00:00
+    error: `24:00` is not a time of day: midnight is 00:00
      --> a.toml:5:11
       |
     5 | send_at = "24:00"
@@ -30,10 +31,11 @@ fn times_and_zones_that_there_are_not() {
       |
     6 | timezone = "CST"
       |            ^^^^^
-      = write the name of a place, like "America/Chicago", or "UTC": an abbreviation or an offset does not say when clocks change
+      |
+      = hint: write the name of a place, like "America/Chicago", or "UTC": an abbreviation or an offset has no rule for clock changes
     "#);
     insta::assert_snapshot!(shown(&with("\"13:33\"", "\"25:61\"").replace("America/Chicago", "Amerika/Chicago")), @r#"
-    error: `25:61` is no time of day: hours go to 23 and minutes to 59
+    error: `25:61` is not a time of day: hours go to 23 and minutes to 59
      --> a.toml:5:11
       |
     5 | send_at = "25:61"
@@ -44,46 +46,51 @@ fn times_and_zones_that_there_are_not() {
       |
     6 | timezone = "Amerika/Chicago"
       |            ^^^^^^^^^^^^^^^^^
-      = did you mean "America/Chicago"?
+      |
+      = hint: did you mean "America/Chicago"?
     "#);
 }
 
 #[test]
 fn clock_changes_of_the_coming_year_are_warned_of() {
     insta::assert_snapshot!(shown(&with("13:33", "02:33")), @r#"
-    warning: on 2027-03-14 there is no 02:33 in America/Chicago: the clocks are put forward over it
+    warning: on 2027-03-14 there is no 02:33 in America/Chicago: the clocks go forward over it
      --> a.toml:5:11
       |
     5 | send_at = "02:33"
       |           ^^^^^^^
-      = that day the pushes go out at 03:00; a time that no clock change touches is clearer
+      |
+      = hint: that day the pushes go out at 03:00; choose a time without a clock change
     "#);
     insta::assert_snapshot!(shown(&with("13:33", "01:33")), @r#"
-    warning: on 2027-11-07 there is 01:33 twice in America/Chicago: the clocks are put back over it
+    warning: on 2027-11-07 there is 01:33 twice in America/Chicago: the clocks go back over it
      --> a.toml:5:11
       |
     5 | send_at = "01:33"
       |           ^^^^^^^
-      = that day the pushes go out at the first, 01:33-05:00; a time that no clock change touches is clearer
+      |
+      = hint: that day the pushes go out at the first, 01:33-05:00; choose a time without a clock change
     "#);
 }
 
 #[test]
 fn schedules_that_say_too_much_or_too_little() {
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"daily\"\nday = 3\ndate = 2026-12-24")), @r#"
-    error: `day` means nothing with frequency = "daily"
+    error: `day` has no effect with frequency = "daily"
      --> a.toml:8:1
       |
     8 | day = 3
       | ^^^
-      = it goes with frequency = "monthly"
+      |
+      = hint: it goes with frequency = "monthly"
 
-    error: `date` means nothing with frequency = "daily"
+    error: `date` has no effect with frequency = "daily"
      --> a.toml:9:1
       |
     9 | date = 2026-12-24
       | ^^^^
-      = it goes with frequency = "once"
+      |
+      = hint: it goes with frequency = "once"
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"")), @r#"
     error: frequency = "once" needs `date`
@@ -91,15 +98,17 @@ fn schedules_that_say_too_much_or_too_little() {
       |
     4 | [schedule]
       | ^^^^^^^^^^
-      = for example date = "2026-11-21"
+      |
+      = hint: for example date = "2026-11-21"
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "cron = \"33 13 * * *\"")), @r#"
-    error: `send_at` does not go with `cron`, which says when
+    error: `send_at` cannot stand beside `cron`, which sets the time
      --> a.toml:5:1
       |
     5 | send_at = "13:33"
       | ^^^^^^^
-      = keep one of them
+      |
+      = hint: keep one of them
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"\n", "").replace("send_at = \"13:33\"\n", "")), @r#"
     error: [schedule] has no `send_at`
@@ -107,26 +116,29 @@ fn schedules_that_say_too_much_or_too_little() {
       |
     4 | [schedule]
       | ^^^^^^^^^^
-      = the time at which people receive it, like send_at = "13:33"
+      |
+      = hint: the time at which recipients get it, like send_at = "13:33"
 
     error: [schedule] has no `frequency`
      --> a.toml:4:1
       |
     4 | [schedule]
       | ^^^^^^^^^^
-      = "once", "daily", "weekly" or "monthly"; or a `cron` expression in place of send_at and frequency
+      |
+      = hint: "once", "daily", "weekly" or "monthly"; or a `cron` expression in place of send_at and frequency
     "#);
 }
 
 #[test]
 fn dates_that_there_are_not_or_no_longer() {
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"\ndate = \"2027-02-29\"")), @r#"
-    error: "2027-02-29" is no date
+    error: "2027-02-29" is not a date
      --> a.toml:8:8
       |
     8 | date = "2027-02-29"
       |        ^^^^^^^^^^^^
-      = February 2027 has 28 days
+      |
+      = hint: February 2027 has 28 days
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"\ndate = \"2026-11-20\"")), @r#"
     warning: 2026-11-20 has passed: this will not run again
@@ -153,7 +165,7 @@ fn cron_expressions_with_their_place() {
       |                           ^^^^
     "#);
     insta::assert_snapshot!(cron("33 13 30 2 *"), @r#"
-    error: there is no such date: this never runs
+    error: this date does not exist: the automation never runs
      --> a.toml:6:8
       |
     6 | cron = "33 13 30 2 *"
@@ -165,14 +177,16 @@ fn cron_expressions_with_their_place() {
       |
     6 | cron = "*/20 * * * *"
       |        ^^^^^^^^^^^^^^
-      = it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
+      |
+      = hint: it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
 
     warning: 00:00 is when everybody sends: the push service is slowest at :00, :15, :30 and :45
      --> a.toml:6:8
       |
     6 | cron = "*/20 * * * *"
       |        ^^^^^^^^^^^^^^
-      = a few minutes away is better, like 13:33
+      |
+      = hint: a few minutes away is better, like 13:33
     "#);
     insta::assert_snapshot!(cron("@daily"), @r#"
     error: `@daily` does not say at which minute people receive the pushes
@@ -180,7 +194,8 @@ fn cron_expressions_with_their_place() {
       |
     6 | cron = "@daily"
       |         ^^^^^^
-      = write the five fields, for example "33 13 * * *"
+      |
+      = hint: write the five fields, for example "33 13 * * *"
     "#);
 }
 
@@ -192,7 +207,8 @@ fn a_window_that_does_not_fit_the_lead() {
        |
     22 | cancel_minutes = 45
        |                  ^^
-       = generation begins with the lead, tests and window follow it: make the window shorter or the lead longer
+       |
+       = hint: generation, tests and window must fit into the lead: make the window shorter or the lead longer
     ");
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"daily\"\nlead_minutes = 20")), @r"
     error: the window of 25 minutes does not fit into the lead of 20
@@ -200,7 +216,8 @@ fn a_window_that_does_not_fit_the_lead() {
       |
     8 | lead_minutes = 20
       |                ^^
-      = without [window] it is 25 minutes: set cancel_minutes there, or make the lead longer
+      |
+      = hint: without [window] it is 25 minutes: set cancel_minutes there, or make the lead longer
     ");
     insta::assert_snapshot!(shown(&(GOOD.to_owned() + "[window]\ncancel_minutes = 0\n")), @r"
     warning: nobody has time to cancel between the tests and the live pushes

@@ -182,7 +182,7 @@ fn several_hosts_share_a_port_or_have_their_own() {
 }
 
 #[tokio::test]
-async fn a_password_file_is_used_if_nobody_else_can_read_it() {
+async fn a_password_file_is_used_only_if_others_cannot_read_it() {
     let database = Postgres::shared().database("pgpass");
     let home = tempfile::tempdir().unwrap();
     let line = format!("localhost:{}:*:reader:{}\n", database.port(), ROLES[0].1);

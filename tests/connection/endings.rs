@@ -112,7 +112,7 @@ async fn kill_idle(database: &Database, snapshot: &Snapshot) -> Result<()> {
         &format!("SELECT state FROM pg_stat_activity WHERE pid = {pid}"),
         "idle in transaction",
     );
-    // The driver closes the statement behind our back: what it is told meanwhile, nobody hears.
+    // The driver closes the statement on its own, and drops an error that it gets meanwhile.
     tokio::time::sleep(Duration::from_millis(200)).await;
     database.execute(&format!("SELECT pg_terminate_backend({pid})"));
     Ok(())
@@ -208,7 +208,7 @@ fn a_run_that_vanishes_leaves_no_statement_behind() {
             .await;
     });
     database.wait_until(SLEEPERS, "1");
-    // Like SIGKILL: nobody gets to say anything, the socket just closes.
+    // Like SIGKILL: the socket closes without a message.
     runtime.shutdown_background();
     database.wait_until(SLEEPERS, "0");
 }

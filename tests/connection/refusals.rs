@@ -35,7 +35,7 @@ async fn a_wrong_password_is_final_and_names_tunnels_on_localhost() {
 }
 
 #[tokio::test]
-async fn a_password_that_nobody_gave_is_asked_for() {
+async fn a_missing_password_is_an_error_that_says_so() {
     let database = Postgres::shared().database("nopassword");
     let url = format!(
         "postgres://reader@localhost:{}/{}?sslmode=require",
@@ -85,7 +85,7 @@ async fn a_missing_table_is_final() {
 #[tokio::test]
 async fn a_missing_privilege_says_what_to_grant() {
     let database = Postgres::shared().database("privilege");
-    let url = database.url_with("nobody_special", "sslmode=require");
+    let url = database.url_with("unknown_role", "sslmode=require");
     let told = read(&at(url), async |snapshot: &Snapshot| {
         snapshot.query("SELECT * FROM users").await
     })
@@ -114,7 +114,7 @@ async fn too_many_connections_name_pooling() {
 }
 
 #[test]
-fn a_lock_that_somebody_holds_is_waited_out() {
+fn a_lock_of_another_session_is_waited_for() {
     let database = Postgres::shared().database("locked");
     let told = std::thread::scope(|scope| {
         scope.spawn(|| database.execute("BEGIN; LOCK users; SELECT pg_sleep(6); COMMIT"));
@@ -141,7 +141,7 @@ fn a_lock_that_somebody_holds_is_waited_out() {
 }
 
 #[test]
-fn what_nobody_configured_is_a_usage_error_that_shows_the_ways() {
+fn a_missing_configuration_is_a_usage_error_that_shows_the_ways() {
     let error = Surroundings::default().address().unwrap_err();
     assert_eq!(
         (error.kind(), error.to_string().as_str()),

@@ -94,14 +94,14 @@ fn what_cannot_be_compared_ends_with_2() {
     let sandbox = sandbox();
     insta::assert_snapshot!(sandbox.run(&["diff", "old.csv", "gone.csv", "--key", "user_id"]), @r"
     ---- stderr
-    Error: cannot read gone.csv
-    Caused by: No such file or directory (os error 2)
+    error: cannot read gone.csv
+    caused by: No such file or directory (os error 2)
     ---- exit status 2
     ");
     insta::assert_snapshot!(sandbox.run(&["diff", "old.csv", "new.csv", "--key", "userid"]), @r#"
     ---- stderr
-    Error: old.csv has no column "userid"
-    Hint: did you mean user_id?
+    error: old.csv has no column "userid"
+    hint: did you mean user_id?
     ---- exit status 2
     "#);
     assert_eq!(sandbox.run(&["diff", "old.csv", "new.csv"]).status, 2);

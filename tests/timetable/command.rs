@@ -73,8 +73,8 @@ fn a_name_that_is_none_gets_the_nearest_and_a_broken_file_its_errors() {
     let outcome = show(&["layer33"]);
     insta::assert_snapshot!(outcome, @r#"
     ---- stderr
-    Error: there is no automation "layer33"
-    Hint: did you mean layer3?
+    error: there is no automation "layer33"
+    hint: did you mean layer3?
     ---- exit status 2
     "#);
     let sandbox = Sandbox::new();
@@ -84,18 +84,18 @@ fn a_name_that_is_none_gets_the_nearest_and_a_broken_file_its_errors() {
     );
     insta::assert_snapshot!(sandbox.run(&["schedule", "show", "mine"]), @r"
     ---- stderr
-    Error: the automation mine cannot be used
-    Caused by: automations/mine.toml:2:11: `yes` is no value of TOML
+    error: the automation mine cannot be used
+    caused by: automations/mine.toml:2:11: `yes` is not a TOML value
     automations/mine.toml:3:2: unknown key `shedule` at the top of the file
-    Hint: `pushctl check` shows each at its place
+    hint: `pushctl check` shows each error with its place
     ---- exit status 2
     ");
     insta::assert_snapshot!(sandbox.run(&["schedule", "show"]), @r"
     ---- stderr
-    Error: the automations cannot be used
-    Caused by: automations/mine.toml:2:11: `yes` is no value of TOML
+    error: the automations cannot be used
+    caused by: automations/mine.toml:2:11: `yes` is not a TOML value
     automations/mine.toml:3:2: unknown key `shedule` at the top of the file
-    Hint: `pushctl check` shows each at its place
+    hint: `pushctl check` shows each error with its place
     ---- exit status 2
     ");
 }

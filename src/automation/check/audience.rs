@@ -8,7 +8,7 @@ use crate::automation::toml_tree::{Node, integer_value, type_name};
 use crate::suggest::nearest;
 
 impl<'c> CheckedFile<'c, '_> {
-    /// The audience's definition, with its parameters checked.
+    /// Returns the audience's definition, with its parameters checked.
     pub(super) fn audience(&mut self) -> Option<Definition> {
         let table = self.table("audience")?;
         let (name, span) = toml_tree::text(table, "name")?;
@@ -117,7 +117,7 @@ impl<'c> CheckedFile<'c, '_> {
             ),
         };
         if !fits {
-            // What is no parameter's type at all has been said by the comparison with the format.
+            // The structure check has already reported a value that is of no parameter's type.
             if node.is_integer() || node.is_bool() || node.is_str() {
                 self.findings
                     .error(

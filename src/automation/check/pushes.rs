@@ -14,7 +14,7 @@ use crate::template::push::{Problem, PushTemplate, Wording};
 use crate::template::{Fault, Flaw, Template};
 
 impl<'c> CheckedFile<'c, '_> {
-    /// The audience, and every push against it.
+    /// Checks the audience, and every push against it.
     pub(super) fn audience_and_pushes(&mut self) {
         let definition = self.audience();
         for (index, push) in toml_tree::entries(self.root, "push").enumerate() {
@@ -24,7 +24,7 @@ impl<'c> CheckedFile<'c, '_> {
             self.texts(push, file);
             if let Some((4, span)) = toml_tree::integer(push, "layer") {
                 self.findings
-                    .warning("layer", &span, "layer 4 is for tests: no cadence rule holds these pushes back")
+                    .warning("layer", &span, "layer 4 is for tests: no cadence rule limits these pushes")
                     .hint("1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 5 new-user series");
             }
             if index == 0
@@ -34,7 +34,7 @@ impl<'c> CheckedFile<'c, '_> {
                     .error(
                         "delay",
                         &span,
-                        "the first push has none before it to wait for",
+                        "the first push has no push before it to wait for",
                     )
                     .hint("it goes out at send_at; move that instead");
             }
@@ -84,7 +84,7 @@ impl<'c> CheckedFile<'c, '_> {
                 }
             }
         }
-        // A text that is missing or of the wrong type has been reported; any other stands in for it.
+        // A missing text or one of the wrong type is reported elsewhere; a placeholder replaces it here.
         let stand_in = || "-".to_owned();
         let wording = Wording {
             title: title.unwrap_or_else(stand_in),
@@ -144,7 +144,7 @@ impl<'c> CheckedFile<'c, '_> {
             .maybe_hint(hint);
     }
 
-    /// Where a variable stands in the host, every row leads somewhere else.
+    /// Warns about a variable in the host: the target differs by row.
     fn link_host(&mut self, link: &str, span: &Range<usize>) {
         let Some((head, _)) = link.split_once("[[var:") else {
             return;
@@ -152,8 +152,8 @@ impl<'c> CheckedFile<'c, '_> {
         let host = head.strip_prefix("https://").unwrap_or(head);
         if !host.contains(['/', '?', '#']) {
             self.findings
-                .warning("text", span, "where this leads is known only row by row")
-                .hint("rows whose link leads elsewhere than to an allowed host are skipped; write the host out if you can");
+                .warning("text", span, "the target of this link is known only row by row")
+                .hint("rows whose link does not lead to an allowed host are skipped; write the host literally if possible");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, part_of};
 
 impl CheckedFile<'_, '_> {
-    /// Limits that contradict each other, and quiet hours that contradict the schedule.
+    /// Checks for limits that contradict each other, and quiet hours that contradict the schedule.
     pub(super) fn safeguards(&mut self, schedule: Option<&Schedule>) {
         let Some(table) = self.table("safeguards") else {
             return;
@@ -23,7 +23,7 @@ impl CheckedFile<'_, '_> {
             self.findings.warning(
                 "safeguard",
                 &span,
-                format!("nobody is ever warned at {warn}: from {max} on the run is refused"),
+                format!("the warning at {warn} never appears: from {max} on the run is refused"),
             );
         }
         if let Some(quiet) = self.quiet_hours(table)
@@ -41,7 +41,7 @@ impl CheckedFile<'_, '_> {
                 self.findings.warning(
                     "quiet-hours",
                     &span,
-                    "`quiet_hours_action` means nothing without `quiet_hours`",
+                    "`quiet_hours_action` has no effect without `quiet_hours`",
                 );
             }
             return None;
@@ -55,7 +55,7 @@ impl CheckedFile<'_, '_> {
         }
     }
 
-    /// A push whose time lies in the quiet hours would be refused, or delayed, in every run.
+    /// Checks for a push in the quiet hours: every run would refuse or delay it.
     fn quiet_pushes(&mut self, table: &Node<'_>, quiet: QuietHours, schedule: &Schedule) {
         let delayed = toml_tree::text(table, "quiet_hours_action")
             .is_some_and(|(action, _)| action == "delay");
@@ -93,7 +93,7 @@ impl CheckedFile<'_, '_> {
             if delayed {
                 self.findings
                     .warning("quiet-hours", &span, message)
-                    .hint(format!("every time, they wait until {end}"));
+                    .hint(format!("in every run, they wait until {end}"));
             } else {
                 self.findings
                     .error("quiet-hours", &span, message)
@@ -102,7 +102,7 @@ impl CheckedFile<'_, '_> {
         }
     }
 
-    /// Addresses are secrets: a file names the variable that holds one.
+    /// Checks that addresses, which are secrets, are given by the name of an environment variable.
     pub(super) fn notify(&mut self) {
         let Some(table) = self.table("notify") else {
             return;
@@ -118,7 +118,7 @@ impl CheckedFile<'_, '_> {
                 continue;
             }
             let message = if text.contains("://") {
-                format!("the address of a {key} is a secret, and this file is not")
+                format!("the address of a {key} is a secret, and must not stand in this file")
             } else if let Some(name) = text.strip_prefix("env:") {
                 let span = part_of(self.findings.source(), &span, name);
                 self.findings
@@ -127,7 +127,7 @@ impl CheckedFile<'_, '_> {
                         &span,
                         format!("\"{name}\" cannot be the name of an environment variable"),
                     )
-                    .hint("letters, digits and `_`, and no digit first");
+                    .hint("use letters, digits and `_`, without a digit first");
                 continue;
             } else {
                 format!("`{key}` names no environment variable")
@@ -136,7 +136,7 @@ impl CheckedFile<'_, '_> {
             let hint = if environment_name(&named).is_some() {
                 format!("did you mean \"{named}\"?")
             } else {
-                format!("put it into an environment variable and name that: {key} = \"{example}\"")
+                format!("set an environment variable and name it here: {key} = \"{example}\"")
             };
             self.findings.error("notify", &span, message).hint(hint);
         }

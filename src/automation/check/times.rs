@@ -1,4 +1,4 @@
-//! `[schedule]` and `[window]`: what they mean together, and what the clocks of the coming year do to them.
+//! `[schedule]` and `[window]`: their combination, and clock changes of the coming year.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use crate::suggest::nearest;
 const COMPARED: usize = 9000;
 
 impl<'c> CheckedFile<'c, '_> {
-    /// The schedule, if it can be made out at all.
+    /// Returns the schedule, if its keys are valid.
     pub(super) fn schedule(&mut self) -> Option<Schedule> {
         let table = self.table("schedule")?;
         let (lead, window, max_lateness) = self.leads(table);
@@ -52,7 +52,7 @@ impl<'c> CheckedFile<'c, '_> {
         let window_minutes = window.as_ref().map_or(window_default, |window| window.0);
         if window_minutes >= lead_minutes {
             let (span, hint) = match (window, lead) {
-                (Some((_, span)), _) => (span, "generation begins with the lead, tests and window follow it: make the window shorter or the lead longer".to_owned()),
+                (Some((_, span)), _) => (span, "generation, tests and window must fit into the lead: make the window shorter or the lead longer".to_owned()),
                 (None, Some((_, span))) => (span, format!("without [window] it is {window_default} minutes: set cancel_minutes there, or make the lead longer")),
                 (None, None) => (table.span(), String::new()),
             };
@@ -66,7 +66,7 @@ impl<'c> CheckedFile<'c, '_> {
             self.findings.warning(
                 "window",
                 &span,
-                "nobody has time to cancel between the tests and the live pushes",
+                "there is no time to cancel between the tests and the live pushes",
             );
         }
         let lateness = lateness.map_or(i64::from(ScheduleTable::default_lateness()), |lateness| {
@@ -103,7 +103,7 @@ impl<'c> CheckedFile<'c, '_> {
         });
         let hint = match near {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => "write the name of a place, like \"America/Chicago\", or \"UTC\": an abbreviation or an offset does not say when clocks change".to_owned(),
+            None => "write the name of a place, like \"America/Chicago\", or \"UTC\": an abbreviation or an offset has no rule for clock changes".to_owned(),
         };
         self.findings
             .error(
@@ -123,7 +123,7 @@ impl<'c> CheckedFile<'c, '_> {
                         .error(
                             "schedule",
                             &span,
-                            format!("`{key}` does not go with `cron`, which says when"),
+                            format!("`{key}` cannot stand beside `cron`, which sets the time"),
                         )
                         .hint("keep one of them");
                 }
@@ -146,7 +146,7 @@ impl<'c> CheckedFile<'c, '_> {
         ] {
             match toml_tree::key_span(table, key) {
                 Some(span) if owner != frequency => {
-                    let message = format!("`{key}` means nothing with frequency = \"{frequency}\"");
+                    let message = format!("`{key}` has no effect with frequency = \"{frequency}\"");
                     self.findings
                         .error("schedule", &span, message)
                         .hint(format!("it goes with frequency = \"{owner}\""));
@@ -199,7 +199,7 @@ impl<'c> CheckedFile<'c, '_> {
             if toml_tree::get(table, "send_at").is_none() {
                 self.findings
                     .error("missing", &table.span(), "[schedule] has no `send_at`")
-                    .hint("the time at which people receive it, like send_at = \"13:33\"");
+                    .hint("the time at which recipients get it, like send_at = \"13:33\"");
             }
             return None;
         };
@@ -225,7 +225,7 @@ impl<'c> CheckedFile<'c, '_> {
             format!("{month} has {} days", first.days_in_month())
         });
         self.findings
-            .error("date", &span, format!("\"{text}\" is no date"))
+            .error("date", &span, format!("\"{text}\" is not a date"))
             .hint(
                 last_day
                     .unwrap_or_else(|| "write year, month and day, like \"2026-11-21\"".to_owned()),
@@ -258,11 +258,14 @@ impl<'c> CheckedFile<'c, '_> {
             let table = self.table("schedule");
             let place = table.and_then(|table| toml_tree::get(table, "date"));
             let place = place.map_or(span.clone(), Node::span);
-            let message = format!("{date} has passed: this will not run again");
+            let message = format!("{date} has passed: this automation does not run again");
             self.findings.warning("never", &place, message);
         } else {
-            self.findings
-                .error("never", span, "there is no such date: this never runs");
+            self.findings.error(
+                "never",
+                span,
+                "this date does not exist: the automation never runs",
+            );
         }
     }
 
@@ -285,12 +288,12 @@ impl<'c> CheckedFile<'c, '_> {
         if let Some(time) = busy {
             let time = time.strftime("%H:%M");
             self.findings
-                .warning("busy-minute", span, format!("{time} is when everybody sends: the push service is slowest at :00, :15, :30 and :45"))
+                .warning("busy-minute", span, format!("{time} is a busy time: the push service is slowest at :00, :15, :30 and :45"))
                 .hint("a few minutes away is better, like 13:33");
         }
     }
 
-    /// An instant belongs to one occurrence at most: a run is over before the next one is generated.
+    /// Checks that runs do not overlap: an instant belongs to one occurrence at most.
     fn overlaps(&mut self, schedule: &Schedule, span: &Range<usize>) {
         let year = self.in_a_year();
         let delays: i64 = toml_tree::entries(self.root, "push")
@@ -332,7 +335,7 @@ impl<'c> CheckedFile<'c, '_> {
     }
 }
 
-/// The key that says when.
+/// Returns the key that sets the time.
 fn when_span(table: &Node<'_>) -> Range<usize> {
     let mut keys = ["cron", "send_at"].iter();
     let found = keys.find_map(|key| toml_tree::get(table, key));
@@ -345,15 +348,13 @@ fn clock_change(shifted: &Shifted, zone: &str) -> (String, String) {
     let sent = shifted.send_at.strftime("%H:%M");
     match shifted.change {
         ClockChange::Skipped => (
-            format!("on {date} there is no {wanted} in {zone}: the clocks are put forward over it"),
-            format!(
-                "that day the pushes go out at {sent}; a time that no clock change touches is clearer"
-            ),
+            format!("on {date}, {wanted} does not exist in {zone}: the clocks go forward over it"),
+            format!("that day the pushes go out at {sent}; choose a time without a clock change"),
         ),
         ClockChange::Repeated => (
-            format!("on {date} there is {wanted} twice in {zone}: the clocks are put back over it"),
+            format!("on {date}, {wanted} occurs twice in {zone}: the clocks go back over it"),
             format!(
-                "that day the pushes go out at the first, {}; a time that no clock change touches is clearer",
+                "that day the pushes go out at the first, {}; choose a time without a clock change",
                 shifted.send_at.strftime("%H:%M%:z")
             ),
         ),

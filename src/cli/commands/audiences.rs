@@ -1,4 +1,4 @@
-//! `pushctl audiences`: what there is.
+//! `pushctl audiences`: lists the audiences.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,19 +23,19 @@ use crate::cli::help;
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl audiences", "what there is"),
+        ("pushctl audiences", "every audience"),
         ("pushctl audiences layer2", "its parameters, stages, files and columns"),
         ("pushctl audiences layer2 --sql", "its query, ready for psql"),
     ]),
     after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
 )]
 pub struct Args {
-    /// One audience
+    /// Audience to show [default: all]
     name: Option<String>,
     /// Print the query with its settings and default parameters, as a script for psql
     #[arg(long, requires = "name", conflicts_with = "json")]
     sql: bool,
-    /// Query files of your own, which take the place of built-in ones of the same name
+    /// Directory of your own query files, which replace built-in ones of the same name
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     queries: Option<PathBuf>,
 }
@@ -118,7 +118,7 @@ fn show(context: &CommandContext, definition: &Definition) -> Result<()> {
         ui.print(&header.about)?;
     }
     ui.print(format_args!(
-        "Considers {}; in order of {}; from {}.",
+        "Base: {}; order: {}; from {}.",
         header.base,
         header.order.get_ref(),
         definition.origin

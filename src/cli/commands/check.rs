@@ -1,11 +1,11 @@
-//! `pushctl check`: whether automation files are right, before anything is asked of a network.
+//! `pushctl check`: checks automation files without a network.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::automation::render::{CheckReport, ColorChoice};
+use crate::automation::render::{CheckReport, Color};
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::settings::Flags;
@@ -18,7 +18,7 @@ use crate::cli::{completion, help};
 
 /// Check automation files, without a network
 ///
-/// Everything that is wrong is told at once, with its line: TOML, unknown keys, audiences, their files and parameters,
+/// Reports all errors at once, with their lines: TOML, unknown keys, audiences, their files and parameters,
 /// variables and filters, deep links, times, zones, windows, safeguards. A warning does not fail the check.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -30,30 +30,30 @@ use crate::cli::{completion, help};
     ]),
     after_help = help::statuses_saying(
         &[Kind::Done, Kind::Usage, Kind::Bug],
-        &[(Kind::Usage, "an automation, the usage or the configuration is wrong")],
+        &[(Kind::Usage, "an error in an automation, the usage or the configuration")],
     ),
 )]
 pub struct Args {
     /// Files, directories, or names of files in the directory [default: every *.toml in the directory]
     #[arg(value_name = "FILE", add = ArgValueCompleter::new(completion::automation_files_or_paths))]
     files: Vec<PathBuf>,
-    /// How the findings are written [default: text]
+    /// Output format [default: text]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     #[command(flatten)]
     automations: AutomationFlags,
 }
 
-/// For whom findings are written.
+/// Output formats of the findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people: each with its line and carets
+    /// Text: each finding with its line and carets
     Text,
-    /// Workflow commands, which GitHub shows beside the changed lines
+    /// Annotations of a GitHub workflow
     Github,
-    /// One document with all findings, like --json
+    /// JSON document, like --json
     Json,
-    /// A table, for the summary of a CI job
+    /// Markdown table, for the summary of a CI job
     Markdown,
 }
 
@@ -82,7 +82,7 @@ impl Args {
         match (context.ui.document(), self.format) {
             (Document::Json, None | Some(Format::Json)) => Ok(Format::Json),
             (Document::Json, Some(_)) => Err(Error::usage(
-                "--json and another --format cannot both be had",
+                "--json cannot be combined with another --format",
             )),
             (Document::Text, format) => Ok(format.unwrap_or(Format::Text)),
         }
@@ -95,9 +95,9 @@ fn write(context: &CommandContext, format: Format, report: &CheckReport) -> Resu
         Format::Json => return ui.json(report),
         Format::Text => {
             let color = if ui.stdout_pen().is_colored() {
-                ColorChoice::Ansi
+                Color::Ansi
             } else {
-                ColorChoice::Plain
+                Color::Plain
             };
             if ui.loudness() == Loudness::Quiet {
                 report.only_errors().human(color)

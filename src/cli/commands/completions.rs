@@ -1,4 +1,4 @@
-//! `pushctl completions`: the script that makes a shell complete pushctl's command lines.
+//! `pushctl completions`: prints the completion script of a shell.
 
 use std::io::Write as _;
 
@@ -13,22 +13,22 @@ use crate::cli::{completion, help};
 
 /// Print the completion script of a shell
 ///
-/// The script asks pushctl for its candidates, so it completes the audiences and files of your own query files too.
+/// The script calls pushctl for its candidates, so it also completes your own audiences.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl completions bash", "to be saved as ~/.local/share/bash-completion/completions/pushctl"),
-        ("pushctl completions zsh", "as _pushctl in a directory of $fpath"),
+        ("pushctl completions bash", "for ~/.local/share/bash-completion/completions/pushctl"),
+        ("pushctl completions zsh", "for _pushctl in a directory of $fpath"),
         ("pushctl completions fish", "as ~/.config/fish/completions/pushctl.fish"),
     ]),
     after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
 )]
 pub struct Args {
-    /// The shell
+    /// Shell
     shell: Shell,
 }
 
-/// The shells that pushctl completes in.
+/// Shells with a completion script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     /// GNU Bash
@@ -45,7 +45,7 @@ pub enum Shell {
 }
 
 impl Shell {
-    /// The file in `completions/` that holds its script.
+    /// Returns the file in `completions/` that holds its script.
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Bash => "pushctl.bash",
@@ -67,7 +67,7 @@ impl Shell {
     }
 }
 
-/// The script of `shell`.
+/// Returns the script of `shell`.
 pub fn script(shell: Shell) -> Result<String> {
     let shells = Shells::builtins();
     let completer = shells

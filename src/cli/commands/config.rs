@@ -1,4 +1,4 @@
-//! `pushctl config`: what is set, and where it came from.
+//! `pushctl config`: the settings and the origin of each.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::cli::help;
 /// Show the configuration
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = help::examples(&[("pushctl config show", "every setting, and where it came from")]),
+    before_help = help::examples(&[("pushctl config show", "every setting and its origin")]),
     after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
@@ -27,14 +27,14 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show every setting and where it came from
+    /// Show every setting and its origin
     ///
-    /// The strongest place that says something wins: a flag, the environment, .env, the configuration file, the
-    /// default. What lost is shown beside it. Passwords are masked.
+    /// The first origin with a value wins: flag, environment, .env, configuration file, default. Overridden values are
+    /// shown beside it. Passwords are masked.
     #[command(
         before_help = help::examples(&[
             ("pushctl config show", "as a table"),
-            ("pushctl config show --deadline 90s", "what a flag would change"),
+            ("pushctl config show --deadline 90s", "the effect of a flag"),
             ("pushctl config show --json", "for programs"),
         ]),
         after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),

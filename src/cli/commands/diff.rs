@@ -1,4 +1,4 @@
-//! `pushctl diff`: whether two CSV files say the same.
+//! `pushctl diff`: compares two CSV files.
 
 use std::path::PathBuf;
 
@@ -15,13 +15,13 @@ use crate::cli::help;
 
 /// Compare two CSV files row by row
 ///
-/// Rows belong together by their key, columns by their names; the order of both does not count. For proving that one
-/// program's output is another's. Memory grows with the rows of A alone, by 40 bytes each.
+/// Matches rows by key and columns by name; the order of both does not count. Memory grows with the rows of A,
+/// by 40 bytes each.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl diff old.csv new.csv --key user_id", "who came, who left, what changed"),
-        ("pushctl diff old.csv new.csv --key user_id --ignore lastActive", "but for a column that moves"),
+        ("pushctl diff old.csv new.csv --key user_id", "added, removed and changed rows"),
+        ("pushctl diff old.csv new.csv --key user_id --ignore lastActive", "without a column that always changes"),
         ("pushctl diff old.csv new.csv --key user_id,variantID --json", "with a key of two columns, for programs"),
     ]),
     after_help = help::statuses_saying(
@@ -33,19 +33,19 @@ use crate::cli::help;
     ),
 )]
 pub struct Args {
-    /// The file that was
+    /// Old file
     #[arg(value_name = "A.csv", value_hint = ValueHint::FilePath)]
     a: PathBuf,
-    /// The file that is
+    /// New file
     #[arg(value_name = "B.csv", value_hint = ValueHint::FilePath)]
     b: PathBuf,
-    /// The columns that make a row the same row in both
+    /// Columns that identify a row
     #[arg(long, value_name = "COL", required = true, value_delimiter = ',')]
     key: Vec<String>,
-    /// Columns that may differ
+    /// Columns to ignore
     #[arg(long, value_name = "COL", value_delimiter = ',')]
     ignore: Vec<String>,
-    /// How many rows of each kind are shown
+    /// Number of rows shown of each kind
     #[arg(long, value_name = "N", default_value_t = 5)]
     examples: usize,
 }

@@ -1,4 +1,4 @@
-//! `pushctl generate`: an audience becomes CSV files.
+//! `pushctl generate`: writes an audience as CSV files.
 
 use std::io::{Seek as _, SeekFrom};
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::cli::connect::{AudienceRequest, SourceFlags};
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 
-/// Width of the funnel's chart where no terminal says one.
+/// Width of the funnel's chart, in columns, without a terminal.
 const CHART_WIDTH: usize = 100;
 
 /// Write an audience as CSV files
@@ -36,7 +36,7 @@ const CHART_WIDTH: usize = 100;
     before_help = help::examples(&[
         ("pushctl generate layer2", "files and a manifest into ./generated"),
         ("pushctl generate layer3 --lookback-hours 24 --output out", "parameters are flags"),
-        ("pushctl generate waterfall --funnel", "who remains after each step"),
+        ("pushctl generate waterfall --funnel", "the users left after each stage"),
         ("pushctl generate layer2 --output - --file trending-closet-items", "one file to standard output"),
         ("pushctl generate layer2 --dry-run --json", "counts, no files"),
     ]),
@@ -53,19 +53,19 @@ pub struct Args {
     /// Directory for the files, or - for one of them on standard output [default: generated]
     #[arg(short, long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: Option<PathBuf>,
-    /// Count and show who remains after each stage, and why the others left
+    /// Show how many users remain after each stage, and why the others left
     #[arg(long, global = true)]
     funnel: bool,
-    /// At most so many rows a file, the first in its order
+    /// Maximum rows of a file, the first in its order
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// What an audience without any row means [default: warn]
+    /// Outcome of an audience without rows [default: warn]
     #[arg(long, global = true, value_name = "MEANS", value_parser = ["ok", "warn", "fail"])]
     on_empty: Option<String>,
-    /// How records end [default: crlf]
+    /// Line ending [default: crlf]
     #[arg(long, global = true, value_name = "ENDING", value_parser = ["crlf", "lf"])]
     line_ending: Option<String>,
-    /// End names with this instead of the time; '' for stable names, which replace those of the run before
+    /// Suffix of the file names in place of the time; '' for stable names, which replace the previous run's files
     #[arg(long, global = true, value_name = "S")]
     name_suffix: Option<String>,
     /// Write no test files
@@ -96,7 +96,7 @@ impl Args {
         flags.set(&keys::LINE_ENDING, line_ending.as_ref());
     }
 
-    /// Rows or a chart; before the settings are known, as far as the flags say.
+    /// Returns whether standard output carries CSV rows; before the settings are known, as far as the flags say.
     pub(crate) fn stdout(&self, settings: Option<&Settings>) -> Stdout {
         let by_flag = self
             .output
@@ -163,13 +163,13 @@ impl Args {
         match &self.name_suffix {
             None => Ok(Suffix::Time(context.clock.now())),
             Some(text) if text.contains(['/', '\\', '\0', '\n']) => Err(Error::usage(format!(
-                "--name-suffix: {text:?} cannot be part of a file's name"
+                "--name-suffix: {text:?} cannot be part of a file name"
             ))),
             Some(text) => Ok(Suffix::Fixed(text.clone())),
         }
     }
 
-    /// The file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
+    /// Returns the file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
     /// parameters, or as the manifest has it, with them.
     fn chosen_file(&self, asked: &AudienceRequest) -> Result<usize> {
         let definition = &asked.definition;
@@ -183,7 +183,7 @@ impl Args {
                 return Ok(0);
             }
             let error = format!(
-                "{} has several files, and only one fits on standard output",
+                "{} has several files, and standard output takes only one",
                 definition.name
             );
             return Err(
@@ -254,7 +254,7 @@ impl Args {
             .as_ref()
             .is_some_and(|history| history.from == "none")
         {
-            ui.say("no notification history is configured (PUSH_CADENCE_DATABASE_URL): nobody is left out for pushes already sent");
+            ui.say("no notification history is configured (PUSH_CADENCE_DATABASE_URL): users with recent pushes are not left out");
         }
         for id in &manifest.missing_test_users {
             ui.warn(format_args!(
@@ -271,7 +271,7 @@ impl Args {
             .iter()
             .any(|file| file.kind == FileKind::Production);
         for stem in manifest.empty.iter().filter(|_| some) {
-            ui.say(format_args!("{stem}: nobody, so no file"));
+            ui.say(format_args!("{stem}: no rows, so no file"));
         }
     }
 
@@ -290,11 +290,11 @@ impl Args {
         match context.settings.generate.on_empty {
             OnEmpty::Ok => Ok(Kind::Done),
             OnEmpty::Warn => {
-                context.ui.warn(format_args!("{message}: no files"));
+                context.ui.warn(format_args!("{message}: no files written"));
                 Ok(Kind::Done)
             }
             OnEmpty::Fail => Err(Error::new(Kind::Nothing, message).hint(format!(
-                "`pushctl generate {} --dry-run --funnel` shows where people leave",
+                "`pushctl generate {} --dry-run --funnel` shows the users left after each stage",
                 manifest.audience
             ))),
         }

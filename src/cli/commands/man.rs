@@ -17,12 +17,12 @@ use crate::cli::{audience_args, help};
 #[command(
     before_help = help::examples(&[
         ("pushctl man | man -l -", "read it"),
-        ("pushctl man --dir man1", "write the pages of all commands"),
+        ("pushctl man --dir man1", "the pages of all commands"),
     ]),
     after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
 )]
 pub struct Args {
-    /// Write one page a command into this directory
+    /// Directory for one page per command
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ fn write_pages(command: &clap::Command, directory: &Path) -> Result<()> {
         .try_for_each(|each| write_pages(each, directory))
 }
 
-/// One page: the sections of clap's own, with the examples and the exit statuses under headings that manuals have.
+/// Renders one page: clap's sections, with examples and exit statuses under the usual headings of a manual.
 fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let man = Man::new(command.clone())
         .source(concat!("pushctl ", env!("CARGO_PKG_VERSION")))
@@ -81,7 +81,7 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
     Ok(join(&sections))
 }
 
-/// Every section begins with the same definitions; one page needs them once.
+/// Joins the sections of one page and keeps the definitions that each of them repeats only once.
 fn join(sections: &[Vec<u8>]) -> Vec<u8> {
     let mut page = Vec::new();
     for section in sections {
@@ -95,7 +95,7 @@ fn join(sections: &[Vec<u8>]) -> Vec<u8> {
     page
 }
 
-/// Text as it stands, without its own heading.
+/// Formats text verbatim, without its heading.
 fn section(
     page: &mut dyn Write,
     heading: &str,

@@ -1,4 +1,4 @@
-//! `pushctl schedule`: what somebody else's clock is to be told. pushctl never schedules itself.
+//! `pushctl schedule`: the times of automations, and the lines for an external scheduler. pushctl never schedules itself.
 
 use clap::{Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
@@ -17,10 +17,10 @@ use crate::cli::automation_args::AutomationFlags;
 use crate::cli::context::CommandContext;
 use crate::cli::{completion, help};
 
-/// Show when automations are for, and what a scheduler is told
+/// Show the times of automations, and the lines for a scheduler
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = help::examples(&[("pushctl schedule show --format crontab", "lines to paste")]),
+    before_help = help::examples(&[("pushctl schedule show --format crontab", "lines for a crontab")]),
     after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
@@ -34,13 +34,13 @@ pub struct Args {
 enum Action {
     /// Show when each automation comes next, or the lines for a scheduler
     ///
-    /// Lines are for the enabled automations. A scheduler that keeps UTC gets a fixed time only where no clock change
-    /// makes it wrong; else it starts `run-pipeline --all --tick` every five minutes, which does what is due.
+    /// The lines are for the enabled automations. A scheduler in UTC gets a fixed time only where no clock change
+    /// makes it wrong; else it starts `run-pipeline --all --tick` every five minutes, which runs the phases that are due.
     #[command(
         before_help = help::examples(&[
-            ("pushctl schedule show", "when each comes next"),
-            ("pushctl schedule show --format crontab", "lines for a cron daemon that keeps UTC"),
-            ("pushctl schedule show layer3 --format systemd", "a service, and a timer in the zone's own time"),
+            ("pushctl schedule show", "the next time of each"),
+            ("pushctl schedule show --format crontab", "lines for a cron daemon in UTC"),
+            ("pushctl schedule show layer3 --format systemd", "a service, and a timer in the automation's time zone"),
         ]),
         after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
     )]
@@ -48,7 +48,7 @@ enum Action {
         /// Automations [default: all]
         #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::automations))]
         names: Vec<String>,
-        /// What is pasted where
+        /// Scheduler to write the lines for
         #[arg(long, value_name = "FORMAT")]
         format: Option<Format>,
         #[command(flatten)]
@@ -56,14 +56,14 @@ enum Action {
     },
 }
 
-/// Who winds the clock.
+/// Schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A cron daemon that keeps UTC
+    /// Cron daemon in UTC
     Crontab,
-    /// A container platform's cron jobs, as railway.toml
+    /// Cron jobs of a container platform, as railway.toml
     Railway,
-    /// systemd timers, which know time zones
+    /// systemd timers, in the automation's time zone
     Systemd,
 }
 
@@ -95,7 +95,7 @@ impl Args {
     }
 }
 
-/// When each comes next, soonest first; those that are not enabled have no time.
+/// Prints the next time of each automation, soonest first; one that is not enabled has none.
 fn next(context: &CommandContext, automations: &[Automation]) -> Result<()> {
     let upcoming = scheduler_export::upcoming(automations, context.clock.now());
     let of = |automation: &Automation| {
@@ -146,7 +146,7 @@ fn document(automation: &Automation, next: Option<&Upcoming>) -> Value {
     })
 }
 
-/// What is pasted goes to standard output, what is to be known about it to the other.
+/// The lines go to standard output, notes about them to standard error.
 fn lines(
     context: &CommandContext,
     automations: &[Automation],

@@ -1,5 +1,4 @@
-//! `pushctl schema`: the JSON Schema of what pushctl writes, for those who read it by program, and of what it reads,
-//! for editors.
+//! `pushctl schema`: the JSON Schemas of pushctl's output and of its input files.
 
 use clap::Subcommand;
 use schemars::schema_for;
@@ -18,8 +17,8 @@ use crate::cli::help;
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl schema manifest", "of the manifest beside an audience's files"),
-        ("pushctl schema automation", "of an automation file, for an editor"),
+        ("pushctl schema manifest", "schema of the manifest beside an audience's files"),
+        ("pushctl schema automation", "schema of an automation file, for an editor"),
     ]),
     after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     subcommand_required = true,
@@ -32,16 +31,16 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Of {
-    /// Of the manifest beside an audience's files
+    /// Schema of the manifest beside an audience's files
     #[command(
         before_help = help::examples(&[("pushctl schema manifest > manifest.schema.json", "for a validator or an editor")]),
         after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     )]
     Manifest,
-    /// Of an automation file
+    /// Schema of an automation file
     ///
-    /// A line `#:schema ./automation.schema.json` at the top of a file lets an editor complete from it and say what is
-    /// wrong.
+    /// A line `#:schema ./automation.schema.json` at the top of a file lets an editor complete keys and
+    /// report errors.
     #[command(
         before_help = help::examples(&[
             ("pushctl schema automation > automations/automation.schema.json", "for the files beside it"),
@@ -49,13 +48,13 @@ enum Of {
         after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     )]
     Automation,
-    /// Of the configuration file
+    /// Schema of the configuration file
     #[command(
         before_help = help::examples(&[("pushctl schema config > pushctl.schema.json", "for `#:schema ./pushctl.schema.json`")]),
         after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
     )]
     Config,
-    /// Of what `send --json` and `resume --json` print
+    /// Schema of the output of `send --json` and `resume --json`
     #[command(
         before_help = help::examples(&[("pushctl schema summary > summary.schema.json", "for a validator or an editor")]),
         after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),

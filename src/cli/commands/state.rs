@@ -1,4 +1,4 @@
-//! `pushctl state`: the state store itself, its migrations and its copies.
+//! `pushctl state`: manages the state store: migrations, export, import.
 
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -35,15 +35,15 @@ const STATUSES: [Kind; 10] = [
     Kind::Terminated,
 ];
 
-/// Look after the state store: runs, claims, leases, cancels
+/// Manage the state store: runs, claims, leases, cancels
 ///
-/// By default it is a SQLite file in the XDG state directory; --state names another place, or a PostgreSQL. A new store
-/// is made by whatever command needs it first.
+/// The default is a SQLite file in the XDG state directory; --state sets another file, or a PostgreSQL URL. The first
+/// command that needs the store creates it.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl state status", "where it is, and whether it is up to date"),
-        ("pushctl state migrate", "bring it up to date"),
+        ("pushctl state status", "its place, and whether it is up to date"),
+        ("pushctl state migrate", "apply pending migrations"),
         ("pushctl state export backup.jsonl", "keep a copy"),
     ]),
     after_help = help::statuses(&STATUSES),
@@ -57,13 +57,13 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Bring the store's tables up to what this pushctl needs
+    /// Apply pending migrations to the store's tables
     #[command(
-        before_help = help::examples(&[("pushctl state migrate", "apply what is pending, in order")]),
+        before_help = help::examples(&[("pushctl state migrate", "apply the pending migrations, in order")]),
         after_help = help::statuses(&STATUSES),
     )]
     Migrate,
-    /// Show where the store is, and its migrations
+    /// Show the store's place and its migrations
     #[command(
         before_help = help::examples(&[
             ("pushctl state status", "as a table"),
@@ -83,26 +83,26 @@ enum Action {
         after_help = help::statuses(&STATUSES),
     )]
     Rollback {
-        /// The last migration that stays; 0 for none [default: the one before the newest]
+        /// Last migration to keep; 0 for none [default: the one before the newest]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(NEEDED)))]
         to: Option<u32>,
     },
-    /// Write everything as JSON lines, to move the store or to keep a copy
+    /// Export the store as JSON lines, to move it or to back it up
     ///
-    /// As it is at one instant, while others go on working. Leases are left out: they belong to living processes.
+    /// Reads one snapshot while other processes go on. Leases are left out: they belong to running processes.
     #[command(
         before_help = help::examples(&[
-            ("pushctl state export backup.jsonl", "a file that appears when it is complete"),
+            ("pushctl state export backup.jsonl", "a file that appears only once it is complete"),
             ("pushctl state export | gzip > backup.jsonl.gz", "to standard output"),
         ]),
         after_help = help::statuses(&STATUSES),
     )]
     Export {
-        /// The file; - for standard output
+        /// File; - for standard output
         #[arg(default_value = "-", hide_default_value = true, value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Fill an empty store from an export, of either kind of store
+    /// Import an export into an empty store, of either kind
     #[command(
         before_help = help::examples(&[
             ("pushctl state import backup.jsonl", "into the configured store"),
@@ -111,7 +111,7 @@ enum Action {
         after_help = help::statuses(&STATUSES),
     )]
     Import {
-        /// The file; - for standard input
+        /// File; - for standard input
         #[arg(default_value = "-", hide_default_value = true, value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
@@ -187,13 +187,13 @@ async fn status(context: &CommandContext) -> Result<Kind> {
         ));
     } else if !exists {
         context.ui.say(format_args!(
-            "there is nothing at {place} yet: the first command that needs it makes it"
+            "there is no store at {place} yet: the first command that needs it creates it"
         ));
     } else if status.pending.is_empty() {
         context.ui.say(format_args!("{place} is up to date"));
     } else {
         context.ui.warn(format_args!(
-            "{place} is behind: `pushctl state migrate` brings it up to date"
+            "{place} lacks migrations: `pushctl state migrate` applies them"
         ));
     }
     Ok(Kind::Done)
@@ -210,7 +210,7 @@ async fn rollback(context: &CommandContext, to: Option<u32>) -> Result<Kind> {
     };
     let undone = match bounded(context, store.rollback(to, loss)).await {
         Err(error) if error.kind() == Kind::Refused && std::io::stdin().is_terminal() => {
-            let what = format!("{error} in {}, for good", place(context));
+            let what = format!("{error} in {}, permanently", place(context));
             confirm(context, &what, "destroy")?;
             bounded(context, store.rollback(to, Loss::Accepted)).await?
         }
@@ -251,7 +251,7 @@ async fn export(context: &CommandContext, file: &Path) -> Result<Kind> {
 async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
     let mut input = bounded(context, open(file)).await?;
     let store = bounded(context, as_it_is(context)).await?;
-    // Stops by itself, in order: dropped in the middle, it would leave half of the rows behind.
+    // Not dropped on an interrupt: it stops in order, so that no half of the rows remains.
     let rows = store.import(&mut *input, ended(context)).await?;
     context.ui.say(format_args!(
         "{} rows into {}",
@@ -261,7 +261,7 @@ async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
     done(context, &json!({ "rows": rows }))
 }
 
-/// Standard input is read to its end first: whoever writes there may stop in the middle, and then nothing is begun.
+/// Reads standard input to its end first: the writer may stop in the middle, and then nothing is imported.
 async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
     if !is_stream(file) {
         let opened = std::fs::File::open(file)
@@ -278,7 +278,7 @@ async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
     Ok(Box::new(BufReader::new(spool.kind(Kind::Failed, failed)?)))
 }
 
-/// A command that writes no data otherwise: with `--json` its document.
+/// Prints the document with `--json`; a command without `--json` prints nothing.
 fn done(context: &CommandContext, document: &Value) -> Result<Kind> {
     if context.ui.document() == Document::Json {
         context.ui.json(document)?;
@@ -290,11 +290,11 @@ async fn as_it_is(context: &CommandContext) -> Result<Store> {
     Store::open_as_it_is(&services::location(context)?, Arc::clone(&context.clock)).await
 }
 
-/// A store that is there already: nothing is made where there is nothing.
+/// Opens an existing store; does not create one.
 async fn existing(context: &CommandContext) -> Result<Store> {
     if !exists(&services::location(context)?) {
         let message = format!("there is no state store at {}", place(context));
-        return Err(Error::usage(message).hint("--state names another place"));
+        return Err(Error::usage(message).hint("set another place with --state"));
     }
     as_it_is(context).await
 }
@@ -306,7 +306,7 @@ fn exists(location: &Location) -> bool {
     }
 }
 
-/// Where the store is, without a password.
+/// Returns the store's place, without a password.
 fn place(context: &CommandContext) -> String {
     match &context.settings.state {
         settings::StateSettings::File(path) => path.display().to_string(),

@@ -1,4 +1,4 @@
-//! `pushctl sync`: tells the notification history what it has not been told of.
+//! `pushctl sync`: delivers accepted pushes to the notification history that it does not have yet.
 
 use serde_json::json;
 
@@ -14,14 +14,14 @@ use crate::cli::context::CommandContext;
 use crate::cli::time_limit::bounded;
 use crate::cli::{globals, help, services};
 
-/// Tell the notification history about accepted pushes that it does not know of
+/// Record accepted pushes in the notification history that it does not have yet
 ///
-/// A send does so itself. What the history could not be told then is kept in the state store, and counts in the filter
-/// until it is delivered. Repeating it is harmless.
+/// A send does so itself. Pushes that the history could not record then stay in the state store, and count in the filter
+/// until they are delivered. The command can be repeated.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl sync", "deliver what is owed"),
+        ("pushctl sync", "deliver the missing pushes"),
         ("pushctl sync -q", "for cron: silent unless it fails"),
     ]),
     after_help = help::statuses(&[
@@ -30,7 +30,7 @@ use crate::cli::{globals, help, services};
     ]),
 )]
 pub struct Args {
-    /// Where the notification history is [default: the first that has an address, else embedded]
+    /// Kind of notification history [default: the first that has an address, else embedded]
     #[arg(long, value_name = "HISTORY", value_parser = globals::words::<HistoryKind>())]
     cadence: Option<String>,
 }
@@ -69,37 +69,35 @@ fn tell(context: &CommandContext, synced: Synced) -> Result<Kind> {
     }
     if delivered > 0 || left == 0 {
         ui.say(match delivered {
-            0 => "nothing is owed to the notification history".to_owned(),
-            1 => "the notification history was told of 1 push".to_owned(),
+            0 => "no pushes are missing in the notification history".to_owned(),
+            1 => "1 push recorded in the notification history".to_owned(),
             many => format!(
-                "the notification history was told of {} pushes",
+                "{} pushes recorded in the notification history",
                 number(many)
             ),
         });
     }
     if unrecordable > 0 {
         ui.warn(format_args!(
-            "{} pushes to users whose id is no UUID cannot be recorded there, and were dropped",
+            "{} pushes to users without a UUID cannot be recorded there, and were dropped",
             number(unrecordable)
         ));
     }
     let owed = match left {
         0 => return Ok(Kind::Done),
-        1 => "1 push is still owed to the notification history".to_owned(),
+        1 => "1 push is still missing in the notification history".to_owned(),
         many => format!(
-            "{} pushes are still owed to the notification history",
+            "{} pushes are still missing in the notification history",
             number(many)
         ),
     };
     Err(match failure {
         Some(error) => error
             .context(owed)
-            .hint("nothing is lost: they count in the filter, and the next `pushctl sync` goes on"),
+            .hint("they count in the filter, and the next `pushctl sync` continues"),
         None => Error::usage(format!(
-            "{owed}, and the one that is configured is not the one that they are owed to"
+            "{owed}, and another history is configured than at their send"
         ))
-        .hint(
-            "set PUSH_CADENCE_DATABASE_URL or CADENCE_SERVICE_URL, as it was when they were sent",
-        ),
+        .hint("set PUSH_CADENCE_DATABASE_URL or CADENCE_SERVICE_URL as at the time of the send"),
     })
 }

@@ -1,4 +1,4 @@
-//! `pushctl why`: which conditions of an audience hold for one person.
+//! `pushctl why`: shows which conditions of an audience hold for one user.
 
 use crate::audience::explain;
 use crate::error::{Error, Result};
@@ -13,18 +13,18 @@ use crate::cli::connect::{AudienceRequest, SourceFlags};
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 
-/// Stands for a person in the examples.
+/// The user of the examples.
 pub(crate) const EXAMPLE_USER: &str = "1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10";
 
-/// Say which conditions of an audience hold for one person
+/// Show which conditions of an audience hold for one user
 ///
-/// Asks the same query file as `generate`, so the answer is what `generate` would do at the same instant.
+/// Uses the same query file as `generate`, so the answer is what `generate` would do at the same time.
 #[derive(Debug, clap::Args)]
 #[command(
     next_help_heading = "Options for every audience",
     before_help = help::examples(&[
-        ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10", "every condition, and the values seen"),
-        ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --min-open-offers 1", "and if a parameter were another"),
+        ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10", "every condition, and the values it read"),
+        ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --min-open-offers 1", "the same with another parameter"),
     ]),
     after_help = help::statuses(&[
         Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Bug,
@@ -36,7 +36,7 @@ pub struct Args {
     chosen: Chosen,
     #[command(flatten)]
     source: SourceFlags,
-    /// The person's id
+    /// User id
     #[arg(long, global = true, value_name = "ID")]
     user: Option<String>,
 }
@@ -54,7 +54,7 @@ impl Args {
     pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         let user = self
             .user
-            .ok_or_else(|| Error::usage("whose? --user ID is missing"))?;
+            .ok_or_else(|| Error::usage("--user ID is required"))?;
         let user = uuid::Uuid::try_parse(user.trim()).map_err(|_| {
             Error::usage(format!(
                 "--user: {user:?} is not an id like 0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11"

@@ -1,9 +1,9 @@
-//! The table: trouble or SQLSTATE → kind and advice. [`Kind::Unreachable`] is transient, everything else permanent.
+//! Maps a trouble or an SQLSTATE to its kind and hint. [`Kind::Unreachable`] is transient, every other kind permanent.
 
 use super::{ConnectPhase, FailureCause, SqlError};
 use crate::error::Kind;
 
-/// What follows from a trouble.
+/// The kind and hint of a trouble.
 pub(crate) struct FailureAdvice {
     pub(crate) kind: Kind,
     pub(crate) advice: Vec<&'static str>,
@@ -11,16 +11,16 @@ pub(crate) struct FailureAdvice {
 
 const ALLOW_LIST: &str = "a firewall may be dropping the packets: check that the database's allow-list (security group) has every static egress \
      address of this machine, and that host and port are right";
-const NOBODY_HOME: &str = "something accepted the connection and then said nothing: a tunnel or proxy whose far end is gone, or an overloaded server";
-const IDLE_LIMIT: &str = "a server restart, a failover, or an idle limit of a proxy, pooler or load balancer closes connections like this; look in its log for this moment";
+const NOBODY_HOME: &str = "the connection was accepted but not answered: a tunnel or proxy whose far end is gone, or an overloaded server";
+const IDLE_LIMIT: &str = "a server restart, a failover, or an idle limit of a proxy, pooler or load balancer closes connections like this; check its log at this time";
 const DIRECT: &str = "check host and port: another service may be listening there; and sslnegotiation=direct needs \
      PostgreSQL 17 or a proxy that speaks it";
 const ROOTS: &str = "check sslrootcert: it must hold the root that signed the server's certificate (a managed database publishes a bundle)";
 const CLIENT_CERTIFICATE: &str =
-    "check sslcert and sslkey: the server wants a certificate that its own root signed";
+    "check sslcert and sslkey: the server accepts only certificates signed by its own root";
 const POOLING: &str = "too many clients: connect through a pooler (PgBouncer, the platform's pooling endpoint), \
      or let fewer jobs run at once (connection_limit)";
-const PASSWORD: &str = "check user and password, and where they come from: pushctl config show";
+const PASSWORD: &str = "check the user and password; `pushctl config show` names their origin";
 
 pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
     let (kind, advice) = match trouble {
@@ -37,7 +37,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
             Kind::Unreachable,
             match phase {
                 ConnectPhase::Password => {
-                    "password_command is slow or waits for input; it must print a password and end"
+                    "password_command is slow or waits for input; it must print a password and exit"
                 }
                 ConnectPhase::Resolving => {
                     "no name server answered: check this machine's DNS; hostaddr avoids it"
@@ -48,7 +48,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
         ),
         FailureCause::Refused => (
             Kind::Unreachable,
-            "nothing listens there: check host and port, and that the server (or the tunnel to it) is running",
+            "no service listens at this address: check host and port, and that the server (or the tunnel to it) is running",
         ),
         FailureCause::Unroutable => (
             Kind::Unreachable,
@@ -56,7 +56,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
         ),
         FailureCause::Forbidden => (
             Kind::Failed,
-            "a local firewall, sandbox or file permission forbids it",
+            "a local firewall, sandbox or file permission denies it",
         ),
         FailureCause::NoSocket => (
             Kind::Unreachable,
@@ -67,7 +67,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
         FailureCause::Network => (Kind::Unreachable, "check this machine's network"),
         FailureCause::TlsDeclined => (
             Kind::Usage,
-            "turn TLS on at the server; only where the network itself can be trusted, use sslmode=disable",
+            "enable TLS on the server; use sslmode=disable only on a trusted network",
         ),
         FailureCause::NotPostgres => (
             Kind::Usage,
@@ -86,7 +86,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
         ),
         FailureCause::CertificateNotYetValid => (
             Kind::Credentials,
-            "check this machine's clock, and which certificate the server was given",
+            "check this machine's clock and the server's certificate",
         ),
         FailureCause::CertificateMisnamed => (
             Kind::Credentials,
@@ -106,11 +106,11 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
         FailureCause::Authentication => (Kind::Credentials, PASSWORD),
         FailureCause::WrongServer(_) => (
             Kind::Unreachable,
-            "name a host that is, or relax target_session_attrs; during a failover it settles by itself",
+            "name another host, or relax target_session_attrs; during a failover this resolves itself",
         ),
         FailureCause::Protocol => (
             Kind::Failed,
-            "check what stands between here and the server; -vv shows each statement",
+            "check proxies and poolers between this machine and the server; -vv logs each statement",
         ),
     };
     FailureAdvice {
@@ -119,7 +119,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
     }
 }
 
-/// Messages of poolers, whose SQLSTATE (08P01, "protocol violation") says nothing. Looked at first.
+/// Messages of poolers, whose SQLSTATE (08P01, "protocol violation") is not specific. Checked first.
 const POOLER: &[(&str, Kind, &str)] = &[
     (
         "unsupported startup parameter",
@@ -142,7 +142,7 @@ const POOLER: &[(&str, Kind, &str)] = &[
     ("query_wait_timeout", Kind::Unreachable, POOLING),
 ];
 
-/// SQLSTATE by its beginning; the first that fits decides.
+/// Prefixes of SQLSTATEs; the first match decides.
 const SQLSTATES: &[(&str, Kind, &str)] = &[
     ("08", Kind::Unreachable, IDLE_LIMIT),
     ("28", Kind::Credentials, PASSWORD),
@@ -159,12 +159,12 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
     (
         "25006",
         Kind::Usage,
-        "an audience only reads: take what writes out of the query",
+        "an audience query may only read: remove the part that writes",
     ),
     (
         "25P03",
         Kind::Unreachable,
-        "this side was too slow: is the disk full or stalled?",
+        "pushctl read too slowly: is the disk full or stalled?",
     ),
     (
         "40001",
@@ -174,7 +174,7 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
     (
         "40P01",
         Kind::Unreachable,
-        "a deadlock; it is tried again by itself",
+        "a deadlock; pushctl retries by itself",
     ),
     (
         "42P05",
@@ -210,7 +210,7 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
     (
         "55006",
         Kind::Unreachable,
-        "an object is in use; it is tried again by itself",
+        "an object is in use; pushctl retries by itself",
     ),
     (
         "55P03",
@@ -220,7 +220,7 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
     (
         "57014",
         Kind::Failed,
-        "somebody cancelled it, or a statement_timeout of this role or database is too short",
+        "the statement was cancelled on the server, or a statement_timeout of this role or database is too short",
     ),
     ("57P01", Kind::Unreachable, IDLE_LIMIT),
     ("57P02", Kind::Unreachable, IDLE_LIMIT),
@@ -234,12 +234,12 @@ const SQLSTATES: &[(&str, Kind, &str)] = &[
     (
         "58",
         Kind::Unreachable,
-        "the server's own disk or system failed; look in its log",
+        "the server's disk or system failed; check the server's log",
     ),
     (
         "XX",
         Kind::Failed,
-        "a fault of the server itself; look in its log",
+        "an internal fault of the server; check the server's log",
     ),
 ];
 

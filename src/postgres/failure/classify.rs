@@ -1,7 +1,7 @@
-//! Foreign errors, recognised by walking their chain of causes.
+//! Recognises foreign errors by their chain of causes.
 //!
-//! The resolver and the TLS library tell their cases apart only in their words. Those words are the C library's and
-//! OpenSSL's own, in English whatever the locale, because nothing here ever sets one.
+//! The resolver and the TLS library distinguish their cases only by message text. Those words are the C library's and
+//! OpenSSL's own, always in English, because pushctl never sets a locale.
 
 use std::error::Error as StdError;
 use std::io;
@@ -9,12 +9,12 @@ use std::iter;
 
 use super::FailureCause;
 
-/// From a socket, or from something that was read through one.
+/// Recognises an error of a socket, or of a protocol above it.
 pub(crate) fn io(cause: &io::Error) -> FailureCause {
     if let Some(trouble) = tls_words(&outermost_tls(cause)) {
         return trouble;
     }
-    // The codec's words for a connection that ends within a message.
+    // The codec's message for a connection that ends within a message.
     if cause.to_string() == "bytes remaining on stream" {
         return FailureCause::Closed;
     }
@@ -35,7 +35,7 @@ pub(crate) fn io(cause: &io::Error) -> FailureCause {
     }
 }
 
-/// From the resolver: only a definite "no such name" is permanent.
+/// Recognises a resolver error; only a definite "no such name" is permanent.
 pub(crate) fn resolving(cause: &io::Error) -> FailureCause {
     const NO_SUCH_NAME: [&str; 5] = [
         "Name or service not known",
@@ -52,7 +52,7 @@ pub(crate) fn resolving(cause: &io::Error) -> FailureCause {
     }
 }
 
-/// From a TLS handshake.
+/// Recognises an error of a TLS handshake.
 pub(crate) fn tls(cause: &native_tls::Error) -> FailureCause {
     let words = outermost_tls(cause);
     if let Some(trouble) = tls_words(&words) {
@@ -68,7 +68,6 @@ pub(crate) fn tls(cause: &native_tls::Error) -> FailureCause {
     }
 }
 
-/// From the driver.
 pub(crate) fn driver(cause: &tokio_postgres::Error) -> FailureCause {
     if let Some(below) = chain(cause).find_map(|cause| cause.downcast_ref::<io::Error>()) {
         return io(below);
@@ -89,7 +88,7 @@ pub(crate) fn driver(cause: &tokio_postgres::Error) -> FailureCause {
     }
 }
 
-/// The words of the last cause.
+/// Returns the message of the last cause.
 pub(crate) fn innermost(cause: &(dyn StdError + 'static)) -> String {
     chain(cause)
         .last()
@@ -98,7 +97,7 @@ pub(crate) fn innermost(cause: &(dyn StdError + 'static)) -> String {
         .unwrap_or_default()
 }
 
-/// The words of the first cause that mentions OpenSSL's verdict, which its own causes leave out.
+/// Returns the message of the first cause with OpenSSL's verdict, which its own causes lack.
 pub(crate) fn outermost_tls(cause: &(dyn StdError + 'static)) -> String {
     let words: Vec<String> = chain(cause).map(ToString::to_string).collect();
     let telling = words

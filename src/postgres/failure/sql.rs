@@ -1,4 +1,4 @@
-//! What the server says about a statement.
+//! An error that the server reports about a statement.
 
 use std::fmt;
 
@@ -7,15 +7,13 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 /// An error reported by the server; [`crate::error::Error::find`] gets it out of an error's causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlError {
-    /// Five characters.
     pub sqlstate: String,
-    /// The primary message.
     pub message: String,
     /// `DETAIL`. It may quote data.
     pub detail: Option<String>,
     /// `HINT`.
     pub hint: Option<String>,
-    /// Where in the statement that the caller gave, in characters, the first being 1.
+    /// The position in the caller's statement, in characters from 1.
     pub position: Option<usize>,
 }
 
