@@ -84,7 +84,7 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// Whether a command line can be parsed.
-fn assert_understood(place: &str, words: &[String]) {
+pub(crate) fn assert_understood(place: &str, words: &[String]) {
     let root = pushctl::cli::command(&pushctl::cli::known(None).offers);
     let parsed = root.clone().try_get_matches_from(words);
     assert!(
