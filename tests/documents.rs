@@ -177,7 +177,8 @@ fn every_setting_is_listed_with_its_variables_and_its_default() {
             let variable = variable.as_str().unwrap();
             assert!(row.contains(&format!("`{variable}`")), "{variable}: {row}");
         }
-        if setting["origin"] == "default" {
+        // The actor's default is the machine's.
+        if setting["origin"] == "default" && setting["name"] != "actor" {
             let default = setting["value"].as_str().unwrap();
             assert!(row.contains(&format!("`{default}`")), "{default}: {row}");
         }
