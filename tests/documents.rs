@@ -7,6 +7,7 @@ use crate::deploy::assert_understood;
 use crate::support::cli::Sandbox;
 
 mod markdown;
+mod paths;
 
 use markdown::{anchors, blocks, links, prose, shell_commands};
 
