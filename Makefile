@@ -46,7 +46,6 @@ check: ## formatting, lints, shell scripts, workflows, dependencies, the oldest 
 	else echo "not checked: workflows: actionlint is not installed" >&2; fi
 	@.ci/dependencies
 	@$(FLAGS) && FLAGS="$$flags" .ci/rust-version
-	@echo "words to replace (docs/glossary.md): $$(grep -riE 'somebody|nobody|whoever|thrice' src tests README.md docs | wc -l) lines" >&2
 
 completions: ## write the completion scripts of five shells into completions/
 	@$(FLAGS) && cargo build --locked $$flags && bin=$${CARGO_TARGET_DIR:-target}/debug/pushctl && \

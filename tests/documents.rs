@@ -8,6 +8,7 @@ use crate::support::cli::Sandbox;
 
 mod markdown;
 mod paths;
+mod words;
 
 use markdown::{anchors, blocks, links, prose, shell_commands};
 
