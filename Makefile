@@ -11,6 +11,10 @@ FLAGS = flags=$$(deploy/demo/build-deps.sh)
 SERVERS = deploy/demo/postgres.sh pooler >/dev/null && PUSHCTL_TEST_PG_BIN=$$(deploy/demo/postgres.sh bin) && \
 	export PUSHCTL_TEST_PG_BIN
 
+SCRIPTS = .ci/run .ci/dependencies .ci/rust-version deploy/demo/build-deps.sh deploy/demo/demo.sh \
+	deploy/demo/postgres.sh deploy/demo/standin.sh benches/*.sh
+WORKFLOWS = .github/workflows/*.yml deploy/ci/*.yml
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
@@ -33,12 +37,15 @@ bench: ## speed and memory: of generate against psql, of send against the Node S
 	@echo
 	@benches/send.sh
 
-check: ## formatting, lints, shell scripts
+check: ## formatting, lints, shell scripts, workflows, dependencies, the oldest Rust
 	@cargo fmt --check
 	@$(FLAGS) && cargo clippy --all-targets --locked $$flags -- -D warnings
-	@if command -v shellcheck >/dev/null; then \
-	  shellcheck -x -P SCRIPTDIR .ci/run deploy/demo/build-deps.sh deploy/demo/demo.sh deploy/demo/postgres.sh deploy/demo/standin.sh benches/*.sh; \
-	else echo "shellcheck is not here: the scripts were not checked" >&2; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR $(SCRIPTS); \
+	else echo "not checked: shell scripts: shellcheck is not installed" >&2; fi
+	@if command -v actionlint >/dev/null; then actionlint $(WORKFLOWS); \
+	else echo "not checked: workflows: actionlint is not installed" >&2; fi
+	@.ci/dependencies
+	@$(FLAGS) && FLAGS="$$flags" .ci/rust-version
 
 completions: ## write the completion scripts of five shells into completions/
 	@$(FLAGS) && cargo build --locked $$flags && bin=$${CARGO_TARGET_DIR:-target}/debug/pushctl && \

@@ -84,7 +84,7 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// Whether a command line can be parsed.
-fn assert_understood(place: &str, words: &[String]) {
+pub(crate) fn assert_understood(place: &str, words: &[String]) {
     let root = pushctl::cli::command(&pushctl::cli::known(None).offers);
     let parsed = root.clone().try_get_matches_from(words);
     assert!(
@@ -251,4 +251,46 @@ fn the_image_is_built_from_files_that_are_let_into_its_context() {
             "{path}"
         );
     }
+}
+
+/// The oldest Rust that a manifest promises to build with.
+fn rust_version(package: &serde_json::Value) -> Option<[u32; 3]> {
+    let mut parts = package["rust_version"].as_str()?.split('.');
+    let mut next = || parts.next().map_or(Some(0), |part| part.parse().ok());
+    Some([next()?, next()?, next()?])
+}
+
+/// What a program prints.
+fn printed(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn no_dependency_needs_a_newer_rust_than_ours() {
+    let compiler = printed("rustc", &["-vV"]);
+    let platform = compiler
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "));
+    // Crates for other platforms need not be on this machine.
+    let platform = ["--filter-platform", platform.unwrap()];
+    let arguments = ["metadata", "--format-version=1", "--locked", "--offline"];
+    let metadata = printed(env!("CARGO"), &[&arguments[..], &platform].concat());
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours = packages.iter().find(|package| package["name"] == "pushctl");
+    let ours = rust_version(ours.unwrap()).unwrap();
+    let with_a_version = packages.iter().filter_map(rust_version).count();
+    assert!(with_a_version > 100, "{with_a_version}");
+    let newer: Vec<String> = packages
+        .iter()
+        .filter(|package| rust_version(package).is_some_and(|theirs| theirs > ours))
+        .map(|package| format!("{} needs {}", package["name"], package["rust_version"]))
+        .collect();
+    assert!(newer.is_empty(), "rust-version is too old for: {newer:#?}");
 }

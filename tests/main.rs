@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod deploy;
 mod diff;
+mod documents;
 mod fcm;
 mod help;
 mod notify;
