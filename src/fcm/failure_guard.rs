@@ -7,8 +7,8 @@
 //!
 //! An audience of fewer than twice [`SAMPLE`] messages is judged by half of them, so that a conclusion still spares the
 //! other half; below [`SMALLEST`] answers nothing is concluded, and such a run ends as partial. Until the first
-//! conclusion no more than twice the sample is under way, so that a fast connection does not send everything before the
-//! first answer comes.
+//! conclusion one and a half times the sample leave at most, so that a fast connection does not send everything before
+//! the first answers come.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -97,12 +97,12 @@ impl FailureGuard {
         }
     }
 
-    /// How many messages may be without an outcome at once: few until the first answers have been judged.
+    /// How many messages may be without an outcome: few until the first answers have been judged.
     pub(super) fn most_open(&self) -> usize {
         if self.limits.latest_failed.is_none() || self.all >= self.sample {
             usize::MAX
         } else {
-            2 * self.sample
+            self.sample + self.sample / 2 - self.all
         }
     }
 

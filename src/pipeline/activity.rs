@@ -46,6 +46,8 @@ pub fn activity(run: &Run, records: &PhaseRecords, held: bool, now: Timestamp) -
         return Activity::Interrupted;
     }
     match step::next(&plan, records, now, Lateness::Counts) {
+        // What follows the end of the window are the pushes.
+        NextStep::Wait(at, Phase::Window) => Activity::Waiting(at, Phase::Send),
         NextStep::Wait(at, phase) => Activity::Waiting(at, phase),
         NextStep::Do(Phase::Generate) => Activity::Waiting(plan.times.generate_at, Phase::Generate),
         NextStep::Do(Phase::Test) => Activity::Waiting(plan.times.test_at, Phase::Test),

@@ -85,8 +85,9 @@ async fn the_window_is_told_with_the_command_that_cancels_and_the_cancel_too() {
     block_in_place(|| {
         told.office
             .ends(&["cancel", "daily", "--reason", "wrong shoe"], 0);
-        told.office.tick(20);
+        told.office.tick(0);
     });
+    assert_eq!(told.notices().len(), 4);
     contains(&told.notices()[3], &["wrong shoe", "alice@"]);
     assert_eq!(told.beats(), ["/beat/start", "/beat/fail"]);
 }

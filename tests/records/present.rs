@@ -62,12 +62,14 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
     sandbox.write("here/automations/layer2.toml", AUTOMATION);
     let checked = run(&sandbox, &place, &["status", "--json"]).json();
     let running = checked["running"].as_array().unwrap();
-    assert_eq!(running.len(), 2);
-    let window = running
-        .iter()
-        .find(|run| run["automation"] == "layer3-daily")
-        .unwrap();
-    assert_eq!(window["phase"], "window");
+    let interrupted = checked["interrupted"].as_array().unwrap();
+    assert_eq!((running.len(), interrupted.len()), (1, 1), "{checked}");
+    let window = &running[0];
+    assert_eq!(window["automation"], "layer3-daily");
+    assert_eq!(
+        (&window["phase"], &window["state"]),
+        (&"window".into(), &"running".into())
+    );
     assert!(
         window["holder"]
             .as_str()
@@ -75,14 +77,15 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
             .starts_with("alice@worker-1 (process"),
         "{window}"
     );
-    let other = running
-        .iter()
-        .find(|run| run["automation"] == "waterfall")
-        .unwrap();
+    let other = &interrupted[0];
+    assert_eq!(other["automation"], "waterfall");
     assert_eq!(
         (&other["phase"], &other["holder"]),
         (&"begun".into(), &serde_json::Value::Null)
     );
+    let id = another(2, "waterfall").id;
+    assert_eq!(other["resume"], format!("pushctl resume {id}"));
+    assert_eq!(other["cancel"], format!("pushctl cancel {id}"));
     assert_eq!(checked["paused"][0]["who"], "bob@laptop");
     assert_eq!(
         checked["next"][0]["automation"], "layer2-daily",
@@ -96,7 +99,10 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
     let text = told.stdout;
     for part in [
         "Running\n",
-        "nobody at the moment",
+        "alice@worker-1 (process ",
+        "\nInterrupted\n",
+        &format!("to continue: pushctl resume {id}\n"),
+        &format!("to cancel:   pushctl cancel {id}\n"),
         "\nPaused\n",
         "new copy",
         "\nNext\n",
