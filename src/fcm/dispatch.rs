@@ -339,7 +339,7 @@ impl Dispatch {
             Outcome::Failed { .. } | Outcome::InDoubt { .. } => Some(Sign::Failed),
             Outcome::Unsent { .. } => None,
         };
-        let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code()));
+        let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code(), now));
         let elapsed = flight.first.map_or(Duration::ZERO, |first| now - first);
         self.reports.push(MessageReport {
             id: flight.job.id,

@@ -5,6 +5,10 @@
 //! speak of the audience: every audience has some, so they count neither for nor against the first rule, and stop the
 //! run, together with 401, 403 and 404, only where their share is large or jumps.
 //!
+//! One lost connection puts up to a hundred messages in doubt at once, and says little of the next one: it counts as a
+//! fifth of the sample at most. A run of which more than half is in doubt nevertheless is stopped by the sum over all
+//! answers, once there are five samples of them.
+//!
 //! An audience of fewer than twice [`SAMPLE`] messages is judged by half of them, so that a conclusion still spares the
 //! other half; below [`SMALLEST`] answers nothing is concluded, and such a run ends as partial. Until the first
 //! conclusion one and a half times the sample leave at most, so that a fast connection does not send everything before
@@ -12,12 +16,20 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use tokio::time::Instant;
+
 use super::answer::Code;
 
 /// The answers that the first and every later conclusion about failures is drawn from.
 const SAMPLE: usize = 100;
 /// Fewer answers allow no conclusion: one bad device would stop a handful of messages.
 const SMALLEST: usize = 20;
+/// Samples after which the sum over all answers counts too.
+const SAMPLES: usize = 5;
+/// The part of the sample that a lost connection counts as at most, inverted.
+const LOSS: usize = 5;
+/// The code of a message whose connection was lost.
+const LOST: &str = "CONNECTION_LOST";
 
 /// When a run stops itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +81,11 @@ pub(super) struct FailureGuard {
     limits: Limits,
     sample: usize,
     all: usize,
+    /// Those that the first conclusion is drawn from.
+    weighed: usize,
     failed: usize,
+    /// When the latest connection was lost, and how many messages with it.
+    loss: Option<(Instant, usize)>,
     causes: HashMap<Code, usize>,
     /// Of the latest answers that were no dead tokens: the code of each that failed.
     recent: VecDeque<Option<Code>>,
@@ -88,7 +104,9 @@ impl FailureGuard {
             limits,
             sample: half.unwrap_or(SAMPLE).clamp(SMALLEST, SAMPLE),
             all: 0,
+            weighed: 0,
             failed: 0,
+            loss: None,
             causes: HashMap::new(),
             recent: VecDeque::with_capacity(SAMPLE),
             recent_failed: 0,
@@ -99,23 +117,25 @@ impl FailureGuard {
 
     /// How many messages may be without an outcome: few until the first answers have been judged.
     pub(super) fn most_open(&self) -> usize {
-        if self.limits.latest_failed.is_none() || self.all >= self.sample {
+        if self.limits.latest_failed.is_none() || self.weighed >= self.sample {
             usize::MAX
         } else {
-            self.sample + self.sample / 2 - self.all
+            self.sample + self.sample / 2 - self.weighed
         }
     }
 
     /// Counts one message; says why the run should stop, if it should.
-    pub(super) fn count(&mut self, sign: Sign, code: &str) -> Option<String> {
+    pub(super) fn count(&mut self, sign: Sign, code: &str, now: Instant) -> Option<String> {
         self.all += 1;
+        let weighs = self.weighs(code, now);
+        self.weighed += usize::from(weighs);
         let failed = matches!(sign, Sign::Refused | Sign::Failed);
         self.failed += usize::from(failed);
         let code = failed.then(|| Code::Owned(code.to_owned()));
         if let Some(code) = &code {
             *self.causes.entry(code.clone()).or_default() += 1;
         }
-        if sign != Sign::Dead {
+        if sign != Sign::Dead && weighs {
             self.remember(code);
         }
         if self.latest.len() == self.limits.window
@@ -132,6 +152,19 @@ impl FailureGuard {
             .or_else(|| self.jump(sign))
     }
 
+    /// Whether a message says something of its own. What a lost connection takes with it comes at one instant.
+    fn weighs(&mut self, code: &str, now: Instant) -> bool {
+        if code != LOST {
+            return true;
+        }
+        let count = match self.loss {
+            Some((at, count)) if at == now => count + 1,
+            _ => 1,
+        };
+        self.loss = Some((now, count));
+        count <= self.sample / LOSS
+    }
+
     fn remember(&mut self, code: Option<Code>) {
         if self.recent.len() == self.sample
             && let Some(oldest) = self.recent.pop_front()
@@ -145,15 +178,22 @@ impl FailureGuard {
     fn mostly_failed(&self) -> Option<String> {
         let limit = self.limits.latest_failed?;
         let (count, all) = (self.recent_failed, self.recent.len());
-        (all == self.sample && share(count, all) > limit).then(|| {
+        if all == self.sample && share(count, all) > limit {
             let mut causes: HashMap<Code, usize> = HashMap::new();
             for code in self.recent.iter().flatten() {
                 *causes.entry(code.clone()).or_default() += 1;
             }
             let which = if self.all == all { "first" } else { "last" };
-            format!(
+            return Some(format!(
                 "{count} of the {which} {all} messages failed or are in doubt{}",
                 most_often(&causes)
+            ));
+        }
+        let (count, all) = (self.failed, self.all);
+        (all >= SAMPLES * self.sample && share(count, all) > limit).then(|| {
+            format!(
+                "{count} of {all} messages failed or are in doubt{}",
+                most_often(&self.causes)
             )
         })
     }
@@ -229,10 +269,9 @@ mod tests {
     /// The number of the message that stops the run, and why.
     fn stop(limits: Limits, signs: impl IntoIterator<Item = Sign>) -> Option<(usize, String)> {
         let mut watch = FailureGuard::new(limits, None);
-        signs
-            .into_iter()
-            .enumerate()
-            .find_map(|(place, sign)| Some((place + 1, watch.count(sign, "HTTP_502")?)))
+        signs.into_iter().enumerate().find_map(|(place, sign)| {
+            Some((place + 1, watch.count(sign, "HTTP_502", Instant::now())?))
+        })
     }
 
     fn every(nth: usize, sign: Sign, count: usize) -> impl Iterator<Item = Sign> {
@@ -333,7 +372,7 @@ mod tests {
     fn a_small_audience_is_judged_by_half_of_it_and_a_handful_not_at_all() {
         let place = |expected| {
             let mut watch = FailureGuard::new(Limits::default(), Some(expected));
-            (1..=expected).find(|_| watch.count(Sign::Failed, "RESET").is_some())
+            (1..=expected).find(|_| watch.count(Sign::Failed, "RESET", Instant::now()).is_some())
         };
         assert_eq!(place(8_000), Some(100));
         assert_eq!(place(150), Some(75));
@@ -356,11 +395,54 @@ mod tests {
         let mut watch = FailureGuard::new(Limits::default(), None);
         let codes = (0..100).map(|n| if n % 3 == 0 { "RESET" } else { "HTTP_502" });
         let reasons: Vec<String> = codes
-            .filter_map(|code| watch.count(Sign::Failed, code))
+            .filter_map(|code| watch.count(Sign::Failed, code, Instant::now()))
             .collect();
         assert!(
             reasons[0].ends_with("most often HTTP_502 (66)"),
             "{reasons:?}"
         );
+    }
+
+    /// The answer that stops a run on connections that each give `good` answers and then take `lost` messages with them.
+    fn stop_of_losses(good: usize, lost: usize, connections: usize) -> Option<usize> {
+        let mut watch = FailureGuard::new(Limits::default(), None);
+        let start = Instant::now();
+        let mut place = 0;
+        for connection in 0..connections {
+            let now = start + std::time::Duration::from_secs(connection as u64);
+            let signs = [(Sign::Good, "", good), (Sign::Failed, LOST, lost)];
+            for (sign, code, count) in signs {
+                for _ in 0..count {
+                    place += 1;
+                    if watch.count(sign, code, now).is_some() {
+                        return Some(place);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_lost_connection_stops_nothing_and_many_of_them_do() {
+        assert_eq!(stop_of_losses(0, 100, 1), None);
+        assert_eq!(stop_of_losses(60, 100, 2), None);
+        assert_eq!(stop_of_losses(2_000, 100, 30), None);
+        // A box on the way that cuts every connection short.
+        assert!((500..600).contains(&stop_of_losses(30, 70, 80).expect("a stop")));
+        assert_eq!(stop_of_losses(0, 10, 80), Some(100));
+    }
+
+    #[test]
+    fn losses_never_keep_messages_from_being_sent_for_ever() {
+        let mut watch = FailureGuard::new(Limits::default(), None);
+        let start = Instant::now();
+        for loss in 0..4 {
+            let now = start + std::time::Duration::from_secs(loss);
+            for _ in 0..100 {
+                watch.count(Sign::Failed, LOST, now);
+                assert!(watch.most_open() > 50);
+            }
+        }
     }
 }
