@@ -47,10 +47,14 @@ pub(super) async fn of(
         }
         let name = sending::lease_name(&run.automation, &run.occurrence);
         // The lease of a process that is known to be dead lasts a while, and holds nothing.
-        let held = leases
+        let occurrence = leases
             .iter()
             .find(|held| held.name == name && !held.holder.is_known_dead())
             .cloned();
+        let held = match occurrence {
+            Some(held) => Some(held),
+            None => store.senders_of(&run.id).await?.into_iter().next(),
+        };
         let records = PhaseRecords(store.phases(&run.id).await?);
         open.push(OpenRun {
             activity: activity(&run, &records, held.is_some(), now),

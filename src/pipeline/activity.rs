@@ -15,7 +15,7 @@ pub enum Activity {
     /// It is between two phases, and needs no process until then. The instant may have passed: the next start of the
     /// automation goes on.
     Waiting(Timestamp, Phase),
-    /// No process carries it, and none is going to by itself.
+    /// No process carries it, and it stopped in the middle: a person resumes or cancels it, unless a tick goes on first.
     Interrupted,
 }
 
@@ -54,7 +54,7 @@ pub fn activity(run: &Run, records: &PhaseRecords, held: bool, now: Timestamp) -
         NextStep::Do(Phase::Window) => Activity::Waiting(plan.times.test_at, Phase::Window),
         NextStep::Push(_) => Activity::Waiting(now, Phase::Send),
         NextStep::Do(phase) => Activity::Waiting(now, phase),
-        // The next start closes it without sending.
+        // By itself it sends nothing any more.
         NextStep::TooLate(..) | NextStep::Quiet(_) | NextStep::Over => Activity::Interrupted,
     }
 }

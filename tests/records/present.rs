@@ -9,7 +9,10 @@ use crate::state::in_both_stores;
 use crate::support::cli::Sandbox;
 use crate::support::store::Place;
 
-in_both_stores!(what_is_running_held_and_ahead_is_told,);
+in_both_stores!(
+    what_is_running_held_and_ahead_is_told,
+    a_send_that_others_have_joined_runs_as_long_as_one_of_them_lives,
+);
 
 const AUTOMATION: &str = r#"
 name = "layer2-daily"
@@ -111,4 +114,23 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
         assert!(text.contains(part), "{part}: {text}");
     }
     lease.release().await.unwrap();
+}
+
+async fn a_send_that_others_have_joined_runs_as_long_as_one_of_them_lives(place: Place) {
+    let sandbox = Sandbox::new();
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    let store = Store::open(&place.location, clock).await.unwrap();
+    store.begin_run(&a_run()).await.unwrap();
+    let holder = ProcessId::this_process("carol@worker-3");
+    let joined = store.enlist(&a_run().id, &holder).await.unwrap();
+    let other = store.enlist("another run", &holder).await.unwrap();
+    let status = run(&sandbox, &place, &["status", "--json"]).json();
+    assert_eq!(status["interrupted"], serde_json::json!([]), "{status}");
+    let at_work = status["running"][0]["holder"].as_str().unwrap();
+    assert!(at_work.starts_with("carol@worker-3"), "{status}");
+    joined.leave().await.unwrap();
+    let status = run(&sandbox, &place, &["status", "--json"]).json();
+    assert_eq!(status["running"], serde_json::json!([]), "{status}");
+    assert_eq!(status["interrupted"][0]["run"], a_run().id);
+    other.leave().await.unwrap();
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::automation::file::{NotifyTable, environment_name};
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::pipeline::{RunPlan, close_cancelled, tell_cancelled};
@@ -248,11 +249,27 @@ async fn tell_all(context: &CommandContext, store: &Store, ending: &[Stopping]) 
         ) else {
             continue;
         };
+        for name in unset(context, &course.automation.notify) {
+            context.ui.say(format_args!(
+                "the notice of {} was not sent: {name} is not set on this machine",
+                one.run.automation
+            ));
+        }
         let notices = conduct::notices(context, &course.automation);
         tell_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
     }
     progress.finish();
     Ok(())
+}
+
+/// The variables that hold addresses of notices, and that this machine does not have.
+fn unset<'n>(context: &CommandContext, notify: &'n NotifyTable) -> impl Iterator<Item = &'n str> {
+    let environment = &context.settings.source.environment;
+    let written = [&notify.webhook, &notify.heartbeat];
+    let names = written
+        .into_iter()
+        .filter_map(|written| environment_name(written.as_deref()?));
+    names.filter(|name| !matches!(environment.get(name), Ok(Some(_))))
 }
 
 /// The phase that a run is in, or the last one that it was in. A send without an automation has no other.
