@@ -17,6 +17,7 @@ mod globals;
 mod help;
 mod message_args;
 mod of_automation;
+mod open_runs;
 mod panic_hook;
 mod remembered;
 mod run_selector;

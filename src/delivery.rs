@@ -12,6 +12,7 @@
 //! | `token_lookup` | whose token is which |
 //! | `eligibility` | who of a batch may be sent to, and why the others may not |
 //! | `preflight` | what stands before the first claim |
+//! | `user_ids` | whether the ids are valid for the notification history |
 //! | `feeder` | the loop over the file, and the end of it |
 //! | `claim_batch` | a batch: claimed group by group, and submitted |
 //! | `stop_reason` | why a send ends early, and how it hears of that |
@@ -42,6 +43,7 @@ mod shared_queue;
 mod stop_reason;
 mod summary;
 mod token_lookup;
+mod user_ids;
 
 use std::path::PathBuf;
 
@@ -55,6 +57,7 @@ pub use preflight::fits;
 pub use shared_queue::TokenReader;
 pub use summary::{SendResult, Summary};
 pub use token_lookup::{Addresses, TokenCounts};
+pub use user_ids::ids_fit;
 
 use crate::csv_writer::hex;
 use crate::template::push::Wording;

@@ -12,6 +12,8 @@
 //! | `select_occurrence` | which occurrence a start is for: pure |
 //! | `driver` | one run, step by step, until it waits or is over |
 //! | `finish` | what is recorded and told of a run that is over |
+//! | `cancelled` | the end of a run that was cancelled while no process carried it |
+//! | `activity` | whether an open run is running, waits or was interrupted: pure |
 //! | `generate`, `test`, `send`, `cleanup` | the phases |
 //! | `file_handoff` | where the next start finds the files |
 //! | `safeguards` | what makes a run refuse: pure |
@@ -19,6 +21,8 @@
 //!
 //! Deliberately absent: a scheduler, and any wait that is not bounded by the occurrence's own times.
 
+mod activity;
+mod cancelled;
 mod cleanup;
 pub mod driver;
 mod file_handoff;
@@ -39,6 +43,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+pub use activity::{Activity, activity};
+pub use cancelled::{cancelled_by, close_cancelled, tell_cancelled};
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
 
 use crate::audience::Catalogue;

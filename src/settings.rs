@@ -6,6 +6,7 @@
 //! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
 //! which destructures its arguments without `..`, so that a flag without a setting does not compile.
 
+pub mod actor;
 pub mod automation;
 pub mod cadence;
 mod dotenv;
@@ -23,6 +24,7 @@ pub mod setting;
 pub mod source;
 pub mod state;
 
+pub use actor::Actor;
 pub use automation::AutomationSettings;
 pub use cadence::{CadenceSettings, HistoryKind};
 pub use environment::Environment;
@@ -50,6 +52,8 @@ pub struct Settings {
     /// How long things are kept.
     pub retention: RetentionSettings,
     pub state: StateSettings,
+    /// Who is at work.
+    pub actor: Actor,
     /// Log format and colour.
     pub talk: Logging,
     /// One entry a setting, in the order of this struct, for `pushctl config show`.
@@ -71,6 +75,7 @@ impl Settings {
         let push = PushSettings::resolve(&mut settings)?;
         let retention = RetentionSettings::resolve(&mut settings)?;
         let state = StateSettings::resolve(&mut settings)?;
+        let actor = Actor::resolve(&mut settings)?;
         let talk = Logging::resolve(&mut settings)?;
         Ok(Self {
             source,
@@ -80,6 +85,7 @@ impl Settings {
             push,
             retention,
             state,
+            actor,
             talk,
             resolved: settings.finish()?,
         })

@@ -106,6 +106,7 @@ fn full() -> RunReport {
         occurrence: "layer3@2026-11-21T13:33-06:00".into(),
         mode: "live-send".into(),
         status: "partial".into(),
+        state: None,
         begun_by: "cron@worker-1".into(),
         begun_at: at("2026-11-21T19:03:00Z"),
         ended_at: Some(at("2026-11-21T19:53:12Z")),
@@ -195,6 +196,7 @@ fn strange() -> RunReport {
                 .into(),
         ),
         status: "cancelled".into(),
+        state: None,
         ended_at: None,
         zone: None,
         phases: vec![

@@ -9,6 +9,7 @@ mod kept;
 mod model;
 mod notices;
 mod office;
+mod open;
 mod property;
 mod safeguards;
 mod stage;

@@ -6,6 +6,7 @@ mod present;
 mod stop;
 mod told;
 mod upkeep;
+mod who;
 
 use pushctl::state::NewRun;
 

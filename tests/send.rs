@@ -3,6 +3,7 @@
 mod answers;
 mod crash;
 mod files;
+mod guards;
 mod history;
 mod modes;
 mod secrets;

@@ -337,7 +337,7 @@ pub(super) fn show(context: &CommandContext, documents: &[Value], all: bool) -> 
 }
 
 /// Who else is told of an automation's runs. `env:NAME` is the value of a variable.
-fn notices(context: &CommandContext, automation: &AutomationFile) -> Notices {
+pub(super) fn notices(context: &CommandContext, automation: &AutomationFile) -> Notices {
     let environment = &context.settings.source.environment;
     let address = |written: &Option<String>| {
         let written = written.as_ref()?;

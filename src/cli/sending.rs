@@ -7,7 +7,7 @@ use crate::delivery;
 use crate::delivery::dry_run::{DryRunHistory, rehearse};
 use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
 use crate::delivery::{
-    Addresses, Order, Reach, SendPlan, SendResult, Summary, TokenCounts, TokenReader, fits,
+    Addresses, Order, Reach, SendPlan, SendResult, Summary, TokenCounts, TokenReader, fits, ids_fit,
 };
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
@@ -150,6 +150,11 @@ impl Sending {
         let store = services::store(context).await?;
         let lease = self.hold(context, &store).await?;
         fits(&self.order, &store).await?;
+        ids_fit(
+            &self.order,
+            &self.plan,
+            services::cadence(context, &store)?.is_off(),
+        )?;
         let mode = match self.order.reach {
             Reach::Live => "live-send",
             Reach::ValidateOnly => "validate-only",

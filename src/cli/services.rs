@@ -64,19 +64,7 @@ pub(super) fn cadence(context: &CommandContext, store: &Store) -> Result<Cadence
 
 /// This process, as others are told of it: `alice@worker-1`.
 pub(super) fn holder(context: &CommandContext) -> ProcessId {
-    let environment = &context.settings.source.environment;
-    let user = ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| environment.process(name))
-        .unwrap_or("somebody");
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let machine = machine
-        .as_deref()
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .or_else(|| environment.process("HOSTNAME"))
-        .unwrap_or("this machine");
-    ProcessId::this_process(format!("{user}@{machine}"))
+    ProcessId::this_process(context.settings.actor.on_this_machine())
 }
 
 /// Who we are to the push service.

@@ -70,6 +70,11 @@ impl AudienceReader {
         &self.columns
     }
 
+    /// The name of the column that names people.
+    pub(super) fn user_column(&self) -> &str {
+        self.columns[self.user].trim()
+    }
+
     /// Whether the rows bring their tokens.
     pub fn has_tokens(&self) -> bool {
         self.token.is_some()

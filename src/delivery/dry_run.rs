@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::eligibility::{Person, is_held_out};
 use super::plan::{hash, skip_code};
-use super::{Addresses, AudienceReader, Order, SendPlan, SendResult, Summary};
+use super::{Addresses, AudienceReader, Order, SendPlan, SendResult, Summary, ids_fit};
 use crate::cadence::{Cadence, CadenceDecision, Layer, Screen};
 use crate::error::Result;
 use crate::fcm::{Composer, Delivery};
@@ -34,6 +34,7 @@ pub async fn rehearse(
     cadence: &DryRunHistory<'_>,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
+    let invalid_ids = ids_fit(order, plan, matches!(cadence, DryRunHistory::Off))?;
     let mut summary = Summary {
         mode: "dry-run".to_owned(),
         ended: SendResult::Rehearsed,
@@ -77,6 +78,7 @@ pub async fn rehearse(
     }
     summary.excluded = summary.excluded_by_rule.values().sum();
     summary.skipped = summary.skipped_by_reason.values().sum();
+    summary.notes.extend(invalid_ids);
     summary.notes.extend(cadence.note().map(str::to_owned));
     Ok(summary)
 }

@@ -7,6 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use csv::StringRecord;
 
+use super::user_ids::UserIds;
 use super::{AudienceReader, Input, Order};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Composer, Delivery};
@@ -43,6 +44,8 @@ pub struct SendPlan {
     pub(super) push: BoundPush,
     /// Hashes of the people who stand in several rows.
     pub(super) several: HashSet<u64>,
+    /// Which ids the notification history cannot know.
+    pub(super) user_ids: UserIds,
 }
 
 impl SendPlan {
@@ -99,6 +102,7 @@ impl SendPlan {
             lookalikes: texts.lookalikes(),
             push,
             several,
+            user_ids: reading.user_ids,
         })
     }
 
@@ -115,6 +119,7 @@ struct PlanReader {
     rows: u64,
     hashes: Vec<u64>,
     skipped: BTreeMap<String, u64>,
+    user_ids: UserIds,
 }
 
 impl PlanReader {
@@ -125,13 +130,16 @@ impl PlanReader {
             rows: 0,
             hashes: Vec::new(),
             skipped: BTreeMap::new(),
+            user_ids: UserIds::default(),
         }
     }
 
     /// An empty variable skips its row; a message that can never be sent is the fault of the words, and refused.
     fn take(&mut self, reader: &AudienceReader, row: &StringRecord) -> Result<()> {
         self.rows += 1;
-        self.hashes.push(hash(&UserKey::of(reader.user(row))));
+        let user = UserKey::of(reader.user(row));
+        self.user_ids.count(&user, reader, row);
+        self.hashes.push(hash(&user));
         match self.composer.compose(ANY_TOKEN, row) {
             Ok(_) => Ok(()),
             Err(skip @ (Skip::Empty { .. } | Skip::NotANumber { .. })) => {

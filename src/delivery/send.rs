@@ -14,7 +14,7 @@ use super::preflight::{ask_history, connect, open_push};
 use super::shared_queue::{QueueTokens, TokenReader, wait_for_others};
 use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
-use super::{Addresses, InDoubt, Order, Reach, SendPlan, SendResult, Summary};
+use super::{Addresses, InDoubt, Order, Reach, SendPlan, SendResult, Summary, ids_fit};
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
@@ -136,10 +136,13 @@ impl<'a> SendRun<'a> {
         context: &'a SendContext<'a>,
     ) -> Result<Self> {
         let layer = Layer::new(order.layer)?;
-        let (notes, away) = match order.reach {
+        let is_off = context.cadence.is_off();
+        let invalid_ids = plan.map(|plan| ids_fit(order, plan, is_off)).transpose()?;
+        let (mut notes, away) = match order.reach {
             Reach::Live => ask_history(order, layer, context).await?,
             Reach::ValidateOnly => (Vec::new(), None),
         };
+        notes.extend(invalid_ids.flatten());
         let client = connect(order, plan, context).await?;
         let push = open_push(order, run, context).await?;
         context.store.settle(&push).await?;
@@ -359,6 +362,15 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
                 SendResult::Refused
             } else {
                 SendResult::Stopped
+            };
+            let error = if halt.cause == fcm::HaltCause::Safeguard {
+                error
+                    .hint(format!("mend the cause first: `pushctl runs export {run}` lists every answer"))
+                    .hint(format!(
+                        "`pushctl resume {run} --override failures --reason TEXT` goes on whatever the answers say"
+                    ))
+            } else {
+                error
             };
             (ended, Some(error.hint(resume)))
         }

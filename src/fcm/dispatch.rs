@@ -152,7 +152,7 @@ impl Dispatch {
             sequence: 0,
             under_way: 0,
             limiter: RateLimiter::new(settings.rate, large.then_some(settings.ramp), now),
-            watch: FailureGuard::new(settings.limits.clone()),
+            watch: FailureGuard::new(settings.limits.clone(), settings.expected),
             bearer: None,
             generation: 0,
             stopped: HashSet::new(),
@@ -229,18 +229,26 @@ impl Dispatch {
     fn count_ready(&self, most: usize, now: Instant) -> usize {
         let due = self.later.keys().take_while(|(due, _)| *due <= now);
         let due = due.take(most).count();
-        (due + self.fresh.len()).min(most)
+        (due + self.fresh.len().min(self.fresh_room())).min(most)
+    }
+
+    /// How many messages may leave for the first time: few until the first answers have been judged.
+    fn fresh_room(&self) -> usize {
+        let open = self.under_way + self.later.len();
+        self.watch.most_open().saturating_sub(open)
     }
 
     /// Repeats first. What belongs to a stopped platform is reported on the way.
     fn pop(&mut self, now: Instant) -> Option<InFlight> {
         loop {
+            let may_begin = self.fresh_room() > 0;
             let due = self
                 .later
                 .first_entry()
                 .filter(|entry| entry.key().0 <= now);
             let flight = match due {
                 Some(entry) => entry.remove(),
+                None if !may_begin => return None,
                 None => self.fresh.pop_front()?,
             };
             match flight.job.platform {
@@ -331,6 +339,7 @@ impl Dispatch {
             Outcome::Failed { .. } | Outcome::InDoubt { .. } => Some(Sign::Failed),
             Outcome::Unsent { .. } => None,
         };
+        let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code(), now));
         let elapsed = flight.first.map_or(Duration::ZERO, |first| now - first);
         self.reports.push(MessageReport {
             id: flight.job.id,
@@ -338,9 +347,9 @@ impl Dispatch {
             attempts: flight.attempts,
             elapsed,
         });
-        if let Some(reason) = sign.and_then(|sign| self.watch.count(sign))
-            && self.halt.is_none()
-        {
+        // A stop that spares nobody would only hide that everything was sent.
+        let all_left = self.closed && self.queued() == 0;
+        if let Some(reason) = reason.filter(|_| self.halt.is_none() && !all_left) {
             self.stop(Halt::new(HaltCause::Safeguard, reason), now);
         }
     }

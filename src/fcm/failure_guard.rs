@@ -1,6 +1,35 @@
 //! A run that watches itself: when answers say that something is badly wrong, going on would only do harm. Pure.
+//!
+//! Two kinds of rule. Failed messages and those in doubt speak of the service or of the message: more than half of the
+//! first or of the latest answers ([`SAMPLE`]), or more than the share that the sender allows, stop the run. Dead tokens
+//! speak of the audience: every audience has some, so they count neither for nor against the first rule, and stop the
+//! run, together with 401, 403 and 404, only where their share is large or jumps.
+//!
+//! One lost connection puts up to a hundred messages in doubt at once, and says little of the next one: it counts as a
+//! fifth of the sample at most. A run of which more than half is in doubt nevertheless is stopped by the sum over all
+//! answers, once there are five samples of them.
+//!
+//! An audience of fewer than twice [`SAMPLE`] messages is judged by half of them, so that a conclusion still spares the
+//! other half; below [`SMALLEST`] answers nothing is concluded, and such a run ends as partial. Until the first
+//! conclusion one and a half times the sample leave at most, so that a fast connection does not send everything before
+//! the first answers come.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+
+use tokio::time::Instant;
+
+use super::answer::Code;
+
+/// The answers that the first and every later conclusion about failures is drawn from.
+const SAMPLE: usize = 100;
+/// Fewer answers allow no conclusion: one bad device would stop a handful of messages.
+const SMALLEST: usize = 20;
+/// Samples after which the sum over all answers counts too.
+const SAMPLES: usize = 5;
+/// The part of the sample that a lost connection counts as at most, inverted.
+const LOSS: usize = 5;
+/// The code of a message whose connection was lost.
+const LOST: &str = "CONNECTION_LOST";
 
 /// When a run stops itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,7 +37,9 @@ pub struct Limits {
     /// The share of failed and in-doubt messages over the whole run (0 to 1) above which it stops; dead tokens do
     /// not count, they are part of every audience.
     pub failure_rate: Option<f64>,
-    /// How many answers there must be before anything is concluded from them.
+    /// The same share of the first and of the latest answers; `None` switches the rule off.
+    pub latest_failed: Option<f64>,
+    /// How many answers there must be before anything is concluded from dead tokens.
     pub least: usize,
     /// How many of the latest answers are looked at for a jump.
     pub window: usize,
@@ -22,6 +53,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             failure_rate: None,
+            latest_failed: Some(0.5),
             least: 100,
             window: 500,
             always: 0.5,
@@ -47,29 +79,65 @@ pub(super) enum Sign {
 #[derive(Debug)]
 pub(super) struct FailureGuard {
     limits: Limits,
+    sample: usize,
     all: usize,
+    /// Those that the first conclusion is drawn from.
+    weighed: usize,
     failed: usize,
+    /// When the latest connection was lost, and how many messages with it.
+    loss: Option<(Instant, usize)>,
+    causes: HashMap<Code, usize>,
+    /// Of the latest answers that were no dead tokens: the code of each that failed.
+    recent: VecDeque<Option<Code>>,
+    recent_failed: usize,
     suspect_before: usize,
     latest: VecDeque<bool>,
     suspect: usize,
 }
 
 impl FailureGuard {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// `expected`: how many messages there will be, if that is known.
+    pub(super) fn new(limits: Limits, expected: Option<u64>) -> Self {
+        let half = expected.and_then(|count| usize::try_from(count.div_ceil(2)).ok());
         Self {
             latest: VecDeque::with_capacity(limits.window),
             limits,
+            sample: half.unwrap_or(SAMPLE).clamp(SMALLEST, SAMPLE),
             all: 0,
+            weighed: 0,
             failed: 0,
+            loss: None,
+            causes: HashMap::new(),
+            recent: VecDeque::with_capacity(SAMPLE),
+            recent_failed: 0,
             suspect_before: 0,
             suspect: 0,
         }
     }
 
+    /// How many messages may be without an outcome: few until the first answers have been judged.
+    pub(super) fn most_open(&self) -> usize {
+        if self.limits.latest_failed.is_none() || self.weighed >= self.sample {
+            usize::MAX
+        } else {
+            self.sample + self.sample / 2 - self.weighed
+        }
+    }
+
     /// Counts one message; says why the run should stop, if it should.
-    pub(super) fn count(&mut self, sign: Sign) -> Option<String> {
+    pub(super) fn count(&mut self, sign: Sign, code: &str, now: Instant) -> Option<String> {
         self.all += 1;
-        self.failed += usize::from(matches!(sign, Sign::Refused | Sign::Failed));
+        let weighs = self.weighs(code, now);
+        self.weighed += usize::from(weighs);
+        let failed = matches!(sign, Sign::Refused | Sign::Failed);
+        self.failed += usize::from(failed);
+        let code = failed.then(|| Code::Owned(code.to_owned()));
+        if let Some(code) = &code {
+            *self.causes.entry(code.clone()).or_default() += 1;
+        }
+        if sign != Sign::Dead && weighs {
+            self.remember(code);
+        }
         if self.latest.len() == self.limits.window
             && let Some(oldest) = self.latest.pop_front()
         {
@@ -79,28 +147,80 @@ impl FailureGuard {
         let suspect = matches!(sign, Sign::Dead | Sign::Refused);
         self.suspect += usize::from(suspect);
         self.latest.push_back(suspect);
-        // A good answer makes nothing worse, but it may be the first to allow a conclusion.
-        let concludes = sign != Sign::Good || self.all == self.limits.least;
-        if self.all < self.limits.least || !concludes {
-            return None;
-        }
-        self.too_many_failures().or_else(|| self.jump())
+        self.mostly_failed()
+            .or_else(|| self.too_many_failures(sign))
+            .or_else(|| self.jump(sign))
     }
 
-    fn too_many_failures(&self) -> Option<String> {
-        let limit = self.limits.failure_rate?;
-        let share = share(self.failed, self.all);
-        (share > limit).then(|| {
-            let (count, all) = (self.failed, self.all);
+    /// Whether a message says something of its own. What a lost connection takes with it comes at one instant.
+    fn weighs(&mut self, code: &str, now: Instant) -> bool {
+        if code != LOST {
+            return true;
+        }
+        let count = match self.loss {
+            Some((at, count)) if at == now => count + 1,
+            _ => 1,
+        };
+        self.loss = Some((now, count));
+        count <= self.sample / LOSS
+    }
+
+    fn remember(&mut self, code: Option<Code>) {
+        if self.recent.len() == self.sample
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.recent_failed -= usize::from(oldest.is_some());
+        }
+        self.recent_failed += usize::from(code.is_some());
+        self.recent.push_back(code);
+    }
+
+    fn mostly_failed(&self) -> Option<String> {
+        let limit = self.limits.latest_failed?;
+        let (count, all) = (self.recent_failed, self.recent.len());
+        if all == self.sample && share(count, all) > limit {
+            let mut causes: HashMap<Code, usize> = HashMap::new();
+            for code in self.recent.iter().flatten() {
+                *causes.entry(code.clone()).or_default() += 1;
+            }
+            let which = if self.all == all { "first" } else { "last" };
+            return Some(format!(
+                "{count} of the {which} {all} messages failed or are in doubt{}",
+                most_often(&causes)
+            ));
+        }
+        let (count, all) = (self.failed, self.all);
+        (all >= SAMPLES * self.sample && share(count, all) > limit).then(|| {
             format!(
-                "{count} of {all} messages failed ({}), more than the {} that are allowed",
-                percent(share),
-                percent(limit)
+                "{count} of {all} messages failed or are in doubt{}",
+                most_often(&self.causes)
             )
         })
     }
 
-    fn jump(&self) -> Option<String> {
+    fn too_many_failures(&self, sign: Sign) -> Option<String> {
+        let limit = self.limits.failure_rate?;
+        let share = share(self.failed, self.all);
+        (self.concludes(sign, self.sample) && share > limit).then(|| {
+            let (count, all) = (self.failed, self.all);
+            format!(
+                "{count} of {all} messages failed or are in doubt ({}), more than the {} that are allowed{}",
+                percent(share),
+                percent(limit),
+                most_often(&self.causes)
+            )
+        })
+    }
+
+    /// A good answer makes nothing worse, but it may be the first to allow a conclusion.
+    fn concludes(&self, sign: Sign, least: usize) -> bool {
+        self.all >= least && (sign != Sign::Good || self.all == least)
+    }
+
+    fn jump(&self, sign: Sign) -> Option<String> {
+        if !self.concludes(sign, self.limits.least) {
+            return None;
+        }
         let now = share(self.suspect, self.latest.len());
         let earlier = self.all - self.latest.len();
         let before = share(self.suspect_before, earlier);
@@ -119,6 +239,14 @@ impl FailureGuard {
             )
         })
     }
+}
+
+/// The most frequent cause, for the end of a sentence.
+fn most_often(causes: &HashMap<Code, usize>) -> String {
+    let most = causes.iter().max_by_key(|(code, count)| (**count, *code));
+    most.map_or_else(String::new, |(code, count)| {
+        format!("; most often {code} ({count})")
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of messages")]
@@ -140,11 +268,10 @@ mod tests {
 
     /// The number of the message that stops the run, and why.
     fn stop(limits: Limits, signs: impl IntoIterator<Item = Sign>) -> Option<(usize, String)> {
-        let mut watch = FailureGuard::new(limits);
-        signs
-            .into_iter()
-            .enumerate()
-            .find_map(|(place, sign)| Some((place + 1, watch.count(sign)?)))
+        let mut watch = FailureGuard::new(limits, None);
+        signs.into_iter().enumerate().find_map(|(place, sign)| {
+            Some((place + 1, watch.count(sign, "HTTP_502", Instant::now())?))
+        })
     }
 
     fn every(nth: usize, sign: Sign, count: usize) -> impl Iterator<Item = Sign> {
@@ -199,9 +326,123 @@ mod tests {
         assert_eq!(place, 100);
         assert_eq!(
             reason,
-            "10 of 100 messages failed (10.0 %), more than the 5.0 % that are allowed"
+            "10 of 100 messages failed or are in doubt (10.0 %), more than the 5.0 % that are allowed; most often HTTP_502 (10)"
         );
         assert_eq!(stop(limits.clone(), every(25, Sign::Failed, 10_000)), None);
         assert_eq!(stop(limits, every(10, Sign::Dead, 10_000)), None);
+    }
+
+    #[test]
+    fn more_than_half_of_the_first_hundred_stop_the_run_and_half_do_not() {
+        let (place, reason) =
+            stop(Limits::default(), every(1, Sign::Failed, 8_000)).expect("a stop");
+        assert_eq!(place, 100);
+        assert_eq!(
+            reason,
+            "100 of the first 100 messages failed or are in doubt; most often HTTP_502 (100)"
+        );
+        assert_eq!(stop(Limits::default(), every(2, Sign::Failed, 8_000)), None);
+    }
+
+    #[test]
+    fn more_than_half_of_the_latest_hundred_stop_the_run_however_good_it_was_before() {
+        let signs = every(3, Sign::Failed, 6_000).chain(every(1, Sign::Failed, 2_000));
+        let (place, reason) = stop(Limits::default(), signs).expect("a stop");
+        assert!((6_020..=6_051).contains(&place), "{place}");
+        assert!(reason.starts_with("51 of the last 100"), "{reason}");
+    }
+
+    #[test]
+    fn dead_tokens_neither_hide_failures_nor_count_as_failures() {
+        let signs = (0..8_000).map(|n| match n % 10 {
+            0..4 => Sign::Dead,
+            4..8 => Sign::Failed,
+            _ => Sign::Good,
+        });
+        assert!(stop(Limits::default(), signs).is_some());
+        let dead = (0..8_000).map(|n| match n % 10 {
+            0..4 => Sign::Dead,
+            4..6 => Sign::Failed,
+            _ => Sign::Good,
+        });
+        assert_eq!(stop(Limits::default(), dead), None);
+    }
+
+    #[test]
+    fn a_small_audience_is_judged_by_half_of_it_and_a_handful_not_at_all() {
+        let place = |expected| {
+            let mut watch = FailureGuard::new(Limits::default(), Some(expected));
+            (1..=expected).find(|_| watch.count(Sign::Failed, "RESET", Instant::now()).is_some())
+        };
+        assert_eq!(place(8_000), Some(100));
+        assert_eq!(place(150), Some(75));
+        assert_eq!(place(60), Some(30));
+        assert_eq!(place(30), Some(20));
+        assert_eq!(place(19), None);
+    }
+
+    #[test]
+    fn the_rule_can_be_switched_off() {
+        let limits = Limits {
+            latest_failed: None,
+            ..Limits::default()
+        };
+        assert_eq!(stop(limits, every(1, Sign::Failed, 8_000)), None);
+    }
+
+    #[test]
+    fn the_most_frequent_cause_is_named() {
+        let mut watch = FailureGuard::new(Limits::default(), None);
+        let codes = (0..100).map(|n| if n % 3 == 0 { "RESET" } else { "HTTP_502" });
+        let reasons: Vec<String> = codes
+            .filter_map(|code| watch.count(Sign::Failed, code, Instant::now()))
+            .collect();
+        assert!(
+            reasons[0].ends_with("most often HTTP_502 (66)"),
+            "{reasons:?}"
+        );
+    }
+
+    /// The answer that stops a run on connections that each give `good` answers and then take `lost` messages with them.
+    fn stop_of_losses(good: usize, lost: usize, connections: usize) -> Option<usize> {
+        let mut watch = FailureGuard::new(Limits::default(), None);
+        let start = Instant::now();
+        let mut place = 0;
+        for connection in 0..connections {
+            let now = start + std::time::Duration::from_secs(connection as u64);
+            let signs = [(Sign::Good, "", good), (Sign::Failed, LOST, lost)];
+            for (sign, code, count) in signs {
+                for _ in 0..count {
+                    place += 1;
+                    if watch.count(sign, code, now).is_some() {
+                        return Some(place);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_lost_connection_stops_nothing_and_many_of_them_do() {
+        assert_eq!(stop_of_losses(0, 100, 1), None);
+        assert_eq!(stop_of_losses(60, 100, 2), None);
+        assert_eq!(stop_of_losses(2_000, 100, 30), None);
+        // A box on the way that cuts every connection short.
+        assert!((500..600).contains(&stop_of_losses(30, 70, 80).expect("a stop")));
+        assert_eq!(stop_of_losses(0, 10, 80), Some(100));
+    }
+
+    #[test]
+    fn losses_never_keep_messages_from_being_sent_for_ever() {
+        let mut watch = FailureGuard::new(Limits::default(), None);
+        let start = Instant::now();
+        for loss in 0..4 {
+            let now = start + std::time::Duration::from_secs(loss);
+            for _ in 0..100 {
+                watch.count(Sign::Failed, LOST, now);
+                assert!(watch.most_open() > 50);
+            }
+        }
     }
 }

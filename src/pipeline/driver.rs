@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::plan::{DONE, REFUSED, push_word};
 use super::step;
 use super::step::{Lateness, NextStep};
-use super::{Phase, PhaseRecords, RunContext, RunPlan};
+use super::{Phase, PhaseRecords, RunContext, RunPlan, cancelled_by};
 use crate::delivery::InDoubt;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
@@ -167,14 +167,7 @@ impl Driver<'_> {
         let Some(cancel) = self.context.store.cancellation(&self.run.id).await? else {
             return Ok(());
         };
-        let why = cancel.reason.map(|why| format!(": {why}"));
-        let message = format!(
-            "cancelled by {} at {:.0}{}",
-            cancel.who,
-            cancel.at,
-            why.unwrap_or_default()
-        );
-        Err(Error::new(Kind::Cancelled, message))
+        Err(cancelled_by(&cancel))
     }
 
     /// Waits, and looks for a cancel all the while. Nothing is kept open.

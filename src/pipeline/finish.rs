@@ -4,14 +4,17 @@ use serde_json::{Value, json};
 
 use super::driver::{DriveResult, Driver};
 use super::plan::push_word;
-use super::{Phase, PhaseRecords};
+use super::{Phase, PhaseRecords, RunPlan};
 use crate::error::{Error, Kind, Result};
-use crate::state::RunStatus;
+use crate::state::{Run, RunStatus, Store};
+
+/// What the record of a phase ends with that a cancel ended.
+pub(super) const CANCELLED: &str = "cancelled";
 
 impl Driver<'_> {
     /// Every phase is done.
     pub(super) async fn conclude(&self, records: &PhaseRecords) -> Result<DriveResult> {
-        let pushes = self.pushes(records);
+        let pushes = pushes(self.plan, records);
         let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
         let (status, error) = if is_partial {
             let error = Error::new(Kind::Partial, "some messages failed");
@@ -39,7 +42,10 @@ impl Driver<'_> {
         error: Option<Error>,
         records: &PhaseRecords,
     ) -> Result<DriveResult> {
-        let summary = self.summary(status, error.as_ref(), records);
+        if status == RunStatus::Cancelled {
+            end_open_phases(self.context.store, &self.run.id, records).await?;
+        }
+        let summary = summary(self.run, self.plan, (status, error.as_ref()), records);
         self.context
             .store
             .end_run(&self.run.id, status, &summary)
@@ -56,37 +62,58 @@ impl Driver<'_> {
             error,
         })
     }
+}
 
-    fn pushes(&self, records: &PhaseRecords) -> Vec<Value> {
-        let count = self.plan.automation.push.len();
-        let last = |place: usize| {
-            let word = push_word(place);
-            let record = records.0.iter().rev().find(|record| record.phase == word)?;
-            record.detail.clone()
-        };
-        (0..count).filter_map(last).collect()
+/// Ends what was begun and has no end: a phase that was cancelled is over.
+pub(super) async fn end_open_phases(
+    store: &Store,
+    run: &str,
+    records: &PhaseRecords,
+) -> Result<()> {
+    for open in records.0.iter().filter(|record| record.ended_at.is_none()) {
+        let detail = json!({ "note": "the run was cancelled" });
+        store
+            .end_phase(run, &open.phase, open.attempt, CANCELLED, &detail)
+            .await?;
     }
+    Ok(())
+}
 
-    fn summary(&self, status: RunStatus, error: Option<&Error>, records: &PhaseRecords) -> Value {
-        let detail = |phase: Phase| {
-            let record = records
-                .0
-                .iter()
-                .rev()
-                .find(|record| record.phase == phase.as_str());
-            record.and_then(|record| record.detail.clone())
-        };
-        json!({
-            "run": self.run.id,
-            "automation": self.run.automation,
-            "occurrence": self.run.occurrence,
-            "mode": self.plan.mode,
-            "status": status.as_str(),
-            "reason": error.map(|error| format!("{error:#}")),
-            "audience": detail(Phase::Generate),
-            "test": detail(Phase::Test),
-            "pushes": self.pushes(records),
-            "cleanup": detail(Phase::Cleanup),
-        })
-    }
+/// The last that was recorded of each push that was begun.
+fn pushes(plan: &RunPlan, records: &PhaseRecords) -> Vec<Value> {
+    let last = |place: usize| {
+        let word = push_word(place);
+        let record = records.0.iter().rev().find(|record| record.phase == word)?;
+        record.detail.clone()
+    };
+    (0..plan.automation.push.len()).filter_map(last).collect()
+}
+
+/// What the store keeps of a run that is over.
+pub(super) fn summary(
+    run: &Run,
+    plan: &RunPlan,
+    (status, error): (RunStatus, Option<&Error>),
+    records: &PhaseRecords,
+) -> Value {
+    let detail = |phase: Phase| {
+        let record = records
+            .0
+            .iter()
+            .rev()
+            .find(|record| record.phase == phase.as_str());
+        record.and_then(|record| record.detail.clone())
+    };
+    json!({
+        "run": run.id,
+        "automation": run.automation,
+        "occurrence": run.occurrence,
+        "mode": plan.mode,
+        "status": status.as_str(),
+        "reason": error.map(|error| format!("{error:#}")),
+        "audience": detail(Phase::Generate),
+        "test": detail(Phase::Test),
+        "pushes": pushes(plan, records),
+        "cleanup": detail(Phase::Cleanup),
+    })
 }

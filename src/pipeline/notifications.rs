@@ -3,12 +3,21 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Mode;
 use super::driver::Driver;
 use super::plan::GeneratedFiles;
+use super::{Mode, RunPlan};
 use crate::error::Error;
-use crate::notify::{Beat, Event, Notice};
-use crate::state::RunStatus;
+use crate::notify::{Beat, Event, Notice, Notices};
+use crate::progress::Progress;
+use crate::state::{Run, RunStatus};
+
+/// Where the news of one run go.
+pub(super) struct News<'a> {
+    pub(super) run: &'a Run,
+    pub(super) plan: &'a RunPlan,
+    pub(super) notices: &'a Notices,
+    pub(super) progress: &'a dyn Progress,
+}
 
 impl Driver<'_> {
     pub(super) async fn tell_start(&self) {
@@ -34,6 +43,29 @@ impl Driver<'_> {
         self.tell(event, counts(files)).await;
     }
 
+    pub(super) async fn tell_end(&self, status: RunStatus, error: Option<&Error>, summary: &Value) {
+        self.news().tell_end(status, error, summary).await;
+    }
+
+    async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
+        self.news().tell(event, facts).await;
+    }
+
+    async fn beat(&self, beat: Beat) {
+        self.news().beat(beat).await;
+    }
+
+    fn news(&self) -> News<'_> {
+        News {
+            run: self.run,
+            plan: self.plan,
+            notices: self.context.notices,
+            progress: self.context.progress,
+        }
+    }
+}
+
+impl News<'_> {
     pub(super) async fn tell_end(&self, status: RunStatus, error: Option<&Error>, summary: &Value) {
         let sum = |key: &str| {
             let pushes = summary["pushes"].as_array().map_or(&[][..], Vec::as_slice);
@@ -81,8 +113,8 @@ impl Driver<'_> {
             event,
             facts,
         };
-        if let Err(warning) = self.context.notices.tell(&notice).await {
-            self.context.progress.note(&warning.to_string());
+        if let Err(warning) = self.notices.tell(&notice).await {
+            self.progress.note(&warning.to_string());
         }
     }
 
@@ -91,8 +123,8 @@ impl Driver<'_> {
         if self.plan.mode != Mode::LiveSend {
             return;
         }
-        if let Err(warning) = self.context.notices.beat(beat).await {
-            self.context.progress.note(&warning.to_string());
+        if let Err(warning) = self.notices.beat(beat).await {
+            self.progress.note(&warning.to_string());
         }
     }
 }

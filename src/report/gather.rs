@@ -58,6 +58,7 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
         occurrence: run.occurrence.clone(),
         mode: run.mode.clone(),
         status: run.status.as_str().to_owned(),
+        state: None,
         begun_by: run.begun_by.clone(),
         begun_at: run.begun_at,
         ended_at: run.ended_at,

@@ -17,7 +17,9 @@ const STYLE: &str = include_str!("html/style.css");
 pub fn page(report: &RunReport) -> String {
     let title = format!(
         "{} · {} · {}",
-        report.automation, report.status, report.occurrence
+        report.automation,
+        report.standing(),
+        report.occurrence
     );
     let sections = [
         cancel(report),
@@ -58,10 +60,10 @@ fn head(report: &RunReport) -> String {
             text(description)
         );
     }
-    let status = text(&report.status);
+    let (status, standing) = (text(&report.status), text(report.standing()));
     let _ = writeln!(
         out,
-        "<p class=\"status {status}\">{status}</p>\n<dl class=\"about\">"
+        "<p class=\"status {status}\">{standing}</p>\n<dl class=\"about\">"
     );
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(out, "<dt>{name}</dt><dd>{value}</dd>");
@@ -72,6 +74,9 @@ fn head(report: &RunReport) -> String {
     );
     row("Run", &format!("<code>{}</code>", text(&report.run)));
     row("Mode", &text(&report.mode));
+    for (purpose, command) in report.commands() {
+        row(purpose, &format!("<code>{}</code>", text(&command)));
+    }
     let begun = report
         .local(report.begun_at)
         .strftime("%A, %-d %B %Y, %H:%M:%S %Z")

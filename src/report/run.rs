@@ -25,6 +25,9 @@ pub struct RunReport {
     pub mode: String,
     /// `open`, `done`, `partial`, `failed`, `refused`, `cancelled`.
     pub status: String,
+    /// Of an open run: `running`, `waiting`, `interrupted`, or `cancelled` where only its end is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// Who began it: `alice@worker-1`.
     pub begun_by: String,
     /// When.
@@ -239,6 +242,24 @@ impl RunReport {
         document["totals"] = serde_json::to_value(self.totals()).unwrap_or_default();
         document["adds_up"] = self.adds_up().into();
         document
+    }
+
+    /// What people are shown: what an open run is doing, how another one ended.
+    pub fn standing(&self) -> &str {
+        self.state.as_deref().unwrap_or(&self.status)
+    }
+
+    /// What to type about a run that no process carries: a purpose and a command each.
+    pub fn commands(&self) -> Vec<(&'static str, String)> {
+        let command = |verb: &str| format!("pushctl {verb} {}", self.run);
+        match self.standing() {
+            "interrupted" => vec![
+                ("To continue", command("resume")),
+                ("To cancel", command("cancel")),
+            ],
+            "waiting" => vec![("To cancel", command("cancel"))],
+            _ => Vec::new(),
+        }
     }
 
     /// An instant on the clock of the report's zone.

@@ -102,6 +102,14 @@ impl<'a> Resolver<'a> {
         Ok(value.filter(|_| !by_default))
     }
 
+    /// The last setting has no value of its own, and this is what holds instead.
+    pub(super) fn supply(&mut self, value: &str, origin: Origin) {
+        if let Some(last) = self.resolved.last_mut() {
+            last.shown = Some(show(last.key, &SettingSource::One(value.to_owned())));
+            last.origin = origin;
+        }
+    }
+
     /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;

@@ -41,7 +41,7 @@ impl ProcessId {
     }
 
     /// True only if it is certain. A process on another machine, or out of sight, is not known to be dead.
-    pub(super) fn is_known_dead(&self) -> bool {
+    pub fn is_known_dead(&self) -> bool {
         self.process.as_ref().is_some_and(|process| {
             scope().as_ref() == Some(&process.scope) && started(self.pid) != Some(process.started)
         })

@@ -106,13 +106,15 @@ fn afterwards_there_is_nothing_left() {
 }
 
 #[test]
-fn between_two_ticks_the_next_one_tells_of_it() {
+fn between_two_ticks_the_cancel_itself_ends_it() {
     let office = Office::new(10, Script::default());
     office.file(&File::waiting(20));
     assert_eq!(office.tick(0).json()["phase"], "window");
-    office.ends(&["cancel", "daily"], 0);
-    let told = office.tick(20);
-    assert_eq!(told.json()["status"], "cancelled");
+    let said = office.ends(&["cancel", "daily", "--json"], 0);
+    assert_eq!(said.json()["stopped"][0]["status"], "cancelled", "{said}");
+    assert_eq!(office.runs()[0].status, RunStatus::Cancelled);
+    let summary = office.runs()[0].summary.clone().unwrap();
+    assert_eq!(summary["status"], "cancelled", "{summary}");
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
     assert_eq!((office.tests(), office.reached().len()), (2, 0));
 }

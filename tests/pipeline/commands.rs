@@ -3,6 +3,7 @@
 use pushctl::state::RunStatus;
 
 use super::office::{File, Office};
+use super::stage::QUERY;
 use crate::support::fcm::script::Script;
 
 fn office(file: &File) -> Office {
@@ -227,4 +228,17 @@ fn nothing_is_due_and_the_next_time_is_told() {
         "{process}"
     );
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
+}
+
+#[test]
+fn an_audience_without_a_valid_user_id_reaches_no_one_and_says_so() {
+    let office = office(&File::default());
+    let query = QUERY.replace("SELECT id AS user_id", "SELECT username AS user_id");
+    office.sandbox.write("here/queries/fans.sql", &query);
+    let outcome = office.ends(&["run-pipeline", "daily"], 2);
+    for part in ["column \"user_id\"", "fan", "UUID"] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome}");
+    }
+    assert_eq!(office.reached().len(), 0);
+    assert_eq!(office.runs()[0].status, RunStatus::Failed);
 }

@@ -85,8 +85,9 @@ async fn the_window_is_told_with_the_command_that_cancels_and_the_cancel_too() {
     block_in_place(|| {
         told.office
             .ends(&["cancel", "daily", "--reason", "wrong shoe"], 0);
-        told.office.tick(20);
+        told.office.tick(0);
     });
+    assert_eq!(told.notices().len(), 4);
     contains(&told.notices()[3], &["wrong shoe", "alice@"]);
     assert_eq!(told.beats(), ["/beat/start", "/beat/fail"]);
 }
@@ -129,4 +130,21 @@ async fn nobody_there_to_be_told_fails_no_run() {
     assert_eq!(told.office.reached().len(), 10);
     contains(&outcome.stderr, &["webhook", "heartbeat"]);
     assert!(!outcome.stderr.contains("secret"), "{outcome}");
+}
+
+#[test]
+fn a_cancel_that_does_not_know_the_address_says_that_no_notice_was_sent() {
+    let office = Office::new(10, Script::default());
+    office.file(&File {
+        notify: file().notify,
+        ..File::waiting(20)
+    });
+    office.tick(0);
+    let outcome = office.ends(&["cancel", "daily"], 0);
+    for name in ["HOOK", "BEAT"] {
+        let said = format!("the notice of daily was not sent: {name} is not set");
+        assert!(outcome.stderr.contains(&said), "{outcome}");
+    }
+    let quiet = office.ends(&["cancel", "daily", "-q"], 6);
+    assert_eq!(quiet.stdout, "");
 }

@@ -9,7 +9,10 @@ use crate::state::in_both_stores;
 use crate::support::cli::Sandbox;
 use crate::support::store::Place;
 
-in_both_stores!(what_is_running_held_and_ahead_is_told,);
+in_both_stores!(
+    what_is_running_held_and_ahead_is_told,
+    a_send_that_others_have_joined_runs_as_long_as_one_of_them_lives,
+);
 
 const AUTOMATION: &str = r#"
 name = "layer2-daily"
@@ -62,12 +65,14 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
     sandbox.write("here/automations/layer2.toml", AUTOMATION);
     let checked = run(&sandbox, &place, &["status", "--json"]).json();
     let running = checked["running"].as_array().unwrap();
-    assert_eq!(running.len(), 2);
-    let window = running
-        .iter()
-        .find(|run| run["automation"] == "layer3-daily")
-        .unwrap();
-    assert_eq!(window["phase"], "window");
+    let interrupted = checked["interrupted"].as_array().unwrap();
+    assert_eq!((running.len(), interrupted.len()), (1, 1), "{checked}");
+    let window = &running[0];
+    assert_eq!(window["automation"], "layer3-daily");
+    assert_eq!(
+        (&window["phase"], &window["state"]),
+        (&"window".into(), &"running".into())
+    );
     assert!(
         window["holder"]
             .as_str()
@@ -75,14 +80,15 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
             .starts_with("alice@worker-1 (process"),
         "{window}"
     );
-    let other = running
-        .iter()
-        .find(|run| run["automation"] == "waterfall")
-        .unwrap();
+    let other = &interrupted[0];
+    assert_eq!(other["automation"], "waterfall");
     assert_eq!(
         (&other["phase"], &other["holder"]),
         (&"begun".into(), &serde_json::Value::Null)
     );
+    let id = another(2, "waterfall").id;
+    assert_eq!(other["resume"], format!("pushctl resume {id}"));
+    assert_eq!(other["cancel"], format!("pushctl cancel {id}"));
     assert_eq!(checked["paused"][0]["who"], "bob@laptop");
     assert_eq!(
         checked["next"][0]["automation"], "layer2-daily",
@@ -96,7 +102,10 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
     let text = told.stdout;
     for part in [
         "Running\n",
-        "nobody at the moment",
+        "alice@worker-1 (process ",
+        "\nInterrupted\n",
+        &format!("to continue: pushctl resume {id}\n"),
+        &format!("to cancel:   pushctl cancel {id}\n"),
         "\nPaused\n",
         "new copy",
         "\nNext\n",
@@ -105,4 +114,23 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
         assert!(text.contains(part), "{part}: {text}");
     }
     lease.release().await.unwrap();
+}
+
+async fn a_send_that_others_have_joined_runs_as_long_as_one_of_them_lives(place: Place) {
+    let sandbox = Sandbox::new();
+    let clock: Arc<dyn Clock> = Arc::new(System);
+    let store = Store::open(&place.location, clock).await.unwrap();
+    store.begin_run(&a_run()).await.unwrap();
+    let holder = ProcessId::this_process("carol@worker-3");
+    let joined = store.enlist(&a_run().id, &holder).await.unwrap();
+    let other = store.enlist("another run", &holder).await.unwrap();
+    let status = run(&sandbox, &place, &["status", "--json"]).json();
+    assert_eq!(status["interrupted"], serde_json::json!([]), "{status}");
+    let at_work = status["running"][0]["holder"].as_str().unwrap();
+    assert!(at_work.starts_with("carol@worker-3"), "{status}");
+    joined.leave().await.unwrap();
+    let status = run(&sandbox, &place, &["status", "--json"]).json();
+    assert_eq!(status["running"], serde_json::json!([]), "{status}");
+    assert_eq!(status["interrupted"][0]["run"], a_run().id);
+    other.leave().await.unwrap();
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use pushctl::report::number;
 use pushctl::state::ledger::{Answer, Dismissal, Ending, Guard};
-use pushctl::state::{NewRun, RunStatus, Store};
+use pushctl::state::{CancelTarget, NewRun, RunStatus, Store};
 use serde_json::json;
 
 use super::{a_run, another, run};
@@ -143,11 +143,33 @@ async fn runs_are_listed_newest_first(place: Place) {
     let table = run(&sandbox, &place, &["runs"]);
     let lines: Vec<&str> = table.stdout.lines().collect();
     assert!(lines[0].starts_with("RUN "), "{table}");
-    assert!(
-        lines[1].contains("done    2026-11-21T19:37:30Z  1 min 30 s"),
+    let words: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(
+        words[2..],
+        [
+            "done",
+            "2026-11-21T19:37:30Z",
+            "1",
+            "min",
+            "30",
+            "s",
+            "layer3-daily@4"
+        ],
         "{table}"
     );
     assert_eq!(lines.len(), 5);
+    // Nobody is at work on the others, and the document says it in the same word.
+    assert!(lines[2].contains(" interrupted "), "{table}");
+    let document = run(&sandbox, &place, &["runs", "--json"]).json();
+    let said = |number: usize, key: &str| document["runs"][number][key].clone();
+    assert_eq!(
+        (said(0, "status"), said(0, "state")),
+        ("done".into(), "done".into())
+    );
+    assert_eq!(
+        (said(1, "status"), said(1, "state")),
+        ("open".into(), "interrupted".into())
+    );
     let slip = run(&sandbox, &place, &["runs", "--automation", "waterfal"]);
     assert!(slip.stderr.contains("did you mean waterfall?"), "{slip}");
 }
@@ -159,11 +181,24 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
     send(&store, &place, 50).await;
     let open = run(&sandbox, &place, &["runs", "show", "last", "--json"]).json();
     assert_eq!(open["totals"]["waiting"], 2, "{open}");
-    run(
-        &sandbox,
-        &place,
-        &["cancel", "0198b2a4", "--reason", "wrong shoe"],
+    assert_eq!(
+        (&open["status"], &open["state"]),
+        (&json!("open"), &json!("interrupted"))
     );
+    let text = run(&sandbox, &place, &["runs", "show", "last"]).stdout;
+    for part in [
+        "layer3-daily: interrupted\n",
+        "To continue: pushctl resume 0198b2a4-",
+        "To cancel: pushctl cancel 0198b2a4-",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // As its process would: it cancels, and says what it knew.
+    let target = CancelTarget::Run(sent().id);
+    store
+        .cancel(&target, "alice@worker-1", Some("wrong shoe"))
+        .await
+        .unwrap();
     end(&store, 50, RunStatus::Cancelled).await;
     let shown = run(&sandbox, &place, &["runs", "show", "0198b2a4"]);
     assert_eq!(shown.status, 0, "{shown}");

@@ -213,6 +213,11 @@ impl StandIn {
         attempts
     }
 
+    /// Requests in all.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.ledger.attempts().len()
+    }
+
     /// The pauses between the requests for `token`.
     pub(crate) fn waits(&self, token: &str) -> Vec<Duration> {
         let at: Vec<Instant> = self.attempts(token).iter().map(|seen| seen.at).collect();

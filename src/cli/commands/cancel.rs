@@ -1,22 +1,34 @@
 //! `pushctl cancel`: stops runs that are open, from any machine that reaches the state store.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::automation::file::{NotifyTable, environment_name};
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::state::{CancelTarget, Run, Store};
+use crate::pipeline::{RunPlan, close_cancelled, tell_cancelled};
+use crate::state::process_id::ProcessId;
+use crate::state::{CancelTarget, HeldBy, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Stdout};
 
 use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
 use crate::cli::run_selector::Meant;
 use crate::cli::time_limit::bounded;
-use crate::cli::{help, services};
+use crate::cli::{conduct, help, sending, services};
+
+/// How long the processes that carry runs have to end them before the command ends: they look every two seconds.
+const HOLDERS_TIME: Duration = Duration::from_millis(2_500);
+/// Between two looks whether they have.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Stop what is open: before its live phase nothing is sent, during it no further push
 ///
 /// Works from any machine that reaches the state store. A process that is at work notices within two seconds and ends
-/// with exit status 20; its summary says how many pushes had gone.
+/// with exit status 20; its summary says how many pushes had gone. A run that no process carries, because it waits for
+/// its next phase or was interrupted, is ended by the cancel itself.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
@@ -57,31 +69,31 @@ impl Args {
     async fn cancel(&self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         let (target, nothing) = self.target(context, &store).await?;
-        let who = services::holder(context).who;
-        let stopped = store.cancel(&target, &who, self.reason.as_deref()).await?;
+        let holder = services::holder(context);
+        let stopped = store
+            .cancel(&target, &holder.who, self.reason.as_deref())
+            .await?;
         if stopped.is_empty() {
             return Err(Error::new(Kind::Nothing, nothing));
         }
-        let mut told = Vec::new();
-        for run in &stopped {
-            let phase = phase(&store, run).await?;
-            let point = match phase.as_deref() {
-                Some(phase) if phase == "send" || phase.starts_with("push-") => {
-                    "it was sending: no further push is claimed"
-                }
-                _ => "nothing is sent",
-            };
-            context.ui.say(format_args!(
-                "cancelled {} (run {}): {point}",
-                run.occurrence, run.id
-            ));
-            told.push(json!({
-                "run": run.id, "automation": run.automation, "occurrence": run.occurrence, "phase": phase,
-            }));
+        let mut ending = Vec::new();
+        for run in stopped {
+            let phase = phase(&store, &run).await?;
+            ending.push(Stopping {
+                run,
+                phase,
+                end: End::Pending(None),
+            });
+        }
+        close_all(&store, &holder, &mut ending).await?;
+        let told: Vec<Value> = ending.iter().map(Stopping::document).collect();
+        for one in &ending {
+            context.ui.say(one.line());
         }
         if context.ui.document() == Document::Json {
-            context.ui.json(&self.document(&who, &told))?;
+            context.ui.json(&self.document(&holder.who, &told))?;
         }
+        tell_all(context, &store, &ending).await?;
         Ok(Kind::Done)
     }
 
@@ -114,6 +126,150 @@ impl Args {
     fn document(&self, who: &str, stopped: &[Value]) -> Value {
         json!({ "who": who, "reason": self.reason, "stopped": stopped })
     }
+}
+
+/// A run that is being cancelled.
+struct Stopping {
+    run: Run,
+    phase: Option<String>,
+    end: End,
+}
+
+/// Who ends it.
+enum End {
+    /// Nobody yet; the process that holds it, if one does.
+    Pending(Option<HeldBy>),
+    /// This command: no process carried it.
+    Closed,
+    /// Its process, meanwhile.
+    Ended(RunStatus),
+}
+
+impl Stopping {
+    fn line(&self) -> String {
+        let Run { occurrence, id, .. } = &self.run;
+        let point = match self.phase.as_deref() {
+            Some(phase) if phase == "send" || phase.starts_with("push-") => {
+                "it was sending: no further push is claimed"
+            }
+            Some("cleanup") => "its pushes had been sent",
+            _ => "nothing is sent",
+        };
+        match &self.end {
+            End::Ended(status) if *status != RunStatus::Cancelled => format!(
+                "{occurrence} (run {id}) ended before the cancel reached it: {}",
+                status.as_str()
+            ),
+            End::Pending(Some(held)) => format!(
+                "cancelled {occurrence} (run {id}): {point}; {} is ending it, or, if that process is gone, the same cancel after {:.0}",
+                held.holder, held.until
+            ),
+            _ => format!("cancelled {occurrence} (run {id}): {point}"),
+        }
+    }
+
+    fn document(&self) -> Value {
+        let holder = match &self.end {
+            End::Pending(Some(held)) => Some(held.holder.to_string()),
+            _ => None,
+        };
+        let status = match &self.end {
+            End::Pending(_) => RunStatus::Open,
+            End::Closed => RunStatus::Cancelled,
+            End::Ended(status) => *status,
+        };
+        json!({
+            "run": self.run.id, "automation": self.run.automation, "occurrence": self.run.occurrence,
+            "phase": self.phase, "status": status.as_str(), "holder": holder,
+        })
+    }
+}
+
+/// Ends the runs that no process carries. One that a process carries is left to it; but that process may have looked for
+/// a cancel just before this one was recorded, and go away without having ended the run. So it is awaited for a while.
+async fn close_all(store: &Store, holder: &ProcessId, ending: &mut [Stopping]) -> Result<()> {
+    let until = Instant::now() + HOLDERS_TIME;
+    loop {
+        for one in ending.iter_mut() {
+            if matches!(one.end, End::Pending(_)) {
+                one.end = close(store, holder, &one.run).await?;
+            }
+        }
+        let is_pending = ending.iter().any(|one| matches!(one.end, End::Pending(_)));
+        if !is_pending || Instant::now() > until {
+            return Ok(());
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Ends a run under its occurrence's lease, so that no process takes it up meanwhile.
+async fn close(store: &Store, holder: &ProcessId, run: &Run) -> Result<End> {
+    let name = sending::lease_name(&run.automation, &run.occurrence);
+    let lease = match store.take_lease(&name, holder).await? {
+        Taking::Taken(lease) => lease,
+        Taking::Held(held) => {
+            let now = store.run(&run.id).await?.map(|run| run.status);
+            return Ok(match now {
+                Some(status) if status != RunStatus::Open => End::Ended(status),
+                _ => End::Pending(Some(held)),
+            });
+        }
+    };
+    let closed = close_held(store, run).await;
+    // What came of the closing matters more; a lease that cannot be given back ends by itself.
+    let _ = lease.release().await;
+    closed
+}
+
+async fn close_held(store: &Store, run: &Run) -> Result<End> {
+    let now = store.run(&run.id).await?;
+    let cancel = store.cancellation(&run.id).await?;
+    match (now, cancel) {
+        (Some(now), Some(cancel)) if now.status == RunStatus::Open => {
+            close_cancelled(store, &now, &cancel).await?;
+            Ok(End::Closed)
+        }
+        (now, _) => Ok(End::Ended(
+            now.map_or(RunStatus::Cancelled, |now| now.status),
+        )),
+    }
+}
+
+/// The notices of the runs that this command ended, after all of them are ended: a webhook may take its time.
+async fn tell_all(context: &CommandContext, store: &Store, ending: &[Stopping]) -> Result<()> {
+    let progress = context.ui.progress("rows");
+    for one in ending {
+        if !matches!(one.end, End::Closed) {
+            continue;
+        }
+        let (Ok(course), Some(cancel)) = (
+            RunPlan::of(&one.run),
+            store.cancellation(&one.run.id).await?,
+        ) else {
+            continue;
+        };
+        for name in unset(context, &course.automation.notify) {
+            context.ui.say(format_args!(
+                "the notice of {} was not sent: {name} is not set on this machine",
+                one.run.automation
+            ));
+        }
+        let notices = conduct::notices(context, &course.automation);
+        tell_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
+    }
+    progress.finish();
+    Ok(())
+}
+
+/// The variables that hold addresses of notices, and that this machine does not have.
+fn unset<'n>(context: &CommandContext, notify: &'n NotifyTable) -> impl Iterator<Item = &'n str> {
+    let environment = &context.settings.source.environment;
+    let written = [&notify.webhook, &notify.heartbeat];
+    let names = written
+        .into_iter()
+        .filter_map(|written| environment_name(written.as_deref()?));
+    names.filter(|name| !matches!(environment.get(name), Ok(Some(_))))
 }
 
 /// The phase that a run is in, or the last one that it was in. A send without an automation has no other.

@@ -1,24 +1,29 @@
 //! `pushctl status`: what is running, what is held, and what comes next.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::automation::scheduler_export::{Upcoming, upcoming};
 use crate::error::Result;
 use crate::exit::Kind;
+use crate::pipeline::Activity;
 use crate::report::number;
 use crate::report::run::span;
-use crate::state::{Cancellation, HeldBy, Pause, PhaseRecord, Run, RunFilter, RunStatus, Store};
+use crate::state::{Pause, RunFilter, RunStatus, Store};
 use crate::ui::{Document, Style, Table};
 
 use crate::cli::context::CommandContext;
+use crate::cli::open_runs;
+use crate::cli::open_runs::OpenRun;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
 
-/// What the leases of those who carry out an occurrence begin with.
-const OCCURRENCES: &str = "occurrence/";
-
-/// Show what is running and in which phase, what is paused, and what comes next
+/// Show what is running, waiting or interrupted, what is paused, and what comes next
+///
+/// Running: a process carries it. Waiting: between two phases, the next start of its automation goes on. Interrupted: no
+/// process carries it, and both commands are shown, the one that goes on with it and the one that ends it.
 ///
 /// What comes next is read from the automation files beside the working directory, where there are any.
 #[derive(Debug, clap::Args)]
@@ -34,19 +39,13 @@ const OCCURRENCES: &str = "occurrence/";
 )]
 pub struct Args {}
 
-/// An open run, and who is at work on it.
-struct Running {
-    run: Run,
-    phase: Option<PhaseRecord>,
-    held: Option<HeldBy>,
-    cancelled: Option<Cancellation>,
-}
-
 /// Everything that is told.
 struct Status {
-    running: Vec<Running>,
+    open: Vec<OpenRun>,
     paused: Vec<Pause>,
     next: Vec<Upcoming>,
+    /// How occurrences that are still to come ended already: cancelled before their time, as a rule.
+    over: BTreeMap<String, RunStatus>,
     /// Automation files that are wrong: what comes of them is not told.
     wrong_files: usize,
     owed: u64,
@@ -68,79 +67,63 @@ async fn look(context: &CommandContext) -> Result<Status> {
     let store = services::store(context).await?;
     let now = context.clock.now();
     let (automations, wrong_files) = run_selector::automations(context);
+    let next = upcoming(&automations, now);
     Ok(Status {
-        running: running(&store).await?,
+        open: open_runs::all(&store, now).await?,
         paused: store.pauses().await?,
-        next: upcoming(&automations, now),
+        over: over(&store, &next).await?,
+        next,
         wrong_files,
         owed: store.owed_count().await?,
         now,
     })
 }
 
-async fn running(store: &Store) -> Result<Vec<Running>> {
-    let open = RunFilter {
-        status: Some(RunStatus::Open),
-        ..RunFilter::default()
-    };
-    let mut leases = store.leases(OCCURRENCES).await?;
-    let mut running = Vec::new();
-    for run in store.runs(&open).await? {
-        let names = [
-            format!("{OCCURRENCES}{}@{}", run.automation, run.occurrence),
-            format!("{OCCURRENCES}{}", run.occurrence),
-        ];
-        let place = leases.iter().position(|held| names.contains(&held.name));
-        running.push(Running {
-            phase: run_selector::latest_phase(store.phases(&run.id).await?),
-            held: place.map(|place| leases.remove(place)),
-            cancelled: store.cancellation(&run.id).await?,
-            run,
-        });
+async fn over(store: &Store, next: &[Upcoming]) -> Result<BTreeMap<String, RunStatus>> {
+    let mut over = BTreeMap::new();
+    for Upcoming {
+        automation,
+        occurrence,
+        ..
+    } in next
+    {
+        let filter = RunFilter {
+            automation: Some(automation.clone()),
+            occurrence: Some(occurrence.clone()),
+            ..RunFilter::default()
+        };
+        let runs = store.runs(&filter).await?;
+        let is_open = runs.iter().any(|run| run.status == RunStatus::Open);
+        if let Some(run) = runs.first().filter(|_| !is_open) {
+            over.insert(occurrence.clone(), run.status);
+        }
     }
-    Ok(running)
+    Ok(over)
 }
 
-impl Running {
-    /// `send`, or `after generate` between two phases.
-    fn phase(&self) -> String {
-        match &self.phase {
-            None => "begun".to_owned(),
-            Some(phase) if phase.ended_at.is_none() => phase.phase.clone(),
-            Some(phase) => format!("after {}", phase.phase),
+/// What is told of an open run.
+fn told(one: &OpenRun) -> Value {
+    let mut told = json!({
+        "run": one.run.id, "automation": one.run.automation, "occurrence": one.run.occurrence,
+        "mode": one.run.mode, "state": one.as_str(), "begun_at": one.run.begun_at,
+        "begun_by": one.run.begun_by, "phase": one.phase(), "since": one.since(),
+        "holder": one.held.as_ref().map(|held| held.holder.to_string()),
+        "cancelled_by": one.cancelled.as_ref().map(|cancel| &cancel.who),
+        "cancel": one.cancel(),
+    });
+    match one.activity {
+        Activity::Waiting(due, phase) => {
+            told["next_phase"] = phase.as_str().into();
+            told["due_at"] = due.to_string().into();
         }
+        Activity::Interrupted => told["resume"] = one.resume().into(),
+        Activity::Running => {}
     }
-
-    fn since(&self) -> Timestamp {
-        let last = self.phase.as_ref();
-        last.map_or(self.run.begun_at, |phase| {
-            phase.ended_at.unwrap_or(phase.begun_at)
-        })
-    }
-
-    fn at_work(&self) -> String {
-        let by = self.held.as_ref().map(|held| held.holder.to_string());
-        let by = by.unwrap_or_else(|| "nobody at the moment".to_owned());
-        match &self.cancelled {
-            Some(cancel) => format!("{by}; cancelled by {}", cancel.who),
-            None => by,
-        }
-    }
+    told
 }
 
 fn document(status: &Status) -> Value {
-    let running: Vec<Value> = status
-        .running
-        .iter()
-        .map(|one| {
-            json!({
-                "run": one.run.id, "automation": one.run.automation, "occurrence": one.run.occurrence,
-                "mode": one.run.mode, "begun_at": one.run.begun_at, "phase": one.phase(), "since": one.since(),
-                "holder": one.held.as_ref().map(|held| held.holder.to_string()),
-                "cancelled_by": one.cancelled.as_ref().map(|cancel| &cancel.who),
-            })
-        })
-        .collect();
+    let of = |word: &str| -> Vec<Value> { status.open(word).map(told).collect() };
     let paused: Vec<Value> = status
         .paused
         .iter()
@@ -156,11 +139,14 @@ fn document(status: &Status) -> Value {
         .map(|next| {
             let mut told = json!(next);
             told["paused"] = status.is_paused(&next.automation).into();
+            let over = status.over.get(&next.occurrence);
+            told["status"] = over.map(|status| status.as_str()).into();
             told
         })
         .collect();
     json!({
-        "running": running, "paused": paused, "next": next, "wrong_files": status.wrong_files,
+        "running": of("running"), "waiting": of("waiting"), "interrupted": of("interrupted"),
+        "cancelled": of("cancelled"), "paused": paused, "next": next, "wrong_files": status.wrong_files,
         "owed_to_history": status.owed,
     })
 }
@@ -172,16 +158,42 @@ impl Status {
             .any(|pause| pause.automation == automation)
     }
 
-    fn running_table(&self) -> Table {
+    fn open(&self, word: &str) -> impl Iterator<Item = &OpenRun> {
+        self.open.iter().filter(move |one| one.as_str() == word)
+    }
+
+    fn open_table(&self, word: &str) -> Table {
         let mut table = Table::new(["AUTOMATION", "PHASE", "SINCE", "AT WORK", "RUN"]);
-        for one in &self.running {
+        for one in self.open(word) {
+            let by = one.held.as_ref().map(|held| held.holder.to_string());
             table.row([
                 one.run.automation.clone(),
                 one.phase(),
                 format!("{:.0}", one.since()),
-                one.at_work(),
+                by.unwrap_or_else(|| "no process".to_owned()),
                 one.run.id.clone(),
             ]);
+        }
+        table
+    }
+
+    fn waiting_table(&self) -> Table {
+        let mut table = Table::new(["AUTOMATION", "NEXT PHASE", "DUE", "IN", "RUN"]);
+        for one in self.open("waiting") {
+            if let Activity::Waiting(due, phase) = one.activity {
+                let ahead = due.duration_since(self.now);
+                table.row([
+                    one.run.automation.clone(),
+                    phase.as_str().to_owned(),
+                    format!("{due:.0}"),
+                    if ahead.is_positive() {
+                        distance(ahead)
+                    } else {
+                        "due: the next start goes on".to_owned()
+                    },
+                    one.run.id.clone(),
+                ]);
+            }
         }
         table
     }
@@ -202,12 +214,16 @@ impl Status {
     fn next_table(&self) -> Table {
         let mut table = Table::new(["AUTOMATION", "SENT AT", "IN", ""]);
         for next in &self.next {
-            let paused = self.is_paused(&next.automation);
+            let mark = match self.over.get(&next.occurrence) {
+                Some(status) => status.as_str(),
+                None if self.is_paused(&next.automation) => "paused",
+                None => "",
+            };
             table.row([
                 next.automation.clone(),
                 next.local.clone(),
                 distance(next.send_at.duration_since(self.now)),
-                if paused { "paused" } else { "" }.to_owned(),
+                mark.to_owned(),
             ]);
         }
         table
@@ -226,18 +242,27 @@ fn distance(ahead: SignedDuration) -> String {
 fn tell(context: &CommandContext, status: &Status) -> Result<()> {
     let ui = &context.ui;
     let sections = [
-        ("Running", status.running_table()),
+        ("Running", status.open_table("running")),
+        ("Waiting", status.waiting_table()),
+        ("Interrupted", status.open_table("interrupted")),
+        ("Cancelled", status.open_table("cancelled")),
         ("Paused", status.paused_table()),
         ("Next", status.next_table()),
     ];
     let mut first = true;
     for (title, table) in sections.iter().filter(|(_, table)| !table.is_empty()) {
         let gap = if std::mem::take(&mut first) { "" } else { "\n" };
-        let title = ui.stdout_pen().write(Style::Strong, title);
-        ui.print(format_args!("{gap}{title}"))?;
+        let heading = ui.stdout_pen().write(Style::Strong, title);
+        ui.print(format_args!("{gap}{heading}"))?;
         ui.table(table)?;
+        if *title == "Interrupted" {
+            for one in status.open("interrupted") {
+                ui.print(format_args!("to continue: {}", one.resume()))?;
+                ui.print(format_args!("to cancel:   {}", one.cancel()))?;
+            }
+        }
     }
-    if status.running.is_empty() {
+    if status.open("running").next().is_none() {
         ui.say("nothing is running");
     }
     if status.wrong_files > 0 {

@@ -6,6 +6,7 @@ use super::claim::Claim;
 use super::decide::Device;
 use super::push::{LedgerPush, SENDER_LEASES, Sender, lease_name};
 use crate::error::Result;
+use crate::state::leases::HeldBy;
 use crate::state::store::Store;
 use crate::state::value::params;
 
@@ -66,6 +67,26 @@ impl Store {
             (forget.into(), params![push.id]),
         ];
         Ok(self.transact(statements).await?[0])
+    }
+
+    /// The living senders of a run. A send that is shared may have some though nobody holds its occurrence any more.
+    pub async fn senders_of(&self, run: &str) -> Result<Vec<HeldBy>> {
+        let rows = self
+            .query(
+                "SELECT id FROM pushctl.senders WHERE run = $1",
+                params![run],
+            )
+            .await?;
+        let ids = rows.iter().map(|row| row.int(0));
+        let names = ids
+            .map(|id| Ok(lease_name(id?)))
+            .collect::<Result<HashSet<String>>>()?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut leases = self.leases(SENDER_LEASES).await?;
+        leases.retain(|held| names.contains(&held.name) && !held.holder.is_known_dead());
+        Ok(leases)
     }
 
     async fn living_senders(&self) -> Result<HashSet<i64>> {

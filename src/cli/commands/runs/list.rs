@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::context::CommandContext;
-use crate::cli::{run_selector, services};
+use crate::cli::{open_runs, run_selector, services};
 use crate::error::Result;
 use crate::exit::Kind;
 use crate::report::run::span;
@@ -37,27 +37,34 @@ impl Args {
                 return Err(run_selector::unknown(name, &names));
             }
         }
+        let open = open_runs::of(&store, runs.iter().cloned(), context.clock.now()).await?;
+        let state = |run: &Run| {
+            let open = open.iter().find(|one| one.run.id == run.id);
+            open.map_or(run.status.as_str(), |one| one.as_str())
+        };
         match context.ui.document() {
             Document::Json => {
-                let runs: Vec<Value> = runs.iter().map(document).collect();
+                let told = |run: &Run| document(run, state(run));
+                let runs: Vec<Value> = runs.iter().map(told).collect();
                 context.ui.json(&json!({ "runs": runs }))?;
             }
             Document::Text if runs.is_empty() => context.ui.say("there has been no run yet"),
-            Document::Text => context.ui.table(&table(&runs))?,
+            Document::Text => context.ui.table(&table(&runs, state))?,
         }
         Ok(Kind::Done)
     }
 }
 
-fn document(run: &Run) -> Value {
+/// `state` says of an open run what it is doing.
+fn document(run: &Run, state: &str) -> Value {
     json!({
         "run": run.id, "automation": run.automation, "occurrence": run.occurrence, "mode": run.mode,
-        "status": run.status.as_str(), "begun_by": run.begun_by, "begun_at": run.begun_at,
+        "status": run.status.as_str(), "state": state, "begun_by": run.begun_by, "begun_at": run.begun_at,
         "ended_at": run.ended_at, "summary": run.summary,
     })
 }
 
-fn table(runs: &[Run]) -> Table {
+fn table(runs: &[Run], state: impl Fn(&Run) -> &'static str) -> Table {
     let mut table = Table::new(["RUN", "AUTOMATION", "STATUS", "BEGUN", "TOOK", "OCCURRENCE"]);
     for run in runs {
         let took = run
@@ -66,7 +73,7 @@ fn table(runs: &[Run]) -> Table {
         table.row([
             run.id.clone(),
             run.automation.clone(),
-            run.status.as_str().to_owned(),
+            state(run).to_owned(),
             format!("{:.0}", run.begun_at),
             took.unwrap_or_default(),
             run.occurrence.clone(),

@@ -7,7 +7,7 @@ use clap::ValueHint;
 
 use crate::atomic_file::WholeFile;
 use crate::cli::context::CommandContext;
-use crate::cli::{help, run_selector, services};
+use crate::cli::{help, open_runs, run_selector, services};
 use crate::csv_writer::cannot_write;
 use crate::error::Result;
 use crate::exit::Kind;
@@ -47,7 +47,11 @@ impl Args {
     pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.run).await?;
-        let report = gather::run_report(&store, &run).await?;
+        let open = open_runs::of(&store, [run.clone()], context.clock.now()).await?;
+        let report = RunReport {
+            state: open.first().map(|one| one.as_str().to_owned()),
+            ..gather::run_report(&store, &run).await?
+        };
         if let Some(path) = &self.html {
             let mut file = WholeFile::begin(path)?;
             file.write_all(html::page(&report).as_bytes())
@@ -69,7 +73,7 @@ fn text(ui: &Ui, report: &RunReport) -> Result<()> {
     ui.print(format_args!(
         "{}: {}",
         heading(&report.automation),
-        report.status
+        report.standing()
     ))?;
     for line in about(report) {
         ui.print(line)?;
@@ -120,6 +124,8 @@ fn about(report: &RunReport) -> Vec<String> {
             reason.unwrap_or_default()
         ));
     }
+    let commands = report.commands().into_iter();
+    lines.extend(commands.map(|(purpose, command)| format!("{purpose}: {command}")));
     lines
 }
 
