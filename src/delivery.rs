@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `audience_reader` | a file's columns and rows, and how both may be wrong |
 //! | `plan` | what can be told before anything is sent |
+//! | `input_checks` | whether a file is what its publication made of it |
 //! | `token_lookup` | whose token is which |
 //! | `eligibility` | who of a batch may be sent to, and why the others may not |
 //! | `preflight` | what stands before the first claim |
@@ -32,6 +33,7 @@ mod dead_tokens;
 pub mod dry_run;
 mod eligibility;
 mod feeder;
+mod input_checks;
 mod outcome_files;
 mod plan;
 mod preflight;
@@ -49,6 +51,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
+pub use input_checks::Lifted;
 pub use outcome_files::OutcomeFiles;
 pub use plan::SendPlan;
 pub use preflight::fits;
