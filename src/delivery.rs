@@ -21,6 +21,7 @@
 //! | `recorder` | what came back, into the ledger |
 //! | `shared_queue` | the queue of a send that several processes share |
 //! | `outcome_files` | the files of a finished send |
+//! | `outcomes_directory` | their directory, before the first claim |
 //! | `dead_tokens` | the tokens that are registered no more |
 //! | `summary` | the sums, which add up to the file's rows |
 //! | `send` | one send from beginning to end, and again after a crash |
@@ -34,7 +35,8 @@ pub mod dry_run;
 mod eligibility;
 mod feeder;
 mod input_checks;
-mod outcome_files;
+pub mod outcome_files;
+mod outcomes_directory;
 mod plan;
 mod preflight;
 pub mod preview;
@@ -53,6 +55,7 @@ use sha2::{Digest as _, Sha256};
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
 pub use input_checks::Lifted;
 pub use outcome_files::OutcomeFiles;
+pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;
 pub use preflight::fits;
 pub use shared_queue::TokenReader;
@@ -179,15 +182,7 @@ impl Input {
 impl Order {
     /// What the names of its outcome files begin with: a run may have several pushes, and tests of them.
     pub fn file_stem(&self, run: &str) -> String {
-        if self.automation == AD_HOC {
-            return run.to_owned();
-        }
-        let phase = if self.occurrence.ends_with(TEST_SUFFIX) {
-            "test"
-        } else {
-            "push"
-        };
-        format!("{run}.{phase}-{}", self.number)
+        file_stem((&self.automation, &self.occurrence, self.number), run)
     }
 
     /// What makes a phone show one of several copies of this push.
@@ -195,6 +190,18 @@ impl Order {
         let text = format!("{}@{}#{}", self.automation, self.occurrence, self.number);
         format!("pushctl-{}", &hex(&Sha256::digest(text))[..16])
     }
+}
+
+fn file_stem((automation, occurrence, number): (&str, &str, u32), run: &str) -> String {
+    if automation == AD_HOC {
+        return run.to_owned();
+    }
+    let phase = if occurrence.ends_with(TEST_SUFFIX) {
+        "test"
+    } else {
+        "push"
+    };
+    format!("{run}.{phase}-{number}")
 }
 
 /// The occurrence of a send without an automation: the same words to the same people are the same push, so that an

@@ -10,7 +10,7 @@ use super::plan::{DONE, REFUSED, push_word};
 use super::step;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseRecords, RunContext, RunPlan};
-use crate::delivery::InDoubt;
+use crate::delivery::{InDoubt, is_unwritable};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
@@ -81,7 +81,7 @@ pub async fn drive(
             let told = format!("{error:#}; trying again in a minute");
             context.progress.note(&told);
             driver.wait_to_try_again().await;
-        } else if is_final(error.kind()) {
+        } else if is_final(error.kind()) && !is_unwritable(&error) {
             return driver.fail(error).await;
         } else {
             return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));

@@ -19,7 +19,22 @@ impl Driver<'_> {
         } else {
             (RunStatus::Done, None)
         };
+        let error = self.missing_file(records, &pushes).or(error);
         self.close(status, error, records).await
+    }
+
+    /// An outcome file that could not be written. The run is done all the same: the ledger knows what became of everyone.
+    fn missing_file(&self, records: &PhaseRecords, pushes: &[Value]) -> Option<Error> {
+        let test = records.done(Phase::Test.as_str());
+        let tests = test.and_then(|test| test.detail.as_ref()?.get("pushes")?.as_array());
+        let told = tests.into_iter().flatten().chain(pushes);
+        let why = told
+            .filter_map(|push| push["files_error"].as_str())
+            .next()?;
+        Some(Error::new(Kind::Failed, why).hint(format!(
+            "`pushctl runs files {}` writes them, once there is room to write",
+            self.run.id
+        )))
     }
 
     /// It ends for good, before everything was done.

@@ -78,6 +78,10 @@ impl Sqlite {
         Ok(Self { jobs, path })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Moves the log into the file and closes it, after the work that was asked for before. The handle is of no use
     /// afterwards. Where another process has the file open too, the last one to close it moves the rest.
     pub(super) async fn close(&self) {
