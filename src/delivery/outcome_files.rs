@@ -122,14 +122,16 @@ fn names(stem: &str) -> [String; 3] {
 }
 
 /// Says which files of a send are missing, and how to get them.
-pub(super) fn are_missing(error: Error, directory: &Path, stem: &str, run: &str) -> Error {
+pub(super) fn are_missing(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
     let path = directory.join(&names(stem)[0]);
-    error
+    Error::new(Kind::Failed, format!("{error:#}"))
         .context(format!(
-            "{} and the lists of dead tokens beside it could not be written; what became of each recipient is in the state store",
+            "cannot write {} and the lists of dead tokens beside it; what became of each recipient is in the state store",
             path.display()
         ))
-        .hint(format!("`pushctl runs files {run}` writes them, once there is room to write"))
+        .hint(format!(
+            "`pushctl runs files {run}` writes them once that is mended"
+        ))
 }
 
 /// Writes the files of a run that is over once more, push by push, from what the ledger knows. Rows that repeat a

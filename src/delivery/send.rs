@@ -320,7 +320,7 @@ impl<'a> SendRun<'a> {
         let push = (store, &self.push);
         let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.dead).await;
         let WrittenFiles { files, by_hash } = written
-            .map_err(|error| outcome_files::are_missing(error, outcomes, &self.stem, self.run))?;
+            .map_err(|error| outcome_files::are_missing(&error, outcomes, &self.stem, self.run))?;
         let dead = std::mem::replace(&mut self.dead, DeadTokens::of(outcomes, &self.stem));
         let failure = dead.failure().map(again);
         dead.forget();

@@ -32,7 +32,7 @@ impl Driver<'_> {
             .filter_map(|push| push["files_error"].as_str())
             .next()?;
         Some(Error::new(Kind::Failed, why).hint(format!(
-            "`pushctl runs files {}` writes them, once there is room to write",
+            "`pushctl runs files {}` writes them once that is mended",
             self.run.id
         )))
     }
