@@ -132,7 +132,11 @@ pub(super) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
         if store.newest_sender().await? >= note.sender {
             return Ok(());
         }
-        return Err(too_old(directory, store, &note.run, note.at).hint(
+        let why = format!(
+            "run {} sent with it at {:.0}, and it has no record of that",
+            note.run, note.at
+        );
+        return Err(too_old(directory, store, &note.run, &why).hint(
             "it was probably restored from a copy: restore a newer one, or everyone who was sent to since then may be sent to again",
         ));
     }
@@ -148,21 +152,22 @@ pub(super) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
     {
         return Ok(());
     }
-    Err(too_old(directory, store, &run, at).hint(
-        "is it the right store (--state, PUSHCTL_STATE_URL)? A new store has not been told who was sent to; one that is to have nothing to do with those files takes another directory, with --outcomes",
+    let why = format!("it does not know run {run} of {at:.0}");
+    Err(too_old(directory, store, &run, &why).hint(
+        "is it the right store (--state, PUSHCTL_STATE_URL)? A new store does not know who was sent to; one that is to have nothing to do with those files takes another directory, with --outcomes",
     ))
 }
 
-fn too_old(directory: &Path, store: &Store, run: &str, at: Timestamp) -> Error {
-    let place = store.place();
-    let file = outcome_file(directory, run).map_or_else(
-        || directory.display().to_string(),
-        |path| path.display().to_string(),
-    );
+fn too_old(directory: &Path, store: &Store, run: &str, why: &str) -> Error {
+    let file = outcome_file(directory, run)
+        .map(|path| format!(" ({})", path.display()))
+        .unwrap_or_default();
     Error::new(
         Kind::Refused,
         format!(
-            "the state store {place} is older than the outcome files beside it: it does not know run {run} of {at:.0}, which wrote to {file}"
+            "the state store {} is older than the outcome files in {}: {why}{file}",
+            store.place(),
+            directory.display()
         ),
     )
     .hint("--override state-store --reason TEXT sends with this store anyway")

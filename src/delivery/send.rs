@@ -282,7 +282,6 @@ impl<'a> SendRun<'a> {
         }
         let (ended, error) = end(&passed, &sums, self.run);
         let files_error = missing.as_ref().map(|missing| format!("{missing:#}"));
-        self.notes.extend(files_error.clone());
         let error = with_missing(error, missing);
         let repeated = passed.repeated.values().sum();
         let people = sums.claims() - further + repeated;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::finish::missing_file;
 use super::plan::{DONE, REFUSED, push_word};
 use super::step;
 use super::step::{Lateness, NextStep};
@@ -110,7 +111,7 @@ pub async fn retry_doubts(run: &Run, context: &RunContext<'_>) -> Result<Vec<Val
             summaries.push(serde_json::to_value(&sent.summary).unwrap_or_default());
         }
     }
-    Ok(summaries)
+    missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
 }
 
 /// Whether an error ends a run for good. The others leave it open: it can go on.

@@ -19,22 +19,11 @@ impl Driver<'_> {
         } else {
             (RunStatus::Done, None)
         };
-        let error = self.missing_file(records, &pushes).or(error);
-        self.close(status, error, records).await
-    }
-
-    /// An outcome file that could not be written. The run is done all the same: the ledger knows what became of everyone.
-    fn missing_file(&self, records: &PhaseRecords, pushes: &[Value]) -> Option<Error> {
         let test = records.done(Phase::Test.as_str());
         let tests = test.and_then(|test| test.detail.as_ref()?.get("pushes")?.as_array());
-        let told = tests.into_iter().flatten().chain(pushes);
-        let why = told
-            .filter_map(|push| push["files_error"].as_str())
-            .next()?;
-        Some(Error::new(Kind::Failed, why).hint(format!(
-            "`pushctl runs files {}` writes them once that is mended",
-            self.run.id
-        )))
+        let told = tests.into_iter().flatten().chain(&pushes);
+        let error = missing_file(&self.run.id, told).or(error);
+        self.close(status, error, records).await
     }
 
     /// It ends for good, before everything was done.
@@ -104,4 +93,17 @@ impl Driver<'_> {
             "cleanup": detail(Phase::Cleanup),
         })
     }
+}
+
+/// An outcome file that could not be written, as the summaries of pushes tell. A run is done all the same: the ledger knows
+/// what became of everyone.
+pub(super) fn missing_file<'a>(
+    run: &str,
+    pushes: impl IntoIterator<Item = &'a Value>,
+) -> Option<Error> {
+    let mut told = pushes.into_iter();
+    let why = told.find_map(|push| push["files_error"].as_str())?;
+    Some(Error::new(Kind::Failed, why).hint(format!(
+        "`pushctl runs files {run}` writes them once that is mended"
+    )))
 }

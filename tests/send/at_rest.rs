@@ -179,14 +179,18 @@ fn a_new_store_beside_the_outcome_files_of_another_is_refused() {
         "{said}"
     );
     // Also where the files were made before sends were noted.
-    for entry in fs::read_dir(office.outcomes("")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.to_string_lossy().contains(".pushctl-store-") {
-            fs::remove_file(path).unwrap();
+    let notes = |from: &str, to: &str| {
+        for entry in fs::read_dir(office.outcomes("")).unwrap() {
+            let path = entry.unwrap().path().display().to_string();
+            if path.contains(from) {
+                fs::rename(&path, path.replace(from, to)).unwrap();
+            }
         }
-    }
+    };
+    notes(".pushctl-store-", "hidden-");
     let said = office.refused(&other, 12);
     assert!(said.contains(first.run()), "{said}");
+    notes("hidden-", ".pushctl-store-");
     assert_eq!(office.delivered(), tokens(0..3));
     // With a directory of its own it sends; from then on they share one, by turns.
     office.audience(&people(3..6));

@@ -253,18 +253,38 @@ fn files_that_grow_too_long_for_the_disk_cost_no_answer() {
 }
 
 #[test]
-fn a_disk_without_room_for_the_outcomes_is_refused_before_the_first_claim() {
+fn a_disk_without_room_or_without_writing_is_refused_before_the_first_claim() {
     if !may_mount() {
         return;
     }
     let office = Office::playing(Script::default());
     office.audience(&people(0..4_000));
     fs::create_dir(office.sandbox.here().join("outcomes")).unwrap();
+    for (options, told) in [
+        ("size=400k", ["outcomes has room for ", "about 881 KiB"]),
+        (
+            "ro",
+            ["cannot write outcome files", "Read-only file system"],
+        ),
+    ] {
+        let outcome = mounted(&office, options);
+        assert_eq!(outcome.status, 1, "{outcome}");
+        for told in told {
+            assert!(outcome.stderr.contains(told), "{told}: {outcome}");
+        }
+        assert_untouched(&office);
+    }
+}
+
+/// `send` with another file system in place of `outcomes`, which nobody else sees.
+fn mounted(office: &Office, options: &str) -> Outcome {
     let send = office.command(&order(&[]));
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg("mount -t tmpfs -o size=400k none outcomes && exec \"$0\" \"$@\"")
+        .arg(format!(
+            "mount -t tmpfs -o {options} none outcomes && exec \"$0\" \"$@\""
+        ))
         .arg(send.get_program())
         .args(send.get_args())
         .current_dir(office.sandbox.here())
@@ -274,13 +294,7 @@ fn a_disk_without_room_for_the_outcomes_is_refused_before_the_first_claim() {
     for (name, value) in send.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    let outcome = office.sandbox.outcome(&command.output().unwrap());
-    assert_eq!(outcome.status, 1, "{outcome}");
-    assert!(
-        outcome.stderr.contains("outcomes has room for ") && outcome.stderr.contains("881 KiB"),
-        "{outcome}"
-    );
-    assert_untouched(&office);
+    office.sandbox.outcome(&command.output().unwrap())
 }
 
 #[test]
