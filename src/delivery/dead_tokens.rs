@@ -26,7 +26,8 @@ const PARTIAL: &str = ".dead-tokens.partial";
 /// The dead tokens of a run.
 pub(super) struct DeadTokens {
     directory: PathBuf,
-    stem: String,
+    /// What its own names begin with; and those of the run that opened the push, if that is another one.
+    stems: Vec<String>,
     path: PathBuf,
     file: Option<File>,
     pending: Vec<u8>,
@@ -41,12 +42,18 @@ impl DeadTokens {
     pub(super) fn of(directory: &Path, stem: &str) -> Self {
         Self {
             directory: directory.to_owned(),
-            stem: stem.to_owned(),
+            stems: vec![stem.to_owned()],
             path: directory.join(format!(".{stem}{PARTIAL}")),
             file: None,
             pending: Vec::new(),
             failure: None,
         }
+    }
+
+    /// Reads what another run found, too.
+    pub(super) fn and_of(mut self, stem: String) -> Self {
+        self.stems.push(stem);
+        self
     }
 
     /// Adds one; it is on the disk after [`DeadTokens::flush`], if the disk takes it.
@@ -95,16 +102,23 @@ impl DeadTokens {
         self.failure.as_ref()
     }
 
-    /// Every one that is known: this process's, those of an earlier part of the run, and of those who joined it here.
+    /// Every one that is known: this process's, those of an earlier part of the run or of the run that opened the push, and of
+    /// those who joined it here.
     pub(super) fn read(&self) -> Result<Dead> {
         let mut found = Dead::new();
         take_lines(self.pending.as_slice(), &mut found).kind(Kind::Bug, || "cannot read memory")?;
-        let joined = format!("{}.joined-", self.stem);
         let is_ours = |name: &str| {
             let stem = name
                 .strip_suffix(LIST)
                 .or_else(|| name.strip_prefix('.')?.strip_suffix(PARTIAL));
-            stem.is_some_and(|stem| stem == self.stem || stem.starts_with(&joined))
+            let of_these = |stem: &str| {
+                let mut rests = self
+                    .stems
+                    .iter()
+                    .filter_map(|own| stem.strip_prefix(own.as_str()));
+                rests.any(|rest| rest.is_empty() || rest.starts_with(".joined-"))
+            };
+            stem.is_some_and(of_these)
         };
         let entries = std::fs::read_dir(&self.directory).into_iter().flatten();
         for path in entries.flatten().map(|entry| entry.path()) {

@@ -149,8 +149,7 @@ pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<W
         );
     }
     let mut written = Vec::new();
-    for (stem, push) in pushes_of(store, run).await? {
-        let dead = DeadTokens::of(directory, &stem);
+    for (stem, (push, dead)) in pushes_of(directory, store, run).await? {
         let files = write(directory, &stem, (store, &push), &HashMap::new(), &dead).await?;
         dead.forget();
         written.push(files);
@@ -165,7 +164,11 @@ pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<W
 }
 
 /// The pushes of a run, test pushes too, by the names of their files. Of several tests the last has the name.
-async fn pushes_of(store: &Store, run: &Run) -> Result<BTreeMap<String, LedgerPush>> {
+async fn pushes_of(
+    directory: &Path,
+    store: &Store,
+    run: &Run,
+) -> Result<BTreeMap<String, (LedgerPush, DeadTokens)>> {
     let mut pushes = BTreeMap::new();
     let tests = (1..=TESTS).map(|nth| match nth {
         1 => format!("{}{TEST_SUFFIX}", run.occurrence),
@@ -173,8 +176,10 @@ async fn pushes_of(store: &Store, run: &Run) -> Result<BTreeMap<String, LedgerPu
     });
     for occurrence in std::iter::once(run.occurrence.clone()).chain(tests) {
         for push in store.pushes(&run.automation, &occurrence).await? {
-            let stem = file_stem((&run.automation, &occurrence, push.number), &run.id);
-            pushes.insert(stem, push);
+            let named = (run.automation.as_str(), occurrence.as_str(), push.number);
+            let dead = DeadTokens::of(directory, &file_stem(named, &run.id))
+                .and_of(file_stem(named, &push.run));
+            pushes.insert(file_stem(named, &run.id), (push, dead));
         }
     }
     Ok(pushes)

@@ -168,6 +168,7 @@ impl<'a> SendRun<'a> {
         if plan.is_none() {
             let _ = write!(stem, ".joined-{}", context.holder.pid);
         }
+        let dead = DeadTokens::of(context.outcomes, &stem).and_of(order.file_stem(&push.run));
         Ok(Self {
             order,
             plan,
@@ -178,7 +179,7 @@ impl<'a> SendRun<'a> {
             sender,
             client: Some(client),
             again,
-            dead: DeadTokens::of(context.outcomes, &stem),
+            dead,
             stem,
             notes,
             away,
@@ -331,7 +332,7 @@ impl<'a> SendRun<'a> {
             "the text of {by_hash} dead tokens is not known here any more; they are in the SQL file by their hash, and not in the list"
         );
         let incomplete = failure.map(|failure| failure.context(&told));
-        if incomplete.is_none() {
+        if incomplete.is_none() && self.recorded > 0 {
             self.notes.push(told);
         }
         Ok((files, incomplete))
