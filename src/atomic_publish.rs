@@ -23,7 +23,8 @@ const STAGING: &str = ".staging";
 const COMMIT: &str = ".commit";
 const LOCK: &str = "lock";
 const ABSENT: &str = ".absent";
-const MANIFEST: &str = ".manifest.json";
+/// What the name of a manifest ends in.
+pub const MANIFEST: &str = ".manifest.json";
 
 /// For another run's publication, which is a few renames: only a stopped process takes longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -188,6 +189,27 @@ impl OutputLock {
     }
 }
 
+/// Returns the marker of a publication into `directory` that was cut short: some of its files are there, others still lie
+/// in the marker. One that is under way is awaited.
+pub fn cut_short(directory: &Path) -> Option<PathBuf> {
+    let began = Instant::now();
+    loop {
+        let marker = marker_in(directory)?;
+        if abandoned(&marker) || began.elapsed() > LONGEST_WAIT {
+            return Some(marker);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn marker_in(directory: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory).ok()?.flatten();
+    entries.map(|entry| entry.path()).find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(PREFIX) && name.ends_with(COMMIT)
+    })
+}
+
 /// Moves a committed directory's files to their final names, the manifest last, and removes it.
 fn move_out(output: &Path, commit: &Path) -> Result<()> {
     let failed = |error| cannot_write(commit, error);
@@ -325,6 +347,26 @@ mod tests {
         std::fs::write(output.path().join("a.csv"), "moved before the kill").unwrap();
         drop(Staging::open(output.path(), "next").unwrap());
         assert_eq!(names(output.path()), ["a.csv", "b.csv", "x.manifest.json"]);
+    }
+
+    #[test]
+    fn a_publication_that_is_under_way_is_awaited_and_one_that_was_cut_short_is_told() {
+        let output = tempfile::tempdir().unwrap();
+        assert_eq!(cut_short(output.path()), None);
+        let marker = output.path().join(".pushctl-run.commit");
+        std::fs::create_dir(&marker).unwrap();
+        let lock = create(&marker.join(LOCK)).unwrap();
+        lock.lock().unwrap();
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| cut_short(output.path()));
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(!reader.is_finished());
+            std::fs::remove_dir_all(&marker).unwrap();
+            assert_eq!(reader.join().unwrap(), None);
+        });
+        drop(lock);
+        std::fs::create_dir(&marker).unwrap();
+        assert_eq!(cut_short(output.path()), Some(marker));
     }
 
     #[test]

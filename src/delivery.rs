@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `audience_reader` | a file's columns and rows, and how both may be wrong |
 //! | `plan` | what can be told before anything is sent |
+//! | `input_checks` | whether a file is what its publication made of it |
 //! | `token_lookup` | whose token is which |
 //! | `eligibility` | who of a batch may be sent to, and why the others may not |
 //! | `preflight` | what stands before the first claim |
@@ -21,6 +22,7 @@
 //! | `recorder` | what came back, into the ledger |
 //! | `shared_queue` | the queue of a send that several processes share |
 //! | `outcome_files` | the files of a finished send |
+//! | `outcomes_directory` | their directory, before the first claim |
 //! | `dead_tokens` | the tokens that are registered no more |
 //! | `summary` | the sums, which add up to the file's rows |
 //! | `send` | one send from beginning to end, and again after a crash |
@@ -33,7 +35,9 @@ mod dead_tokens;
 pub mod dry_run;
 mod eligibility;
 mod feeder;
-mod outcome_files;
+mod input_checks;
+pub mod outcome_files;
+mod outcomes_directory;
 mod plan;
 mod preflight;
 pub mod preview;
@@ -51,7 +55,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
+pub use input_checks::Lifted;
 pub use outcome_files::OutcomeFiles;
+pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;
 pub use preflight::fits;
 pub use shared_queue::TokenReader;
@@ -179,15 +185,7 @@ impl Input {
 impl Order {
     /// What the names of its outcome files begin with: a run may have several pushes, and tests of them.
     pub fn file_stem(&self, run: &str) -> String {
-        if self.automation == AD_HOC {
-            return run.to_owned();
-        }
-        let phase = if self.occurrence.ends_with(TEST_SUFFIX) {
-            "test"
-        } else {
-            "push"
-        };
-        format!("{run}.{phase}-{}", self.number)
+        file_stem((&self.automation, &self.occurrence, self.number), run)
     }
 
     /// What makes a phone show one of several copies of this push.
@@ -195,6 +193,18 @@ impl Order {
         let text = format!("{}@{}#{}", self.automation, self.occurrence, self.number);
         format!("pushctl-{}", &hex(&Sha256::digest(text))[..16])
     }
+}
+
+fn file_stem((automation, occurrence, number): (&str, &str, u32), run: &str) -> String {
+    if automation == AD_HOC {
+        return run.to_owned();
+    }
+    let phase = if occurrence.ends_with(TEST_SUFFIX) {
+        "test"
+    } else {
+        "push"
+    };
+    format!("{run}.{phase}-{number}")
 }
 
 /// The occurrence of a send without an automation: the same words to the same people are the same push, so that an

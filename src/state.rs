@@ -14,6 +14,7 @@ pub mod completion_query;
 mod failure;
 mod files;
 mod history;
+mod identity;
 mod leases;
 pub mod ledger;
 pub mod migrations;

@@ -12,6 +12,7 @@ mod office;
 mod open;
 mod property;
 mod safeguards;
+mod side_files;
 mod stage;
 mod timeline;
 

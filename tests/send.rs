@@ -1,13 +1,16 @@
 //! `send` and `resume` through the program itself: a real source, a real store, the stand-in of the push service.
 
 mod answers;
+mod at_rest;
 mod crash;
 mod files;
 mod guards;
 mod history;
 mod modes;
+mod published;
 mod secrets;
 mod shared;
+mod side_files;
 mod signals;
 mod sources;
 mod sums;

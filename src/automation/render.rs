@@ -66,7 +66,7 @@ impl CheckReport {
     }
 
     /// Renders each finding with its line and carets, separated by an empty line; empty without findings.
-    pub fn human(&self, color: ColorChoice) -> String {
+    pub fn human(&self, color: Color) -> String {
         let shown = self.findings.iter().map(|finding| human(finding, color));
         shown.collect::<Vec<_>>().join("\n")
     }
@@ -129,7 +129,7 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
-fn human(finding: &Diagnostic, color: ColorChoice) -> String {
+fn human(finding: &Diagnostic, color: Color) -> String {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

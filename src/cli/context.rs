@@ -1,6 +1,7 @@
 //! What a command is handed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -8,7 +9,12 @@ use crate::budget::Budget;
 use crate::clock::{self, Clock};
 use crate::interrupt::Interrupt;
 use crate::settings::Settings;
+use crate::state::Store;
 use crate::ui::Ui;
+
+/// How long the end of a command waits for the state store to be closed: a store that is kept busy by others, or a slow
+/// disk, must not hold up the exit. What is not closed by then is as safe as after a crash.
+const CLOSING: Duration = Duration::from_millis(900);
 
 /// Everything a command may use of the world.
 #[derive(Clone)]
@@ -27,6 +33,32 @@ pub struct CommandContext {
     pub run_id: Uuid,
     /// Whether questions are answered already.
     pub confirmation: Confirmation,
+    /// The state stores that were opened, to be closed at the end.
+    pub(super) open_stores: OpenStores,
+}
+
+/// The state stores that a command has opened; clones share them.
+#[derive(Clone, Default)]
+pub(super) struct OpenStores(Arc<Mutex<Vec<Store>>>);
+
+impl OpenStores {
+    pub(super) fn add(&self, store: &Store) {
+        let mut stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.push(store.clone());
+    }
+
+    /// Closes all of them, whatever became of the command.
+    pub(super) async fn close(&self) {
+        let stores = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let closing = async {
+            for store in stores {
+                store.close().await;
+            }
+        };
+        if tokio::time::timeout(CLOSING, closing).await.is_err() {
+            tracing::debug!("the state store is still busy, and is left as it is");
+        }
+    }
 }
 
 /// `--yes`, or not.
@@ -53,6 +85,7 @@ impl CommandContext {
             clock: Arc::new(clock::System),
             run_id,
             confirmation,
+            open_stores: OpenStores::default(),
         }
     }
 }

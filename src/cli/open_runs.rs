@@ -69,7 +69,7 @@ pub(super) async fn of(
 
 impl OpenRun {
     /// `running`, `waiting`, `interrupted`, or `cancelled` once that is so: it sends nothing any more.
-    pub(super) fn word(&self) -> &'static str {
+    pub(super) fn as_str(&self) -> &'static str {
         match &self.cancelled {
             Some(_) => RunStatus::Cancelled.as_str(),
             None => self.activity.as_str(),

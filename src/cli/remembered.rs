@@ -29,7 +29,7 @@ fn takes(command: &str, argument: &str) -> &'static [Takes] {
         ("cancel", "what") => &[Takes::Automations, Takes::OpenRuns],
         ("resume", "what" | "run") => &[Takes::OpenRuns, Takes::Automations],
         ("pause" | "run-pipeline", "name") | ("runs", "automation") => &[Takes::Automations],
-        ("show" | "export", "run") | ("diff", "a" | "b") => &[Takes::Runs],
+        ("show" | "export" | "files", "run") | ("diff", "a" | "b") => &[Takes::Runs],
         _ => &[],
     }
 }

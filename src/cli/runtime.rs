@@ -26,10 +26,14 @@ pub(super) fn run(
     let (trigger, interrupt) = interrupt::channel();
     context.interrupt = interrupt;
     let ui = context.ui.clone();
+    let open_stores = context.open_stores.clone();
     let result = runtime.block_on(async {
         let signals = Signals::catch()?;
         tokio::spawn(signals.listen(trigger, ui));
-        command(context).await
+        let result = command(context).await;
+        // The process ends before the stores' threads would notice that nobody needs them any more.
+        open_stores.close().await;
+        result
     });
     runtime.shutdown_background();
     result

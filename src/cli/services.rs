@@ -31,7 +31,9 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
 
 /// The state store, ready for use.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
-    Store::open(&location(context)?, Arc::clone(&context.clock)).await
+    let store = Store::open(&location(context)?, Arc::clone(&context.clock)).await?;
+    context.open_stores.add(&store);
+    Ok(store)
 }
 
 /// The notification history as it is configured.

@@ -1,97 +1,164 @@
 //! The tokens that are registered no more: gathered while a send goes on, listed at its end.
 //!
 //! They are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line. A crash may tear the last line:
-//! it is passed over, and what it held was not recorded yet.
+//! it is passed over.
+//!
+//! The ledger comes first: where the file cannot be written, tokens wait in memory for the end of the send, when the list
+//! is written whole. What does not fit there, or was lost with a process, is still known to the ledger by its hash, and
+//! stands in the SQL file that way.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::csv_writer::cannot_write;
-use crate::error::{Context as _, Kind, Result};
-use crate::state::ledger::UserKey;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::state::ledger::{TokenHash, UserKey};
+
+/// Bytes of tokens that wait in memory where the file cannot be written: some 80,000 of them.
+const MOST_WAITING: usize = 16 << 20;
+/// What the names of such lists end in.
+const LIST: &str = ".dead-tokens.csv";
+const PARTIAL: &str = ".dead-tokens.partial";
 
 /// The dead tokens of a run.
 pub(super) struct DeadTokens {
+    directory: PathBuf,
+    /// What its own names begin with; and those of the run that opened the push, if that is another one.
+    stems: Vec<String>,
     path: PathBuf,
-    /// The list of an earlier part of the run.
-    list: PathBuf,
     file: Option<File>,
     pending: Vec<u8>,
+    /// Why the file cannot be written. It is not tried again before the end.
+    failure: Option<Error>,
 }
 
 /// User and token, each pair once.
 pub(super) type Dead = BTreeSet<(String, String)>;
 
 impl DeadTokens {
-    pub(super) fn of(directory: &Path, run: &str) -> Self {
+    pub(super) fn of(directory: &Path, stem: &str) -> Self {
         Self {
-            path: directory.join(format!(".{run}.dead-tokens.partial")),
-            list: directory.join(format!("{run}.dead-tokens.csv")),
+            directory: directory.to_owned(),
+            stems: vec![stem.to_owned()],
+            path: directory.join(format!(".{stem}{PARTIAL}")),
             file: None,
             pending: Vec::new(),
+            failure: None,
         }
     }
 
-    /// Adds one; it is on the disk after [`DeadTokens::flush`].
+    /// Reads what another run found, too.
+    pub(super) fn and_of(mut self, stem: String) -> Self {
+        self.stems.push(stem);
+        self
+    }
+
+    /// Adds one; it is on the disk after [`DeadTokens::flush`], if the disk takes it.
     pub(super) fn add(&mut self, user: &UserKey, token: &str) {
-        let line = serde_json::json!([token, user.to_string()]);
-        self.pending.extend_from_slice(line.to_string().as_bytes());
+        let line = serde_json::json!([token, user.to_string()]).to_string();
+        if self.failure.is_some() && self.pending.len() + line.len() > MOST_WAITING {
+            return;
+        }
+        self.pending.extend_from_slice(line.as_bytes());
         self.pending.push(b'\n');
     }
 
-    pub(super) fn flush(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
+    /// Writes what was added, unless the file could not be written before.
+    pub(super) fn flush(&mut self) {
+        if self.pending.is_empty() || self.failure.is_some() {
+            return;
         }
-        let failed = |error| cannot_write(&self.path, error);
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => append_to(&self.path).map_err(failed)?,
-        };
-        file.write_all(&self.pending)
-            .and_then(|()| file.sync_data())
-            .map_err(failed)?;
-        self.file = Some(file);
-        self.pending.clear();
-        Ok(())
+        match self.append() {
+            Ok(()) => self.pending.clear(),
+            Err(error) => {
+                let error = cannot_write(&self.path, error);
+                tracing::warn!("{error:#}; the send goes on, and dead tokens are kept in memory");
+                self.failure = Some(error);
+            }
+        }
     }
 
-    /// Every one that this run has found.
-    pub(super) fn read(&self) -> Result<Dead> {
-        let mut found = self.listed()?;
-        let Some(file) = there(&self.path)? else {
-            return Ok(found);
+    fn append(&mut self) -> std::io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(append_to(&self.path)?),
         };
-        for line in BufReader::new(file).split(b'\n') {
-            let line = line.kind(Kind::Failed, || {
-                format!("cannot read {}", self.path.display())
-            })?;
-            // A torn line is no JSON.
-            if let Ok((token, user)) = serde_json::from_slice::<(String, String)>(&line) {
-                found.insert((user, token));
+        let before = file.metadata()?.len();
+        let written = file
+            .write_all(&self.pending)
+            .and_then(|()| file.sync_data());
+        if written.is_err() {
+            // On a full disk, half a line is of less use than the room that it takes.
+            let _ = file.set_len(before);
+        }
+        written
+    }
+
+    /// Why some could not be written while the send went on.
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
+    /// Every one that is known: this process's, those of an earlier part of the run or of the run that opened the push, and of
+    /// those who joined it here.
+    pub(super) fn read(&self) -> Result<Dead> {
+        let mut found = Dead::new();
+        take_lines(self.pending.as_slice(), &mut found).kind(Kind::Bug, || "cannot read memory")?;
+        let is_ours = |name: &str| {
+            let stem = name
+                .strip_suffix(LIST)
+                .or_else(|| name.strip_prefix('.')?.strip_suffix(PARTIAL));
+            let of_these = |stem: &str| {
+                let mut rests = self
+                    .stems
+                    .iter()
+                    .filter_map(|own| stem.strip_prefix(own.as_str()));
+                rests.any(|rest| rest.is_empty() || rest.starts_with(".joined-"))
+            };
+            stem.is_some_and(of_these)
+        };
+        let entries = std::fs::read_dir(&self.directory).into_iter().flatten();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if is_ours(&name) {
+                read_file(&path, &mut found)?;
             }
         }
         Ok(found)
-    }
-
-    fn listed(&self) -> Result<Dead> {
-        let Some(file) = there(&self.list)? else {
-            return Ok(Dead::new());
-        };
-        let rows = csv::Reader::from_reader(file).into_deserialize::<(String, String)>();
-        rows.collect::<Result<Dead, csv::Error>>()
-            .kind(Kind::Failed, || {
-                format!("cannot read {}", self.list.display())
-            })
     }
 
     /// They are in the list now.
     pub(super) fn forget(self) {
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+fn read_file(path: &Path, found: &mut Dead) -> Result<()> {
+    let Some(file) = there(path)? else {
+        return Ok(());
+    };
+    let cannot = || format!("cannot read {}", path.display());
+    if path.extension().is_some_and(|ending| ending == "csv") {
+        let rows = csv::Reader::from_reader(file).into_deserialize::<(String, String)>();
+        for row in rows {
+            found.insert(row.kind(Kind::Failed, cannot)?);
+        }
+        return Ok(());
+    }
+    take_lines(BufReader::new(file), found).kind(Kind::Failed, cannot)
+}
+
+fn take_lines(lines: impl std::io::BufRead, found: &mut Dead) -> std::io::Result<()> {
+    for line in lines.split(b'\n') {
+        // A torn line is no JSON.
+        if let Ok((token, user)) = serde_json::from_slice::<(String, String)>(&line?) {
+            found.insert((user, token));
+        }
+    }
+    Ok(())
 }
 
 fn there(path: &Path) -> Result<Option<File>> {
@@ -144,22 +211,44 @@ pub(super) fn write_list((file, path): (File, PathBuf), tokens: &Dead) -> Result
     file.sync_all().map_err(failed)
 }
 
-/// A token that was registered anew meanwhile would be another one: what is dead stays dead.
-pub(super) fn write_sql((mut file, path): (File, PathBuf), run: &str, tokens: &Dead) -> Result<()> {
-    let quoted: Vec<String> = tokens
-        .iter()
-        .map(|(_, token)| format!("  '{}'", token.replace('\'', "''")))
-        .collect();
-    let text = format!(
+/// A token that was registered anew meanwhile would be another one: what is dead stays dead. `by_hash` are those of which
+/// only the hash is known.
+pub(super) fn write_sql(
+    (mut file, path): (File, PathBuf),
+    run: &str,
+    tokens: &Dead,
+    by_hash: &BTreeSet<(String, TokenHash)>,
+) -> Result<()> {
+    let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let mut text = format!(
         "-- {} tokens that the push service said are registered no more, found by run {run}.\n\
-         -- To be run by the owner of the source database; pushctl writes nothing there.\n\
-         UPDATE devices SET token = NULL, updated_at = now()\nWHERE token IN (\n{}\n);\n",
-        tokens.len(),
-        quoted.join(",\n")
+         -- To be run by the owner of the source database; pushctl writes nothing there.\n",
+        tokens.len() + by_hash.len(),
     );
+    if !tokens.is_empty() {
+        let quoted = tokens
+            .iter()
+            .map(|(_, token)| format!("  {}", quote(token)));
+        text += &clear("token", quoted.collect());
+    }
+    if !by_hash.is_empty() {
+        text += "-- The text of these tokens is not known here any more: by user and hash.\n";
+        let pairs = by_hash
+            .iter()
+            .map(|(user, hash)| format!("  ({}, '{hash}')", quote(user)));
+        let columns = "(user_id::text, left(encode(sha256(convert_to(token, 'UTF8')), 'hex'), 32))";
+        text += &clear(columns, pairs.collect());
+    }
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|error| cannot_write(&path, error))
+}
+
+fn clear(columns: &str, values: Vec<String>) -> String {
+    format!(
+        "UPDATE devices SET token = NULL, updated_at = now()\nWHERE {columns} IN (\n{}\n);\n",
+        values.join(",\n")
+    )
 }
 
 #[cfg(test)]
@@ -171,15 +260,50 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut dead = DeadTokens::of(directory.path(), "run-1");
         dead.add(&UserKey::of("ana"), "token\twith\nbreaks");
-        dead.flush().unwrap();
+        dead.flush();
         let path = directory.path().join(".run-1.dead-tokens.partial");
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(b"[\"torn").unwrap();
         let mut dead = DeadTokens::of(directory.path(), "run-1");
         dead.add(&UserKey::of("bo"), "t:2");
-        dead.flush().unwrap();
+        dead.flush();
         let pair = |user: &str, token: &str| (user.to_owned(), token.to_owned());
         let expected = [pair("ana", "token\twith\nbreaks"), pair("bo", "t:2")];
         assert_eq!(dead.read().unwrap(), Dead::from(expected));
+    }
+
+    #[test]
+    fn what_cannot_be_written_waits_in_memory_up_to_a_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let taken = directory.path().join("file");
+        std::fs::write(&taken, "").unwrap();
+        let mut dead = DeadTokens::of(&taken, "run-1");
+        let token = "t".repeat(1 << 20);
+        for n in 0..40 {
+            dead.add(&UserKey::of(&n.to_string()), &token);
+            dead.flush();
+        }
+        assert!(dead.failure().unwrap().to_string().contains("run-1"));
+        let kept = dead.read().unwrap().len();
+        assert!((10..20).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn the_list_of_one_who_joined_is_read_too_and_nobody_elses() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, token) in [
+            ("run-1.dead-tokens.csv", "t:1"),
+            ("run-1.joined-7.dead-tokens.csv", "t:2"),
+            ("run-10.dead-tokens.csv", "t:3"),
+        ] {
+            std::fs::write(
+                directory.path().join(name),
+                format!("user_id,token\r\nana,{token}\r\n"),
+            )
+            .unwrap();
+        }
+        let found = DeadTokens::of(directory.path(), "run-1").read().unwrap();
+        let tokens: Vec<&str> = found.iter().map(|(_, token)| token.as_str()).collect();
+        assert_eq!(tokens, ["t:1", "t:2"]);
     }
 }

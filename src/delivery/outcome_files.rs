@@ -7,22 +7,31 @@
 //! | `RUN.dead-tokens.csv` | `user_id, token` of every token that the service said is registered no more; mode 0600 |
 //! | `RUN.dead-tokens.sql` | the statement that clears them, for the database's owner; mode 0600 |
 //!
+//! The ledger comes first: a file that cannot be written takes nothing away from it, and [`rewrite`] writes it again. A
+//! dead token of which only the hash is left stands in the SQL file by that, and not in the list.
+//!
 //! While a send goes on, dead tokens are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line, which
 //! a run that goes on after a crash finds again; the files appear at the end, whole. A run that goes on after it was
 //! stopped finds what it had found in its list.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::dead_tokens::{DeadTokens, write_list, write_sql};
+use super::{TEST_SUFFIX, file_stem};
 use crate::atomic_publish::{Rename, Staging};
 use crate::csv_writer::cannot_write;
 use crate::error::{Error, Kind, Result};
-use crate::state::Store;
-use crate::state::ledger::{LedgerPush, Recipient, UserKey};
+use crate::state::ledger::{Ending, LedgerPush, Recipient, Standing, TokenHash, UserKey};
+use crate::state::{Run, RunStatus, Store};
+
+/// What the names of outcome files end in.
+pub(super) const OUTCOMES: &str = ".outcomes.csv";
+/// More often than this the test pushes of an occurrence are not begun again.
+const TESTS: u32 = 20;
 
 /// Recipients read from the ledger at once.
 const PAGE: u32 = 2_000;
@@ -46,53 +55,143 @@ pub struct OutcomeFiles {
     pub dead_tokens_sql: Option<PathBuf>,
 }
 
+/// Files that were written.
+#[derive(Debug)]
+pub struct WrittenFiles {
+    /// Where they are.
+    pub files: OutcomeFiles,
+    /// Dead tokens that are in the SQL file by their hash only.
+    pub by_hash: u64,
+}
+
 /// Writes a finished send's files, all or none.
 pub(super) async fn write(
     directory: &Path,
     stem: &str,
     (store, push): (&Store, &LedgerPush),
     repeated: &HashMap<UserKey, u64>,
-    dead: DeadTokens,
-) -> Result<OutcomeFiles> {
+    dead: &DeadTokens,
+) -> Result<WrittenFiles> {
     let staging = Staging::open(directory, stem)?;
-    let names = [
-        format!("{stem}.outcomes.csv"),
-        format!("{stem}.dead-tokens.csv"),
-        format!("{stem}.dead-tokens.sql"),
-    ];
-    write_outcomes(staging.create("outcomes")?, (store, push), repeated).await?;
+    let names = names(stem);
+    let mut by_hash = write_outcomes(staging.create("outcomes")?, (store, push), repeated).await?;
     let mut renames = vec![Rename {
         staged: "outcomes".to_owned(),
         name: names[0].clone(),
     }];
     let tokens = dead.read()?;
+    let known = tokens
+        .iter()
+        .map(|(user, token)| (user, TokenHash::of(token)));
+    for (user, hash) in known {
+        by_hash.remove(&(user.clone(), hash));
+    }
     let mut absent = Vec::new();
-    if tokens.is_empty() {
-        absent.extend(names[1..].iter().cloned());
-    } else {
-        write_list(staging.create("list")?, &tokens)?;
-        write_sql(staging.create("sql")?, stem, &tokens)?;
-        for (staged, name) in [("list", &names[1]), ("sql", &names[2])] {
+    let mut add = |is_there: bool, staged: &str, name: &String| {
+        if is_there {
             let (staged, name) = (staged.to_owned(), name.clone());
             renames.push(Rename { staged, name });
+        } else {
+            absent.push(name.clone());
         }
+        is_there.then(|| directory.join(name))
+    };
+    let dead_tokens = add(!tokens.is_empty(), "list", &names[1]);
+    let is_any_dead = !(tokens.is_empty() && by_hash.is_empty());
+    let dead_tokens_sql = add(is_any_dead, "sql", &names[2]);
+    if dead_tokens.is_some() {
+        write_list(staging.create("list")?, &tokens)?;
+    }
+    if is_any_dead {
+        write_sql(staging.create("sql")?, stem, &tokens, &by_hash)?;
     }
     let lock = staging.lock_output()?;
     staging.publish_files(&lock, &renames, &absent)?;
-    dead.forget();
-    let dead_file = |name: &String| (!tokens.is_empty()).then(|| directory.join(name));
-    Ok(OutcomeFiles {
-        outcomes: directory.join(&names[0]),
-        dead_tokens: dead_file(&names[1]),
-        dead_tokens_sql: dead_file(&names[2]),
+    Ok(WrittenFiles {
+        files: OutcomeFiles {
+            outcomes: directory.join(&names[0]),
+            dead_tokens,
+            dead_tokens_sql,
+        },
+        by_hash: by_hash.len() as u64,
     })
 }
 
+fn names(stem: &str) -> [String; 3] {
+    [OUTCOMES, ".dead-tokens.csv", ".dead-tokens.sql"].map(|ending| format!("{stem}{ending}"))
+}
+
+/// Says which files of a send are missing, and how to get them.
+pub(super) fn are_missing(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
+    let path = directory.join(&names(stem)[0]);
+    Error::new(Kind::Failed, format!("{error:#}"))
+        .context(format!(
+            "cannot write {} and the lists of dead tokens beside it; what became of each recipient is in the state store",
+            path.display()
+        ))
+        .hint(format!(
+            "`pushctl runs files {run}` writes them once that is mended"
+        ))
+}
+
+/// Writes the files of a run that is over once more, push by push, from what the ledger knows. Rows that repeat a
+/// person are not in it; dead tokens are listed as far as their text is found in the directory.
+///
+/// # Errors
+/// The run is not over, or has sent nothing; or a file cannot be written.
+pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<WrittenFiles>> {
+    if run.status == RunStatus::Open {
+        return Err(
+            Error::usage(format!("run {} is not over", run.id)).hint(format!(
+                "`pushctl resume {}` goes on with it, and writes its files at the end",
+                run.id
+            )),
+        );
+    }
+    let mut written = Vec::new();
+    for (stem, (push, dead)) in pushes_of(directory, store, run).await? {
+        let files = write(directory, &stem, (store, &push), &HashMap::new(), &dead).await?;
+        dead.forget();
+        written.push(files);
+    }
+    if written.is_empty() {
+        return Err(Error::usage(format!(
+            "run {} has sent nothing, so it has no outcomes",
+            run.id
+        )));
+    }
+    Ok(written)
+}
+
+/// The pushes of a run, test pushes too, by the names of their files. Of several tests the last has the name.
+async fn pushes_of(
+    directory: &Path,
+    store: &Store,
+    run: &Run,
+) -> Result<BTreeMap<String, (LedgerPush, DeadTokens)>> {
+    let mut pushes = BTreeMap::new();
+    let tests = (1..=TESTS).map(|nth| match nth {
+        1 => format!("{}{TEST_SUFFIX}", run.occurrence),
+        nth => format!("{}#{nth}{TEST_SUFFIX}", run.occurrence),
+    });
+    for occurrence in std::iter::once(run.occurrence.clone()).chain(tests) {
+        for push in store.pushes(&run.automation, &occurrence).await? {
+            let named = (run.automation.as_str(), occurrence.as_str(), push.number);
+            let dead = DeadTokens::of(directory, &file_stem(named, &run.id))
+                .and_of(file_stem(named, &push.run));
+            pushes.insert(file_stem(named, &run.id), (push, dead));
+        }
+    }
+    Ok(pushes)
+}
+
+/// Returns the recipients whose token is dead, with its hash.
 async fn write_outcomes(
     (file, path): (File, PathBuf),
     (store, push): (&Store, &LedgerPush),
     repeated: &HashMap<UserKey, u64>,
-) -> Result<()> {
+) -> Result<BTreeSet<(String, TokenHash)>> {
+    let mut dead = BTreeSet::new();
     let failed = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(error) => cannot_write(&path, error),
         other => Error::new(Kind::Failed, format!("{other:?}")),
@@ -107,6 +206,10 @@ async fn write_outcomes(
         let Some(last) = page.last() else { break };
         after = last.claim;
         for recipient in &page {
+            let is_dead = recipient.standing == Standing::Ended(Ending::Dead);
+            if let Some(hash) = recipient.token.filter(|_| is_dead) {
+                dead.insert((recipient.user.to_string(), hash));
+            }
             out.write_record(record(recipient)).map_err(failed)?;
         }
     }
@@ -120,7 +223,9 @@ async fn write_outcomes(
     let file = out
         .into_inner()
         .map_err(|error| cannot_write(&path, error.into_error()))?;
-    file.sync_all().map_err(|error| cannot_write(&path, error))
+    file.sync_all()
+        .map_err(|error| cannot_write(&path, error))?;
+    Ok(dead)
 }
 
 fn record(recipient: &Recipient) -> [String; 6] {

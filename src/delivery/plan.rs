@@ -7,6 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use csv::StringRecord;
 
+use super::input_checks::{self, Lifted};
 use super::user_ids::UserIds;
 use super::{AudienceReader, Input, Order};
 use crate::error::{Error, Kind, Result};
@@ -59,9 +60,26 @@ impl SendPlan {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
+        Self::draw_up_lifting(order, hosts, progress, interrupt, Lifted::default())
+    }
+
+    /// The same without the checks that a person has lifted.
+    ///
+    /// # Errors
+    /// As [`SendPlan::draw_up`].
+    pub fn draw_up_lifting(
+        order: &Order,
+        hosts: &AllowedHosts,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+        lifted: Lifted,
+    ) -> Result<Self> {
         let texts =
             PushTemplate::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
         let mut reader = AudienceReader::open_hashed(&order.input)?;
+        if !lifted.commit_marker {
+            input_checks::is_published(&order.input)?;
+        }
         let push = texts.bind(reader.columns()).map_err(|found| {
             Problem::error(&found)
                 .context(format!("the words do not fit {}", order.input.name()))
@@ -82,6 +100,9 @@ impl SendPlan {
         let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
         let sha256 = reader.sha256()?;
         unchanged(&order.input, &sha256)?;
+        if !lifted.audience {
+            input_checks::is_as_described(&order.input, &sha256)?;
+        }
         if reading.rows == 0 {
             return Err(Error::new(
                 Kind::Nothing,

@@ -50,8 +50,8 @@ impl Feeder<'_> {
             recorded += count as u64;
             let landed = self.land_all(buffer.drain(..), dead);
             failed += landed.failed;
-            // What is on the list is never forgotten: it is there before the ledger says so.
-            dead.flush()?;
+            // Before the ledger says so, if it can be: nothing is lost then. It never keeps the ledger from being told.
+            dead.flush();
             self.store.record(self.push, landed.answers).await?;
             self.store
                 .release(self.push, self.sender, &landed.released)

@@ -1,5 +1,6 @@
 //! One send from its first claim to its files; and again after a crash, which is the same.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +11,15 @@ use tokio::time::Instant;
 use super::dead_tokens::DeadTokens;
 use super::feeder::{Feeder, FeederState, PassResult, Recipients};
 use super::outcome_files;
+use super::outcome_files::WrittenFiles;
+use super::outcomes_directory as directory;
 use super::preflight::{ask_history, connect, open_push};
 use super::shared_queue::{QueueTokens, TokenReader, wait_for_others};
 use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
-use super::{Addresses, InDoubt, Order, Reach, SendPlan, SendResult, Summary, ids_fit};
+use super::{
+    Addresses, InDoubt, Order, OutcomeFiles, Reach, SendPlan, SendResult, Summary, ids_fit,
+};
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
@@ -22,7 +27,7 @@ use crate::fcm::{self, Client, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
-use crate::state::ledger::{LedgerPush, Recording, Sender};
+use crate::state::ledger::{LedgerPush, Recording, Sender, UserKey};
 use crate::state::process_id::ProcessId;
 
 /// What a send may use.
@@ -116,6 +121,8 @@ struct SendRun<'a> {
     context: &'a SendContext<'a>,
     layer: Layer,
     push: LedgerPush,
+    /// What the names of its outcome files begin with.
+    stem: String,
     sender: Sender,
     client: Option<(Client, fcm::Reports)>,
     /// Somebody may have been claimed before.
@@ -136,6 +143,14 @@ impl<'a> SendRun<'a> {
         context: &'a SendContext<'a>,
     ) -> Result<Self> {
         let layer = Layer::new(order.layer)?;
+        let lifted = lifted(run, context.store).await?;
+        let is_lifted = |guard: &str| lifted.iter().any(|one| one == guard);
+        if !is_lifted("outcomes") {
+            directory::check_writable(context.outcomes, plan.map_or(0, |plan| plan.rows))?;
+        }
+        if !is_lifted("state-store") {
+            directory::check_store(context.outcomes, context.store).await?;
+        }
         let is_off = context.cadence.is_off();
         let invalid_ids = plan.map(|plan| ids_fit(order, plan, is_off)).transpose()?;
         let (mut notes, away) = match order.reach {
@@ -148,6 +163,17 @@ impl<'a> SendRun<'a> {
         context.store.settle(&push).await?;
         let again = !context.store.tally(&push).await?.is_empty();
         let sender = context.store.enlist(run, context.holder).await?;
+        let noted = (run, sender.id(), context.clock.now());
+        let anew = is_lifted("state-store");
+        match directory::note(context.outcomes, context.store, noted, anew).await {
+            Err(error) if !is_lifted("outcomes") => return Err(error),
+            _ => {}
+        }
+        let mut stem = order.file_stem(run);
+        if plan.is_none() {
+            let _ = write!(stem, ".joined-{}", context.holder.pid);
+        }
+        let dead = DeadTokens::of(context.outcomes, &stem).and_of(order.file_stem(&push.run));
         Ok(Self {
             order,
             plan,
@@ -158,7 +184,8 @@ impl<'a> SendRun<'a> {
             sender,
             client: Some(client),
             again,
-            dead: DeadTokens::of(context.outcomes, &order.file_stem(run)),
+            dead,
+            stem,
             notes,
             away,
             began_at: context.clock.now(),
@@ -239,32 +266,16 @@ impl<'a> SendRun<'a> {
     async fn conclude(mut self, mut passed: PassResult, began: Instant) -> Result<Sent> {
         let seconds = began.elapsed().as_secs_f64();
         self.context.progress.finish();
-        let SendContext {
-            store, outcomes, ..
-        } = *self.context;
+        let store = self.context.store;
         let sums = self.sums().await?;
         let further = store.further_devices(&self.push).await?;
         self.notes.append(&mut passed.notes);
         self.tell_history().await?;
+        let files = self.write_files(&passed.repeated).await;
         self.sender.leave().await?;
-        let mut stem = self.order.file_stem(self.run);
-        if self.plan.is_none() {
-            let _ = write!(stem, ".joined-{}", self.context.holder.pid);
-        }
-        let files = outcome_files::write(
-            outcomes,
-            &stem,
-            (store, &self.push),
-            &passed.repeated,
-            self.dead,
-        );
-        let files = match files.await {
-            Ok(files) => Some(files),
-            Err(error) => {
-                self.notes
-                    .push(format!("the outcome files could not be written: {error:#}"));
-                None
-            }
+        let (files, missing) = match files {
+            Ok((files, incomplete)) => (Some(files), incomplete),
+            Err(error) => (None, Some(error)),
         };
         if self.recorded == 0 && self.push.run != self.run && passed.stop.is_none() {
             self.notes.push(format!(
@@ -276,6 +287,8 @@ impl<'a> SendRun<'a> {
             self.notes.push(said_by_the_service(&passed.breakdown));
         }
         let (ended, error) = end(&passed, &sums, self.run);
+        let files_error = missing.as_ref().map(|missing| format!("{missing:#}"));
+        let error = with_missing(error, missing);
         let repeated = passed.repeated.values().sum();
         let people = sums.claims() - further + repeated;
         let rows = self.plan.map_or(people, |plan| plan.rows);
@@ -284,6 +297,7 @@ impl<'a> SendRun<'a> {
         let mut summary = Summary {
             ended,
             reason: error.as_ref().map(|error| format!("{error:#}")),
+            files_error,
             rows,
             repeated,
             further_devices: further,
@@ -300,6 +314,33 @@ impl<'a> SendRun<'a> {
         };
         summary.count(sums);
         Ok(Sent { summary, error })
+    }
+
+    /// Writes the outcome files. The error beside them: the list of dead tokens could not be kept whole.
+    async fn write_files(
+        &mut self,
+        repeated: &HashMap<UserKey, u64>,
+    ) -> Result<(OutcomeFiles, Option<Error>)> {
+        let (store, outcomes) = (self.context.store, self.context.outcomes);
+        let push = (store, &self.push);
+        let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.dead).await;
+        let WrittenFiles { files, by_hash } = written
+            .map_err(|error| outcome_files::are_missing(&error, outcomes, &self.stem, self.run))?;
+        let dead = std::mem::replace(&mut self.dead, DeadTokens::of(outcomes, &self.stem));
+        let failure = dead.failure().map(again);
+        dead.forget();
+        // Those that another process has found are in its own list.
+        if by_hash == 0 || self.order.shared {
+            return Ok((files, None));
+        }
+        let told = format!(
+            "the text of {by_hash} dead tokens is not known here any more; they are in the SQL file by their hash, and not in the list"
+        );
+        let incomplete = failure.map(|failure| failure.context(&told));
+        if incomplete.is_none() && self.recorded > 0 {
+            self.notes.push(told);
+        }
+        Ok((files, incomplete))
     }
 
     /// Hands what was accepted to a history elsewhere. Whatever it does not take now is owed to it, and counts meanwhile.
@@ -319,6 +360,31 @@ impl<'a> SendRun<'a> {
             ));
         }
         Ok(())
+    }
+}
+
+/// The guards that a person switched off for this run: the names in its plan's `overrides`, each with reason and person.
+async fn lifted(run: &str, store: &Store) -> Result<Vec<String>> {
+    let plan = store.run(run).await?.map(|run| run.plan);
+    let overrides = plan.and_then(|plan| plan.get("overrides")?.as_array().cloned());
+    let guards = overrides.iter().flatten().filter_map(|one| {
+        let guards = one.get("guards")?;
+        serde_json::from_value::<Vec<String>>(guards.clone()).ok()
+    });
+    Ok(guards.flatten().collect())
+}
+
+/// A missing file is an error of its own only where nothing worse happened: what stopped a send is told first.
+fn with_missing(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
+    match (error, missing) {
+        (Some(error), Some(missing)) if error.kind() == Kind::Partial => {
+            Some(missing.context(error))
+        }
+        (Some(error), Some(missing)) => {
+            let error = error.hint(format!("{missing:#}"));
+            Some(missing.hints().iter().fold(error, Error::hint))
+        }
+        (error, missing) => error.or(missing),
     }
 }
 
@@ -384,7 +450,10 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
                 Some(error.hint(resume).hint("raise --deadline, or --rate")),
             )
         }
-        Some(Stop::Failed(error)) => (SendResult::Stopped, Some(again(error).hint(resume))),
+        Some(Stop::Failed(error)) => (
+            SendResult::Stopped,
+            Some(again(error).context("the send stopped").hint(resume)),
+        ),
         None => {
             let failed: u64 = sums.failed.values().sum();
             let told = match (failed, sums.in_doubt) {
@@ -401,7 +470,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
 
 /// The same error once more: it is told in the summary, and at the end.
 fn again(error: &Error) -> Error {
-    let same = Error::new(error.kind(), format!("{error:#}")).context("the send stopped");
+    let same = Error::new(error.kind(), format!("{error:#}"));
     error.hints().iter().fold(same, Error::hint)
 }
 

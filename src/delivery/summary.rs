@@ -89,6 +89,9 @@ pub struct Summary {
     pub messages_per_second: f64,
     /// The files that it wrote.
     pub files: Option<OutcomeFiles>,
+    /// Why a file is missing, or a list incomplete.
+    #[serde(default)]
+    pub files_error: Option<String>,
 }
 
 /// How a send ended.
@@ -214,6 +217,7 @@ impl Summary {
             messages: 0,
             messages_per_second: 0.0,
             files: None,
+            files_error: None,
         }
     }
 

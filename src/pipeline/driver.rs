@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::finish::missing_file;
 use super::plan::{DONE, REFUSED, push_word};
 use super::step;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseRecords, RunContext, RunPlan, cancelled_by};
-use crate::delivery::InDoubt;
+use crate::delivery::{InDoubt, is_unwritable};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
@@ -81,7 +82,7 @@ pub async fn drive(
             let told = format!("{error:#}; trying again in a minute");
             context.progress.note(&told);
             driver.wait_to_try_again().await;
-        } else if is_final(error.kind()) {
+        } else if is_final(error.kind()) && !is_unwritable(&error) {
             return driver.fail(error).await;
         } else {
             return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
@@ -110,7 +111,7 @@ pub async fn retry_doubts(run: &Run, context: &RunContext<'_>) -> Result<Vec<Val
             summaries.push(serde_json::to_value(&sent.summary).unwrap_or_default());
         }
     }
-    Ok(summaries)
+    missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
 }
 
 /// Whether an error ends a run for good. The others leave it open: it can go on.

@@ -22,6 +22,10 @@ impl Driver<'_> {
         } else {
             (RunStatus::Done, None)
         };
+        let test = records.done(Phase::Test.as_str());
+        let tests = test.and_then(|test| test.detail.as_ref()?.get("pushes")?.as_array());
+        let told = tests.into_iter().flatten().chain(&pushes);
+        let error = missing_file(&self.run.id, told).or(error);
         self.close(status, error, records).await
     }
 
@@ -116,4 +120,17 @@ pub(super) fn summary(
         "pushes": pushes(plan, records),
         "cleanup": detail(Phase::Cleanup),
     })
+}
+
+/// An outcome file that could not be written, as the summaries of pushes tell. A run is done all the same: the ledger knows
+/// what became of everyone.
+pub(super) fn missing_file<'a>(
+    run: &str,
+    pushes: impl IntoIterator<Item = &'a Value>,
+) -> Option<Error> {
+    let mut told = pushes.into_iter();
+    let why = told.find_map(|push| push["files_error"].as_str())?;
+    Some(Error::new(Kind::Failed, why).hint(format!(
+        "`pushctl runs files {run}` writes them once that is mended"
+    )))
 }

@@ -62,7 +62,11 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
     }
     if let Some(files) = &summary.files {
         let _ = writeln!(out, "  outcomes: {}", files.outcomes.display());
-        if let Some(list) = &files.dead_tokens {
+        if let Some(list) = files
+            .dead_tokens
+            .as_ref()
+            .or(files.dead_tokens_sql.as_ref())
+        {
             let _ = writeln!(out, "  dead tokens: {}", list.display());
         }
     }

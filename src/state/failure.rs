@@ -55,6 +55,19 @@ pub(super) fn read_only(path: &Path) -> Error {
     .hint(ELSEWHERE)
 }
 
+/// The file is there, and holds nothing.
+pub(super) fn empty(path: &Path) -> Error {
+    let place = path.display();
+    Error::new(
+        Kind::Failed,
+        format!("the state store {place} is an empty file: everyone would count as never sent to"),
+    )
+    .hint(format!(
+        "if it is a copy, restore one that is whole: `pushctl state export`, or the file together with {place}-wal"
+    ))
+    .hint(format!("remove {place} to begin with a new store"))
+}
+
 /// The file is a database, but not one of ours.
 pub(super) fn not_ours(path: &Path) -> Error {
     Error::usage(format!(

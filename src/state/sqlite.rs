@@ -2,10 +2,13 @@
 //!
 //! Several processes may use the file at once: writers queue for SQLite's one write lock. The file is mode 0600,
 //! bears the application id `push`, and is refused if it is somebody else's database.
+//!
+//! While it is open, what was written last stands in a log beside the file (`-wal`). [`Sqlite::close`] moves all of it
+//! into the file, so that at rest the file alone is the whole store: a copy of it is a backup.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -23,6 +26,8 @@ use crate::error::{Context, Error, Kind, Result};
 const BUSY: Duration = Duration::from_secs(30);
 /// SQLite's own waiting grows to 100 ms a step, which starves the second of two senders.
 const BUSY_STEP: Duration = Duration::from_millis(2);
+/// Longer than a new file stays empty until the process that makes it has written its header.
+const BEING_MADE: Duration = Duration::from_secs(1);
 /// "push", in the file's header.
 const APPLICATION_ID: i32 = 0x7075_7368;
 
@@ -35,7 +40,16 @@ pub(super) enum Durability {
     Process,
 }
 
-type SqliteJob = Box<dyn FnOnce(&mut Connection) + Send>;
+/// How long the end of a command waits for another process that is reading or moving the log itself.
+const BUSY_AT_END: Duration = Duration::from_millis(100);
+
+enum SqliteJob {
+    Work(Work),
+    /// The connection is closed, and then this is answered.
+    Close(oneshot::Sender<()>),
+}
+
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A handle to the thread that owns the connection; the thread ends with the last handle.
 pub(super) struct Sqlite {
@@ -52,11 +66,9 @@ impl Sqlite {
         std::thread::Builder::new()
             .name("state".to_owned())
             .spawn(move || match connect(&file) {
-                Ok(mut connection) => {
+                Ok(connection) => {
                     if opened.send(Ok(())).is_ok() {
-                        for job in &queue {
-                            job(&mut connection);
-                        }
+                        serve(connection, &queue);
                     }
                 }
                 Err(error) => drop(opened.send(Err(error))),
@@ -66,6 +78,28 @@ impl Sqlite {
         Ok(Self { jobs, path })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Moves the log into the file and closes it, after the work that was asked for before. The handle is of no use
+    /// afterwards. Where another process has the file open too, the last one to close it moves the rest.
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(SqliteJob::Close(done)).is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    /// Moves the log into the file, as far as other processes let it, and keeps the file open.
+    pub(super) async fn rest(&self) {
+        let moved = self.run(|connection| {
+            move_log(connection);
+            queue_for_the_lock(connection)
+        });
+        let _ = moved.await;
+    }
+
     /// Runs `work` on the store's thread. Dropping the future does not undo the work.
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -73,9 +107,9 @@ impl Sqlite {
     ) -> Result<T> {
         let (done, result) = oneshot::channel();
         self.jobs
-            .send(Box::new(move |connection| {
+            .send(SqliteJob::Work(Box::new(move |connection| {
                 drop(done.send(work(connection)));
-            }))
+            })))
             .map_err(|_| gone())?;
         result
             .await
@@ -176,6 +210,38 @@ impl Durability {
     }
 }
 
+/// Does the jobs until the last handle is gone, or one of them closes the store.
+fn serve(mut connection: Connection, queue: &mpsc::Receiver<SqliteJob>) {
+    let mut closing = None;
+    for job in queue {
+        match job {
+            SqliteJob::Work(work) => work(&mut connection),
+            SqliteJob::Close(done) => {
+                closing = Some(done);
+                break;
+            }
+        }
+    }
+    move_log(&connection);
+    drop(connection);
+    if let Some(done) = closing {
+        let _ = done.send(());
+    }
+}
+
+/// Moves the log into the file and empties it. What another process keeps from being moved stays in the log, which is
+/// as safe, and is moved by that process.
+fn move_log(connection: &Connection) {
+    let moved = connection.busy_timeout(BUSY_AT_END).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        })
+    });
+    if let Err(error) = moved {
+        tracing::debug!("the state store's log stays beside it: {error}");
+    }
+}
+
 fn rows(connection: &Connection, sql: &str, params: Vec<Value>) -> rusqlite::Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(sql)?;
     let columns = statement.column_count();
@@ -212,7 +278,8 @@ fn connect(path: &Path) -> Result<Connection> {
         .ok_or_else(|| failure::not_ours(path))
 }
 
-/// The file and its directory, readable by their owner only; SQLite gives its side files the same mode.
+/// The file and its directory, readable by their owner only; SQLite gives its side files the same mode. An empty file that
+/// was there before is no store: it may be a copy that was made without the log, and would send to everybody again.
 fn create(path: &Path) -> Result<()> {
     let cannot = |cause: std::io::Error| failure::file(&cause, path);
     if let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
@@ -222,22 +289,45 @@ fn create(path: &Path) -> Result<()> {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory).map_err(cannot)?;
     }
-    if path.exists() {
-        return Ok(());
-    }
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(cannot)
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => has_content(path),
+        Err(error) => Err(cannot(error)),
+    }
 }
 
-fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Refuses an empty file without a log. One that another process is making at this moment is empty for an instant.
+fn has_content(path: &Path) -> Result<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // What is no file, or cannot be looked at, is for SQLite to complain about.
+    let is_empty =
+        |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
+    let has_log = || std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
+    let began = Instant::now();
+    while is_empty(path) && !has_log() {
+        if began.elapsed() > BEING_MADE {
+            return Err(failure::empty(path));
+        }
+        std::thread::sleep(BUSY_STEP);
+    }
+    Ok(())
+}
+
+fn queue_for_the_lock(connection: &mut Connection) -> rusqlite::Result<()> {
     let most = BUSY.as_millis() / BUSY_STEP.as_millis();
     connection.busy_handler(Some(move |tries: i32| {
         std::thread::sleep(BUSY_STEP);
         u128::try_from(tries).is_ok_and(|tries| tries < most)
-    }))?;
+    }))
+}
+
+fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
+    queue_for_the_lock(connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Otherwise a statement is planned anew for each value that is bound to it, which costs more than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -333,6 +423,60 @@ mod tests {
         let error = Sqlite::open(path).await.err().unwrap();
         assert!(error.to_string().contains("damaged"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("import")));
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_is_not_taken_for_a_new_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        std::fs::write(&path, "").unwrap();
+        let error = Sqlite::open(path.clone()).await.err().unwrap();
+        assert!(error.to_string().contains("is an empty file"), "{error:#}");
+        assert!(error.hints().iter().any(|hint| hint.contains("remove")));
+    }
+
+    #[tokio::test]
+    async fn the_file_alone_is_whole_once_the_store_is_closed_or_rests() {
+        let (directory, store) = scratch().await;
+        let path = directory.path().join("state.db");
+        let rows_of_a_copy = || {
+            let copy = directory.path().join("copy.db");
+            std::fs::copy(&path, &copy).unwrap();
+            let copy = Connection::open(copy).unwrap();
+            copy.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        let insert = "INSERT INTO t VALUES (1)";
+        store
+            .script(format!("CREATE TABLE t (x); {insert}"))
+            .await
+            .unwrap();
+        store.rest().await;
+        assert_eq!(rows_of_a_copy(), 1);
+        store.script(insert.to_owned()).await.unwrap();
+        store.close().await;
+        assert_eq!(rows_of_a_copy(), 2);
+        assert!(store.script(insert.to_owned()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_store_is_closed_while_another_process_reads_it() {
+        let (directory, store) = scratch().await;
+        let other = Connection::open(directory.path().join("state.db")).unwrap();
+        store.script("CREATE TABLE t (x)".to_owned()).await.unwrap();
+        other.execute_batch("BEGIN; SELECT * FROM t").unwrap();
+        store
+            .script("INSERT INTO t VALUES (1)".to_owned())
+            .await
+            .unwrap();
+        let began = Instant::now();
+        store.close().await;
+        assert!(began.elapsed() < Duration::from_secs(1));
+        drop(other);
+        let rows = Connection::open(directory.path().join("state.db"))
+            .unwrap()
+            .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
+        assert_eq!(rows, Ok(1));
     }
 
     #[tokio::test]

@@ -41,8 +41,13 @@ impl Store {
     /// Opens the store ready for use. An empty one is migrated; one that is behind is an error that says what to run.
     pub async fn open(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
         let store = Self::open_as_it_is(location, clock).await?;
-        store.ready().await?;
-        Ok(store)
+        match store.ready().await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// Opens the store without looking at its migrations: for `state migrate`, `status` and `rollback`.
@@ -59,10 +64,19 @@ impl Store {
         })
     }
 
-    /// Closes a network connection, if there is one; the next use opens it again. For long waits.
+    /// Closes a network connection, if there is one; the next use opens it again. Moves the log of an embedded store into
+    /// its file. For long waits.
     pub async fn rest(&self) {
-        if let Backend::Postgres(postgres) = &*self.backend {
-            postgres.close().await;
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.rest().await,
+            Backend::Postgres(postgres) => postgres.close().await,
+        }
+    }
+
+    /// Leaves an embedded store whole in its one file; for the end of a command. No clone is of any use afterwards.
+    pub async fn close(&self) {
+        if let Backend::Sqlite(sqlite) = &*self.backend {
+            sqlite.close().await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod diff;
 mod export;
+mod files;
 mod list;
 mod show;
 
@@ -49,6 +50,7 @@ enum Action {
     Show(show::Args),
     Diff(diff::Args),
     Export(export::Args),
+    Files(files::Args),
 }
 
 impl Args {
@@ -56,6 +58,7 @@ impl Args {
         match &self.action {
             Some(Action::Show(args)) => args.stdout(),
             Some(Action::Export(args)) => args.stdout(),
+            Some(Action::Files(_)) => Stdout::Free,
             Some(Action::Diff(_)) | None => Stdout::Data,
         }
     }
@@ -66,6 +69,7 @@ impl Args {
             Some(Action::Show(args)) => bounded(context, args.run(context)).await,
             Some(Action::Diff(args)) => bounded(context, args.run(context)).await,
             Some(Action::Export(args)) => bounded(context, args.run(context)).await,
+            Some(Action::Files(args)) => bounded(context, args.run(context)).await,
         }
     }
 }

@@ -287,7 +287,10 @@ fn done(context: &CommandContext, document: &Value) -> Result<Kind> {
 }
 
 async fn as_it_is(context: &CommandContext) -> Result<Store> {
-    Store::open_as_it_is(&services::location(context)?, Arc::clone(&context.clock)).await
+    let location = services::location(context)?;
+    let store = Store::open_as_it_is(&location, Arc::clone(&context.clock)).await?;
+    context.open_stores.add(&store);
+    Ok(store)
 }
 
 /// Opens an existing store; does not create one.

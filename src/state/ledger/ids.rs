@@ -5,6 +5,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::csv_writer::hex;
 use crate::error::{Error, Kind, Result};
 
 const UUID_LENGTH: usize = 16;
@@ -90,6 +91,13 @@ impl TokenHash {
                 "the ledger holds a token hash of another length",
             )
         })
+    }
+}
+
+/// In hexadecimal, as `left(encode(sha256(convert_to(token, 'UTF8')), 'hex'), 32)` has it in PostgreSQL.
+impl fmt::Display for TokenHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&hex(&self.0))
     }
 }
 

@@ -155,6 +155,11 @@ impl Store {
 }
 
 impl Sender {
+    /// Its number: higher than that of every sender that was enrolled before.
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
     /// Ends it in order. Claims without an outcome are in doubt from now on.
     pub async fn leave(self) -> Result<()> {
         self.lease.release().await

@@ -1,0 +1,126 @@
+//! Whether an audience file is what its publication made of it.
+//!
+//! `generate` publishes the files of a run together, and a manifest with their SHA-256 after them. With stable names
+//! (`--name-suffix ''`) a run replaces the files of the run before, so a run that is killed in the middle leaves new files
+//! beside old ones. Two things tell: the commit marker in which the others still lie, and a manifest that names a file with
+//! another SHA-256. Both refuse a send. A file that no manifest names was not generated here, and is left alone.
+//!
+//! Deliberately absent: finishing the publication. The reader of a file may be another user, or on another machine, than
+//! its writer; `generate` finishes it when it publishes into the directory again.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Input;
+use crate::atomic_publish;
+use crate::error::{Error, Kind, Result};
+
+/// Checks that a person has lifted (`--override commit-marker`, `--override audience`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lifted {
+    /// Whether a publication that was cut short is no reason to refuse.
+    pub commit_marker: bool,
+    /// Whether a manifest that describes another content is no reason to refuse.
+    pub audience: bool,
+}
+
+/// What of a manifest is needed here; one of any version has it.
+#[derive(Deserialize)]
+struct Described {
+    files: Vec<DescribedFile>,
+}
+
+#[derive(Deserialize)]
+struct DescribedFile {
+    name: String,
+    sha256: String,
+}
+
+/// Refuses a file beside the marker of a publication that was cut short.
+pub(super) fn is_published(input: &Input) -> Result<()> {
+    let Some((directory, _)) = place(input) else {
+        return Ok(());
+    };
+    let Some(marker) = atomic_publish::cut_short(&directory) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        Kind::Refused,
+        format!(
+            "{} lies beside a publication that was interrupted ({}): it may be the file of an earlier run",
+            input.name(),
+            marker.display()
+        ),
+    )
+    .hint(format!(
+        "`pushctl generate AUDIENCE --output {}` finishes that publication, and then makes a new one",
+        directory.display()
+    ))
+    .hint("--override commit-marker --reason TEXT sends to the file as it is"))
+}
+
+/// Refuses a file whose content is not what the manifest beside it says.
+pub(super) fn is_as_described(input: &Input, sha256: &str) -> Result<()> {
+    let Some((directory, name)) = place(input) else {
+        return Ok(());
+    };
+    let mut other = None;
+    for manifest in manifests(&directory) {
+        let Some(described) = described_in(&manifest, &name) else {
+            continue;
+        };
+        if described == sha256 {
+            return Ok(());
+        }
+        other = Some((manifest, described));
+    }
+    let Some((manifest, described)) = other else {
+        return Ok(());
+    };
+    let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
+    Err(Error::new(
+        Kind::Refused,
+        format!(
+            "{} is not the file that {} describes: its SHA-256 is {}…, and {}… in the manifest",
+            input.name(),
+            manifest.display(),
+            short(sha256),
+            short(&described)
+        ),
+    )
+    .hint("generate the audience again; a file that was edited on purpose is sent under another name, which no manifest has")
+    .hint("--override audience --reason TEXT sends to the file as it is"))
+}
+
+/// The directory and the name under which a file was published: where a link leads.
+fn place(input: &Input) -> Option<(PathBuf, String)> {
+    let Input::File { path, .. } = input else {
+        return None;
+    };
+    let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let name = path.file_name()?.to_str()?.to_owned();
+    let directory = path.parent()?;
+    if directory.as_os_str().is_empty() {
+        return Some((".".into(), name));
+    }
+    Some((directory.into(), name))
+}
+
+fn manifests(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(atomic_publish::MANIFEST))
+}
+
+/// The SHA-256 that a manifest gives for a file. A directory may hold hundreds of manifests: one in which the name does
+/// not occur is not parsed.
+fn described_in(manifest: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read(manifest).ok()?;
+    memchr::memmem::find(&text, name.as_bytes())?;
+    let described: Described = serde_json::from_slice(&text).ok()?;
+    let mut files = described.files.into_iter();
+    let file = files.find(|file| file.name == name)?;
+    (!file.sha256.is_empty()).then_some(file.sha256)
+}
