@@ -24,8 +24,6 @@ use crate::error::{Error, Kind, Result};
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, Recipient, UserKey};
 
-/// Recipients read from the ledger at once.
-const PAGE: u32 = 2_000;
 const HEADER: [&str; 6] = [
     "user_id",
     "outcome",
@@ -101,15 +99,11 @@ async fn write_outcomes(
         .terminator(csv::Terminator::CRLF)
         .from_writer(file);
     out.write_record(HEADER).map_err(failed)?;
-    let mut after = 0;
-    loop {
-        let page = store.recipients(push, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.claim;
-        for recipient in &page {
-            out.write_record(record(recipient)).map_err(failed)?;
-        }
-    }
+    store
+        .each_recipient(push, |recipient| {
+            out.write_record(record(recipient)).map_err(failed)
+        })
+        .await?;
     for (user, count) in repeated {
         for _ in 0..*count {
             let user = user.to_string();
