@@ -79,11 +79,10 @@ pub async fn carry_out(
     context: &SendContext<'_>,
 ) -> Result<Sent> {
     let mut sending = SendRun::open(order, Some(plan), run, context).await?;
-    sending.notes.extend(tokens.notes());
     let began = Instant::now();
     if order.shared {
         let passed = Box::pin(sending.pass(Recipients::Share(tokens))).await?;
-        return sending.conclude(passed, began).await;
+        return with_notes(sending.conclude(passed, began).await?, tokens);
     }
     let mut passed = sending.pass(Recipients::Send(tokens)).await?;
     let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
@@ -94,7 +93,13 @@ pub async fn carry_out(
         passed = sending.pass(Recipients::Send(tokens)).await?;
         passed.notes.splice(0..0, notes);
     }
-    sending.conclude(passed, began).await
+    with_notes(sending.conclude(passed, began).await?, tokens)
+}
+
+/// What there is to say about the tokens stands last.
+fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Result<Sent> {
+    sent.summary.notes.extend(tokens.notes());
+    Ok(sent)
 }
 
 /// Joins a send that another process has entered into the queue.

@@ -147,6 +147,10 @@ impl Feeder<'_> {
                 left = self.sweep(reading, (0, 1)).await?;
             }
             match left {
+                // Another that joined is still at work, and may give back what it took.
+                Some(_) if is_idle() && !first_lives && self.somebody_waits().await? => {
+                    self.pause(LOOK).await;
+                }
                 Some(0) if is_idle() && !first_lives => return Ok(true),
                 Some(left) if is_idle() && !first_lives => {
                     lock(&self.state.notes).push(format!(
@@ -308,6 +312,13 @@ impl Feeder<'_> {
             self.store.record(self.push, cancelled.collect()).await?;
         }
         Ok(())
+    }
+
+    /// Whether a living process still waits for an answer.
+    async fn somebody_waits(&self) -> Result<bool> {
+        self.store.settle(self.push).await?;
+        let tally = self.store.tally(self.push).await?;
+        Ok(tally.iter().any(|row| row.standing == Standing::Unanswered))
     }
 
     /// Waits until every message of everybody who takes part is answered or given up, or until somebody is in the queue

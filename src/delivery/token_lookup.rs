@@ -237,14 +237,10 @@ impl TokenLookup {
         let (Some(answers), Some(reading)) = (&self.answers, reading) else {
             return Ok(());
         };
-        let end = audience.plan.rows.min(self.row + wanted);
-        let are_there = answers.first <= self.row && end <= answers.first + answers.rows;
-        if self.row >= end || (are_there && answers.asked_at.elapsed() < FRESH) {
+        let rows = audience.plan.rows;
+        let Some(count) = answers.lacks((self.row, wanted, rows), rate) else {
             return Ok(());
-        }
-        let count = worth_asking(rate)
-            .max(wanted)
-            .min(audience.plan.rows - self.row);
+        };
         let budget = fresh_budget(reading.budget, until);
         let reading = Reading {
             budget: &budget,
@@ -266,6 +262,17 @@ impl TokenLookup {
                 .ok_or(Lacking::NoToken)),
             Some(answers) => read_tokens(&mut answers.spool).kind(Kind::Failed, cannot_read),
         }
+    }
+}
+
+impl Answers {
+    /// How many rows to ask about anew, if the answers about `wanted` rows from `row` on are not there or too old; the
+    /// audience has `rows` of them.
+    fn lacks(&self, (row, wanted, rows): (u64, u64, u64), rate: u32) -> Option<u64> {
+        let end = rows.min(row + wanted);
+        let are_there = self.first <= row && end <= self.first + self.rows;
+        let are_enough = are_there && self.asked_at.elapsed() < FRESH;
+        (row < end && !are_enough).then(|| worth_asking(rate).max(wanted).min(rows - row))
     }
 }
 
@@ -605,6 +612,29 @@ mod tests {
         assert_eq!(brings(2, "x"), Ok(vec!["x".to_owned()]));
         assert_eq!(brings(1, "mine"), Ok(vec!["mine".to_owned()]));
         assert_eq!(brings(9, "mine"), Err(Lacking::UnknownUser));
+    }
+
+    #[test]
+    fn what_is_not_there_or_too_old_is_asked_for_again() {
+        let answers = |first, rows, age| Answers {
+            spool: BufReader::new(tempfile::tempfile().unwrap()),
+            first,
+            rows,
+            asked_at: Instant::now().checked_sub(age).unwrap(),
+        };
+        let young = Duration::from_secs(5);
+        let all = answers(0, 100_000, young);
+        assert_eq!(all.lacks((96_000, 4_000, 100_000), 100), None);
+        assert_eq!(all.lacks((100_000, 4_000, 100_000), 100), None);
+        let old = answers(0, 100_000, FRESH);
+        // As many as are sent while an answer holds, though no more than there are.
+        assert_eq!(old.lacks((20_000, 4_000, 100_000), 100), Some(60_000));
+        assert_eq!(old.lacks((90_000, 4_000, 100_000), 100), Some(10_000));
+        assert_eq!(old.lacks((0, 4_000, 100_000), 1), Some(BATCH as u64));
+        let some = answers(20_000, 60_000, young);
+        assert_eq!(some.lacks((76_000, 4_000, 100_000), 100), None);
+        assert_eq!(some.lacks((78_000, 4_000, 100_000), 100), Some(22_000));
+        assert_eq!(some.lacks((0, 4_000, 100_000), 100), Some(60_000));
     }
 
     #[test]
