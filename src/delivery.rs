@@ -1,7 +1,7 @@
 //! Delivery: from a CSV to phones, once.
 //!
 //! An [`Order`] says what is to be sent to whom. [`SendPlan::draw_up`] reads its file once and finds everything that can be
-//! found wrong before anything is sent; [`Addresses::look_up`] fetches the tokens, and closes the source again;
+//! found wrong before anything is sent; [`TokenLookup::look_up`] asks for tokens, and closes the source again;
 //! [`send::carry_out`] claims, sends and records, group by group, and sums up. Every one of them streams the file: what
 //! grows with it is eight bytes a row while it is checked, and a temporary file without a name for the tokens.
 //!
@@ -10,7 +10,7 @@
 //! | `audience_reader` | a file's columns and rows, and how both may be wrong |
 //! | `plan` | what can be told before anything is sent |
 //! | `input_checks` | whether a file is what its publication made of it |
-//! | `token_lookup` | whose token is which |
+//! | `token_lookup` | which tokens a recipient has, and why they have none |
 //! | `eligibility` | who of a batch may be sent to, and why the others may not |
 //! | `preflight` | what stands before the first claim |
 //! | `user_ids` | whether the ids are valid for the notification history |
@@ -60,9 +60,8 @@ pub use outcome_files::OutcomeFiles;
 pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;
 pub use preflight::fits;
-pub use shared_queue::TokenReader;
 pub use summary::{SendResult, Summary};
-pub use token_lookup::{Addresses, TokenCounts};
+pub use token_lookup::{Found, Reading, TokenLookup};
 pub use user_ids::ids_fit;
 
 use crate::csv_writer::hex;
@@ -72,6 +71,15 @@ use crate::template::push::Wording;
 pub const AD_HOC: &str = "send";
 /// The occurrence of test pushes is the run's with this at its end.
 pub const TEST_SUFFIX: &str = "#test";
+
+/// The name of the lease under which an occurrence is held by the process that sends it.
+pub fn lease_name(automation: &str, occurrence: &str) -> String {
+    // The occurrence of an automation names it already.
+    if occurrence.starts_with(&format!("{automation}@")) {
+        return format!("occurrence/{occurrence}");
+    }
+    format!("occurrence/{automation}@{occurrence}")
+}
 
 /// What is to be sent to whom: everything that is needed to begin, and to go on after a crash. No secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -85,6 +85,11 @@ impl Source {
         }
     }
 
+    /// The address that it connects to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
         RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)

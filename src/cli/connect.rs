@@ -108,21 +108,15 @@ pub(super) fn catalogue(context: &CommandContext) -> Result<Catalogue> {
     }
 }
 
+/// The source database, if any address is configured.
+pub(super) fn source_if_any(context: &CommandContext, command: &str) -> Result<Option<Source>> {
+    let is_configured = with_inputs(context, Address::is_configured)?;
+    is_configured.then(|| source(context, command)).transpose()
+}
+
 /// The source database, not connected to yet. What is worth knowing about its address is said.
 pub(super) fn source(context: &CommandContext, command: &str) -> Result<Source> {
-    let settings = &context.settings.source;
-    let config: BTreeMap<String, String> = settings
-        .keywords
-        .iter()
-        .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
-        .collect();
-    let home = settings.environment.home();
-    let address = Address::resolve(&Inputs {
-        url: settings.url.as_ref(),
-        environment: &|name| settings.variable(name),
-        home: home.as_deref(),
-        config: &config,
-    })?;
+    let address = with_inputs(context, Address::resolve)?;
     for note in address.notes() {
         tracing::info!(target: "pushctl::source", "{note}");
     }
@@ -132,6 +126,26 @@ pub(super) fn source(context: &CommandContext, command: &str) -> Result<Source> 
     let source = to(context, address, command);
     source.plan(context.budget.total())?;
     Ok(source)
+}
+
+/// Hands over everything that may say where the source is.
+fn with_inputs<T>(
+    context: &CommandContext,
+    resolve: impl FnOnce(&Inputs<'_>) -> Result<T>,
+) -> Result<T> {
+    let settings = &context.settings.source;
+    let config: BTreeMap<String, String> = settings
+        .keywords
+        .iter()
+        .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
+        .collect();
+    let home = settings.environment.home();
+    resolve(&Inputs {
+        url: settings.url.as_ref(),
+        environment: &|name| settings.variable(name),
+        home: home.as_deref(),
+        config: &config,
+    })
 }
 
 /// Where the notification history is, if it is configured.

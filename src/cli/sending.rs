@@ -5,15 +5,17 @@ use tokio::time::Instant;
 
 use crate::delivery;
 use crate::delivery::dry_run::{DryRunHistory, rehearse};
+pub(super) use crate::delivery::lease_name;
 use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
 use crate::delivery::{
-    Addresses, Order, Reach, SendPlan, SendResult, Summary, TokenCounts, TokenReader, fits, ids_fit,
+    Order, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup, fits, ids_fit,
 };
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
 use crate::report::{number, send as report};
 use crate::settings::logging::LogFormat;
 use crate::settings::{self, HistoryKind, Origin};
+use crate::source::Source;
 use crate::state::{Begun, Lease, NewRun, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
 
@@ -28,17 +30,8 @@ use super::services;
 pub(super) struct Sending {
     pub(super) order: Order,
     plan: SendPlan,
-    addresses: Addresses,
-    found: TokenCounts,
-}
-
-/// The name under which an occurrence is held by whoever sends it.
-pub(super) fn lease_name(automation: &str, occurrence: &str) -> String {
-    // The occurrence of an automation names it already.
-    if occurrence.starts_with(&format!("{automation}@")) {
-        return format!("occurrence/{occurrence}");
-    }
-    format!("occurrence/{automation}@{occurrence}")
+    tokens: TokenLookup,
+    source: Option<Source>,
 }
 
 /// What a recorded run of `send` was begun with.
@@ -49,7 +42,7 @@ pub(super) fn order_of(run: &Run) -> Result<Order> {
 
 /// What `send` asks a person.
 pub(super) fn confirm(context: &CommandContext, sending: &Sending) -> Result<()> {
-    let count = sending.plan.sendable().min(sending.found.with);
+    let count = sending.plan.sendable().min(sending.tokens.found().with);
     if sending.order.reach == Reach::ValidateOnly {
         return Ok(());
     }
@@ -69,36 +62,31 @@ impl Sending {
         order: Order,
         plan: SendPlan,
     ) -> Result<Self> {
-        if plan.has_tokens {
-            let found = TokenCounts {
-                with: plan.rows,
-                without: 0,
-            };
-            let addresses = Addresses::Column;
-            return Ok(Self {
-                order,
-                plan,
-                addresses,
-                found,
-            });
-        }
-        let source = connect::source(context, "send")?;
-        let progress = context.ui.progress("rows");
-        let looked_up = Addresses::look_up(
-            &order,
-            &plan,
-            &source,
-            (&context.budget, &context.interrupt),
-            (&LogWatch(context.ui.clone()), progress.as_ref()),
-        )
-        .await;
-        progress.finish();
-        let (addresses, found) = looked_up?;
+        let source = if plan.has_tokens {
+            connect::source_if_any(context, "send")?
+        } else {
+            Some(connect::source(context, "send")?)
+        };
+        let tokens = match &source {
+            None => TokenLookup::unasked(&plan),
+            Some(source) => {
+                let reading = Reading {
+                    source,
+                    budget: &context.budget,
+                    watch: &LogWatch(context.ui.clone()),
+                };
+                let progress = context.ui.progress("rows");
+                let (interrupt, shown) = (&context.interrupt, progress.as_ref());
+                let tokens = TokenLookup::look_up(&order, &plan, &reading, interrupt, shown).await;
+                progress.finish();
+                tokens?
+            }
+        };
         Ok(Self {
             order,
             plan,
-            addresses,
-            found,
+            tokens,
+            source,
         })
     }
 
@@ -132,13 +120,7 @@ impl Sending {
         };
         let run = context.run_id.to_string();
         let named = (run.as_str(), context.clock.now());
-        let summary = rehearse(
-            &self.order,
-            &self.plan,
-            &mut self.addresses,
-            &cadence,
-            named,
-        );
+        let summary = rehearse(&self.order, &self.plan, &mut self.tokens, &cadence, named);
         tell(context, &summary.await?)?;
         Ok(Kind::Done)
     }
@@ -203,11 +185,6 @@ impl Sending {
         let holder = services::holder(context);
         // What an earlier send could not tell the history; if it cannot now either, the send itself will say so.
         let _ = cadence.sync(&holder).await;
-        let source = if self.order.shared {
-            Some(connect::source(context, "send")?)
-        } else {
-            None
-        };
         let watch = LogWatch(context.ui.clone());
         let attempt = store.begin_phase(run, "send").await?;
         let progress = context.ui.progress("rows");
@@ -222,7 +199,7 @@ impl Sending {
             interrupt: &context.interrupt,
             progress: progress.as_ref(),
             until: Some(self.until(context)),
-            reading: source.as_ref().map(|source| TokenReader {
+            reading: self.source.as_ref().map(|source| Reading {
                 source,
                 budget: &context.budget,
                 watch: &watch,
@@ -231,7 +208,7 @@ impl Sending {
         let sent = Box::pin(carry_out(
             &self.order,
             &self.plan,
-            &mut self.addresses,
+            &mut self.tokens,
             run,
             &means,
         ))
@@ -260,16 +237,17 @@ impl Sending {
 
     /// A deadline that was given holds; without one there is time for every message and more.
     fn until(&self, context: &CommandContext) -> Instant {
-        let deadline = context
-            .settings
-            .resolved
-            .iter()
-            .find(|one| one.key.name == "deadline");
-        if deadline.is_some_and(|one| one.origin != Origin::Default) {
+        if is_given(context, "deadline") {
             return context.budget.end();
         }
         Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
+}
+
+/// Whether anything but the default says what a setting is.
+fn is_given(context: &CommandContext, name: &str) -> bool {
+    let mut resolved = context.settings.resolved.iter();
+    resolved.any(|one| one.key.name == name && one.origin != Origin::Default)
 }
 
 /// Takes part in a send that another process has begun.
@@ -281,7 +259,11 @@ pub(super) async fn join(
 ) -> Result<Kind> {
     let account = services::account(context)?;
     let cadence = services::cadence(context, store)?;
-    let service = services::push_settings(context);
+    let mut service = services::push_settings(context);
+    if !is_given(context, "push.rate") {
+        // Its part of the send's rate is all that limits it.
+        service.rate = order.rate.unwrap_or(service.rate);
+    }
     let holder = services::holder(context);
     let source = connect::source(context, "send")?;
     let watch = LogWatch(context.ui.clone());
@@ -297,7 +279,7 @@ pub(super) async fn join(
         interrupt: &context.interrupt,
         progress: progress.as_ref(),
         until: None,
-        reading: Some(TokenReader {
+        reading: Some(Reading {
             source: &source,
             budget: &context.budget,
             watch: &watch,

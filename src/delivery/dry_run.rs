@@ -6,8 +6,9 @@ use csv::StringRecord;
 use jiff::Timestamp;
 
 use super::eligibility::{Person, is_held_out};
-use super::plan::{hash, skip_code};
-use super::{Addresses, AudienceReader, Order, SendPlan, SendResult, Summary, ids_fit};
+use super::plan::{hash, hash_token, skip_code};
+use super::token_lookup::Lacking;
+use super::{AudienceReader, Order, SendPlan, SendResult, Summary, TokenLookup, ids_fit};
 use crate::cadence::{Cadence, CadenceDecision, Layer, Screen};
 use crate::error::Result;
 use crate::fcm::{Composer, Delivery};
@@ -30,7 +31,7 @@ pub enum DryRunHistory<'a> {
 pub async fn rehearse(
     order: &Order,
     plan: &SendPlan,
-    addresses: &mut Addresses,
+    tokens: &mut TokenLookup,
     cadence: &DryRunHistory<'_>,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
@@ -55,6 +56,7 @@ pub async fn rehearse(
         ),
         screen,
         seen: HashSet::new(),
+        taken: HashSet::new(),
     };
     let mut reader = AudienceReader::open(&order.input)?;
     let mut left = plan.rows;
@@ -64,21 +66,21 @@ pub async fn rehearse(
         while batch.len() < BATCH && left > 0 {
             reader.next_of(&mut row, left)?;
             left -= 1;
-            let mut tokens = Vec::new();
-            addresses.next(&reader, &row, &mut tokens)?;
+            let tokens = tokens.next(&reader, &row)?;
             let user = UserKey::of(reader.user(&row));
             if plan.several.contains(&hash(&user)) && !rehearsal.seen.insert(user.clone()) {
                 summary.repeated += 1;
                 continue;
             }
             let row = std::mem::take(&mut row);
-            batch.push(Person { row, user, tokens });
+            batch.push(Person::new(row, user, tokens));
         }
         rehearsal.count(batch, &mut summary).await?;
     }
     summary.excluded = summary.excluded_by_rule.values().sum();
     summary.skipped = summary.skipped_by_reason.values().sum();
     summary.notes.extend(invalid_ids);
+    summary.notes.extend(tokens.notes());
     summary.notes.extend(cadence.note().map(str::to_owned));
     Ok(summary)
 }
@@ -108,9 +110,20 @@ struct Rehearsal<'a> {
     composer: Composer,
     screen: Option<Screen<'a>>,
     seen: HashSet<UserKey>,
+    /// Hashes of the tokens that are spoken for: a live send claims each once.
+    taken: HashSet<u64>,
 }
 
 impl Rehearsal<'_> {
+    /// Whether a token of this person is left for them.
+    fn claims_a_token(&mut self, person: &Person) -> bool {
+        let mut is_left = false;
+        for token in &person.tokens {
+            is_left |= self.taken.insert(hash_token(token));
+        }
+        is_left
+    }
+
     async fn count(&mut self, batch: Vec<Person>, summary: &mut Summary) -> Result<()> {
         let verdicts = match &self.screen {
             Some(screen) => {
@@ -129,11 +142,17 @@ impl Rehearsal<'_> {
                 count(&mut summary.excluded_by_rule, exclusion.key().to_owned());
             } else if let Some(token) = person.tokens.first() {
                 match self.composer.compose(token, &person.row) {
-                    Ok(_) => summary.not_attempted += 1,
+                    Ok(_) if self.claims_a_token(person) => summary.not_attempted += 1,
+                    Ok(_) => summary.token_taken += 1,
                     Err(skip) => count(&mut summary.skipped_by_reason, skip_code(&skip)),
                 }
-            } else {
+            } else if person.lacking == Lacking::NoToken {
                 summary.without_token += 1;
+            } else {
+                count(
+                    &mut summary.skipped_by_reason,
+                    person.lacking.code().to_owned(),
+                );
             }
         }
         Ok(())

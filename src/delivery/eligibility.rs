@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::feeder::{Feeder, lock};
 use super::plan::skip_code;
+use super::token_lookup::{Lacking, Tokens};
 use super::{CadenceFailure, Order};
 use crate::cadence::{CadenceDecision, Screen};
 use crate::error::{Error, Result};
@@ -25,6 +26,23 @@ pub(super) struct Person {
     pub(super) row: StringRecord,
     pub(super) user: UserKey,
     pub(super) tokens: Vec<String>,
+    /// Why there are no tokens, if there are none.
+    pub(super) lacking: Lacking,
+}
+
+impl Person {
+    pub(super) fn new(row: StringRecord, user: UserKey, tokens: Tokens) -> Self {
+        let (tokens, lacking) = match tokens {
+            Ok(tokens) => (tokens, Lacking::NoToken),
+            Err(lacking) => (Vec::new(), lacking),
+        };
+        Self {
+            row,
+            user,
+            tokens,
+            lacking,
+        }
+    }
 }
 
 /// Somebody who may be sent to as far as is known.
@@ -134,9 +152,8 @@ impl<'a> Feeder<'a> {
             }
         };
         let Some(token) = person.tokens.first() else {
-            sifted
-                .dismissed
-                .push(dismiss(&person, "no-token".to_owned()));
+            let code = person.lacking.code().to_owned();
+            sifted.dismissed.push(dismiss(&person, code));
             return;
         };
         match composer.compose(token, &person.row) {

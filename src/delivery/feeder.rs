@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep};
 use super::eligibility::Person;
 use super::plan::hash;
 use super::recorder::SubmittedMessage;
-use super::shared_queue::QueueTokens;
 use super::stop_reason::Stop;
-use super::{Addresses, AudienceReader, Order, Reach, SendPlan};
+use super::token_lookup::Audience;
+use super::{AudienceReader, Order, Reach, Reading, SendPlan, TokenLookup};
 use crate::cadence::{Breakdown, Cadence, Layer};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Client, Composer, Delivery, Reports};
@@ -43,8 +43,12 @@ pub(super) struct Feeder<'a> {
     pub(super) run: &'a str,
     pub(super) store: &'a Store,
     pub(super) sender: &'a Sender,
-    /// Messages a second at most.
+    /// Messages a second at most, of all processes together that share the send.
     pub(super) rate: u32,
+    /// Messages a second at most of this process, whatever its part of the rate is.
+    pub(super) own_rate: f64,
+    /// The way to the source, if one is configured.
+    pub(super) reading: Option<&'a Reading<'a>>,
     /// `None`: cadence does not apply.
     pub(super) cadence: Option<&'a Cadence>,
     pub(super) client: &'a Client,
@@ -60,17 +64,22 @@ pub(super) struct Feeder<'a> {
 /// What a pass has to do.
 pub(super) enum Recipients<'w> {
     /// Claim and send to every row.
-    Send(&'w mut Addresses),
-    /// Enter every row into the queue.
-    Enter(&'w mut Addresses),
-    /// Send to whoever waits in the queue.
-    Queue(&'w mut QueueTokens),
+    Send(&'w mut TokenLookup),
+    /// Enter every row into the queue, and take from it together with those that join.
+    Share(&'w mut TokenLookup),
+    /// Take from the queue.
+    Join,
 }
 
-#[derive(Clone, Copy)]
-enum Handling {
+/// What becomes of a batch of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handling {
+    /// Claimed, and sent to.
     Send,
+    /// Entered into the queue.
     Enter,
+    /// Taken from the queue, and sent to.
+    Take,
 }
 
 /// What changes while it goes.
@@ -83,6 +92,10 @@ pub(super) struct FeederState {
     pub(super) stop: Mutex<Option<Stop>>,
     pub(super) notes: Mutex<Vec<String>>,
     pub(super) looked: Mutex<Option<Instant>>,
+    /// When this process's part of the rate was last worked out.
+    pub(super) rated: Mutex<Option<Instant>>,
+    /// Recipients taken from the queue.
+    pub(super) taken: Mutex<u64>,
     /// When the history was last found out of reach, where that stops nobody.
     pub(super) away: Mutex<Option<Instant>>,
     pub(super) repeated: Mutex<HashMap<UserKey, u64>>,
@@ -113,6 +126,8 @@ impl FeederState {
             stop: Mutex::default(),
             notes: Mutex::default(),
             looked: Mutex::default(),
+            rated: Mutex::default(),
+            taken: Mutex::default(),
             away: Mutex::new(away),
             repeated: Mutex::default(),
             breakdown: Mutex::default(),
@@ -193,21 +208,22 @@ impl Feeder<'_> {
 
     /// False if it stopped before the end.
     async fn feed(&self, work: Recipients<'_>) -> Result<bool> {
-        match (work, self.plan) {
-            (Recipients::Queue(tokens), _) => self.feed_queue(tokens).await,
-            (Recipients::Send(addresses), Some(plan)) => {
-                self.feed_rows((plan, addresses), Handling::Send).await
+        match (work, self.plan, self.reading) {
+            (Recipients::Send(tokens), Some(plan), _) => {
+                self.feed_rows((plan, tokens), Handling::Send).await
             }
-            (Recipients::Enter(addresses), Some(plan)) => {
-                self.feed_rows((plan, addresses), Handling::Enter).await
-            }
-            _ => Err(Error::new(Kind::Bug, "a send of rows without a plan")),
+            (Recipients::Share(tokens), Some(plan), _) => self.share(plan, tokens).await,
+            (Recipients::Join, _, Some(reading)) => self.join(reading).await,
+            _ => Err(Error::new(
+                Kind::Bug,
+                "a send of rows without a plan, or of a queue without a way to the source",
+            )),
         }
     }
 
-    async fn feed_rows(
+    pub(super) async fn feed_rows(
         &self,
-        (plan, addresses): (&SendPlan, &mut Addresses),
+        (plan, tokens): (&SendPlan, &mut TokenLookup),
         handling: Handling,
     ) -> Result<bool> {
         let mut reader = AudienceReader::open(&self.order.input)?;
@@ -220,15 +236,29 @@ impl Feeder<'_> {
         let mut left = plan.rows;
         let mut seen = HashSet::new();
         while left > 0 {
+            let asked = self.renew(plan, tokens).await;
             if self.look().await? {
-                self.cancel_rest(&mut reader, left, &mut seen).await?;
+                if handling != Handling::Take {
+                    self.cancel_rest(&mut reader, left, &mut seen).await?;
+                }
+                if handling != Handling::Send {
+                    self.cancel_queue().await?;
+                }
                 return Ok(false);
             }
-            let batch = self.read(&mut reader, addresses, &mut left, &mut seen)?;
+            asked?;
+            let batch = self.read(&mut reader, tokens, &mut left, (&mut seen, handling))?;
             let rest = match handling {
                 Handling::Send => self.send_batch(&mut composer, batch).await?,
                 Handling::Enter => {
                     self.enter_batch(&mut composer, batch).await?;
+                    Vec::new()
+                }
+                Handling::Take => {
+                    if !self.take_batch(batch).await? {
+                        self.cancel_queue().await?;
+                        return Ok(false);
+                    }
                     Vec::new()
                 }
             };
@@ -241,39 +271,67 @@ impl Feeder<'_> {
         Ok(true)
     }
 
+    /// What the source said about the next rows may be too old, or not asked yet.
+    async fn renew(&self, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<()> {
+        let order = self.order;
+        let rate = (self.rate, self.until);
+        tokens
+            .renew(
+                Audience { order, plan },
+                BATCH as u64,
+                self.reading,
+                self.interrupt,
+                rate,
+            )
+            .await
+            .map_err(|error| {
+                error.context(
+                    "the source cannot be asked for tokens again, so nobody more is sent to",
+                )
+            })
+    }
+
     /// The next rows, each person once.
     fn read(
         &self,
         reader: &mut AudienceReader,
-        addresses: &mut Addresses,
+        tokens: &mut TokenLookup,
         left: &mut u64,
-        seen: &mut HashSet<UserKey>,
+        (seen, handling): (&mut HashSet<UserKey>, Handling),
     ) -> Result<Vec<Person>> {
         let mut people = Vec::with_capacity(BATCH);
         while people.len() < BATCH && *left > 0 {
             let mut row = StringRecord::new();
             reader.next_of(&mut row, *left)?;
             *left -= 1;
-            let mut tokens = Vec::new();
-            addresses.next(reader, &row, &mut tokens)?;
+            let tokens = tokens.next(reader, &row)?;
             let user = UserKey::of(reader.user(&row));
-            if self.is_repeated(&user, seen) {
+            // Rows that repeat somebody were counted when everybody was entered.
+            let is_repeated = match handling {
+                Handling::Take => self.stands_above(&user, seen),
+                Handling::Send | Handling::Enter => self.is_repeated(&user, seen),
+            };
+            if !is_repeated {
+                people.push(Person::new(row, user, tokens));
+            } else if handling != Handling::Take {
                 self.progress.advance(1);
-                continue;
             }
-            people.push(Person { row, user, tokens });
         }
         Ok(people)
     }
 
+    /// Whether the person of a row stands in an earlier row; that is counted.
     pub(super) fn is_repeated(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
-        let several = self.plan.map(|plan| &plan.several);
-        if several.is_none_or(|several| !several.contains(&hash(user))) || seen.insert(user.clone())
-        {
-            return false;
+        let is_repeated = self.stands_above(user, seen);
+        if is_repeated {
+            *lock(&self.state.repeated).entry(user.clone()).or_default() += 1;
         }
-        *lock(&self.state.repeated).entry(user.clone()).or_default() += 1;
-        true
+        is_repeated
+    }
+
+    fn stands_above(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
+        let several = self.plan.map(|plan| &plan.several);
+        several.is_some_and(|several| several.contains(&hash(user))) && !seen.insert(user.clone())
     }
 }
 

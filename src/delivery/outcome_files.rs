@@ -33,8 +33,6 @@ pub(super) const OUTCOMES: &str = ".outcomes.csv";
 /// More often than this the test pushes of an occurrence are not begun again.
 const TESTS: u32 = 20;
 
-/// Recipients read from the ledger at once.
-const PAGE: u32 = 2_000;
 const HEADER: [&str; 6] = [
     "user_id",
     "outcome",
@@ -200,19 +198,15 @@ async fn write_outcomes(
         .terminator(csv::Terminator::CRLF)
         .from_writer(file);
     out.write_record(HEADER).map_err(failed)?;
-    let mut after = 0;
-    loop {
-        let page = store.recipients(push, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.claim;
-        for recipient in &page {
+    store
+        .each_recipient(push, |recipient| {
             let is_dead = recipient.standing == Standing::Ended(Ending::Dead);
             if let Some(hash) = recipient.token.filter(|_| is_dead) {
                 dead.insert((recipient.user.to_string(), hash));
             }
-            out.write_record(record(recipient)).map_err(failed)?;
-        }
-    }
+            out.write_record(record(recipient)).map_err(failed)
+        })
+        .await?;
     for (user, count) in repeated {
         for _ in 0..*count {
             let user = user.to_string();

@@ -194,6 +194,13 @@ pub(super) fn hash(user: &UserKey) -> u64 {
     hasher.finish()
 }
 
+/// The same for a token.
+pub(super) fn hash_token(token: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    token.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// How many rows repeat somebody, and the hashes of those people.
 fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
     hashes.sort_unstable();

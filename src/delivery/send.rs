@@ -14,11 +14,11 @@ use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
 use super::preflight::{ask_history, connect, open_push};
-use super::shared_queue::{QueueTokens, TokenReader, wait_for_others};
 use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
 use super::{
-    Addresses, InDoubt, Order, OutcomeFiles, Reach, SendPlan, SendResult, Summary, ids_fit,
+    InDoubt, Order, OutcomeFiles, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup,
+    ids_fit,
 };
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
@@ -52,8 +52,8 @@ pub struct SendContext<'a> {
     pub progress: &'a dyn Progress,
     /// When it must have ended, if it must.
     pub until: Option<Instant>,
-    /// The way to tokens, for a send that is shared.
-    pub reading: Option<TokenReader<'a>>,
+    /// The way to the source; `None` if none is configured and the audience brings its tokens.
+    pub reading: Option<Reading<'a>>,
 }
 
 /// What came of a send that began.
@@ -80,26 +80,32 @@ pub fn time_for(rows: u64, rate: u32) -> Duration {
 pub async fn carry_out(
     order: &Order,
     plan: &SendPlan,
-    addresses: &mut Addresses,
+    tokens: &mut TokenLookup,
     run: &str,
     context: &SendContext<'_>,
 ) -> Result<Sent> {
     let mut sending = SendRun::open(order, Some(plan), run, context).await?;
     let began = Instant::now();
     if order.shared {
-        let passed = Box::pin(sending.share(addresses)).await?;
-        return sending.conclude(passed, began).await;
+        let passed = Box::pin(sending.pass(Recipients::Share(tokens))).await?;
+        return with_notes(sending.conclude(passed, began).await?, tokens);
     }
-    let mut passed = sending.pass(Recipients::Send(addresses)).await?;
+    let mut passed = sending.pass(Recipients::Send(tokens)).await?;
     let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
     if retry && sending.sums().await?.in_doubt > 0 {
-        addresses.rewind()?;
+        tokens.rewind()?;
         sending.again = true;
         let notes = std::mem::take(&mut passed.notes);
-        passed = sending.pass(Recipients::Send(addresses)).await?;
+        passed = sending.pass(Recipients::Send(tokens)).await?;
         passed.notes.splice(0..0, notes);
     }
-    sending.conclude(passed, began).await
+    with_notes(sending.conclude(passed, began).await?, tokens)
+}
+
+/// What there is to say about the tokens stands last.
+fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Result<Sent> {
+    sent.summary.notes.extend(tokens.notes());
+    Ok(sent)
 }
 
 /// Joins a send that another process has entered into the queue.
@@ -109,7 +115,7 @@ pub async fn carry_out(
 pub async fn join(order: &Order, run: &str, context: &SendContext<'_>) -> Result<Sent> {
     let mut sending = SendRun::open(order, None, run, context).await?;
     let began = Instant::now();
-    let passed = sending.take_from_queue().await?;
+    let passed = Box::pin(sending.pass(Recipients::Join)).await?;
     sending.conclude(passed, began).await
 }
 
@@ -193,39 +199,6 @@ impl<'a> SendRun<'a> {
         })
     }
 
-    /// Enters everybody into the queue, and takes from it until nobody is left and everybody who joined is done.
-    async fn share(&mut self, addresses: &mut Addresses) -> Result<PassResult> {
-        let context = self.context;
-        let entered = self.pass(Recipients::Enter(addresses)).await?;
-        if !entered.complete {
-            return Ok(entered);
-        }
-        if self.order.in_doubt == InDoubt::Retry {
-            context.store.requeue(&self.push).await?;
-        }
-        let mut passed = self.take_from_queue().await?;
-        loop {
-            let waited = (context.store, &self.push, self.run);
-            if !passed.complete || !wait_for_others(waited, context.interrupt).await? {
-                break;
-            }
-            passed = self.take_from_queue().await?;
-        }
-        passed.repeated = entered.repeated;
-        passed.notes.splice(0..0, entered.notes);
-        Ok(passed)
-    }
-
-    async fn take_from_queue(&mut self) -> Result<PassResult> {
-        let reading =
-            self.context.reading.as_ref().ok_or_else(|| {
-                Error::new(Kind::Bug, "a shared send without a way to the source")
-            })?;
-        let queue = (self.context.store, &self.push);
-        let mut tokens = QueueTokens::look_up(queue, reading, self.context.interrupt).await?;
-        self.pass(Recipients::Queue(&mut tokens)).await
-    }
-
     async fn pass(&mut self, work: Recipients<'_>) -> Result<PassResult> {
         let SendContext { progress, .. } = *self.context;
         let (client, mut reports) = match self.client.take() {
@@ -244,6 +217,11 @@ impl<'a> SendRun<'a> {
             store: self.context.store,
             sender: &self.sender,
             rate,
+            own_rate: match self.plan {
+                Some(_) => f64::INFINITY,
+                None => f64::from(self.context.service.rate),
+            },
+            reading: self.context.reading.as_ref(),
             cadence: (self.order.reach == Reach::Live).then_some(self.context.cadence),
             client: &client,
             interrupt: self.context.interrupt,

@@ -1,33 +1,37 @@
 //! A send that several processes share: one enters everybody into the queue of the state store, each takes from it.
 //!
-//! What is queued is the whole message but its token: nothing of the kind is stored in clear. Whoever takes from the queue
-//! looks the tokens up in the source itself, all at once before it begins, and keeps them in a temporary file without a
-//! name, in the order of the queue: a claim's number (eight bytes), the token's length (two) and its text. Only a token
-//! whose hash is the queued one is used. A person's further devices are not sent to.
+//! What is queued is the whole message but its token: nothing of the kind is stored in clear. So a process takes only
+//! recipients whose token it knows by then, and claims those very people:
+//!
+//! - The process with the audience file goes through it a second time, with tokens that the source was asked for anew.
+//!   It alone decides that a recipient has no token.
+//! - One that joins pages through the queue from its end, asks the source about a page, and takes from it whose queued
+//!   token is theirs, and whose account is deleted. Everybody else (the token changed, or stands only in the file) it
+//!   leaves to the first.
+//!
+//! One that joins goes on until the process with the file has ended, which it sees by the lease of the occurrence; if that
+//! process is dead, until there is nothing left that it may take. Whom nobody took waits for `pushctl resume`. A person's
+//! further devices are not sent to.
+//!
+//! The rate is that of the send: each of the living senders gets the same part of it.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::sleep;
-use uuid::Uuid;
+use tokio::time::{Instant, sleep};
 
-use super::Devices;
 use super::eligibility::Person;
-use super::feeder::{Feeder, lead};
+use super::feeder::{Feeder, Handling, lead, lock};
 use super::recorder::SubmittedMessage;
 use super::stop_reason::LOOK;
-use super::token_lookup::{BATCH, ask};
-use crate::budget::Budget;
+use super::token_lookup::{Asked, BATCH, Lacking, Tokens, ask, fresh_budget, read_source};
+use super::{Devices, InDoubt, Reading, SendPlan, TokenLookup, lease_name};
 use crate::cadence::Screen;
-use crate::error::{Context as _, Kind, Result};
+use crate::error::Result;
 use crate::fcm::{Composer, SendJob};
-use crate::interrupt::Interrupt;
-use crate::source::{Source, Watch};
-use crate::state::Store;
 use crate::state::ledger::{
-    Answer, Dismissal, Ending, Guard, LedgerPush, Queued, Recipient, Standing, Taken, TokenHash,
+    Answer, Dismissal, Ending, Guard, Queued, Standing, Taken, TokenHash, UserKey, Waiting, Wanted,
     Words,
 };
 
@@ -35,119 +39,58 @@ use crate::state::ledger::{
 const HOLE: &[u8] = b"\"token\":\"\"";
 /// Taken from the queue at once at most.
 const GROUP: usize = 500;
-const CANNOT: &str = "cannot keep tokens in a temporary file";
+/// What is looked up in the queue at once is sent in about this time, so that the answers hold and little is looked up
+/// that another process takes meanwhile.
+const PAGE: Duration = Duration::from_secs(30);
+/// How long a queue is left alone in which there is nobody but whom this process may not take.
+const IDLE: Duration = Duration::from_secs(3);
+/// How often it is looked who takes part.
+const RATE_LOOK: Duration = Duration::from_millis(500);
 
-/// How a process that shares a send reaches the source.
-pub struct TokenReader<'a> {
-    /// Where tokens are.
-    pub source: &'a Source,
-    /// For one look-up.
-    pub budget: &'a Budget,
-    /// Is told how the connecting goes.
-    pub watch: &'a dyn Watch,
-}
-
-/// The tokens of a queue, in its order.
-pub(super) struct QueueTokens {
-    spool: BufReader<File>,
-    /// The last that was read, if it is of somebody who is still to come.
-    ahead: Option<(i64, String)>,
-}
-
-impl QueueTokens {
-    /// Looks up everybody who waits in the queue now.
-    pub(super) async fn look_up(
-        (store, push): (&Store, &LedgerPush),
-        reading: &TokenReader<'_>,
-        interrupt: &Interrupt,
-    ) -> Result<Self> {
-        let mut spool = tempfile::tempfile().kind(Kind::Failed, || CANNOT)?;
-        reading
-            .source
-            .read(reading.budget, interrupt, reading.watch, async |snapshot| {
-                spool
-                    .set_len(0)
-                    .and_then(|()| spool.rewind())
-                    .kind(Kind::Failed, || CANNOT)?;
-                let mut out = BufWriter::new(&mut spool);
-                let mut after = 0;
-                let page = u32::try_from(BATCH).unwrap_or(u32::MAX);
-                loop {
-                    let waiting = store.recipients(push, after, page).await?;
-                    let Some(last) = waiting.last() else { break };
-                    after = last.claim;
-                    let users: Vec<Option<Uuid>> = waiting.iter().map(queued_user).collect();
-                    let tokens = ask(snapshot, &users, Devices::All).await?;
-                    for one in &waiting {
-                        if let Some(token) = token_of(one, &tokens) {
-                            write(&mut out, one.claim, token)?;
-                        }
-                    }
-                }
-                out.flush().kind(Kind::Failed, || CANNOT)
-            })
-            .await?;
-        spool
-            .seek(SeekFrom::Start(0))
-            .kind(Kind::Failed, || CANNOT)?;
-        Ok(Self {
-            spool: BufReader::with_capacity(1 << 16, spool),
-            ahead: None,
-        })
-    }
-
-    /// The token of a claim; claims are asked for in order.
-    fn of(&mut self, claim: i64) -> Result<Option<String>> {
-        loop {
-            match self.ahead.take() {
-                Some((number, token)) if number == claim => return Ok(Some(token)),
-                Some(later) if later.0 > claim => {
-                    self.ahead = Some(later);
-                    return Ok(None);
-                }
-                _ => {}
-            }
-            match read(&mut self.spool) {
-                Ok(next) => self.ahead = Some(next),
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-                Err(error) => return Err(error).kind(Kind::Failed, || CANNOT),
-            }
-        }
-    }
-}
-
-fn queued_user(one: &Recipient) -> Option<Uuid> {
-    (one.standing == Standing::Queued)
-        .then(|| one.user.uuid())
-        .flatten()
-}
-
-fn token_of<'t>(one: &Recipient, tokens: &'t HashMap<Uuid, Vec<String>>) -> Option<&'t String> {
-    let theirs = tokens.get(&queued_user(one)?)?;
-    theirs
-        .iter()
-        .find(|token| one.token == Some(TokenHash::of(token)))
-}
-
-fn write(out: &mut BufWriter<&mut File>, claim: i64, token: &str) -> Result<()> {
-    let length = u16::try_from(token.len()).unwrap_or(u16::MAX);
-    out.write_all(&claim.to_le_bytes())
-        .and_then(|()| out.write_all(&length.to_le_bytes()))
-        .and_then(|()| out.write_all(&token.as_bytes()[..usize::from(length)]))
-        .kind(Kind::Failed, || CANNOT)
-}
-
-fn read(spool: &mut BufReader<File>) -> std::io::Result<(i64, String)> {
-    let (mut claim, mut length) = ([0; 8], [0; 2]);
-    spool.read_exact(&mut claim)?;
-    spool.read_exact(&mut length)?;
-    let mut token = vec![0; usize::from(u16::from_le_bytes(length))];
-    spool.read_exact(&mut token)?;
-    let token = String::from_utf8_lossy(&token).into_owned();
-    Ok((i64::from_le_bytes(claim), token))
+/// A recipient who may wait in the queue, and what is known of their token.
+struct Known {
+    user: UserKey,
+    token: std::result::Result<String, Lacking>,
 }
 
 impl Feeder<'_> {
+    /// Enters everybody into the queue, and takes from it until nobody is left and everybody who joined is done. False if
+    /// it stopped before.
+    pub(super) async fn share(&self, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<bool> {
+        if !self.feed_rows((plan, tokens), Handling::Enter).await? {
+            return Ok(false);
+        }
+        if self.order.in_doubt == InDoubt::Retry {
+            self.store.requeue(self.push).await?;
+        }
+        let mut somebody_was_left = false;
+        loop {
+            tokens.rewind()?;
+            tokens.expire();
+            let before = *lock(&self.state.taken);
+            if !self.feed_rows((plan, tokens), Handling::Take).await? {
+                return Ok(false);
+            }
+            let is_idle = *lock(&self.state.taken) == before;
+            match self.wait_for_others().await? {
+                Others::Stopped => {
+                    self.cancel_queue().await?;
+                    return Ok(false);
+                }
+                Others::Done => return Ok(true),
+                // Who waited before this pass, and still does, is not in this file.
+                Others::Left(left) if somebody_was_left && is_idle => {
+                    lock(&self.state.notes).push(format!(
+                        "{left} recipients of another file still wait in the queue of this push"
+                    ));
+                    return Ok(true);
+                }
+                // Given back by a process that stopped.
+                Others::Left(_) => somebody_was_left = true,
+            }
+        }
+    }
+
     /// Enters a batch into the queue. Who stands in the ledger for this push already is left as they are.
     pub(super) async fn enter_batch(
         &self,
@@ -163,11 +106,7 @@ impl Feeder<'_> {
             let Ok(payload) = composer.compose("", &one.person.row) else {
                 continue;
             };
-            taken.push(Dismissal {
-                user: one.person.user.clone(),
-                ending: Ending::Skipped,
-                code: "token-taken".to_owned(),
-            });
+            taken.push(Dismissal::skipped(one.person.user.clone(), "token-taken"));
             queued.push(Queued {
                 token: one.person.tokens.first().map(|token| TokenHash::of(token)),
                 user: one.person.user,
@@ -180,13 +119,127 @@ impl Feeder<'_> {
         self.store.dismiss(self.push, self.sender, taken).await
     }
 
-    /// Takes from the queue until it is empty; false if it stopped before.
-    pub(super) async fn feed_queue(&self, tokens: &mut QueueTokens) -> Result<bool> {
-        let group = lead(f64::from(self.rate)).min(GROUP);
-        let most = u32::try_from(group).unwrap_or(1);
+    /// Takes those of a batch of the file who still wait in the queue; false if it stopped before the end.
+    pub(super) async fn take_batch(&self, batch: Vec<Person>) -> Result<bool> {
+        let known = batch.into_iter().map(|person| Known {
+            user: person.user,
+            token: person.tokens.into_iter().next().ok_or(person.lacking),
+        });
+        self.take_known(known.collect()).await
+    }
+
+    /// Takes part in a send that another process has begun; false if it stopped before there was nothing to do.
+    pub(super) async fn join(&self, reading: &Reading<'_>) -> Result<bool> {
+        self.share_rate().await?;
+        // The others slow down before this one begins.
+        sleep(RATE_LOOK * 2).await;
         loop {
-            if !self.wait_for_room(group).await? {
-                self.cancel_queue(most).await?;
+            // Asked first: what its holder entered before it ended is seen by the sweep that follows.
+            let first_lives = self.first_lives().await?;
+            let (place, of) = self
+                .store
+                .place_among_senders(self.run, self.sender)
+                .await?;
+            let before = *lock(&self.state.taken);
+            let is_idle = || *lock(&self.state.taken) == before;
+            let mut left = self.sweep(reading, (place, of)).await?;
+            if is_idle() && of > 1 && left.is_some() {
+                left = self.sweep(reading, (0, 1)).await?;
+            }
+            match left {
+                // Another that joined is still at work, and may give back what it took.
+                Some(_) if is_idle() && !first_lives && self.somebody_waits().await? => {
+                    self.pause(LOOK).await;
+                }
+                Some(0) if is_idle() && !first_lives => return Ok(true),
+                Some(left) if is_idle() && !first_lives => {
+                    lock(&self.state.notes).push(format!(
+                        "{left} recipients still wait in the queue, because their token is not the one they were entered with; `pushctl resume {}` sees to them",
+                        self.run
+                    ));
+                    return Ok(true);
+                }
+                Some(0) if is_idle() => self.pause(LOOK).await,
+                // They are left to the process with the file: to ask about them all the time helps nobody.
+                Some(_) if is_idle() => self.pause(IDLE).await,
+                Some(_) | None => {}
+            }
+            if self.look().await? {
+                self.cancel_queue().await?;
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Goes through the queue once, from its end, page by page: looks tokens up, and takes whom it may. Returns how many it
+    /// left; `None` if it stopped.
+    async fn sweep(&self, reading: &Reading<'_>, part: (u32, u32)) -> Result<Option<u64>> {
+        let mut before = i64::MAX;
+        let mut left = 0;
+        loop {
+            let rate = self.client.progress().rate;
+            let page = self
+                .store
+                .waiting(self.push, before, page_of(rate), part)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(Some(left));
+            };
+            before = last.claim;
+            let count = page.len();
+            let known = match self.look_page_up(reading, page).await {
+                Ok(known) => known,
+                Err(error) => {
+                    let stopped = self.look().await?;
+                    return if stopped { Ok(None) } else { Err(error) };
+                }
+            };
+            left += (count - known.len()) as u64;
+            if !self.take_known(known).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Asks the source about a page of the queue. Only those come back of whom it is certain what is to be done.
+    async fn look_page_up(
+        &self,
+        reading: &Reading<'_>,
+        page: Vec<Waiting>,
+    ) -> Result<Vec<Known>> {
+        let asked: Vec<Asked> = page
+            .iter()
+            .map(|one| Asked {
+                user: one.user.uuid(),
+                token: None,
+            })
+            .collect();
+        let budget = fresh_budget(reading.budget, self.until);
+        let reading = Reading {
+            budget: &budget,
+            ..*reading
+        };
+        let answers = read_source(&reading, self.interrupt, async |snapshot| {
+            ask(snapshot, &asked, Devices::All).await
+        });
+        let (answers, _) = answers.await?;
+        let known = page.into_iter().zip(answers).filter_map(|(one, tokens)| {
+            let token = certain(&one, tokens)?;
+            Some(Known {
+                user: one.user,
+                token,
+            })
+        });
+        Ok(known.collect())
+    }
+
+    /// Takes those of `known` who still wait, group by group, and submits their messages. False if it stopped.
+    async fn take_known(&self, mut known: Vec<Known>) -> Result<bool> {
+        while !known.is_empty() {
+            let group = lead(self.client.progress().rate).min(GROUP);
+            let rest = known.split_off(known.len().min(group));
+            let room = known.len();
+            if !self.wait_for_room(room).await? {
                 return Ok(false);
             }
             let screen = match self.cadence {
@@ -194,33 +247,33 @@ impl Feeder<'_> {
                 None => None,
             };
             let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
+            let wanted = known.iter().map(|one| Wanted {
+                user: one.user.clone(),
+                token: one.token.as_deref().ok().map(TokenHash::of),
+            });
             let taken = self
                 .store
-                .take(self.push, self.sender, most, &guard)
+                .take_these(self.push, self.sender, wanted.collect(), &guard)
                 .await?;
-            if taken.is_empty() {
-                self.return_room(group, 0);
-                return Ok(true);
-            }
+            *lock(&self.state.taken) += taken.len() as u64;
+            let mut tokens: HashMap<UserKey, _> =
+                known.into_iter().map(|one| (one.user, one.token)).collect();
             let mut jobs = Vec::with_capacity(taken.len());
             let mut skipped = Vec::new();
             for one in taken {
-                let code = one.over.map(|limit| {
-                    screen
-                        .as_ref()
-                        .map_or("cadence", |screen| screen.exclusion(limit).key())
-                });
-                match (code, tokens.of(one.claim.id)?) {
-                    (Some(code), _) => skipped.push(not_sent(&one, Ending::Skipped, code)),
-                    (None, Some(theirs)) => jobs.push(self.take_from_queue(one, theirs)),
-                    (None, None) => skipped.push(not_sent(&one, Ending::Skipped, "no-token")),
+                let token = tokens.remove(&one.user).unwrap_or(Err(Lacking::NoToken));
+                match sendable(&one, token, screen.as_ref()) {
+                    Ok(token) => jobs.push(self.take_from_queue(one, token)),
+                    Err(code) => skipped.push(not_sent(&one, Ending::Skipped, code)),
                 }
             }
             self.progress.advance(skipped.len() as u64);
             self.store.record(self.push, skipped).await?;
-            self.return_room(group, jobs.len());
+            self.return_room(room, jobs.len());
             self.client.submit_all(jobs).await;
+            known = rest;
         }
+        Ok(true)
     }
 
     fn take_from_queue(&self, one: Taken, token: String) -> SendJob {
@@ -233,7 +286,7 @@ impl Feeder<'_> {
             token,
             words,
         };
-        super::feeder::lock(&self.state.flights).insert(id, flight);
+        lock(&self.state.flights).insert(id, flight);
         SendJob {
             id,
             body,
@@ -242,7 +295,8 @@ impl Feeder<'_> {
     }
 
     /// Of a cancelled run everybody who still waits is recorded as such.
-    async fn cancel_queue(&self, most: u32) -> Result<()> {
+    pub(super) async fn cancel_queue(&self) -> Result<()> {
+        let most = u32::try_from(GROUP).unwrap_or(1);
         while self.is_cancelled() {
             let nobody = Guard::none();
             let taken = self
@@ -259,27 +313,119 @@ impl Feeder<'_> {
         }
         Ok(())
     }
+
+    /// Whether a living process still waits for an answer.
+    async fn somebody_waits(&self) -> Result<bool> {
+        self.store.settle(self.push).await?;
+        let tally = self.store.tally(self.push).await?;
+        Ok(tally.iter().any(|row| row.standing == Standing::Unanswered))
+    }
+
+    /// Waits until every message of everybody who takes part is answered or given up, or until somebody is in the queue
+    /// again whom no process has taken.
+    async fn wait_for_others(&self) -> Result<Others> {
+        loop {
+            self.store.settle(self.push).await?;
+            let tally = self.store.tally(self.push).await?;
+            let count = |standing: Standing| -> u64 {
+                let rows = tally.iter().filter(|row| row.standing == standing);
+                rows.map(|row| row.count).sum()
+            };
+            match (count(Standing::Queued), count(Standing::Unanswered)) {
+                (0, 0) => return Ok(Others::Done),
+                (0, _) => {}
+                (left, _) => return Ok(Others::Left(left)),
+            }
+            self.pause(LOOK).await;
+            if self.look().await? {
+                return Ok(Others::Stopped);
+            }
+        }
+    }
+
+    async fn pause(&self, length: Duration) {
+        tokio::select! {
+            _ = self.interrupt.wait() => {}
+            () = sleep(length) => {}
+        }
+    }
+
+    /// Whether the process with the audience file is at work.
+    async fn first_lives(&self) -> Result<bool> {
+        let lease = lease_name(&self.order.automation, &self.order.occurrence);
+        self.store.is_held(&lease).await
+    }
+
+    /// Keeps the rate to this process's part of it: as many senders of the run as live share it.
+    pub(super) async fn share_rate(&self) -> Result<()> {
+        if !self.order.shared {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if lock(&self.state.rated).is_some_and(|rated| now - rated < RATE_LOOK) {
+            return Ok(());
+        }
+        *lock(&self.state.rated) = Some(now);
+        let (_, of) = self
+            .store
+            .place_among_senders(self.run, self.sender)
+            .await?;
+        let part = f64::from(self.rate) / f64::from(of);
+        self.client.set_rate(part.min(self.own_rate));
+        Ok(())
+    }
 }
 
-/// Waits until every other process that shares the send has its answers, or is dead. True if the queue has somebody
-/// again, whom nobody is at work on.
-pub(super) async fn wait_for_others(
-    (store, push, run): (&Store, &LedgerPush, &str),
-    interrupt: &Interrupt,
-) -> Result<bool> {
-    loop {
-        store.settle(push).await?;
-        let tally = store.tally(push).await?;
-        let is = |standing: Standing| tally.iter().any(|row| row.standing == standing);
-        if is(Standing::Queued) {
-            return Ok(true);
-        }
-        let over = interrupt.fired().is_some() || store.cancellation(run).await?.is_some();
-        if over || !is(Standing::Unanswered) {
-            return Ok(false);
-        }
-        sleep(LOOK).await;
+/// What became of the other processes.
+enum Others {
+    Done,
+    /// So many wait in the queue again.
+    Left(u64),
+    /// This one is to stop.
+    Stopped,
+}
+
+/// How many recipients are looked up at once.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is at most 100,000 a second"
+)]
+fn page_of(rate: f64) -> u32 {
+    let most = u32::try_from(BATCH).unwrap_or(u32::MAX);
+    ((rate * PAGE.as_secs_f64()) as u32).clamp(500, most)
+}
+
+/// The token of one who waits, or why there is none; nothing where the process with the file has to say.
+fn certain(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<String, Lacking>> {
+    match tokens {
+        Err(Lacking::Deleted) => Some(Err(Lacking::Deleted)),
+        Err(_) => None,
+        Ok(tokens) => tokens
+            .into_iter()
+            .find(|token| one.token == Some(TokenHash::of(token)))
+            .map(Ok),
     }
+}
+
+/// The token to send to, or the code that says why not.
+fn sendable(
+    one: &Taken,
+    token: std::result::Result<String, Lacking>,
+    screen: Option<&Screen<'_>>,
+) -> std::result::Result<String, &'static str> {
+    if let Some(limit) = one.over {
+        return Err(screen.map_or("cadence", |screen| screen.exclusion(limit).key()));
+    }
+    let token = token.map_err(Lacking::code)?;
+    // Another recipient of the push has it, so it was not put in the place of the one they were entered with.
+    if one
+        .token
+        .is_some_and(|queued| queued != TokenHash::of(&token))
+    {
+        return Err("token-taken");
+    }
+    Ok(token)
 }
 
 fn not_sent(one: &Taken, ending: Ending, code: &str) -> Answer {
@@ -289,7 +435,7 @@ fn not_sent(one: &Taken, ending: Ending, code: &str) -> Answer {
         code: Some(code.to_owned()),
         message_name: None,
         attempts: 0,
-        elapsed: std::time::Duration::ZERO,
+        elapsed: Duration::ZERO,
         words: None,
     }
 }

@@ -92,6 +92,7 @@ impl Feeder<'_> {
                 if let Some(cancellation) = self.store.cancellation(self.run).await? {
                     self.stop(Stop::Cancelled(cancellation));
                 }
+                self.share_rate().await?;
             }
         }
         Ok(self.is_stopped())

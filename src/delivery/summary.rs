@@ -43,11 +43,11 @@ pub struct Summary {
     pub excluded_by_rule: BTreeMap<String, u64>,
     /// The control group.
     pub held_out: u64,
-    /// Without a device to send to.
+    /// Without a device to send to, as the source says of each of them.
     pub without_token: u64,
     /// All of their tokens were sent to for somebody else.
     pub token_taken: u64,
-    /// No message could be made for them.
+    /// No message could be made for them, their account is deleted, or their token is registered to someone else.
     pub skipped: u64,
     /// Why; all of them together are `skipped`.
     pub skipped_by_reason: BTreeMap<String, u64>,

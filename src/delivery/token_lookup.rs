@@ -1,14 +1,35 @@
-//! Whose token is which: asked of the source in large batches over one short-lived connection, which is closed before
-//! sending begins, and kept in a temporary file without a name, row by row in the order of the audience.
+//! Which tokens a recipient has, asked of the source: the one look-up, for every kind of send.
 //!
-//! On disk a row is the number of its tokens (one byte), and each token as its length (two bytes, little endian) and its
-//! text. There is no index on a device's user in the source, so a batch is a scan of the table: few and large they are.
+//! The source is asked about thousands of people at once, each batch by two statements (`accounts.sql`, `tokens.sql`),
+//! over a connection that is closed before anything is sent. The answers stand in a temporary file without a name, row
+//! by row in the order of the audience, so memory does not grow with it. There is no index on a device's user or token
+//! in the source, so a batch is a scan of the table: few and large they are.
+//!
+//! "At send time" means: right before the first claim, and again whenever the answers are older than [`FRESH`], for as
+//! many rows as are sent in that time. A process that joins a shared send asks about each page of the queue before it
+//! takes from it.
+//!
+//! | the source says | what becomes of the recipient |
+//! | --- | --- |
+//! | `users.deleted_at` is not 0 | skipped, `deleted` |
+//! | no token in `devices`, and none in the file | skipped, `no-token` |
+//! | a token, but no row in `users` | skipped, `unknown-user`: an account that was erased is gone from there, too |
+//! | the latest registration of each of their tokens is somebody else's | skipped, `token-moved` |
+//! | a token whose latest registration is theirs | sent to: the one used last, or every one |
+//! | nothing about a token that stands in the file | sent to: the file knows better, and a note counts them |
+//!
+//! The latest registration of a token is the row of `devices` with the latest `updated_at`, then the highest `id`.
+//!
+//! In the temporary file a row is the number of its tokens (one byte), and each token as its length (two bytes, little
+//! endian) and its text; for a row without a token the byte says why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::time::Duration;
 
 use csv::StringRecord;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{AudienceReader, Devices, Order, SendPlan};
@@ -16,183 +37,511 @@ use crate::budget::Budget;
 use crate::csv_writer::fields;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::postgres::SqlError;
+use crate::progress::{Progress, Silent};
 use crate::source::{Snapshot, Source, Watch};
 use crate::state::ledger::UserKey;
 
-const SQL: &str = include_str!("tokens.sql");
+const ACCOUNTS: &str = include_str!("accounts.sql");
+const TOKENS: &str = include_str!("tokens.sql");
 /// People asked about at once.
 pub(super) const BATCH: usize = 32_768;
 /// Devices of one person at most.
 const MOST_DEVICES: usize = 100;
+/// For so long an answer of the source holds.
+const FRESH: Duration = Duration::from_secs(600);
+const CANNOT_KEEP: &str = "cannot keep tokens in a temporary file";
+
+/// How the source is reached while a send goes on.
+pub struct Reading<'a> {
+    /// Where accounts and tokens are.
+    pub source: &'a Source,
+    /// For one look-up.
+    pub budget: &'a Budget,
+    /// Is told how the connecting goes.
+    pub watch: &'a dyn Watch,
+}
+
+/// Why a recipient has no token that may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lacking {
+    NoToken,
+    Deleted,
+    TokenMoved,
+    UnknownUser,
+}
+
+/// The tokens of a recipient that may be sent to, the one used last first and never none; or why there is none.
+pub(super) type Tokens = std::result::Result<Vec<String>, Lacking>;
+
+/// A recipient, and the token that an audience file brings for them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    /// Nobody in `users` has an id that is no UUID.
+    pub(super) user: Option<Uuid>,
+    pub(super) token: Option<String>,
+}
+
+/// What a look-up over an audience came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Rows with a token that may be sent to.
+    pub with: u64,
+    /// Rows without.
+    pub without: u64,
+    /// Tokens of the file that the source does not know.
+    pub unregistered: u64,
+}
 
 /// The tokens of an audience, in the order of its rows.
-pub enum Addresses {
-    /// In the file's own column.
-    Column,
-    /// Fetched.
-    Spooled(BufReader<File>),
+pub struct TokenLookup {
+    /// `None`: the tokens of the file are taken at its word, because no source is configured.
+    answers: Option<Answers>,
+    found: Found,
+    /// The next row, from 0.
+    row: u64,
 }
 
-/// How many of the rows have a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TokenCounts {
-    /// They do.
-    pub with: u64,
-    /// They do not.
-    pub without: u64,
+/// What the source said about some rows.
+struct Answers {
+    spool: BufReader<File>,
+    first: u64,
+    rows: u64,
+    asked_at: Instant,
 }
 
-impl Addresses {
-    /// Fetches the tokens of an audience that does not bring them.
+/// An audience that is to be looked up.
+#[derive(Clone, Copy)]
+pub(super) struct Audience<'a> {
+    pub(super) order: &'a Order,
+    pub(super) plan: &'a SendPlan,
+}
+
+impl Lacking {
+    const ALL: [Self; 4] = [
+        Self::NoToken,
+        Self::Deleted,
+        Self::TokenMoved,
+        Self::UnknownUser,
+    ];
+
+    /// As outcome files and sums call it.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::NoToken => "no-token",
+            Self::Deleted => "deleted",
+            Self::TokenMoved => "token-moved",
+            Self::UnknownUser => "unknown-user",
+        }
+    }
+
+    /// In place of a number of tokens, of which there are far fewer.
+    fn byte(self) -> u8 {
+        match self {
+            Self::NoToken => 255,
+            Self::Deleted => 254,
+            Self::TokenMoved => 253,
+            Self::UnknownUser => 252,
+        }
+    }
+}
+
+impl TokenLookup {
+    /// Takes the tokens of the file at its word.
+    pub fn unasked(plan: &SendPlan) -> Self {
+        let found = Found {
+            with: plan.rows,
+            ..Found::default()
+        };
+        Self {
+            answers: None,
+            found,
+            row: 0,
+        }
+    }
+
+    /// Asks the source about every row of an audience.
     pub async fn look_up(
         order: &Order,
         plan: &SendPlan,
-        source: &Source,
-        (budget, interrupt): (&Budget, &Interrupt),
-        (watch, progress): (&dyn Watch, &dyn Progress),
-    ) -> Result<(Self, TokenCounts)> {
-        let cannot = || "cannot keep tokens in a temporary file";
-        let mut spool = tempfile::tempfile().kind(Kind::Failed, cannot)?;
+        reading: &Reading<'_>,
+        interrupt: &Interrupt,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         progress.stage("tokens");
         progress.total(Some(plan.rows));
-        let found = source
-            .read(budget, interrupt, watch, async |snapshot| {
-                // After a failure it begins anew.
-                spool
-                    .set_len(0)
-                    .and_then(|()| spool.rewind())
-                    .kind(Kind::Failed, cannot)?;
-                let mut look_up = LookUp {
-                    order,
-                    out: BufWriter::new(&mut spool),
-                    found: TokenCounts::default(),
-                };
-                look_up.everybody(snapshot, progress).await?;
-                look_up.out.flush().kind(Kind::Failed, cannot)?;
-                Ok(look_up.found)
-            })
-            .await?;
-        spool.seek(SeekFrom::Start(0)).kind(Kind::Failed, cannot)?;
-        Ok((
-            Self::Spooled(BufReader::with_capacity(1 << 16, spool)),
+        let audience = Audience { order, plan };
+        let (answers, found) =
+            ask_rows(audience, (0, plan.rows), reading, interrupt, progress).await?;
+        Ok(Self {
+            answers: Some(answers),
             found,
-        ))
+            row: 0,
+        })
+    }
+
+    /// What the look-up came to.
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// What a person should know beside the numbers.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.answers.is_none() {
+            notes.push(
+                "accounts and tokens were not checked: the file has a token column, and no database is configured to ask"
+                    .to_owned(),
+            );
+        }
+        match self.found.unregistered {
+            0 => {}
+            1 => notes.push(
+                "1 token of the file is in no row of devices; it is used as it is".to_owned(),
+            ),
+            many => notes.push(format!(
+                "{many} tokens of the file are in no row of devices; they are used as they are"
+            )),
+        }
+        notes
     }
 
     /// Begins anew with the first row.
     pub(super) fn rewind(&mut self) -> Result<()> {
-        match self {
-            Self::Column => Ok(()),
-            Self::Spooled(spool) => spool
-                .rewind()
-                .kind(Kind::Failed, || "cannot read the tokens back"),
+        self.row = 0;
+        match &mut self.answers {
+            Some(answers) if answers.first == 0 => {
+                answers.spool.rewind().kind(Kind::Failed, cannot_read)
+            }
+            _ => Ok(()),
         }
     }
 
-    /// The tokens of the next row, which is `row`, in place of what `into` held.
-    pub(super) fn next(
-        &mut self,
-        reader: &AudienceReader,
-        row: &StringRecord,
-        into: &mut Vec<String>,
-    ) -> Result<()> {
-        into.clear();
-        match self {
-            Self::Column => into.extend(reader.token(row).map(str::to_owned)),
-            Self::Spooled(spool) => {
-                read_tokens(spool, into).kind(Kind::Failed, || "cannot read the tokens back")?;
-            }
+    /// Lets the source be asked anew before the next row, however lately it was asked.
+    pub(super) fn expire(&mut self) {
+        if let Some(answers) = &mut self.answers {
+            answers.rows = 0;
         }
+    }
+
+    /// Asks the source again, unless its answers about the next `wanted` rows are there and hold. `rate` says how many
+    /// rows are worth asking about, `until` when the send must have ended.
+    pub(super) async fn renew(
+        &mut self,
+        audience: Audience<'_>,
+        wanted: u64,
+        reading: Option<&Reading<'_>>,
+        interrupt: &Interrupt,
+        (rate, until): (u32, Option<Instant>),
+    ) -> Result<()> {
+        let (Some(answers), Some(reading)) = (&self.answers, reading) else {
+            return Ok(());
+        };
+        let rows = audience.plan.rows;
+        let Some(count) = answers.lacks((self.row, wanted, rows), rate) else {
+            return Ok(());
+        };
+        let budget = fresh_budget(reading.budget, until);
+        let reading = Reading {
+            budget: &budget,
+            ..*reading
+        };
+        let rows = (self.row, count);
+        let (answers, _) = ask_rows(audience, rows, &reading, interrupt, &Silent).await?;
+        self.answers = Some(answers);
         Ok(())
+    }
+
+    /// The tokens of the next row, which is `row`.
+    pub(super) fn next(&mut self, reader: &AudienceReader, row: &StringRecord) -> Result<Tokens> {
+        self.row += 1;
+        match &mut self.answers {
+            None => Ok(reader
+                .token(row)
+                .map(|token| vec![token.to_owned()])
+                .ok_or(Lacking::NoToken)),
+            Some(answers) => read_tokens(&mut answers.spool).kind(Kind::Failed, cannot_read),
+        }
     }
 }
 
-fn read_tokens(spool: &mut BufReader<File>, into: &mut Vec<String>) -> std::io::Result<()> {
+impl Answers {
+    /// How many rows to ask about anew, if the answers about `wanted` rows from `row` on are not there or too old; the
+    /// audience has `rows` of them.
+    fn lacks(&self, (row, wanted, rows): (u64, u64, u64), rate: u32) -> Option<u64> {
+        let end = rows.min(row + wanted);
+        let are_there = self.first <= row && end <= self.first + self.rows;
+        let are_enough = are_there && self.asked_at.elapsed() < FRESH;
+        (row < end && !are_enough).then(|| worth_asking(rate).max(wanted).min(rows - row))
+    }
+}
+
+/// A budget for one more look-up in the middle of a send.
+pub(super) fn fresh_budget(first: &Budget, until: Option<Instant>) -> Budget {
+    let left = until.map(|end| end.saturating_duration_since(Instant::now()));
+    Budget::start(left.map_or(first.total(), |left| left.min(first.total())))
+}
+
+/// As many rows as are sent while an answer holds; not so few that the source is asked all the time.
+fn worth_asking(rate: u32) -> u64 {
+    (u64::from(rate) * FRESH.as_secs()).max(BATCH as u64)
+}
+
+fn cannot_read() -> &'static str {
+    "cannot read the tokens back"
+}
+
+/// Asks about `count` rows from row `first` on, over one connection.
+async fn ask_rows(
+    audience: Audience<'_>,
+    (first, count): (u64, u64),
+    reading: &Reading<'_>,
+    interrupt: &Interrupt,
+    progress: &dyn Progress,
+) -> Result<(Answers, Found)> {
+    let keep = || CANNOT_KEEP;
+    let mut spool = tempfile::tempfile().kind(Kind::Failed, keep)?;
+    let asked_at = Instant::now();
+    let found = read_source(reading, interrupt, async |snapshot| {
+        // After a failure it begins anew.
+        spool
+            .set_len(0)
+            .and_then(|()| spool.rewind())
+            .kind(Kind::Failed, keep)?;
+        let mut out = BufWriter::new(&mut spool);
+        let found = ask_all(audience, (first, count), snapshot, &mut out, progress).await?;
+        out.flush().kind(Kind::Failed, keep)?;
+        Ok(found)
+    })
+    .await?;
+    spool.rewind().kind(Kind::Failed, keep)?;
+    let answers = Answers {
+        spool: BufReader::with_capacity(1 << 16, spool),
+        first,
+        rows: count,
+        asked_at,
+    };
+    Ok((answers, found))
+}
+
+/// Opens the source for a look-up, and says what is missing where it may not be asked.
+pub(super) async fn read_source<T>(
+    reading: &Reading<'_>,
+    interrupt: &Interrupt,
+    work: impl AsyncFnMut(&Snapshot) -> Result<T>,
+) -> Result<T> {
+    let source = reading.source;
+    let read = source.read(reading.budget, interrupt, reading.watch, work);
+    read.await
+        .map_err(|error| explain(error, &source.address().user))
+}
+
+fn explain(error: Error, role: &str) -> Error {
+    let sqlstate = error.find::<SqlError>().map(|error| error.sqlstate.clone());
+    match sqlstate.as_deref() {
+        // Insufficient privilege, undefined table, undefined column.
+        Some("42501" | "42P01" | "42703") => error
+            .context("the source cannot be asked which accounts are deleted and whose a token is, so nobody is sent to")
+            .hint(format!(
+                "pushctl reads users (id, deleted_at) and devices (id, user_id, token, updated_at): GRANT SELECT ON users, devices TO \"{}\"",
+                role.replace('"', "\"\"")
+            )),
+        _ => error,
+    }
+}
+
+async fn ask_all(
+    Audience { order, plan: _ }: Audience<'_>,
+    (first, count): (u64, u64),
+    snapshot: &Snapshot,
+    out: &mut BufWriter<&mut File>,
+    progress: &dyn Progress,
+) -> Result<Found> {
+    let mut reader = AudienceReader::open(&order.input)?;
+    let mut row = StringRecord::new();
+    for skipped in 0..first {
+        reader.next_of(&mut row, first + count - skipped)?;
+    }
+    let mut left = count;
+    let mut found = Found::default();
+    while left > 0 {
+        let mut batch = Vec::with_capacity(BATCH);
+        while batch.len() < BATCH && left > 0 {
+            reader.next_of(&mut row, left)?;
+            left -= 1;
+            batch.push(Asked {
+                user: UserKey::of(reader.user(&row)).uuid(),
+                token: reader.token(&row).map(str::to_owned),
+            });
+        }
+        let (tokens, unregistered) = ask(snapshot, &batch, order.devices).await?;
+        found.unregistered += unregistered;
+        for each in &tokens {
+            *if each.is_ok() {
+                &mut found.with
+            } else {
+                &mut found.without
+            } += 1;
+            write_tokens(out, each)?;
+        }
+        progress.advance(batch.len() as u64);
+    }
+    Ok(found)
+}
+
+fn write_tokens(out: &mut BufWriter<&mut File>, tokens: &Tokens) -> Result<()> {
+    let mut bytes = Vec::new();
+    match tokens {
+        Err(lacking) => bytes.push(lacking.byte()),
+        Ok(tokens) => {
+            bytes.push(u8::try_from(tokens.len().min(MOST_DEVICES)).unwrap_or_default());
+            for token in tokens.iter().take(MOST_DEVICES) {
+                let length = u16::try_from(token.len())
+                    .map_err(|_| Error::new(Kind::Failed, "a token is longer than 64 KiB"))?;
+                bytes.extend_from_slice(&length.to_le_bytes());
+                bytes.extend_from_slice(token.as_bytes());
+            }
+        }
+    }
+    out.write_all(&bytes).kind(Kind::Failed, || CANNOT_KEEP)
+}
+
+fn read_tokens(spool: &mut BufReader<File>) -> std::io::Result<Tokens> {
     let mut count = [0];
     spool.read_exact(&mut count)?;
+    if let Some(lacking) = Lacking::ALL.iter().find(|one| one.byte() == count[0]) {
+        return Ok(Err(*lacking));
+    }
+    let mut tokens = Vec::with_capacity(usize::from(count[0]));
     for _ in 0..count[0] {
         let mut length = [0; 2];
         spool.read_exact(&mut length)?;
         let mut token = vec![0; usize::from(u16::from_le_bytes(length))];
         spool.read_exact(&mut token)?;
-        into.push(String::from_utf8_lossy(&token).into_owned());
+        tokens.push(String::from_utf8_lossy(&token).into_owned());
     }
-    Ok(())
+    Ok(Ok(tokens))
 }
 
-struct LookUp<'a> {
-    order: &'a Order,
-    out: BufWriter<&'a mut File>,
-    found: TokenCounts,
-}
-
-impl LookUp<'_> {
-    async fn everybody(&mut self, snapshot: &Snapshot, progress: &dyn Progress) -> Result<()> {
-        let mut reader = AudienceReader::open(&self.order.input)?;
-        let mut row = StringRecord::new();
-        let mut left = self.order.limit.unwrap_or(u64::MAX);
-        loop {
-            let mut batch = Vec::with_capacity(BATCH);
-            while batch.len() < BATCH && left > 0 && reader.next(&mut row)? {
-                left -= 1;
-                batch.push(UserKey::of(reader.user(&row)).uuid());
-            }
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let tokens = ask(snapshot, &batch, self.order.devices).await?;
-            for user in &batch {
-                let tokens = user.and_then(|user| tokens.get(&user));
-                self.write(tokens.map_or(&[], Vec::as_slice))?;
-            }
-            progress.advance(batch.len() as u64);
-        }
-    }
-
-    fn write(&mut self, tokens: &[String]) -> Result<()> {
-        *if tokens.is_empty() {
-            &mut self.found.without
-        } else {
-            &mut self.found.with
-        } += 1;
-        let cannot = || "cannot keep tokens in a temporary file";
-        let mut bytes = vec![u8::try_from(tokens.len()).unwrap_or(u8::MAX)];
-        for token in tokens {
-            let length = u16::try_from(token.len())
-                .map_err(|_| Error::new(Kind::Failed, "the source holds a token of 64 KiB"))?;
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(token.as_bytes());
-        }
-        self.out.write_all(&bytes).kind(Kind::Failed, cannot)
-    }
-}
-
+/// What the source says about a batch, in its order; and how many of the tokens that the batch brings it does not know.
 pub(super) async fn ask(
     snapshot: &Snapshot,
-    batch: &[Option<Uuid>],
+    batch: &[Asked],
     devices: Devices,
-) -> Result<HashMap<Uuid, Vec<String>>> {
-    let users: Vec<String> = batch.iter().flatten().map(Uuid::to_string).collect();
-    let users = format!("{{{}}}", users.join(","));
-    snapshot.set_parameters(&[("pushctl.users", users)]).await?;
-    let most = match devices {
-        Devices::Latest => 1,
-        Devices::All => MOST_DEVICES,
-    };
-    let mut tokens: HashMap<Uuid, Vec<String>> = HashMap::new();
+) -> Result<(Vec<Tokens>, u64)> {
+    let look_up: HashSet<Uuid> = batch
+        .iter()
+        .filter(|one| one.token.is_none())
+        .filter_map(|one| one.user)
+        .collect();
+    let everyone = batch.iter().filter_map(|one| one.user);
+    // PostgreSQL has no text with a zero byte, so it cannot know such a token.
+    let brought = batch.iter().filter_map(|one| one.token.as_deref());
+    let brought = brought.filter(|token| !token.contains('\0'));
     snapshot
-        .copy_out(SQL, &mut |line| {
-            if let Some((user, token)) = split(line) {
-                let theirs = tokens.entry(user).or_default();
-                if theirs.len() < most && !theirs.contains(&token) {
-                    theirs.push(token);
-                }
+        .set_parameters(&[
+            (
+                "pushctl.recipients",
+                array(everyone.map(|id| id.to_string())),
+            ),
+            (
+                "pushctl.look_up",
+                array(look_up.iter().map(Uuid::to_string)),
+            ),
+            ("pushctl.tokens", array(brought.map(str::to_owned))),
+        ])
+        .await?;
+    let mut said = Said::default();
+    snapshot
+        .copy_out(ACCOUNTS, &mut |line| {
+            if let Some((user, deleted)) = split(line) {
+                said.accounts.insert(user, deleted == "t");
             }
             Ok(())
         })
         .await?;
-    Ok(tokens)
+    snapshot
+        .copy_out(TOKENS, &mut |line| {
+            if let Some((user, token)) = split(line) {
+                said.registration(user, token, look_up.contains(&user));
+            }
+            Ok(())
+        })
+        .await?;
+    let unregistered = batch.iter().filter_map(|one| one.token.as_ref());
+    let unregistered = unregistered.filter(|token| !said.owners.contains_key(*token));
+    let unregistered = unregistered.count() as u64;
+    let tokens = batch.iter().map(|one| said.about(one, devices)).collect();
+    Ok((tokens, unregistered))
+}
+
+/// What came back about a batch.
+#[derive(Debug, Default)]
+struct Said {
+    /// Everyone who has an account, and whether it is deleted.
+    accounts: HashMap<Uuid, bool>,
+    /// Who registered a token last.
+    owners: HashMap<String, Uuid>,
+    /// The tokens that people registered, the latest first.
+    registered: HashMap<Uuid, Vec<String>>,
+}
+
+impl Said {
+    /// Takes a registration in; to be called for the latest first.
+    fn registration(&mut self, user: Uuid, token: String, is_looked_up: bool) {
+        if is_looked_up {
+            let theirs = self.registered.entry(user).or_default();
+            if theirs.len() < MOST_DEVICES && !theirs.contains(&token) {
+                theirs.push(token.clone());
+            }
+        }
+        self.owners.entry(token).or_insert(user);
+    }
+
+    fn about(&self, asked: &Asked, devices: Devices) -> Tokens {
+        let account = asked.user.and_then(|user| self.accounts.get(&user));
+        if account == Some(&true) {
+            return Err(Lacking::Deleted);
+        }
+        let tokens: &[String] = match (&asked.token, asked.user) {
+            (Some(token), _) => std::slice::from_ref(token),
+            (None, Some(user)) => self.registered.get(&user).map_or(&[], Vec::as_slice),
+            (None, None) => &[],
+        };
+        if tokens.is_empty() {
+            return Err(Lacking::NoToken);
+        }
+        if account.is_none() {
+            return Err(Lacking::UnknownUser);
+        }
+        let most = match devices {
+            Devices::Latest => 1,
+            Devices::All => MOST_DEVICES,
+        };
+        let is_theirs = |token: &&String| {
+            let owner = self.owners.get(*token);
+            owner.is_none_or(|owner| Some(*owner) == asked.user)
+        };
+        let theirs: Vec<String> = tokens
+            .iter()
+            .filter(is_theirs)
+            .take(most)
+            .cloned()
+            .collect();
+        if theirs.is_empty() {
+            return Err(Lacking::TokenMoved);
+        }
+        Ok(theirs)
+    }
+}
+
+/// An array as the server reads it.
+fn array(values: impl Iterator<Item = String>) -> String {
+    let quoted = values.map(|value| {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{value}\"")
+    });
+    format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }
 
 /// The two fields of a line.
@@ -201,13 +550,103 @@ fn split(line: &[u8]) -> Option<(Uuid, String)> {
     let mut ranges = Vec::new();
     fields(line, &mut ranges);
     let user = Uuid::try_parse_ascii(line.get(ranges.first()?.clone())?).ok()?;
-    let token = String::from_utf8(line.get(ranges.get(1)?.clone())?.to_vec()).ok()?;
-    let token = match token
+    let text = String::from_utf8(line.get(ranges.get(1)?.clone())?.to_vec()).ok()?;
+    let text = match text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
     {
         Some(quoted) => quoted.replace("\"\"", "\""),
-        None => token,
+        None => text,
     };
-    Some((user, token))
+    Some((user, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u64) -> Uuid {
+        Uuid::from_u64_pair(7, n)
+    }
+
+    fn asked(n: u64) -> Asked {
+        Asked {
+            user: Some(id(n)),
+            token: None,
+        }
+    }
+
+    fn said(accounts: &[(u64, bool)], registrations: &[(u64, &str)]) -> Said {
+        let mut said = Said::default();
+        said.accounts
+            .extend(accounts.iter().map(|(n, deleted)| (id(*n), *deleted)));
+        for (n, token) in registrations {
+            said.registration(id(*n), (*token).to_owned(), true);
+        }
+        said
+    }
+
+    #[test]
+    fn a_token_is_theirs_whose_registration_is_the_latest() {
+        let said = said(
+            &[(1, false), (2, false), (3, true), (4, false)],
+            &[(2, "x"), (1, "x"), (1, "old"), (3, "y"), (5, "z")],
+        );
+        let theirs = |n| said.about(&asked(n), Devices::Latest);
+        assert_eq!(theirs(1), Ok(vec!["old".to_owned()]));
+        assert_eq!(theirs(2), Ok(vec!["x".to_owned()]));
+        assert_eq!(theirs(3), Err(Lacking::Deleted));
+        assert_eq!(theirs(4), Err(Lacking::NoToken));
+        assert_eq!(theirs(5), Err(Lacking::UnknownUser));
+        assert_eq!(theirs(6), Err(Lacking::NoToken));
+    }
+
+    #[test]
+    fn a_token_of_the_file_is_checked_and_one_that_the_source_does_not_know_is_used() {
+        let said = said(&[(1, false), (2, false)], &[(2, "x"), (1, "x")]);
+        let brings = |n, token: &str| {
+            let token = Some(token.to_owned());
+            said.about(&Asked { token, ..asked(n) }, Devices::Latest)
+        };
+        assert_eq!(brings(1, "x"), Err(Lacking::TokenMoved));
+        assert_eq!(brings(2, "x"), Ok(vec!["x".to_owned()]));
+        assert_eq!(brings(1, "mine"), Ok(vec!["mine".to_owned()]));
+        assert_eq!(brings(9, "mine"), Err(Lacking::UnknownUser));
+    }
+
+    #[test]
+    fn what_is_not_there_or_too_old_is_asked_for_again() {
+        let answers = |first, rows, age| Answers {
+            spool: BufReader::new(tempfile::tempfile().unwrap()),
+            first,
+            rows,
+            asked_at: Instant::now().checked_sub(age).unwrap(),
+        };
+        let young = Duration::from_secs(5);
+        let all = answers(0, 100_000, young);
+        assert_eq!(all.lacks((96_000, 4_000, 100_000), 100), None);
+        assert_eq!(all.lacks((100_000, 4_000, 100_000), 100), None);
+        let old = answers(0, 100_000, FRESH);
+        // As many as are sent while an answer holds, though no more than there are.
+        assert_eq!(old.lacks((20_000, 4_000, 100_000), 100), Some(60_000));
+        assert_eq!(old.lacks((90_000, 4_000, 100_000), 100), Some(10_000));
+        assert_eq!(old.lacks((0, 4_000, 100_000), 1), Some(BATCH as u64));
+        let some = answers(20_000, 60_000, young);
+        assert_eq!(some.lacks((76_000, 4_000, 100_000), 100), None);
+        assert_eq!(some.lacks((78_000, 4_000, 100_000), 100), Some(22_000));
+        assert_eq!(some.lacks((0, 4_000, 100_000), 100), Some(60_000));
+    }
+
+    #[test]
+    fn values_come_back_out_of_an_array_as_they_went_in() {
+        let values = ["a\"b", "c\\d", "e,f"].map(str::to_owned);
+        assert_eq!(array(values.into_iter()), r#"{"a\"b","c\\d","e,f"}"#);
+        assert_eq!(array(std::iter::empty()), "{}");
+    }
+
+    #[test]
+    fn every_reason_and_every_number_of_tokens_is_told_apart() {
+        let most = u8::try_from(MOST_DEVICES).unwrap();
+        assert!(Lacking::ALL.iter().all(|one| one.byte() > most));
+    }
 }

@@ -1,6 +1,12 @@
--- The tokens of a batch of people, for each the one used last first. A join, so that the batch is taken apart once.
+-- Every registration of every token of a batch, the latest first: the first row of a token says whose it is now. The
+-- tokens are those of the people to look up, and those that an audience file brings.
 SELECT d.user_id, d.token
-FROM unnest(current_setting('pushctl.users')::uuid[]) AS asked (user_id)
-JOIN devices AS d ON d.user_id = asked.user_id
-WHERE d.token <> ''
-ORDER BY d.user_id, d.updated_at DESC, d.token
+FROM devices AS d
+WHERE d.token IN (
+    SELECT own.token
+    FROM unnest(current_setting('pushctl.look_up')::uuid[]) AS asked (user_id)
+    JOIN devices AS own ON own.user_id = asked.user_id
+    WHERE own.token <> ''
+    UNION ALL
+    SELECT unnest(current_setting('pushctl.tokens')::text[]))
+ORDER BY d.updated_at DESC, d.id DESC

@@ -151,6 +151,13 @@ impl Client {
         self.shared.wake_all();
     }
 
+    /// Changes how many messages a second may leave: others share the rate, and come and go.
+    pub fn set_rate(&self, rate: f64) {
+        let mut dispatch = self.shared.dispatch();
+        dispatch.set_rate(rate, Instant::now());
+        self.shared.settle(dispatch, None);
+    }
+
     /// Why it stopped, if it did.
     pub fn halted(&self) -> Option<Halt> {
         self.shared.dispatch().halted().cloned()

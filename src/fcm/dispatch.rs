@@ -384,6 +384,11 @@ impl Dispatch {
         self.under_way
     }
 
+    /// Changes how many messages a second may leave.
+    pub(super) fn set_rate(&mut self, rate: f64, now: Instant) {
+        self.limiter.set_full(rate, now);
+    }
+
     /// The pace.
     pub(super) fn limiter(&self) -> &RateLimiter {
         &self.limiter

@@ -45,6 +45,14 @@ impl RateLimiter {
         }
     }
 
+    /// Changes the rate that was asked for. What the service seems to take changes with it.
+    pub(super) fn set_full(&mut self, full: f64, now: Instant) {
+        self.fill(now);
+        let full = full.max(f64::MIN_POSITIVE);
+        self.allowed = (self.allowed * full / self.full).min(full);
+        self.full = full;
+    }
+
     /// Messages a second at present.
     pub(super) fn rate(&self, now: Instant) -> f64 {
         let Some((start, length)) = self.ramp else {
@@ -210,6 +218,18 @@ mod tests {
         assert!((limiter.rate(now) - 500.0).abs() < 1.0);
         limiter.throttle(now + SECOND, SECOND, now + SECOND * 2);
         assert!((limiter.rate(now + SECOND * 2) - 250.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_rate_that_is_changed_is_kept_from_then_on() {
+        let mut now = Instant::now();
+        let mut limiter = RateLimiter::new(1_000, None, now);
+        sent(&mut limiter, &mut now, SECOND * 2);
+        for (rate, expected) in [(250.0, 2_500), (0.5, 5), (1_000.0, 10_000)] {
+            limiter.set_full(rate, now);
+            let count = sent(&mut limiter, &mut now, SECOND * 10);
+            assert!(count.abs_diff(expected) <= 21, "{rate}/s: {count}");
+        }
     }
 
     #[test]

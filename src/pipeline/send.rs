@@ -11,7 +11,8 @@ use crate::budget::Budget;
 use crate::delivery::dry_run::{DryRunHistory, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
-    Addresses, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendResult, Summary,
+    CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
+    TokenLookup,
 };
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::progress::Silent;
@@ -80,7 +81,8 @@ impl Driver<'_> {
         let account = context
             .account
             .ok_or_else(|| Error::usage("there is no service account to send with"))?;
-        let (plan, mut addresses) = self.addressed(order).await?;
+        let budget = Budget::start(context.deadline);
+        let (plan, mut tokens) = self.looked_up(order, &self.reading(&budget)).await?;
         let _ = context.cadence.sync(context.holder).await;
         let ways = send::SendContext {
             store: context.store,
@@ -93,14 +95,15 @@ impl Driver<'_> {
             interrupt: context.interrupt,
             progress: context.progress,
             until: Some(Instant::now() + send::time_for(plan.rows, context.service.rate)),
-            reading: None,
+            reading: Some(self.reading(&budget)),
         };
-        Box::pin(carry_out(order, &plan, &mut addresses, &self.run.id, &ways)).await
+        Box::pin(carry_out(order, &plan, &mut tokens, &self.run.id, &ways)).await
     }
 
     pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
         let context = self.context;
-        let (plan, mut addresses) = self.addressed(order).await?;
+        let budget = Budget::start(context.deadline);
+        let (plan, mut tokens) = self.looked_up(order, &self.reading(&budget)).await?;
         let cadence = if context.cadence.is_off() {
             DryRunHistory::Off
         } else if context.cadence_is_near {
@@ -109,20 +112,27 @@ impl Driver<'_> {
             DryRunHistory::NotAsked
         };
         let named = (self.run.id.as_str(), context.clock.now());
-        rehearse(order, &plan, &mut addresses, &cadence, named).await
+        rehearse(order, &plan, &mut tokens, &cadence, named).await
     }
 
-    async fn addressed(&self, order: &Order) -> Result<(SendPlan, Addresses)> {
+    fn reading<'b>(&'b self, budget: &'b Budget) -> Reading<'b> {
+        Reading {
+            source: self.context.source,
+            budget,
+            watch: self.context.watch,
+        }
+    }
+
+    async fn looked_up(
+        &self,
+        order: &Order,
+        reading: &Reading<'_>,
+    ) -> Result<(SendPlan, TokenLookup)> {
         let context = self.context;
         let plan = SendPlan::draw_up(order, context.hosts, &Silent, context.interrupt)?;
-        if plan.has_tokens {
-            return Ok((plan, Addresses::Column));
-        }
-        let budget = Budget::start(context.deadline);
-        let talk = (context.watch, context.progress);
-        let limits = (&budget, context.interrupt);
-        let (addresses, _) = Addresses::look_up(order, &plan, context.source, limits, talk).await?;
-        Ok((plan, addresses))
+        let (interrupt, progress) = (context.interrupt, context.progress);
+        let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
+        Ok((plan, tokens))
     }
 }
 

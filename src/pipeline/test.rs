@@ -72,8 +72,16 @@ impl Driver<'_> {
             // A signal, a service out of reach: the test is not over.
             (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
             (_, error) if summary.accepted < summary.rows => {
-                let why = if summary.without_token > 0 {
-                    format!(" ({} without a token)", summary.without_token)
+                let lacking = summary.without_token + summary.skipped;
+                let why = if lacking > 0 {
+                    let mut reasons = summary.skipped_by_reason.clone();
+                    if summary.without_token > 0 {
+                        reasons.insert("without a token".to_owned(), summary.without_token);
+                    }
+                    let told = reasons
+                        .iter()
+                        .map(|(code, count)| format!("{count} {code}"));
+                    format!(" ({})", told.collect::<Vec<_>>().join(", "))
                 } else {
                     error.map_or_else(String::new, |error| format!(" ({error:#})"))
                 };

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::address_parser;
 use super::conninfo;
 pub use super::parameters::Inputs;
+use super::parameters::Parameters;
 use crate::error::Result;
 use crate::settings::secret::{MASK, Secret};
 
@@ -174,6 +175,13 @@ impl Address {
     /// Works the address out. A malformed or contradictory one is a usage error.
     pub fn resolve(inputs: &Inputs<'_>) -> Result<Self> {
         address_parser::address(inputs)
+    }
+
+    /// Whether any address is configured at all.
+    pub fn is_configured(inputs: &Inputs<'_>) -> Result<bool> {
+        Ok(address_parser::names_a_database(&Parameters::collect(
+            inputs,
+        )?))
     }
 
     /// Things worth knowing that are no error: parameters that are not understood, a password file not used.

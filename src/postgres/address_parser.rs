@@ -101,8 +101,7 @@ fn hosts(given: &Parameters) -> Result<Vec<Host>> {
             .map(|text| text.split(',').map(str::trim).collect::<Vec<_>>())
     };
     let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
-    if names.is_none() && addresses.is_none() && given.get("service").is_none() && !given.has_url()
-    {
+    if !names_a_database(given) {
         return Err(Error::usage("no database is configured")
             .hint("give --database-url postgres://USER:PASSWORD@HOST:5432/DATABASE, or set DATABASE_URL, PGHOST or POSTGRES_HOST"));
     }
@@ -160,6 +159,14 @@ fn hosts(given: &Parameters) -> Result<Vec<Host>> {
             })
         })
         .collect()
+}
+
+/// Whether anything that was given says which server it is.
+pub(crate) fn names_a_database(given: &Parameters) -> bool {
+    ["host", "hostaddr", "service"]
+        .iter()
+        .any(|key| given.get(key).is_some())
+        || given.has_url()
 }
 
 /// Returns libpq's default host: the socket, or this machine.

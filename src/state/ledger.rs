@@ -25,5 +25,5 @@ pub use decide::{Basis, Counted, Device, Guard, Limit, MOST_LIMITS, Touch, first
 pub use ids::{TokenHash, UserKey};
 pub use push::{LedgerPush, NewPush, Recording, Sender, Words};
 pub use queries::{Recipient, Standing, TallyRow};
-pub use queue::{Queued, Taken};
+pub use queue::{Queued, Taken, Waiting, Wanted};
 pub use record::{Answer, Ending};

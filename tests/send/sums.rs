@@ -68,6 +68,7 @@ pub(super) fn check(summary: &Value, rows: &[Row]) {
             ("skipped", rule) if Breakdown::is_key(rule) => ("excluded_by_rule", rule),
             ("skipped", reason) => ("skipped_by_reason", reason),
             ("failed", code) => ("failed_by_code", code),
+            ("queued", _) => ("under_way", ""),
             (other, _) => (other, ""),
         };
         assert_eq!(

@@ -190,7 +190,7 @@ impl Args {
     async fn join(&self, context: &CommandContext, wanted: &str) -> Result<Kind> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
-        let mut order = sending::order_of(&run)?;
+        let order = sending::order_of(&run)?;
         if !order.shared {
             return Err(Error::usage(format!("run {} is not shared", run.id))
                 .hint("a send that others may join is begun with --share"));
@@ -205,7 +205,6 @@ impl Args {
                 ),
             ));
         }
-        order.rate = Some(context.settings.push.rate);
         sending::join(context, &store, &run, &order).await
     }
 

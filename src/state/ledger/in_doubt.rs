@@ -89,7 +89,7 @@ impl Store {
         Ok(leases)
     }
 
-    async fn living_senders(&self) -> Result<HashSet<i64>> {
+    pub(super) async fn living_senders(&self) -> Result<HashSet<i64>> {
         let leases = self.leases(SENDER_LEASES).await?;
         let living = leases.iter().filter(|held| !held.holder.is_known_dead());
         Ok(living

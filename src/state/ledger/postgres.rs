@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Error as Refusal};
 use super::claim::{Claimed, Dismissal, Group};
 use super::decide::{Decision, Guard, Seen, Touch, decide, first_exceeded};
 use super::ids::{TokenHash, UserKey};
-use super::queue::{Queued, Taken};
+use super::queue::{Queued, Taken, Wanted};
 use super::record::{Answer, Ending, OutcomeRow};
 use crate::error::Result;
 use crate::postgres::session::{BEGIN, Parameter};
@@ -77,6 +77,21 @@ const TAKE: &str = "
         WHERE id IN (SELECT id FROM pushctl.claims WHERE push = $3 AND sender IS NULL
                      ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
         RETURNING id, user_key, token_hash)
+    SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
+    FROM c JOIN pushctl.payloads y ON y.claim = c.id ORDER BY c.id";
+
+/// A token that another recipient of the push has is left with them.
+const TAKE_THESE: &str = "
+    WITH wanted AS (SELECT * FROM unnest($4, $5) AS wanted (user_key, token_hash)),
+    c AS (
+        UPDATE pushctl.claims AS mine SET sender = $1, claimed_at = $2,
+            token_hash = CASE WHEN wanted.token_hash IS NULL OR EXISTS (
+                    SELECT FROM pushctl.claims other
+                    WHERE other.push = $3 AND other.token_hash = wanted.token_hash AND other.id <> mine.id)
+                THEN mine.token_hash ELSE wanted.token_hash END
+        FROM wanted
+        WHERE mine.user_key = wanted.user_key AND mine.push = $3 AND mine.device = 0 AND mine.sender IS NULL
+        RETURNING mine.id, mine.user_key, mine.token_hash)
     SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
     FROM c JOIN pushctl.payloads y ON y.claim = c.id ORDER BY c.id";
 
@@ -149,27 +164,42 @@ impl PostgresStore {
     }
 
     pub(super) async fn take(&self, group: &Group, most: u32) -> Result<Vec<Taken>> {
+        let most = i64::from(most);
+        self.take_by(group, TAKE, &[int(&most)]).await
+    }
+
+    pub(super) async fn take_these(&self, group: &Group, wanted: &[Wanted]) -> Result<Vec<Taken>> {
+        let users: Vec<&[u8]> = wanted.iter().map(|one| one.user.bytes()).collect();
+        let tokens = wanted.iter().map(|one| one.token.as_ref());
+        let tokens: Vec<Option<&[u8]>> = tokens.map(|token| token.map(TokenHash::bytes)).collect();
+        let values = [
+            (&users as &(dyn ToSql + Sync), Type::BYTEA_ARRAY),
+            (&tokens, Type::BYTEA_ARRAY),
+        ];
+        self.take_by(group, TAKE_THESE, &values).await
+    }
+
+    /// Takes by a statement whose first parameters are sender, stamp and push.
+    async fn take_by(
+        &self,
+        group: &Group,
+        sql: &'static str,
+        more: &[Parameter<'_>],
+    ) -> Result<Vec<Taken>> {
         let tried = AtomicBool::new(false);
         let tried = &tried;
         self.with(|client| async move {
-            // Without limits nothing but the rows themselves need be locked.
-            if group.guard.limits.is_empty() {
-                client.batch_execute(BEGIN).await?;
-            } else {
-                begin_locked(&client).await?;
-            }
-            let (mine, most) = (
-                [int(&group.sender), int(&group.stamp), int(&group.push)],
-                i64::from(most),
-            );
+            begin_locked(&client).await?;
+            let mine = [int(&group.sender), int(&group.stamp), int(&group.push)];
             let mut taken = if tried.swap(true, Ordering::Relaxed) {
                 rows::taken(&client.query_typed(TAKEN, &mine).await?)?
             } else {
                 Vec::new()
             };
             if taken.is_empty() {
-                let values: Vec<Parameter<'_>> = mine.into_iter().chain([int(&most)]).collect();
-                taken = rows::taken(&client.query_typed(TAKE, &values).await?)?;
+                let values: Vec<Parameter<'_>> =
+                    mine.into_iter().chain(more.iter().cloned()).collect();
+                taken = rows::taken(&client.query_typed(sql, &values).await?)?;
             }
             let users: Vec<UserKey> = taken.iter().map(|(one, _)| one.user.clone()).collect();
             let touches = touches(&client, &users, group.push, &group.guard).await?;

@@ -105,6 +105,27 @@ impl Store {
             .collect()
     }
 
+    /// Hands every recipient of a push to `sink`, in the order in which they were claimed, without keeping them. Returns how
+    /// many there are.
+    pub async fn each_recipient(
+        &self,
+        push: &LedgerPush,
+        mut sink: impl FnMut(&Recipient) -> Result<()>,
+    ) -> Result<u64> {
+        /// Read at once.
+        const PAGE: u32 = 2_000;
+        let (mut after, mut count) = (0, 0);
+        loop {
+            let page = self.recipients(push, after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(count);
+            };
+            after = last.claim;
+            count += page.len() as u64;
+            page.iter().try_for_each(&mut sink)?;
+        }
+    }
+
     /// How many recipients stand where, and why.
     pub async fn tally(&self, push: &LedgerPush) -> Result<Vec<TallyRow>> {
         let sql = "SELECT o.state, o.code, CASE WHEN c.sender IS NULL THEN NULL ELSE 1 END AS taken, count(*)

@@ -12,7 +12,7 @@ use super::claim::{Claim, Claimed, Dismissal, Group};
 use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first_exceeded};
 use super::ids::{TokenHash, UserKey};
 use super::queries::Standing;
-use super::queue::{Queued, Taken};
+use super::queue::{Queued, Taken, Wanted};
 use super::record::{Answer, Ending, OutcomeRow};
 use crate::error::Result;
 use crate::state::sqlite::{Durability, Sqlite};
@@ -37,6 +37,14 @@ const TAKE: &str = "
     UPDATE claims SET sender = ?1, claimed_at = ?2
     WHERE id IN (SELECT id FROM claims WHERE push = ?3 AND sender IS NULL ORDER BY id LIMIT ?4)
     RETURNING id, user_key, token_hash";
+
+const TAKE_THIS: &str = "
+    UPDATE claims SET sender = ?1, claimed_at = ?2
+    WHERE user_key = ?3 AND push = ?4 AND device = 0 AND sender IS NULL
+    RETURNING id, user_key, token_hash";
+
+/// Left as it is where another recipient of the push has the token.
+const TAKE_WITH: &str = "UPDATE OR IGNORE claims SET token_hash = ?1 WHERE id = ?2";
 
 const OUTCOME: (&str, &str) = (
     "INSERT INTO outcomes (claim, state, code, message_name, attempts, millis, ended_at) VALUES",
@@ -149,17 +157,32 @@ impl Sqlite {
                     waiting,
                 )?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
-            taken.sort_by_key(|(one, _)| one.claim.id);
-            let mut payload = connection
-                .prepare_cached("SELECT payload, counted FROM payloads WHERE claim = ?1")?;
-            for (one, counted) in &mut taken {
-                let stored =
-                    payload.query_row(params![one.claim.id], |row| Ok((row.get(0)?, row.get(1)?)));
-                (one.payload, *counted) = stored?;
-                let touches = touches(connection, &one.user, group.push, &group.guard)?;
-                one.over = first_exceeded(&group.guard.limits, Counted::unpack(*counted), &touches);
+            taken.sort_by_key(|one| one.claim.id);
+            complete(connection, &group, &mut taken)?;
+            Ok(taken)
+        })
+        .await
+    }
+
+    pub(super) async fn take_these(&self, group: Group, wanted: Vec<Wanted>) -> Result<Vec<Taken>> {
+        self.write(Durability::Disk, move |connection| {
+            let mut take = connection.prepare_cached(TAKE_THIS)?;
+            let mut rename = connection.prepare_cached(TAKE_WITH)?;
+            let mut taken = Vec::with_capacity(wanted.len());
+            for one in &wanted {
+                let mine = params![group.sender, group.stamp, one.user.bytes(), group.push];
+                let Some(mut got) = take.query_row(mine, waiting).optional()? else {
+                    continue;
+                };
+                if let Some(token) = one.token.filter(|token| got.token != Some(*token))
+                    && rename.execute(params![token.bytes(), got.claim.id])? > 0
+                {
+                    got.token = Some(token);
+                }
+                taken.push(got);
             }
-            Ok(taken.into_iter().map(|(one, _)| one).collect())
+            complete(connection, &group, &mut taken)?;
+            Ok(taken)
         })
         .await
     }
@@ -286,11 +309,25 @@ fn touches(
         .collect()
 }
 
-/// Somebody out of the queue, without payload and counts.
-fn waiting(row: &Row<'_>) -> rusqlite::Result<(Taken, i64)> {
+/// Adds what the message is made from, and whether a limit forbids it.
+fn complete(connection: &Connection, group: &Group, taken: &mut [Taken]) -> rusqlite::Result<()> {
+    let mut payload =
+        connection.prepare_cached("SELECT payload, counted FROM payloads WHERE claim = ?1")?;
+    for one in taken {
+        let stored = payload.query_row(params![one.claim.id], |row| Ok((row.get(0)?, row.get(1)?)));
+        let counted;
+        (one.payload, counted) = stored?;
+        let touches = touches(connection, &one.user, group.push, &group.guard)?;
+        one.over = first_exceeded(&group.guard.limits, Counted::unpack(counted), &touches);
+    }
+    Ok(())
+}
+
+/// Somebody out of the queue, without payload.
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Taken> {
     let id = row.get(0)?;
     let user: Vec<u8> = row.get(1)?;
-    let taken = Taken {
+    Ok(Taken {
         claim: Claim {
             id,
             first: id,
@@ -300,8 +337,7 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<(Taken, i64)> {
         token: hash(row.get(2)?),
         payload: Vec::new(),
         over: None,
-    };
-    Ok((taken, 0))
+    })
 }
 
 fn hash(bytes: Option<Vec<u8>>) -> Option<TokenHash> {

@@ -17,8 +17,6 @@ use crate::ui::Stdout;
 
 use super::STATUSES;
 
-/// Recipients read from the ledger at once.
-const PAGE: u32 = 2_000;
 const HEADER: [&str; 7] = [
     "user_id",
     "push",
@@ -92,17 +90,12 @@ async fn write(store: &Store, run: &Run, out: impl Write) -> Result<u64> {
     out.write_record(HEADER).kind(Kind::Failed, failed)?;
     let mut rows = 0;
     for push in store.pushes(&run.automation, &run.occurrence).await? {
-        let mut after = 0;
-        loop {
-            let page = store.recipients(&push, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.claim;
-            rows += page.len() as u64;
-            for recipient in &page {
+        rows += store
+            .each_recipient(&push, |recipient| {
                 out.write_record(record(&push, recipient))
-                    .kind(Kind::Failed, failed)?;
-            }
-        }
+                    .kind(Kind::Failed, failed)
+            })
+            .await?;
     }
     out.flush().kind(Kind::Failed, failed)?;
     Ok(rows)
