@@ -5,6 +5,7 @@ use super::decide::{Counted, Guard};
 use super::ids::{TokenHash, UserKey};
 use super::push::{LedgerPush, Sender};
 use crate::error::Result;
+use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
 
 /// Somebody who waits for a sender.
@@ -56,9 +57,10 @@ impl Store {
         guard: &Guard,
     ) -> Result<Vec<Taken>> {
         let group = self.group(push, sender, Vec::new(), guard).await?;
-        match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.take(group, most).await,
-            Backend::Postgres(postgres) => postgres.take(&group, most).await,
-        }
+        let taken = match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.take(group, most).await?,
+            Backend::Postgres(postgres) => postgres.take(&group, most).await?,
+        };
+        taken.ok_or_else(lost)
     }
 }
