@@ -32,6 +32,7 @@ mod dead_tokens;
 pub mod dry_run;
 mod eligibility;
 mod feeder;
+mod lead;
 mod outcome_files;
 mod plan;
 mod preflight;

@@ -37,6 +37,8 @@ pub use state::StateSettings;
 
 use resolver::Resolver;
 
+use std::time::Duration;
+
 use crate::error::Result;
 
 /// Every setting, and where each came from.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// The state store.
     pub state: StateSettings,
+    /// How long a lease lasts without a renewal.
+    pub lease: Duration,
     /// Log format and colour.
     pub talk: Logging,
     /// One entry a setting, in the order of this struct, for `pushctl config show`.
@@ -77,6 +81,7 @@ impl Settings {
         let push = PushSettings::resolve(&mut settings)?;
         let retention = RetentionSettings::resolve(&mut settings)?;
         let state = StateSettings::resolve(&mut settings)?;
+        let lease = state::lease(&mut settings)?;
         let talk = Logging::resolve(&mut settings)?;
         Ok(Self {
             source,
@@ -86,6 +91,7 @@ impl Settings {
             push,
             retention,
             state,
+            lease,
             talk,
             resolved: settings.finish()?,
         })

@@ -31,7 +31,8 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
 
 /// The state store, ready for use.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
-    Store::open(&location(context)?, Arc::clone(&context.clock)).await
+    let store = Store::open(&location(context)?, Arc::clone(&context.clock)).await?;
+    Ok(store.with_leases_of(context.settings.lease))
 }
 
 /// The notification history as it is configured.

@@ -202,6 +202,7 @@ impl<'a> SendRun<'a> {
             Some(client) => client,
             None => connect(self.order, self.plan, self.context).await?,
         };
+        client.send_under(self.sender.expiry());
         progress.stage("sending");
         progress.total(self.plan.map(|plan| plan.rows));
         let rate = self.order.rate.unwrap_or(self.context.service.rate);
@@ -213,7 +214,6 @@ impl<'a> SendRun<'a> {
             run: self.run,
             store: self.context.store,
             sender: &self.sender,
-            rate,
             cadence: (self.order.reach == Reach::Live).then_some(self.context.cadence),
             client: &client,
             interrupt: self.context.interrupt,
@@ -243,6 +243,7 @@ impl<'a> SendRun<'a> {
         let further = store.further_devices(&self.push).await?;
         self.notes.append(&mut passed.notes);
         self.tell_history().await?;
+        let ours = self.sender.is_alive(store).await?;
         self.sender.leave().await?;
         let mut stem = self.order.file_stem(self.run);
         if self.plan.is_none() {
@@ -255,9 +256,16 @@ impl<'a> SendRun<'a> {
             &passed.repeated,
             self.dead,
         );
-        let files = match files.await {
-            Ok(files) => Some(files),
-            Err(error) => {
+        let files = match if ours { Some(files.await) } else { None } {
+            Some(Ok(files)) => Some(files),
+            None => {
+                self.notes.push(
+                    "another process has taken this send over: its outcome files count, and this one wrote none"
+                        .to_owned(),
+                );
+                None
+            }
+            Some(Err(error)) => {
                 self.notes
                     .push(format!("the outcome files could not be written: {error:#}"));
                 None

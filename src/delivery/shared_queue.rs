@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::Devices;
 use super::eligibility::Person;
-use super::feeder::{Feeder, lead};
+use super::feeder::Feeder;
 use super::recorder::SubmittedMessage;
 use super::stop_reason::LOOK;
 use super::token_lookup::{BATCH, ask};
@@ -182,13 +182,12 @@ impl Feeder<'_> {
 
     /// Takes from the queue until it is empty; false if it stopped before.
     pub(super) async fn feed_queue(&self, tokens: &mut QueueTokens) -> Result<bool> {
-        let group = lead(f64::from(self.rate)).min(GROUP);
-        let most = u32::try_from(group).unwrap_or(1);
         loop {
-            if !self.wait_for_room(group).await? {
-                self.cancel_queue(most).await?;
+            let Some(group) = self.wait_for_room(GROUP).await? else {
+                self.cancel_queue().await?;
                 return Ok(false);
-            }
+            };
+            let most = u32::try_from(group).unwrap_or(1);
             let screen = match self.cadence {
                 Some(cadence) => Some(cadence.screen(self.layer).await?),
                 None => None,
@@ -198,6 +197,7 @@ impl Feeder<'_> {
                 .store
                 .take(self.push, self.sender, most, &guard)
                 .await?;
+            self.claimed(taken.len());
             if taken.is_empty() {
                 self.return_room(group, 0);
                 return Ok(true);
@@ -216,10 +216,10 @@ impl Feeder<'_> {
                     (None, None) => skipped.push(not_sent(&one, Ending::Skipped, "no-token")),
                 }
             }
-            self.progress.advance(skipped.len() as u64);
-            self.store.record(self.push, skipped).await?;
             self.return_room(group, jobs.len());
             self.client.submit_all(jobs).await;
+            self.progress.advance(skipped.len() as u64);
+            self.store.record(self.push, skipped).await?;
         }
     }
 
@@ -242,7 +242,8 @@ impl Feeder<'_> {
     }
 
     /// Of a cancelled run everybody who still waits is recorded as such.
-    async fn cancel_queue(&self, most: u32) -> Result<()> {
+    async fn cancel_queue(&self) -> Result<()> {
+        let most = u32::try_from(GROUP).unwrap_or(u32::MAX);
         while self.is_cancelled() {
             let nobody = Guard::none();
             let taken = self

@@ -80,6 +80,16 @@ impl RateLimiter {
         (granted, Some(now + next))
     }
 
+    /// How many messages could leave now.
+    pub(super) fn available(&self, now: Instant) -> usize {
+        if self.paused_until(now).is_some() {
+            return 0;
+        }
+        let mut filled = self.clone();
+        filled.fill(now);
+        whole(filled.tokens)
+    }
+
     /// Gives back what [`RateLimiter::take`] granted and was not used.
     pub(super) fn give_back(&mut self, unused: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a handful of messages")]

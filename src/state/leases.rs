@@ -65,7 +65,9 @@ pub struct Lease {
 enum LeaseState {
     /// It cannot have been taken over before this time since boot.
     CertainUntil(Duration),
-    /// Somebody has.
+    /// This process stood still for longer than that. It may be ours again; what was begun under it must not go on.
+    Lapsed,
+    /// Another process has taken it over.
     Lost,
 }
 
@@ -184,16 +186,22 @@ impl Lease {
         &self.name
     }
 
-    /// Returns once it is certain that the lease is ours, which is at once unless the store was out of reach (or this
-    /// process stood still) for longer than the lease lasts. To be awaited before work is begun under it.
+    /// Returns once it is certain that the lease is ours, which is at once unless the store was out of reach for longer
+    /// than the lease lasts. An error if it was lost, or this process stood still for so long: it cannot know what it missed.
+    /// To be awaited before work is begun under it.
     pub async fn hold(&self) -> Result<()> {
         let mut state = self.state.clone();
         let certain = state.wait_for(|state| match state {
             LeaseState::CertainUntil(end) => since_boot() < *end,
-            LeaseState::Lost => true,
+            LeaseState::Lapsed | LeaseState::Lost => true,
         });
         match certain.await.map(|state| *state) {
             Ok(LeaseState::CertainUntil(_)) => Ok(()),
+            Ok(LeaseState::Lapsed) => Err(Error::new(
+                Kind::Locked,
+                "this process stood still for longer than its lease lasts, so another may have gone on",
+            )
+            .hint("`pushctl status` shows whether another process goes on with it")),
             Ok(LeaseState::Lost) | Err(_) => Err(lost()),
         }
     }
@@ -288,6 +296,47 @@ fn renewal(store: &Store, name: &str, fence: i64, ttl: Duration) -> Statement {
     (sql.into(), params![micros(ttl), name, fence])
 }
 
+impl Known {
+    /// After each wait: had the process stood still until the lease ended, it must not come back to life.
+    fn woke(&self, stood_still: bool) {
+        if stood_still && self.expiry.is_past() {
+            self.expiry.revoke();
+            self.state.send_replace(LeaseState::Lapsed);
+        }
+    }
+
+    fn renewed(&self, end: Duration) {
+        self.expiry.renew(end);
+        self.state.send_if_modified(|state| {
+            let goes_on = matches!(state, LeaseState::CertainUntil(_));
+            if goes_on {
+                *state = LeaseState::CertainUntil(end);
+            }
+            goes_on
+        });
+    }
+}
+
+/// Awaits `work`; whether the process stood still meanwhile for half the time a lease lasts. A store that is out of reach
+/// does not look like that, and a send outlives it.
+async fn watched<T>(work: impl Future<Output = T>, ttl: Duration) -> (T, bool) {
+    let mut work = std::pin::pin!(work);
+    let mut stood_still = false;
+    let mut last = since_boot();
+    loop {
+        let done = tokio::select! {
+            value = &mut work => Some(value),
+            () = sleep(ttl / 6) => None,
+        };
+        let now = since_boot();
+        stood_still |= now.saturating_sub(last) > ttl / 2;
+        last = now;
+        if let Some(value) = done {
+            return (value, stood_still);
+        }
+    }
+}
+
 /// Extends the lease, also when it has ended meanwhile, until another process took it over.
 async fn renew(
     (store, name, fence): (Store, String, i64),
@@ -297,21 +346,20 @@ async fn renew(
 ) {
     loop {
         // After a slow answer the next one is due at once.
-        sleep((asked + ttl / 3).saturating_sub(since_boot())).await;
+        let rest = (asked + ttl / 3).saturating_sub(since_boot());
+        let ((), stood_still) = watched(sleep(rest), ttl).await;
+        known.woke(stood_still);
         asked = since_boot();
         let statement = renewal(&store, &name, fence, ttl);
-        match store.transact(vec![statement]).await.as_deref() {
+        let (renewed, stood_still) = watched(store.transact(vec![statement]), ttl).await;
+        known.woke(stood_still);
+        match renewed.as_deref() {
             Ok([0]) => {
                 known.expiry.revoke();
                 known.state.send_replace(LeaseState::Lost);
                 return;
             }
-            Ok(_) => {
-                known.expiry.renew(asked + ttl);
-                known
-                    .state
-                    .send_replace(LeaseState::CertainUntil(asked + ttl));
-            }
+            Ok(_) => known.renewed(asked + ttl),
             Err(error) => tracing::debug!("cannot renew the lease {name}: {error:#}"),
         }
     }

@@ -6,9 +6,10 @@
 //! * no token stands in the log twice;
 //! * every recipient stands in exactly one row of the outcomes;
 //! * who counts as accepted is in the log; who is in the log and does not count as accepted is in doubt;
-//! * who is in doubt was claimed, and their answer was not recorded: never more than what may be under way at once.
+//! * who is in doubt was claimed, and their answer was not recorded: never more than what may be under way at once;
+//! * after the death of a sender, most of who is in doubt was on the wire: claims run ahead of it by half at most.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ const PEOPLE: u64 = 5_000;
 const RATE: &str = "4000";
 /// Claims that may be under way at once, at that rate.
 const AHEAD: u64 = 4_000;
+/// Claims that may be ahead of a wire on which there is almost nothing: what leaves in five milliseconds.
+const FEW: u64 = 20;
 /// Bytes of a line of the service's log, about.
 const LINE: u64 = 82;
 /// Where the service keeps its things, and its port.
@@ -143,6 +146,8 @@ struct Seen {
     in_the_middle: u32,
     resumes: u32,
     in_doubt: u64,
+    /// In doubt after the death of a sender, and how many of those requests the service has seen.
+    lost: (u64, u64),
     /// Of those: messages that the service had accepted.
     accepted_in_doubt: u64,
 }
@@ -162,6 +167,9 @@ fn a_campaign_of_killed_senders_loses_nobody_and_sends_to_nobody_twice() {
             seen.in_the_middle > 0,
             "nobody was killed in the middle: {seen:?}"
         );
+        let (lost, on_the_wire) = seen.lost;
+        let few = FEW * u64::from(campaign.rounds() / 2 < 10);
+        assert!(2 * lost <= 3 * on_the_wire + 2 * few, "{seen:?}");
     }
 }
 
@@ -190,6 +198,13 @@ fn a_campaign_of_killed_state_databases_loses_nobody_and_sends_to_nobody_twice()
         round.play(Victim::Database, &mut random, &mut seen);
     }
     campaign.report(&format!("{seen:?}"));
+}
+
+/// The token of one of [`people`].
+fn token_of(user: &str) -> String {
+    let n: uuid::Uuid = user.parse().unwrap();
+    let first: uuid::Uuid = id(0).parse().unwrap();
+    format!("t-{}", n.as_u128() - first.as_u128())
 }
 
 /// One send of five thousand messages.
@@ -264,8 +279,24 @@ impl<'a> Round<'a> {
                 rows.map(|row| row.user.clone()).collect::<BTreeSet<_>>(),
                 lost
             );
+            self.compare(&lost, seen);
         }
         self.look(&latest, seen);
+    }
+
+    /// Whoever is in doubt was on the wire, but for half as many more, and a few.
+    fn compare(&self, lost: &BTreeSet<String>, seen: &mut Seen) {
+        let log: HashSet<String> = self.service.log().into_iter().collect();
+        let seen_of = |user: &String| log.contains(&token_of(user));
+        let on_the_wire = lost.iter().filter(|user| seen_of(user)).count() as u64;
+        let lost = lost.len() as u64;
+        eprintln!("in doubt {lost}, on the wire {on_the_wire}");
+        assert!(
+            lost <= 20 * on_the_wire + 20 * FEW,
+            "{lost} in doubt, and {on_the_wire} were on the wire"
+        );
+        seen.lost.0 += lost;
+        seen.lost.1 += on_the_wire;
     }
 
     /// Who is claimed and has no outcome.
@@ -319,14 +350,12 @@ impl<'a> Round<'a> {
         let log = self.service.log();
         let unique: HashSet<&str> = log.iter().map(String::as_str).collect();
         assert_eq!(unique.len(), log.len(), "a token was sent to twice");
-        let token = |n: u64| format!("t-{n}");
-        let by_user: BTreeMap<String, String> = (0..PEOPLE).map(|n| (id(n), token(n))).collect();
         assert_eq!(sent.rows.len() as u64, PEOPLE, "{}", sent.summary);
         let users: HashSet<&str> = sent.rows.iter().map(|row| &*row.user).collect();
         assert_eq!(users.len() as u64, PEOPLE, "somebody has two rows");
         let mut in_doubt = 0;
         for row in &sent.rows {
-            let logged = unique.contains(&*by_user[&row.user]);
+            let logged = unique.contains(&*token_of(&row.user));
             match &*row.outcome {
                 "accepted" => assert!(logged, "accepted, and not in the log: {row:?}"),
                 "in_doubt" => {

@@ -213,6 +213,11 @@ impl StandIn {
         attempts
     }
 
+    /// Every well-formed request, in order.
+    pub(crate) fn requests(&self) -> Vec<Attempt> {
+        self.shared.ledger.attempts()
+    }
+
     /// The pauses between the requests for `token`.
     pub(crate) fn waits(&self, token: &str) -> Vec<Duration> {
         let at: Vec<Instant> = self.attempts(token).iter().map(|seen| seen.at).collect();
