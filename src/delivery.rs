@@ -36,6 +36,7 @@ pub mod dry_run;
 mod eligibility;
 mod feeder;
 mod input_checks;
+mod lead;
 pub mod outcome_files;
 mod outcomes_directory;
 mod plan;

@@ -71,6 +71,7 @@ pub mod csv_writer;
 pub mod delivery;
 pub mod error;
 pub mod exit;
+pub mod expiry;
 pub mod fcm;
 pub mod interrupt;
 pub mod notify;

@@ -39,6 +39,8 @@ pub use state::StateSettings;
 
 use resolver::Resolver;
 
+use std::time::Duration;
+
 use crate::error::Result;
 
 /// Every setting and its origin.
@@ -54,6 +56,8 @@ pub struct Settings {
     pub state: StateSettings,
     /// Who is at work.
     pub actor: Actor,
+    /// How long a lease lasts without a renewal.
+    pub lease: Duration,
     /// Log format and colour.
     pub talk: Logging,
     /// One entry a setting, in the order of this struct, for `pushctl config show`.
@@ -76,6 +80,7 @@ impl Settings {
         let retention = RetentionSettings::resolve(&mut settings)?;
         let state = StateSettings::resolve(&mut settings)?;
         let actor = Actor::resolve(&mut settings)?;
+        let lease = state::lease(&mut settings)?;
         let talk = Logging::resolve(&mut settings)?;
         Ok(Self {
             source,
@@ -86,6 +91,7 @@ impl Settings {
             retention,
             state,
             actor,
+            lease,
             talk,
             resolved: settings.finish()?,
         })

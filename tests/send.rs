@@ -16,6 +16,7 @@ mod side_files;
 mod signals;
 mod sources;
 mod sums;
+mod suspended;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +24,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pushctl::clock::System;
+use pushctl::clock::{Clock, System};
 use pushctl::state::{Location, Store};
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ use crate::support::fcm::StandIn;
 use crate::support::fcm::ledger::Fate;
 use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
-use crate::support::store::address;
+use crate::support::store::{Hand, address};
 
 /// What a send says unless a test says otherwise.
 const DEFAULTS: [(&str, &str); 4] = [
@@ -238,6 +239,20 @@ impl Office {
 
     /// Work on the state store as one more process would do it.
     pub(crate) fn in_store<T>(&self, work: impl AsyncFnOnce(Store) -> T) -> T {
+        self.with_clock(Arc::new(System), work)
+    }
+
+    /// As on a machine whose clock is so far behind.
+    pub(crate) fn on_another_machine<T>(
+        &self,
+        behind: Duration,
+        work: impl AsyncFnOnce(Store) -> T,
+    ) -> T {
+        let there = jiff::Timestamp::now() - behind;
+        self.with_clock(Arc::new(Hand::at(&there.to_string())), work)
+    }
+
+    fn with_clock<T>(&self, clock: Arc<dyn Clock>, work: impl AsyncFnOnce(Store) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -248,7 +263,7 @@ impl Office {
             None => Location::Embedded(self.sandbox.home().join("state.db")),
         };
         runtime.block_on(async {
-            let store = Store::open(&location, Arc::new(System)).await.unwrap();
+            let store = Store::open(&location, clock).await.unwrap();
             work(store).await
         })
     }

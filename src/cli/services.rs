@@ -32,6 +32,7 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
 /// The state store, ready for use.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
     let store = Store::open(&location(context)?, Arc::clone(&context.clock)).await?;
+    let store = store.with_leases_of(context.settings.lease);
     context.open_stores.add(&store);
     Ok(store)
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use csv::StringRecord;
 
 use super::eligibility::{EligibleBatch, Person, Sifted};
-use super::feeder::{BATCH, Feeder, lead, lock};
+use super::feeder::{BATCH, Feeder, lock};
 use super::recorder::SubmittedMessage;
 use super::{AudienceReader, InDoubt};
 use crate::error::Result;
@@ -29,27 +29,19 @@ impl Feeder<'_> {
         self.exclude(composer, &mut sifted).await?;
         self.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
         let mut ready = std::mem::take(&mut sifted.ready);
-        let group = lead(f64::from(self.rate)).min(GROUP);
-        let mut claimed = None;
-        let mut untouched = Vec::new();
         while !ready.is_empty() {
-            let rest = ready.split_off(ready.len().min(group));
-            if !self.wait_for_room(ready.len()).await? {
-                let left = ready.into_iter().chain(rest);
-                untouched = left.map(|one| one.person.user).collect();
-                break;
-            }
-            // While the store claims one group, the one before is submitted.
-            let (answers, submitted) = tokio::join!(
-                self.claim(&ready, &sifted.guard),
-                self.submit(composer, claimed.take(), &sifted)
-            );
-            submitted?;
-            claimed = Some((ready, answers?));
+            let Some(group) = self.wait_for_room(ready.len().min(GROUP)).await? else {
+                return Ok(ready.into_iter().map(|one| one.person.user).collect());
+            };
+            let rest = ready.split_off(group);
+            let answers = self.claim(&ready, &sifted.guard).await?;
+            let won = |one: &Claimed| matches!(one, Claimed::Won(_));
+            self.claimed(answers.iter().filter(|one| won(one)).count());
+            // At once: what is claimed and has not left is in doubt after a crash.
+            self.submit(composer, (ready, answers), &sifted).await?;
             ready = rest;
         }
-        self.submit(composer, claimed, &sifted).await?;
-        Ok(untouched)
+        Ok(Vec::new())
     }
 
     /// Those whom the history holds back. Where this push was begun before, what it holds against them may be this very
@@ -109,12 +101,9 @@ impl Feeder<'_> {
     async fn submit(
         &self,
         composer: &mut Composer,
-        claimed: Option<(Vec<EligibleBatch>, Vec<Claimed>)>,
+        (ready, answers): (Vec<EligibleBatch>, Vec<Claimed>),
         sifted: &Sifted<'_>,
     ) -> Result<()> {
-        let Some((ready, answers)) = claimed else {
-            return Ok(());
-        };
         let asked = ready.len();
         let mut jobs = Vec::with_capacity(asked);
         let mut dismissed = Vec::new();
@@ -149,10 +138,9 @@ impl Feeder<'_> {
                 }
             }
         }
-        self.dismiss(dismissed).await?;
         self.return_room(asked, jobs.len());
         self.client.submit_all(jobs).await;
-        Ok(())
+        self.dismiss(dismissed).await
     }
 
     /// Somebody who was claimed before. If their message is in doubt, and that is to be tried again, it is.
@@ -183,10 +171,10 @@ impl Feeder<'_> {
         let doubted: Vec<Device> = doubted.iter().filter(known).cloned().collect();
         let claims = self.store.retry(self.sender, &doubted).await?;
         let mut jobs = Vec::new();
-        for device in doubted
-            .iter()
-            .filter(|device| claims.contains(&device.claim))
-        {
+        for (device, claim) in doubted.iter().filter_map(|device| {
+            let claim = claims.iter().find(|claim| claim.id == device.claim.id)?;
+            Some((device, *claim))
+        }) {
             let token = person
                 .tokens
                 .iter()
@@ -195,7 +183,7 @@ impl Feeder<'_> {
                 && let Ok(body) = composer.compose(token, &person.row)
             {
                 let words = self.own_words(composer);
-                jobs.push(self.take_off(device.claim, person, token, words, body));
+                jobs.push(self.take_off(claim, person, token, words, body));
             }
         }
         self.return_room(0, jobs.len());

@@ -1,7 +1,7 @@
 //! The loop of a send: read a batch, sift it, claim a group, submit it; and know when to stop.
 //!
-//! Claims run ahead of answers by a second's worth of messages at most, and by much less ahead of what has left, so that a
-//! crash leaves few in doubt. A stop lets nothing more leave, and waits for the answers of what has left.
+//! Claims run ahead of answers by a second's worth of messages at most, and ahead of what has left by what leaves while a
+//! group is claimed (`lead`), so that a crash leaves few in doubt beside what was on the wire. A stop lets nothing more leave, and waits for the answers of what has left.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::eligibility::Person;
+use super::lead::Lead;
 use super::plan::hash;
 use super::recorder::SubmittedMessage;
 use super::stop_reason::Stop;
@@ -86,6 +87,10 @@ pub(super) enum Handling {
 pub(super) struct FeederState {
     /// Room for claims whose answer is not recorded yet.
     pub(super) window: Semaphore,
+    /// All the room that there is.
+    pub(super) room: usize,
+    /// How far claims may run ahead of what has left.
+    pub(super) lead: Mutex<Lead>,
     /// Room that was used and is still to be taken: further devices are known only once they are claimed.
     pub(super) owed: Mutex<usize>,
     pub(super) flights: Mutex<HashMap<u64, SubmittedMessage>>,
@@ -121,6 +126,8 @@ impl FeederState {
     pub(super) fn new(rate: u32, away: Option<Instant>) -> Self {
         Self {
             window: Semaphore::new(ahead(rate)),
+            room: ahead(rate),
+            lead: Mutex::default(),
             owed: Mutex::default(),
             flights: Mutex::default(),
             stop: Mutex::default(),
@@ -138,17 +145,6 @@ impl FeederState {
 /// A second's worth, which is what a crash leaves in doubt at most.
 pub(super) fn ahead(rate: u32) -> usize {
     usize::try_from(rate).unwrap_or(AHEAD).clamp(20, AHEAD)
-}
-
-/// Claims that may wait to leave, at so many messages a second: a twentieth of a second's worth, so that there is always
-/// something to send while the next group is claimed.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate is at most 100,000 a second"
-)]
-pub(super) fn lead(rate: f64) -> usize {
-    ((rate / 20.0) as usize).clamp(10, AHEAD)
 }
 
 impl Feeder<'_> {

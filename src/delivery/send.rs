@@ -205,6 +205,7 @@ impl<'a> SendRun<'a> {
             Some(client) => client,
             None => connect(self.order, self.plan, self.context).await?,
         };
+        client.send_under(self.sender.expiry());
         progress.stage("sending");
         progress.total(self.plan.map(|plan| plan.rows));
         let rate = self.order.rate.unwrap_or(self.context.service.rate);
@@ -249,12 +250,20 @@ impl<'a> SendRun<'a> {
         let further = store.further_devices(&self.push).await?;
         self.notes.append(&mut passed.notes);
         self.tell_history().await?;
-        let files = self.write_files(&passed.repeated).await;
-        self.sender.leave().await?;
-        let (files, missing) = match files {
-            Ok((files, incomplete)) => (Some(files), incomplete),
-            Err(error) => (None, Some(error)),
+        let ours = self.sender.is_alive(store).await?;
+        let (files, missing) = if ours {
+            match self.write_files(&passed.repeated).await {
+                Ok((files, incomplete)) => (Some(files), incomplete),
+                Err(error) => (None, Some(error)),
+            }
+        } else {
+            self.notes.push(
+                "another process has taken this send over: its outcome files count, and this one wrote none"
+                    .to_owned(),
+            );
+            (None, None)
         };
+        self.sender.leave().await?;
         if self.recorded == 0 && self.push.run != self.run && passed.stop.is_none() {
             self.notes.push(format!(
                 "nothing was sent: run {} had sent this push to all of them; another --occurrence would send it again",

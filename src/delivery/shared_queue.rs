@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::eligibility::Person;
-use super::feeder::{Feeder, Handling, lead, lock};
+use super::feeder::{Feeder, Handling, lock};
 use super::recorder::SubmittedMessage;
 use super::stop_reason::LOOK;
 use super::token_lookup::{Asked, BATCH, Lacking, Tokens, ask, fresh_budget, read_source};
@@ -202,11 +202,7 @@ impl Feeder<'_> {
     }
 
     /// Asks the source about a page of the queue. Only those come back of whom it is certain what is to be done.
-    async fn look_page_up(
-        &self,
-        reading: &Reading<'_>,
-        page: Vec<Waiting>,
-    ) -> Result<Vec<Known>> {
+    async fn look_page_up(&self, reading: &Reading<'_>, page: Vec<Waiting>) -> Result<Vec<Known>> {
         let asked: Vec<Asked> = page
             .iter()
             .map(|one| Asked {
@@ -236,12 +232,10 @@ impl Feeder<'_> {
     /// Takes those of `known` who still wait, group by group, and submits their messages. False if it stopped.
     async fn take_known(&self, mut known: Vec<Known>) -> Result<bool> {
         while !known.is_empty() {
-            let group = lead(self.client.progress().rate).min(GROUP);
-            let rest = known.split_off(known.len().min(group));
-            let room = known.len();
-            if !self.wait_for_room(room).await? {
+            let Some(group) = self.wait_for_room(known.len().min(GROUP)).await? else {
                 return Ok(false);
-            }
+            };
+            let rest = known.split_off(known.len().min(group));
             let screen = match self.cadence {
                 Some(cadence) => Some(cadence.screen(self.layer).await?),
                 None => None,
@@ -255,6 +249,7 @@ impl Feeder<'_> {
                 .store
                 .take_these(self.push, self.sender, wanted.collect(), &guard)
                 .await?;
+            self.claimed(taken.len());
             *lock(&self.state.taken) += taken.len() as u64;
             let mut tokens: HashMap<UserKey, _> =
                 known.into_iter().map(|one| (one.user, one.token)).collect();
@@ -267,10 +262,10 @@ impl Feeder<'_> {
                     Err(code) => skipped.push(not_sent(&one, Ending::Skipped, code)),
                 }
             }
+            self.return_room(group, jobs.len());
+            self.client.submit_all(jobs).await;
             self.progress.advance(skipped.len() as u64);
             self.store.record(self.push, skipped).await?;
-            self.return_room(room, jobs.len());
-            self.client.submit_all(jobs).await;
             known = rest;
         }
         Ok(true)
@@ -296,7 +291,7 @@ impl Feeder<'_> {
 
     /// Of a cancelled run everybody who still waits is recorded as such.
     pub(super) async fn cancel_queue(&self) -> Result<()> {
-        let most = u32::try_from(GROUP).unwrap_or(1);
+        let most = u32::try_from(GROUP).unwrap_or(u32::MAX);
         while self.is_cancelled() {
             let nobody = Guard::none();
             let taken = self

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::feeder::{Feeder, lead, lock};
+use super::feeder::{Feeder, lock};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::Halt;
 use crate::state::Cancellation;
 
 /// How often somebody is asked whether the run was cancelled, while it waits.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
-/// How soon it is looked again whether claims have left.
-const TURN: Duration = Duration::from_millis(4);
+/// How soon it is looked again whether more can leave.
+const TURN: Duration = Duration::from_millis(1);
 /// What of a budget is kept for the answers, and for summing up.
 const RESERVE: Duration = Duration::from_secs(15);
 
@@ -32,34 +32,53 @@ pub(super) enum Stop {
 }
 
 impl Feeder<'_> {
-    /// Room for so many more claims; false if it was stopped meanwhile. What has not even left is kept to a fraction of a
-    /// second's worth: after a crash nobody can tell it from what was lost.
-    pub(super) async fn wait_for_room(&self, count: usize) -> Result<bool> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
+    /// Waits until claims may be made that will leave at once; how many, at most `most`. `None` if it was stopped meanwhile.
+    /// The claim is then to be made, and its end to be said by [`Feeder::claimed`].
+    pub(super) async fn wait_for_room(&self, most: usize) -> Result<Option<usize>> {
         loop {
             if self.look().await? {
-                return Ok(false);
+                return Ok(None);
             }
-            let progress = self.client.progress();
-            if progress.fresh >= lead(progress.rate) {
+            let (progress, now) = (self.client.progress(), Instant::now());
+            let allowance = lock(&self.state.lead).allowance(&progress, self.unrecorded(), now);
+            if allowance == 0 {
                 tokio::select! {
                     _ = self.interrupt.wait() => {}
                     () = sleep(TURN) => {}
                 }
                 continue;
             }
+            let group = allowance.min(most);
+            let count = u32::try_from(group).unwrap_or(u32::MAX);
             tokio::select! {
                 permit = self.state.window.acquire_many(count) => {
                     // The semaphore is never closed.
                     if let Ok(permit) = permit {
                         permit.forget();
                     }
-                    return Ok(!self.is_stopped());
+                    if self.is_stopped() {
+                        return Ok(None);
+                    }
+                    let (progress, now) = (self.client.progress(), Instant::now());
+                    lock(&self.state.lead).begin(&progress, now);
+                    return Ok(Some(group));
                 }
                 _ = self.interrupt.wait() => {}
                 () = sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Claims that have no outcome yet.
+    fn unrecorded(&self) -> usize {
+        let room = self.state.window.available_permits();
+        self.state.room.saturating_sub(room)
+    }
+
+    /// A group was claimed, and `won` messages of it are about to be submitted.
+    pub(super) fn claimed(&self, won: usize) {
+        let (progress, now) = (self.client.progress(), Instant::now());
+        lock(&self.state.lead).end(won, &progress, now);
     }
 
     /// Some of the room that was taken is not needed, or more is: what is not there is owed, and paid out of what comes back.

@@ -18,6 +18,7 @@ use super::transport::{Endpoint, OpenedTransport};
 use super::{FcmSettings, MAX_STREAMS, MessageReport, SendJob, Setback};
 use crate::clock::Clock;
 use crate::error::{Context, Error, Kind, Result};
+use crate::expiry::Expiry;
 
 /// Jobs that may be in the client at once, from [`Client::submit`] to their report: enough for every stream, and for
 /// those that wait to be sent again, at a kilobyte or so each.
@@ -45,6 +46,10 @@ pub struct DispatchProgress {
     pub queued: usize,
     /// Of those, for the first time.
     pub fresh: usize,
+    /// Messages that have left for the first time, in all.
+    pub left: u64,
+    /// How many more could leave at once, by the pace and by the room on the connections.
+    pub vacant: usize,
     /// Connections that are open.
     pub connections: usize,
     /// Messages a second that may leave at present.
@@ -104,6 +109,13 @@ impl Client {
             shared,
             _tasks: tasks,
         }
+    }
+
+    /// From now on, sends only while this right lasts. The last look at it is immediately before a message is written;
+    /// once it has ended nothing leaves any more, and the client halts.
+    pub fn send_under(&self, right: &Expiry) {
+        // The first right is kept: there is one a client.
+        let _ = self.shared.endpoint.right().set(right.clone());
     }
 
     /// Queues a job; waits while there is no room for it. Reports must be taken meanwhile, or none ever comes.
@@ -171,6 +183,8 @@ impl Client {
             under_way: dispatch.under_way(),
             queued: dispatch.queued(),
             fresh: dispatch.fresh(),
+            left: dispatch.left(),
+            vacant: dispatch.vacant(now),
             connections: dispatch.connections(),
             rate: dispatch.limiter().rate(now),
             paused: dispatch
@@ -252,6 +266,16 @@ impl ClientState {
 
     pub(super) fn dispatch(&self) -> MutexGuard<'_, Dispatch> {
         lock(&self.dispatch)
+    }
+
+    /// Whether a message may be written now.
+    pub(super) fn may_send(&self) -> bool {
+        !self.endpoint.right().get().is_some_and(Expiry::is_past)
+    }
+
+    /// The right to send has ended.
+    pub(super) fn lapse(&self) {
+        self.halt(Halt::lapsed());
     }
 
     pub(super) fn is_abandoned(&self) -> bool {

@@ -336,8 +336,10 @@ impl<'s> PushConnection<'s> {
 
     /// Sends what was taken.
     fn launch(&mut self, bearer: &Current, now: Instant) {
+        let mut lapsed = false;
         for mut flight in self.taken.drain(..) {
-            if self.retired {
+            lapsed = lapsed || !self.shared.may_send();
+            if self.retired || lapsed {
                 self.returned.push(flight);
                 continue;
             }
@@ -365,6 +367,9 @@ impl<'s> PushConnection<'s> {
             self.landing.push(Box::pin(async move {
                 (seat, request::answer(response, patience).await)
             }));
+        }
+        if lapsed {
+            self.shared.lapse();
         }
     }
 

@@ -30,6 +30,9 @@ use crate::error::{Error, Kind};
 /// A send of more than this many seconds is large, and ramped up.
 const LARGE: u64 = 10;
 
+/// Messages that may wait for a connection that is still to be opened.
+const FURTHER: usize = 10;
+
 /// A job on its way, with what has happened to it.
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -70,6 +73,8 @@ pub enum HaltCause {
     Unreachable,
     /// The run watched itself and did not like what it saw.
     Safeguard,
+    /// The caller's right to send has ended.
+    Lapsed,
 }
 
 impl Halt {
@@ -79,6 +84,17 @@ impl Halt {
             reason: reason.into(),
             hints: Vec::new(),
         }
+    }
+
+    pub(super) fn lapsed() -> Self {
+        let mut halt = Self::new(
+            HaltCause::Lapsed,
+            "the lease that it sends under was not renewed in time, because this process stood still or could not reach \
+             the state store; nothing has left since then",
+        );
+        let hint = "`pushctl status` shows whether another process goes on with it";
+        halt.hints.push(hint.to_owned());
+        halt
     }
 
     pub(super) fn of(cause: HaltCause, error: &Error) -> Self {
@@ -97,6 +113,7 @@ impl Halt {
             HaltCause::BadMessage => Kind::Usage,
             HaltCause::Unreachable => Kind::Unreachable,
             HaltCause::Safeguard => Kind::Refused,
+            HaltCause::Lapsed => Kind::Locked,
         };
         let error = Error::new(kind, &self.reason).context("the send stopped");
         self.hints.iter().fold(error, Error::hint)
@@ -129,6 +146,8 @@ pub(super) struct Dispatch {
     later: BTreeMap<(Instant, u64), InFlight>,
     sequence: u64,
     under_way: usize,
+    /// Messages that were taken for the first time.
+    left: u64,
     limiter: RateLimiter,
     watch: FailureGuard,
     bearer: Option<Current>,
@@ -151,6 +170,7 @@ impl Dispatch {
             later: BTreeMap::new(),
             sequence: 0,
             under_way: 0,
+            left: 0,
             limiter: RateLimiter::new(settings.rate, large.then_some(settings.ramp), now),
             watch: FailureGuard::new(settings.limits.clone(), settings.expected),
             bearer: None,
@@ -217,6 +237,7 @@ impl Dispatch {
         for _ in 0..granted {
             let Some(flight) = self.pop(now) else { break };
             self.under_way += 1;
+            self.left += u64::from(flight.attempts == 0);
             unused -= 1;
             taken.push(flight);
         }
@@ -276,6 +297,7 @@ impl Dispatch {
     /// Work that was taken but never left: it is next again.
     pub(super) fn put_back(&mut self, flight: InFlight, now: Instant) {
         self.under_way -= 1;
+        self.left -= u64::from(flight.attempts == 0);
         self.limiter.give_back(1);
         self.repeat(flight, Duration::ZERO, now);
     }
@@ -377,6 +399,22 @@ impl Dispatch {
     /// How much waits to be sent for the first time.
     pub(super) fn fresh(&self) -> usize {
         self.fresh.len()
+    }
+
+    /// How many messages have left for the first time.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// How many more could leave at once, by the pace and by the room on the connections. While a further connection may
+    /// be opened there is room for a few more: what waits for room is what opens it.
+    pub(super) fn vacant(&self, now: Instant) -> usize {
+        let open = self.connections();
+        let further = if open < self.lanes.len() { FURTHER } else { 0 };
+        let room = open.max(1) * self.settings.streams + further;
+        self.limiter
+            .available(now)
+            .min(room.saturating_sub(self.under_way))
     }
 
     /// How many requests are under way.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The bucket holds what flows in during this time, so that waking up late costs no throughput.
-const BURST: Duration = Duration::from_millis(20);
+/// The bucket holds what flows in during this time, so that waking up late costs no throughput, nor does a caller that
+/// brings what it has claimed in groups: a group whose claim took less than this leaves at once.
+const BURST: Duration = Duration::from_millis(200);
 /// Nobody is woken for less than this.
 const NAP: Duration = Duration::from_millis(2);
 /// A ramp starts at this share of the rate.
@@ -26,6 +27,8 @@ pub(super) struct RateLimiter {
     ramp: Option<(Instant, Duration)>,
     tokens: f64,
     filled: Instant,
+    /// Nothing was asked for yet, and nothing is saved up before.
+    idle: bool,
     paused: Option<Instant>,
     cut: Option<Instant>,
 }
@@ -40,6 +43,7 @@ impl RateLimiter {
             ramp: ramp.map(|length| (now, length)),
             tokens: 1.0,
             filled: now,
+            idle: true,
             paused: None,
             cut: None,
         }
@@ -75,6 +79,7 @@ impl RateLimiter {
             return (0, Some(until));
         }
         self.fill(now);
+        self.idle = false;
         let granted = whole(self.tokens).min(wanted);
         #[expect(clippy::cast_precision_loss, reason = "a handful of messages")]
         {
@@ -86,6 +91,16 @@ impl RateLimiter {
         let missing = (1.0 - self.tokens).max(0.0) / self.rate(now);
         let next = Duration::from_secs_f64(missing).max(NAP);
         (granted, Some(now + next))
+    }
+
+    /// How many messages could leave now.
+    pub(super) fn available(&self, now: Instant) -> usize {
+        if self.paused_until(now).is_some() {
+            return 0;
+        }
+        let mut filled = self.clone();
+        filled.fill(now);
+        whole(filled.tokens)
     }
 
     /// Gives back what [`RateLimiter::take`] granted and was not used.
@@ -112,6 +127,10 @@ impl RateLimiter {
     fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         if passed <= 0.0 {
+            return;
+        }
+        if self.idle {
+            self.filled = now;
             return;
         }
         let rate = self.rate(now);

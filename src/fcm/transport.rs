@@ -5,20 +5,87 @@
 //! Deliberately absent: HTTP/1.1, proxies, redirects.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context as Waiting, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use http::uri::{Scheme, Uri};
 use native_tls::Certificate;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Setback;
 use crate::error::{Context, Error, Kind, Result};
+use crate::expiry::Expiry;
+
+/// The caller's right to send, once it has said so.
+pub(super) type Right = Arc<OnceLock<Expiry>>;
+
+/// A connection on which nothing is written once the caller's right to send has ended: not even what was handed over
+/// while it lasted. What has come in can still be read.
+struct Guarded<S> {
+    io: S,
+    right: Right,
+}
+
+impl<S> Guarded<S> {
+    /// No waker is kept: a right that has ended stays so.
+    fn may_write(&self) -> bool {
+        !self.right.get().is_some_and(Expiry::is_past)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Waiting<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Waiting<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.may_write() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Waiting<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if !self.may_write() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Waiting<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Waiting<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
 
 /// What HTTP/2 runs on.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send {}
@@ -37,6 +104,7 @@ pub(super) struct Endpoint {
     port: u16,
     tls: Option<tokio_native_tls::TlsConnector>,
     timeout: Duration,
+    right: Right,
 }
 
 impl fmt::Debug for Endpoint {
@@ -90,7 +158,13 @@ impl Endpoint {
             uri,
             tls,
             timeout,
+            right: Right::default(),
         })
+    }
+
+    /// The caller's right to send, on which every connection depends.
+    pub(super) fn right(&self) -> &OnceLock<Expiry> {
+        &self.right
     }
 
     /// Opens a connection and agrees on HTTP/2.
@@ -111,6 +185,8 @@ impl Endpoint {
 
     async fn open(&self) -> Result<OpenedTransport, Setback> {
         let socket = self.reach().await.map_err(Setback::Passing)?;
+        let right = Arc::clone(&self.right);
+        let socket = Guarded { io: socket, right };
         let io: Pin<Box<dyn Io>> = match &self.tls {
             None => Box::pin(socket),
             Some(tls) => {

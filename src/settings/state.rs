@@ -1,7 +1,10 @@
 //! Settings of the state store.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::clock::text::duration;
 use crate::error::Result;
 
 use super::environment::Environment;
@@ -29,6 +32,27 @@ pub static STATE: Setting = Setting {
     visibility: Visibility::Place,
     about: "the state store: a PostgreSQL URL, or a file for SQLite",
 };
+
+static LEASE: Setting = Setting {
+    name: "lease",
+    flag: "",
+    variables: &["PUSHCTL_LEASE"],
+    default: "30s",
+    visibility: Visibility::Plain,
+    about: "how long a process that gives no sign of life counts as alive, before another may take its run over",
+};
+
+/// A shorter lease would end between two looks at a busy store; after a longer one, a run that crashed on another machine
+/// would wait for it.
+const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// How long a lease lasts without a renewal.
+pub(super) fn lease(settings: &mut Resolver<'_>) -> Result<Duration> {
+    settings.value(&LEASE, |given| match duration(given) {
+        Ok(length) if !LEASES.contains(&length) => Err("expected 1s to 1h".to_owned()),
+        other => other,
+    })
+}
 
 impl StateSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {

@@ -257,7 +257,7 @@ fn rows(connection: &Connection, sql: &str, params: Vec<Value>) -> rusqlite::Res
 }
 
 /// The shared SQL text as SQLite reads it: no schema, `?1` for `$1`.
-fn dialect(sql: &str) -> String {
+pub(super) fn dialect(sql: &str) -> String {
     sql.replace("pushctl.", "").replace('$', "?")
 }
 

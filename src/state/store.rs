@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::leases::LEASE_TTL;
 use super::postgres::PostgresStore;
 use super::sqlite::Sqlite;
 use super::value::{Row, Value};
@@ -27,6 +29,7 @@ pub enum Location {
 pub struct Store {
     pub(super) backend: Arc<Backend>,
     clock: Arc<dyn Clock>,
+    lease: Duration,
 }
 
 pub(super) enum Backend {
@@ -61,7 +64,19 @@ impl Store {
         Ok(Self {
             backend: Arc::new(backend),
             clock,
+            lease: LEASE_TTL,
         })
+    }
+
+    /// The same store, whose leases last for `ttl` without a renewal.
+    #[must_use]
+    pub fn with_leases_of(self, ttl: Duration) -> Self {
+        Self { lease: ttl, ..self }
+    }
+
+    /// How long a lease lasts without a renewal.
+    pub(super) fn lease_ttl(&self) -> Duration {
+        self.lease
     }
 
     /// Closes a network connection, if there is one; the next use opens it again. Moves the log of an embedded store into
@@ -85,6 +100,17 @@ impl Store {
         self.clock.now()
     }
 
+    /// The present instant in microseconds, as an expression of SQL, on the one clock that all who use the store share:
+    /// a PostgreSQL server's own, read while the statement runs; with SQLite, which serves one machine, the machine's.
+    pub(super) fn now_in_sql(&self) -> String {
+        match &*self.backend {
+            Backend::Sqlite(_) => self.now().as_microsecond().to_string(),
+            Backend::Postgres(_) => {
+                "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)".to_owned()
+            }
+        }
+    }
+
     /// Reads.
     pub(super) async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         match &*self.backend {
@@ -94,11 +120,7 @@ impl Store {
     }
 
     /// Writes one statement, durably; the rows that it returns.
-    pub(super) async fn returning(
-        &self,
-        sql: &'static str,
-        params: Vec<Value>,
-    ) -> Result<Vec<Row>> {
+    pub(super) async fn returning(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.returning(sql, params).await,
             Backend::Postgres(postgres) => postgres.returning(sql, params).await,

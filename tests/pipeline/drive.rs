@@ -156,10 +156,12 @@ async fn a_holder_that_fell_silent_is_taken_over(place: Place) {
     })
     .join()
     .unwrap();
+    stage.let_leases_age(Duration::from_secs(20));
     let refused = stage.site.start(TICK, hand(&today("13:33:20"))).await;
     let error = refused.unwrap_err();
     assert_eq!(error.kind(), Kind::Locked);
     assert!(format!("{error:#}").contains("bob@worker-2"), "{error:#}");
+    stage.let_leases_age(Duration::from_secs(11));
     let came = stage.site.start(TICK, hand(&today("13:33:31"))).await;
     assert_eq!(came.unwrap().waiting().unwrap().1, Phase::Send);
     assert_eq!(stage.reached().len(), 20);

@@ -60,7 +60,7 @@ FROM users WHERE username LIKE 'fan%'
 pub(super) struct Stage {
     pub(super) site: Site,
     pub(super) stand_in: StandIn,
-    _place: Place,
+    place: Place,
     _directory: TempDir,
 }
 
@@ -135,9 +135,14 @@ impl Stage {
         Self {
             site,
             stand_in,
-            _place: place,
+            place,
             _directory: directory,
         }
+    }
+
+    /// Lets time pass for leases where they do not end on the clock that a start is given.
+    pub(super) fn let_leases_age(&self, time: Duration) {
+        self.place.let_pass(time);
     }
 
     /// The tokens of fans that were reached, sorted; nobody twice.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use pushctl::state::LEASE_TTL;
-use pushctl::state::ledger::{Claimed, Device, Ending, Guard, Standing};
+use pushctl::state::ledger::{Claimed, Device, Dismissal, Ending, Guard, Standing};
 
-use super::{answer, candidates, in_both_stores, push, sender, tally, won};
+use super::{answer, candidates, in_both_stores, push, sender, tally, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
@@ -11,6 +11,7 @@ in_both_stores!(
     a_claim_in_doubt_is_taken_up_again_by_one_sender,
     an_answer_that_comes_after_all_removes_the_doubt,
     a_sender_that_others_take_for_dead_may_claim_no_more,
+    a_sender_that_wakes_up_leaves_alone_what_another_took_up,
 );
 
 async fn what_a_dead_sender_left_is_in_doubt_and_what_a_living_one_has_is_in_flight(place: Place) {
@@ -74,7 +75,8 @@ async fn a_claim_in_doubt_is_taken_up_again_by_one_sender(place: Place) {
     let (of_a, of_b) = tokio::join!(store.retry(&a, &devices), other.retry(&b, &devices));
     let (of_a, of_b) = (of_a.unwrap(), of_b.unwrap());
     assert_eq!(of_a.len() + of_b.len(), 40);
-    assert!(of_a.iter().all(|claim| !of_b.contains(claim)));
+    let by_b = |id: i64| of_b.iter().any(|claim| claim.id == id);
+    assert!(of_a.iter().all(|claim| !by_b(claim.id)));
     // In flight again, and an answer is recorded as for any other.
     assert_eq!(tally(&store, &push).await, [("Unanswered ".to_owned(), 40)]);
     let answers = of_a
@@ -95,7 +97,7 @@ async fn an_answer_that_comes_after_all_removes_the_doubt(place: Place) {
         .await
         .unwrap());
     // Nothing was heard of it for so long that another process counts it as dead.
-    place.clock.advance(LEASE_TTL * 2);
+    place.let_pass(LEASE_TTL * 2);
     assert_eq!(store.settle(&push).await.unwrap(), 1);
     store
         .record(&push, vec![answer(claims[0], Ending::Accepted)])
@@ -107,12 +109,74 @@ async fn an_answer_that_comes_after_all_removes_the_doubt(place: Place) {
     );
 }
 
+async fn a_sender_that_wakes_up_leaves_alone_what_another_took_up(place: Place) {
+    let store = place.open().await;
+    let push = store.open_push(&push(1)).await.unwrap();
+    let sleeps = sender(&store).await;
+    let claims = won(&store
+        .claim(&push, &sleeps, candidates(0..4), &Guard::none())
+        .await
+        .unwrap());
+    place.let_pass(LEASE_TTL * 2);
+    assert_eq!(store.settle(&push).await.unwrap(), 4);
+    let other = sender(&store).await;
+    let before = store
+        .claim(&push, &other, candidates(0..3), &Guard::none())
+        .await
+        .unwrap();
+    let devices: Vec<Device> = before
+        .into_iter()
+        .flat_map(|one| match one {
+            Claimed::Before(devices) => devices,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let taken = store.retry(&other, &devices).await.unwrap();
+    assert_eq!(taken.len(), 3);
+    let failed = vec![answer(taken[0], Ending::Failed)];
+    store.record(&push, failed).await.unwrap();
+    // It had answers to all four, and would like to have the second back. Only the last is still its own.
+    let late = claims.iter().map(|one| answer(*one, Ending::Accepted));
+    store.record(&push, late.collect()).await.unwrap();
+    assert_eq!(store.release(&push, &sleeps, &claims).await.unwrap(), 0);
+    let expected = [
+        ("Unanswered ", 2),
+        ("Ended(Accepted) ", 1),
+        ("Ended(Failed) UNREGISTERED", 1),
+    ];
+    assert_eq!(
+        tally(&store, &push).await,
+        expected.map(|(name, count)| (name.to_owned(), count))
+    );
+    // It gets nobody else either, not even to say that they are not sent to.
+    let skipped = vec![Dismissal::skipped(user(9), "no-token")];
+    let errors = [
+        store
+            .claim(&push, &sleeps, candidates([5]), &Guard::none())
+            .await
+            .unwrap_err(),
+        store.dismiss(&push, &sleeps, skipped).await.unwrap_err(),
+        store.retry(&sleeps, &devices).await.unwrap_err(),
+        store
+            .take(&push, &sleeps, 10, &Guard::none())
+            .await
+            .unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), pushctl::error::Kind::Locked, "{error:#}");
+    }
+    assert!(!sleeps.is_alive(&store).await.unwrap());
+    assert!(other.is_alive(&store).await.unwrap());
+    let everyone = store.recipients(&push, 0, 100).await.unwrap();
+    assert_eq!(everyone.len(), 4);
+}
+
 async fn a_sender_that_others_take_for_dead_may_claim_no_more(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sleeps = sender(&store).await;
     let other = sender(&store).await;
-    place.clock.advance(LEASE_TTL * 2);
+    place.let_pass(LEASE_TTL * 2);
     // It has not been heard of for so long that another process declares it dead; then it wakes up.
     store
         .claim(&push, &sleeps, candidates([1]), &Guard::none())

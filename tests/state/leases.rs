@@ -1,16 +1,19 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use pushctl::error::Kind;
+use pushctl::state::ledger::Guard;
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Admission, BreakerProbe, HeldBy, LEASE_TTL, Lease, Store, Taking};
 
-use super::{holder, in_both_stores};
-use crate::support::store::Place;
+use super::{candidates, holder, in_both_stores, push, sender};
+use crate::support::store::{Hand, Place, age_leases};
 
 in_both_stores!(
     a_lease_has_one_holder_who_is_named_to_the_others,
     of_many_who_ask_at_once_one_gets_the_lease,
     a_holder_that_stopped_renewing_is_replaced_and_notices,
+    a_holder_is_certain_for_no_longer_than_the_others_wait,
     a_living_holder_keeps_its_lease_when_the_clock_jumps_and_nobody_wants_it,
     a_lease_that_is_dropped_is_given_back,
     the_breaker_opens_after_failures_and_lets_one_probe_through,
@@ -58,7 +61,7 @@ async fn a_holder_that_stopped_renewing_is_replaced_and_notices(place: Place) {
         panic!("nobody had it");
     };
     // The clock leaps past the lease before the first renewal is due: to the others its holder is dead.
-    place.clock.advance(LEASE_TTL * 2);
+    place.let_pass(LEASE_TTL * 2);
     let second = take(&store, "layer2").await.unwrap();
     assert!(!second.is_lost());
     tokio::time::timeout(Duration::from_secs(20), first.lost())
@@ -80,11 +83,69 @@ async fn a_living_holder_keeps_its_lease_when_the_clock_jumps_and_nobody_wants_i
     else {
         panic!("nobody had it");
     };
-    place.clock.advance(Duration::from_secs(3600));
+    place.let_pass(Duration::from_secs(3600));
     while store.lease("layer2").await.unwrap().is_none() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!lease.is_lost());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_whose_clocks_are_wrong_take_over_no_living_lease_of_a_shared_store() {
+    let place = Place::postgres();
+    let at = |instant| Arc::new(Hand::at(instant));
+    let [right, ahead, behind] = [
+        at("2026-11-21T13:33:00-06:00"),
+        at("2026-11-21T13:33:45-06:00"),
+        at("2026-11-21T13:32:15-06:00"),
+    ];
+    let open = async |clock| Store::open(&place.location, clock).await.unwrap();
+    let (right, ahead, behind) = (open(right).await, open(ahead).await, open(behind).await);
+    for (number, holds) in (1..).zip([&right, &ahead, &behind]) {
+        let lease = take(holds, "layer2").await.unwrap();
+        let push = holds.open_push(&push(number)).await.unwrap();
+        let lives = sender(holds).await;
+        holds
+            .claim(&push, &lives, candidates(0..3), &Guard::none())
+            .await
+            .unwrap();
+        for asks in [&right, &ahead, &behind] {
+            assert!(take(asks, "layer2").await.is_err());
+            assert_eq!(asks.lease("layer2").await.unwrap().unwrap().name, "layer2");
+            assert_eq!(asks.settle(&push).await.unwrap(), 0);
+        }
+        // A lease that has ended on the server's clock is free to all of them.
+        age_leases(place.database.as_ref().unwrap(), LEASE_TTL * 2);
+        let next = take(&ahead, "layer2").await.unwrap();
+        next.release().await.unwrap();
+        drop(lease);
+        lives.leave().await.unwrap();
+    }
+}
+
+async fn a_holder_is_certain_for_no_longer_than_the_others_wait(place: Place) {
+    let store = place.open().await;
+    let ttl = Duration::from_millis(600);
+    let taking = store.take_lease_for("layer2", &holder(), ttl).await;
+    let Taking::Taken(lease) = taking.unwrap() else {
+        panic!("nobody had it");
+    };
+    let right = lease.expiry().clone();
+    assert!(!right.is_past());
+    // Renewed in time, again and again.
+    tokio::time::sleep(ttl * 2).await;
+    assert!(!right.is_past());
+    // It may be renewed just before it is taken.
+    let other = loop {
+        place.let_pass(ttl * 2);
+        if let Ok(other) = take(&store, "layer2").await {
+            break other;
+        }
+    };
+    while !right.is_past() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop((lease, other));
 }
 
 async fn a_lease_that_is_dropped_is_given_back(place: Place) {

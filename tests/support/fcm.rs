@@ -213,9 +213,9 @@ impl StandIn {
         attempts
     }
 
-    /// Requests in all.
-    pub(crate) fn requests(&self) -> usize {
-        self.shared.ledger.attempts().len()
+    /// Every well-formed request, in order.
+    pub(crate) fn requests(&self) -> Vec<Attempt> {
+        self.shared.ledger.attempts()
     }
 
     /// The pauses between the requests for `token`.

@@ -90,12 +90,29 @@ impl Place {
         }
     }
 
+    /// Lets time pass for those who use the store: on the clock that tests move, and for its leases, which in PostgreSQL
+    /// end on the server's own clock.
+    pub(crate) fn let_pass(&self, time: Duration) {
+        self.clock.advance(time);
+        if let Some(database) = &self.database {
+            age_leases(database, time);
+        }
+    }
+
     /// The file of a SQLite store.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         self.directory
             .as_ref()
             .map(|directory| directory.path().join("pushctl/state.db"))
     }
+}
+
+/// As if the server's clock had moved on: nobody can move it.
+pub(crate) fn age_leases(database: &Database, by: Duration) {
+    let by = by.as_micros();
+    database.execute(&format!(
+        "UPDATE pushctl.leases SET taken_at = taken_at - {by}, expires_at = expires_at - {by}"
+    ));
 }
 
 impl Hand {

@@ -7,6 +7,7 @@ use super::ids::{TokenHash, UserKey};
 use super::push::{LedgerPush, Sender};
 use super::record::Ending;
 use crate::error::{Error, Kind, Result};
+use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
 
 /// Somebody a push is meant for.
@@ -29,6 +30,8 @@ pub struct Claim {
     pub first: i64,
     /// It came out of the queue.
     pub(super) queued: bool,
+    /// Who made it: what an outcome is recorded under, while it has not been taken up by another.
+    pub(super) sender: i64,
 }
 
 /// A device that is to be sent to now.
@@ -108,10 +111,11 @@ impl Store {
         guard: &Guard,
     ) -> Result<Vec<Claimed>> {
         let group = self.group(push, sender, candidates, guard).await?;
-        match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.claim(group).await,
-            Backend::Postgres(postgres) => postgres.claim(group).await,
-        }
+        let claimed = match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.claim(group).await?,
+            Backend::Postgres(postgres) => postgres.claim(group).await?,
+        };
+        claimed.ok_or_else(lost)
     }
 
     /// A group that `sender`, who lives, claims now.
@@ -142,12 +146,14 @@ impl Store {
     ) -> Result<()> {
         let now = self.now().as_microsecond();
         let dismissals = first_of_each(dismissals, |one| &one.user);
-        match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.dismiss(push.id, sender.id, now, dismissals).await,
+        let alive = match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.dismiss(push.id, sender.id, now, dismissals).await?,
             Backend::Postgres(postgres) => {
-                postgres.dismiss(push.id, sender.id, now, &dismissals).await
+                let dismissed = postgres.dismiss(push.id, sender.id, now, &dismissals);
+                dismissed.await?
             }
-        }
+        };
+        if alive { Ok(()) } else { Err(lost()) }
     }
 }
 
@@ -176,11 +182,12 @@ impl Group {
                     let ids = ids.ok_or_else(|| {
                         Error::new(Kind::Bug, "a claim was made and cannot be found")
                     })?;
-                    Claimed::Won(won(&ids, tokens))
+                    Claimed::Won(won(&ids, tokens, self.sender))
                 }
                 Decision::Unheard(devices) => {
                     let ids: Vec<i64> = devices.iter().map(|device| device.claim.id).collect();
-                    Claimed::Won(won(&ids, self.candidates[index].positions(&devices)))
+                    let tokens = self.candidates[index].positions(&devices);
+                    Claimed::Won(won(&ids, tokens, self.sender))
                 }
                 Decision::Before(devices) => Claimed::Before(devices),
                 Decision::Repeated => Claimed::Repeated,
@@ -207,7 +214,7 @@ impl Candidate {
     }
 }
 
-fn won(ids: &[i64], tokens: Vec<usize>) -> Vec<Won> {
+fn won(ids: &[i64], tokens: Vec<usize>, sender: i64) -> Vec<Won> {
     let first = ids.first().copied().unwrap_or_default();
     ids.iter()
         .zip(tokens)
@@ -216,6 +223,7 @@ fn won(ids: &[i64], tokens: Vec<usize>) -> Vec<Won> {
                 id: *id,
                 first,
                 queued: false,
+                sender,
             },
             token,
         })

@@ -1,14 +1,21 @@
 //! In doubt: claims whose answer was never seen. Found, counted, and taken up again only if somebody says so.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::claim::Claim;
 use super::decide::Device;
 use super::push::{LedgerPush, SENDER_LEASES, Sender, lease_name};
 use crate::error::Result;
-use crate::state::leases::HeldBy;
+use crate::state::leases::{HeldBy, lost};
 use crate::state::store::Store;
 use crate::state::value::params;
+
+/// What is known of a sender whose lease has not ended.
+pub(super) enum Life {
+    Alive,
+    /// Its process is gone from this machine; the fence of its lease.
+    KnownDead(i64),
+}
 
 impl Store {
     /// Marks what dead senders left without an outcome as in doubt, for good; how many. Claims of living senders stay
@@ -21,11 +28,12 @@ impl Store {
         let mut settled = 0;
         for row in rows {
             let sender = row.int(0)?;
-            if !living.contains(&sender) {
-                // Declared dead is dead: should it wake up, it finds its lease gone and claims no more.
-                let sql = "DELETE FROM pushctl.leases WHERE name = $1";
-                self.execute(sql, params![&lease_name(sender)]).await?;
-                settled += self.doubt_claims_of(push, sender).await?;
+            match living.get(&sender) {
+                Some(Life::Alive) => {}
+                Some(Life::KnownDead(fence)) => {
+                    settled += self.bury(push, sender, Some(*fence)).await?;
+                }
+                None => settled += self.bury(push, sender, None).await?,
             }
         }
         Ok(settled)
@@ -39,20 +47,30 @@ impl Store {
         let take =
             "UPDATE pushctl.claims SET sender = $1, claimed_at = $2 WHERE id = $3
                     AND (sender = $4 AND EXISTS (SELECT 1 FROM pushctl.outcomes WHERE claim = $3 AND state = 6)
-                         OR sender = $1 AND claimed_at = $2)";
+                         OR sender = $1 AND claimed_at = $2)
+                    AND EXISTS (SELECT 1 FROM pushctl.leases WHERE name = $5)";
         let forget = "DELETE FROM pushctl.outcomes WHERE claim = $1 AND state = 6
                       AND EXISTS (SELECT 1 FROM pushctl.claims WHERE id = $1 AND sender = $2)";
-        let mut statements = Vec::new();
+        let mut statements = vec![sender.renewal()];
+        let name = lease_name(sender.id);
         for device in devices {
             let id = device.claim.id;
-            statements.push((take.into(), params![sender.id, stamp, id, device.sender]));
+            let taken_up = params![sender.id, stamp, id, device.sender, &name];
+            statements.push((take.into(), taken_up));
             statements.push((forget.into(), params![id, sender.id]));
         }
         let changed = self.transact(statements).await?;
-        let taken = devices.iter().zip(changed.chunks(2));
+        if changed[0] == 0 {
+            return Err(lost());
+        }
+        let taken = devices.iter().zip(changed[1..].chunks(2));
+        let mine = |device: &Device| Claim {
+            sender: sender.id,
+            ..device.claim
+        };
         Ok(taken
             .filter(|(_, changed)| changed[0] > 0)
-            .map(|(device, _)| device.claim)
+            .map(|(device, _)| mine(device))
             .collect())
     }
 
@@ -89,21 +107,42 @@ impl Store {
         Ok(leases)
     }
 
-    pub(super) async fn living_senders(&self) -> Result<HashSet<i64>> {
+    /// The senders whose leases have not ended.
+    pub(super) async fn living_senders(&self) -> Result<HashMap<i64, Life>> {
         let leases = self.leases(SENDER_LEASES).await?;
-        let living = leases.iter().filter(|held| !held.holder.is_known_dead());
-        Ok(living
-            .filter_map(|held| held.name.strip_prefix(SENDER_LEASES)?.parse().ok())
-            .collect())
+        let living = leases.iter().filter_map(|held| {
+            let sender = held.name.strip_prefix(SENDER_LEASES)?.parse().ok()?;
+            let life = if held.holder.is_known_dead() {
+                Life::KnownDead(held.fence)
+            } else {
+                Life::Alive
+            };
+            Some((sender, life))
+        });
+        Ok(living.collect())
     }
 
-    async fn doubt_claims_of(&self, push: &LedgerPush, sender: i64) -> Result<u64> {
-        let sql = "INSERT INTO pushctl.outcomes (claim, state, code, attempts, millis, ended_at)
+    /// Declares a sender dead, if it still is: its lease goes, and with it, in one transaction, what it left is in doubt.
+    /// One that renews its lease at the last moment keeps both. One that wakes up later finds its lease gone: it claims
+    /// nothing more, and records only what is still its own.
+    async fn bury(&self, push: &LedgerPush, sender: i64, fence: Option<i64>) -> Result<u64> {
+        let gone = format!(
+            "DELETE FROM pushctl.leases WHERE name = $1 AND (expires_at <= {} OR fence = $2)",
+            self.now_in_sql()
+        );
+        let doubt = "INSERT INTO pushctl.outcomes (claim, state, code, attempts, millis, ended_at)
                    SELECT c.id, 6, 'sender-died', 0, 0, $1
                    FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
                    WHERE +c.push = $2 AND c.id > $3 AND c.sender = $4 AND o.claim IS NULL
+                     AND NOT EXISTS (SELECT 1 FROM pushctl.leases WHERE name = $5)
                    ON CONFLICT DO NOTHING";
-        let values = params![self.now(), push.id, push.first_claim, sender];
-        self.execute(sql, values).await
+        let name = lease_name(sender);
+        let values = params![self.now(), push.id, push.first_claim, sender, &name];
+        // A number that no lease has, where none is known: `fence = NULL` would need a type.
+        let statements = vec![
+            (gone.into(), params![&name, fence.unwrap_or_default()]),
+            (doubt.into(), values),
+        ];
+        Ok(self.transact(statements).await?[1])
     }
 }

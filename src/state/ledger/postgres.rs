@@ -16,8 +16,9 @@ use tokio_postgres::{Client, Error as Refusal};
 use super::claim::{Claimed, Dismissal, Group};
 use super::decide::{Decision, Guard, Seen, Touch, decide, first_exceeded};
 use super::ids::{TokenHash, UserKey};
+use super::push::{IS_ALIVE, LedgerPush, lease_name};
 use super::queue::{Queued, Taken, Wanted};
-use super::record::{Answer, Ending, OutcomeRow};
+use super::record::{Answer, Ending, lines, senders, table_of};
 use crate::error::Result;
 use crate::postgres::session::{BEGIN, Parameter};
 use crate::state::postgres::PostgresStore;
@@ -102,31 +103,44 @@ const TAKEN: &str = "
     WHERE c.sender = $1 AND c.claimed_at = $2 AND c.push = $3 ORDER BY c.id";
 
 impl PostgresStore {
-    pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
+    /// `None` if the sender was declared dead.
+    pub(super) async fn claim(&self, group: Group) -> Result<Option<Vec<Claimed>>> {
         let asked = &group;
-        let (decisions, ids) = self
+        let claimed = self
             .with(|client| async move {
                 begin_locked(&client).await?;
-                let decisions = read_and_decide(&client, asked).await?;
+                let (alive, decisions) = tokio::try_join!(
+                    is_alive(&client, asked.sender),
+                    read_and_decide(&client, asked)
+                )?;
+                if !alive {
+                    client.batch_execute("ROLLBACK").await?;
+                    return Ok(None);
+                }
                 let ids = insert(&client, asked, &decisions).await?;
                 client.batch_execute("COMMIT").await?;
-                Ok((decisions, ids))
+                Ok(Some((decisions, ids)))
             })
             .await?;
-        group.conclude(decisions, |index, device| {
+        let Some((decisions, ids)) = claimed else {
+            return Ok(None);
+        };
+        let id = |index: usize, device| {
             let user = group.candidates.get(index)?.user.bytes();
             ids.get(&(user.to_vec(), i64::try_from(device).ok()?))
                 .copied()
-        })
+        };
+        group.conclude(decisions, id).map(Some)
     }
 
+    /// False if the sender was declared dead.
     pub(super) async fn dismiss(
         &self,
         push: i64,
         sender: i64,
         now: i64,
         dismissals: &[Dismissal],
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let users: Vec<&[u8]> = dismissals.iter().map(|one| one.user.bytes()).collect();
         let states: Vec<i64> = dismissals.iter().map(|one| one.ending.number()).collect();
         let codes: Vec<&str> = dismissals.iter().map(|one| one.code.as_str()).collect();
@@ -138,7 +152,16 @@ impl PostgresStore {
             (&states, Type::INT8_ARRAY),
             (&codes, Type::TEXT_ARRAY),
         ];
-        self.locked(DISMISS, values).await
+        self.with(|client| async move {
+            begin_locked(&client).await?;
+            let alive = is_alive(&client, sender).await?;
+            if alive {
+                client.execute_typed(DISMISS, values).await?;
+            }
+            client.batch_execute("COMMIT").await?;
+            Ok(alive)
+        })
+        .await
     }
 
     pub(super) async fn enqueue(&self, push: i64, now: i64, recipients: &[Queued]) -> Result<()> {
@@ -160,15 +183,24 @@ impl PostgresStore {
             (&counts, Type::INT8_ARRAY),
             (&payloads, Type::BYTEA_ARRAY),
         ];
-        self.locked(ENQUEUE, values).await
+        self.with(|client| async move {
+            begin_locked(&client).await?;
+            client.execute_typed(ENQUEUE, values).await?;
+            client.batch_execute("COMMIT").await
+        })
+        .await
     }
 
-    pub(super) async fn take(&self, group: &Group, most: u32) -> Result<Vec<Taken>> {
+    pub(super) async fn take(&self, group: &Group, most: u32) -> Result<Option<Vec<Taken>>> {
         let most = i64::from(most);
         self.take_by(group, TAKE, &[int(&most)]).await
     }
 
-    pub(super) async fn take_these(&self, group: &Group, wanted: &[Wanted]) -> Result<Vec<Taken>> {
+    pub(super) async fn take_these(
+        &self,
+        group: &Group,
+        wanted: &[Wanted],
+    ) -> Result<Option<Vec<Taken>>> {
         let users: Vec<&[u8]> = wanted.iter().map(|one| one.user.bytes()).collect();
         let tokens = wanted.iter().map(|one| one.token.as_ref());
         let tokens: Vec<Option<&[u8]>> = tokens.map(|token| token.map(TokenHash::bytes)).collect();
@@ -179,27 +211,31 @@ impl PostgresStore {
         self.take_by(group, TAKE_THESE, &values).await
     }
 
-    /// Takes by a statement whose first parameters are sender, stamp and push.
+    /// Takes by a statement whose first parameters are sender, stamp and push. `None` if the sender was declared dead.
     async fn take_by(
         &self,
         group: &Group,
         sql: &'static str,
         more: &[Parameter<'_>],
-    ) -> Result<Vec<Taken>> {
+    ) -> Result<Option<Vec<Taken>>> {
         let tried = AtomicBool::new(false);
         let tried = &tried;
         self.with(|client| async move {
             begin_locked(&client).await?;
+            if !is_alive(&client, group.sender).await? {
+                client.batch_execute("ROLLBACK").await?;
+                return Ok(None);
+            }
             let mine = [int(&group.sender), int(&group.stamp), int(&group.push)];
             let mut taken = if tried.swap(true, Ordering::Relaxed) {
-                rows::taken(&client.query_typed(TAKEN, &mine).await?)?
+                rows::taken(&client.query_typed(TAKEN, &mine).await?, group.sender)?
             } else {
                 Vec::new()
             };
             if taken.is_empty() {
                 let values: Vec<Parameter<'_>> =
                     mine.into_iter().chain(more.iter().cloned()).collect();
-                taken = rows::taken(&client.query_typed(sql, &values).await?)?;
+                taken = rows::taken(&client.query_typed(sql, &values).await?, group.sender)?;
             }
             let users: Vec<UserKey> = taken.iter().map(|(one, _)| one.user.clone()).collect();
             let touches = touches(&client, &users, group.push, &group.guard).await?;
@@ -211,7 +247,7 @@ impl PostgresStore {
                     one.over = first_exceeded(&group.guard.limits, counted, &touches);
                     one
                 });
-            Ok(judged.collect())
+            Ok(Some(judged.collect()))
         })
         .await
     }
@@ -219,27 +255,18 @@ impl PostgresStore {
     pub(super) async fn record(
         &self,
         now: i64,
-        answers: &[Answer],
-        table: &'static str,
-        lines: &[OutcomeRow],
+        push: &LedgerPush,
+        answers: Vec<Answer>,
     ) -> Result<()> {
-        let finished: Vec<i64> = answers
-            .iter()
-            .filter(|one| one.claim.queued && one.ending != Ending::InDoubt)
-            .map(|one| one.claim.id)
-            .collect();
-        let finished = &finished;
+        let answers = &answers;
         self.with(|client| async move {
-            client.batch_execute(BEGIN).await?;
-            write_outcomes(&client, now, answers).await?;
-            if !lines.is_empty() {
-                write_lines(&client, now, table, lines).await?;
-            }
-            if !finished.is_empty() {
-                let sql = "DELETE FROM pushctl.payloads WHERE claim = ANY ($1)";
-                client
-                    .execute_typed(sql, &[(finished, Type::INT8_ARRAY)])
-                    .await?;
+            let (_, dead) =
+                tokio::try_join!(client.batch_execute(BEGIN), dead_senders(&client, answers))?;
+            if dead.is_empty() {
+                write(&client, now, push, answers).await?;
+            } else {
+                let own = own(&client, answers, &dead).await?;
+                write(&client, now, push, &own).await?;
             }
             client.batch_execute("COMMIT").await
         })
@@ -255,21 +282,82 @@ impl PostgresStore {
         self.with(|client| async move { touches(&client, users, -1, guard).await })
             .await
     }
-
-    /// One statement under the claims' lock.
-    async fn locked(&self, sql: &'static str, values: &[Parameter<'_>]) -> Result<()> {
-        self.with(|client| async move {
-            begin_locked(&client).await?;
-            client.execute_typed(sql, values).await?;
-            client.batch_execute("COMMIT").await
-        })
-        .await
-    }
 }
 
 /// The two go out together; a third round trip is spared.
 async fn begin_locked(client: &Client) -> Result<(), Refusal> {
     tokio::try_join!(client.batch_execute(BEGIN), client.batch_execute(LOCK)).map(drop)
+}
+
+/// Whether a sender is alive, which nobody can change until the transaction ends.
+async fn is_alive(client: &Client, sender: i64) -> Result<bool, Refusal> {
+    let name = lease_name(sender);
+    let sql = format!("{IS_ALIVE} FOR SHARE");
+    let rows = client.query_typed(&sql, &[(&name, Type::TEXT)]).await?;
+    Ok(!rows.is_empty())
+}
+
+/// Which of the answers' senders were declared dead.
+async fn dead_senders(client: &Client, answers: &[Answer]) -> Result<HashSet<i64>, Refusal> {
+    let mut dead = HashSet::new();
+    for sender in senders(answers) {
+        if !is_alive(client, sender).await? {
+            dead.insert(sender);
+        }
+    }
+    Ok(dead)
+}
+
+/// The answers for claims that are still their senders' own. Those of a living sender all are.
+async fn own(
+    client: &Client,
+    answers: &[Answer],
+    dead: &HashSet<i64>,
+) -> Result<Vec<Answer>, Refusal> {
+    let doubtful = answers
+        .iter()
+        .filter(|one| dead.contains(&one.claim.sender));
+    let (ids, senders): (Vec<i64>, Vec<i64>) =
+        doubtful.map(|one| (one.claim.id, one.claim.sender)).unzip();
+    let sql = "SELECT c.id FROM unnest($1, $2) AS mine (id, sender)
+               JOIN pushctl.claims c ON c.id = mine.id AND c.sender = mine.sender FOR SHARE OF c";
+    let values = [
+        (&ids as &(dyn ToSql + Sync), Type::INT8_ARRAY),
+        (&senders, Type::INT8_ARRAY),
+    ];
+    let rows = client.query_typed(sql, &values).await?;
+    let own: Result<HashSet<i64>, Refusal> = rows.iter().map(|row| row.try_get(0)).collect();
+    let own = own?;
+    let kept = answers
+        .iter()
+        .filter(|one| !dead.contains(&one.claim.sender) || own.contains(&one.claim.id));
+    Ok(kept.cloned().collect())
+}
+
+/// Outcomes, the history's lines, and the end of payloads that are not needed any more.
+async fn write(
+    client: &Client,
+    now: i64,
+    push: &LedgerPush,
+    answers: &[Answer],
+) -> Result<(), Refusal> {
+    write_outcomes(client, now, answers).await?;
+    let lines = lines(push, answers);
+    if !lines.is_empty() {
+        write_lines(client, now, table_of(push), &lines).await?;
+    }
+    let finished: Vec<i64> = answers
+        .iter()
+        .filter(|one| one.claim.queued && one.ending != Ending::InDoubt)
+        .map(|one| one.claim.id)
+        .collect();
+    if !finished.is_empty() {
+        let sql = "DELETE FROM pushctl.payloads WHERE claim = ANY ($1)";
+        client
+            .execute_typed(sql, &[(&finished, Type::INT8_ARRAY)])
+            .await?;
+    }
+    Ok(())
 }
 
 async fn read_and_decide(client: &Client, group: &Group) -> Result<Vec<Decision>, Refusal> {

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 
 use crate::error::{Error, Kind, Result};
+use crate::expiry::Expiry;
 use crate::state::leases::{Lease, Taking};
 use crate::state::process_id::ProcessId;
-use crate::state::store::Store;
+use crate::state::store::{Statement, Store};
 use crate::state::value::{Row, params};
 
 /// A push that is to be sent: unique by automation, occurrence and number.
@@ -165,6 +166,22 @@ impl Sender {
         self.lease.release().await
     }
 
+    /// When it may send no more, unless its lease is renewed: for whatever puts messages on the wire.
+    pub fn expiry(&self) -> &Expiry {
+        self.lease.expiry()
+    }
+
+    /// See [`Lease::renewal`].
+    pub(super) fn renewal(&self) -> Statement {
+        self.lease.renewal()
+    }
+
+    /// Whether others count it as living, asked of the store itself.
+    pub async fn is_alive(&self, store: &Store) -> Result<bool> {
+        let renewed = store.transact(vec![self.renewal()]).await?;
+        Ok(renewed != [0])
+    }
+
     /// Waits until it is certain that others count it as living; an error if one has declared it dead: no more claims.
     pub(super) async fn hold(&self) -> Result<()> {
         self.lease.hold().await
@@ -204,6 +221,10 @@ impl Recording {
 pub(super) fn lease_name(sender: i64) -> String {
     format!("{SENDER_LEASES}{sender}")
 }
+
+/// True while a sender was not declared dead. Only then may it claim, and only then are its claims certainly its own: what
+/// it left is taken up by others only after its lease is gone, which one transaction deletes with recording the doubt.
+pub(super) const IS_ALIVE: &str = "SELECT 1 FROM pushctl.leases WHERE name = $1";
 
 /// What those names begin with.
 pub(super) const SENDER_LEASES: &str = "sender/";

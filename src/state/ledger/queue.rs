@@ -7,6 +7,7 @@ use super::decide::{Counted, Guard};
 use super::ids::{TokenHash, UserKey};
 use super::push::{LedgerPush, Sender};
 use crate::error::Result;
+use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
 use crate::state::value::params;
 
@@ -79,10 +80,11 @@ impl Store {
         guard: &Guard,
     ) -> Result<Vec<Taken>> {
         let group = self.group(push, sender, Vec::new(), guard).await?;
-        match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.take(group, most).await,
-            Backend::Postgres(postgres) => postgres.take(&group, most).await,
-        }
+        let taken = match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.take(group, most).await?,
+            Backend::Postgres(postgres) => postgres.take(&group, most).await?,
+        };
+        taken.ok_or_else(lost)
     }
 
     /// Claims those of `wanted` who still wait in the queue, in one durable transaction.
@@ -100,10 +102,11 @@ impl Store {
             // A token is claimed once within a push: the second recipient keeps the one they have.
             one.token = one.token.filter(|token| tokens.insert(*token));
         }
-        match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.take_these(group, wanted).await,
-            Backend::Postgres(postgres) => postgres.take_these(&group, &wanted).await,
-        }
+        let taken = match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.take_these(group, wanted).await?,
+            Backend::Postgres(postgres) => postgres.take_these(&group, &wanted).await?,
+        };
+        taken.ok_or_else(lost)
     }
 
     /// Returns recipients who wait, from the end of the queue on: at most `limit` before claim number `before`. Of every
@@ -142,7 +145,7 @@ impl Store {
         for row in self.query(sql, params![run]).await? {
             let id = row.int(0)?;
             // One who asks lives, even if its lease has just ended.
-            if id == sender.id || living.contains(&id) {
+            if id == sender.id || living.contains_key(&id) {
                 if id < sender.id {
                     place += 1;
                 }

@@ -1,6 +1,6 @@
 //! Outcomes: what came of claims, written in groups.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::claim::Claim;
@@ -76,7 +76,8 @@ impl Ending {
 
 impl Store {
     /// Records a group of outcomes in one transaction, together with the history's lines of those accepted.
-    /// Repeating it is harmless.
+    /// Repeating it is harmless. An outcome of a claim that another sender has taken up meanwhile is passed over: the
+    /// other one's counts.
     pub async fn record(&self, push: &LedgerPush, answers: Vec<Answer>) -> Result<()> {
         let now = self.now().as_microsecond();
         // One statement cannot write a row twice.
@@ -88,24 +89,31 @@ impl Store {
         let mut index = 0..;
         let mut answers = answers;
         answers.retain(|answer| index.next() == last.get(&answer.claim.id).copied());
-        let lines = if push.recording == Recording::Nowhere {
-            Vec::new()
-        } else {
-            lines(push, &answers)
-        };
-        let table = if push.recording == Recording::Here {
-            "history"
-        } else {
-            "outbox"
-        };
         match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.record(now, answers, table, lines).await,
-            Backend::Postgres(postgres) => postgres.record(now, &answers, table, &lines).await,
+            Backend::Sqlite(sqlite) => sqlite.record(now, push.clone(), answers).await,
+            Backend::Postgres(postgres) => postgres.record(now, push, answers).await,
         }
     }
 }
 
-fn lines(push: &LedgerPush, answers: &[Answer]) -> Vec<OutcomeRow> {
+/// Where accepted messages of a push go down.
+pub(super) fn table_of(push: &LedgerPush) -> &'static str {
+    if push.recording == Recording::Here {
+        "history"
+    } else {
+        "outbox"
+    }
+}
+
+/// The senders of some answers, each once.
+pub(super) fn senders(answers: &[Answer]) -> HashSet<i64> {
+    answers.iter().map(|one| one.claim.sender).collect()
+}
+
+pub(super) fn lines(push: &LedgerPush, answers: &[Answer]) -> Vec<OutcomeRow> {
+    if push.recording == Recording::Nowhere {
+        return Vec::new();
+    }
     let accepted = answers
         .iter()
         .filter(|answer| answer.ending == Ending::Accepted);

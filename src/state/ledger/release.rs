@@ -1,7 +1,7 @@
 //! Giving claims back: what was claimed and certainly never left, because its sender ended first.
 
 use super::claim::Claim;
-use super::push::{LedgerPush, Sender};
+use super::push::{LedgerPush, Sender, lease_name};
 use crate::error::Result;
 use crate::state::store::{Statement, Store};
 use crate::state::value::params;
@@ -11,7 +11,8 @@ const GROUP: usize = 500;
 
 impl Store {
     /// Gives back claims of this sender that have no outcome, so that they can be claimed anew; the number of claims that
-    /// are free again. To be called only for what certainly did not leave. A claim out of the queue goes back into it.
+    /// are free again. To be called only for what certainly did not leave. A claim out of the queue goes back into it. Of a
+    /// sender that was declared dead nothing is given back: what it left is in doubt, and another's to settle.
     ///
     /// Where another device of the same user was answered already, the claim on the user has to stay: it is recorded as
     /// skipped (`not-sent`), and not counted.
@@ -24,7 +25,7 @@ impl Store {
         let mut released = 0;
         for group in claims.chunks(GROUP) {
             let changed = self.transact(self.giving_back(push, sender, group)).await?;
-            released += changed.iter().take(3).sum::<u64>();
+            released += changed.iter().skip(1).take(3).sum::<u64>();
         }
         Ok(released)
     }
@@ -35,7 +36,8 @@ impl Store {
         // The plus sign keeps the planners on the primary key.
         let unanswered = format!(
             "id IN ({}) AND +push = $1 AND sender = $2
-             AND NOT EXISTS (SELECT 1 FROM pushctl.outcomes o WHERE o.claim = id)",
+             AND NOT EXISTS (SELECT 1 FROM pushctl.outcomes o WHERE o.claim = id)
+             AND EXISTS (SELECT 1 FROM pushctl.leases WHERE name = $3)",
             list.join(",")
         );
         let requeue = format!(
@@ -50,15 +52,18 @@ impl Store {
         );
         let rest = format!(
             "INSERT INTO pushctl.outcomes (claim, state, code, attempts, millis, ended_at)
-             SELECT id, 4, 'not-sent', 0, 0, $3 FROM pushctl.claims WHERE {unanswered}
+             SELECT id, 4, 'not-sent', 0, 0, $4 FROM pushctl.claims WHERE {unanswered}
              ON CONFLICT DO NOTHING"
         );
-        let mine = || params![push.id, sender.id];
+        let name = lease_name(sender.id);
+        let mine = || params![push.id, sender.id, &name];
+        let rest_of_mine = params![push.id, sender.id, &name, self.now()];
         vec![
+            sender.renewal(),
             (requeue.into(), mine()),
             (devices.into(), mine()),
             (users.into(), mine()),
-            (rest.into(), params![push.id, sender.id, self.now()]),
+            (rest.into(), rest_of_mine),
         ]
     }
 }

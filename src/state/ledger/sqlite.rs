@@ -11,11 +11,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::claim::{Claim, Claimed, Dismissal, Group};
 use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first_exceeded};
 use super::ids::{TokenHash, UserKey};
+use super::push::{IS_ALIVE, LedgerPush, lease_name};
 use super::queries::Standing;
 use super::queue::{Queued, Taken, Wanted};
-use super::record::{Answer, Ending, OutcomeRow};
+use super::record::{Answer, Ending, OutcomeRow, lines, senders, table_of};
 use crate::error::Result;
-use crate::state::sqlite::{Durability, Sqlite};
+use crate::state::sqlite::{Durability, Sqlite, dialect};
 
 const DEVICES: &str = "
     SELECT c.id, c.device, c.token_hash, c.sender, o.state, c.claimed_at
@@ -55,33 +56,42 @@ const OUTCOME: (&str, &str) = (
 );
 
 impl Sqlite {
-    pub(super) async fn claim(&self, group: Group) -> Result<Vec<Claimed>> {
-        let (group, decisions, ids) = self
+    /// `None` if the sender was declared dead.
+    pub(super) async fn claim(&self, group: Group) -> Result<Option<Vec<Claimed>>> {
+        let claimed = self
             .write(Durability::Disk, move |connection| {
+                if !is_alive(connection, group.sender)? {
+                    return Ok(None);
+                }
                 if let Some(ids) = bulk::claim_all(connection, &group)? {
                     let decisions = ids.iter().map(|_| Decision::Insert(vec![0])).collect();
-                    return Ok((
-                        group,
-                        decisions,
-                        ids.into_iter().map(|id| vec![id]).collect(),
-                    ));
+                    let ids: Vec<Vec<i64>> = ids.into_iter().map(|id| vec![id]).collect();
+                    return Ok(Some((group, decisions, ids)));
                 }
                 let decisions = read_and_decide(connection, &group)?;
                 let ids = insert(connection, &group, &decisions)?;
-                Ok((group, decisions, ids))
+                Ok(Some((group, decisions, ids)))
             })
             .await?;
-        group.conclude(decisions, |index, device| ids[index].get(device).copied())
+        let Some((group, decisions, ids)) = claimed else {
+            return Ok(None);
+        };
+        let id = |index: usize, device| ids.get(index)?.get(device).copied();
+        group.conclude(decisions, id).map(Some)
     }
 
+    /// False if the sender was declared dead.
     pub(super) async fn dismiss(
         &self,
         push: i64,
         sender: i64,
         now: i64,
         dismissals: Vec<Dismissal>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.write(Durability::Disk, move |connection| {
+            if !is_alive(connection, sender)? {
+                return Ok(false);
+            }
             let mut claim = connection.prepare_cached(
                 "INSERT OR IGNORE INTO claims (push, user_key, device, sender, claimed_at) VALUES (?1, ?2, 0, ?3, ?4)",
             )?;
@@ -100,7 +110,7 @@ impl Sqlite {
                     ]);
                 }
             }
-            bulk::insert(connection, OUTCOME, &outcomes).map(drop)
+            bulk::insert(connection, OUTCOME, &outcomes).map(|_| true)
         })
         .await
     }
@@ -109,11 +119,11 @@ impl Sqlite {
     pub(super) async fn record(
         &self,
         now: i64,
+        push: LedgerPush,
         answers: Vec<Answer>,
-        table: &'static str,
-        lines: Vec<OutcomeRow>,
     ) -> Result<()> {
         self.write(Durability::Process, move |connection| {
+            let answers = own(connection, answers)?;
             let outcomes: Vec<_> = answers.iter().map(|answer| outcome(answer, now)).collect();
             bulk::insert(connection, OUTCOME, &outcomes)?;
             let mut payload = connection.prepare_cached("DELETE FROM payloads WHERE claim = ?1")?;
@@ -122,6 +132,7 @@ impl Sqlite {
                     payload.execute(params![answer.claim.id])?;
                 }
             }
+            let (table, lines) = (table_of(&push), lines(&push, &answers));
             let head = format!(
                 "INSERT OR IGNORE INTO {table} (claim, sent_at, title, body, deep_link) VALUES"
             );
@@ -148,30 +159,43 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn take(&self, group: Group, most: u32) -> Result<Vec<Taken>> {
+    /// `None` if the sender was declared dead.
+    pub(super) async fn take(&self, group: Group, most: u32) -> Result<Option<Vec<Taken>>> {
         self.write(Durability::Disk, move |connection| {
+            if !is_alive(connection, group.sender)? {
+                return Ok(None);
+            }
             let mut taken = connection
                 .prepare_cached(TAKE)?
                 .query_map(
                     params![group.sender, group.stamp, group.push, most],
-                    waiting,
+                    |row| waiting(row, group.sender),
                 )?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             taken.sort_by_key(|one| one.claim.id);
             complete(connection, &group, &mut taken)?;
-            Ok(taken)
+            Ok(Some(taken))
         })
         .await
     }
 
-    pub(super) async fn take_these(&self, group: Group, wanted: Vec<Wanted>) -> Result<Vec<Taken>> {
+    /// `None` if the sender was declared dead.
+    pub(super) async fn take_these(
+        &self,
+        group: Group,
+        wanted: Vec<Wanted>,
+    ) -> Result<Option<Vec<Taken>>> {
         self.write(Durability::Disk, move |connection| {
+            if !is_alive(connection, group.sender)? {
+                return Ok(None);
+            }
             let mut take = connection.prepare_cached(TAKE_THIS)?;
             let mut rename = connection.prepare_cached(TAKE_WITH)?;
             let mut taken = Vec::with_capacity(wanted.len());
             for one in &wanted {
                 let mine = params![group.sender, group.stamp, one.user.bytes(), group.push];
-                let Some(mut got) = take.query_row(mine, waiting).optional()? else {
+                let got = take.query_row(mine, |row| waiting(row, group.sender));
+                let Some(mut got) = got.optional()? else {
                     continue;
                 };
                 if let Some(token) = one.token.filter(|token| got.token != Some(*token))
@@ -182,7 +206,7 @@ impl Sqlite {
                 taken.push(got);
             }
             complete(connection, &group, &mut taken)?;
-            Ok(taken)
+            Ok(Some(taken))
         })
         .await
     }
@@ -201,6 +225,34 @@ impl Sqlite {
         })
         .await
     }
+}
+
+fn is_alive(connection: &Connection, sender: i64) -> rusqlite::Result<bool> {
+    let mut lease = connection.prepare_cached(&dialect(IS_ALIVE))?;
+    lease.exists([lease_name(sender)])
+}
+
+/// The answers for claims that are still their senders' own. Those of a living sender all are.
+fn own(connection: &Connection, answers: Vec<Answer>) -> rusqlite::Result<Vec<Answer>> {
+    let mut dead = HashSet::new();
+    for sender in senders(&answers) {
+        if !is_alive(connection, sender)? {
+            dead.insert(sender);
+        }
+    }
+    if dead.is_empty() {
+        return Ok(answers);
+    }
+    let mut claim =
+        connection.prepare_cached("SELECT 1 FROM claims WHERE id = ?1 AND sender = ?2")?;
+    let mut own = Vec::with_capacity(answers.len());
+    for answer in answers {
+        let Claim { id, sender, .. } = answer.claim;
+        if !dead.contains(&sender) || claim.exists([id, sender])? {
+            own.push(answer);
+        }
+    }
+    Ok(own)
 }
 
 fn outcome(answer: &Answer, now: i64) -> [ToSqlOutput<'_>; 7] {
@@ -324,7 +376,7 @@ fn complete(connection: &Connection, group: &Group, taken: &mut [Taken]) -> rusq
 }
 
 /// Somebody out of the queue, without payload.
-fn waiting(row: &Row<'_>) -> rusqlite::Result<Taken> {
+fn waiting(row: &Row<'_>, sender: i64) -> rusqlite::Result<Taken> {
     let id = row.get(0)?;
     let user: Vec<u8> = row.get(1)?;
     Ok(Taken {
@@ -332,6 +384,7 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Taken> {
             id,
             first: id,
             queued: true,
+            sender,
         },
         user: UserKey::from_bytes(&user),
         token: hash(row.get(2)?),
@@ -346,12 +399,13 @@ fn hash(bytes: Option<Vec<u8>>) -> Option<TokenHash> {
 
 fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     let id = row.get(0)?;
-    let sender = row.get(3)?;
+    let sender: Option<i64> = row.get(3)?;
     Ok(Device {
         claim: Claim {
             id,
             first: id,
             queued: false,
+            sender: sender.unwrap_or_default(),
         },
         device: row.get(1)?,
         token: hash(row.get(2)?),

@@ -11,7 +11,7 @@ use crate::state::ledger::queries::Standing;
 use crate::state::ledger::queue::Taken;
 
 /// Those whom a take got, with what was counted for them elsewhere.
-pub(super) fn taken(rows: &[Row]) -> Result<Vec<(Taken, Counted)>, Refusal> {
+pub(super) fn taken(rows: &[Row], sender: i64) -> Result<Vec<(Taken, Counted)>, Refusal> {
     rows.iter()
         .map(|row| {
             let id = row.try_get(0)?;
@@ -20,6 +20,7 @@ pub(super) fn taken(rows: &[Row]) -> Result<Vec<(Taken, Counted)>, Refusal> {
                     id,
                     first: id,
                     queued: true,
+                    sender,
                 },
                 user: UserKey::from_bytes(row.try_get(1)?),
                 token: hash(row, 2)?,
@@ -49,12 +50,13 @@ pub(super) fn hash(row: &Row, column: usize) -> Result<Option<TokenHash>, Refusa
 pub(super) fn device(row: &Row) -> Result<Device, Refusal> {
     let id = row.try_get(1)?;
     let device: i64 = row.try_get(2)?;
-    let sender = row.try_get(4)?;
+    let sender: Option<i64> = row.try_get(4)?;
     Ok(Device {
         claim: Claim {
             id,
             first: id,
             queued: false,
+            sender: sender.unwrap_or_default(),
         },
         device: u32::try_from(device).unwrap_or(u32::MAX),
         token: hash(row, 3)?,

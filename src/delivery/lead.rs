@@ -1,0 +1,169 @@
+//! How many claims may be made now, so that they run ahead of the wire by little: after a crash a claim that never left
+//! cannot be told from a message whose answer was lost.
+//!
+//! A group is as large as what can leave once it is claimed: what the push client could put on the wire at once, and what
+//! will leave of its own accord while the claim is made, which takes as long as the one before, and during which as much
+//! leaves as during that one, or half as much again. So a slow store gets large groups, a fast one small ones, and a push
+//! service that is slow or pauses gets none. And it is no larger than half of what is on the wire without a recorded answer,
+//! or a few at the beginning: whenever a crash comes, most of what it leaves in doubt was really sent.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::fcm::DispatchProgress;
+
+/// Claims are made no more often than this: a commit costs the same for one as for dozens.
+const SPACING: Duration = Duration::from_millis(5);
+
+/// What is known about the claims made so far.
+#[derive(Debug, Default)]
+pub(super) struct Lead {
+    began: Option<Began>,
+    /// Nothing is claimed before this.
+    next: Option<Instant>,
+    /// How long a claim takes: the last two count for as much as all before them.
+    takes: Duration,
+    /// How many messages left while the last was made.
+    departed: u64,
+}
+
+/// The claim that is being made.
+#[derive(Debug, Clone, Copy)]
+struct Began {
+    at: Instant,
+    left: u64,
+}
+
+impl Lead {
+    /// How many claims may be made now, beside `unrecorded` ones that have no outcome yet.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is at most 100,000 a second"
+    )]
+    pub(super) fn allowance(
+        &self,
+        progress: &DispatchProgress,
+        unrecorded: usize,
+        now: Instant,
+    ) -> usize {
+        let early = self.next.is_some_and(|next| now < next);
+        if early || progress.paused.is_some() {
+            return 0;
+        }
+        let by_rate = (progress.rate * self.takes.as_secs_f64()) as u64;
+        let by_experience = self.departed + self.departed / 2 + 1;
+        let meanwhile = usize::try_from(by_rate.min(by_experience)).unwrap_or(usize::MAX);
+        let few = (progress.rate * SPACING.as_secs_f64()).ceil() as usize;
+        let most = few.max(unrecorded / 2);
+        most.min(progress.vacant.saturating_add(meanwhile))
+            .saturating_sub(progress.fresh)
+    }
+
+    /// A group is about to be claimed.
+    pub(super) fn begin(&mut self, progress: &DispatchProgress, now: Instant) {
+        let left = progress.left;
+        self.began = Some(Began { at: now, left });
+    }
+
+    /// It is claimed, and `won` of it are to be sent.
+    pub(super) fn end(&mut self, won: usize, progress: &DispatchProgress, now: Instant) {
+        let Some(began) = self.began.take() else {
+            return;
+        };
+        self.takes = (self.takes + (now - began.at)) / 2;
+        self.departed = progress.left.saturating_sub(began.left);
+        // Where nobody was won there is nothing to wait for.
+        self.next = (won > 0).then_some(began.at + SPACING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(vacant: usize, fresh: usize, left: u64) -> DispatchProgress {
+        DispatchProgress {
+            under_way: 0,
+            queued: fresh,
+            fresh,
+            left,
+            vacant,
+            connections: 1,
+            rate: 4_000.0,
+            paused: None,
+        }
+    }
+
+    /// Groups of a send at 4,000 a second, whose claims take so long.
+    fn groups(takes: Duration, count: usize) -> Vec<usize> {
+        let mut lead = Lead::default();
+        let (mut now, mut left, mut fresh, mut tokens) = (Instant::now(), 0, 0.0_f64, 80.0_f64);
+        let mut sizes = Vec::new();
+        while sizes.len() < count {
+            // What the bucket and the queue come to in a millisecond.
+            let step = |fresh: &mut f64, tokens: &mut f64, left: &mut u64| {
+                *tokens = (*tokens + 4.0).min(80.0);
+                let leaves = fresh.min(*tokens).floor();
+                *fresh -= leaves;
+                *tokens -= leaves;
+                *left += leaves as u64;
+            };
+            let seen = progress(tokens as usize, fresh as usize, left);
+            let allowed = lead.allowance(&seen, 2_000, now);
+            if allowed == 0 {
+                step(&mut fresh, &mut tokens, &mut left);
+                now += Duration::from_millis(1);
+                continue;
+            }
+            lead.begin(&seen, now);
+            for _ in 0..takes.as_millis() {
+                step(&mut fresh, &mut tokens, &mut left);
+                now += Duration::from_millis(1);
+            }
+            lead.end(
+                allowed,
+                &progress(tokens as usize, fresh as usize, left),
+                now,
+            );
+            fresh += allowed as f64;
+            sizes.push(allowed);
+        }
+        sizes
+    }
+
+    #[test]
+    fn a_group_is_what_leaves_while_the_next_is_claimed() {
+        let fast = groups(Duration::from_millis(2), 40);
+        assert!(
+            fast[20..].iter().all(|size| (12..=30).contains(size)),
+            "{fast:?}"
+        );
+        let slow = groups(Duration::from_millis(150), 40);
+        assert!(
+            slow[20..].iter().all(|size| (400..=700).contains(size)),
+            "{slow:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_claimed_while_what_was_claimed_has_not_left_or_may_not_leave() {
+        let (lead, now) = (Lead::default(), Instant::now());
+        assert_eq!(lead.allowance(&progress(40, 0, 0), 200, now), 41);
+        assert_eq!(lead.allowance(&progress(40, 41, 0), 200, now), 0);
+        let paused = DispatchProgress {
+            paused: Some(Duration::from_secs(1)),
+            ..progress(40, 0, 0)
+        };
+        assert_eq!(lead.allowance(&paused, 200, now), 0);
+    }
+
+    #[test]
+    fn a_group_is_at_most_half_of_what_is_on_the_wire_or_a_few() {
+        let (lead, now) = (Lead::default(), Instant::now());
+        assert_eq!(lead.allowance(&progress(80, 0, 0), 100, now), 50);
+        assert_eq!(lead.allowance(&progress(80, 10, 0), 100, now), 40);
+        assert_eq!(lead.allowance(&progress(80, 0, 0), 0, now), 20);
+    }
+}
