@@ -52,7 +52,7 @@ fn a_send_whose_first_answers_are_all_bad_stops_after_a_hundred_of_them() {
         office.audience(&people(0..ROWS));
         let sent = office.send(&[]);
         stopped(&sent, "of the first 100 messages", code);
-        let requests = office.stand_in.requests() as u64;
+        let requests = office.stand_in.requests().len() as u64;
         assert!((SAMPLE..=OPEN).contains(&requests), "{code}: {requests}");
         assert_eq!(sent.count("not_attempted"), ROWS - requests, "{code}");
     }
@@ -88,7 +88,7 @@ fn a_bad_half_stops_the_send_wherever_it_stands() {
         let sent = office.send(&[]);
         stopped(&sent, which, "HTTP_502");
         let good = office.delivered().len() as u64;
-        let bad = office.stand_in.requests() as u64 - good;
+        let bad = office.stand_in.requests().len() as u64 - good;
         let (fewest, most) = if is_late {
             (51, SAMPLE + STREAMS)
         } else {
@@ -134,7 +134,7 @@ fn a_small_audience_is_judged_by_half_of_it_and_a_handful_is_sent() {
 
 /// Nothing was claimed, nobody was sent to, and no run is left behind.
 fn nothing_happened(office: &Office) {
-    assert_eq!(office.stand_in.requests(), 0);
+    assert_eq!(office.stand_in.requests().len(), 0);
     let runs = office.run(&["runs", "--json"]).json();
     assert_eq!(runs["runs"], json!([]));
 }
