@@ -72,6 +72,7 @@ pub mod pipeline;
 pub mod postgres;
 pub mod progress;
 pub mod report;
+pub mod run;
 pub mod settings;
 pub mod snippet;
 pub mod source;
