@@ -16,7 +16,7 @@ mod early_args;
 mod globals;
 mod help;
 mod message_args;
-mod of_automation;
+mod overriding;
 mod panic_hook;
 mod remembered;
 mod run_selector;

@@ -15,6 +15,7 @@
 //! | `feeder` | the loop over the file, and the end of it |
 //! | `claim_batch` | a batch: claimed group by group, and submitted |
 //! | `stop_reason` | why a send ends early, and how it hears of that |
+//! | `while_sending` | quiet hours and lateness while it goes |
 //! | `preview` | samples of the messages |
 //! | `dry_run` | a dry run |
 //! | `recorder` | what came back, into the ledger |
@@ -42,6 +43,7 @@ mod shared_queue;
 mod stop_reason;
 mod summary;
 mod token_lookup;
+mod while_sending;
 
 use std::path::PathBuf;
 
@@ -55,6 +57,7 @@ pub use preflight::fits;
 pub use shared_queue::TokenReader;
 pub use summary::{SendResult, Summary};
 pub use token_lookup::{Addresses, TokenCounts};
+pub use while_sending::{Quiet, WhileSending};
 
 use crate::csv_writer::hex;
 use crate::template::push::Wording;

@@ -66,6 +66,7 @@ pub mod delivery;
 pub mod error;
 pub mod exit;
 pub mod fcm;
+pub mod guards;
 pub mod interrupt;
 pub mod notify;
 pub mod pipeline;

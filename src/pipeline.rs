@@ -26,7 +26,7 @@ mod finish;
 mod generate;
 mod notifications;
 mod plan;
-mod safeguards;
+pub mod safeguards;
 pub mod select_occurrence;
 mod send;
 pub mod step;
@@ -39,6 +39,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+pub use finish::{Overdue, close_overdue, overdue};
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
 
 use crate::audience::Catalogue;

@@ -215,9 +215,11 @@ impl Default for WindowTable {
 }
 
 /// `[safeguards]`: what makes a run refuse, or stop while sending. What is left out does not apply.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Safeguards {
+    /// Refuse when fewer people than this would be sent to, all pushes together; 0 allows an empty audience.
+    pub min_audience: u64,
     /// Refuse when more people than this would be sent to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -226,6 +228,8 @@ pub struct Safeguards {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub warn_audience: Option<u64>,
+    /// Refuse to send an audience file by hand that is older than this: "24h", "90m".
+    pub max_audience_age: String,
     /// Refuse when the audience has grown or shrunk by more than this since the last completed run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -248,6 +252,24 @@ pub struct Safeguards {
     pub holdout_percent: f64,
     /// What happens when the notification history cannot be read.
     pub cadence_failure: CadenceFailure,
+}
+
+impl Default for Safeguards {
+    fn default() -> Self {
+        Self {
+            min_audience: 1,
+            max_audience: None,
+            warn_audience: None,
+            max_audience_age: "24h".to_owned(),
+            max_change_percent: None,
+            max_skipped_percent: None,
+            max_failure_rate: None,
+            quiet_hours: None,
+            quiet_hours_action: QuietAction::default(),
+            holdout_percent: 0.0,
+            cadence_failure: CadenceFailure::default(),
+        }
+    }
 }
 
 /// What happens to a push that would go out in the quiet hours.

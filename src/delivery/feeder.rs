@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use csv::StringRecord;
@@ -17,8 +17,9 @@ use super::plan::hash;
 use super::recorder::SubmittedMessage;
 use super::shared_queue::QueueTokens;
 use super::stop_reason::Stop;
-use super::{Addresses, AudienceReader, Order, Reach, SendPlan};
+use super::{Addresses, AudienceReader, Order, Reach, SendPlan, WhileSending};
 use crate::cadence::{Breakdown, Cadence, Layer};
+use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
@@ -52,6 +53,9 @@ pub(super) struct Feeder<'a> {
     pub(super) progress: &'a dyn Progress,
     /// When the budget ends.
     pub(super) until: Option<Instant>,
+    /// Quiet hours, and the latest instant.
+    pub(super) gate: &'a WhileSending,
+    pub(super) clock: &'a Arc<dyn Clock>,
     /// Somebody may have been claimed before this pass.
     pub(super) again: bool,
     pub(super) state: FeederState,

@@ -81,7 +81,7 @@ impl Addresses {
     }
 
     /// Begins anew with the first row.
-    pub(super) fn rewind(&mut self) -> Result<()> {
+    pub fn rewind(&mut self) -> Result<()> {
         match self {
             Self::Column => Ok(()),
             Self::Spooled(spool) => spool

@@ -1,25 +1,88 @@
 //! How a run ends: what is recorded of it, and what is told.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::driver::{DriveResult, Driver};
+use super::driver::{DriveResult, Driver, too_late};
 use super::plan::push_word;
-use super::{Phase, PhaseRecords};
+use super::step;
+use super::step::{Lateness, NextStep};
+use super::{PhaseRecords, RunPlan};
 use crate::error::{Error, Kind, Result};
-use crate::state::RunStatus;
+use crate::state::{PhaseRecord, Run, RunStatus, Store};
+
+const SOME_FAILED: &str = "some messages failed";
+
+/// Whether a recorded run can still send.
+#[derive(Debug)]
+pub enum Overdue {
+    /// It can, or it was interrupted in the middle of a push and waits for a person.
+    No,
+    /// It cannot, for this reason.
+    For(Error),
+}
+
+/// Returns whether an open run is too late to send. A run that is not a pipeline's has no time.
+pub fn overdue(run: &Run, phases: Vec<PhaseRecord>, now: Timestamp) -> Overdue {
+    let Ok(plan) = RunPlan::of(run) else {
+        return Overdue::No;
+    };
+    match step::next(&plan, &PhaseRecords(phases), now, Lateness::Counts) {
+        NextStep::TooLate(due, phase) => Overdue::For(too_late(run, &plan, due, phase)),
+        _ => Overdue::No,
+    }
+}
+
+/// Closes a run that is too late to send, or that was cancelled while no process carried it.
+pub async fn close_overdue(store: &Store, run: &Run, error: &Error) -> Result<()> {
+    let status = match error.kind() {
+        Kind::Cancelled => RunStatus::Cancelled,
+        _ => RunStatus::Refused,
+    };
+    let summary = match RunPlan::of(run) {
+        Ok(plan) => {
+            let records = PhaseRecords(store.phases(&run.id).await?);
+            summary(run, &plan, (status, Some(error)), &records)
+        }
+        Err(_) => {
+            json!({ "run": run.id, "status": status.as_str(), "reason": format!("{error:#}") })
+        }
+    };
+    store.end_run(&run.id, status, &summary).await?;
+    if status != RunStatus::Refused {
+        store.forget_files(&run.id).await?;
+    }
+    Ok(())
+}
 
 impl Driver<'_> {
     /// Every phase is done.
     pub(super) async fn conclude(&self, records: &PhaseRecords) -> Result<DriveResult> {
-        let pushes = self.pushes(records);
+        let pushes = pushes(self.plan, records);
         let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
         let (status, error) = if is_partial {
-            let error = Error::new(Kind::Partial, "some messages failed");
+            let error = Error::new(Kind::Partial, SOME_FAILED);
             (RunStatus::Partial, Some(error))
         } else {
             (RunStatus::Done, None)
         };
         self.close(status, error, records).await
+    }
+
+    /// Corrects how a run ended that is over: its messages in doubt have an answer now.
+    pub(super) async fn correct(&self) -> Result<()> {
+        let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
+        let is_partial = |push: &Value| push["ended"] == "partial";
+        let status = if pushes(self.plan, &records).iter().any(is_partial) {
+            RunStatus::Partial
+        } else {
+            RunStatus::Done
+        };
+        let error = Error::new(Kind::Partial, SOME_FAILED);
+        let error = (status == RunStatus::Partial).then_some(&error);
+        let summary = summary(self.run, self.plan, (status, error), &records);
+        let store = self.context.store;
+        store.correct_run(&self.run.id, status, &summary).await
     }
 
     /// It ends for good, before everything was done.
@@ -39,7 +102,7 @@ impl Driver<'_> {
         error: Option<Error>,
         records: &PhaseRecords,
     ) -> Result<DriveResult> {
-        let summary = self.summary(status, error.as_ref(), records);
+        let summary = summary(self.run, self.plan, (status, error.as_ref()), records);
         self.context
             .store
             .end_run(&self.run.id, status, &summary)
@@ -56,37 +119,43 @@ impl Driver<'_> {
             error,
         })
     }
+}
 
-    fn pushes(&self, records: &PhaseRecords) -> Vec<Value> {
-        let count = self.plan.automation.push.len();
-        let last = |place: usize| {
-            let word = push_word(place);
-            let record = records.0.iter().rev().find(|record| record.phase == word)?;
-            record.detail.clone()
-        };
-        (0..count).filter_map(last).collect()
-    }
+fn pushes(plan: &RunPlan, records: &PhaseRecords) -> Vec<Value> {
+    let count = plan.automation.push.len();
+    let last = |place: usize| {
+        let word = push_word(place);
+        let record = records.0.iter().rev().find(|record| record.phase == word)?;
+        record.detail.clone()
+    };
+    (0..count).filter_map(last).collect()
+}
 
-    fn summary(&self, status: RunStatus, error: Option<&Error>, records: &PhaseRecords) -> Value {
-        let detail = |phase: Phase| {
-            let record = records
-                .0
-                .iter()
-                .rev()
-                .find(|record| record.phase == phase.as_str());
-            record.and_then(|record| record.detail.clone())
-        };
-        json!({
-            "run": self.run.id,
-            "automation": self.run.automation,
-            "occurrence": self.run.occurrence,
-            "mode": self.plan.mode,
-            "status": status.as_str(),
-            "reason": error.map(|error| format!("{error:#}")),
-            "audience": detail(Phase::Generate),
-            "test": detail(Phase::Test),
-            "pushes": self.pushes(records),
-            "cleanup": detail(Phase::Cleanup),
-        })
-    }
+/// What a run did: its summary in the store.
+pub(super) fn summary(
+    run: &Run,
+    plan: &RunPlan,
+    (status, error): (RunStatus, Option<&Error>),
+    records: &PhaseRecords,
+) -> Value {
+    let detail = |phase: super::Phase| {
+        let record = records
+            .0
+            .iter()
+            .rev()
+            .find(|record| record.phase == phase.as_str());
+        record.and_then(|record| record.detail.clone())
+    };
+    json!({
+        "run": run.id,
+        "automation": run.automation,
+        "occurrence": run.occurrence,
+        "mode": plan.mode,
+        "status": status.as_str(),
+        "reason": error.map(|error| format!("{error:#}")),
+        "audience": detail(super::Phase::Generate),
+        "test": detail(super::Phase::Test),
+        "pushes": pushes(plan, records),
+        "cleanup": detail(super::Phase::Cleanup),
+    })
 }
