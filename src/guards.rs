@@ -176,6 +176,20 @@ pub struct Override {
     pub at: Timestamp,
 }
 
+/// Which, by whom and why: `max-audience, by alice@worker-1: the press release`.
+impl fmt::Display for Override {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.guards.iter().map(|guard| guard.as_str()).collect();
+        write!(
+            out,
+            "{}, by {}: {}",
+            names.join(", "),
+            self.actor,
+            self.reason
+        )
+    }
+}
+
 /// Everything that was overridden for a run: kept in its plan as `overrides`, beside the order or the course.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -10,6 +10,7 @@ mod connection;
 mod deploy;
 mod diff;
 mod fcm;
+mod gates;
 mod help;
 mod notify;
 mod outages;

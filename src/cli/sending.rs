@@ -74,10 +74,7 @@ async fn held_back(context: &CommandContext, sending: &mut Sending) -> Result<St
 
 /// The guards that a person has switched off for this run.
 pub(super) fn switched_off(overrides: &Overrides) -> Vec<String> {
-    let of = |one: &Override| {
-        let names: Vec<&str> = one.guards.iter().map(|guard| guard.as_str()).collect();
-        format!("guards off: {} ({})", names.join(", "), one.reason)
-    };
+    let of = |one: &Override| format!("guards off: {one}");
     overrides.0.iter().map(of).collect()
 }
 

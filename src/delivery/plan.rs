@@ -81,7 +81,7 @@ impl SendPlan {
         unchanged(&order.input, &sha256)?;
         if reading.rows == 0 {
             return Err(Error::new(
-                Kind::Nothing,
+                Kind::Refused,
                 format!(
                     "{} has no rows: there is nobody to send to",
                     order.input.name()

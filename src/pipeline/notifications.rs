@@ -70,10 +70,12 @@ impl Driver<'_> {
     }
 
     /// A rehearsal is nobody's news.
-    async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
+    async fn tell(&self, event: Event, mut facts: Vec<(String, String)>) {
         if !self.plan.mode.reaches_phones() {
             return;
         }
+        let overrides = self.overrides.0.iter();
+        facts.extend(overrides.map(|one| ("guards off".to_owned(), one.to_string())));
         let notice = Notice {
             automation: self.run.automation.clone(),
             occurrence: self.run.occurrence.clone(),

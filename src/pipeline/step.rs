@@ -102,10 +102,10 @@ pub fn window_closes(plan: &RunPlan, records: &PhaseRecords) -> Timestamp {
     times.send_at.max(after(from, times.window()))
 }
 
-/// What the test pushes may take of the window that follows them: a tenth, and not more than two minutes.
+/// What the test pushes may take of the window that begins with them: a quarter. Where they take longer, the window
+/// begins when they are done.
 fn spare(plan: &RunPlan) -> SignedDuration {
-    const MOST: i64 = 120;
-    SignedDuration::from_secs((plan.times.window_seconds / 10).min(MOST))
+    SignedDuration::from_secs(plan.times.window_seconds / 4)
 }
 
 /// When a window would close whose test pushes leave now.

@@ -172,13 +172,15 @@ impl<'a> ByHand<'a> {
             );
             return Err(self.not_its_own(&why));
         }
-        let parameters = &manifest.parameters;
-        if let Some((name, value)) = values
-            .iter()
-            .find(|(name, value)| parameters.get(*name) != Some(value))
-        {
-            let made = parameters.get(name).map_or("nothing", String::as_str);
-            let why = format!("it was made with {name} = {made}, and the automation says {value}");
+        let made = &manifest.parameters;
+        let differs = |name: &&String| made.get(*name) != values.get(*name);
+        if let Some(name) = values.keys().chain(made.keys()).find(differs) {
+            let shown = |of: &Values| of.get(name).map_or("nothing", String::as_str).to_owned();
+            let why = format!(
+                "it was made with {name} = {}, and the automation says {}",
+                shown(made),
+                shown(values)
+            );
             return Err(self.not_its_own(&why));
         }
         if let Some(limit) = manifest.limit {
@@ -284,12 +286,7 @@ fn newest(
     };
     let mut found = manifests(directory);
     found.retain(|manifest| manifest.audience == definition.name);
-    let fits = |manifest: &Manifest| {
-        let made = &manifest.parameters;
-        values
-            .iter()
-            .all(|(name, value)| made.get(name) == Some(value))
-    };
+    let fits = |manifest: &Manifest| manifest.parameters == *values;
     let newest = found
         .into_iter()
         .max_by(|one, other| (fits(one), &one.as_of).cmp(&(fits(other), &other.as_of)));
@@ -310,6 +307,12 @@ fn manifest_of(path: &Path) -> Option<Manifest> {
     listing
         .filter(|manifest| entry_of(manifest, path).is_some())
         .max_by(|one, other| one.as_of.cmp(&other.as_of))
+}
+
+/// Returns the SHA-256 of a file that a manifest beside it lists: what the file must still be.
+pub fn listed_sha256(path: &Path) -> Option<String> {
+    let manifest = manifest_of(path)?;
+    entry_of(&manifest, path).map(|entry| entry.sha256.clone())
 }
 
 fn entry_of<'m>(manifest: &'m Manifest, path: &Path) -> Option<&'m FileEntry> {

@@ -51,6 +51,8 @@ const BEGUN: Rule = DoesNotApply("the run that goes on is the open one itself");
 const CHECKED: Rule = DoesNotApply("the send that is joined was checked when it began");
 const NO_TIME: Rule = DoesNotApply("it has no time at which it is due");
 const OVER: Rule = DoesNotApply("the run is over; its messages were due before");
+const SOME_OF_THEM: Rule =
+    DoesNotApply("its recipients are some of those that were checked when the run began");
 const BY_HAND: Rule = DoesNotApply("a person sends by hand, and confirms what is sent");
 
 /// Returns whether a guard applies on a road.
@@ -87,8 +89,11 @@ fn row(guard: Guard) -> Row {
             DoesNotApply("it shares the lease of the send that it joins"),
             Applies,
         ],
+        Guard::MaxChange | Guard::MaxSkipped => {
+            [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, CHECKED, SOME_OF_THEM]
+        }
         Guard::MinAudience => [Applies, Applies, Applies, Applies, Applies, Applies, CHECKED, Applies],
-        Guard::MaxAudience | Guard::MaxChange | Guard::MaxSkipped => {
+        Guard::MaxAudience => {
             [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, CHECKED, Applies]
         }
         Guard::QuietHours => [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, Applies, Applies],
@@ -96,10 +101,15 @@ fn row(guard: Guard) -> Row {
             NO_TIME, NO_TIME, Applies,
             DoesNotApply("its time is the present"),
             Applies,
-            Warns("a person resumes, and is told how late it is"),
-            Applies, OVER,
+            Warns("a person resumes, and reads how late it is"),
+            DoesNotApply("only a send by hand is shared, and it has no time at which it is due"),
+            OVER,
         ],
-        Guard::Audience => EVERYWHERE,
+        Guard::Audience => [
+            Applies, Applies, Applies, Applies, Applies, Applies,
+            DoesNotApply("it reads no file: the queue was filled from the one that was checked"),
+            Applies,
+        ],
         Guard::CommitMarker => [
             Applies, Applies, Applies, Applies, Applies, Applies,
             DoesNotApply("it reads no file: recipients come from the queue"),

@@ -17,7 +17,7 @@ use crate::exit::Kind;
 use crate::fcm::{self, ServiceAccount};
 use crate::notify::Notices;
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, retry_doubts};
-use crate::pipeline::{Retention, RunContext, RunPlan};
+use crate::pipeline::{Overdue, Retention, RunContext, RunPlan, overdue};
 use crate::progress::Progress;
 use crate::settings::generate::OutputTarget;
 use crate::settings::{self, HistoryKind};
@@ -267,6 +267,10 @@ pub async fn resume<'a>(
         (Road::InDoubtRetry, Opening::Over(run))
     };
     let work = async |recorded: Recorded| {
+        let phases = world.store.phases(&recorded.run.id).await?;
+        if let Overdue::For(late) = overdue(&recorded.run, phases, world.context.clock.now()) {
+            world.context.voice.warn(&format!("{late:#}"));
+        }
         let left = go_on(world, &recorded, how).await?;
         let is_partial = |error: &Error| error.kind() == Kind::Partial;
         if retries && left.error.as_ref().is_none_or(is_partial) {

@@ -136,12 +136,20 @@ fn verify(model: &Model) {
         "{}",
         shown()
     );
-    let tested = model.records.ended("test");
+    // The whole window lies before the first push, however late the test pushes left.
     let window = SignedDuration::from_secs(times.window_seconds);
-    let mut previous = match tested {
-        Some(tested) if tested > times.send_at => tested + window,
-        _ => times.send_at,
-    };
+    let tested = model.records.done("test");
+    let mut previous = tested.map_or(times.send_at, |tested| {
+        let ended = tested.ended_at.unwrap();
+        let took = ended.duration_since(tested.begun_at);
+        let spare = SignedDuration::from_secs(times.window_seconds / 4);
+        let from = if took <= spare {
+            tested.begun_at
+        } else {
+            ended
+        };
+        times.send_at.max(from + window)
+    });
     for (place, push) in model.course.automation.push.iter().enumerate() {
         let word = format!("push-{}", place + 1);
         let begun = model.times(&word);
