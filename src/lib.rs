@@ -7,7 +7,7 @@
 //!  flags, env, config ──► settings                 └─► delivery ─┬─► cadence ──► the notification history
 //!                            │                         template ◄┼─► state ──► SQLite, PostgreSQL
 //!                            ▼                                   └─► fcm ──► the push service
-//!                           cli uses all of these ──► ui, report ──► stdout, stderr
+//!            run begins and resumes pipelines and sends; cli uses all of these ──► ui, report ──► stdout, stderr
 //! ```
 //! Arrows point one way. Each outside thing has one room that knows it: only [`source`] knows the source database, only
 //! [`fcm`] the push service, only [`state`] where state is kept, only [`cadence`] who keeps the history, only [`notify`]
@@ -30,6 +30,7 @@
 //! | what an automation file may say, and the words for what is wrong | [`automation`] |
 //! | when an automation is for, and what a scheduler is told | [`automation::schedule`], [`automation::timetable`] |
 //! | phases, safeguards, what a start does next | [`pipeline`]; the decision is [`pipeline::step`] |
+//! | which guard applies on which road to a phone, and the lifecycle of a run | [`run::gates`], [`run::session`] |
 //! | who else is told of a run | [`notify`] |
 //! | a flag or a command | [`cli`], one file a subcommand |
 //! | a setting | [`settings`], one file a room |

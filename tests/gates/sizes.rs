@@ -80,7 +80,7 @@ fn a_change_that_is_too_large_is_refused_on_every_road() {
 fn too_many_skipped_rows_are_refused_on_every_road() {
     let office = Office::new(10, Script::default());
     office.market.execute(
-        "UPDATE users SET bio = '' WHERE username IN ('fan-1', 'fan-2', 'fan-3', 'fan-4')",
+        "UPDATE users SET bio = '' WHERE username IN ('fan-3', 'fan-4', 'fan-5', 'fan-6')",
     );
     let expected = "would be skipped (40 %), and max_skipped_percent allows 20 %";
     on_every_road(&office, "max_skipped_percent = 20", "max-skipped", expected);

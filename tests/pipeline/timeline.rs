@@ -185,10 +185,10 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
     let evening = "send_at = \"20:50\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"";
     let from = at("2026-11-21T19:00:00-06:00");
     let quiet = "quiet_hours = \"21:00-09:00\"";
-    // By the timetable the second push would be at 20:55; the first took too long.
+    // By the timetable the second push would be at 20:55; what came before it took too long.
     let mut model = Model::of(evening, quiet, &[0, 5], from);
     model.takes = seconds(6 * 60);
-    let last = every_second(&mut model, from, at("2026-11-21T21:01:00-06:00"));
+    let last = every_second(&mut model, from, at("2026-11-21T21:03:00-06:00"));
     assert_eq!(last, NextStep::Quiet(1));
     let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
     let mut model = Model::of(evening, &delay, &[0, 5], from);

@@ -298,7 +298,10 @@ impl Args {
             let none = Overrides::default();
             match run::session::not_paused(world.store(), name, &none).await {
                 // What comes is held, which is what a pause is for; a run that was begun is refused.
-                Err(paused) if !is_begun => context.ui.say(paused),
+                Err(paused) if !is_begun => {
+                    let hint = paused.hints().first().cloned().unwrap_or_default();
+                    context.ui.say(format_args!("{paused}; {hint}"));
+                }
                 _ => left.extend(
                     self.begin(world, automation, named, (Road::Tick, None))
                         .await?,
