@@ -17,6 +17,7 @@
 //! | `feeder` | the loop over the file, and the end of it |
 //! | `claim_batch` | a batch: claimed group by group, and submitted |
 //! | `stop_reason` | why a send ends early, and how it hears of that |
+//! | `while_sending` | quiet hours and lateness while it goes |
 //! | `preview` | samples of the messages |
 //! | `dry_run` | a dry run |
 //! | `recorder` | what came back, into the ledger |
@@ -49,6 +50,7 @@ mod stop_reason;
 mod summary;
 mod token_lookup;
 mod user_ids;
+mod while_sending;
 
 use std::path::PathBuf;
 
@@ -64,6 +66,7 @@ pub use preflight::fits;
 pub use summary::{SendResult, Summary};
 pub use token_lookup::{Found, Reading, TokenLookup};
 pub use user_ids::ids_fit;
+pub use while_sending::{Quiet, WhileSending};
 
 use crate::csv_writer::hex;
 use crate::template::push::Wording;

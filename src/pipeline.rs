@@ -30,7 +30,7 @@ mod finish;
 mod generate;
 mod notifications;
 mod plan;
-mod safeguards;
+pub mod safeguards;
 pub mod select_occurrence;
 mod send;
 pub mod step;
@@ -45,6 +45,7 @@ use serde::{Deserialize, Serialize};
 
 pub use activity::{Activity, activity};
 pub use cancelled::{cancelled_by, close_cancelled, tell_cancelled};
+pub use finish::{Overdue, close_overdue, overdue};
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
 
 use crate::audience::Catalogue;

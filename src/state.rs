@@ -33,5 +33,5 @@ pub use cancels::{CancelTarget, Cancellation, Pause};
 pub use leases::{HeldBy, LEASE_TTL, Lease, Taking};
 pub use outbox::Owed;
 pub use retention::Pruned;
-pub use runs::{Begun, NewRun, PhaseRecord, Run, RunFilter, RunStatus};
+pub use runs::{Begun, BegunAlone, NewRun, PhaseRecord, Run, RunFilter, RunStatus};
 pub use store::{Location, Store};

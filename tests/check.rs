@@ -175,7 +175,9 @@ required = false
 [window]
 cancel_minutes = 10
 [safeguards]
+min_audience = 2
 max_audience = 100
+max_audience_age = "12h"
 warn_audience = 50
 max_change_percent = 150
 max_skipped_percent = 2.5

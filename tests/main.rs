@@ -11,6 +11,7 @@ mod deploy;
 mod diff;
 mod documents;
 mod fcm;
+mod gates;
 mod help;
 mod notify;
 mod outages;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use pushctl::guards::{Guard, Override, Overrides};
 use pushctl::report::html::page;
 use pushctl::report::number;
 use pushctl::report::run::{
@@ -178,6 +179,12 @@ fn full() -> RunReport {
         ],
         rate: rate(),
         cancel: None,
+        overrides: Overrides(vec![Override {
+            guards: vec![Guard::MaxAudience],
+            reason: "the press release".to_owned(),
+            actor: "alice@worker-1".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        }]),
         errors: vec![ErrorReport {
             at: Some(at("2026-11-21T19:48:00Z")),
             phase: Some("send".into()),
@@ -361,6 +368,7 @@ fn a_run_of_which_nothing_is_known_yet_has_a_page_too() {
         files: Vec::new(),
         pushes: Vec::new(),
         rate: Vec::new(),
+        overrides: Overrides::default(),
         errors: Vec::new(),
         ..full()
     });

@@ -8,7 +8,7 @@ mod drive;
 mod kept;
 mod model;
 mod notices;
-mod office;
+pub(crate) mod office;
 mod open;
 mod property;
 mod safeguards;

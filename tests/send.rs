@@ -158,7 +158,7 @@ impl Office {
 
     /// `resume`, checked likewise.
     pub(crate) fn resume(&self, run: &str, arguments: &[&str]) -> Sent {
-        self.sent(self.run(&[&["resume", run, "--json"], arguments].concat()))
+        self.sent(self.run(&[&["resume", run, "--yes", "--json"], arguments].concat()))
     }
 
     /// `send` that ends before it has a summary.

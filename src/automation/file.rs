@@ -1,7 +1,7 @@
 //! An automation file exactly as it is written, in TOML. These types are the format: `pushctl schema automation`
 //! prints their JSON Schema, `check` compares a file's keys, types and ranges with it, and `serde` reads the file.
 //!
-//! Durations are whole minutes, shares of people are percentages, except `max_failure_rate`, which is a share.
+//! Durations are whole minutes (but for `max_audience_age`, which has a unit), shares of people are percentages, except `max_failure_rate`, which is a share.
 //! Deliberately absent: what the values mean together. That is `check`'s.
 
 use std::collections::BTreeMap;
@@ -215,9 +215,11 @@ impl Default for WindowTable {
 }
 
 /// `[safeguards]`: conditions under which a run refuses to start, or stops while sending. A missing key does not apply.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Safeguards {
+    /// Refuse an audience of fewer recipients than this, all pushes together; 0 allows an empty audience.
+    pub min_audience: u64,
     /// Refuse an audience of more recipients than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -226,6 +228,8 @@ pub struct Safeguards {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub warn_audience: Option<u64>,
+    /// Refuse to send an audience file by hand that is older than this: "24h", "90m".
+    pub max_audience_age: String,
     /// Refuse when the audience has grown or shrunk by more than this since the last completed run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -248,6 +252,24 @@ pub struct Safeguards {
     pub holdout_percent: f64,
     /// The action when the notification history cannot be read.
     pub cadence_failure: CadenceFailure,
+}
+
+impl Default for Safeguards {
+    fn default() -> Self {
+        Self {
+            min_audience: 1,
+            max_audience: None,
+            warn_audience: None,
+            max_audience_age: "24h".to_owned(),
+            max_change_percent: None,
+            max_skipped_percent: None,
+            max_failure_rate: None,
+            quiet_hours: None,
+            quiet_hours_action: QuietAction::default(),
+            holdout_percent: 0.0,
+            cadence_failure: CadenceFailure::default(),
+        }
+    }
 }
 
 /// The action for a push that would go out in the quiet hours.

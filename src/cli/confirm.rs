@@ -6,12 +6,17 @@ use crate::error::{Context as _, Error, Kind, Result};
 
 use super::context::{CommandContext, Confirmation};
 
+/// Whether a person is there who can be asked.
+pub(super) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// Says `what` is about to happen and wants `phrase` typed. Where nobody can be asked, `--yes` must have been given.
 pub(super) fn confirm(context: &CommandContext, what: &str, phrase: &str) -> Result<()> {
     if context.confirmation == Confirmation::Given {
         return Ok(());
     }
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    if !can_ask() {
         return Err(
             Error::usage(format!("{what}, and there is nobody here to confirm it"))
                 .hint("add --yes if that is what you want"),

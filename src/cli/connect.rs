@@ -1,7 +1,7 @@
 //! From settings to the databases: what every command that reads them shares.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueHint;
@@ -12,15 +12,16 @@ use crate::audience::query_context::QueryContext;
 use crate::audience::{Catalogue, Definition, Values, parameters};
 use crate::clock::text::{instant, show_duration};
 use crate::error::{Error, Result};
-use crate::postgres::address::Inputs;
-use crate::postgres::{Address, RetryLimits};
-use crate::settings::secret::Secret;
+use crate::progress::Progress;
+use crate::run;
+use crate::run::context::Voice;
 use crate::settings::{self, Flags, generate};
-use crate::source::{Purpose, Source, Watch};
+use crate::source::{Source, Watch};
 use crate::ui::Ui;
 
 use super::audience_args::Chosen;
 use super::context::CommandContext;
+use super::services::run_context;
 
 /// The flags of every command that reads the source by an audience.
 #[derive(Debug, Clone, clap::Args)]
@@ -71,7 +72,7 @@ impl AudienceRequest {
         context: &CommandContext,
         chosen: &Chosen,
         flags: &SourceFlags,
-        command: &str,
+        command: &'static str,
     ) -> Result<Self> {
         let definition = catalogue(context)?.get(&chosen.audience)?;
         let values =
@@ -102,86 +103,17 @@ impl AudienceRequest {
 
 /// The audiences, with those of the configured directory.
 pub(super) fn catalogue(context: &CommandContext) -> Result<Catalogue> {
-    match &context.settings.generate.queries {
-        Some(directory) => Catalogue::with_directory(directory),
-        None => Ok(Catalogue::built_in()),
-    }
-}
-
-/// The source database, if any address is configured.
-pub(super) fn source_if_any(context: &CommandContext, command: &str) -> Result<Option<Source>> {
-    let is_configured = with_inputs(context, Address::is_configured)?;
-    is_configured.then(|| source(context, command)).transpose()
+    run::services::catalogue(&context.settings)
 }
 
 /// The source database, not connected to yet. What is worth knowing about its address is said.
-pub(super) fn source(context: &CommandContext, command: &str) -> Result<Source> {
-    let address = with_inputs(context, Address::resolve)?;
-    for note in address.notes() {
-        tracing::info!(target: "pushctl::source", "{note}");
-    }
-    if let Some(advice) = address.advice() {
-        context.ui.say(advice);
-    }
-    let source = to(context, address, command);
-    source.plan(context.budget.total())?;
-    Ok(source)
-}
-
-/// Hands over everything that may say where the source is.
-fn with_inputs<T>(
-    context: &CommandContext,
-    resolve: impl FnOnce(&Inputs<'_>) -> Result<T>,
-) -> Result<T> {
-    let settings = &context.settings.source;
-    let config: BTreeMap<String, String> = settings
-        .keywords
-        .iter()
-        .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
-        .collect();
-    let home = settings.environment.home();
-    resolve(&Inputs {
-        url: settings.url.as_ref(),
-        environment: &|name| settings.variable(name),
-        home: home.as_deref(),
-        config: &config,
-    })
+pub(super) fn source(context: &CommandContext, command: &'static str) -> Result<Source> {
+    run::services::source(&run_context(context, command))
 }
 
 /// Where the notification history is, if it is configured.
-pub(super) fn history(context: &CommandContext, command: &str) -> Result<HistorySource> {
-    let Some(url) = &context.settings.cadence.database_url else {
-        return Ok(HistorySource::None);
-    };
-    let address = address_of(url)
-        .map_err(|error| error.context("the address of the notification history is wrong"))?;
-    Ok(HistorySource::Postgres(Box::new(to(
-        context, address, command,
-    ))))
-}
-
-/// The address in one URL, and nothing else.
-pub(super) fn address_of(url: &Secret) -> Result<Address> {
-    Address::resolve(&Inputs {
-        url: Some(url),
-        environment: &|_| None,
-        home: None,
-        config: &BTreeMap::new(),
-    })
-}
-
-fn to(context: &CommandContext, address: Address, command: &str) -> Source {
-    let settings = &context.settings.source;
-    let patience = RetryLimits {
-        connect_timeout: settings.connect_timeout,
-        usual_timeout: None,
-        attempts: settings.retries,
-    };
-    let purpose = Purpose {
-        command: command.into(),
-        run: context.run_id.to_string(),
-    };
-    Source::new(address, patience, purpose)
+pub(super) fn history(context: &CommandContext, command: &'static str) -> Result<HistorySource> {
+    run::services::history(&run_context(context, command))
 }
 
 /// Tells a person how the connecting goes.
@@ -189,11 +121,34 @@ pub(super) struct LogWatch(pub(super) Ui);
 
 impl Watch for LogWatch {
     fn waiting(&self, wait: Duration, cause: &Error) {
+        self.0.waiting(wait, cause);
+    }
+
+    fn connected(&self, host: &str, server_version: &str) {
+        self.0.connected(host, server_version);
+    }
+}
+
+impl Voice for Ui {
+    fn say(&self, text: &str) {
+        Self::say(self, text);
+    }
+
+    fn warn(&self, text: &str) {
+        Self::warn(self, text);
+    }
+
+    fn progress(&self) -> Arc<dyn Progress> {
+        Self::progress(self, "rows")
+    }
+}
+
+impl Watch for Ui {
+    fn waiting(&self, wait: Duration, cause: &Error) {
         let wait = show_duration(Duration::from_millis(
             u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
         ));
-        self.0
-            .say(format_args!("{cause:#}; trying again in {wait}"));
+        Self::say(self, format_args!("{cause:#}; trying again in {wait}"));
     }
 
     fn connected(&self, host: &str, server_version: &str) {

@@ -6,6 +6,7 @@ use clap::ValueHint;
 
 use crate::delivery::Input;
 use crate::error::{Error, Result};
+use crate::run;
 use crate::template::link::AllowedHosts;
 use crate::template::push::Wording;
 
@@ -93,6 +94,5 @@ impl AudienceFlags {
 
 /// The hosts that deep links may lead to.
 pub(super) fn hosts(context: &CommandContext) -> Result<AllowedHosts> {
-    AllowedHosts::new(&context.settings.push.link_hosts)
-        .map_err(|error| error.context("push.link_hosts"))
+    run::services::hosts(&context.settings)
 }

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
+use crate::delivery::lease_name;
 use crate::error::Result;
 use crate::pipeline::{Activity, PhaseRecords, activity};
 use crate::state::{Cancellation, HeldBy, PhaseRecord, Run, RunFilter, RunStatus, Store};
 
-use super::{run_selector, sending};
+use super::run_selector;
 
 /// What the leases of those who carry out an occurrence begin with.
 const OCCURRENCES: &str = "occurrence/";
@@ -45,7 +46,7 @@ pub(super) async fn of(
         if open.is_empty() {
             leases = store.leases(OCCURRENCES).await?;
         }
-        let name = sending::lease_name(&run.automation, &run.occurrence);
+        let name = lease_name(&run.automation, &run.occurrence);
         // The lease of a process that is known to be dead lasts a while, and holds nothing.
         let occurrence = leases
             .iter()

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::cadence::{Cadence, HistoryLocation};
+use crate::cadence::Cadence;
 use crate::error::{Error, Result};
-use crate::fcm::{self, Credentials, ServiceAccount};
-use crate::settings::{self, HistoryKind};
+use crate::run;
+use crate::run::context::RunContext;
+use crate::run::services::address_of;
+use crate::settings;
 use crate::state::process_id::ProcessId;
 use crate::state::{Location, Store};
 
-use super::connect::address_of;
 use super::context::CommandContext;
 
 /// Where the state store is.
@@ -39,70 +40,27 @@ pub(super) async fn store(context: &CommandContext) -> Result<Store> {
 
 /// The notification history as it is configured.
 pub(super) fn cadence(context: &CommandContext, store: &Store) -> Result<Cadence> {
-    let settings = &context.settings.cadence;
-    let missing = |name: &str, kind: &str| {
-        Error::usage(format!(
-            "the notification history is to be {kind}, and {name} is not set"
-        ))
-        .hint("set it, or choose another history with --cadence")
-    };
-    let place = match settings.kind() {
-        HistoryKind::Postgres => {
-            let url = settings.database_url.as_ref();
-            let url = url.ok_or_else(|| missing("PUSH_CADENCE_DATABASE_URL", "postgres"))?;
-            let address = address_of(url).map_err(|error| {
-                error.context("the address of the notification history is wrong")
-            })?;
-            HistoryLocation::Postgres(Box::new(address))
-        }
-        HistoryKind::Http => {
-            let url = settings.service_url.clone();
-            HistoryLocation::Http(url.ok_or_else(|| missing("CADENCE_SERVICE_URL", "http"))?)
-        }
-        HistoryKind::Embedded => HistoryLocation::Embedded,
-        HistoryKind::Off => HistoryLocation::Off,
-    };
-    Cadence::new(place, store.clone())
+    run::services::cadence(&context.settings, store)
+}
+
+/// What the library may use of the world for `command`.
+pub(super) fn run_context<'a>(
+    context: &'a CommandContext,
+    command: &'static str,
+) -> RunContext<'a> {
+    RunContext {
+        settings: &context.settings,
+        budget: &context.budget,
+        interrupt: &context.interrupt,
+        clock: &context.clock,
+        id: context.run_id.to_string(),
+        holder: holder(context),
+        command,
+        voice: &context.ui,
+    }
 }
 
 /// This process, as others are told of it: `alice@worker-1`.
 pub(super) fn holder(context: &CommandContext) -> ProcessId {
     ProcessId::this_process(context.settings.actor.on_this_machine())
-}
-
-/// Who we are to the push service.
-pub(super) fn account(context: &CommandContext) -> Result<ServiceAccount> {
-    let push = &context.settings.push;
-    if let Some(path) = &push.credentials {
-        return ServiceAccount::load(&Credentials::File(path.clone()));
-    }
-    match (&push.project_id, &push.client_email, &push.private_key) {
-        (Some(project), Some(client_email), Some(private_key)) => {
-            ServiceAccount::load(&Credentials::Variables {
-                project: project.clone(),
-                client_email: client_email.clone(),
-                private_key: private_key.clone(),
-            })
-        }
-        _ => Err(Error::usage("there is no service account to send with").hint(
-            "set GOOGLE_APPLICATION_CREDENTIALS to its file, or FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and FIREBASE_PRIVATE_KEY",
-        )),
-    }
-}
-
-/// How messages are sent, as far as settings say.
-pub(super) fn push_settings(context: &CommandContext) -> fcm::FcmSettings {
-    let push = &context.settings.push;
-    fcm::FcmSettings {
-        base_url: push.url.clone(),
-        token_uri: push.token_url.clone(),
-        trusted: push.ca.clone(),
-        connections: usize::try_from(push.connections).unwrap_or(usize::MAX),
-        rate: push.rate,
-        answer_timeout: push.answer_timeout,
-        patience: push.patience,
-        quota_pause: push.quota_pause,
-        backoff: push.backoff,
-        ..fcm::FcmSettings::default()
-    }
 }

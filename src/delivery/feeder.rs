@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use csv::StringRecord;
@@ -18,8 +18,9 @@ use super::plan::hash;
 use super::recorder::SubmittedMessage;
 use super::stop_reason::Stop;
 use super::token_lookup::Audience;
-use super::{AudienceReader, Order, Reach, Reading, SendPlan, TokenLookup};
+use super::{AudienceReader, Order, Reach, Reading, SendPlan, TokenLookup, WhileSending};
 use crate::cadence::{Breakdown, Cadence, Layer};
+use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
@@ -57,6 +58,9 @@ pub(super) struct Feeder<'a> {
     pub(super) progress: &'a dyn Progress,
     /// When the budget ends.
     pub(super) until: Option<Instant>,
+    /// Quiet hours, and the latest instant.
+    pub(super) gate: &'a WhileSending,
+    pub(super) clock: &'a Arc<dyn Clock>,
     /// Somebody may have been claimed before this pass.
     pub(super) again: bool,
     pub(super) state: FeederState,

@@ -105,7 +105,7 @@ impl SendPlan {
         }
         if reading.rows == 0 {
             return Err(Error::new(
-                Kind::Nothing,
+                Kind::Refused,
                 format!(
                     "{} has no rows: there is nobody to send to",
                     order.input.name()

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::dead_tokens::DeadTokens;
@@ -18,7 +19,7 @@ use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
 use super::{
     InDoubt, Order, OutcomeFiles, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup,
-    ids_fit,
+    WhileSending, ids_fit,
 };
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ pub struct SendContext<'a> {
     pub until: Option<Instant>,
     /// The way to the source; `None` if none is configured and the audience brings its tokens.
     pub reading: Option<Reading<'a>>,
+    /// Quiet hours, and the latest instant.
+    pub gate: &'a WhileSending,
 }
 
 /// What came of a send that began.
@@ -62,6 +65,8 @@ pub struct Sent {
     pub summary: Summary,
     /// What stopped it, or which messages failed; decides the exit status.
     pub error: Option<Error>,
+    /// It stopped for the quiet hours, and goes on after this instant.
+    pub paused_until: Option<Timestamp>,
 }
 
 /// What a send takes at least beside its messages: connecting, ramping up, waiting for the last answers.
@@ -228,6 +233,8 @@ impl<'a> SendRun<'a> {
             interrupt: self.context.interrupt,
             progress,
             until: self.context.until,
+            gate: self.context.gate,
+            clock: self.context.clock,
             again: self.again,
             state: FeederState::new(rate, self.away),
         };
@@ -300,7 +307,15 @@ impl<'a> SendRun<'a> {
             ..Summary::blank(self.order, self.run, self.began_at)
         };
         summary.count(sums);
-        Ok(Sent { summary, error })
+        let paused_until = match passed.stop {
+            Some(Stop::Quiet { until, .. }) => until,
+            _ => None,
+        };
+        Ok(Sent {
+            summary,
+            error,
+            paused_until,
+        })
     }
 
     /// Writes the outcome files. The error beside them: the list of dead tokens could not be kept whole.
@@ -436,6 +451,28 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
                 SendResult::Stopped,
                 Some(error.hint(resume).hint("raise --deadline, or --rate")),
             )
+        }
+        Some(Stop::Quiet {
+            hours,
+            until: Some(until),
+        }) => {
+            let message = format!("the quiet hours {hours} have begun; it goes on at {until}");
+            let error = Error::new(Kind::Refused, message);
+            (SendResult::Stopped, Some(error.hint(resume)))
+        }
+        Some(Stop::Quiet { hours, until: None }) => {
+            let message = format!("the quiet hours {hours} have begun, so no further message left");
+            let error = Error::new(Kind::Refused, message)
+                .hint(format!("{resume}, after the quiet hours"))
+                .hint("quiet_hours_action = \"delay\" makes it wait until they are over");
+            (SendResult::Refused, Some(error))
+        }
+        Some(Stop::Late(latest)) => {
+            let message = format!(
+                "too late: max_lateness_minutes allows messages until {latest:.0}, so no further one left"
+            );
+            let error = Error::new(Kind::Refused, message);
+            (SendResult::Refused, Some(error.hint(resume)))
         }
         Some(Stop::Failed(error)) => (
             SendResult::Stopped,

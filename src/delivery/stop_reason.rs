@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::feeder::{Feeder, lock};
@@ -27,6 +28,13 @@ pub(super) enum Stop {
     Halted(Halt),
     /// The budget.
     OutOfTime,
+    /// Quiet hours began; with an end where they are waited for.
+    Quiet {
+        hours: String,
+        until: Option<Timestamp>,
+    },
+    /// No message may leave after this instant.
+    Late(Timestamp),
     /// Our own side: the history, the store, the file.
     Failed(Error),
 }
@@ -103,6 +111,8 @@ impl Feeder<'_> {
             self.stop(Stop::Halted(halt));
         } else if self.until.is_some_and(|end| Instant::now() + RESERVE > end) {
             self.stop(Stop::OutOfTime);
+        } else if let Some(stop) = self.gate.look(self.clock.now()) {
+            self.stop(stop);
         } else {
             let now = Instant::now();
             let recent = lock(&self.state.looked).is_some_and(|looked| now - looked < LOOK / 5);

@@ -207,7 +207,7 @@ impl TokenLookup {
     }
 
     /// Begins anew with the first row.
-    pub(super) fn rewind(&mut self) -> Result<()> {
+    pub fn rewind(&mut self) -> Result<()> {
         self.row = 0;
         match &mut self.answers {
             Some(answers) if answers.first == 0 => {

@@ -7,6 +7,7 @@ use super::finish::{end_open_phases, summary};
 use super::notifications::News;
 use super::{PhaseRecords, RunPlan};
 use crate::error::{Error, Kind, Result};
+use crate::guards::Overrides;
 use crate::notify::Notices;
 use crate::progress::Progress;
 use crate::state::{Cancellation, Run, RunStatus, Store};
@@ -50,10 +51,12 @@ pub async fn tell_cancelled(
     progress: &dyn Progress,
 ) -> Result<()> {
     let plan = RunPlan::of(run)?;
+    let overrides = Overrides::of(&run.plan);
     let news = News {
         run,
         plan: &plan,
         notices,
+        overrides: &overrides,
         progress,
     };
     news.tell_end(

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use super::finish::missing_file;
 use super::plan::{DONE, REFUSED, push_word};
+use super::safeguards::{AudienceFacts, judge, lifted, while_sending};
+use super::send::Sending;
 use super::step;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseRecords, RunContext, RunPlan, cancelled_by};
-use crate::delivery::{InDoubt, is_unwritable};
+use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
 use crate::error::{Error, Kind, Result};
+use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
 
@@ -53,7 +56,9 @@ pub enum DriveResult {
 /// A run being driven.
 pub(super) struct Driver<'a> {
     pub(super) run: &'a Run,
+    /// As it counts for this run: what was overridden does not limit it.
     pub(super) plan: &'a RunPlan,
+    pub(super) overrides: &'a Overrides,
     pub(super) context: &'a RunContext<'a>,
 }
 
@@ -64,12 +69,17 @@ pub(super) struct Driver<'a> {
 pub async fn drive(
     run: &Run,
     context: &RunContext<'_>,
-    options: DriveOptions,
+    mut options: DriveOptions,
 ) -> Result<DriveResult> {
-    let plan = RunPlan::of(run)?;
+    let overrides = Overrides::of(&run.plan);
+    let plan = counting(run, &overrides)?;
+    if overrides.lift(Guard::Lateness) {
+        options.lateness = Lateness::Waived;
+    }
     let driver = Driver {
         run,
         plan: &plan,
+        overrides: &overrides,
         context,
     };
     loop {
@@ -90,16 +100,30 @@ pub async fn drive(
     }
 }
 
-/// Sends again what is in doubt of a run that is over; the summaries, push by push.
-pub async fn retry_doubts(run: &Run, context: &RunContext<'_>) -> Result<Vec<Value>> {
-    let plan = RunPlan::of(run)?;
+/// Sends again what is in doubt of a run that is over, and corrects how it ended; the summaries, push by push. `overrides`
+/// are those of this start alone: what was overridden for the run itself is asked again.
+///
+/// # Errors
+/// A guard refuses, or a send stopped.
+pub async fn retry_doubts(
+    run: &Run,
+    context: &RunContext<'_>,
+    overrides: &Overrides,
+) -> Result<Vec<Value>> {
+    let plan = counting(run, overrides)?;
     let driver = Driver {
         run,
         plan: &plan,
+        overrides,
         context,
     };
     let records = PhaseRecords(context.store.phases(&run.id).await?);
     let files = records.files()?;
+    let facts = AudienceFacts {
+        rows: files.rows,
+        ..AudienceFacts::default()
+    };
+    judge(&plan.automation.safeguards, &facts).error(&run.automation)?;
     let mut summaries = Vec::new();
     for (place, push) in files.pushes.iter().enumerate() {
         let begun = records.begun(&push_word(place)).is_some();
@@ -107,11 +131,21 @@ pub async fn retry_doubts(run: &Run, context: &RunContext<'_>) -> Result<Vec<Val
             driver.have_file(&files, file).await?;
             let mut order = driver.order(place, &files, file);
             order.in_doubt = InDoubt::Retry;
-            let sent = driver.deliver(&order).await?;
-            summaries.push(serde_json::to_value(&sent.summary).unwrap_or_default());
+            summaries.push(driver.retry(place, &order).await?);
         }
     }
+    driver.correct().await?;
     missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
+}
+
+/// The course of a run as it counts: what was overridden does not limit it.
+fn counting(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
+    let mut plan = RunPlan::of(run)?;
+    plan.automation = lifted(plan.automation, overrides);
+    if overrides.lift(Guard::Window) {
+        plan.times.window_seconds = 0;
+    }
+    Ok(plan)
 }
 
 /// Whether an error ends a run for good. The others leave it open: it can go on.
@@ -133,6 +167,36 @@ fn is_final(kind: Kind) -> bool {
     }
 }
 
+/// The refusal of what begins, or goes on, later than the automation allows. Whether another run should be begun depends
+/// on who has got the push already, so the hint names the facts.
+pub(super) fn too_late(run: &Run, plan: &RunPlan, due: Timestamp, phase: Phase) -> Error {
+    let zone = plan.times.zone();
+    let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M %Z").to_string();
+    let lateness = plan.times.lateness();
+    let message = if phase == Phase::Window {
+        format!(
+            "too late: the cancellation window of {} minutes would end after {} (send time {}, max_lateness_minutes = {})",
+            plan.times.window().as_mins(),
+            clock(step::after(plan.times.send_at, lateness)),
+            clock(plan.times.send_at),
+            lateness.as_mins()
+        )
+    } else {
+        format!(
+            "too late: {} was due at {}, and max_lateness_minutes allows {} minutes",
+            phase.as_str(),
+            clock(due),
+            lateness.as_mins()
+        )
+    };
+    Error::new(Kind::Refused, message)
+        .hint(format!(
+            "`pushctl resume {}` goes on with it however late it is, and sends to nobody twice",
+            run.id
+        ))
+        .hint("a run begun with --now is an occurrence of its own: it would send again to everyone who has this push")
+}
+
 impl Driver<'_> {
     /// One step; where the run stands, if that was the last one.
     async fn go_on(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
@@ -152,10 +216,11 @@ impl Driver<'_> {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
             }
             NextStep::Wait(at, phase) => self.wait(at, phase).await?,
-            NextStep::TooLate(due, phase) => return Err(self.too_late(due, phase)),
+            NextStep::TooLate(due, phase) => return Err(too_late(self.run, self.plan, due, phase)),
             NextStep::Quiet(place) => return Err(self.quiet(place)),
             NextStep::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
-            NextStep::Push(place) => self.push(place, &records).await?,
+            NextStep::Stranded(place) => return Err(self.stranded(place)),
+            NextStep::Push(place) => self.push(place, &records, options.lateness).await?,
         }
         Ok(None)
     }
@@ -232,20 +297,6 @@ impl Driver<'_> {
                 self.context.clock.now(),
                 AGAIN.try_into().unwrap_or_default(),
             ) < end
-    }
-
-    fn too_late(&self, due: Timestamp, phase: Phase) -> Error {
-        let local = due.to_zoned(self.plan.times.zone());
-        Error::new(
-            Kind::Refused,
-            format!(
-                "too late: {} was due at {}, and max_lateness_minutes allows {} minutes",
-                phase.as_str(),
-                local.strftime("%H:%M %Z"),
-                self.plan.times.lateness().as_mins()
-            ),
-        )
-        .hint("nothing more was sent; `pushctl run-pipeline NAME --now` sends to a fresh audience")
     }
 
     fn quiet(&self, place: usize) -> Error {
@@ -345,15 +396,55 @@ impl Driver<'_> {
             .await
     }
 
-    async fn push(&self, place: usize, records: &PhaseRecords) -> Result<()> {
+    /// A crash in the middle of a push leaves open who has got it: a person decides.
+    fn stranded(&self, place: usize) -> Error {
+        Error::new(
+            Kind::Locked,
+            format!(
+                "run {} was interrupted in the middle of push {}, and it is too late to go on by itself",
+                self.run.id,
+                place + 1
+            ),
+        )
+        .hint(format!(
+            "until then no other run of {} begins; `pushctl cancel {}` ends it",
+            self.run.automation, self.run.id
+        ))
+    }
+
+    /// One push of a run that is over, once more.
+    async fn retry(&self, place: usize, order: &Order) -> Result<Value> {
+        let gate = while_sending(&self.plan.automation, None);
+        let word = push_word(place);
+        loop {
+            let attempt = self.context.store.begin_phase(&self.run.id, &word).await?;
+            let sent = Box::pin(self.deliver(order, &gate)).await?;
+            self.context.progress.finish();
+            let over = matches!(sent.summary.ended, SendResult::Done | SendResult::Partial);
+            let detail = serde_json::to_value(&sent.summary).unwrap_or_default();
+            let result = if over { DONE } else { "stopped" };
+            self.end(&word, attempt, result, &detail).await?;
+            match (sent.paused_until, sent.error) {
+                (Some(until), _) => {
+                    self.wait(until, Phase::Send).await?;
+                    self.heard().await?;
+                }
+                (None, Some(error)) if !over => return Err(error),
+                (None, _) => return Ok(detail),
+            }
+        }
+    }
+
+    async fn push(&self, place: usize, records: &PhaseRecords, lateness: Lateness) -> Result<()> {
         self.attempt(Phase::Send.as_str(), records).await?;
         let word = push_word(place);
         let attempt = self.context.store.begin_phase(&self.run.id, &word).await?;
-        let result = Box::pin(self.send(place, records)).await;
+        let result = Box::pin(self.send(place, records, lateness)).await;
         self.context.progress.finish();
         let (result, detail, error) = match result {
-            Ok((detail, None)) => (DONE, detail, None),
-            Ok((detail, error)) => ("stopped", detail, error),
+            Ok((detail, Sending::Done)) => (DONE, detail, None),
+            Ok((detail, Sending::Paused)) => ("paused", detail, None),
+            Ok((detail, Sending::Stopped(error))) => ("stopped", detail, Some(error)),
             Err(error) => (
                 "failed",
                 json!({ "error": format!("{error:#}") }),

@@ -1,15 +1,62 @@
 //! How a run ends: what is recorded of it, and what is told.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::driver::{DriveResult, Driver};
+use super::driver::{DriveResult, Driver, too_late};
 use super::plan::push_word;
+use super::step;
+use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseRecords, RunPlan};
 use crate::error::{Error, Kind, Result};
-use crate::state::{Run, RunStatus, Store};
+use crate::state::{PhaseRecord, Run, RunStatus, Store};
 
 /// What the record of a phase ends with that a cancel ended.
 pub(super) const CANCELLED: &str = "cancelled";
+
+const SOME_FAILED: &str = "some messages failed";
+
+/// Whether a recorded run can still send.
+#[derive(Debug)]
+pub enum Overdue {
+    /// It can, or it was interrupted in the middle of a push and waits for a person.
+    No,
+    /// It cannot, for this reason.
+    For(Error),
+}
+
+/// Returns whether an open run is too late to send. A run that is not a pipeline's has no time.
+pub fn overdue(run: &Run, phases: Vec<PhaseRecord>, now: Timestamp) -> Overdue {
+    let Ok(plan) = RunPlan::of(run) else {
+        return Overdue::No;
+    };
+    match step::next(&plan, &PhaseRecords(phases), now, Lateness::Counts) {
+        NextStep::TooLate(due, phase) => Overdue::For(too_late(run, &plan, due, phase)),
+        _ => Overdue::No,
+    }
+}
+
+/// Closes a run that is too late to send, or that was cancelled while no process carried it.
+pub async fn close_overdue(store: &Store, run: &Run, error: &Error) -> Result<()> {
+    let status = match error.kind() {
+        Kind::Cancelled => RunStatus::Cancelled,
+        _ => RunStatus::Refused,
+    };
+    let summary = match RunPlan::of(run) {
+        Ok(plan) => {
+            let records = PhaseRecords(store.phases(&run.id).await?);
+            summary(run, &plan, (status, Some(error)), &records)
+        }
+        Err(_) => {
+            json!({ "run": run.id, "status": status.as_str(), "reason": format!("{error:#}") })
+        }
+    };
+    store.end_run(&run.id, status, &summary).await?;
+    if status != RunStatus::Refused {
+        store.forget_files(&run.id).await?;
+    }
+    Ok(())
+}
 
 impl Driver<'_> {
     /// Every phase is done.
@@ -17,7 +64,7 @@ impl Driver<'_> {
         let pushes = pushes(self.plan, records);
         let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
         let (status, error) = if is_partial {
-            let error = Error::new(Kind::Partial, "some messages failed");
+            let error = Error::new(Kind::Partial, SOME_FAILED);
             (RunStatus::Partial, Some(error))
         } else {
             (RunStatus::Done, None)
@@ -27,6 +74,22 @@ impl Driver<'_> {
         let told = tests.into_iter().flatten().chain(&pushes);
         let error = missing_file(&self.run.id, told).or(error);
         self.close(status, error, records).await
+    }
+
+    /// Corrects how a run ended that is over: its messages in doubt have an answer now.
+    pub(super) async fn correct(&self) -> Result<()> {
+        let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
+        let is_partial = |push: &Value| push["ended"] == "partial";
+        let status = if pushes(self.plan, &records).iter().any(is_partial) {
+            RunStatus::Partial
+        } else {
+            RunStatus::Done
+        };
+        let error = Error::new(Kind::Partial, SOME_FAILED);
+        let error = (status == RunStatus::Partial).then_some(&error);
+        let summary = summary(self.run, self.plan, (status, error), &records);
+        let store = self.context.store;
+        store.correct_run(&self.run.id, status, &summary).await
     }
 
     /// It ends for good, before everything was done.

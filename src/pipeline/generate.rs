@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::Mode;
 use super::driver::Driver;
 use super::plan::{GeneratedFiles, OneFile, PushFiles};
-use super::safeguards::{AudienceFacts, judge, quiet_pushes};
-use super::{Mode, PhaseRecords, RunPlan};
+use super::safeguards::{AudienceFacts, judge, quiet_pushes, rows_before};
 use crate::audience::file_names;
 use crate::audience::file_names::Suffix;
 use crate::audience::manifest::{FileKind, Manifest};
@@ -17,7 +17,6 @@ use crate::budget::Budget;
 use crate::delivery::SendPlan;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::progress::Silent;
-use crate::state::{RunFilter, RunStatus};
 
 impl Driver<'_> {
     pub(super) async fn generate(&self) -> Result<Value> {
@@ -116,7 +115,7 @@ impl Driver<'_> {
     async fn guard(&self, files: &mut GeneratedFiles) -> Result<()> {
         let mut facts = AudienceFacts {
             rows: files.rows,
-            rows_before: self.rows_before().await?,
+            rows_before: rows_before(self.context.store, &self.run.automation).await?,
             skipped: Vec::new(),
         };
         for (place, push) in files.pushes.iter().enumerate() {
@@ -143,29 +142,7 @@ impl Driver<'_> {
         for warning in &verdict.warnings {
             self.context.progress.note(warning);
         }
-        files.notes.extend(verdict.warnings);
-        if verdict.refusals.is_empty() {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Refused, verdict.refusals.join("; "))
-            .context(format!("a safeguard of {} refuses", self.run.automation))
-            .hint("[safeguards] of the automation says what is allowed"))
-    }
-
-    /// Rows of the last completed live run of the automation.
-    async fn rows_before(&self) -> Result<Option<u64>> {
-        let filter = RunFilter {
-            automation: Some(self.run.automation.clone()),
-            limit: 50,
-            ..RunFilter::default()
-        };
-        for run in self.context.store.runs(&filter).await? {
-            let is_complete = matches!(run.status, RunStatus::Done | RunStatus::Partial);
-            if is_complete && RunPlan::of(&run).is_ok_and(|plan| plan.mode == Mode::LiveSend) {
-                let records = PhaseRecords(self.context.store.phases(&run.id).await?);
-                return Ok(records.files().ok().map(|files| files.rows));
-            }
-        }
-        Ok(None)
+        files.notes.append(&mut verdict.warnings);
+        verdict.error(&self.run.automation)
     }
 }

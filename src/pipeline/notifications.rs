@@ -7,6 +7,7 @@ use super::driver::Driver;
 use super::plan::GeneratedFiles;
 use super::{Mode, RunPlan};
 use crate::error::Error;
+use crate::guards::Overrides;
 use crate::notify::{Beat, Event, Notice, Notices};
 use crate::progress::Progress;
 use crate::state::{Run, RunStatus};
@@ -16,6 +17,8 @@ pub(super) struct News<'a> {
     pub(super) run: &'a Run,
     pub(super) plan: &'a RunPlan,
     pub(super) notices: &'a Notices,
+    /// What was overridden for it.
+    pub(super) overrides: &'a Overrides,
     pub(super) progress: &'a dyn Progress,
 }
 
@@ -60,6 +63,7 @@ impl Driver<'_> {
             run: self.run,
             plan: self.plan,
             notices: self.context.notices,
+            overrides: self.overrides,
             progress: self.context.progress,
         }
     }
@@ -102,10 +106,12 @@ impl News<'_> {
     }
 
     /// A rehearsal is nobody's news.
-    async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
+    async fn tell(&self, event: Event, mut facts: Vec<(String, String)>) {
         if !self.plan.mode.reaches_phones() {
             return;
         }
+        let overrides = self.overrides.0.iter();
+        facts.extend(overrides.map(|one| ("guards off".to_owned(), one.to_string())));
         let notice = Notice {
             automation: self.run.automation.clone(),
             occurrence: self.run.occurrence.clone(),

@@ -1,32 +1,125 @@
-//! What makes a run refuse before anything is sent. Pure.
+//! What makes a run refuse before anything is sent, and while it is sent. Pure, but for the look at the last run.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::automation::AutomationFile;
 use crate::automation::file::{QuietAction, Safeguards};
+use crate::delivery::{Quiet, WhileSending};
+use crate::error::{Error, Kind, Result};
+use crate::guards::{Guard, Overrides};
 use crate::report::number;
+use crate::state::{RunFilter, RunStatus, Store};
 
 use super::plan::RunPlan;
 use super::step::{after, is_quiet};
+use super::{Mode, PhaseRecords};
 
 /// What is known once the audience is generated.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AudienceFacts {
+pub struct AudienceFacts {
     /// Rows of all files that get a push.
-    pub(super) rows: u64,
+    pub rows: u64,
     /// The same of the last completed run.
-    pub(super) rows_before: Option<u64>,
+    pub rows_before: Option<u64>,
     /// For each push its file, rows, and rows that would be skipped.
-    pub(super) skipped: Vec<(String, u64, u64)>,
+    pub skipped: Vec<(String, u64, u64)>,
 }
 
 /// Every safeguard that refuses, and what is only worth a warning.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SafeguardDecision {
-    pub(super) refusals: Vec<String>,
-    pub(super) warnings: Vec<String>,
+pub struct SafeguardDecision {
+    /// Each makes the run refuse.
+    pub refusals: Vec<String>,
+    /// Each is only said.
+    pub warnings: Vec<String>,
 }
 
-pub(super) fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecision {
+impl SafeguardDecision {
+    /// Returns the refusal, if there is one.
+    ///
+    /// # Errors
+    /// At least one safeguard refuses.
+    pub fn error(&self, automation: &str) -> Result<()> {
+        if self.refusals.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Refused, self.refusals.join("; "))
+            .context(format!("a safeguard of {automation} refuses"))
+            .hint("[safeguards] of the automation says what is allowed")
+            .hint("--override GUARD --reason TEXT passes once (min-audience, max-audience, max-change, max-skipped, quiet-hours)"))
+    }
+}
+
+/// Returns an automation as it counts for a run: what was overridden does not limit it.
+#[must_use]
+pub fn lifted(mut file: AutomationFile, overrides: &Overrides) -> AutomationFile {
+    let safeguards = &mut file.safeguards;
+    if overrides.lift(Guard::MinAudience) {
+        safeguards.min_audience = 0;
+    }
+    if overrides.lift(Guard::MaxAudience) {
+        safeguards.max_audience = None;
+    }
+    if overrides.lift(Guard::MaxChange) {
+        safeguards.max_change_percent = None;
+    }
+    if overrides.lift(Guard::MaxSkipped) {
+        safeguards.max_skipped_percent = None;
+    }
+    if overrides.lift(Guard::QuietHours) {
+        safeguards.quiet_hours = None;
+    }
+    if overrides.lift(Guard::Failures) {
+        safeguards.max_failure_rate = None;
+    }
+    if overrides.lift(Guard::Test) {
+        file.test.required = false;
+    }
+    file
+}
+
+/// Returns the limits in time of a send of an automation. `latest` is the last instant at which a message may leave.
+pub fn while_sending(file: &AutomationFile, latest: Option<Timestamp>) -> WhileSending {
+    let hours = file.safeguards.quiet_hours.as_ref();
+    let hours = hours.and_then(|hours| hours.parse().ok());
+    WhileSending {
+        quiet: hours.map(|hours| Quiet {
+            hours,
+            zone: TimeZone::get(&file.schedule.timezone).unwrap_or(TimeZone::UTC),
+            action: file.safeguards.quiet_hours_action,
+        }),
+        latest,
+    }
+}
+
+/// Returns the rows of the last completed live run of an automation.
+pub async fn rows_before(store: &Store, automation: &str) -> Result<Option<u64>> {
+    let filter = RunFilter {
+        automation: Some(automation.to_owned()),
+        limit: 50,
+        ..RunFilter::default()
+    };
+    for run in store.runs(&filter).await? {
+        let is_complete = matches!(run.status, RunStatus::Done | RunStatus::Partial);
+        if is_complete && RunPlan::of(&run).is_ok_and(|plan| plan.mode == Mode::LiveSend) {
+            let records = PhaseRecords(store.phases(&run.id).await?);
+            return Ok(records.files().ok().map(|files| files.rows));
+        }
+    }
+    Ok(None)
+}
+
+/// Compares an audience with the limits of its automation.
+pub fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecision {
     let mut verdict = SafeguardDecision::default();
     let rows = number(facts.rows);
+    if facts.rows < safeguards.min_audience {
+        verdict.refusals.push(format!(
+            "the audience has {rows} rows, and min_audience is {}",
+            number(safeguards.min_audience)
+        ));
+    }
     match (safeguards.max_audience, safeguards.warn_audience) {
         (Some(most), _) if facts.rows > most => verdict.refusals.push(format!(
             "the audience has {rows} rows, and max_audience allows {}",

@@ -5,6 +5,8 @@ use tokio::time::Instant;
 
 use super::driver::Driver;
 use super::plan::{GeneratedFiles, OneFile};
+use super::safeguards::while_sending;
+use super::step::{self, Lateness};
 use super::{Mode, PhaseRecords};
 use crate::automation::file;
 use crate::budget::Budget;
@@ -12,33 +14,59 @@ use crate::delivery::dry_run::{DryRunHistory, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
-    TokenLookup,
+    TokenLookup, WhileSending,
 };
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::guards::Guard;
 use crate::progress::Silent;
 use crate::template::push::Wording;
 
+/// How far a push came.
+pub(super) enum Sending {
+    /// To its end.
+    Done,
+    /// To the beginning of quiet hours that are waited for.
+    Paused,
+    /// It was stopped.
+    Stopped(Error),
+}
+
 impl Driver<'_> {
-    /// Sends a push; what stopped it, if it did not get to the end.
+    /// Sends a push.
     pub(super) async fn send(
         &self,
         place: usize,
         records: &PhaseRecords,
-    ) -> Result<(Value, Option<Error>)> {
+        lateness: Lateness,
+    ) -> Result<(Value, Sending)> {
         let files = records.files()?;
         let Some(file) = files.pushes.get(place).and_then(|push| push.live.as_ref()) else {
             let nobody = json!({ "rows": 0, "ended": "done", "notes": ["nobody is in this file"] });
-            return Ok((nobody, None));
+            return Ok((nobody, Sending::Done));
         };
         self.have_file(&files, file).await?;
         let order = self.order(place, &files, file);
         if self.plan.mode == Mode::RealDryRun {
-            return Ok((as_json(&self.rehearse(&order).await?)?, None));
+            return Ok((as_json(&self.rehearse(&order).await?)?, Sending::Done));
         }
-        let Sent { summary, error } = self.deliver(&order).await?;
-        // Messages that failed do not keep the next push from being sent.
-        let stopped = !matches!(summary.ended, SendResult::Done | SendResult::Partial);
-        Ok((as_json(&summary)?, error.filter(|_| stopped)))
+        let latest = match lateness {
+            Lateness::Counts => Some(step::latest(self.plan, records, place)),
+            Lateness::Waived => None,
+        };
+        let gate = while_sending(&self.plan.automation, latest);
+        let Sent {
+            summary,
+            error,
+            paused_until,
+        } = self.deliver(&order, &gate).await?;
+        // Messages that failed do not keep the next push from being sent; the next step waits for the quiet hours' end.
+        let over = matches!(summary.ended, SendResult::Done | SendResult::Partial);
+        let sending = match error {
+            _ if paused_until.is_some() => Sending::Paused,
+            Some(error) if !over => Sending::Stopped(error),
+            _ => Sending::Done,
+        };
+        Ok((as_json(&summary)?, sending))
     }
 
     /// What a push of the automation asks for.
@@ -52,7 +80,7 @@ impl Driver<'_> {
             layer: u32::from(push.layer),
             input: Input::File {
                 path: files.directory.join(&file.name),
-                sha256: Some(file.sha256.clone()),
+                sha256: (!self.overrides.lift(Guard::Audience)).then(|| file.sha256.clone()),
             },
             limit: None,
             wording: Wording {
@@ -76,7 +104,7 @@ impl Driver<'_> {
     }
 
     /// Sends an order under this run.
-    pub(super) async fn deliver(&self, order: &Order) -> Result<Sent> {
+    pub(super) async fn deliver(&self, order: &Order, gate: &WhileSending) -> Result<Sent> {
         let context = self.context;
         let account = context
             .account
@@ -96,6 +124,7 @@ impl Driver<'_> {
             progress: context.progress,
             until: Some(Instant::now() + send::time_for(plan.rows, context.service.rate)),
             reading: Some(self.reading(&budget)),
+            gate,
         };
         Box::pin(carry_out(order, &plan, &mut tokens, &self.run.id, &ways)).await
     }

@@ -17,6 +17,8 @@ pub enum NextStep {
     Push(usize),
     /// It is later than the automation allows; this phase was due then.
     TooLate(Timestamp, Phase),
+    /// This push was interrupted in the middle, and it is later than the automation allows: a person decides.
+    Stranded(usize),
     /// This push would go out in the quiet hours.
     Quiet(usize),
     /// Nothing, for good.
@@ -52,6 +54,8 @@ pub fn next(
                 NextStep::Wait(due, phase)
             } else if is_late(times.send_at) {
                 NextStep::TooLate(times.send_at, phase)
+            } else if is_late_by_then(plan, whole_window(plan, now), lateness) {
+                NextStep::TooLate(times.send_at, Phase::Window)
             } else {
                 NextStep::Do(phase)
             };
@@ -76,20 +80,40 @@ pub fn next(
     NextStep::Over
 }
 
-/// When nobody can cancel any longer before the first push: at the time itself; a window that was opened only after it
-/// is as long as the automation promises.
+/// Returns when the cancellation window closes: at the time itself, or, where the test pushes left later than planned,
+/// as long after them as the automation promises.
 pub fn window_closes(plan: &RunPlan, records: &PhaseRecords) -> Timestamp {
     let times = &plan.times;
     if !plan.mode.has(Phase::Window) {
         return times.generate_at;
     }
     let tested = records
-        .ended(Phase::Test.as_str())
-        .or_else(|| records.ended(Phase::Generate.as_str()));
-    match tested {
-        Some(tested) if tested > times.send_at => after(tested, times.window()),
-        _ => times.send_at,
+        .done(Phase::Test.as_str())
+        .or_else(|| records.done(Phase::Generate.as_str()));
+    let Some((tested, ended)) = tested.and_then(|record| Some((record, record.ended_at?))) else {
+        return times.send_at;
+    };
+    let took = ended.duration_since(tested.begun_at);
+    let from = if took <= spare(plan) {
+        tested.begun_at
+    } else {
+        ended
+    };
+    times.send_at.max(after(from, times.window()))
+}
+
+/// What the test pushes may take of the window that begins with them: a quarter. Where they take longer, the window
+/// begins when they are done.
+fn spare(plan: &RunPlan) -> SignedDuration {
+    SignedDuration::from_secs(plan.times.window_seconds / 4)
+}
+
+/// When a window would close whose test pushes leave now.
+fn whole_window(plan: &RunPlan, now: Timestamp) -> Timestamp {
+    if !plan.mode.has(Phase::Window) {
+        return plan.times.send_at;
     }
+    plan.times.send_at.max(after(now, plan.times.window()))
 }
 
 fn is_late_by_then(plan: &RunPlan, closes: Timestamp, lateness: Lateness) -> bool {
@@ -103,7 +127,7 @@ fn push_step(
     lateness: Lateness,
 ) -> NextStep {
     let mut previous = closes;
-    for (place, push) in plan.automation.push.iter().enumerate() {
+    for place in 0..plan.automation.push.len() {
         if let Some(ended) = records.ended(&push_word(place)) {
             previous = ended;
             continue;
@@ -111,15 +135,15 @@ fn push_step(
         if !plan.mode.has(Phase::Window) {
             return NextStep::Push(place);
         }
-        let wanted = after(
-            previous,
-            SignedDuration::from_mins(i64::from(push.delay_minutes)),
-        );
-        let due = after_quiet(plan, wanted);
+        let due = after_quiet(plan, due_after(plan, previous, place));
         return if now < due {
             NextStep::Wait(due, Phase::Send)
-        } else if lateness == Lateness::Counts && now > latest(plan, due) {
-            NextStep::TooLate(due, Phase::Send)
+        } else if lateness == Lateness::Counts && now > latest_after(plan, due) {
+            if records.begun(&push_word(place)).is_some() {
+                NextStep::Stranded(place)
+            } else {
+                NextStep::TooLate(due, Phase::Send)
+            }
         } else if is_quiet(plan, now) {
             match plan.automation.safeguards.quiet_hours_action {
                 QuietAction::Refuse => NextStep::Quiet(place),
@@ -149,8 +173,25 @@ fn after_quiet(plan: &RunPlan, at: Timestamp) -> Timestamp {
         .unwrap_or(at)
 }
 
+/// Returns the latest instant at which messages of a push may leave.
+pub(super) fn latest(plan: &RunPlan, records: &PhaseRecords, place: usize) -> Timestamp {
+    let previous = match place {
+        0 => window_closes(plan, records),
+        place => records
+            .ended(&push_word(place - 1))
+            .unwrap_or(plan.times.send_at),
+    };
+    latest_after(plan, after_quiet(plan, due_after(plan, previous, place)))
+}
+
+fn due_after(plan: &RunPlan, previous: Timestamp, place: usize) -> Timestamp {
+    let push = plan.automation.push.get(place);
+    let delay = push.map_or(0, |push| i64::from(push.delay_minutes));
+    after(previous, SignedDuration::from_mins(delay))
+}
+
 /// When a push may begin at the latest. What runs into quiet hours that are waited for has as long again after them.
-fn latest(plan: &RunPlan, due: Timestamp) -> Timestamp {
+fn latest_after(plan: &RunPlan, due: Timestamp) -> Timestamp {
     let latest = after(due, plan.times.lateness());
     match after_quiet(plan, latest) {
         end if end > latest => after(end, plan.times.lateness()),

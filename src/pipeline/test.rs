@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::driver::Driver;
 use super::plan::{GeneratedFiles, OneFile};
 use super::{Mode, Phase, PhaseRecords};
-use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX};
+use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, Kind, Result};
 
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
@@ -66,7 +66,7 @@ impl Driver<'_> {
             tested.pushes.push(self.rehearse(order).await?);
             return Ok(());
         }
-        let sent = self.deliver(order).await?;
+        let sent = self.deliver(order, &WhileSending::default()).await?;
         let summary = sent.summary;
         match (summary.ended, sent.error) {
             // A signal, a service out of reach: the test is not over.

@@ -15,6 +15,7 @@ use super::run::{
 };
 use crate::cadence::Breakdown;
 use crate::error::Result;
+use crate::guards::Overrides;
 use crate::state::ledger::{Ending, LedgerPush, Standing, TallyRow};
 use crate::state::{PhaseRecord, Run, RunStatus, Store};
 
@@ -73,6 +74,7 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
             at: cancel.at,
             reason: cancel.reason,
         }),
+        overrides: Overrides::of(&run.plan),
         errors: errors(&records),
     })
 }

@@ -88,6 +88,12 @@ fn head(report: &RunReport) -> String {
     if let Some(took) = report.took() {
         row("Took", &span(took));
     }
+    for one in &report.overrides.0 {
+        row(
+            "Guards off",
+            &format!("<bdi>{}</bdi>", text(&one.to_string())),
+        );
+    }
     out + "</dl>\n</header>\n"
 }
 

@@ -10,6 +10,8 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::guards::Overrides;
+
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
@@ -48,6 +50,9 @@ pub struct RunReport {
     pub rate: Vec<RatePoint>,
     /// Who cancelled it.
     pub cancel: Option<CancelReport>,
+    /// Guards that a person switched off for it.
+    #[serde(default)]
+    pub overrides: Overrides,
     /// What went wrong, in order.
     pub errors: Vec<ErrorReport>,
 }

@@ -6,8 +6,8 @@
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::store::Store;
-use super::value::{Row, params};
+use super::store::{Backend, Store};
+use super::value::{Row, Value, params};
 use crate::error::{Error, Kind, Result};
 
 /// A run that is to begin.
@@ -77,6 +77,20 @@ pub enum Begun {
     /// This occurrence has an open run already: go on with that one.
     Open(Run),
 }
+
+/// What came of beginning a run that is to be the only open live one of its automation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BegunAlone {
+    /// It is begun, or this occurrence's open run was found.
+    Begun(Begun),
+    /// Another live run of the automation is open; nothing was recorded.
+    Other(Box<Run>),
+}
+
+/// The mode of runs of which an automation has one open at a time.
+const LIVE: &str = "live-send";
+/// With the automation's hash: the number that lets live runs of an automation begin one after another in PostgreSQL.
+const IN_TURN: &str = "SELECT pg_advisory_xact_lock(1886745448, hashtext($1))";
 
 /// Which runs to list.
 #[derive(Debug, Clone, Default)]
@@ -161,6 +175,67 @@ impl Store {
             &new.plan
         ];
         self.execute(sql, values).await?;
+        self.begun(new).await
+    }
+
+    /// As [`Store::begin_run`], unless another live run of the automation is open. Of several processes that begin one at
+    /// the same time, one does: the look and the insertion are one statement, and PostgreSQL lets them through in turn.
+    pub async fn begin_run_alone(&self, new: &NewRun) -> Result<BegunAlone> {
+        let sql = "INSERT INTO pushctl.runs
+                       (id, automation, occurrence, mode, begun_by, begun_at, plan, status, cancels_seen)
+                   SELECT $1, $2, $3, $4, $5, $6, $7, 'open', (SELECT coalesce(max(id), 0) FROM pushctl.cancels)
+                   WHERE NOT EXISTS (SELECT 1 FROM pushctl.runs o
+                                     WHERE o.automation = $2 AND o.occurrence <> $3
+                                       AND o.mode = $8 AND o.ended_at IS NULL)
+                   ON CONFLICT DO NOTHING";
+        let values = params![
+            &new.id,
+            &new.automation,
+            &new.occurrence,
+            &new.mode,
+            &new.begun_by,
+            self.now(),
+            &new.plan,
+            LIVE
+        ];
+        let begun = self.in_turn(&new.automation, sql, values).await?;
+        let other = self.other_live_run(&new.automation, &new.occurrence);
+        match other.await? {
+            Some(other) if begun == 0 => Ok(BegunAlone::Other(Box::new(other))),
+            _ => self.begun(new).await.map(BegunAlone::Begun),
+        }
+    }
+
+    /// Executes a statement about the open runs of an automation when no other process does.
+    async fn in_turn(
+        &self,
+        automation: &str,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<u64> {
+        let mut statements = Vec::new();
+        // SQLite has one writer at a time anyway.
+        if matches!(&*self.backend, Backend::Postgres(_)) {
+            statements.push((IN_TURN.into(), params![automation]));
+        }
+        statements.push((sql.into(), values));
+        let changed = self.transact(statements).await?;
+        Ok(changed.last().copied().unwrap_or(0))
+    }
+
+    /// Returns the open live run of an automation that is for another occurrence than this one.
+    pub async fn other_live_run(&self, automation: &str, occurrence: &str) -> Result<Option<Run>> {
+        let open = RunFilter {
+            automation: Some(automation.to_owned()),
+            status: Some(RunStatus::Open),
+            ..RunFilter::default()
+        };
+        let open = self.runs(&open).await?.into_iter();
+        let mut others = open.filter(|run| run.mode == LIVE && run.occurrence != occurrence);
+        Ok(others.next())
+    }
+
+    async fn begun(&self, new: &NewRun) -> Result<Begun> {
         if let Some(run) = self.run(&new.id).await? {
             return Ok(Begun::New(run));
         }
@@ -197,6 +272,32 @@ impl Store {
                                      WHERE o.automation = pushctl.runs.automation
                                        AND o.occurrence = pushctl.runs.occurrence AND o.status = 'open')";
         Ok(self.execute(sql, params![id]).await? > 0)
+    }
+
+    /// As [`Store::reopen_run`]; false also if another live run of the automation is open.
+    pub async fn reopen_run_alone(&self, run: &Run) -> Result<bool> {
+        let sql = "UPDATE pushctl.runs SET status = 'open', ended_at = NULL, summary = NULL,
+                       cancels_seen = (SELECT coalesce(max(id), 0) FROM pushctl.cancels)
+                   WHERE id = $1 AND status = 'refused'
+                     AND NOT EXISTS (SELECT 1 FROM pushctl.runs o
+                                     WHERE o.automation = $2 AND o.ended_at IS NULL
+                                       AND (o.mode = $3 OR o.occurrence = $4))";
+        let values = params![&run.id, &run.automation, LIVE, &run.occurrence];
+        Ok(self.in_turn(&run.automation, sql, values).await? > 0)
+    }
+
+    /// Replaces the plan of a run: what was overridden for it is added.
+    pub async fn amend_plan(&self, id: &str, plan: &Json) -> Result<()> {
+        let sql = "UPDATE pushctl.runs SET plan = $1 WHERE id = $2";
+        self.execute(sql, params![plan, id]).await.map(drop)
+    }
+
+    /// Corrects how a run ended that is over: messages that were in doubt have an answer now.
+    pub async fn correct_run(&self, id: &str, status: RunStatus, summary: &Json) -> Result<()> {
+        let sql = "UPDATE pushctl.runs SET status = $1, summary = $2
+                   WHERE id = $3 AND ended_at IS NOT NULL AND status IN ('done', 'partial')";
+        let values = params![status.as_str(), summary, id];
+        self.execute(sql, values).await.map(drop)
     }
 
     /// The run of that id.

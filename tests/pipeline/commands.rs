@@ -155,7 +155,7 @@ fn one_that_is_disabled_needs_somebody_to_agree() {
 }
 
 #[test]
-fn a_pause_holds_what_comes_and_not_what_was_begun() {
+fn a_pause_holds_what_comes_and_what_was_begun() {
     let office = office(&File::default());
     office.ends(&["pause", "daily", "--reason", "new copy"], 0);
     let tick = office.ends(&["run-pipeline", "daily", "--tick"], 0);
@@ -170,6 +170,16 @@ fn a_pause_holds_what_comes_and_not_what_was_begun() {
     office.ends(&["resume", "daily", "--enable"], 0);
     office.ends(&["run-pipeline", "daily", "--until", "test"], 0);
     office.ends(&["pause", "daily"], 0);
+    for start in [
+        &["run-pipeline", "daily"][..],
+        &["run-pipeline", "daily", "--tick"],
+        &["resume", "last"],
+    ] {
+        let held = office.ends(start, 12);
+        assert!(held.stderr.contains("resume daily --enable"), "{held}");
+    }
+    assert_eq!(office.runs()[0].status, RunStatus::Open);
+    office.ends(&["resume", "daily", "--enable"], 0);
     office.ends(&["run-pipeline", "daily"], 0);
     assert_eq!((office.tests(), office.reached().len()), (2, 10));
 }

@@ -21,28 +21,28 @@ use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::{Place, address};
 
-pub(super) struct Office {
-    pub(super) sandbox: Sandbox,
-    pub(super) stand_in: StandIn,
-    pub(super) market: Database,
-    pub(super) place: Place,
+pub(crate) struct Office {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) stand_in: StandIn,
+    pub(crate) market: Database,
+    pub(crate) place: Place,
     variables: BTreeMap<String, String>,
 }
 
 /// An automation's file; its fields are what tests change.
 #[derive(Debug, Clone)]
-pub(super) struct File {
-    pub(super) name: &'static str,
-    pub(super) enabled: bool,
+pub(crate) struct File {
+    pub(crate) name: &'static str,
+    pub(crate) enabled: bool,
     /// Minutes from now until people are to receive it.
-    pub(super) due_in: i64,
-    pub(super) lead: u16,
-    pub(super) window: u16,
-    pub(super) lateness: u16,
-    pub(super) safeguards: String,
-    pub(super) test: String,
-    pub(super) notify: String,
-    pub(super) title: &'static str,
+    pub(crate) due_in: i64,
+    pub(crate) lead: u16,
+    pub(crate) window: u16,
+    pub(crate) lateness: u16,
+    pub(crate) safeguards: String,
+    pub(crate) test: String,
+    pub(crate) notify: String,
+    pub(crate) title: &'static str,
 }
 
 impl Default for File {
@@ -63,11 +63,11 @@ impl Default for File {
 }
 
 impl File {
-    /// One that waits in its window: due in so many minutes.
-    pub(super) fn waiting(due_in: i64) -> Self {
+    /// One that waits in its window: due in so many minutes, all of which are its window.
+    pub(crate) fn waiting(due_in: u16) -> Self {
         Self {
-            due_in,
-            window: 59,
+            due_in: due_in.into(),
+            window: due_in,
             ..Self::default()
         }
     }
@@ -101,11 +101,11 @@ impl File {
 }
 
 impl Office {
-    pub(super) fn new(fans: u32, script: Script) -> Self {
+    pub(crate) fn new(fans: u32, script: Script) -> Self {
         Self::at(Place::sqlite(), fans, script)
     }
 
-    pub(super) fn at(place: Place, fans: u32, script: Script) -> Self {
+    pub(crate) fn at(place: Place, fans: u32, script: Script) -> Self {
         let stand_in = StandIn::playing(script);
         let sandbox = Sandbox::new();
         sandbox.write("home/account.json", &stand_in.service_account().to_string());
@@ -135,11 +135,11 @@ impl Office {
     }
 
     /// Sets a variable.
-    pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.variables.insert(name.to_owned(), value.into());
     }
 
-    pub(super) fn file(&self, file: &File) {
+    pub(crate) fn file(&self, file: &File) {
         let path = format!("here/automations/{}.toml", file.name);
         self.sandbox.write(&path, &file.text());
     }
@@ -151,38 +151,38 @@ impl Office {
     }
 
     /// Any command to its end.
-    pub(super) fn run(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         let output = self.command(arguments).output().expect("pushctl starts");
         self.sandbox.outcome(&output)
     }
 
     /// A command that ends with this status.
-    pub(super) fn ends(&self, arguments: &[&str], status: i32) -> Outcome {
+    pub(crate) fn ends(&self, arguments: &[&str], status: i32) -> Outcome {
         let outcome = self.run(arguments);
         assert_eq!(outcome.status, status, "{arguments:?}\n{outcome}");
         outcome
     }
 
     /// `run-pipeline daily --tick --json`.
-    pub(super) fn tick(&self, status: i32) -> Outcome {
+    pub(crate) fn tick(&self, status: i32) -> Outcome {
         self.ends(&["run-pipeline", "daily", "--tick", "--json"], status)
     }
 
     /// A command under way.
-    pub(super) fn spawn(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("pushctl starts")
     }
 
     /// What came of a command that was under way.
-    pub(super) fn ended(&self, child: Child) -> Outcome {
+    pub(crate) fn ended(&self, child: Child) -> Outcome {
         self.sandbox
             .outcome(&child.wait_with_output().expect("it ends"))
     }
 
     /// The tokens of fans that were reached, sorted; nobody twice.
-    pub(super) fn reached(&self) -> Vec<String> {
+    pub(crate) fn reached(&self) -> Vec<String> {
         let accepted = self.stand_in.accepted().into_iter();
         let mut tokens: Vec<String> = accepted
             .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
@@ -195,20 +195,20 @@ impl Office {
     }
 
     /// How many test pushes arrived.
-    pub(super) fn tests(&self) -> usize {
+    pub(crate) fn tests(&self) -> usize {
         let accepted = self.stand_in.accepted();
         let tests = accepted.iter().filter(|one| one.token == "token-tester");
         tests.count()
     }
 
     /// Runs, newest first.
-    pub(super) fn runs(&self) -> Vec<Run> {
+    pub(crate) fn runs(&self) -> Vec<Run> {
         let every = RunFilter::default();
         self.in_store(async |store| store.runs(&every).await.unwrap())
     }
 
     /// Work on the state store as one more process would do it.
-    pub(super) fn in_store<T>(&self, work: impl AsyncFnOnce(Store) -> T) -> T {
+    pub(crate) fn in_store<T>(&self, work: impl AsyncFnOnce(Store) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -226,7 +226,7 @@ impl Office {
 }
 
 /// Waits until something is so, for half a minute at most.
-pub(super) fn until(mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(30), "it never is so");

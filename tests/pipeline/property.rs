@@ -66,25 +66,22 @@ fn draw(random: &mut Random) -> (Model, Vec<Timestamp>) {
 /// later than that after them.
 fn in_time(model: &Model, due: Timestamp, now: Timestamp) -> bool {
     let lateness = SignedDuration::from_secs(model.course.times.lateness_seconds);
-    let latest = due + lateness;
-    if now <= latest {
-        return true;
-    }
     let safeguards = &model.course.automation.safeguards;
     let waits = safeguards.quiet_hours_action == pushctl::automation::file::QuietAction::Delay;
     let Some(hours) = model.course.quiet_hours().filter(|_| waits) else {
-        return false;
+        return now <= due + lateness;
     };
-    let quiet = |at: Timestamp| is_quiet(model, hours, at);
-    // Walks back from now to the end of the quiet hours, by whole minutes of the civil clock.
-    let mut end = now - SignedDuration::from_secs(now.as_second().rem_euclid(60));
-    while !quiet(end - minutes(1)) {
-        end -= minutes(1);
-        if end < latest {
-            return false;
+    // What is due in the quiet hours is due when they are over, by whole minutes of the civil clock.
+    let after_quiet = |mut at: Timestamp| {
+        while is_quiet(model, hours, at) {
+            at += minutes(1) - SignedDuration::from_secs(at.as_second().rem_euclid(60));
         }
-    }
-    now <= end + lateness && (due <= latest && (quiet(latest) || quiet(due)))
+        at
+    };
+    let latest = after_quiet(due) + lateness;
+    // And what would become too late in them has as long again afterwards.
+    let end = after_quiet(latest);
+    now <= latest || (end > latest && now <= end + lateness)
 }
 
 fn is_quiet(model: &Model, hours: QuietHours, at: Timestamp) -> bool {
@@ -136,12 +133,20 @@ fn verify(model: &Model) {
         "{}",
         shown()
     );
-    let tested = model.records.ended("test");
+    // The whole window lies before the first push, however late the test pushes left.
     let window = SignedDuration::from_secs(times.window_seconds);
-    let mut previous = match tested {
-        Some(tested) if tested > times.send_at => tested + window,
-        _ => times.send_at,
-    };
+    let tested = model.records.done("test");
+    let mut previous = tested.map_or(times.send_at, |tested| {
+        let ended = tested.ended_at.unwrap();
+        let took = ended.duration_since(tested.begun_at);
+        let spare = SignedDuration::from_secs(times.window_seconds / 4);
+        let from = if took <= spare {
+            tested.begun_at
+        } else {
+            ended
+        };
+        times.send_at.max(from + window)
+    });
     for (place, push) in model.course.automation.push.iter().enumerate() {
         let word = format!("push-{}", place + 1);
         let begun = model.times(&word);

@@ -22,10 +22,13 @@ use pushctl::pipeline::select_occurrence;
 use pushctl::pipeline::select_occurrence::SelectedOccurrence;
 use pushctl::pipeline::step::Lateness;
 use pushctl::pipeline::{Mode, Phase, Retention, RunContext, RunPlan, Times};
-use pushctl::progress::Silent;
-use pushctl::source::{self, Purpose, Source, Unwatched};
+use pushctl::progress::{Progress, Silent};
+use pushctl::run::context::Voice;
+use pushctl::run::gates::Road;
+use pushctl::run::session::{Opening, Recorded, RunSession};
+use pushctl::source::{self, Purpose, Source, Unwatched, Watch};
 use pushctl::state::process_id::ProcessId;
-use pushctl::state::{Begun, Location, NewRun, Run, RunFilter, RunStatus, Store, Taking};
+use pushctl::state::{Location, NewRun, Run, RunFilter, RunStatus, Store};
 use pushctl::template::link::AllowedHosts;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -268,37 +271,46 @@ impl Site {
             .plan()?,
         };
         let holder = ProcessId::this_process(who);
-        let lease = format!("occurrence/{}", new.occurrence);
-        let lease = match store.take_lease(&lease, &holder).await? {
-            Taking::Taken(lease) => lease,
-            Taking::Held(held) => return Err(held.error()),
+        let session = RunSession {
+            store: &store,
+            holder: &holder,
+            voice: &Mute,
+            now: clock.now(),
+            road: if how.stay { Road::Pipeline } else { Road::Tick },
+            overrides: None,
         };
-        let came = tokio::select! {
-            came = self.begin(&new, how, &store, &holder, &clock, &interrupt) => came,
-            () = lease.lost() => Err(Error::new(Kind::Locked, "taken over")),
+        let over = async || self.over(&store, &new.occurrence).await;
+        let work = async |recorded: Recorded| {
+            self.drive(&recorded.run, how, &store, &holder, &clock, &interrupt)
+                .await
         };
-        lease.release().await?;
-        came
+        match session.conduct(Opening::Begin(&new), over, work).await {
+            Err(error) if error.kind() == Kind::Nothing => Ok(Came::Nothing),
+            came => came,
+        }
     }
 
-    async fn begin(
+    async fn over(&self, store: &Store, occurrence: &str) -> Result<()> {
+        let of_it = RunFilter {
+            occurrence: Some(occurrence.to_owned()),
+            ..RunFilter::default()
+        };
+        let before = store.runs(&of_it).await?;
+        if before.iter().any(|run| run.status != RunStatus::Open) {
+            return Err(Error::new(Kind::Nothing, "it is over already"));
+        }
+        Ok(())
+    }
+
+    async fn drive(
         &self,
-        new: &NewRun,
+        run: &Run,
         how: DriveOptions,
         store: &Store,
         holder: &ProcessId,
         clock: &Arc<dyn Clock>,
         interrupt: &Interrupt,
     ) -> Result<Came> {
-        let of_it = RunFilter {
-            occurrence: Some(new.occurrence.clone()),
-            ..RunFilter::default()
-        };
-        let before = store.runs(&of_it).await?;
-        if before.iter().any(|run| run.status != RunStatus::Open) {
-            return Ok(Came::Nothing);
-        }
-        let (Begun::New(run) | Begun::Open(run)) = store.begin_run(new).await?;
         let cadence = Cadence::new(cadence::HistoryLocation::Embedded, store.clone())?;
         let purpose = Purpose {
             command: "run-pipeline".to_owned(),
@@ -340,7 +352,22 @@ impl Site {
             deadline: Duration::from_secs(60),
             notices: &Notices::new(None, None, NotifyTimeouts::default()).0,
         };
-        drive(&run, &means, how).await.map(Came::To)
+        drive(run, &means, how).await.map(Came::To)
+    }
+}
+
+/// A person who is shown nothing.
+struct Mute;
+
+impl Watch for Mute {}
+
+impl Voice for Mute {
+    fn say(&self, _text: &str) {}
+
+    fn warn(&self, _text: &str) {}
+
+    fn progress(&self) -> Arc<dyn Progress> {
+        Arc::new(Silent)
     }
 }
 

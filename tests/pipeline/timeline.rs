@@ -93,6 +93,65 @@ fn a_window_that_would_close_too_late_is_not_opened() {
         NextStep::TooLate(model.course.times.send_at, Phase::Window)
     );
     assert_eq!(model.times("window"), []);
+    // Nor are the test pushes sent first.
+    assert_eq!(model.times("generate"), []);
+    assert_eq!(model.times("test"), []);
+}
+
+#[test]
+fn a_late_start_moves_the_send_or_refuses_and_never_shortens_the_window() {
+    let from = at("2026-11-21T13:00:00-06:00");
+    // The last instant at which a window of 25 minutes still fits before 13:48, and the next.
+    for (start, fits) in [
+        ("2026-11-21T13:23:00-06:00", true),
+        ("2026-11-21T13:23:01-06:00", false),
+        ("2026-11-21T13:31:44-06:00", false),
+    ] {
+        let mut model = Model::of(DAILY, "", &[0], from);
+        let start = at(start);
+        let step = model.tick(start);
+        if fits {
+            let closes = start + seconds(25 * 60);
+            assert_eq!(step, NextStep::Wait(closes, Phase::Window));
+            every_second(&mut model, start, closes + seconds(60));
+            assert_eq!(model.times("push-1"), [closes]);
+        } else {
+            let due = model.course.times.send_at;
+            assert_eq!(step, NextStep::TooLate(due, Phase::Window));
+            assert_eq!(model.times("test"), []);
+        }
+    }
+    // Test pushes that take long are not taken out of the window either.
+    let mut model = Model::of(DAILY, "", &[0], from);
+    model.takes = seconds(8 * 60);
+    every_second(&mut model, from, at("2026-11-21T14:00:00-06:00"));
+    let tested = model.records.ended("test").unwrap();
+    assert_eq!(model.times("push-1"), [tested + seconds(25 * 60)]);
+}
+
+#[test]
+fn a_push_that_a_crash_left_in_the_middle_waits_for_a_person() {
+    let mut model = Model::of(DAILY, "", &[0], at("2026-11-21T13:00:00-06:00"));
+    model.tick(at("2026-11-21T13:08:00-06:00"));
+    model.tick(at("2026-11-21T13:32:59-06:00"));
+    model.tick(at("2026-11-21T13:33:00-06:00"));
+    let push = model.records.0.iter_mut().find(|one| one.phase == "push-1");
+    let push = push.unwrap();
+    (push.ended_at, push.result) = (None, None);
+    model
+        .records
+        .0
+        .retain(|one| !matches!(&*one.phase, "send" | "cleanup"));
+    let step = |model: &Model, now: &str| {
+        pushctl::pipeline::step::next(&model.course, &model.records, at(now), model.lateness)
+    };
+    assert_eq!(step(&model, "2026-11-21T13:48:00-06:00"), NextStep::Push(0));
+    assert_eq!(
+        step(&model, "2026-11-21T13:48:01-06:00"),
+        NextStep::Stranded(0)
+    );
+    model.lateness = Lateness::Waived;
+    assert_eq!(step(&model, "2026-11-21T18:00:00-06:00"), NextStep::Push(0));
 }
 
 #[test]
@@ -126,10 +185,10 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
     let evening = "send_at = \"20:50\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"";
     let from = at("2026-11-21T19:00:00-06:00");
     let quiet = "quiet_hours = \"21:00-09:00\"";
-    // By the timetable the second push would be at 20:55; the first took too long.
+    // By the timetable the second push would be at 20:55; what came before it took too long.
     let mut model = Model::of(evening, quiet, &[0, 5], from);
     model.takes = seconds(6 * 60);
-    let last = every_second(&mut model, from, at("2026-11-21T21:01:00-06:00"));
+    let last = every_second(&mut model, from, at("2026-11-21T21:03:00-06:00"));
     assert_eq!(last, NextStep::Quiet(1));
     let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
     let mut model = Model::of(evening, &delay, &[0, 5], from);
@@ -152,7 +211,7 @@ fn a_push_that_ran_into_the_quiet_hours_goes_out_after_them() {
     let evening = "send_at = \"20:50\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"";
     let more = "quiet_hours = \"21:00-09:00\"\nquiet_hours_action = \"delay\"";
     let mut model = Model::of(evening, more, &[0], at("2026-11-21T19:00:00-06:00"));
-    model.tick(at("2026-11-21T20:40:00-06:00"));
+    model.tick(at("2026-11-21T20:25:00-06:00"));
     let morning = at("2026-11-22T09:00:00-06:00");
     assert_eq!(
         model.tick(at("2026-11-21T21:03:00-06:00")),
@@ -227,6 +286,7 @@ fn the_ends_of_months_and_the_29th_of_february() {
     for _ in 0..5 {
         let mut model = Model::of(schedule, "", &[0], from);
         model.course.times.test_at = model.course.times.send_at - seconds(60);
+        model.course.times.window_seconds = 60;
         let send_at = model.course.times.send_at;
         every_second(&mut model, send_at - seconds(600), send_at + seconds(60));
         let zone = model.course.times.zone();

@@ -136,7 +136,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_line_and_nothing_is_sent() {
         (
             "user_id,name,token\n".to_owned(),
             &[],
-            6,
+            12,
             "a.csv has no rows",
         ),
         (

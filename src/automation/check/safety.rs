@@ -8,6 +8,7 @@ use crate::automation::quiet_hours::QuietHours;
 use crate::automation::schedule::Schedule;
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, part_of};
+use crate::clock::text::duration;
 
 impl CheckedFile<'_, '_> {
     /// Checks for limits that contradict each other, and quiet hours that contradict the schedule.
@@ -25,6 +26,22 @@ impl CheckedFile<'_, '_> {
                 &span,
                 format!("the warning at {warn} never appears: from {max} on the run is refused"),
             );
+        }
+        let min = toml_tree::integer(table, "min_audience");
+        if let (Some((min, span)), Some((max, _))) =
+            (min, toml_tree::integer(table, "max_audience"))
+            && min > max
+        {
+            self.findings.error(
+                "safeguard",
+                &span,
+                format!("min_audience = {min} is more than max_audience = {max}: every run would be refused"),
+            );
+        }
+        if let Some((age, span)) = toml_tree::text(table, "max_audience_age")
+            && let Err(why) = duration(age)
+        {
+            self.findings.error("safeguard", &span, why);
         }
         if let Some(quiet) = self.quiet_hours(table)
             && let Some(schedule) = schedule

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::automation::file::{NotifyTable, environment_name};
+use crate::delivery::lease_name;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
 use crate::pipeline::{RunPlan, close_cancelled, tell_cancelled};
+use crate::run;
 use crate::state::process_id::ProcessId;
 use crate::state::{CancelTarget, HeldBy, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Stdout};
@@ -17,7 +19,7 @@ use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
 use crate::cli::run_selector::Meant;
 use crate::cli::time_limit::bounded;
-use crate::cli::{conduct, help, sending, services};
+use crate::cli::{help, services};
 
 /// How long the processes that carry runs have to end them before the command ends: they look every two seconds.
 const HOLDERS_TIME: Duration = Duration::from_millis(2_500);
@@ -205,7 +207,7 @@ async fn close_all(store: &Store, holder: &ProcessId, ending: &mut [Stopping]) -
 
 /// Ends a run under its occurrence's lease, so that no process takes it up meanwhile.
 async fn close(store: &Store, holder: &ProcessId, run: &Run) -> Result<End> {
-    let name = sending::lease_name(&run.automation, &run.occurrence);
+    let name = lease_name(&run.automation, &run.occurrence);
     let lease = match store.take_lease(&name, holder).await? {
         Taking::Taken(lease) => lease,
         Taking::Held(held) => {
@@ -255,7 +257,8 @@ async fn tell_all(context: &CommandContext, store: &Store, ending: &[Stopping]) 
                 one.run.automation
             ));
         }
-        let notices = conduct::notices(context, &course.automation);
+        let run_context = services::run_context(context, "cancel");
+        let notices = run::services::notices(&run_context, &course.automation);
         tell_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
     }
     progress.finish();

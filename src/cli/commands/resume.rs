@@ -1,18 +1,26 @@
 //! `pushctl resume`: goes on with a run that was not finished, or lets a paused automation go on.
 
 use crate::delivery::InDoubt;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exit::Kind;
+use crate::pipeline::RunPlan;
 use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::step::Lateness;
+use crate::report::number;
+use crate::run;
+use crate::run::gates::Override;
+use crate::run::pipeline::World;
+use crate::run::send::Sending;
 use crate::settings::{Flags, push};
+use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
 
 use super::enable::enable;
+use crate::cli::confirm::confirm;
 use crate::cli::context::CommandContext;
-use crate::cli::sending;
-use crate::cli::sending::Sending;
-use crate::cli::{conduct, help, run_selector, services};
+use crate::cli::overriding;
+use crate::cli::overriding::OverrideFlags;
+use crate::cli::{conduct, help, run_selector, sending, services};
 
 /// Go on with a run that was not finished, or with a paused automation
 ///
@@ -35,7 +43,7 @@ pub struct Args {
     #[arg(value_name = "RUN|NAME")]
     what: String,
     /// End the pause of the automation of this name
-    #[arg(long, conflicts_with_all = ["in_doubt", "rate"])]
+    #[arg(long, conflicts_with_all = ["in_doubt", "rate", "guards"])]
     enable: bool,
     /// Messages whose answer was never seen: keep them as they are, or send them again
     #[arg(long, value_name = "WHAT", value_enum)]
@@ -43,6 +51,8 @@ pub struct Args {
     /// Messages a second at most [default: as the run was begun]
     #[arg(long, value_name = "N")]
     rate: Option<String>,
+    #[command(flatten)]
+    overriding: OverrideFlags,
 }
 
 impl Args {
@@ -52,6 +62,7 @@ impl Args {
             enable: _,
             in_doubt: _,
             rate,
+            overriding: _,
         } = self;
         flags.set(&push::RATE, rate.as_ref());
     }
@@ -65,26 +76,35 @@ impl Args {
         // A finished run may still have messages in doubt.
         let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
         if !can_go_on && self.in_doubt != Some(InDoubt::Retry) {
-            return Err(Error::new(
-                Kind::Nothing,
-                format!(
-                    "run {} is {}: nothing is left to do",
-                    run.id,
-                    run.status.as_str()
-                ),
-            ));
+            return Err(run::send::nothing_left(&run));
         }
-        // What a safeguard stopped goes on when a person says so, and not by itself.
-        if run.status == RunStatus::Refused && !store.reopen_run(&run.id).await? {
-            return Err(Error::new(
-                Kind::Locked,
-                format!("another run has taken {} up", run.occurrence),
-            ));
+        let given = self.overriding.given(context)?;
+        if self.in_doubt == Some(InDoubt::Retry) {
+            agreed(context, &store, &run, given.as_ref()).await?;
         }
         if run.plan.get("course").is_some() {
-            return conduct::resume(context, &store, &run, HOW, self.in_doubt).await;
+            return self
+                .resume_pipeline(context, store, &run, given.as_ref())
+                .await;
         }
-        self.resume_send(context, &store, &run).await
+        self.resume_send(context, &store, &run, given.as_ref())
+            .await
+    }
+
+    async fn resume_pipeline(
+        &self,
+        context: &CommandContext,
+        store: Store,
+        run: &Run,
+        given: Option<&Override>,
+    ) -> Result<Kind> {
+        let course = RunPlan::of(run)?;
+        store.rest().await;
+        let run_context = services::run_context(context, "run-pipeline");
+        let world = World::open(&run_context, store, course.mode.reaches_phones())?;
+        let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
+        conduct::show(context, &[left.document], false)?;
+        left.error.map_or(Ok(Kind::Done), Err)
     }
 
     async fn resume_send(
@@ -92,18 +112,58 @@ impl Args {
         context: &CommandContext,
         store: &Store,
         run: &Run,
+        given: Option<&Override>,
     ) -> Result<Kind> {
-        let mut order = sending::order_of(run)?;
+        let mut order = run::send::order_of(run)?;
         if let Some(in_doubt) = self.in_doubt {
             order.in_doubt = in_doubt;
         }
         if self.rate.is_some() {
             order.rate = Some(context.settings.push.rate);
         }
-        let sending = Sending::again(context, order).await?;
-        let lease = sending.hold(context, store).await?;
-        sending.conduct(context, store, &run.id, lease).await
+        let run_context = services::run_context(context, "send");
+        let plan = Sending::plan(&run_context, &order)?;
+        let automation = run::send::automation_of(&run.plan);
+        let sending = Sending::prepare(&run_context, order, plan, automation).await?;
+        let sent = sending.resume(&run_context, store, run, given).await?;
+        sending::tell(context, &sent.summary)?;
+        sent.error.map_or(Ok(Kind::Done), Err)
     }
+}
+
+/// Messages in doubt may have arrived: a person agrees to a second copy.
+async fn agreed(
+    context: &CommandContext,
+    store: &Store,
+    run: &Run,
+    given: Option<&Override>,
+) -> Result<()> {
+    let mut facts = Vec::new();
+    let mut count = 0;
+    for push in store.pushes(&run.automation, &run.occurrence).await? {
+        let tally = store.tally(&push).await?;
+        let doubted = tally
+            .iter()
+            .filter(|row| row.standing == Standing::Ended(Ending::InDoubt));
+        count += doubted.map(|row| row.count).sum::<u64>();
+        let link = push.words.deep_link.as_deref().unwrap_or("none");
+        facts.push(format!(
+            "push {}: layer {}, \"{}\", link {link}",
+            push.number, push.layer, push.words.title
+        ));
+    }
+    let what = format!(
+        "run {} goes on, and sends {} again that may have arrived",
+        run.id,
+        match count {
+            0 => "what is in doubt".to_owned(),
+            1 => "1 message".to_owned(),
+            several => format!("{} messages", number(several)),
+        }
+    );
+    facts.insert(0, what);
+    facts.extend(sending::switched_off(&overriding::alone(given)));
+    confirm(context, &facts.join("\n  "), "send again")
 }
 
 /// A person resumes: it is as late as it is, and what is due later is waited for.

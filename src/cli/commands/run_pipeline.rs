@@ -15,16 +15,18 @@ use crate::pipeline::select_occurrence::SelectedOccurrence;
 use crate::pipeline::step::Lateness;
 use crate::pipeline::{Mode, Phase, RunPlan, Times};
 use crate::report::pipeline::markdown;
+use crate::run;
+use crate::run::gates::{Override, Overrides, Road};
+use crate::run::pipeline::{Left, World};
 use crate::settings::{Flags, cadence, generate, push};
 use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
-use crate::cli::conduct;
-use crate::cli::conduct::{Left, World};
 use crate::cli::confirm::confirm;
 use crate::cli::context::CommandContext;
-use crate::cli::help;
+use crate::cli::overriding::{OverrideFlags, alone};
+use crate::cli::{conduct, help, sending, services};
 
 /// Carry out an automation: generate, test, wait, send, clean up
 ///
@@ -52,7 +54,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "name", requires = "tick")]
     all: bool,
     /// Do what is due now, and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "guards")]
     tick: bool,
     /// An occurrence of its own, beginning now
     #[arg(long, conflicts_with = "tick")]
@@ -80,6 +82,8 @@ pub struct Args {
     /// Where the notification history is [default: the first that has an address, else embedded]
     #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
     cadence: Option<String>,
+    #[command(flatten)]
+    overriding: OverrideFlags,
 }
 
 /// For whom the result is written.
@@ -106,6 +110,7 @@ impl Args {
             outcomes,
             rate,
             cadence,
+            overriding: _,
         } = self;
         automations.flags(flags);
         flags.set(
@@ -122,13 +127,19 @@ impl Args {
 
     pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
         let (chosen, broken) = self.chosen(context)?;
+        let given = self.overriding.given(context)?;
         for automation in &chosen {
-            self.agreed(context, automation)?;
+            self.agreed(context, automation, given.as_ref())?;
         }
-        let world = World::open(context, self.mode.reaches_phones()).await?;
+        let run_context = services::run_context(context, "run-pipeline");
+        if self.mode.reaches_phones() {
+            run::services::account(&context.settings)?;
+        }
+        let store = services::store(context).await?;
+        let world = World::open(&run_context, store, self.mode.reaches_phones())?;
         let starts = chosen
             .iter()
-            .map(|automation| self.start(context, &world, automation));
+            .map(|automation| self.start(context, &world, automation, given.as_ref()));
         let mut documents = Vec::new();
         let mut errors = Vec::from_iter(broken);
         for (automation, left) in chosen.iter().zip(join_all(starts).await) {
@@ -191,32 +202,55 @@ impl Args {
     }
 
     /// An automation that is not enabled sends nothing by itself: somebody has to say so.
-    fn agreed(&self, context: &CommandContext, automation: &Automation) -> Result<()> {
+    fn agreed(
+        &self,
+        context: &CommandContext,
+        automation: &Automation,
+        given: Option<&Override>,
+    ) -> Result<()> {
         if self.mode != Mode::LiveSend || automation.file.enabled {
             return Ok(());
         }
         let name = automation.name();
-        let what = format!("{name} is not enabled, and this sends its pushes to real phones");
-        confirm(context, &what, &format!("send {name}"))
+        let mut facts = vec![format!(
+            "{name} is not enabled, and this sends its pushes to real phones"
+        )];
+        for (place, push) in automation.file.push.iter().enumerate() {
+            let link = push.deep_link.as_deref().unwrap_or("none");
+            facts.push(format!(
+                "push {}: layer {}, \"{}\" / \"{}\", link {link}, to {}",
+                place + 1,
+                push.layer,
+                push.title,
+                push.body,
+                push.audience_file
+            ));
+        }
+        facts.extend(sending::switched_off(&alone(given)));
+        confirm(context, &facts.join("\n  "), &format!("send {name}"))
     }
 
-    async fn start(
+    async fn start<'a>(
         &self,
         context: &CommandContext,
-        world: &World,
+        world: &World<'a>,
         automation: &Automation,
+        given: Option<&'a Override>,
     ) -> Result<Vec<Left>> {
         let now = context.clock.now();
         let name = automation.name();
         if self.mode != Mode::LiveSend {
             let (occurrence, times) = select_occurrence::rehearsal(automation, now);
             let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.as_str());
-            return self.begin(context, world, automation, (id, times)).await;
+            let road = (Road::Now, given);
+            return self.begin(world, automation, (id, times), road).await;
         }
         if self.now {
             let occurrence = select_occurrence::ad_hoc(automation, now);
             let named = (occurrence.ad_hoc_id(name), Times::of(&occurrence));
-            return self.begin(context, world, automation, named).await;
+            return self
+                .begin(world, automation, named, (Road::Now, given))
+                .await;
         }
         if self.tick {
             return self.tick(context, world, automation).await;
@@ -224,11 +258,8 @@ impl Args {
         match select_occurrence::for_process(automation, now) {
             SelectedOccurrence::Occurrence(occurrence) | SelectedOccurrence::Missed(occurrence) => {
                 let named = (occurrence.id(name), Times::of(&occurrence));
-                // A pause holds what comes, not what was begun.
-                if !self.is_begun(world, name, &named.0).await? {
-                    self.paused(world, name).await?;
-                }
-                self.begin(context, world, automation, named).await
+                let road = (Road::Pipeline, given);
+                self.begin(world, automation, named, road).await
             }
             SelectedOccurrence::Nothing(next) => Err(nothing_due(name, next)),
         }
@@ -238,7 +269,7 @@ impl Args {
     async fn tick(
         &self,
         context: &CommandContext,
-        world: &World,
+        world: &World<'_>,
         automation: &Automation,
     ) -> Result<Vec<Left>> {
         let name = automation.name();
@@ -253,19 +284,26 @@ impl Args {
         for run in self.open_runs(world, name).await? {
             if id.as_ref() != Some(&run.occurrence) {
                 // One that cannot go on does not hold up what is due.
-                match conduct::under_lease(context, world, &run, self.how()).await {
+                match run::pipeline::go_on_by_tick(world, &run, self.how()).await {
                     Ok(one) => left.push(one),
-                    Err(error) => left.push(conduct::Left::stopped(&run, error)),
+                    Err(error) => left.push(Left::stopped(&run, error)),
                 }
             }
         }
         if let (Some(occurrence), Some(id)) = (due, id)
             && world.over(name, &id).await?.is_none()
         {
-            match self.paused(world, name).await {
-                Err(error) if !self.is_begun(world, name, &id).await? => context.ui.say(error),
+            let named = (id, Times::of(&occurrence));
+            let is_begun = self.is_begun(world, name, &named.0).await?;
+            let none = Overrides::default();
+            match run::session::not_paused(world.store(), name, &none).await {
+                // What comes is held, which is what a pause is for; a run that was begun is refused.
+                Err(paused) if !is_begun => {
+                    let hint = paused.hints().first().cloned().unwrap_or_default();
+                    context.ui.say(format_args!("{paused}; {hint}"));
+                }
                 _ => left.extend(
-                    self.begin(context, world, automation, (id, Times::of(&occurrence)))
+                    self.begin(world, automation, named, (Road::Tick, None))
                         .await?,
                 ),
             }
@@ -274,12 +312,12 @@ impl Args {
     }
 
     /// Begins an occurrence's run, or finds it, and drives it.
-    async fn begin(
+    async fn begin<'a>(
         &self,
-        context: &CommandContext,
-        world: &World,
+        world: &World<'a>,
         automation: &Automation,
         (occurrence, times): (String, Times),
+        road: (Road, Option<&'a Override>),
     ) -> Result<Vec<Left>> {
         let course = RunPlan {
             automation: automation.file.clone(),
@@ -295,7 +333,7 @@ impl Args {
             plan: course.plan()?,
         };
         Ok(vec![
-            conduct::begin(context, world, &new, self.how()).await?,
+            run::pipeline::begin(world, &new, road, self.how()).await?,
         ])
     }
 
@@ -311,7 +349,7 @@ impl Args {
         }
     }
 
-    async fn open_runs(&self, world: &World, name: &str) -> Result<Vec<Run>> {
+    async fn open_runs(&self, world: &World<'_>, name: &str) -> Result<Vec<Run>> {
         let filter = RunFilter {
             automation: Some(name.to_owned()),
             status: Some(RunStatus::Open),
@@ -322,25 +360,9 @@ impl Args {
         Ok(runs)
     }
 
-    async fn is_begun(&self, world: &World, name: &str, occurrence: &str) -> Result<bool> {
+    async fn is_begun(&self, world: &World<'_>, name: &str, occurrence: &str) -> Result<bool> {
         let open = self.open_runs(world, name).await?;
         Ok(open.iter().any(|run| run.occurrence == occurrence))
-    }
-
-    async fn paused(&self, world: &World, name: &str) -> Result<()> {
-        let pauses = world.store().pauses().await?;
-        let Some(pause) = pauses.into_iter().find(|pause| pause.automation == name) else {
-            return Ok(());
-        };
-        let why = pause
-            .reason
-            .map(|why| format!(": {why}"))
-            .unwrap_or_default();
-        Err(Error::new(
-            Kind::Refused,
-            format!("{name} is paused by {} since {}{why}", pause.who, pause.at),
-        )
-        .hint(format!("`pushctl resume {name} --enable` lets it go on")))
     }
 }
 

@@ -4,23 +4,28 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
+use crate::automation::Automation;
 use crate::delivery::{
     AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, occurrence_of,
 };
 use crate::error::{Error, Result};
 use crate::exit::Kind;
+use crate::run;
+use crate::run::automation_order::{ByHand, listed_sha256};
+use crate::run::context::RunContext;
+use crate::run::gates::{Guard, Overrides};
+use crate::run::send::Sending;
 use crate::settings::Flags;
 use crate::settings::{cadence, push};
-use crate::state::RunStatus;
 use crate::template::push::Wording;
 
+use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
 use crate::cli::context::CommandContext;
-use crate::cli::help;
-use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
-use crate::cli::sending;
-use crate::cli::sending::Sending;
-use crate::cli::{of_automation, run_selector, services};
+use crate::cli::message_args::{AudienceFlags, WordFlags};
+use crate::cli::overriding;
+use crate::cli::overriding::OverrideFlags;
+use crate::cli::{help, run_selector, sending, services};
 
 /// Send a push to an audience, each person once
 ///
@@ -91,6 +96,8 @@ pub struct Args {
     outcomes: Option<PathBuf>,
     #[command(flatten)]
     automations: AutomationFlags,
+    #[command(flatten)]
+    overriding: OverrideFlags,
     /// Let other processes join with --join: everybody is entered into the queue of the state store first
     #[arg(long, conflicts_with_all = ["all_devices", "dry_run", "validate_only"])]
     share: bool,
@@ -133,6 +140,7 @@ impl Args {
             cadence_failure: _,
             max_failure_rate: _,
             outcomes,
+            overriding: _,
             share: _,
             join: _,
             dry_run: _,
@@ -151,19 +159,54 @@ impl Args {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
-        let mut order = match (&self.automation, self.push) {
-            (Some(name), Some(number)) => self.order_of(context, (name, number))?,
-            _ => self.order(context)?,
+        let given = self.overriding.given(context)?;
+        let overrides = overriding::alone(given.as_ref());
+        let run_context = services::run_context(context, "send");
+        let automation = self.automation(context)?;
+        let (mut order, by_hand) = match (&automation, self.push) {
+            (Some(automation), Some(number)) => {
+                let push = (automation, number);
+                let (order, by_hand) = self.order_of(&run_context, push, &overrides)?;
+                (order, Some(by_hand))
+            }
+            _ => (self.order(context, &overrides)?, None),
         };
-        let progress = context.ui.progress("rows");
-        let plan = SendPlan::draw_up(
-            &order,
-            &hosts(context)?,
-            progress.as_ref(),
-            &context.interrupt,
-        );
-        progress.finish();
-        let plan = plan?;
+        let plan = Sending::plan(&run_context, &order)?;
+        self.settle(context, &mut order, &plan);
+        for (place, brackets) in &plan.lookalikes {
+            context.ui.warn(format_args!(
+                "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
+            ));
+        }
+        let file = automation
+            .as_ref()
+            .map(|automation| automation.file.clone());
+        if self.dry_run {
+            let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
+            let store = if run::send::is_near(&context.settings) {
+                Some(services::store(context).await?)
+            } else {
+                None
+            };
+            let summary = sending.rehearse(&run_context, store.as_ref()).await?;
+            sending::tell(context, &summary)?;
+            return Ok(Kind::Done);
+        }
+        if let (Some(by_hand), Reach::Live) = (&by_hand, order.reach) {
+            let store = services::store(context).await?;
+            run::session::not_paused(&store, &order.automation, &overrides).await?;
+            by_hand.allowed(&run_context, &store, &plan).await?;
+        }
+        let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
+        sending::confirm(context, &mut sending, &overrides).await?;
+        let store = services::store(context).await?;
+        let sent = sending.begin(&run_context, &store, given.as_ref()).await?;
+        sending::tell(context, &sent.summary)?;
+        sent.error.map_or(Ok(Kind::Done), Err)
+    }
+
+    /// The occurrence and the file's hash, which the plan knows.
+    fn settle(&self, context: &CommandContext, order: &mut Order, plan: &SendPlan) {
         if let Input::File { sha256, .. } = &mut order.input {
             *sha256 = Some(plan.sha256.clone());
         }
@@ -174,63 +217,74 @@ impl Args {
             // Nothing is sent, so nothing is kept from being sent later.
             order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
         }
-        for (place, brackets) in &plan.lookalikes {
-            context.ui.warn(format_args!(
-                "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
-            ));
-        }
-        let sending = Sending::prepare(context, order, plan).await?;
-        if self.dry_run {
-            return sending.rehearse(context).await;
-        }
-        sending::confirm(context, &sending)?;
-        sending.begin(context).await
     }
 
     async fn join(&self, context: &CommandContext, wanted: &str) -> Result<Kind> {
+        let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
-        let order = sending::order_of(&run)?;
+        let order = run::send::order_of(&run)?;
         if !order.shared {
             return Err(Error::usage(format!("run {} is not shared", run.id))
                 .hint("a send that others may join is begun with --share"));
         }
-        if run.status != RunStatus::Open {
-            return Err(Error::new(
-                Kind::Nothing,
-                format!(
-                    "run {} is {}: nothing is left to join",
-                    run.id,
-                    run.status.as_str()
-                ),
-            ));
-        }
-        sending::join(context, &store, &run, &order).await
+        let run_context = services::run_context(context, "send");
+        let sent = run::send::join(&run_context, &store, (&run, &order), given.as_ref()).await?;
+        sending::tell(context, &sent.summary)?;
+        sent.error.map_or(Ok(Kind::Done), Err)
     }
 
-    fn order_of(&self, context: &CommandContext, push: (&str, u32)) -> Result<Order> {
+    fn automation(&self, context: &CommandContext) -> Result<Option<Automation>> {
+        let Some(name) = &self.automation else {
+            return Ok(None);
+        };
+        let chosen = automation_args::chosen(context, std::slice::from_ref(name))?;
+        let chosen = chosen.into_iter().next();
+        chosen
+            .map(Some)
+            .ok_or_else(|| Error::usage(format!("there is no automation {name}")))
+    }
+
+    fn order_of<'a>(
+        &self,
+        run_context: &RunContext<'_>,
+        push: (&'a Automation, u32),
+        overrides: &'a Overrides,
+    ) -> Result<(Order, ByHand<'a>)> {
         let input = self
             .people
             .is_given()
             .then(|| self.people.input())
             .transpose()?;
         let nobody = Input::Users(Vec::new());
-        let mut order = self.blank(context, nobody, Wording::default(), 0);
-        of_automation::apply(context, push, input, &mut order)?;
-        Ok(order)
+        let mut order = self.blank(
+            run_context.settings.push.rate,
+            nobody,
+            Wording::default(),
+            0,
+        );
+        let by_hand = ByHand::apply(run_context, push, overrides, input, &mut order)?;
+        Ok((order, by_hand))
     }
 
-    fn order(&self, context: &CommandContext) -> Result<Order> {
+    fn order(&self, context: &CommandContext, overrides: &Overrides) -> Result<Order> {
         let layer = self.layer.ok_or_else(|| {
             Error::usage("of which layer? --layer N is missing").hint(
                 "1 platform-wide moments, 2 product and trend, 3 behaviour, 4 test, 5 new-user series",
             )
         })?;
         crate::cadence::Layer::new(layer)?;
-        Ok(self.blank(context, self.people.input()?, self.words.wording()?, layer))
+        let mut input = self.people.input()?;
+        if let Input::File { path, sha256 } = &mut input
+            && !overrides.lift(Guard::Audience)
+        {
+            *sha256 = listed_sha256(path);
+        }
+        let rate = context.settings.push.rate;
+        Ok(self.blank(rate, input, self.words.wording()?, layer))
     }
 
-    fn blank(&self, context: &CommandContext, input: Input, wording: Wording, layer: u32) -> Order {
+    fn blank(&self, rate: u32, input: Input, wording: Wording, layer: u32) -> Order {
         Order {
             automation: AD_HOC.to_owned(),
             occurrence: self.occurrence.clone().unwrap_or_default(),
@@ -254,7 +308,7 @@ impl Args {
             holdout_percent: 0.0,
             max_failure_rate: self.max_failure_rate,
             shared: self.share,
-            rate: Some(context.settings.push.rate),
+            rate: Some(rate),
         }
     }
 }

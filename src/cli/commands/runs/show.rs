@@ -115,6 +115,8 @@ fn about(report: &RunReport) -> Vec<String> {
         report.begun_by,
         took.unwrap_or_default()
     ));
+    let overrides = report.overrides.0.iter();
+    lines.extend(overrides.map(|one| format!("Guards off: {one}")));
     if let Some(cancel) = &report.cancel {
         let reason = cancel.reason.as_ref().map(|reason| format!(": {reason}"));
         lines.push(format!(

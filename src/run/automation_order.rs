@@ -1,0 +1,330 @@
+//! `send --automation NAME --push K`: words, layer and safeguards out of an automation's file, recipients out of the newest
+//! file that was generated for it; and whether that file is the automation's.
+//!
+//! A file is the automation's if a manifest beside it lists it, made with the automation's parameters, without a limit, not
+//! longer ago than `max_audience_age`, and its content is what the manifest says. A file that no manifest lists proves none
+//! of this: it is refused, unless the guard `audience` is overridden. A manifest without `limit` was made without one:
+//! every version has recorded it.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::context::RunContext;
+use super::gates::{Guard, Overrides};
+use super::services;
+use crate::audience::manifest::{FileEntry, FileKind, Manifest};
+use crate::audience::{Definition, Values, file_names};
+use crate::automation::file;
+use crate::automation::file::{PushTable, QuietAction};
+use crate::automation::{Automation, file_named, values};
+use crate::clock::text::{duration, show_duration};
+use crate::delivery::{CadenceFailure, Input, Order, SendPlan};
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, rows_before, while_sending};
+use crate::settings::generate::OutputTarget;
+use crate::state::Store;
+use crate::template::push::Wording;
+
+/// A push of an automation as it is sent by hand.
+pub struct ByHand<'a> {
+    automation: &'a Automation,
+    push: &'a PushTable,
+    overrides: &'a Overrides,
+    /// Rows of all files that get a push of the automation, as the manifest says.
+    rows: Option<u64>,
+}
+
+impl<'a> ByHand<'a> {
+    /// Puts what the automation says in place of what the order says. `input` is the audience, if it was named.
+    ///
+    /// # Errors
+    /// There is no such push, there is no file for it, or the file is not the automation's.
+    pub fn apply(
+        context: &RunContext<'_>,
+        (automation, number): (&'a Automation, u32),
+        overrides: &'a Overrides,
+        input: Option<Input>,
+        order: &mut Order,
+    ) -> Result<Self> {
+        let place = usize::try_from(number)
+            .unwrap_or(usize::MAX)
+            .wrapping_sub(1);
+        let push = automation.file.push.get(place).ok_or_else(|| {
+            Error::usage(format!(
+                "--push: {} has {} pushes, numbered from 1",
+                automation.name(),
+                automation.file.push.len()
+            ))
+        })?;
+        let safeguards = lifted(automation.file.clone(), overrides).safeguards;
+        automation.name().clone_into(&mut order.automation);
+        order.number = number;
+        order.layer = u32::from(push.layer);
+        order.wording = Wording {
+            title: push.title.clone(),
+            body: push.body.clone(),
+            deep_link: push.deep_link.clone(),
+            data: push.data.clone(),
+        };
+        order.holdout_percent = safeguards.holdout_percent;
+        order.max_failure_rate = order.max_failure_rate.or(safeguards.max_failure_rate);
+        if safeguards.cadence_failure == file::CadenceFailure::Send {
+            order.cadence_failure = CadenceFailure::Send;
+        }
+        let mut by_hand = Self {
+            automation,
+            push,
+            overrides,
+            rows: None,
+        };
+        order.input = by_hand.input(context, input)?;
+        Ok(by_hand)
+    }
+
+    /// Refuses what the automation does not allow: the size of its audience, how it changed, the quiet hours.
+    pub async fn allowed(
+        &self,
+        context: &RunContext<'_>,
+        store: &Store,
+        plan: &SendPlan,
+    ) -> Result<()> {
+        let file = lifted(self.automation.file.clone(), self.overrides);
+        let before = match self.rows {
+            Some(_) => rows_before(store, self.automation.name()).await?,
+            // One file of several cannot be compared with all of them.
+            None => None,
+        };
+        let skipped = plan.skipped.values().sum();
+        let facts = AudienceFacts {
+            rows: self.rows.unwrap_or(plan.rows),
+            rows_before: before,
+            skipped: vec![(self.push.audience_file.clone(), plan.rows, skipped)],
+        };
+        let mut verdict = judge(&file.safeguards, &facts);
+        let quiet = while_sending(&file, None).quiet;
+        if let Some(quiet) = quiet.filter(|quiet| quiet.action == QuietAction::Refuse)
+            && quiet.end_after(context.clock.now()).is_some()
+        {
+            verdict.refusals.push(format!(
+                "this push would go out now, within quiet_hours = \"{}\"",
+                quiet.hours
+            ));
+        }
+        for warning in &verdict.warnings {
+            context.voice.warn(warning);
+        }
+        verdict.error(self.automation.name())
+    }
+
+    fn input(&mut self, context: &RunContext<'_>, named: Option<Input>) -> Result<Input> {
+        let definition =
+            services::catalogue(context.settings)?.get(&self.automation.file.audience.name)?;
+        let values = values(&self.automation.file, &definition)?;
+        let (manifest, path) = match named {
+            None => {
+                let (manifest, directory) = newest(context, &definition, &values)?;
+                let path = self.file_of(&definition, &values, &manifest, &directory)?;
+                context.voice.say(&format!("audience: {}", path.display()));
+                (Some(manifest), path)
+            }
+            Some(Input::File { path, sha256: None }) => (manifest_of(&path), path),
+            Some(input) => {
+                if self.overrides.lift(Guard::Audience) {
+                    return Ok(input);
+                }
+                return Err(self.not_its_own("--users names people, not its audience"));
+            }
+        };
+        if self.overrides.lift(Guard::Audience) {
+            return Ok(Input::File { path, sha256: None });
+        }
+        let Some(manifest) = manifest else {
+            let unknown = format!(
+                "no manifest lists {}, so nothing is known of it",
+                path.display()
+            );
+            return Err(self.not_its_own(&unknown));
+        };
+        let entry = entry_of(&manifest, &path);
+        self.made_for_it(&manifest, &values, context.clock.now())?;
+        let stem = self.stem(&definition, &values)?;
+        let Some(entry) = entry.filter(|entry| Some(&entry.stem) == stem.as_ref()) else {
+            let other = format!(
+                "{} is not its file {}",
+                path.display(),
+                self.push.audience_file
+            );
+            return Err(self.not_its_own(&other));
+        };
+        let sha256 = Some(entry.sha256.clone());
+        self.rows = Some(self.rows_of(&definition, &values, &manifest)?);
+        Ok(Input::File { path, sha256 })
+    }
+
+    /// The parameters, the limit and the age of a manifest.
+    fn made_for_it(&self, manifest: &Manifest, values: &Values, now: Timestamp) -> Result<()> {
+        let table = &self.automation.file.audience;
+        if manifest.audience != table.name {
+            let why = format!(
+                "it is of the audience {}, not of {}",
+                manifest.audience, table.name
+            );
+            return Err(self.not_its_own(&why));
+        }
+        let made = &manifest.parameters;
+        let differs = |name: &&String| made.get(*name) != values.get(*name);
+        if let Some(name) = values.keys().chain(made.keys()).find(differs) {
+            let shown = |of: &Values| of.get(name).map_or("nothing", String::as_str).to_owned();
+            let why = format!(
+                "it was made with {name} = {}, and the automation says {}",
+                shown(made),
+                shown(values)
+            );
+            return Err(self.not_its_own(&why));
+        }
+        if let Some(limit) = manifest.limit {
+            let why = format!("it was made with --limit {limit}");
+            return Err(self.not_its_own(&why));
+        }
+        let most = &self.automation.file.safeguards.max_audience_age;
+        let most = duration(most).map_err(Error::usage)?;
+        let as_of: Timestamp = manifest.as_of.parse().map_err(|_| {
+            self.not_its_own(&format!(
+                "its manifest has no instant, but {}",
+                manifest.as_of
+            ))
+        })?;
+        let age = now.duration_since(as_of).unsigned_abs();
+        if now > as_of && age > most {
+            let why = format!(
+                "it is {} old, and max_audience_age allows {}",
+                show_duration(std::time::Duration::from_secs(age.as_secs() / 60 * 60)),
+                show_duration(most)
+            );
+            return Err(self.not_its_own(&why));
+        }
+        Ok(())
+    }
+
+    fn not_its_own(&self, why: &str) -> Error {
+        Error::new(Kind::Refused, why)
+            .context(format!(
+                "the file is not the audience of {}",
+                self.automation.name()
+            ))
+            .hint(format!(
+                "`pushctl generate {}` with the parameters of the automation makes one",
+                self.automation.file.audience.name
+            ))
+            .hint("--override audience --reason TEXT passes once")
+    }
+
+    fn stem(&self, definition: &Definition, values: &Values) -> Result<Option<String>> {
+        let index = file_named(definition, &self.push.audience_file);
+        Ok(index.map(|index| file_names::stem(definition, index, values)))
+    }
+
+    fn file_of(
+        &self,
+        definition: &Definition,
+        values: &Values,
+        manifest: &Manifest,
+        directory: &Path,
+    ) -> Result<PathBuf> {
+        let stem = self.stem(definition, values)?;
+        let is_its = |file: &&FileEntry| {
+            file.kind == FileKind::Production && Some(&file.stem) == stem.as_ref()
+        };
+        if let Some(file) = manifest.files.iter().find(is_its) {
+            return Ok(directory.join(&file.name));
+        }
+        let rows = self.rows_of(definition, values, manifest)?;
+        let least = lifted(self.automation.file.clone(), self.overrides)
+            .safeguards
+            .min_audience;
+        if rows < least {
+            let facts = AudienceFacts {
+                rows,
+                ..AudienceFacts::default()
+            };
+            judge(&self.automation.file.safeguards, &facts).error(self.automation.name())?;
+        }
+        Err(no_file(directory, &self.push.audience_file, definition))
+    }
+
+    /// The rows of every file that gets a push of the automation.
+    fn rows_of(
+        &self,
+        definition: &Definition,
+        values: &Values,
+        manifest: &Manifest,
+    ) -> Result<u64> {
+        let mut rows = 0;
+        for push in &self.automation.file.push {
+            let stem = file_named(definition, &push.audience_file)
+                .map(|index| file_names::stem(definition, index, values));
+            let files = manifest.files.iter();
+            let its = files.filter(|file| {
+                file.kind == FileKind::Production && Some(&file.stem) == stem.as_ref()
+            });
+            rows += its.map(|file| file.rows).sum::<u64>();
+        }
+        Ok(rows)
+    }
+}
+
+/// The newest manifest of the output directory that was made with these parameters; without one the newest of the audience,
+/// which is refused for what is different about it.
+fn newest(
+    context: &RunContext<'_>,
+    definition: &Definition,
+    values: &Values,
+) -> Result<(Manifest, PathBuf)> {
+    let OutputTarget::Directory(directory) = &context.settings.generate.output else {
+        return Err(Error::usage("--audience FILE is required"));
+    };
+    let mut found = manifests(directory);
+    found.retain(|manifest| manifest.audience == definition.name);
+    let fits = |manifest: &Manifest| manifest.parameters == *values;
+    let newest = found
+        .into_iter()
+        .max_by(|one, other| (fits(one), &one.as_of).cmp(&(fits(other), &other.as_of)));
+    let newest = newest.ok_or_else(|| no_file(directory, &definition.name, definition))?;
+    Ok((newest, directory.clone()))
+}
+
+fn no_file(directory: &Path, wanted: &str, definition: &Definition) -> Error {
+    Error::usage(format!("{} has no file for {wanted}", directory.display())).hint(format!(
+        "`pushctl generate {}` writes one; --audience FILE names another",
+        definition.name
+    ))
+}
+
+/// The manifest beside a file that lists it; the newest, where files are replaced under the same name.
+fn manifest_of(path: &Path) -> Option<Manifest> {
+    let listing = manifests(path.parent()?).into_iter();
+    listing
+        .filter(|manifest| entry_of(manifest, path).is_some())
+        .max_by(|one, other| one.as_of.cmp(&other.as_of))
+}
+
+/// Returns the SHA-256 of a file that a manifest beside it lists: what the file must still be.
+pub fn listed_sha256(path: &Path) -> Option<String> {
+    let manifest = manifest_of(path)?;
+    entry_of(&manifest, path).map(|entry| entry.sha256.clone())
+}
+
+fn entry_of<'m>(manifest: &'m Manifest, path: &Path) -> Option<&'m FileEntry> {
+    let name = path.file_name()?.to_str()?;
+    let mut files = manifest.files.iter();
+    files.find(|file| file.kind == FileKind::Production && file.name == name)
+}
+
+fn manifests(directory: &Path) -> Vec<Manifest> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    let is_manifest = |path: &&PathBuf| path.to_string_lossy().ends_with(".manifest.json");
+    let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
+    paths.iter().filter(is_manifest).filter_map(read).collect()
+}

@@ -1,0 +1,301 @@
+//! A pipeline's run as it is begun, continued and resumed, and what may be used of the world for it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::context::RunContext;
+use super::gates::{Override, Overrides, Road};
+use super::services;
+use super::session::{Opening, Recorded, RunSession};
+use crate::audience::Catalogue;
+use crate::audience::history::HistorySource;
+use crate::cadence::Cadence;
+use crate::delivery::InDoubt;
+use crate::error::{Error, Result};
+use crate::exit::Kind;
+use crate::fcm::{self, ServiceAccount};
+use crate::notify::Notices;
+use crate::pipeline::driver::{DriveOptions, DriveResult, drive, retry_doubts};
+use crate::pipeline::{self, Overdue, Retention, RunPlan, overdue};
+use crate::progress::Progress;
+use crate::settings::generate::OutputTarget;
+use crate::settings::{self, HistoryKind};
+use crate::source::Source;
+use crate::state::process_id::ProcessId;
+use crate::state::{NewRun, Run, RunFilter, RunStatus, Store};
+use crate::template::link::AllowedHosts;
+
+/// What a run may use of the world, made once for all runs of a command.
+pub struct World<'a> {
+    context: &'a RunContext<'a>,
+    store: Store,
+    cadence: Cadence,
+    cadence_is_near: bool,
+    source: Source,
+    history: HistorySource,
+    catalogue: Catalogue,
+    hosts: AllowedHosts,
+    account: Option<ServiceAccount>,
+    service: fcm::FcmSettings,
+    progress: Arc<dyn Progress>,
+}
+
+impl<'a> World<'a> {
+    /// Opens it. `sends`: whether a service account is needed.
+    pub fn open(context: &'a RunContext<'a>, store: Store, sends: bool) -> Result<Self> {
+        let settings = context.settings;
+        let account = sends.then(|| services::account(settings)).transpose()?;
+        let is_file = matches!(settings.state, settings::StateSettings::File(_));
+        Ok(Self {
+            cadence: services::cadence(settings, &store)?,
+            cadence_is_near: is_file && settings.cadence.kind() == HistoryKind::Embedded,
+            source: services::source(context)?,
+            history: services::history(context)?,
+            catalogue: services::catalogue(settings)?,
+            hosts: services::hosts(settings)?,
+            account,
+            service: services::push_settings(settings),
+            progress: context.voice.progress(),
+            store,
+            context,
+        })
+    }
+
+    fn session(&self, road: Road, overrides: Option<&'a Override>) -> RunSession<'_> {
+        RunSession {
+            store: &self.store,
+            holder: &self.context.holder,
+            voice: self.context.voice,
+            now: self.context.clock.now(),
+            road,
+            overrides,
+        }
+    }
+
+    /// Returns the state store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The run that carried an occurrence out, however that ended.
+    pub async fn over(&self, automation: &str, occurrence: &str) -> Result<Option<Run>> {
+        let filter = RunFilter {
+            automation: Some(automation.to_owned()),
+            occurrence: Some(occurrence.to_owned()),
+            ..RunFilter::default()
+        };
+        let runs = self.store.runs(&filter).await?;
+        let is_open = runs.iter().any(|run| run.status == RunStatus::Open);
+        Ok(runs.into_iter().next().filter(|_| !is_open))
+    }
+
+    /// Returns this process, as others see it.
+    pub fn holder(&self) -> &ProcessId {
+        &self.context.holder
+    }
+
+    fn means<'m>(&'m self, notices: &'m Notices) -> Result<pipeline::RunContext<'m>> {
+        let context = self.context;
+        let settings = context.settings;
+        let OutputTarget::Directory(output) = &settings.generate.output else {
+            return Err(Error::usage(
+                "a pipeline's files go into a directory, not to standard output",
+            ));
+        };
+        Ok(pipeline::RunContext {
+            store: &self.store,
+            cadence: &self.cadence,
+            cadence_is_near: self.cadence_is_near,
+            source: &self.source,
+            history: &self.history,
+            catalogue: &self.catalogue,
+            output,
+            ending: settings.generate.line_ending,
+            test_users: &settings.generate.test_users,
+            hosts: &self.hosts,
+            account: self.account.as_ref(),
+            service: &self.service,
+            outcomes: &settings.push.outcomes,
+            retention: Retention {
+                files: settings.retention.files,
+                records: settings.retention.records,
+            },
+            holder: &context.holder,
+            clock: context.clock,
+            interrupt: context.interrupt,
+            progress: self.progress.as_ref(),
+            watch: context.voice,
+            deadline: settings.source.deadline,
+            notices,
+        })
+    }
+}
+
+/// How a start left a run.
+pub struct Left {
+    /// For `--json`.
+    pub document: Value,
+    /// Decides the exit status.
+    pub error: Option<Error>,
+}
+
+impl Left {
+    /// It could not go on, and is open.
+    pub fn stopped(run: &Run, error: Error) -> Self {
+        Self {
+            document: base(run, run.status.as_str()),
+            error: Some(error),
+        }
+    }
+}
+
+/// Begins a run of an occurrence that has none yet, or goes on with the one that is open.
+pub async fn begin<'a>(
+    world: &World<'a>,
+    new: &NewRun,
+    (road, overrides): (Road, Option<&'a Override>),
+    how: DriveOptions,
+) -> Result<Left> {
+    let before = async || {
+        // No other process begins or ends one while the lease is held.
+        match world.over(&new.automation, &new.occurrence).await? {
+            None => Ok(()),
+            Some(over) => Err(Error::new(
+                Kind::Nothing,
+                format!(
+                    "{} is {} already, by run {}",
+                    over.occurrence,
+                    over.status.as_str(),
+                    over.id
+                ),
+            )),
+        }
+    };
+    let work = async |recorded: Recorded| go_on(world, &recorded, how).await;
+    let session = world.session(road, overrides);
+    let left = session.conduct(Opening::Begin(new), before, work).await;
+    world.progress.finish();
+    left
+}
+
+/// Goes on with an open run, by a tick.
+pub async fn go_on_by_tick(world: &World<'_>, run: &Run, how: DriveOptions) -> Result<Left> {
+    let work = async |recorded: Recorded| go_on(world, &recorded, how).await;
+    let session = world.session(Road::Tick, None);
+    let left = session
+        .conduct(Opening::GoOn(run), async || Ok(()), work)
+        .await;
+    world.progress.finish();
+    left
+}
+
+/// Drives a run whose occurrence is ours.
+async fn go_on(world: &World<'_>, recorded: &Recorded, how: DriveOptions) -> Result<Left> {
+    let run = &recorded.run;
+    if run.status != RunStatus::Open {
+        return Ok(Left {
+            document: base(run, run.status.as_str()),
+            error: None,
+        });
+    }
+    let notices = services::notices(world.context, &RunPlan::of(run)?.automation);
+    let means = world.means(&notices)?;
+    let ending = Box::pin(drive(run, &means, how)).await?;
+    Ok(left(world.context, run, ending))
+}
+
+fn base(run: &Run, status: &str) -> Value {
+    json!({
+        "run": run.id,
+        "automation": run.automation,
+        "occurrence": run.occurrence,
+        "status": status,
+    })
+}
+
+fn left(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Left {
+    match ending {
+        DriveResult::Waiting(at, phase) => {
+            context.voice.say(&format!(
+                "{}: {} is due at {at}",
+                run.automation,
+                phase.as_str()
+            ));
+            let mut document = base(run, "waiting");
+            document["phase"] = phase.as_str().into();
+            document["due_at"] = at.to_string().into();
+            Left {
+                document,
+                error: None,
+            }
+        }
+        DriveResult::Reached(phase) => {
+            context.voice.say(&format!(
+                "{}: {} is done, and it was to stop there; `pushctl resume {}` goes on",
+                run.automation,
+                phase.as_str(),
+                run.id
+            ));
+            let mut document = base(run, "open");
+            document["phase"] = phase.as_str().into();
+            Left {
+                document,
+                error: None,
+            }
+        }
+        DriveResult::Over { summary, error, .. } => Left {
+            document: summary,
+            error,
+        },
+    }
+}
+
+/// Resumes a run: goes on with one that is open or that a guard closed, and sends again what is in doubt if that is asked.
+pub async fn resume<'a>(
+    world: &World<'a>,
+    run: &Run,
+    overrides: Option<&'a Override>,
+    how: DriveOptions,
+    in_doubt: Option<InDoubt>,
+) -> Result<Left> {
+    let retries = in_doubt == Some(InDoubt::Retry);
+    let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
+    let (road, opening) = if can_go_on {
+        (Road::Resume, Opening::Reopen(run))
+    } else {
+        (Road::InDoubtRetry, Opening::Over(run))
+    };
+    let work = async |recorded: Recorded| {
+        let phases = world.store.phases(&recorded.run.id).await?;
+        if let Overdue::For(late) = overdue(&recorded.run, phases, world.context.clock.now()) {
+            world.context.voice.warn(&format!("{late:#}"));
+        }
+        let left = go_on(world, &recorded, how).await?;
+        let is_partial = |error: &Error| error.kind() == Kind::Partial;
+        if retries && left.error.as_ref().is_none_or(is_partial) {
+            let given = Overrides(overrides.cloned().into_iter().collect());
+            return retry(world, &recorded, &given).await;
+        }
+        Ok(left)
+    };
+    let session = world.session(road, overrides);
+    let left = session.conduct(opening, async || Ok(()), work).await;
+    world.progress.finish();
+    left
+}
+
+/// Sends once more what is in doubt of a run that is over.
+async fn retry(world: &World<'_>, recorded: &Recorded, overrides: &Overrides) -> Result<Left> {
+    let run = &recorded.run;
+    let notices = services::notices(world.context, &RunPlan::of(run)?.automation);
+    let means = world.means(&notices)?;
+    let pushes = Box::pin(retry_doubts(run, &means, overrides)).await?;
+    let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
+    let mut document = base(run, "retried");
+    document["pushes"] = pushes.into();
+    Ok(Left {
+        document,
+        error: is_partial.then(|| Error::new(Kind::Partial, "some messages failed")),
+    })
+}

@@ -1,0 +1,507 @@
+//! One send: prepared, begun under a recorded run, resumed or joined.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::context::RunContext;
+use super::gates::{Override, Overrides, Road};
+use super::services;
+use super::session::{Opening, Recorded, RunSession};
+use crate::automation::AutomationFile;
+use crate::cadence::Cadence;
+use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::delivery::send;
+use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
+use crate::delivery::{
+    Order, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup, WhileSending, fits, ids_fit,
+};
+use crate::error::{Context as _, Error, Result};
+use crate::exit::Kind;
+use crate::fcm::{self, ServiceAccount};
+use crate::interrupt::Interrupt;
+use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, while_sending};
+use crate::settings::{self, HistoryKind, Origin};
+use crate::source::Source;
+use crate::state::{NewRun, Run, RunStatus, Store};
+
+/// How often a send that waits for the end of the quiet hours looks whether it was cancelled.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A send that is ready to begin.
+pub struct Sending {
+    /// What is to be sent to whom.
+    pub order: Order,
+    /// The checked file.
+    pub plan: SendPlan,
+    /// The automation, as its file is when the send begins.
+    pub automation: Option<AutomationFile>,
+    /// What the source says of each recipient's tokens.
+    tokens: TokenLookup,
+    /// The source; `None` where none is configured, and the file has a token column.
+    source: Option<Source>,
+}
+
+/// The key of the automation in the plan of a run of `send --automation`.
+const AUTOMATION: &str = "automation";
+
+/// Returns what a recorded run of `send` was begun with.
+pub fn order_of(run: &Run) -> Result<Order> {
+    let order = run.plan.get("order").cloned().unwrap_or_default();
+    serde_json::from_value(order).kind(Kind::Usage, || format!("run {} is not a send", run.id))
+}
+
+/// Returns the automation of a recorded run of `send --automation`.
+pub fn automation_of(plan: &Value) -> Option<AutomationFile> {
+    serde_json::from_value(plan.get(AUTOMATION)?.clone()).ok()
+}
+
+impl Sending {
+    /// Draws the plan of an order up and looks the tokens up; the source is closed when this returns.
+    pub async fn prepare(
+        context: &RunContext<'_>,
+        order: Order,
+        plan: SendPlan,
+        automation: Option<AutomationFile>,
+    ) -> Result<Self> {
+        let source = if plan.has_tokens {
+            services::source_if_any(context)?
+        } else {
+            Some(services::source(context)?)
+        };
+        let tokens = look_up(context, (&order, &plan), source.as_ref()).await?;
+        Ok(Self {
+            order,
+            plan,
+            automation,
+            tokens,
+            source,
+        })
+    }
+
+    /// Checks the file of an order.
+    pub fn plan(context: &RunContext<'_>, order: &Order) -> Result<SendPlan> {
+        let progress = context.voice.progress();
+        let plan = SendPlan::draw_up(
+            order,
+            &services::hosts(context.settings)?,
+            progress.as_ref(),
+            context.interrupt,
+        );
+        progress.finish();
+        plan
+    }
+
+    /// Returns how many messages leave at most.
+    pub fn count(&self) -> u64 {
+        self.plan.sendable().min(self.tokens.found().with)
+    }
+
+    /// Counts, and sends nothing. `store` is the state store where it may be asked.
+    pub async fn rehearse(
+        &mut self,
+        context: &RunContext<'_>,
+        store: Option<&Store>,
+    ) -> Result<Summary> {
+        let near = store
+            .map(|store| services::cadence(context.settings, store))
+            .transpose()?;
+        let cadence = match &near {
+            Some(cadence) => DryRunHistory::By(cadence),
+            None if context.settings.cadence.kind() == HistoryKind::Off => DryRunHistory::Off,
+            None => DryRunHistory::NotAsked,
+        };
+        let named = (context.id.as_str(), context.clock.now());
+        let (order, plan) = (&self.order, &self.plan);
+        rehearse(order, plan, &mut self.tokens, &cadence, named).await
+    }
+
+    /// Counts the recipients whom the notification history holds back.
+    pub async fn held_back(&mut self, context: &RunContext<'_>, store: &Store) -> Result<u64> {
+        let cadence = services::cadence(context.settings, store)?;
+        if cadence.is_off() {
+            return Ok(0);
+        }
+        let named = (context.id.as_str(), context.clock.now());
+        let (order, plan) = (&self.order, &self.plan);
+        let asked = DryRunHistory::By(&cadence);
+        let summary = rehearse(order, plan, &mut self.tokens, &asked, named).await?;
+        self.tokens.rewind()?;
+        Ok(summary.excluded)
+    }
+
+    /// Records a run and sends; goes on with the one there is, if the occurrence has one that was not finished.
+    pub async fn begin(
+        mut self,
+        context: &RunContext<'_>,
+        store: &Store,
+        overrides: Option<&Override>,
+    ) -> Result<Sent> {
+        // A process that may not send should not leave a run behind.
+        services::account(context.settings)?;
+        let road = match self.automation {
+            Some(_) => Road::SendAutomation,
+            None => Road::Send,
+        };
+        let mode = match self.order.reach {
+            Reach::Live => "live-send",
+            Reach::ValidateOnly => "validate-only",
+        };
+        let mut plan = json!({ "order": self.order });
+        if let Some(automation) = &self.automation {
+            plan[AUTOMATION] = serde_json::to_value(automation)
+                .kind(Kind::Bug, || "an automation that cannot be written down")?;
+        }
+        let new = NewRun {
+            id: context.id.clone(),
+            automation: self.order.automation.clone(),
+            occurrence: self.order.occurrence.clone(),
+            mode: mode.to_owned(),
+            begun_by: context.holder.who.clone(),
+            plan,
+        };
+        let order = self.order.clone();
+        let is_off = services::cadence(context.settings, store)?.is_off();
+        let ids = ids_fit(&self.order, &self.plan, is_off).map(drop);
+        let session = session(context, store, road, overrides);
+        let work = async |recorded: Recorded| {
+            if !recorded.is_new {
+                context.voice.say(&format!(
+                    "going on with run {}, which was not finished",
+                    recorded.run.id
+                ));
+            }
+            self.deliver(context, store, &recorded).await
+        };
+        let before = async || {
+            fits(&order, store).await?;
+            ids
+        };
+        session.conduct(Opening::Begin(&new), before, work).await
+    }
+
+    /// Goes on with a recorded run, or sends again what is in doubt of one that is over.
+    pub async fn resume(
+        mut self,
+        context: &RunContext<'_>,
+        store: &Store,
+        run: &Run,
+        overrides: Option<&Override>,
+    ) -> Result<Sent> {
+        let is_over = !matches!(run.status, RunStatus::Open | RunStatus::Refused);
+        let (road, opening) = if is_over {
+            (Road::InDoubtRetry, Opening::Over(run))
+        } else {
+            (Road::Resume, Opening::Reopen(run))
+        };
+        // What was overridden for the run itself does not count for what is sent again.
+        let mut counting = Overrides(overrides.cloned().into_iter().collect());
+        if !is_over {
+            counting.0.extend(Overrides::of(&run.plan).0);
+        }
+        let allowed = self.allowed(&counting);
+        let work = async |recorded: Recorded| {
+            let sent = self.deliver(context, store, &recorded).await?;
+            if is_over {
+                correct(store, &recorded.run, &sent).await?;
+            }
+            Ok(sent)
+        };
+        let session = session(context, store, road, overrides);
+        let before = async || allowed;
+        session.conduct(opening, before, work).await
+    }
+
+    /// Refuses a file that is larger than its automation allows, or of which too many rows are skipped. How many rows all
+    /// files of the automation have is not known any more.
+    fn allowed(&self, overrides: &Overrides) -> Result<()> {
+        let Some(file) = &self.automation else {
+            return Ok(());
+        };
+        let mut safeguards = lifted(file.clone(), overrides).safeguards;
+        safeguards.min_audience = 0;
+        let skipped = self.plan.skipped.values().sum();
+        let facts = AudienceFacts {
+            rows: self.plan.rows,
+            rows_before: None,
+            skipped: vec![(self.order.input.name(), self.plan.rows, skipped)],
+        };
+        judge(&safeguards, &facts).error(&file.name)
+    }
+
+    /// Sends under a lease and a recorded run, and waits where the quiet hours are waited for.
+    async fn deliver(
+        &mut self,
+        context: &RunContext<'_>,
+        store: &Store,
+        recorded: &Recorded,
+    ) -> Result<Sent> {
+        let tools = Tools::new(context, store)?;
+        // What an earlier send could not tell the history; if it cannot now either, the send itself will say so.
+        let _ = tools.cadence.sync(&context.holder).await;
+        let source = self.source.clone();
+        let run = &recorded.run;
+        let gate = gate(run, &recorded.overrides);
+        loop {
+            let attempt = store.begin_phase(&run.id, "send").await?;
+            let progress = context.voice.progress();
+            let means = SendContext {
+                until: Some(self.until(context)),
+                reading: source.as_ref().map(|source| reading(context, source)),
+                ..tools.means(context, store, progress.as_ref(), &gate)
+            };
+            let sent = Box::pin(carry_out(
+                &self.order,
+                &self.plan,
+                &mut self.tokens,
+                &run.id,
+                &means,
+            ))
+            .await;
+            progress.finish();
+            let sent = ended(store, &run.id, attempt, sent).await?;
+            match sent.paused_until {
+                Some(until) if wait(context, store, &run.id, until).await? => {
+                    // A recipient may have another device by then, or none.
+                    let asked = (&self.order, &self.plan);
+                    self.tokens = look_up(context, asked, source.as_ref()).await?;
+                }
+                _ => return Ok(sent),
+            }
+        }
+    }
+
+    /// A deadline that was given holds; without one there is time for every message and more.
+    fn until(&self, context: &RunContext<'_>) -> Instant {
+        if is_given(context, "deadline") {
+            return context.budget.end();
+        }
+        Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
+    }
+}
+
+/// Returns whether anything but the default says what a setting is.
+fn is_given(context: &RunContext<'_>, name: &str) -> bool {
+    let mut resolved = context.settings.resolved.iter();
+    resolved.any(|one| one.key.name == name && one.origin != Origin::Default)
+}
+
+async fn look_up(
+    context: &RunContext<'_>,
+    (order, plan): (&Order, &SendPlan),
+    source: Option<&Source>,
+) -> Result<TokenLookup> {
+    let Some(source) = source else {
+        return Ok(TokenLookup::unasked(plan));
+    };
+    let progress = context.voice.progress();
+    let (interrupt, shown) = (context.interrupt, progress.as_ref());
+    let reading = reading(context, source);
+    let tokens = TokenLookup::look_up(order, plan, &reading, interrupt, shown).await;
+    progress.finish();
+    tokens
+}
+
+/// Takes part in a send that another process has begun.
+pub async fn join(
+    context: &RunContext<'_>,
+    store: &Store,
+    (run, order): (&Run, &Order),
+    overrides: Option<&Override>,
+) -> Result<Sent> {
+    let mut tools = Tools::new(context, store)?;
+    if !is_given(context, "push.rate") {
+        // Its part of the send's rate is all that limits it.
+        tools.service.rate = order.rate.unwrap_or(tools.service.rate);
+    }
+    let source = services::source(context)?;
+    let work = async |recorded: Recorded| {
+        let gate = gate(&recorded.run, &recorded.overrides);
+        loop {
+            let progress = context.voice.progress();
+            let means = SendContext {
+                reading: Some(reading(context, &source)),
+                ..tools.means(context, store, progress.as_ref(), &gate)
+            };
+            let sent = Box::pin(send::join(order, &run.id, &means)).await;
+            progress.finish();
+            let sent = sent?;
+            match sent.paused_until {
+                Some(until) if wait(context, store, &run.id, until).await? => {}
+                _ => return Ok(sent),
+            }
+        }
+    };
+    session(context, store, Road::Join, overrides)
+        .conduct(Opening::Join(run), async || Ok(()), work)
+        .await
+}
+
+fn session<'a>(
+    context: &'a RunContext<'_>,
+    store: &'a Store,
+    road: Road,
+    overrides: Option<&'a Override>,
+) -> RunSession<'a> {
+    RunSession {
+        store,
+        holder: &context.holder,
+        voice: context.voice,
+        now: context.clock.now(),
+        road,
+        overrides,
+    }
+}
+
+/// What is looked at before each batch: a send without an automation has no such limits.
+fn gate(run: &Run, overrides: &Overrides) -> WhileSending {
+    let automation = automation_of(&run.plan).map(|file| lifted(file, overrides));
+    automation.map_or_else(WhileSending::default, |file| while_sending(&file, None))
+}
+
+/// What every pass of a send uses.
+struct Tools {
+    account: ServiceAccount,
+    cadence: Cadence,
+    service: fcm::FcmSettings,
+}
+
+impl Tools {
+    fn new(context: &RunContext<'_>, store: &Store) -> Result<Self> {
+        Ok(Self {
+            account: services::account(context.settings)?,
+            cadence: services::cadence(context.settings, store)?,
+            service: services::push_settings(context.settings),
+        })
+    }
+
+    fn means<'m>(
+        &'m self,
+        context: &'m RunContext<'_>,
+        store: &'m Store,
+        progress: &'m dyn crate::progress::Progress,
+        gate: &'m WhileSending,
+    ) -> SendContext<'m> {
+        SendContext {
+            store,
+            cadence: &self.cadence,
+            account: &self.account,
+            service: &self.service,
+            outcomes: &context.settings.push.outcomes,
+            holder: &context.holder,
+            clock: context.clock,
+            interrupt: context.interrupt,
+            progress,
+            until: None,
+            reading: None,
+            gate,
+        }
+    }
+}
+
+fn reading<'m>(context: &'m RunContext<'_>, source: &'m Source) -> Reading<'m> {
+    Reading {
+        source,
+        budget: context.budget,
+        watch: context.voice,
+    }
+}
+
+/// Waits for the end of the quiet hours; false if a signal or a cancel came first.
+async fn wait(
+    context: &RunContext<'_>,
+    store: &Store,
+    run: &str,
+    until: Timestamp,
+) -> Result<bool> {
+    context
+        .voice
+        .say(&format!("quiet hours: sending goes on at {until}"));
+    store.rest().await;
+    loop {
+        let left = until.duration_since(context.clock.now());
+        if !left.is_positive() {
+            return Ok(true);
+        }
+        tokio::select! {
+            kind = context.interrupt.wait() => return Err(Interrupt::error(kind)),
+            () = context.clock.sleep(left.unsigned_abs().min(LOOK)) => {}
+        }
+        if store.cancellation(run).await?.is_some() {
+            // The next pass records who was not got to.
+            return Ok(true);
+        }
+        store.rest().await;
+    }
+}
+
+/// Records how a pass ended. What stopped and can go on stays open.
+async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Result<Sent> {
+    let sent = match sent {
+        Ok(sent) => sent,
+        Err(error) => {
+            let detail = json!({ "error": format!("{error:#}") });
+            // What went wrong matters more than that it could not be written down.
+            let _ = store
+                .end_phase(run, "send", attempt, "failed", &detail)
+                .await;
+            return Err(error);
+        }
+    };
+    let summary = as_json(&sent.summary)?;
+    let (result, status) = match sent.summary.ended {
+        SendResult::Done => ("done", Some(RunStatus::Done)),
+        SendResult::Partial => ("partial", Some(RunStatus::Partial)),
+        SendResult::Refused => ("refused", Some(RunStatus::Refused)),
+        SendResult::Cancelled => ("cancelled", Some(RunStatus::Cancelled)),
+        SendResult::Stopped | SendResult::Rehearsed => ("stopped", None),
+    };
+    let recorded = async {
+        store
+            .end_phase(run, "send", attempt, result, &summary)
+            .await?;
+        if let Some(status) = status {
+            store.end_run(run, status, &summary).await?;
+        }
+        Ok(())
+    };
+    match (recorded.await, sent.error) {
+        (Err(_), Some(error)) => Err(error),
+        (Err(error), None) => Err(error),
+        (Ok(()), error) => Ok(Sent { error, ..sent }),
+    }
+}
+
+/// Corrects a run that was over: the messages that were in doubt have an answer now.
+async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
+    let status = match sent.summary.ended {
+        SendResult::Done => RunStatus::Done,
+        SendResult::Partial => RunStatus::Partial,
+        _ => return Ok(()),
+    };
+    store
+        .correct_run(&run.id, status, &as_json(&sent.summary)?)
+        .await
+}
+
+fn as_json(summary: &Summary) -> Result<Value> {
+    serde_json::to_value(summary).kind(Kind::Bug, || "a summary that is no JSON")
+}
+
+/// Returns whether a dry run may ask the state store: it reaches no network but the source.
+pub fn is_near(settings: &settings::Settings) -> bool {
+    matches!(settings.state, settings::StateSettings::File(_))
+        && settings.cadence.kind() == HistoryKind::Embedded
+}
+
+/// Returns the error of a run that has nothing left to do.
+pub fn nothing_left(run: &Run) -> Error {
+    Error::new(
+        Kind::Nothing,
+        format!(
+            "run {} is {}: nothing is left to do",
+            run.id,
+            run.status.as_str()
+        ),
+    )
+}

@@ -1,0 +1,197 @@
+//! From settings to the source, the notification history and the push service.
+
+use std::collections::BTreeMap;
+
+use super::context::RunContext;
+use crate::audience::Catalogue;
+use crate::audience::history::HistorySource;
+use crate::automation::AutomationFile;
+use crate::cadence::{Cadence, HistoryLocation};
+use crate::error::{Error, Result};
+use crate::fcm::{self, Credentials, ServiceAccount};
+use crate::notify::{self, Notices};
+use crate::postgres::address::Inputs;
+use crate::postgres::{Address, RetryLimits};
+use crate::settings::secret::Secret;
+use crate::settings::{HistoryKind, Settings};
+use crate::source::{Purpose, Source};
+use crate::state::Store;
+use crate::template::link::AllowedHosts;
+
+/// Returns the notification history as it is configured.
+pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
+    let settings = &settings.cadence;
+    let missing = |name: &str, kind: &str| {
+        Error::usage(format!(
+            "the notification history is to be {kind}, and {name} is not set"
+        ))
+        .hint("set it, or choose another history with --cadence")
+    };
+    let place = match settings.kind() {
+        HistoryKind::Postgres => {
+            let url = settings.database_url.as_ref();
+            let url = url.ok_or_else(|| missing("PUSH_CADENCE_DATABASE_URL", "postgres"))?;
+            let address = address_of(url).map_err(|error| {
+                error.context("the address of the notification history is wrong")
+            })?;
+            HistoryLocation::Postgres(Box::new(address))
+        }
+        HistoryKind::Http => {
+            let url = settings.service_url.clone();
+            HistoryLocation::Http(url.ok_or_else(|| missing("CADENCE_SERVICE_URL", "http"))?)
+        }
+        HistoryKind::Embedded => HistoryLocation::Embedded,
+        HistoryKind::Off => HistoryLocation::Off,
+    };
+    Cadence::new(place, store.clone())
+}
+
+/// Returns the account that the push service knows us by.
+pub fn account(settings: &Settings) -> Result<ServiceAccount> {
+    let push = &settings.push;
+    if let Some(path) = &push.credentials {
+        return ServiceAccount::load(&Credentials::File(path.clone()));
+    }
+    match (&push.project_id, &push.client_email, &push.private_key) {
+        (Some(project), Some(client_email), Some(private_key)) => {
+            ServiceAccount::load(&Credentials::Variables {
+                project: project.clone(),
+                client_email: client_email.clone(),
+                private_key: private_key.clone(),
+            })
+        }
+        _ => Err(Error::usage("there is no service account to send with").hint(
+            "set GOOGLE_APPLICATION_CREDENTIALS to its file, or FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and FIREBASE_PRIVATE_KEY",
+        )),
+    }
+}
+
+/// Returns how messages are sent, as far as settings say.
+pub fn push_settings(settings: &Settings) -> fcm::FcmSettings {
+    let push = &settings.push;
+    fcm::FcmSettings {
+        base_url: push.url.clone(),
+        token_uri: push.token_url.clone(),
+        trusted: push.ca.clone(),
+        connections: usize::try_from(push.connections).unwrap_or(usize::MAX),
+        rate: push.rate,
+        answer_timeout: push.answer_timeout,
+        patience: push.patience,
+        quota_pause: push.quota_pause,
+        backoff: push.backoff,
+        ..fcm::FcmSettings::default()
+    }
+}
+
+/// Returns the hosts that deep links may lead to.
+pub fn hosts(settings: &Settings) -> Result<AllowedHosts> {
+    AllowedHosts::new(&settings.push.link_hosts).map_err(|error| error.context("push.link_hosts"))
+}
+
+/// Returns the audiences, with those of the configured directory.
+pub fn catalogue(settings: &Settings) -> Result<Catalogue> {
+    match &settings.generate.queries {
+        Some(directory) => Catalogue::with_directory(directory),
+        None => Ok(Catalogue::built_in()),
+    }
+}
+
+/// Returns the source database, if any address is configured.
+pub fn source_if_any(context: &RunContext<'_>) -> Result<Option<Source>> {
+    let is_configured = with_inputs(context, Address::is_configured)?;
+    is_configured.then(|| source(context)).transpose()
+}
+
+/// Returns the source database, not connected to yet. What is worth knowing about its address is said.
+pub fn source(context: &RunContext<'_>) -> Result<Source> {
+    let address = with_inputs(context, Address::resolve)?;
+    for note in address.notes() {
+        tracing::info!(target: "pushctl::source", "{note}");
+    }
+    if let Some(advice) = address.advice() {
+        context.voice.say(&advice.to_string());
+    }
+    let source = to(context, address);
+    source.plan(context.budget.total())?;
+    Ok(source)
+}
+
+/// Hands over every setting that may say where the source is.
+fn with_inputs<T>(
+    context: &RunContext<'_>,
+    resolve: impl FnOnce(&Inputs<'_>) -> Result<T>,
+) -> Result<T> {
+    let settings = &context.settings.source;
+    let config: BTreeMap<String, String> = settings
+        .keywords
+        .iter()
+        .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
+        .collect();
+    let home = settings.environment.home();
+    resolve(&Inputs {
+        url: settings.url.as_ref(),
+        environment: &|name| settings.variable(name),
+        home: home.as_deref(),
+        config: &config,
+    })
+}
+
+/// Returns where the notification history is, if it is configured.
+pub fn history(context: &RunContext<'_>) -> Result<HistorySource> {
+    let Some(url) = &context.settings.cadence.database_url else {
+        return Ok(HistorySource::None);
+    };
+    let address = address_of(url)
+        .map_err(|error| error.context("the address of the notification history is wrong"))?;
+    Ok(HistorySource::Postgres(Box::new(to(context, address))))
+}
+
+/// Returns the address in one URL, and nothing else.
+pub fn address_of(url: &Secret) -> Result<Address> {
+    Address::resolve(&Inputs {
+        url: Some(url),
+        environment: &|_| None,
+        home: None,
+        config: &BTreeMap::new(),
+    })
+}
+
+fn to(context: &RunContext<'_>, address: Address) -> Source {
+    let settings = &context.settings.source;
+    let patience = RetryLimits {
+        connect_timeout: settings.connect_timeout,
+        usual_timeout: None,
+        attempts: settings.retries,
+    };
+    let purpose = Purpose {
+        command: context.command.into(),
+        run: context.id.clone(),
+    };
+    Source::new(address, patience, purpose)
+}
+
+/// Returns the notices of an automation's runs. `env:NAME` is the value of a variable.
+pub fn notices(context: &RunContext<'_>, automation: &AutomationFile) -> Notices {
+    let environment = &context.settings.source.environment;
+    let address = |written: &Option<String>| {
+        let written = written.as_ref()?;
+        match written.strip_prefix("env:") {
+            None => Some(Secret::new(written.clone())),
+            Some(name) => {
+                let value = environment.get(name).ok().flatten().map(|(value, _)| value);
+                value.filter(|value| !value.is_empty()).map(Secret::new)
+            }
+        }
+    };
+    let notify = &automation.notify;
+    let (webhook, heartbeat) = (address(&notify.webhook), address(&notify.heartbeat));
+    let (notices, warnings) = Notices::new(
+        webhook.as_ref(),
+        heartbeat.as_ref(),
+        notify::NotifyTimeouts::default(),
+    );
+    for warning in warnings {
+        context.voice.warn(&warning.to_string());
+    }
+    notices
+}

@@ -1,0 +1,336 @@
+//! The lifecycle of a run, the same on every road: acquire the lease of the occurrence, record the run, work while the
+//! lease is held, release it. What goes wrong at the end never hides what came of the work.
+
+use jiff::Timestamp;
+
+use super::context::Voice;
+use super::gates::{Guard, Override, Overrides, Road, Rule, rule};
+use crate::delivery::{AD_HOC, lease_name};
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::{Mode, Overdue, close_overdue, overdue};
+use crate::state::process_id::ProcessId;
+use crate::state::{Begun, BegunAlone, Lease, NewRun, Run, RunStatus, Store, Taking};
+
+/// How a session comes to its run.
+#[derive(Debug, Clone, Copy)]
+pub enum Opening<'a> {
+    /// A new run, or the open one of the same occurrence.
+    Begin(&'a NewRun),
+    /// An open run, as it is.
+    GoOn(&'a Run),
+    /// An open run, or one that a guard closed.
+    Reopen(&'a Run),
+    /// A run that is over: its messages in doubt are sent again.
+    Over(&'a Run),
+    /// An open run that another process carries.
+    Join(&'a Run),
+}
+
+/// One start of a run.
+pub struct RunSession<'a> {
+    /// Where runs and leases are kept.
+    pub store: &'a Store,
+    /// This process, as others see it.
+    pub holder: &'a ProcessId,
+    /// Where a person reads what happens.
+    pub voice: &'a dyn Voice,
+    /// The present.
+    pub now: Timestamp,
+    /// How the run is started.
+    pub road: Road,
+    /// What a person overrides with this start.
+    pub overrides: Option<&'a Override>,
+}
+
+/// A run that is ours to work on.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The run, as it is recorded now.
+    pub run: Run,
+    /// Whether this start made it.
+    pub is_new: bool,
+    /// Everything that was overridden for it.
+    pub overrides: Overrides,
+}
+
+/// Refuses while an automation is paused, unless that was overridden after the pause began.
+pub async fn not_paused(store: &Store, automation: &str, overrides: &Overrides) -> Result<()> {
+    let pauses = store.pauses().await?;
+    let Some(pause) = pauses.into_iter().find(|one| one.automation == automation) else {
+        return Ok(());
+    };
+    let lifted = overrides.lifting(Guard::Paused);
+    if lifted.is_some_and(|lifted| lifted.at > pause.at) {
+        return Ok(());
+    }
+    let why = pause.reason.map(|why| format!(": {why}"));
+    Err(Error::new(
+        Kind::Refused,
+        format!(
+            "{automation} is paused by {} since {}{}",
+            pause.who,
+            pause.at,
+            why.unwrap_or_default()
+        ),
+    )
+    .hint(format!(
+        "`pushctl resume {automation} --enable` lets it go on"
+    ))
+    .hint("--override paused --reason TEXT passes once"))
+}
+
+/// Returns the refusal of a start while another live run of the automation is open.
+pub fn another_is_open(run: &Run) -> Error {
+    Error::new(
+        Kind::Locked,
+        format!(
+            "{} has an open run already: {} ({}), begun by {}",
+            run.automation, run.id, run.occurrence, run.begun_by
+        ),
+    )
+    .hint(format!("`pushctl resume {}` goes on with it", run.id))
+    .hint(format!("`pushctl cancel {}` ends it", run.id))
+}
+
+impl RunSession<'_> {
+    /// Conducts a run from its lease to its release. `before` is asked once the lease is held and before anything is
+    /// recorded: what it refuses leaves no run behind. `work` gets the recorded run.
+    ///
+    /// # Errors
+    /// Another process holds the occurrence, a guard refuses, or the error of the work.
+    pub async fn conduct<T>(
+        &self,
+        opening: Opening<'_>,
+        before: impl AsyncFnOnce() -> Result<()>,
+        work: impl AsyncFnOnce(Recorded) -> Result<T>,
+    ) -> Result<T> {
+        let working = async {
+            before().await?;
+            work(self.record(opening).await?).await
+        };
+        let Some(lease) = self.acquire(opening).await? else {
+            return Box::pin(working).await;
+        };
+        let result = tokio::select! {
+            result = Box::pin(working) => result,
+            () = lease.lost() => Err(taken_over(&lease)),
+        };
+        // What came of the work matters more; a lease that cannot be given back ends by itself.
+        let _ = lease.release().await;
+        result
+    }
+
+    async fn acquire(&self, opening: Opening<'_>) -> Result<Option<Lease>> {
+        let (automation, occurrence) = match opening {
+            Opening::Begin(new) => (&new.automation, &new.occurrence),
+            Opening::GoOn(run) | Opening::Reopen(run) | Opening::Over(run) => {
+                (&run.automation, &run.occurrence)
+            }
+            Opening::Join(_) => return Ok(None),
+        };
+        let name = lease_name(automation, occurrence);
+        match self.store.take_lease(&name, self.holder).await? {
+            Taking::Taken(lease) => Ok(Some(lease)),
+            Taking::Held(held) => Err(held.error()),
+        }
+    }
+
+    async fn record(&self, opening: Opening<'_>) -> Result<Recorded> {
+        if let Opening::Begin(new) = opening {
+            return self.begin(new).await;
+        }
+        let (Opening::GoOn(run) | Opening::Reopen(run) | Opening::Over(run) | Opening::Join(run)) =
+            opening
+        else {
+            return Err(Error::new(Kind::Bug, "a run without a beginning"));
+        };
+        // It may have been ended just before the lease was free.
+        let found = self.store.run(&run.id).await?;
+        let run = found.ok_or_else(|| gone(&run.id))?;
+        let overrides = match opening {
+            // What was overridden for the run itself does not count for what is sent again.
+            Opening::Over(_) => Overrides(self.overrides.cloned().into_iter().collect()),
+            _ => self.with_ours(&run),
+        };
+        self.not_paused((&run.automation, &run.mode), &overrides)
+            .await?;
+        match opening {
+            Opening::Reopen(_) => self.reopen(&run, &overrides).await?,
+            Opening::Join(_) => self.joinable(&run).await?,
+            Opening::Begin(_) | Opening::GoOn(_) | Opening::Over(_) => {}
+        }
+        self.recorded(run, overrides, false).await
+    }
+
+    async fn begin(&self, new: &NewRun) -> Result<Recorded> {
+        let mut overrides = Overrides::of(&new.plan);
+        overrides.0.extend(self.overrides.cloned());
+        self.not_paused((&new.automation, &new.mode), &overrides)
+            .await?;
+        let mut new = new.clone();
+        overrides.write(&mut new.plan)?;
+        let alone = rule(Guard::OpenRun, self.road) == Rule::Applies
+            && new.mode == Mode::LiveSend.as_str()
+            && new.automation != AD_HOC
+            && !overrides.lift(Guard::OpenRun);
+        let begun = if alone {
+            self.clear_way(&new).await?;
+            match self.store.begin_run_alone(&new).await? {
+                BegunAlone::Begun(begun) => begun,
+                BegunAlone::Other(other) => return Err(another_is_open(&other)),
+            }
+        } else {
+            self.store.begin_run(&new).await?
+        };
+        match begun {
+            Begun::New(run) => Ok(Recorded {
+                run,
+                is_new: true,
+                overrides,
+            }),
+            Begun::Open(run) => {
+                let overrides = self.with_ours(&run);
+                self.not_paused((&run.automation, &run.mode), &overrides)
+                    .await?;
+                self.recorded(run, overrides, false).await
+            }
+        }
+    }
+
+    /// Closes an earlier run of the automation that is too late to send; refuses if one can still send, or was interrupted
+    /// in the middle of a push: those wait for a person, or for their own next start.
+    async fn clear_way(&self, new: &NewRun) -> Result<()> {
+        while let Some(other) = self
+            .store
+            .other_live_run(&new.automation, &new.occurrence)
+            .await?
+        {
+            let name = lease_name(&other.automation, &other.occurrence);
+            let lease = match self.store.take_lease(&name, self.holder).await? {
+                Taking::Taken(lease) => lease,
+                Taking::Held(_) => return Err(another_is_open(&other)),
+            };
+            let closed = self.close(&other).await;
+            let _ = lease.release().await;
+            if !closed? {
+                return Err(another_is_open(&other));
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a run that cannot send any more; false if it can.
+    async fn close(&self, run: &Run) -> Result<bool> {
+        let records = self.store.phases(&run.id).await?;
+        let error = match self.store.cancellation(&run.id).await? {
+            Some(cancel) => {
+                let message = format!("cancelled by {} at {:.0}", cancel.who, cancel.at);
+                Error::new(Kind::Cancelled, message)
+            }
+            None => match overdue(run, records, self.now) {
+                Overdue::For(error) => error,
+                Overdue::No => return Ok(false),
+            },
+        };
+        close_overdue(self.store, run, &error).await?;
+        self.voice.say(&format!(
+            "run {} ({}) is closed: {error:#}",
+            run.id, run.occurrence
+        ));
+        Ok(true)
+    }
+
+    async fn reopen(&self, run: &Run, overrides: &Overrides) -> Result<()> {
+        if run.status != RunStatus::Refused {
+            return Ok(());
+        }
+        let alone = run.mode == Mode::LiveSend.as_str()
+            && run.automation != AD_HOC
+            && !overrides.lift(Guard::OpenRun);
+        let reopened = if alone {
+            self.store.reopen_run_alone(run).await?
+        } else {
+            self.store.reopen_run(&run.id).await?
+        };
+        if reopened {
+            return Ok(());
+        }
+        match self
+            .store
+            .other_live_run(&run.automation, &run.occurrence)
+            .await?
+        {
+            Some(other) if alone => Err(another_is_open(&other)),
+            _ => Err(Error::new(
+                Kind::Locked,
+                format!("another run has taken {} up", run.occurrence),
+            )),
+        }
+    }
+
+    async fn joinable(&self, run: &Run) -> Result<()> {
+        let cancelled = self.store.cancellation(&run.id).await?.is_some();
+        if run.status == RunStatus::Open && !cancelled {
+            return Ok(());
+        }
+        let status = if cancelled {
+            "cancelled"
+        } else {
+            run.status.as_str()
+        };
+        Err(Error::new(
+            if cancelled {
+                Kind::Cancelled
+            } else {
+                Kind::Nothing
+            },
+            format!("run {} is {status}: nothing is left to join", run.id),
+        ))
+    }
+
+    /// A pause holds what reaches people: tests and dry runs may go on meanwhile.
+    async fn not_paused(
+        &self,
+        (automation, mode): (&str, &str),
+        overrides: &Overrides,
+    ) -> Result<()> {
+        let holds = rule(Guard::Paused, self.road) == Rule::Applies;
+        if !holds || automation == AD_HOC || mode != Mode::LiveSend.as_str() {
+            return Ok(());
+        }
+        not_paused(self.store, automation, overrides).await
+    }
+
+    /// What was overridden for a run before, and what is now.
+    fn with_ours(&self, run: &Run) -> Overrides {
+        let mut overrides = Overrides::of(&run.plan);
+        overrides.0.extend(self.overrides.cloned());
+        overrides
+    }
+
+    /// The run as it is recorded now; what is overridden with this start is added to it.
+    async fn recorded(&self, run: Run, overrides: Overrides, is_new: bool) -> Result<Recorded> {
+        if self.overrides.is_some() {
+            let mut plan = run.plan.clone();
+            self.with_ours(&run).write(&mut plan)?;
+            self.store.amend_plan(&run.id, &plan).await?;
+        }
+        let found = self.store.run(&run.id).await?;
+        Ok(Recorded {
+            run: found.ok_or_else(|| gone(&run.id))?,
+            is_new,
+            overrides,
+        })
+    }
+}
+
+fn gone(id: &str) -> Error {
+    Error::new(Kind::Nothing, format!("run {id} is not recorded any more"))
+}
+
+fn taken_over(lease: &Lease) -> Error {
+    Error::new(
+        Kind::Locked,
+        format!("{} was taken over by another process", lease.name()),
+    )
+}
