@@ -5,7 +5,7 @@
 USERS ?= 50000
 SEED ?=
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# Words for cargo: nothing, or the feature that builds OpenSSL too.
+# Flags for cargo: nothing, or the feature that builds OpenSSL too.
 FLAGS = flags=$$(deploy/demo/build-deps.sh)
 # What the tests run against.
 SERVERS = deploy/demo/postgres.sh pooler >/dev/null && PUSHCTL_TEST_PG_BIN=$$(deploy/demo/postgres.sh bin) && \

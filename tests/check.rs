@@ -257,7 +257,7 @@ fn a_name_is_used_once() {
     let report = checked(&sources, &[]).report;
     assert_eq!(report.findings[0].severity, Severity::Error);
     insta::assert_snapshot!(report.human(Color::Plain), @r#"
-    error: the name `mine` is already that of a.toml
+    error: the name `mine` is already used by a.toml
      --> b.toml:1:8
       |
     1 | name = "mine"

@@ -80,7 +80,7 @@ fn completion_survives_a_broken_configuration_and_a_missing_home() {
 }
 
 #[test]
-fn bash_fills_in_what_the_script_is_told() {
+fn bash_completes_with_the_candidates_of_the_script() {
     let sandbox = Sandbox::new();
     let binary = assert_cmd::cargo::cargo_bin!("pushctl");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions/pushctl.bash");

@@ -96,7 +96,7 @@ fn a_named_file_that_is_missing_is_an_error() {
 }
 
 #[test]
-fn unknown_names_are_all_told_with_their_place_and_the_nearest_name() {
+fn unknown_names_are_all_reported_with_their_place_and_the_nearest_name() {
     let sandbox = Sandbox::new();
     sandbox.config("deadlin = \"5m\"\nhost = \"db.example.com\"\n\n[source]\ndatabse_url = \"postgres://reader:hunter2@db.example.com/shop\"\n");
     let outcome = sandbox.run(&["config", "show"]);

@@ -83,7 +83,7 @@ fn what_was_added_removed_and_changed_is_counted_and_shown() {
     3  only in a.csv
     3  in both, but different, by column: firstName 1, count 3
     Only b.csv has: extra
-    The rows of both come in different orders.
+    The rows of the two files are in different orders.
 
     Only in b.csv (user_id):
       9

@@ -208,7 +208,9 @@ async fn trouble_that_stays_is_a_warning_after_three_tries() {
         let (told, server) = told(vec![trouble.clone(); 3], PATIENT).await;
         let warning = told.unwrap_err().to_string();
         assert!(
-            warning.starts_with(&format!("the webhook was not told, after 3 tries: {said}")),
+            warning.starts_with(&format!(
+                "the webhook did not accept the notice after 3 tries: {said}"
+            )),
             "{warning}"
         );
         assert!(!warning.ends_with(": "), "{warning}");
@@ -241,14 +243,14 @@ async fn a_server_that_stays_silent_or_never_ends_is_left() {
     let (told_silent, server) = told(vec![Answer::Silence; 3], hasty).await;
     assert_eq!(
         told_silent.unwrap_err().to_string(),
-        "the webhook was not told, after 3 tries: no answer within 0.2 s"
+        "the webhook did not accept the notice after 3 tries: no answer within 0.2 s"
     );
     assert_eq!(server.requests().len(), 3);
     let (told_endless, _server) = told(vec![Answer::Endless; 3], PATIENT).await;
     let warning = told_endless.unwrap_err().to_string();
     assert!(
         warning.starts_with(
-            "the webhook was not told, after 3 tries: it answered 500 Internal Server Error: xxxx"
+            "the webhook did not accept the notice after 3 tries: it answered 500 Internal Server Error: xxxx"
         ),
         "{warning}"
     );
@@ -276,7 +278,7 @@ async fn the_address_is_in_no_warning_even_where_the_answer_quotes_it() {
     let warning = notices.tell(&done()).await.unwrap_err().to_string();
     assert_eq!(
         warning,
-        "the webhook was not told, after one try: it answered 403 Forbidden: no such hook: ****?****"
+        "the webhook did not accept the notice after one try: it answered 403 Forbidden: no such hook: ****?****"
     );
     assert!(!format!("{notices:?}").contains("SECRET"));
 }

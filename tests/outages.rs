@@ -114,7 +114,7 @@ fn silence_in_every_phase() {
             &through(&database, &proxy),
             5,
             says,
-            "accepted the connection and then said nothing",
+            "the connection was accepted but not answered",
         );
     }
 }
@@ -171,13 +171,10 @@ fn certificates_that_cannot_be_trusted() {
     fail(
         &database.url().replace(&root, &stranger),
         4,
-        "not signed by anyone we trust",
+        "no trusted root signed",
         "sslrootcert",
     );
-    for (shown, says) in [
-        ("expired", "expired"),
-        ("misnamed", "made out to another host"),
-    ] {
+    for (shown, says) in [("expired", "expired"), ("misnamed", "is for another host")] {
         let proxy = Proxy::start(
             database.port(),
             Fate::Tls(certificates.pair(shown), Box::new(Fate::Pass)),

@@ -70,7 +70,7 @@ fn no_escape_sequence_is_written_to_a_pipe_unless_it_is_asked_for() {
 }
 
 #[test]
-fn a_failure_under_json_is_one_document_and_is_told_on_stderr_too() {
+fn a_failure_under_json_is_one_document_and_also_a_message_on_stderr() {
     let outcome = Sandbox::new().run(&["config", "show", "--json", "--config", "missing.toml"]);
     assert_eq!(outcome.status, 2);
     let error = &outcome.json()["error"];

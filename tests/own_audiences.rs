@@ -81,7 +81,7 @@ fn a_broken_query_file_is_an_error_only_for_commands_that_name_it() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_is_told_rather_than_an_unknown_audience() {
+fn a_directory_that_cannot_be_read_is_the_error_rather_than_an_unknown_audience() {
     let outcome = Sandbox::new().run(&["generate", "mine", "--queries", "missing"]);
     insta::assert_snapshot!(outcome, @r"
     ---- stderr
@@ -92,7 +92,7 @@ fn a_directory_that_cannot_be_read_is_told_rather_than_an_unknown_audience() {
 }
 
 #[test]
-fn a_broken_configuration_is_told_rather_than_an_unknown_audience() {
+fn a_broken_configuration_is_the_error_rather_than_an_unknown_audience() {
     let sandbox = with_mine(MINE);
     sandbox.config("queries = [\n");
     let outcome = sandbox.run(&["generate", "mine"]);

@@ -289,14 +289,14 @@ fn an_output_path_that_is_a_file_is_a_usage_error_and_the_file_stays() {
 }
 
 #[test]
-fn files_that_do_not_share_out_their_base_are_not_published() {
+fn files_that_do_not_partition_their_base_are_not_published() {
     let (sandbox, database) = crowd("partition");
     let promise = CROWD.replace("--| order", "--| partition = true\n--| order");
     let gap = promise.replace("n % 3 = 2", "n % 3 = 2 AND n > 9");
     let twice = promise.replace("AS n\n", "AS n, generate_series(1, 2)\n");
     for (query, says) in [
-        (gap, "9 people, 6 rows, 0 people in two files"),
-        (twice, "9 people, 18 rows, 9 people in two files"),
+        (gap, "9 users, 6 rows, 0 users in two files"),
+        (twice, "9 users, 18 rows, 9 users in two files"),
     ] {
         sandbox.write("here/queries.d/crowd.sql", &query);
         let outcome = sandbox.outcome(

@@ -156,7 +156,7 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
         at("2026-11-21T00:00Z"),
     );
     insta::assert_snapshot!(table.text, @r#"
-    # railway.toml: one service for all automations. Each start does what is due and ends.
+    # railway.toml: one service for all automations. Each start runs the phases that are due, then exits.
     # daily: daily at 13:33, America/Chicago
     # utc: daily at 13:33, UTC
     [deploy]

@@ -103,7 +103,7 @@ mod tests {
         insta::assert_snapshot!(table.render(Painter::new(false), None), @r"
         FILE                    ROWS
         trending-closet-items      7
-        a\u{1b}[31m\nb          1,234
+        a\u{1b}[31m\nb         1,234
         ");
     }
 

@@ -46,7 +46,7 @@ fn generate(fair: &Fair, arguments: &[&str]) -> Outcome {
 }
 
 #[test]
-fn what_only_the_database_can_know_is_wrong_is_told_with_file_and_line() {
+fn errors_that_only_the_database_finds_name_file_and_line() {
     let fair = Fair::of("own_errors", random::market(3));
     let cases: [(usize, &str, &str, &[&str]); 6] = [
         (

@@ -159,7 +159,7 @@ async fn thousands_are_asked_about_at_once_and_exempt_layers_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_service_was_not_told_of_yet_counts_from_the_ledger() {
+async fn pushes_that_the_service_has_not_recorded_count_from_the_ledger() {
     let service = Service::start([]);
     let (store, cadence) = asking(&service).await;
     assert_eq!(
@@ -189,7 +189,7 @@ async fn what_the_service_was_not_told_of_yet_counts_from_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_service_is_told_of_each_accepted_push_and_of_the_rest_when_it_recovers() {
+async fn the_service_gets_each_accepted_push_and_the_rest_when_it_recovers() {
     let service = Service::start([]);
     let (store, cadence) = asking(&service).await;
     let ids: Vec<String> = (0..40).map(id).collect();
@@ -230,7 +230,7 @@ async fn the_service_is_told_of_each_accepted_push_and_of_the_rest_when_it_recov
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_push_whose_telling_was_not_answered_is_told_again() {
+async fn a_push_without_an_answer_is_sent_to_the_service_again() {
     let service = Service::start([]);
     let (store, cadence) = asking(&service).await;
     send(&store, &cadence, layer(3), "monday", &[id(1)]).await;

@@ -225,7 +225,7 @@ async fn no_user_passes_while_the_history_is_unreachable_and_no_push_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_not_the_history_is_told_apart_with_what_to_do() {
+async fn a_database_that_is_not_the_history_is_an_error_with_a_hint() {
     let database = Postgres::shared().database("elsewhere");
     let cadence = Cadence::new(at(&database), Place::sqlite().open().await).unwrap();
     let error = cadence.screen(layer(3)).await.err().unwrap();

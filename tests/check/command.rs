@@ -30,7 +30,7 @@ fn for_a_person_each_finding_has_its_line_and_the_counts_come_last() {
     5 | send_at = "25:61"
       |           ^^^^^^^
 
-    warning: 13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45
+    warning: 13:30 is a busy time: the push service is slowest at :00, :15, :30 and :45
      --> automations/warned.toml:5:11
       |
     5 | send_at = "13:30"
@@ -49,7 +49,7 @@ fn for_github_each_finding_is_an_annotation_of_a_file_of_the_repository() {
     insta::assert_snapshot!(outcome, @r"
     ---- stdout
     ::error file=automations/late.toml,line=5,endLine=5,col=11,endColumn=18,title=time::`25:61` is not a time of day: hours go to 23 and minutes to 59
-    ::warning file=automations/warned.toml,line=5,endLine=5,col=11,endColumn=18,title=busy-minute::13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45%0Aa few minutes away is better, like 13:33
+    ::warning file=automations/warned.toml,line=5,endLine=5,col=11,endColumn=18,title=busy-minute::13:30 is a busy time: the push service is slowest at :00, :15, :30 and :45%0Aa few minutes away is better, like 13:33
     ---- stderr
     error: 3 files: 1 error, 1 warning
     ---- exit status 2
@@ -89,7 +89,7 @@ fn for_the_page_of_a_job_there_is_a_table() {
     | | where | what | what to do |
     | --- | --- | --- | --- |
     | ❌ error | `automations/late.toml:5` | `25:61` is not a time of day: hours go to 23 and minutes to 59 |  |
-    | ⚠️ warning | `automations/warned.toml:5` | 13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45 | a few minutes away is better, like 13:33 |
+    | ⚠️ warning | `automations/warned.toml:5` | 13:30 is a busy time: the push service is slowest at :00, :15, :30 and :45 | a few minutes away is better, like 13:33 |
     ---- stderr
     error: 3 files: 1 error, 1 warning
     ---- exit status 2
@@ -163,7 +163,7 @@ fn files_are_named_by_path_by_directory_or_by_their_name() {
     ] {
         let outcome = sandbox.run(arguments);
         assert_eq!(outcome.status, 0, "{arguments:?}: {outcome}");
-        assert!(outcome.stderr.contains(" 1 file: nothing"), "{outcome}");
+        assert!(outcome.stderr.contains(" 1 file: no problems"), "{outcome}");
     }
     let by_variable = sandbox.run_with(&["check"], &[("PUSHCTL_AUTOMATIONS", "other")]);
     assert_eq!(by_variable.status, 0, "{by_variable}");
@@ -191,7 +191,7 @@ fn a_directory_without_automations_does_not_pass() {
 }
 
 #[test]
-fn audiences_of_ones_own_count_and_a_broken_one_is_told() {
+fn own_audiences_count_and_a_broken_one_is_reported() {
     let sandbox = sandbox(&[("mine", &with("name = \"layer3\"", "name = \"fans\""))]);
     let query = "--| title = \"Fans\"\n--| order = \"user_id\"\n--| [[files]]\n--| stem = \"recent-offer-creators\"\n\
                  --| columns = [\"user_id\", \"product_name\", \"inventory_count\", \"variantID\"]\n\

@@ -148,7 +148,7 @@ fn deep_links_are_https_and_lead_home() {
        |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     "#);
     insta::assert_snapshot!(shown(&with("https://tradeblock.us/product", "https://[[var:username]].tradeblock.us/product")), @r#"
-    warning: where this leads is known only row by row
+    warning: the target of this link is known only row by row
       --> a.toml:17:13
        |
     17 | deep_link = "https://[[var:username]].tradeblock.us/product/collectors-have?productVariantId=[[var:variantID]]"
@@ -204,7 +204,7 @@ fn pushes_that_come_too_soon_too_late_or_too_often() {
        |
        = hint: 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 5 new-user series
 
-    error: the first push has none before it to wait for
+    error: the first push has no push before it to wait for
       --> a.toml:15:17
        |
     15 | delay_minutes = 5

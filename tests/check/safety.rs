@@ -5,7 +5,7 @@ use super::{GOOD, shown, with};
 #[test]
 fn a_required_test_needs_a_test_user() {
     insta::assert_snapshot!(shown(&with("[\"d6d77053-92bc-7af6-3332-8bea8c4c6904\"]", "[]\nrequired = true")), @r"
-    error: a test is required, and there is nobody to send it to
+    error: a test push is required, and there is no test user
       --> a.toml:20:12
        |
     20 | user_ids = []
@@ -46,7 +46,7 @@ fn quiet_hours_that_every_run_would_meet() {
        = hint: in every run, they wait until 09:00
     "#);
     insta::assert_snapshot!(shown(&(GOOD.to_owned() + "[safeguards]\nquiet_hours = \"9pm to 9am\"\n")), @r#"
-    error: `9pm to 9am` is no span of two times, like 21:00-09:00
+    error: `9pm to 9am` is not a span of two times like 21:00-09:00
       --> a.toml:22:15
        |
     22 | quiet_hours = "9pm to 9am"
@@ -100,7 +100,7 @@ fn limits_that_contradict_each_other_and_names_that_cannot_be() {
       |
       = hint: use letters, digits, `-`, `_` and `.`, with a letter or digit first
 
-    warning: 13:30 is when everybody sends: the push service is slowest at :00, :15, :30 and :45
+    warning: 13:30 is a busy time: the push service is slowest at :00, :15, :30 and :45
      --> a.toml:5:11
       |
     5 | send_at = "13:30"
@@ -108,7 +108,7 @@ fn limits_that_contradict_each_other_and_names_that_cannot_be() {
       |
       = hint: a few minutes away is better, like 13:33
 
-    warning: nobody is ever warned at 10: from 5 on the run is refused
+    warning: the warning at 10 never appears: from 5 on the run is refused
       --> a.toml:23:17
        |
     23 | warn_audience = 10

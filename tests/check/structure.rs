@@ -3,25 +3,25 @@
 use super::{shown, with};
 
 #[test]
-fn an_empty_file_is_told_what_it_lacks() {
+fn an_empty_file_gets_an_error_for_each_missing_part() {
     insta::assert_snapshot!(shown(""), @r"
     error: the file has no `name`
     --> a.toml:1:1
-     = hint: What the automation is called in every command and record
+     = hint: The automation's name in every command and record
 
     error: the file has no [schedule]
     --> a.toml:1:1
-     = hint: When people receive it
+     = hint: The time at which recipients get it
 
     error: the file has no [audience]
     --> a.toml:1:1
-     = hint: Who receives it
+     = hint: The recipients
 
     error: the file has no [[push]]
     --> a.toml:1:1
-     = hint: What they receive, in order
+     = hint: The pushes, in order
 
-    error: a test is required, and there is nobody to send it to
+    error: a test push is required, and there is no test user
     --> a.toml:1:1
      = hint: set [test] user_ids, or test_users in the configuration; required = false sends without a test
     ");
@@ -58,7 +58,7 @@ fn a_value_without_quotes_and_one_that_is_missing() {
     let text = with("send_at = \"13:33\"", "send_at = 1:33pm")
         .replace("frequency = \"daily\"", "frequency =");
     insta::assert_snapshot!(shown(&text), @r#"
-    error: `1:33pm` is no value of TOML
+    error: `1:33pm` is not a TOML value
      --> a.toml:5:11
       |
     5 | send_at = 1:33pm
@@ -84,7 +84,7 @@ fn keys_given_twice_and_tables_not_closed() {
     9 | [audience
       |         ^
 
-    error: `layer` is given twice in the same table
+    error: `layer` appears twice in the same table
       --> a.toml:15:1
        |
     15 | layer = 2

@@ -24,7 +24,7 @@ fn behind_a_bracket_that_is_not_closed_nothing_else_is_blamed() {
     13 | [[push]]
        | ^
        |
-       = hint: what comes after it could not be checked
+       = hint: the text after it was not checked
     ");
     let text = with(
         "[\"d6d77053-92bc-7af6-3332-8bea8c4c6904\"]",
@@ -37,7 +37,7 @@ fn behind_a_bracket_that_is_not_closed_nothing_else_is_blamed() {
     21 | required = true
        | ^
        |
-       = hint: what comes after it could not be checked
+       = hint: the text after it was not checked
     ");
 }
 
@@ -47,7 +47,7 @@ fn habits_of_other_formats_are_answered_in_terms_of_this_one() {
         .replace("layer = 3", "layer: 3")
         .replace("name = \"layer3\"", "name =");
     insta::assert_snapshot!(shown(&text), @r"
-    error: `Yes` is no value of TOML
+    error: `Yes` is not a TOML value
      --> a.toml:2:11
       |
     2 | enabled = Yes
@@ -79,7 +79,7 @@ fn habits_of_other_formats_are_answered_in_terms_of_this_one() {
       = hint: it begins with `'` and needs a `'` at its end
     ");
     insta::assert_snapshot!(shown("{ \"name\": \"mine\" }"), @r#"
-    error: this is no line of TOML
+    error: this line is not TOML
      --> a.toml:1:1
       |
     1 | { "name": "mine" }
@@ -102,7 +102,7 @@ fn tables_that_are_there_twice_or_are_no_lists() {
        |
        = hint: write its name in double brackets
 
-    error: the table [schedule] is there twice
+    error: the table [schedule] appears twice
       --> a.toml:19:2
        |
     19 | [schedule]
@@ -118,13 +118,13 @@ fn tables_that_are_there_twice_or_are_no_lists() {
        |
        = hint: it goes with frequency = "monthly"
 
-    error: [[push]] cannot follow a `push` that is no list of tables
+    error: [[push]] cannot follow a `push` that is not a list of tables
       --> a.toml:23:3
        |
     23 | [[push]]
        |   ^^^^
        |
-       = hint: write [[push]] there too
+       = hint: write [[push]] in both places
     "#);
     insta::assert_snapshot!(shown(&with("[schedule]", "[shedule]")), @r"
     error: unknown key `shedule` at the top of the file

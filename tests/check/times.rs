@@ -54,7 +54,7 @@ fn times_and_zones_that_there_are_not() {
 #[test]
 fn clock_changes_of_the_coming_year_are_warned_of() {
     insta::assert_snapshot!(shown(&with("13:33", "02:33")), @r#"
-    warning: on 2027-03-14 there is no 02:33 in America/Chicago: the clocks go forward over it
+    warning: on 2027-03-14, 02:33 does not exist in America/Chicago: the clocks go forward over it
      --> a.toml:5:11
       |
     5 | send_at = "02:33"
@@ -63,7 +63,7 @@ fn clock_changes_of_the_coming_year_are_warned_of() {
       = hint: that day the pushes go out at 03:00; choose a time without a clock change
     "#);
     insta::assert_snapshot!(shown(&with("13:33", "01:33")), @r#"
-    warning: on 2027-11-07 there is 01:33 twice in America/Chicago: the clocks go back over it
+    warning: on 2027-11-07, 01:33 occurs twice in America/Chicago: the clocks go back over it
      --> a.toml:5:11
       |
     5 | send_at = "01:33"
@@ -141,7 +141,7 @@ fn dates_that_there_are_not_or_no_longer() {
       = hint: February 2027 has 28 days
     "#);
     insta::assert_snapshot!(shown(&with("frequency = \"daily\"", "frequency = \"once\"\ndate = \"2026-11-20\"")), @r#"
-    warning: 2026-11-20 has passed: this will not run again
+    warning: 2026-11-20 has passed: this automation does not run again
      --> a.toml:8:8
       |
     8 | date = "2026-11-20"
@@ -180,7 +180,7 @@ fn cron_expressions_with_their_place() {
       |
       = hint: it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
 
-    warning: 00:00 is when everybody sends: the push service is slowest at :00, :15, :30 and :45
+    warning: 00:00 is a busy time: the push service is slowest at :00, :15, :30 and :45
      --> a.toml:6:8
       |
     6 | cron = "*/20 * * * *"
@@ -189,7 +189,7 @@ fn cron_expressions_with_their_place() {
       = hint: a few minutes away is better, like 13:33
     "#);
     insta::assert_snapshot!(cron("@daily"), @r#"
-    error: `@daily` does not say at which minute people receive the pushes
+    error: `@daily` does not set the minute at which the pushes are sent
      --> a.toml:6:9
       |
     6 | cron = "@daily"
@@ -220,7 +220,7 @@ fn a_window_that_does_not_fit_the_lead() {
       = hint: without [window] it is 25 minutes: set cancel_minutes there, or make the lead longer
     ");
     insta::assert_snapshot!(shown(&(GOOD.to_owned() + "[window]\ncancel_minutes = 0\n")), @r"
-    warning: nobody has time to cancel between the tests and the live pushes
+    warning: there is no time to cancel between the tests and the live pushes
       --> a.toml:22:18
        |
     22 | cancel_minutes = 0

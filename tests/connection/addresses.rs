@@ -209,7 +209,7 @@ async fn a_password_file_is_used_only_if_others_cannot_read_it() {
     let told = read(&surroundings.source(), select_one).await;
     told.check(
         Kind::Credentials,
-        "asks for a password, and there is none",
+        "asks for a password, and none is configured",
         ".pgpass",
     );
 }

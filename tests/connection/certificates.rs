@@ -96,7 +96,7 @@ async fn a_server_without_tls_is_refused_from_require_upwards() {
             assert!(!told.value());
         } else {
             assert_eq!(told.attempts, 1);
-            told.check(Kind::Usage, "the server does not offer TLS", "turn TLS on");
+            told.check(Kind::Usage, "the server does not offer TLS", "enable TLS");
         }
     }
 }
@@ -122,7 +122,7 @@ async fn an_untrusted_certificate_names_sslrootcert() {
         assert_eq!(told.attempts, 1, "{mode}");
         told.check(
             Kind::Credentials,
-            "is not signed by anyone we trust",
+            "no trusted root signed the server's certificate",
             "sslrootcert",
         );
     }
@@ -138,13 +138,13 @@ async fn the_systems_roots_do_not_know_a_private_one() {
     .await;
     told.check(
         Kind::Credentials,
-        "is not signed by anyone we trust",
+        "no trusted root signed the server's certificate",
         "sslrootcert",
     );
 }
 
 #[tokio::test]
-async fn certificates_that_are_out_of_their_time_are_told_apart() {
+async fn expired_and_future_certificates_are_distinguished() {
     let database = Postgres::shared().database("time");
     for (name, words, advice) in [
         ("expired", "has expired", "renew"),
@@ -169,7 +169,7 @@ async fn a_misnamed_certificate_fails_only_where_the_name_is_checked() {
     )
     .await;
     assert_eq!(told.attempts, 1);
-    told.check(Kind::Credentials, "made out to another host", "hostaddr");
+    told.check(Kind::Credentials, "is for another host", "hostaddr");
     // Behind the proxy the connection is plain, so the server says no; that it was reached is what counts.
     assert!(
         !read_patiently(
@@ -189,7 +189,7 @@ async fn an_address_is_no_name_in_a_certificate() {
         encrypted,
     )
     .await;
-    told.check(Kind::Credentials, "made out to another host", "hostaddr");
+    told.check(Kind::Credentials, "is for another host", "hostaddr");
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn a_tunnel_at_localhost_is_verified_by_the_real_name() {
     let elsewhere = url.replace("db.example.com", "other.example.com");
     read(&at(elsewhere), encrypted).await.check(
         Kind::Credentials,
-        "made out to another host",
+        "is for another host",
         "hostaddr",
     );
 }
@@ -237,7 +237,7 @@ async fn a_client_certificate_lets_its_owner_in() {
         "{error:#}"
     );
     assert!(
-        format!("{error:#}").contains("our certificate"),
+        format!("{error:#}").contains("client certificate"),
         "{error:#}"
     );
     assert!(error.hints()[0].contains("sslcert"), "{:?}", error.hints());

@@ -53,7 +53,7 @@ async fn a_silent_host_leaves_time_for_the_next() {
 }
 
 #[tokio::test]
-async fn every_hosts_failure_is_told() {
+async fn every_hosts_failure_is_reported() {
     let database = Postgres::shared().database("everyone");
     let closing = Proxy::start(database.port(), Fate::CloseAfter(0));
     let refusing = free_port();
@@ -152,7 +152,7 @@ async fn a_server_of_the_wrong_kind_is_a_failover_that_may_be_over_soon() {
     .await;
     told.check(
         Kind::Unreachable,
-        "not what target_session_attrs=standby asks for",
+        "does not satisfy target_session_attrs=standby",
         "failover",
     );
     let preferring = at(url(

@@ -46,7 +46,7 @@ async fn a_missing_password_is_an_error_that_says_so() {
     assert_eq!(told.attempts, 1);
     told.check(
         Kind::Credentials,
-        "asks for a password, and there is none",
+        "asks for a password, and none is configured",
         "~/.pgpass",
     );
 }
@@ -85,7 +85,7 @@ async fn a_missing_table_is_final() {
 #[tokio::test]
 async fn a_missing_privilege_says_what_to_grant() {
     let database = Postgres::shared().database("privilege");
-    let url = database.url_with("unknown_role", "sslmode=require");
+    let url = database.url_with("nobody_special", "sslmode=require");
     let told = read(&at(url), async |snapshot: &Snapshot| {
         snapshot.query("SELECT * FROM users").await
     })

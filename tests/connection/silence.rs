@@ -12,7 +12,7 @@ use crate::support::postgres::Postgres;
 use crate::support::programs::free_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
-const TUNNEL_OR_OVERLOAD: &str = "something accepted the connection and then said nothing";
+const TUNNEL_OR_OVERLOAD: &str = "the connection was accepted but not answered";
 
 /// The same URL through another port.
 fn through(url: &str, from: u16, to: u16) -> String {
@@ -118,7 +118,7 @@ async fn silence_in_the_middle_of_the_rows() {
     assert_eq!(told.attempts, 1);
     told.check(
         Kind::Unreachable,
-        "nothing had come for",
+        "no data came for",
         "the connection stalled",
     );
 }
@@ -169,7 +169,7 @@ async fn a_connection_that_is_closed_at_once_is_tried_again() {
 }
 
 #[tokio::test]
-async fn another_kind_of_server_is_told_from_one_that_is_down() {
+async fn another_kind_of_server_is_distinguished_from_one_that_is_down() {
     // The second begins with what would be PostgreSQL's consent to TLS.
     let strangers: [(&[u8], &str); 2] = [
         (

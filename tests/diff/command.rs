@@ -13,14 +13,14 @@ fn sandbox() -> Sandbox {
 }
 
 #[test]
-fn files_that_differ_are_told_apart_and_end_with_1() {
+fn files_that_differ_are_reported_and_end_with_1() {
     insta::assert_snapshot!(sandbox().run(&["diff", "old.csv", "new.csv", "--key", "user_id"]), @r#"
     ---- stdout
     1  the same
     1  only in new.csv
     1  only in old.csv
     1  in both, but different, by column: name 1
-    The rows of both come in different orders.
+    The rows of the two files are in different orders.
 
     Only in new.csv (user_id):
       4

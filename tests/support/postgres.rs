@@ -32,7 +32,7 @@ use super::programs::{as_server_user, free_port, keeper, postgres_binaries, serv
 /// Every role that can log in, with its password. What each is for stands in [`HBA`].
 pub(crate) const ROLES: [(&str, &str); 6] = [
     ("reader", "reader's p@ss/word"),
-    ("unknown_role", "unprivileged"),
+    ("nobody_special", "unprivileged"),
     ("tls_only", "tls-only-secret"),
     ("plain_only", "plain-only-secret"),
     ("trusted", "never-needed"),
