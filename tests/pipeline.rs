@@ -10,6 +10,7 @@ mod model;
 mod notices;
 mod office;
 mod property;
+mod recipients;
 mod safeguards;
 mod stage;
 mod timeline;

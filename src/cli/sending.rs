@@ -271,7 +271,7 @@ pub(super) async fn join(
         clock: &context.clock,
         interrupt: &context.interrupt,
         progress: progress.as_ref(),
-        until: None,
+        until: is_given(context, "deadline").then(|| context.budget.end()),
         reading: Some(Reading {
             source: &source,
             budget: &context.budget,
