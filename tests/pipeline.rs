@@ -11,6 +11,7 @@ mod notices;
 pub(crate) mod office;
 mod open;
 mod property;
+mod recipients;
 mod safeguards;
 mod side_files;
 mod stage;

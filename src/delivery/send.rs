@@ -93,7 +93,7 @@ pub async fn carry_out(
     let began = Instant::now();
     if order.shared {
         let passed = Box::pin(sending.pass(Recipients::Share(tokens))).await?;
-        return with_notes(sending.conclude(passed, began).await?, tokens);
+        return Ok(with_notes(sending.conclude(passed, began).await?, tokens));
     }
     let mut passed = sending.pass(Recipients::Send(tokens)).await?;
     let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
@@ -104,13 +104,13 @@ pub async fn carry_out(
         passed = sending.pass(Recipients::Send(tokens)).await?;
         passed.notes.splice(0..0, notes);
     }
-    with_notes(sending.conclude(passed, began).await?, tokens)
+    Ok(with_notes(sending.conclude(passed, began).await?, tokens))
 }
 
 /// What there is to say about the tokens stands last.
-fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Result<Sent> {
+fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Sent {
     sent.summary.notes.extend(tokens.notes());
-    Ok(sent)
+    sent
 }
 
 /// Joins a send that another process has entered into the queue.

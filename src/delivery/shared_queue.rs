@@ -245,18 +245,20 @@ impl Feeder<'_> {
                 user: one.user.clone(),
                 token: one.token.as_deref().ok().map(TokenHash::of),
             });
-            let taken = self
+            let won = self
                 .store
                 .take_these(self.push, self.sender, wanted.collect(), &guard)
                 .await?;
-            self.claimed(taken.len());
-            *lock(&self.state.taken) += taken.len() as u64;
-            let mut tokens: HashMap<UserKey, _> =
+            self.claimed(won.len());
+            *lock(&self.state.taken) += won.len() as u64;
+            let mut known_tokens: HashMap<UserKey, _> =
                 known.into_iter().map(|one| (one.user, one.token)).collect();
-            let mut jobs = Vec::with_capacity(taken.len());
+            let mut jobs = Vec::with_capacity(won.len());
             let mut skipped = Vec::new();
-            for one in taken {
-                let token = tokens.remove(&one.user).unwrap_or(Err(Lacking::NoToken));
+            for one in won {
+                let token = known_tokens
+                    .remove(&one.user)
+                    .unwrap_or(Err(Lacking::NoToken));
                 match sendable(&one, token, screen.as_ref()) {
                     Ok(token) => jobs.push(self.take_from_queue(one, token)),
                     Err(code) => skipped.push(not_sent(&one, Ending::Skipped, code)),

@@ -320,6 +320,7 @@ pub async fn join(
         loop {
             let progress = context.voice.progress();
             let means = SendContext {
+                until: is_given(context, "deadline").then(|| context.budget.end()),
                 reading: Some(reading(context, &source)),
                 ..tools.means(context, store, progress.as_ref(), &gate)
             };

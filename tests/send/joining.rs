@@ -342,3 +342,36 @@ fn tokens_that_stand_only_in_the_file_are_left_to_the_process_that_has_it() {
         assert_eq!(from_file.count() as u64, PEOPLE / 3);
     }
 }
+
+#[test]
+fn a_file_with_tokens_is_shared_without_a_source_and_joined_with_one() {
+    let script = Script::default().always(
+        "*",
+        Reply::Slow {
+            ms: 20,
+            then: Box::new(Reply::Accept),
+        },
+    );
+    let office = Office::playing(script);
+    office.audience(&super::people(0..60));
+    let first = office.start(&["--share", "--rate", "30"]);
+    begun(&office);
+    let refused = office.ended(join(&office));
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(
+        refused.stderr.contains("no database is configured"),
+        "{refused}"
+    );
+    let sent = office.sent(office.ended(first));
+    assert_eq!(
+        (sent.status(), sent.count("accepted")),
+        (0, 60),
+        "{}",
+        sent.outcome
+    );
+    let notes = sent.summary["notes"].to_string();
+    assert!(
+        notes.contains("accounts and tokens were not checked"),
+        "{notes}"
+    );
+}
