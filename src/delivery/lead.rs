@@ -96,38 +96,50 @@ mod tests {
         }
     }
 
-    /// Groups of a send at 4,000 a second, whose claims take so long.
-    fn groups(takes: Duration, count: usize) -> Vec<usize> {
-        let mut lead = Lead::default();
-        let (mut now, mut left, mut fresh, mut tokens) = (Instant::now(), 0, 0.0_f64, 80.0_f64);
+    /// What waits, what may leave, and what has left, at 4,000 a second.
+    struct Wire {
+        fresh: usize,
+        tokens: usize,
+        left: u64,
+    }
+
+    impl Wire {
+        /// A millisecond passes.
+        fn step(&mut self) {
+            self.tokens = (self.tokens + 4).min(800);
+            let leaves = self.fresh.min(self.tokens);
+            self.fresh -= leaves;
+            self.tokens -= leaves;
+            self.left += leaves as u64;
+        }
+
+        fn progress(&self) -> DispatchProgress {
+            progress(self.tokens, self.fresh, self.left)
+        }
+    }
+
+    /// The groups of a send whose claims take so many milliseconds.
+    fn groups(takes: u32, count: usize) -> Vec<usize> {
+        let millisecond = Duration::from_millis(1);
+        let (mut lead, mut now) = (Lead::default(), Instant::now());
+        let mut wire = Wire {
+            fresh: 0,
+            tokens: 1,
+            left: 0,
+        };
         let mut sizes = Vec::new();
         while sizes.len() < count {
-            // What the bucket and the queue come to in a millisecond.
-            let step = |fresh: &mut f64, tokens: &mut f64, left: &mut u64| {
-                *tokens = (*tokens + 4.0).min(80.0);
-                let leaves = fresh.min(*tokens).floor();
-                *fresh -= leaves;
-                *tokens -= leaves;
-                *left += leaves as u64;
-            };
-            let seen = progress(tokens as usize, fresh as usize, left);
-            let allowed = lead.allowance(&seen, 2_000, now);
+            let allowed = lead.allowance(&wire.progress(), 2_000, now);
             if allowed == 0 {
-                step(&mut fresh, &mut tokens, &mut left);
-                now += Duration::from_millis(1);
+                wire.step();
+                now += millisecond;
                 continue;
             }
-            lead.begin(&seen, now);
-            for _ in 0..takes.as_millis() {
-                step(&mut fresh, &mut tokens, &mut left);
-                now += Duration::from_millis(1);
-            }
-            lead.end(
-                allowed,
-                &progress(tokens as usize, fresh as usize, left),
-                now,
-            );
-            fresh += allowed as f64;
+            lead.begin(&wire.progress(), now);
+            (0..takes).for_each(|_| wire.step());
+            now += millisecond * takes;
+            lead.end(allowed, &wire.progress(), now);
+            wire.fresh += allowed;
             sizes.push(allowed);
         }
         sizes
@@ -135,14 +147,14 @@ mod tests {
 
     #[test]
     fn a_group_is_what_leaves_while_the_next_is_claimed() {
-        let fast = groups(Duration::from_millis(2), 40);
+        let fast = groups(2, 40);
         assert!(
-            fast[20..].iter().all(|size| (12..=30).contains(size)),
+            fast[20..].iter().all(|size| (8..=32).contains(size)),
             "{fast:?}"
         );
-        let slow = groups(Duration::from_millis(150), 40);
+        let slow = groups(150, 40);
         assert!(
-            slow[20..].iter().all(|size| (400..=700).contains(size)),
+            slow[20..].iter().all(|size| (300..=900).contains(size)),
             "{slow:?}"
         );
     }

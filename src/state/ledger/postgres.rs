@@ -260,7 +260,7 @@ impl PostgresStore {
     ) -> Result<()> {
         let answers = &answers;
         self.with(|client| async move {
-            let (_, dead) =
+            let ((), dead) =
                 tokio::try_join!(client.batch_execute(BEGIN), dead_senders(&client, answers))?;
             if dead.is_empty() {
                 write(&client, now, push, answers).await?;
