@@ -38,7 +38,7 @@ fn headline(notice: &Notice) -> String {
     let name = &notice.automation;
     match &notice.event {
         Event::AudienceReady { people } => {
-            format!("{name}: the audience is ready, {}", persons(*people))
+            format!("{name}: the audience is ready, {}", recipients(*people))
         }
         Event::TestSent { accepted, of } => {
             format!(
@@ -53,7 +53,7 @@ fn headline(notice: &Notice) -> String {
             format!(
                 "{name}: at {} pushes go to {}",
                 send_at.strftime("%H:%M %Z"),
-                persons(*people)
+                recipients(*people)
             )
         }
         Event::Done { accepted, of } => {
@@ -67,8 +67,12 @@ fn headline(notice: &Notice) -> String {
     }
 }
 
-fn persons(count: u64) -> String {
-    let noun = if count == 1 { "person" } else { "people" };
+fn recipients(count: u64) -> String {
+    let noun = if count == 1 {
+        "recipient"
+    } else {
+        "recipients"
+    };
     format!("{} {noun}", number(count))
 }
 
