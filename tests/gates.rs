@@ -3,6 +3,7 @@
 
 mod audience;
 mod confirmation;
+mod in_doubt;
 mod open_run;
 mod overriding;
 mod paused;

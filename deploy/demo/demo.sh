@@ -97,7 +97,7 @@ send() {
         0) ;;
         3)
             step "An answer was lost on the way. Whether that phone rang nobody can know: sending again is your decision"
-            show resume last --in-doubt retry ;;
+            show resume last --in-doubt retry --yes ;;
         *) exit "$status" ;;
     esac
 }
