@@ -80,10 +80,9 @@ pub fn rule(guard: Guard, road: Road) -> Rule {
 }
 
 #[rustfmt::skip]
-#[expect(clippy::match_same_arms, reason = "a table: one row for each guard")]
 fn row(guard: Guard) -> Row {
     match guard {
-        Guard::Paused => [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, Applies, Applies],
+        Guard::Paused | Guard::QuietHours => [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, Applies, Applies],
         Guard::OpenRun => [NO_AUTOMATION, Applies, Applies, Applies, Applies, BEGUN, BEGUN, BEGUN],
         Guard::Lease => [
             Applies, Applies, Applies, Applies, Applies, Applies,
@@ -97,7 +96,6 @@ fn row(guard: Guard) -> Row {
         Guard::MaxAudience => {
             [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, CHECKED, Applies]
         }
-        Guard::QuietHours => [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, Applies, Applies],
         Guard::Lateness => [
             NO_TIME, NO_TIME, Applies,
             DoesNotApply("its time is the present"),
