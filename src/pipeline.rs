@@ -140,8 +140,8 @@ pub struct RunContext<'a> {
     pub store: &'a Store,
     /// Who has had enough.
     pub cadence: &'a Cadence,
-    /// Whether a dry run may ask it: it reaches no network but the source.
-    pub cadence_is_near: bool,
+    /// Whether a dry run asks neither for tokens nor the history.
+    pub offline: bool,
     /// Where audiences come from.
     pub source: &'a Source,
     /// What audiences ask about earlier pushes.

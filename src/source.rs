@@ -93,6 +93,11 @@ impl Source {
         &self.address
     }
 
+    /// Its hosts and ports, as progress shows them.
+    pub fn place(&self) -> String {
+        self.address.place()
+    }
+
     /// The attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
         RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)

@@ -11,6 +11,7 @@ mod notices;
 mod office;
 mod property;
 mod safeguards;
+mod shown;
 mod stage;
 mod timeline;
 

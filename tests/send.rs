@@ -7,6 +7,7 @@ mod history;
 mod modes;
 mod secrets;
 mod shared;
+mod shown;
 mod signals;
 mod sources;
 mod sums;

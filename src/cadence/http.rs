@@ -75,6 +75,11 @@ impl Http {
         Ok(Self { client, base })
     }
 
+    /// Where it is.
+    pub(super) fn place(&self) -> String {
+        crate::fcm::host_and_port(self.base.as_str())
+    }
+
     /// Who may be sent to. The service does not say who is excluded by what: only its sums do.
     pub(super) async fn filter(
         &self,

@@ -58,6 +58,11 @@ impl PostgresHistory {
         }
     }
 
+    /// Where it is.
+    pub(super) fn place(&self) -> String {
+        self.link.place()
+    }
+
     /// The rules as they stand. One that lacks its numbers is an error.
     pub(super) async fn rules(&self) -> Result<Rules> {
         let names = Rule::ALL.map(Rule::name);

@@ -20,7 +20,6 @@ use crate::report::pipeline as report;
 use crate::settings::generate::OutputTarget;
 use crate::settings::logging::LogFormat;
 use crate::settings::secret::Secret;
-use crate::settings::{self, HistoryKind};
 use crate::source::Source;
 use crate::state::process_id::ProcessId;
 use crate::state::{Begun, NewRun, Run, RunFilter, RunStatus, Store, Taking};
@@ -36,7 +35,8 @@ use super::{message_args, sending, services};
 pub(super) struct World {
     store: Store,
     cadence: Cadence,
-    cadence_is_near: bool,
+    /// Whether a dry run asks neither for tokens nor the history.
+    pub(super) offline: bool,
     source: Source,
     history: HistorySource,
     catalogue: Catalogue,
@@ -53,10 +53,9 @@ impl World {
     pub(super) async fn open(context: &CommandContext, sends: bool) -> Result<Self> {
         let account = sends.then(|| services::account(context)).transpose()?;
         let store = services::store(context).await?;
-        let is_file = matches!(context.settings.state, settings::StateSettings::File(_));
         Ok(Self {
             cadence: services::cadence(context, &store)?,
-            cadence_is_near: is_file && context.settings.cadence.kind() == HistoryKind::Embedded,
+            offline: false,
             source: connect::source(context, "run-pipeline")?,
             history: connect::history(context, "run-pipeline")?,
             catalogue: connect::catalogue(context)?,
@@ -104,7 +103,7 @@ impl World {
         Ok(RunContext {
             store: &self.store,
             cadence: &self.cadence,
-            cadence_is_near: self.cadence_is_near,
+            offline: self.offline,
             source: &self.source,
             history: &self.history,
             catalogue: &self.catalogue,

@@ -33,7 +33,8 @@ pub(super) fn apply(
         .wrapping_sub(1);
     let push = automation.file.push.get(place).ok_or_else(|| {
         Error::usage(format!(
-            "--push: {name} has {count} pushes, numbered from 1"
+            "--push: {name} has {}, numbered from 1",
+            crate::count::counted(count as u64, "pushes")
         ))
     })?;
     let safeguards = &automation.file.safeguards;

@@ -4,16 +4,16 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::delivery;
-use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::delivery::dry_run::{Asking, rehearse};
 use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
 use crate::delivery::{
     Addresses, Order, Reach, SendPlan, SendResult, Summary, TokenCounts, TokenReader, fits,
 };
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
-use crate::report::{number, send as report};
+use crate::report::{counted, send as report};
+use crate::settings::Origin;
 use crate::settings::logging::LogFormat;
-use crate::settings::{self, HistoryKind, Origin};
 use crate::state::{Begun, Lease, NewRun, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Loudness};
 
@@ -54,10 +54,10 @@ pub(super) fn confirm(context: &CommandContext, sending: &Sending) -> Result<()>
         return Ok(());
     }
     let what = format!(
-        "\"{}\" goes to the phones of up to {} people ({} rows)",
+        "\"{}\" goes to the phones of up to {} ({})",
         sending.order.wording.title,
-        number(count),
-        number(sending.plan.rows)
+        counted(count, "people"),
+        counted(sending.plan.rows, "rows")
     );
     confirm::confirm(context, &what, &format!("send {count}"))
 }
@@ -117,30 +117,14 @@ impl Sending {
 
     /// Counts, and sends nothing.
     pub(super) async fn rehearse(mut self, context: &CommandContext) -> Result<Kind> {
-        let in_file = matches!(context.settings.state, settings::StateSettings::File(_));
-        let kind = context.settings.cadence.kind();
-        let near = if kind == HistoryKind::Embedded && in_file {
-            let store = services::store(context).await?;
-            Some(services::cadence(context, &store)?)
-        } else {
-            None
+        let store = services::store(context).await?;
+        let cadence = services::cadence(context, &store)?;
+        let asking = Asking::All {
+            store: &store,
+            cadence: &cadence,
+            addresses: &mut self.addresses,
         };
-        let cadence = match &near {
-            Some(cadence) => DryRunHistory::By(cadence),
-            None if kind == HistoryKind::Off => DryRunHistory::Off,
-            None => DryRunHistory::NotAsked,
-        };
-        let run = context.run_id.to_string();
-        let named = (run.as_str(), context.clock.now());
-        let summary = rehearse(
-            &self.order,
-            &self.plan,
-            &mut self.addresses,
-            &cadence,
-            named,
-        );
-        tell(context, &summary.await?)?;
-        Ok(Kind::Done)
+        count(context, &self.order, &self.plan, asking).await
     }
 
     /// Records a run and sends; goes on with the one there is, if the occurrence has one that was not finished.
@@ -265,6 +249,30 @@ impl Sending {
         }
         Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
+}
+
+/// A dry run that asks nothing but the file.
+pub(super) async fn rehearse_offline(
+    context: &CommandContext,
+    order: &Order,
+    plan: &SendPlan,
+) -> Result<Kind> {
+    count(context, order, plan, Asking::Nothing).await
+}
+
+async fn count(
+    context: &CommandContext,
+    order: &Order,
+    plan: &SendPlan,
+    asking: Asking<'_>,
+) -> Result<Kind> {
+    let run = context.run_id.to_string();
+    let named = (run.as_str(), context.clock.now());
+    let progress = context.ui.progress("rows");
+    let summary = rehearse(order, plan, asking, progress.as_ref(), named).await;
+    progress.finish();
+    tell(context, &summary?)?;
+    Ok(Kind::Done)
 }
 
 /// Takes part in a send that another process has begun.

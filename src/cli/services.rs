@@ -31,7 +31,17 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
 
 /// The state store, ready for use.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
-    Store::open(&location(context)?, Arc::clone(&context.clock)).await
+    let location = location(context)?;
+    let progress = context.ui.waiting();
+    if let Location::Postgres(address) = &location {
+        progress.stage(&format!(
+            "connecting to the state store {}",
+            address.place()
+        ));
+    }
+    let store = Store::open(&location, Arc::clone(&context.clock)).await;
+    progress.finish();
+    store
 }
 
 /// The notification history as it is configured.

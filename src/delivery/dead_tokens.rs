@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::count::counted;
 use crate::csv_writer::cannot_write;
 use crate::error::{Context as _, Kind, Result};
 use crate::state::ledger::UserKey;
@@ -151,10 +152,10 @@ pub(super) fn write_sql((mut file, path): (File, PathBuf), run: &str, tokens: &D
         .map(|(_, token)| format!("  '{}'", token.replace('\'', "''")))
         .collect();
     let text = format!(
-        "-- {} tokens that the push service said are registered no more, found by run {run}.\n\
+        "-- {} that the push service said are registered no more, found by run {run}.\n\
          -- To be run by the owner of the source database; pushctl writes nothing there.\n\
          UPDATE devices SET token = NULL, updated_at = now()\nWHERE token IN (\n{}\n);\n",
-        tokens.len(),
+        counted(tokens.len() as u64, "tokens"),
         quoted.join(",\n")
     );
     file.write_all(text.as_bytes())

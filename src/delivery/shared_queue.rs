@@ -175,7 +175,9 @@ impl Feeder<'_> {
                 payload: payload.to_vec(),
             });
         }
+        let entered = queued.len() as u64;
         self.store.enqueue(self.push, queued).await?;
+        self.progress.advance(entered);
         // Whoever is not in the queue now shares a token with somebody who is.
         self.store.dismiss(self.push, self.sender, taken).await
     }
@@ -224,7 +226,6 @@ impl Feeder<'_> {
     }
 
     fn take_from_queue(&self, one: Taken, token: String) -> SendJob {
-        let id = one.claim.id.cast_unsigned();
         let words = words_of(&one.payload);
         let body = fill(&one.payload, &token);
         let flight = SubmittedMessage {
@@ -232,13 +233,9 @@ impl Feeder<'_> {
             user: one.user,
             token,
             words,
+            ends_row: true,
         };
-        super::feeder::lock(&self.state.flights).insert(id, flight);
-        SendJob {
-            id,
-            body,
-            platform: None,
-        }
+        self.take_off(flight, body)
     }
 
     /// Of a cancelled run everybody who still waits is recorded as such.

@@ -54,10 +54,11 @@ impl Addresses {
     ) -> Result<(Self, TokenCounts)> {
         let cannot = || "cannot keep tokens in a temporary file";
         let mut spool = tempfile::tempfile().kind(Kind::Failed, cannot)?;
-        progress.stage("tokens");
-        progress.total(Some(plan.rows));
+        progress.stage(&format!("connecting to the source {}", source.place()));
         let found = source
             .read(budget, interrupt, watch, async |snapshot| {
+                progress.stage("looking up tokens");
+                progress.total(Some(plan.rows));
                 // After a failure it begins anew.
                 spool
                     .set_len(0)

@@ -328,7 +328,8 @@ impl Dispatch {
             Outcome::Accepted { .. } => Some(Sign::Good),
             Outcome::Dead => Some(Sign::Dead),
             Outcome::Failed { code } if answer_policy::is_refusal(code) => Some(Sign::Refused),
-            Outcome::Failed { .. } | Outcome::InDoubt { .. } => Some(Sign::Failed),
+            Outcome::Failed { .. } => Some(Sign::Failed),
+            Outcome::InDoubt { .. } => Some(Sign::InDoubt),
             Outcome::Unsent { .. } => None,
         };
         let elapsed = flight.first.map_or(Duration::ZERO, |first| now - first);

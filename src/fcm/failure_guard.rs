@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::count::{counted, several};
+
 /// When a run stops itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -39,8 +41,10 @@ pub(super) enum Sign {
     Dead,
     /// Refused with 401, 403 or 404.
     Refused,
-    /// Failed otherwise, or in doubt.
+    /// Failed otherwise.
     Failed,
+    /// Its answer was never seen.
+    InDoubt,
 }
 
 /// The counts so far.
@@ -49,6 +53,7 @@ pub(super) struct FailureGuard {
     limits: Limits,
     all: usize,
     failed: usize,
+    in_doubt: usize,
     suspect_before: usize,
     latest: VecDeque<bool>,
     suspect: usize,
@@ -61,6 +66,7 @@ impl FailureGuard {
             limits,
             all: 0,
             failed: 0,
+            in_doubt: 0,
             suspect_before: 0,
             suspect: 0,
         }
@@ -70,6 +76,7 @@ impl FailureGuard {
     pub(super) fn count(&mut self, sign: Sign) -> Option<String> {
         self.all += 1;
         self.failed += usize::from(matches!(sign, Sign::Refused | Sign::Failed));
+        self.in_doubt += usize::from(sign == Sign::InDoubt);
         if self.latest.len() == self.limits.window
             && let Some(oldest) = self.latest.pop_front()
         {
@@ -89,11 +96,17 @@ impl FailureGuard {
 
     fn too_many_failures(&self) -> Option<String> {
         let limit = self.limits.failure_rate?;
-        let share = share(self.failed, self.all);
+        let share = share(self.failed + self.in_doubt, self.all);
         (share > limit).then(|| {
-            let (count, all) = (self.failed, self.all);
+            // In the words of the summary: what is in doubt did not fail.
+            let count = |count: usize| count as u64;
+            let what = several(&[
+                (count(self.failed), "failed"),
+                (count(self.in_doubt), "in doubt"),
+            ]);
             format!(
-                "{count} of {all} messages failed ({}), more than the {} that are allowed",
+                "of {} {what} ({}), more than the {} that are allowed",
+                counted(count(self.all), "messages"),
                 percent(share),
                 percent(limit)
             )
@@ -199,7 +212,14 @@ mod tests {
         assert_eq!(place, 100);
         assert_eq!(
             reason,
-            "10 of 100 messages failed (10.0 %), more than the 5.0 % that are allowed"
+            "of 100 messages 10 failed (10.0 %), more than the 5.0 % that are allowed"
+        );
+        let both = every(20, Sign::Failed, 1_000).zip(every(10, Sign::InDoubt, 1_000));
+        let both = both.map(|(failed, lost)| if failed == Sign::Good { lost } else { failed });
+        let (_, reason) = stop(limits.clone(), both).expect("a stop");
+        assert_eq!(
+            reason,
+            "of 100 messages 5 failed, 5 in doubt (10.0 %), more than the 5.0 % that are allowed"
         );
         assert_eq!(stop(limits.clone(), every(25, Sign::Failed, 10_000)), None);
         assert_eq!(stop(limits, every(10, Sign::Dead, 10_000)), None);

@@ -10,6 +10,7 @@ use super::plan::{DONE, REFUSED, push_word};
 use super::step;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseRecords, RunContext, RunPlan};
+use crate::count::counted;
 use crate::delivery::InDoubt;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
@@ -150,7 +151,7 @@ impl Driver<'_> {
             NextStep::Wait(at, phase) if !options.stay => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
             }
-            NextStep::Wait(at, phase) => self.wait(at, phase).await?,
+            NextStep::Wait(at, phase) => self.wait(at, &self.waiting(at, phase, &records)).await?,
             NextStep::TooLate(due, phase) => return Err(self.too_late(due, phase)),
             NextStep::Quiet(place) => return Err(self.quiet(place)),
             NextStep::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
@@ -177,18 +178,42 @@ impl Driver<'_> {
         Err(Error::new(Kind::Cancelled, message))
     }
 
-    /// Waits, and looks for a cancel all the while. Nothing is kept open.
-    async fn wait(&self, at: Timestamp, phase: Phase) -> Result<()> {
-        let context = self.context;
+    /// Returns what is waited for, to whom it will go, and how to stop it.
+    fn waiting(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
+        let name = &self.run.automation;
         let local = at.to_zoned(self.plan.times.zone());
-        let what = format!(
-            "{}: waiting until {} for {}",
-            self.run.automation,
-            local.strftime("%H:%M:%S %Z"),
-            phase.as_str()
-        );
-        context.progress.note(&what);
-        context.progress.stage(&what);
+        let local = local.strftime("%H:%M:%S %Z");
+        let files = records.files().unwrap_or_default();
+        let recipients = |rows| counted(rows, "recipients");
+        let stop = format!("to stop: pushctl cancel {name}");
+        match phase {
+            Phase::Generate => format!("{name}: the audience is generated at {local}; {stop}"),
+            Phase::Test => format!(
+                "{name}: the test pushes are sent at {local}, before {}; {stop}",
+                recipients(files.rows)
+            ),
+            Phase::Window => format!(
+                "{name}: cancellation window until {local} ({}); {stop}",
+                recipients(files.rows)
+            ),
+            Phase::Send | Phase::Cleanup => {
+                let mut pushes = files.pushes.iter().enumerate();
+                let next = pushes.find(|(place, _)| records.ended(&push_word(*place)).is_none());
+                let rows = next.and_then(|(_, push)| push.live.as_ref());
+                let place = next.map_or(0, |(place, _)| place + 1);
+                format!(
+                    "{name}: push {place} is sent at {local} ({}); {stop}",
+                    recipients(rows.map_or(0, |file| file.rows))
+                )
+            }
+        }
+    }
+
+    /// Waits, and looks for a cancel all the while. Nothing is kept open.
+    async fn wait(&self, at: Timestamp, what: &str) -> Result<()> {
+        let context = self.context;
+        context.progress.note(what);
+        context.progress.stage(what);
         context.store.rest().await;
         loop {
             let left = at.duration_since(context.clock.now());
@@ -245,10 +270,13 @@ impl Driver<'_> {
         Error::new(
             Kind::Refused,
             format!(
-                "too late: {} was due at {}, and max_lateness_minutes allows {} minutes",
+                "too late: {} was due at {}, and max_lateness_minutes allows {}",
                 phase.as_str(),
                 local.strftime("%H:%M %Z"),
-                self.plan.times.lateness().as_mins()
+                counted(
+                    self.plan.times.lateness().as_mins().unsigned_abs(),
+                    "minutes"
+                )
             ),
         )
         .hint("nothing more was sent; `pushctl run-pipeline NAME --now` sends to a fresh audience")

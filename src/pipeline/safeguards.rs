@@ -1,7 +1,7 @@
 //! What makes a run refuse before anything is sent. Pure.
 
 use crate::automation::file::{QuietAction, Safeguards};
-use crate::report::number;
+use crate::report::{counted, number};
 
 use super::plan::RunPlan;
 use super::step::{after, is_quiet};
@@ -26,14 +26,14 @@ pub(super) struct SafeguardDecision {
 
 pub(super) fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecision {
     let mut verdict = SafeguardDecision::default();
-    let rows = number(facts.rows);
+    let rows = counted(facts.rows, "rows");
     match (safeguards.max_audience, safeguards.warn_audience) {
         (Some(most), _) if facts.rows > most => verdict.refusals.push(format!(
-            "the audience has {rows} rows, and max_audience allows {}",
+            "the audience has {rows}, and max_audience allows {}",
             number(most)
         )),
         (_, Some(many)) if facts.rows > many => verdict.warnings.push(format!(
-            "the audience has {rows} rows, more than warn_audience = {}",
+            "the audience has {rows}, more than warn_audience = {}",
             number(many)
         )),
         _ => {}
@@ -42,7 +42,7 @@ pub(super) fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> Safeguard
         let change = percent(facts.rows.abs_diff(before), before.max(1));
         if change > most {
             verdict.refusals.push(format!(
-                "the audience has {rows} rows, the last completed run had {}: a change of {change:.0} %, and max_change_percent allows {most} %",
+                "the audience has {rows}, the last completed run had {}: a change of {change:.0} %, and max_change_percent allows {most} %",
                 number(before)
             ));
         }
@@ -52,7 +52,9 @@ pub(super) fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> Safeguard
             let share = percent(*skipped, (*all).max(1));
             if share > most {
                 verdict.refusals.push(format!(
-                    "{skipped} of the {all} rows of {file} would be skipped ({share:.0} %), and max_skipped_percent allows {most} %"
+                    "{} of the {} of {file} would be skipped ({share:.0} %), and max_skipped_percent allows {most} %",
+                    number(*skipped),
+                    counted(*all, "rows")
                 ));
             }
         }

@@ -8,7 +8,7 @@ use super::plan::{GeneratedFiles, OneFile};
 use super::{Mode, PhaseRecords};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::delivery::dry_run::{Asking, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
     Addresses, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendResult, Summary,
@@ -100,16 +100,18 @@ impl Driver<'_> {
 
     pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
         let context = self.context;
-        let (plan, mut addresses) = self.addressed(order).await?;
-        let cadence = if context.cadence.is_off() {
-            DryRunHistory::Off
-        } else if context.cadence_is_near {
-            DryRunHistory::By(context.cadence)
-        } else {
-            DryRunHistory::NotAsked
-        };
         let named = (self.run.id.as_str(), context.clock.now());
-        rehearse(order, &plan, &mut addresses, &cadence, named).await
+        if context.offline {
+            let plan = SendPlan::draw_up(order, context.hosts, &Silent, context.interrupt)?;
+            return rehearse(order, &plan, Asking::Nothing, context.progress, named).await;
+        }
+        let (plan, mut addresses) = self.addressed(order).await?;
+        let asking = Asking::All {
+            store: context.store,
+            cadence: context.cadence,
+            addresses: &mut addresses,
+        };
+        rehearse(order, &plan, asking, context.progress, named).await
     }
 
     async fn addressed(&self, order: &Order) -> Result<(SendPlan, Addresses)> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::driver::Driver;
 use super::plan::{GeneratedFiles, OneFile};
 use super::{Mode, Phase, PhaseRecords};
+use crate::count::number;
 use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX};
 use crate::error::{Error, Kind, Result};
 
@@ -73,13 +74,16 @@ impl Driver<'_> {
             (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
             (_, error) if summary.accepted < summary.rows => {
                 let why = if summary.without_token > 0 {
-                    format!(" ({} without a token)", summary.without_token)
+                    format!(" ({} without a token)", number(summary.without_token))
                 } else {
                     error.map_or_else(String::new, |error| format!(" ({error:#})"))
                 };
                 tested.problems.push(format!(
                     "of push {} to {} the service accepted {} of {}{why}",
-                    order.number, file.name, summary.accepted, summary.rows
+                    order.number,
+                    file.name,
+                    number(summary.accepted),
+                    number(summary.rows)
                 ));
             }
             _ => {}

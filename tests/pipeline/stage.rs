@@ -312,7 +312,7 @@ impl Site {
         let means = RunContext {
             store,
             cadence: &cadence,
-            cadence_is_near: true,
+            offline: false,
             source: &source,
             history: &HistorySource::None,
             catalogue: &self.catalogue(),

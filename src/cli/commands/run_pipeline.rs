@@ -60,6 +60,9 @@ pub struct Args {
     /// How much of it is real; all but live-send begin at once and wait for nothing
     #[arg(long, value_name = "MODE", value_enum, default_value = "live-send")]
     mode: Mode,
+    /// With a dry-run mode, look up no tokens and do not ask the notification history: what would be sent is then "up to"
+    #[arg(long)]
+    offline: bool,
     /// Stop once this phase is done; `pushctl resume` goes on
     #[arg(long, value_name = "PHASE", value_enum)]
     until: Option<Phase>,
@@ -99,6 +102,7 @@ impl Args {
             tick: _,
             now: _,
             mode: _,
+            offline: _,
             until: _,
             format: _,
             automations,
@@ -121,11 +125,21 @@ impl Args {
     }
 
     pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+        if self.offline && self.mode.reaches_phones() {
+            return Err(Error::usage(format!(
+                "--offline needs a dry run, and --mode {} sends",
+                self.mode.as_str()
+            ))
+            .hint(
+                "--mode real-dry-run --offline counts, and asks nothing but the audience's query",
+            ));
+        }
         let (chosen, broken) = self.chosen(context)?;
         for automation in &chosen {
             self.agreed(context, automation)?;
         }
-        let world = World::open(context, self.mode.reaches_phones()).await?;
+        let mut world = World::open(context, self.mode.reaches_phones()).await?;
+        world.offline = self.offline;
         let starts = chosen
             .iter()
             .map(|automation| self.start(context, &world, automation));

@@ -100,9 +100,12 @@ pub struct Args {
         "max_failure_rate", "dry_run", "validate_only",
     ])]
     join: Option<String>,
-    /// Count, and send nothing; reaches no network but the source
+    /// Count, and send and record nothing; asks the source and the notification history, so the numbers are those of a live send
     #[arg(long, conflicts_with = "validate_only")]
     dry_run: bool,
+    /// With --dry-run, ask neither the source nor the notification history: what would be sent is then "up to"
+    #[arg(long, requires = "dry_run")]
+    offline: bool,
     /// Send everything to the push service, which checks it and goes no further
     #[arg(long)]
     validate_only: bool,
@@ -136,6 +139,7 @@ impl Args {
             share: _,
             join: _,
             dry_run: _,
+            offline: _,
             validate_only: _,
         } = self;
         automations.flags(flags);
@@ -178,6 +182,9 @@ impl Args {
             context.ui.warn(format_args!(
                 "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
             ));
+        }
+        if self.offline {
+            return sending::rehearse_offline(context, &order, &plan).await;
         }
         let sending = Sending::prepare(context, order, plan).await?;
         if self.dry_run {

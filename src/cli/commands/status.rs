@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::automation::scheduler_export::{Upcoming, upcoming};
 use crate::error::Result;
 use crate::exit::Kind;
-use crate::report::number;
+use crate::report::counted;
 use crate::report::run::span;
 use crate::state::{Cancellation, HeldBy, Pause, PhaseRecord, Run, RunFilter, RunStatus, Store};
 use crate::ui::{Document, Style, Table};
@@ -248,8 +248,8 @@ fn tell(context: &CommandContext, status: &Status) -> Result<()> {
     }
     if status.owed > 0 {
         ui.warn(format_args!(
-            "{} pushes are owed to the notification history: `pushctl sync` delivers them",
-            number(status.owed)
+            "owed to the notification history: {}; `pushctl sync` delivers what is owed",
+            counted(status.owed, "pushes")
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cadence::Synced;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::report::number;
+use crate::report::{counted, number};
 use crate::settings::cadence::HISTORY;
 use crate::settings::{Flags, HistoryKind};
 use crate::ui::{Document, Stdout};
@@ -70,17 +70,16 @@ fn tell(context: &CommandContext, synced: Synced) -> Result<Kind> {
     if delivered > 0 || left == 0 {
         ui.say(match delivered {
             0 => "nothing is owed to the notification history".to_owned(),
-            1 => "the notification history was told of 1 push".to_owned(),
-            many => format!(
-                "the notification history was told of {} pushes",
-                number(many)
+            some => format!(
+                "the notification history was told of {}",
+                counted(some, "pushes")
             ),
         });
     }
     if unrecordable > 0 {
         ui.warn(format_args!(
-            "{} pushes to users whose id is no UUID cannot be recorded there, and were dropped",
-            number(unrecordable)
+            "of {} the user's id is no UUID: that cannot be recorded there, and was dropped",
+            counted(unrecordable, "pushes")
         ));
     }
     let owed = match left {
