@@ -173,8 +173,8 @@ async fn read(
     let began = Instant::now();
     let funnel = if request.funnel {
         progress.stage("counting the funnel");
-        let counted = funnel::count(snapshot, definition).await?;
-        Some(counted.with_files(rows, request.limit, definition)?)
+        let found = funnel::count(snapshot, definition).await?;
+        Some(found.with_files(rows, request.limit, definition)?)
     } else {
         None
     };

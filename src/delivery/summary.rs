@@ -17,6 +17,7 @@
 //! | under way | people whom another process has claimed, or who wait in its queue |
 //! | not attempted | rows that were not got to; what was claimed and released again is among them |
 //! | would be sent | of a dry run: messages that a live send of the same order would submit now; `up to` where the source or the history was not asked |
+//! | failed, dead, in doubt beside the bar | the same of the messages of this process, in this pass |
 //! | messages | messages of this process that left: accepted, failed, dead, in doubt |
 //! | messages a second | accepted, failed and dead answers, by the time from the first request to the last answer; none within less than [`SHORTEST`](crate::count::SHORTEST) |
 //! | seconds | from the push service being reached to the files being written |

@@ -77,6 +77,7 @@ fn table(pushes: &[Summary]) -> String {
         let always = [
             "excluded by cadence",
             "without a token",
+            "skipped",
             "accepted",
             "failed",
         ];

@@ -66,12 +66,13 @@ impl ProgressDisplay {
 
     fn end(&self, stage: Option<ProgressStage>) {
         let Some(stage) = stage else { return };
+        // Before the bar ends: then its library takes it to be full.
+        let (sentence, fields) = (self.sentence(&stage), self.fields(&stage));
         stage.bar.finish_and_clear();
         self.lines.bars().remove(&stage.bar);
         let is_told = self.ends == Ends::Told && self.loudness > Loudness::Quiet;
         if self.lines.look().bars == Bars::Off && is_told {
-            self.lines
-                .event(Level::INFO, &self.sentence(&stage), self.fields(&stage));
+            self.lines.event(Level::INFO, &sentence, fields);
         }
     }
 

@@ -145,22 +145,26 @@ fn a_rate_is_that_of_the_answers_and_is_only_shown_where_it_means_something() {
 
 #[test]
 fn what_is_in_doubt_has_not_failed_anywhere() {
-    let mut office = Office::playing(Script::default().always("*", Reply::Hang));
-    office.set("PUSHCTL_PUSH_ANSWER_TIMEOUT", "1s");
+    let office = Office::playing(Script::default().always("*", Reply::AcceptThenReset));
     office.audience(&people(0..110));
     let sent = office.send(&["--max-failure-rate", "0.5"]);
-    assert_eq!((sent.count("failed"), sent.count("in_doubt")), (0, 110));
+    let lost = sent.count("in_doubt");
+    assert!(lost >= 100, "{}", sent.outcome);
+    assert_eq!((sent.count("failed"), sent.count("accepted")), (0, 0));
+    assert_eq!(
+        (sent.count("messages"), sent.count("not_attempted")),
+        (lost, 110 - lost)
+    );
     let reason = sent.summary["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("of 100 messages 100 in doubt (100.0 %), more than the 50.0 %"),
         "{reason}"
     );
     let line = stage(&sent.outcome, "sending");
-    assert_eq!(done(&line, "110 rows"), 110);
-    assert!(line.ends_with("s, 110 in doubt"), "{line}");
+    assert_eq!(done(&line, "110 rows"), lost, "{line}");
+    assert!(line.ends_with(&format!("s, {lost} in doubt")), "{line}");
     // Nothing was answered, so there is no rate.
     assert_eq!(sent.summary["messages_per_second"], 0.0);
-    assert_eq!(sent.count("messages"), 110);
 }
 
 #[test]
@@ -410,7 +414,7 @@ fn an_error_about_a_row_names_its_line_in_the_file_whatever_ends_lines() {
 #[test]
 fn devices_beyond_the_first_are_no_rows_of_the_progress() {
     let source = devices();
-    for n in 0..10 {
+    for n in (0..10).filter(|n| *n != 3) {
         source.execute(&format!(
             "INSERT INTO devices (user_id, fingerprint, token, updated_at)
              VALUES ('{}', 's-{n}', 'second-{n}', '2025-01-01')",

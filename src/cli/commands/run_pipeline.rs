@@ -44,6 +44,7 @@ use crate::cli::help;
         Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
     ]),
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     /// The automation
     #[arg(value_name = "NAME", required_unless_present = "all")]
