@@ -2,7 +2,7 @@
 //!
 //! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes
 //! its three statements, and [`query_context`] prepares a snapshot for them; [`run`] generates the audience, through [`files`], [`test_rows`],
-//! [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`; [`explain`] answers about one person.
+//! [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`; [`explain`] explains one user.
 
 pub mod catalogue;
 pub mod definition;

@@ -19,7 +19,6 @@ mod message_args;
 mod open_runs;
 mod overriding;
 mod panic_hook;
-mod remembered;
 mod run_selector;
 mod runtime;
 mod sending;

@@ -30,8 +30,8 @@ mod value;
 
 pub use breaker::{Admission, BreakerProbe};
 pub use cancels::{CancelTarget, Cancellation, Pause};
-pub use leases::{HeldBy, LEASE_TTL, Lease, Taking};
+pub use leases::{HeldBy, Lease, Taking};
 pub use outbox::Owed;
 pub use retention::Pruned;
 pub use runs::{Begun, BegunAlone, NewRun, PhaseRecord, Run, RunFilter, RunStatus};
-pub use store::{Location, Store};
+pub use store::{LEASE_TTL, Location, Store};

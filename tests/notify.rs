@@ -69,13 +69,13 @@ async fn a_window_notice_carries_the_counts_and_the_command_that_cancels() {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap(), @r#"
     {
-      "text": "layer3: at 13:33 CST pushes go to 1,234 people",
+      "text": "layer3: at 13:33 CST pushes go to 1,234 recipients",
       "blocks": [
         {
           "type": "section",
           "text": {
             "type": "mrkdwn",
-            "text": "*layer3: at 13:33 CST pushes go to 1,234 people*"
+            "text": "*layer3: at 13:33 CST pushes go to 1,234 recipients*"
           }
         },
         {
@@ -132,7 +132,7 @@ async fn every_event_has_its_headline() {
         .map(|request| serde_json::from_slice::<Value>(&request.body).unwrap()["text"].to_string())
         .collect();
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    "layer3: the audience is ready, 1 person"
+    "layer3: the audience is ready, 1 recipient"
     "layer3: 6 of 7 test pushes accepted"
     "layer3: done, 1,200 of 1,234 pushes accepted"
     "layer3: stopped: the audience has 12,000 people, 10,000 are allowed"

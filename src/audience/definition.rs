@@ -9,7 +9,7 @@
 //! --| name_separator = "_"                # optional: between stem, test marker and time
 //! --| test_marker = "TEST"                # optional
 //! --| partition = false                   # optional: true proves that the files share out the base; `order`
-//! --|                                     # then keeps a person's rows together
+//! --|                                     # then keeps a user's rows together
 //! --| [set]                               # optional: SET LOCAL for this audience
 //! --| work_mem = "128MB"
 //! --| [history]                           # optional: gives the SELECT :already_sent, a uuid[]
@@ -29,7 +29,7 @@
 //! --| [[stages]]                          # in order: a user that fails one is counted out there
 //! --| name = "live"
 //! --| keep = "deleted_at = 0"             # SQL over the SELECT's columns and :parameters
-//! --| left = "deleted account"            # why people leave here, in words
+//! --| left = "deleted account"            # why users fail it, in words
 //! --| show = ["deleted_at"]               # the values that `why` prints
 //! --| [[files]]                           # the first whose `when` holds takes the row
 //! --| stem = "trending-closet-items"      # may contain {product_id}, or {product_id:8} for its beginning

@@ -2,11 +2,13 @@
 //!
 //! Reads only what a query file's `[history]` needs; [`crate::cadence`] has the limits of a send.
 
+use super::definition::Definition;
 use super::manifest::HistoryNote;
-use super::query_context::QueryContext;
+use super::parameters::Values;
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
-use crate::source::{Snapshot, Source};
+use crate::interrupt::Interrupt;
+use crate::source::{Snapshot, Source, Watch};
 
 const SQL: &str = include_str!("history.sql");
 
@@ -19,11 +21,20 @@ pub enum HistorySource {
     Postgres(Box<Source>),
 }
 
+/// What the notification history is asked for.
+pub(super) struct HistoryQuestion<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) values: &'a Values,
+    pub(super) history: &'a HistorySource,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) watch: &'a dyn Watch,
+}
+
 /// Sets `:already_sent` for the audience's `SELECT`, if it uses it.
 pub(super) async fn apply(
     snapshot: &Snapshot,
     budget: &Budget,
-    question: &QueryContext<'_>,
+    question: &HistoryQuestion<'_>,
     as_of: &str,
 ) -> Result<Option<HistoryNote>> {
     let Some(rule) = &question.definition.header.history else {
@@ -64,7 +75,7 @@ pub(super) async fn apply(
 async fn read(
     history: &Source,
     budget: &Budget,
-    question: &QueryContext<'_>,
+    question: &HistoryQuestion<'_>,
     settings: &[(&str, String)],
 ) -> Result<Vec<String>> {
     let rows = history

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::definition::Definition;
 use super::history;
-use super::history::HistorySource;
+use super::history::{HistoryQuestion, HistorySource};
 use super::manifest::HistoryNote;
 use super::parameters::Values;
 use crate::budget::Budget;
@@ -63,7 +63,14 @@ impl QueryContext<'_> {
             values.chain([("pushctl.as_of", as_of.clone())]).collect();
         snapshot.set_parameters(&settings).await?;
         super::checks(snapshot, self.definition, self.values).await?;
-        let history = history::apply(snapshot, budget, self, &as_of).await?;
+        let question = HistoryQuestion {
+            definition: self.definition,
+            values: self.values,
+            history: self.history,
+            interrupt: self.interrupt,
+            watch: self.watch,
+        };
+        let history = history::apply(snapshot, budget, &question, &as_of).await?;
         Ok(OpenedQuery { as_of, history })
     }
 }

@@ -360,7 +360,7 @@ mod tests {
             ("5,,6 13 * * *", 2..3, "a minute is missing"),
             ("33 13 * *", 0..9, "this one has 4"),
             ("0 33 13 * * 1-5", 12..15, "this one has 6"),
-            ("@daily", 0..6, "does not say at which minute"),
+            ("@daily", 0..6, "does not set the minute"),
         ];
         for (text, span, message) in cases {
             let invalid = Expression::parse(text).unwrap_err();

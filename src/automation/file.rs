@@ -1,7 +1,8 @@
 //! An automation file exactly as it is written, in TOML. These types are the format: `pushctl schema automation`
 //! prints their JSON Schema, `check` compares a file's keys, types and ranges with it, and `serde` reads the file.
 //!
-//! Durations are whole minutes (but for `max_audience_age`, which has a unit), shares of people are percentages, except `max_failure_rate`, which is a share.
+//! Durations are whole minutes, except `max_audience_age`, which has a unit. Shares of recipients are percentages, except
+//! `max_failure_rate`, which is a share.
 //! Deliberately absent: what the values mean together. That is `check`'s.
 
 use std::collections::BTreeMap;

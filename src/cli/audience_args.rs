@@ -13,7 +13,6 @@ use crate::audience::{Catalogue, Definition};
 use crate::error::{Error, Result};
 use crate::settings::{ConfigFile, Environment, Flags, generate};
 
-use super::commands::why;
 use super::early_args::EarlyArgs;
 use super::help;
 
@@ -256,7 +255,11 @@ pub(super) fn extend_why(command: clap::Command, offers: &[AudienceCommand]) -> 
     let audiences: Vec<_> = offers
         .iter()
         .map(|offer| {
-            let typed = format!("pushctl why {} --user {}", offer.typed(), why::EXAMPLE_USER);
+            let typed = format!(
+                "pushctl why {} --user {}",
+                offer.typed(),
+                help::EXAMPLE_USER
+            );
             subcommand(offer, &command).before_help(help::examples_of(&[(
                 typed,
                 "whether this user is in the audience",

@@ -2,6 +2,9 @@
 
 use crate::exit::{self, Kind};
 
+/// The user of the examples.
+pub(crate) const EXAMPLE_USER: &str = "1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10";
+
 /// The exit statuses in the help of `pushctl` itself.
 pub(super) const EVERY_KIND: [Kind; 13] = [
     Kind::Done,

@@ -276,9 +276,9 @@ mod tests {
     #[test]
     fn what_cannot_be_written_waits_in_memory_up_to_a_bound() {
         let directory = tempfile::tempdir().unwrap();
-        let taken = directory.path().join("file");
-        std::fs::write(&taken, "").unwrap();
-        let mut dead = DeadTokens::of(&taken, "run-1");
+        let blocked = directory.path().join("file");
+        std::fs::write(&blocked, "").unwrap();
+        let mut dead = DeadTokens::of(&blocked, "run-1");
         let token = "t".repeat(1 << 20);
         for n in 0..40 {
             dead.add(&UserKey::of(&n.to_string()), &token);

@@ -177,9 +177,9 @@ impl<'a> SendRun<'a> {
         context.store.settle(&push).await?;
         let again = !context.store.tally(&push).await?.is_empty();
         let sender = context.store.enlist(run, context.holder).await?;
-        let noted = (run, sender.id(), context.clock.now());
+        let this_send = (run, sender.id(), context.clock.now());
         let anew = is_lifted("state-store");
-        match directory::note(context.outcomes, context.store, noted, anew).await {
+        match directory::note(context.outcomes, context.store, this_send, anew).await {
             Err(error) if !is_lifted("outcomes") => return Err(error),
             _ => {}
         }

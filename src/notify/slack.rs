@@ -40,7 +40,7 @@ fn headline(notice: &Notice) -> String {
         Event::AudienceReady { people } => {
             format!(
                 "{name}: the audience is ready, {}",
-                counted(*people, "people")
+                counted(*people, "recipients")
             )
         }
         Event::TestSent { accepted, of } => {
@@ -56,7 +56,7 @@ fn headline(notice: &Notice) -> String {
             format!(
                 "{name}: at {} pushes go to {}",
                 send_at.strftime("%H:%M %Z"),
-                counted(*people, "people")
+                counted(*people, "recipients")
             )
         }
         Event::Done { accepted, of } => {

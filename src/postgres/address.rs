@@ -6,11 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address_parser;
 use super::conninfo;
 pub use super::parameters::Inputs;
-use super::parameters::Parameters;
-use crate::error::Result;
 use crate::settings::secret::{MASK, Secret};
 
 /// Where the source is, who we are there, and how the way is protected.
@@ -172,18 +169,6 @@ pub struct Shown {
 }
 
 impl Address {
-    /// Works the address out. A malformed or contradictory one is a usage error.
-    pub fn resolve(inputs: &Inputs<'_>) -> Result<Self> {
-        address_parser::address(inputs)
-    }
-
-    /// Whether any address is configured at all.
-    pub fn is_configured(inputs: &Inputs<'_>) -> Result<bool> {
-        Ok(address_parser::names_a_database(&Parameters::collect(
-            inputs,
-        )?))
-    }
-
     /// Things worth knowing that are no error: parameters that are not understood, a password file not used.
     pub fn notes(&self) -> &[String] {
         &self.notes

@@ -55,6 +55,18 @@ const KNOWN: &[&str] = &[
 /// Keywords for protections that pushctl does not support; ignoring them would weaken the connection silently.
 const REFUSED: &[&str] = &["require_auth", "requirepeer", "sslcrl", "sslcrldir"];
 
+impl Address {
+    /// Works the address out. A malformed or contradictory one is a usage error.
+    pub fn resolve(inputs: &Inputs<'_>) -> Result<Self> {
+        address(inputs)
+    }
+
+    /// Whether any address is configured at all.
+    pub fn is_configured(inputs: &Inputs<'_>) -> Result<bool> {
+        Ok(names_a_database(&Parameters::collect(inputs)?))
+    }
+}
+
 pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
     let given = Parameters::collect(inputs)?;
     let mut notes = unknown(&given)?;

@@ -96,7 +96,7 @@ async fn connect(
     Ok((tcp, address))
 }
 
-/// Both are needed: keepalives end a wait for a reply, the user time-out ends the sending of a request.
+/// Both are needed: keepalives end a wait for a reply, the user timeout ends the sending of a request.
 fn tune(tcp: &TcpStream, keepalive: &Keepalive) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);

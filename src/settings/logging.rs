@@ -20,10 +20,10 @@ pub struct Logging {
 /// The log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum LogFormat {
-    /// Text.
+    /// Text; the default.
     #[default]
     Auto,
-    /// For people.
+    /// Text with times and levels.
     Text,
     /// One JSON object a line, for platforms that collect logs.
     Json,

@@ -14,15 +14,12 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::process_id::ProcessId;
-use super::store::{Statement, Store};
+use super::store::{LEASE_TTL, Store};
+use super::value::Statement;
 use super::value::{Row, params};
 use crate::clock::since_boot;
 use crate::error::{Error, Kind, Result};
 use crate::expiry::Expiry;
-
-/// After this long without a renewal a holder counts as dead, unless the store was told another time. Renewed three times
-/// as often.
-pub const LEASE_TTL: Duration = Duration::from_secs(30);
 
 /// What came of asking for a lease.
 #[derive(Debug)]

@@ -20,10 +20,12 @@ mod record;
 mod release;
 mod sqlite;
 
-pub use claim::{Candidate, Claim, Claimed, Dismissal, Won};
-pub use decide::{Basis, Counted, Device, Guard, Limit, MOST_LIMITS, Touch, first_exceeded};
+pub use claim::{Claimed, Dismissal, Won};
+pub use decide::{
+    Basis, Candidate, Counted, Device, Guard, Limit, MOST_LIMITS, Touch, first_exceeded,
+};
 pub use ids::{TokenHash, UserKey};
 pub use push::{LedgerPush, NewPush, Recording, Sender, Words};
-pub use queries::{Recipient, Standing, TallyRow};
+pub use queries::{Recipient, TallyRow};
 pub use queue::{Queued, Taken, Waiting, Wanted};
-pub use record::{Answer, Ending};
+pub use record::{Answer, Claim, Ending, Standing};

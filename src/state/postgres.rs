@@ -8,9 +8,7 @@ use tokio::sync::mpsc::Sender;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use super::failure;
-use super::store::Statement;
-use super::transfer::Cells;
-use super::value::{Row, Value};
+use super::value::{Cells, Row, Statement, Value};
 use crate::error::Result;
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, Parameter, ReconnectingSession};

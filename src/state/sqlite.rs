@@ -17,9 +17,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::failure;
-use super::store::Statement;
-use super::transfer::Cells;
-use super::value::{Row, Value};
+use super::value::{Cells, Row, Statement, Value};
 use crate::error::{Context, Error, Kind, Result};
 
 /// How long a writer waits for the others before it gives up: many times what any group of claims takes.

@@ -1,16 +1,14 @@
 //! The one interface to both databases.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::leases::LEASE_TTL;
 use super::postgres::PostgresStore;
 use super::sqlite::Sqlite;
-use super::value::{Row, Value};
+use super::value::{Row, Statement, Value};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::postgres::Address;
@@ -24,6 +22,10 @@ pub enum Location {
     Postgres(Box<Address>),
 }
 
+/// After this long without a renewal a holder counts as dead, unless the store was told another time. Renewed three times
+/// as often.
+pub const LEASE_TTL: Duration = Duration::from_secs(30);
+
 /// A handle to the state store; clones share it.
 #[derive(Clone)]
 pub struct Store {
@@ -36,9 +38,6 @@ pub(super) enum Backend {
     Sqlite(Sqlite),
     Postgres(Box<PostgresStore>),
 }
-
-/// One statement of a transaction, with its parameters.
-pub(super) type Statement = (Cow<'static, str>, Vec<Value>);
 
 impl Store {
     /// Opens the store ready for use. An empty one is migrated; one that is behind is an error that says what to run.

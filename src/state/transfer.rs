@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::migrations::{NEEDED, tables};
 use super::store::{Backend, Store};
-use super::value::{Value, params};
+use super::value::{Cells, Value, params};
 use crate::error::{Context, Error, Kind, Result};
 
 /// Columns of bytes; everything else is a number or text.
@@ -23,9 +23,6 @@ const BYTES: [&str; 4] = ["user_key", "token_hash", "payload", "content"];
 const GROUP: usize = 200;
 /// Tables that number their rows themselves.
 const NUMBERED: [&str; 4] = ["cancels", "pushes", "senders", "claims"];
-
-/// One row on its way out, by column.
-pub(super) type Cells = Vec<(String, Value)>;
 
 impl Store {
     /// Writes everything, as it is at one instant; the number of rows. A store that is behind is written as it is, for the

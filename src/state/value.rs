@@ -1,8 +1,16 @@
 //! Values and rows as both databases understand them: 64-bit integers, text, bytes, NULL.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use crate::error::{Error, Kind, Result};
+
+/// One statement of a transaction, with its parameters.
+pub(super) type Statement = (Cow<'static, str>, Vec<Value>);
+
+/// One row on its way out, by column.
+pub(super) type Cells = Vec<(String, Value)>;
 
 /// One parameter or one cell.
 #[derive(Debug, Clone, PartialEq, Eq)]

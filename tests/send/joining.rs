@@ -232,7 +232,7 @@ fn outcomes_of(sent: &Sent, people: impl IntoIterator<Item = u64>) -> Vec<(Strin
 
 /// Enters everybody, and is killed when it has begun to send.
 fn entered_and_killed(office: &Office, people: u64) -> String {
-    let mut first = office.start(&["--share", "--rate", "100"]);
+    let mut first = office.start(&["--share", "--rate", "40"]);
     let run = begun(office);
     until(|| entered(office) == people && !office.delivered().is_empty());
     first.kill().expect("it is ours");
@@ -242,19 +242,20 @@ fn entered_and_killed(office: &Office, people: u64) -> String {
 
 #[test]
 fn what_changes_while_people_wait_in_the_queue_is_seen_before_they_are_sent_to() {
-    const PEOPLE: u64 = 96;
+    const PEOPLE: u64 = 190;
     for kept in BOTH {
         let database = source(PEOPLE);
         let office = office(kept, &database, PEOPLE);
         let run = entered_and_killed(&office, PEOPLE);
-        let (deleted, rotated, gone) = (id(90), id(91), id(93));
+        // The process with the file begins at the other end, and has not come so far.
+        let (deleted, rotated, gone) = (id(180), id(181), id(183));
         database.execute(&format!(
             "UPDATE users SET deleted_at = 1 WHERE id = '{deleted}';
-             UPDATE devices SET token = 'new-91' WHERE user_id = '{rotated}';
+             UPDATE devices SET token = 'new-181' WHERE user_id = '{rotated}';
              INSERT INTO devices (user_id, fingerprint, token, updated_at)
-             VALUES ('{}', 'g', 'own-92', '2026-02-01');
+             VALUES ('{}', 'g', 'own-182', '2026-02-01');
              UPDATE devices SET token = NULL WHERE user_id = '{gone}'",
-            id(94)
+            id(184)
         ));
         let joined = office.sent(office.ended(join(&office)));
         assert_eq!(
@@ -264,7 +265,7 @@ fn what_changes_while_people_wait_in_the_queue_is_seen_before_they_are_sent_to()
             joined.outcome
         );
         // Only of a deleted account can one that joined be certain; the others are left to the process with the file.
-        assert_eq!(joined.count("without_token"), 0, "{}", joined.summary);
+        assert_eq!(joined.count("without_token"), 1, "{}", joined.summary);
         assert_eq!(joined.summary["skipped_by_reason"]["deleted"], 1);
         let notes = joined.summary["notes"].to_string();
         assert!(
@@ -291,11 +292,11 @@ fn what_changes_while_people_wait_in_the_queue_is_seen_before_they_are_sent_to()
             ("accepted", ""),
         ]
         .map(|(outcome, code)| (outcome.to_owned(), code.to_owned()));
-        assert_eq!(outcomes_of(&sent, 90..95), expected);
+        assert_eq!(outcomes_of(&sent, 180..185), expected);
         let delivered = office.delivered();
-        assert!(delivered.contains(&"new-91".to_owned()));
-        assert!(!delivered.contains(&"own-91".to_owned()));
-        assert_eq!(sent.count("accepted") + sent.count("in_doubt"), PEOPLE - 3);
+        assert!(delivered.contains(&"new-181".to_owned()));
+        assert!(!delivered.contains(&"own-181".to_owned()));
+        assert_eq!(sent.count("accepted") + sent.count("in_doubt"), PEOPLE - 4);
     }
 }
 

@@ -258,7 +258,7 @@ impl Args {
         }
         for id in &manifest.missing_test_users {
             ui.warn(format_args!(
-                "the test user {id} is not in the source database: no test row for them"
+                "the test user {id} is not in the source database: no test row for this user"
             ));
         }
         let to_directory =

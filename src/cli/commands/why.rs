@@ -13,9 +13,6 @@ use crate::cli::connect::{AudienceRequest, SourceFlags};
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 
-/// The user of the examples.
-pub(crate) const EXAMPLE_USER: &str = "1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10";
-
 /// Show which conditions of an audience hold for one user
 ///
 /// Uses the same query file as `generate`, so the answer is what `generate` would do at the same time.

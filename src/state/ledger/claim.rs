@@ -2,37 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::decide::{Counted, Decision, Device, Guard};
-use super::ids::{TokenHash, UserKey};
+use super::decide::{Candidate, Decision, Device, Group, Guard};
+use super::ids::UserKey;
 use super::push::{LedgerPush, Sender};
-use super::record::Ending;
+use super::record::{Claim, Ending};
 use crate::error::{Error, Kind, Result};
 use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
-
-/// Somebody a push is meant for.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// Who.
-    pub user: UserKey,
-    /// The hashes of their tokens; usually one.
-    pub tokens: Vec<TokenHash>,
-    /// What a history elsewhere counts for the guard's limits.
-    pub counted: Counted,
-}
-
-/// A claim that was won: what its outcome is recorded by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    /// Its number.
-    pub id: i64,
-    /// The number of the user's first device: several devices are one push in the history.
-    pub first: i64,
-    /// It came out of the queue.
-    pub(super) queued: bool,
-    /// Who made it: what an outcome is recorded under, while it has not been taken up by another.
-    pub(super) sender: i64,
-}
 
 /// A device that is to be sent to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,17 +63,6 @@ impl Dismissal {
             code: "cancelled".to_owned(),
         }
     }
-}
-
-/// A group of candidates on its way through a backend.
-#[derive(Debug, Clone)]
-pub(super) struct Group {
-    pub(super) push: i64,
-    pub(super) sender: i64,
-    /// The claims' time. One of this sender with this very stamp was made by an earlier try whose answer was lost.
-    pub(super) stamp: i64,
-    pub(super) guard: Guard,
-    pub(super) candidates: Vec<Candidate>,
 }
 
 impl Store {

@@ -4,9 +4,30 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use super::claim::{Candidate, Claim, Group};
 use super::ids::{TokenHash, UserKey};
-use super::queries::Standing;
+use super::record::{Claim, Standing};
+
+/// A recipient whom a push is meant for.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Who.
+    pub user: UserKey,
+    /// The hashes of their tokens; usually one.
+    pub tokens: Vec<TokenHash>,
+    /// What a history elsewhere counts for the guard's limits.
+    pub counted: Counted,
+}
+
+/// A group of candidates on its way through a backend.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) push: i64,
+    pub(super) sender: i64,
+    /// The claims' time. One of this sender with this very stamp was made by an earlier try whose answer was lost.
+    pub(super) stamp: i64,
+    pub(super) guard: Guard,
+    pub(super) candidates: Vec<Candidate>,
+}
 
 /// How many limits can apply to one push.
 pub const MOST_LIMITS: usize = 3;

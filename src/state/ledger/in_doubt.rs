@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::claim::Claim;
 use super::decide::Device;
 use super::push::{LedgerPush, SENDER_LEASES, Sender, lease_name};
+use super::record::Claim;
 use crate::error::Result;
 use crate::state::leases::{HeldBy, lost};
 use crate::state::store::Store;

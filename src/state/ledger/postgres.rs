@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
 
-use super::claim::{Claimed, Dismissal, Group};
+use super::claim::{Claimed, Dismissal};
+use super::decide::Group;
 use super::decide::{Decision, Guard, Seen, Touch, decide, first_exceeded};
 use super::ids::{TokenHash, UserKey};
 use super::push::{IS_ALIVE, LedgerPush, lease_name};

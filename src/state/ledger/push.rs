@@ -8,7 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::expiry::Expiry;
 use crate::state::leases::{Lease, Taking};
 use crate::state::process_id::ProcessId;
-use crate::state::store::{Statement, Store};
+use crate::state::store::Store;
+use crate::state::value::Statement;
 use crate::state::value::{Row, params};
 
 /// A push that is to be sent: unique by automation, occurrence and number.

@@ -6,21 +6,10 @@ use jiff::Timestamp;
 
 use super::ids::{TokenHash, UserKey};
 use super::push::LedgerPush;
-use super::record::Ending;
+use super::record::{Ending, Standing};
 use crate::error::Result;
 use crate::state::store::Store;
 use crate::state::value::{Row, params};
-
-/// Where a recipient stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Standing {
-    /// Waits in the queue for a sender.
-    Queued,
-    /// Claimed, without an outcome: in flight, unless its sender is dead (see [`Store::settle`]).
-    Unanswered,
-    /// It ended.
-    Ended(Ending),
-}
 
 /// One claim with everything that is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,30 +47,6 @@ pub struct TallyRow {
     pub code: Option<String>,
     /// How many claims.
     pub count: u64,
-}
-
-impl Standing {
-    /// How files and sums call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Unanswered => "under_way",
-            Self::Ended(Ending::Accepted) => "accepted",
-            Self::Ended(Ending::Failed) => "failed",
-            Self::Ended(Ending::Dead) => "dead",
-            Self::Ended(Ending::Skipped) => "skipped",
-            Self::Ended(Ending::Cancelled) => "cancelled",
-            Self::Ended(Ending::InDoubt) => "in_doubt",
-        }
-    }
-
-    pub(super) fn of(sender: Option<i64>, state: Option<i64>) -> Self {
-        match (state.and_then(Ending::from_number), sender) {
-            (Some(ending), _) => Self::Ended(ending),
-            (None, Some(_)) => Self::Unanswered,
-            (None, None) => Self::Queued,
-        }
-    }
 }
 
 impl Store {

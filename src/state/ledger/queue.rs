@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::claim::{Claim, first_of_each};
+use super::claim::first_of_each;
 use super::decide::{Counted, Guard};
 use super::ids::{TokenHash, UserKey};
 use super::push::{LedgerPush, Sender};
+use super::record::Claim;
 use crate::error::Result;
 use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::claim::Claim;
 use super::push::{LedgerPush, Recording, Words};
 use crate::error::Result;
 use crate::state::store::{Backend, Store};
@@ -23,6 +22,30 @@ pub enum Ending {
     Cancelled,
     /// It may or may not have been taken: the answer was never seen.
     InDoubt,
+}
+
+/// A claim that was won: what its outcome is recorded by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Its number.
+    pub id: i64,
+    /// The number of the user's first device: several devices are one push in the history.
+    pub first: i64,
+    /// It came out of the queue.
+    pub(super) queued: bool,
+    /// Who made it: what an outcome is recorded under, while it has not been taken up by another.
+    pub(super) sender: i64,
+}
+
+/// Where a recipient stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// Waits in the queue for a sender.
+    Queued,
+    /// Claimed, without an outcome: in flight, unless its sender is dead (see [`Store::settle`]).
+    Unanswered,
+    /// It ended.
+    Ended(Ending),
 }
 
 /// What came of one claim.
@@ -51,6 +74,30 @@ pub(super) struct OutcomeRow {
     pub(super) title: Option<String>,
     pub(super) body: Option<String>,
     pub(super) deep_link: Option<String>,
+}
+
+impl Standing {
+    /// How files and sums call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Unanswered => "under_way",
+            Self::Ended(Ending::Accepted) => "accepted",
+            Self::Ended(Ending::Failed) => "failed",
+            Self::Ended(Ending::Dead) => "dead",
+            Self::Ended(Ending::Skipped) => "skipped",
+            Self::Ended(Ending::Cancelled) => "cancelled",
+            Self::Ended(Ending::InDoubt) => "in_doubt",
+        }
+    }
+
+    pub(super) fn of(sender: Option<i64>, state: Option<i64>) -> Self {
+        match (state.and_then(Ending::from_number), sender) {
+            (Some(ending), _) => Self::Ended(ending),
+            (None, Some(_)) => Self::Unanswered,
+            (None, None) => Self::Queued,
+        }
+    }
 }
 
 impl Ending {

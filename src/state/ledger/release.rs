@@ -1,9 +1,10 @@
 //! Giving claims back: what was claimed and certainly never left, because its sender ended first.
 
-use super::claim::Claim;
 use super::push::{LedgerPush, Sender, lease_name};
+use super::record::Claim;
 use crate::error::Result;
-use crate::state::store::{Statement, Store};
+use crate::state::store::Store;
+use crate::state::value::Statement;
 use crate::state::value::params;
 
 /// Claims named in one transaction.

@@ -8,12 +8,14 @@ use jiff::Timestamp;
 use rusqlite::types::{Null, ToSqlOutput};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::claim::{Claim, Claimed, Dismissal, Group};
+use super::claim::{Claimed, Dismissal};
+use super::decide::Group;
 use super::decide::{Counted, Decision, Device, Guard, Seen, Touch, decide, first_exceeded};
 use super::ids::{TokenHash, UserKey};
 use super::push::{IS_ALIVE, LedgerPush, lease_name};
-use super::queries::Standing;
 use super::queue::{Queued, Taken, Wanted};
+use super::record::Claim;
+use super::record::Standing;
 use super::record::{Answer, Ending, OutcomeRow, lines, senders, table_of};
 use crate::error::Result;
 use crate::state::sqlite::{Durability, Sqlite, dialect};

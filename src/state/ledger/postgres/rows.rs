@@ -4,11 +4,11 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Error as Refusal, Row};
 
 use crate::postgres::session::Parameter;
-use crate::state::ledger::claim::Claim;
 use crate::state::ledger::decide::{Counted, Device};
 use crate::state::ledger::ids::{TokenHash, UserKey};
-use crate::state::ledger::queries::Standing;
 use crate::state::ledger::queue::Taken;
+use crate::state::ledger::record::Claim;
+use crate::state::ledger::record::Standing;
 
 /// Those whom a take got, with what was counted for them elsewhere.
 pub(super) fn taken(rows: &[Row], sender: i64) -> Result<Vec<(Taken, Counted)>, Refusal> {

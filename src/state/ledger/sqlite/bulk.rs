@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, params_from_iter};
 
-use super::super::claim::Group;
+use super::super::decide::Group;
 use super::super::decide::first_exceeded;
 use super::touches;
 
