@@ -145,7 +145,7 @@ impl Guard {
             let error = Error::usage(format!("--override: there is no guard {name:?}"));
             return Err(match nearest(name, names.clone()) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error.hint(format!("guards: {}", Vec::from_iter(names).join(", "))),
+                None => error.hint(format!("guards: {}", names.collect::<Vec<_>>().join(", "))),
             });
         };
         match guard.fixed() {

@@ -120,7 +120,7 @@ fn case(guard: Guard, road: Road) -> Case {
             ),
             Road::Tick => Test(
                 "pipeline/cancel.rs",
-                "between_two_ticks_the_next_one_tells_of_it",
+                "between_two_ticks_the_cancel_itself_ends_it",
             ),
             _ => Test(
                 "pipeline/cancel.rs",

@@ -245,7 +245,7 @@ pub(super) fn write_sql(
         .map_err(|error| cannot_write(&path, error))
 }
 
-fn clear(columns: &str, values: Vec<String>) -> String {
+fn clear(columns: &str, values: &[String]) -> String {
     format!(
         "UPDATE devices SET token = NULL, updated_at = now()\nWHERE {columns} IN (\n{}\n);\n",
         values.join(",\n")

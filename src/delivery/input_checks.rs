@@ -16,15 +16,6 @@ use super::Input;
 use crate::atomic_publish;
 use crate::error::{Error, Kind, Result};
 
-/// Checks that a person has lifted (`--override commit-marker`, `--override audience`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lifted {
-    /// Whether a publication that was cut short is no reason to refuse.
-    pub commit_marker: bool,
-    /// Whether a manifest that describes another content is no reason to refuse.
-    pub audience: bool,
-}
-
 /// What of a manifest is needed here; one of any version has it.
 #[derive(Deserialize)]
 struct Described {

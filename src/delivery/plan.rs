@@ -7,11 +7,12 @@ use std::hash::{Hash as _, Hasher as _};
 
 use csv::StringRecord;
 
-use super::input_checks::{self, Lifted};
+use super::input_checks;
 use super::user_ids::UserIds;
 use super::{AudienceReader, Input, Order};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{Composer, Delivery};
+use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
 use crate::progress::{Counter, Progress};
 use crate::state::ledger::UserKey;
@@ -54,28 +55,15 @@ impl SendPlan {
     /// The words or the file are wrong, or the file is another than the order knows; each with file and line.
     pub fn draw_up(
         order: &Order,
+        overrides: &Overrides,
         hosts: &AllowedHosts,
         progress: &dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Self> {
-        Self::draw_up_lifting(order, hosts, progress, interrupt, Lifted::default())
-    }
-
-    /// The same without the checks that a person has lifted.
-    ///
-    /// # Errors
-    /// As [`SendPlan::draw_up`].
-    pub fn draw_up_lifting(
-        order: &Order,
-        hosts: &AllowedHosts,
-        progress: &dyn Progress,
-        interrupt: &Interrupt,
-        lifted: Lifted,
     ) -> Result<Self> {
         let texts =
             PushTemplate::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
         let mut reader = AudienceReader::open_hashed(&order.input)?;
-        if !lifted.commit_marker {
+        if !overrides.lift(Guard::CommitMarker) {
             input_checks::is_published(&order.input)?;
         }
         let push = texts.bind(reader.columns()).map_err(|found| {
@@ -99,7 +87,7 @@ impl SendPlan {
         let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
         let sha256 = reader.sha256()?;
         unchanged(&order.input, &sha256)?;
-        if !lifted.audience {
+        if !overrides.lift(Guard::Audience) {
             input_checks::is_as_described(&order.input, &sha256)?;
         }
         if reading.rows == 0 {

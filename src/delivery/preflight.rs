@@ -10,6 +10,7 @@ use super::{CadenceFailure, Order, Reach, SendPlan, eligibility};
 use crate::cadence::{Layer, Unapplied};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{self, Client};
+use crate::guards::Guard;
 use crate::interrupt::Interrupt;
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
@@ -55,6 +56,9 @@ pub(super) async fn connect(
     settings.rate = order.rate.unwrap_or(settings.rate);
     settings.expected = plan.map(SendPlan::sendable);
     settings.limits.failure_rate = order.max_failure_rate;
+    if context.overrides.lift(Guard::Failures) {
+        settings.limits = fcm::Limits::off();
+    }
     let connected = Client::connect(settings, context.account.clone(), Arc::clone(context.clock));
     tokio::select! {
         kind = context.interrupt.wait() => Err(Interrupt::error(kind)),

@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::count::{counted, several};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{self, Client, ServiceAccount};
+use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
@@ -59,6 +60,8 @@ pub struct SendContext<'a> {
     pub reading: Option<Reading<'a>>,
     /// Quiet hours, and the latest instant.
     pub gate: &'a WhileSending,
+    /// The guards that a person overrides.
+    pub overrides: &'a Overrides,
 }
 
 /// What came of a send that began.
@@ -157,12 +160,11 @@ impl<'a> SendRun<'a> {
         context: &'a SendContext<'a>,
     ) -> Result<Self> {
         let layer = Layer::new(order.layer)?;
-        let lifted = lifted(run, context.store).await?;
-        let is_lifted = |guard: &str| lifted.iter().any(|one| one == guard);
-        if !is_lifted("outcomes") {
+        let is_lifted = |guard| context.overrides.lift(guard);
+        if !is_lifted(Guard::Outcomes) {
             directory::check_writable(context.outcomes, plan.map_or(0, |plan| plan.rows))?;
         }
-        if !is_lifted("state-store") {
+        if !is_lifted(Guard::StateStore) {
             directory::check_store(context.outcomes, context.store).await?;
         }
         let is_off = context.cadence.is_off();
@@ -178,9 +180,9 @@ impl<'a> SendRun<'a> {
         let again = !context.store.tally(&push).await?.is_empty();
         let sender = context.store.enlist(run, context.holder).await?;
         let this_send = (run, sender.id(), context.clock.now());
-        let anew = is_lifted("state-store");
+        let anew = is_lifted(Guard::StateStore);
         match directory::note(context.outcomes, context.store, this_send, anew).await {
-            Err(error) if !is_lifted("outcomes") => return Err(error),
+            Err(error) if !is_lifted(Guard::Outcomes) => return Err(error),
             _ => {}
         }
         let mut stem = order.file_stem(run);
@@ -371,17 +373,6 @@ impl<'a> SendRun<'a> {
         }
         Ok(())
     }
-}
-
-/// The guards that a person switched off for this run: the names in its plan's `overrides`, each with reason and person.
-async fn lifted(run: &str, store: &Store) -> Result<Vec<String>> {
-    let plan = store.run(run).await?.map(|run| run.plan);
-    let overrides = plan.and_then(|plan| plan.get("overrides")?.as_array().cloned());
-    let guards = overrides.iter().flatten().filter_map(|one| {
-        let guards = one.get("guards")?;
-        serde_json::from_value::<Vec<String>>(guards.clone()).ok()
-    });
-    Ok(guards.flatten().collect())
 }
 
 /// A missing file is an error of its own only where nothing worse happened: what stopped a send is told first.

@@ -273,6 +273,14 @@ impl ClientState {
         !self.endpoint.right().get().is_some_and(Expiry::is_past)
     }
 
+    /// Stops for good if a message is to leave and the right to send has ended: also where no connection would take it,
+    /// for on one that is opened now nothing can be written.
+    pub(super) fn look_at_right(&self, dispatch: &mut Dispatch, now: Instant) {
+        if dispatch.is_due(now) && !self.may_send() {
+            dispatch.stop(Halt::lapsed(), now);
+        }
+    }
+
     /// The right to send has ended.
     pub(super) fn lapse(&self) {
         self.halt(Halt::lapsed());

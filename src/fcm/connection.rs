@@ -87,6 +87,11 @@ async fn pause(failures: &mut u32) {
 async fn wanted(shared: &ClientState, number: usize) -> bool {
     poll_fn(|cx| {
         let mut dispatch = shared.dispatch();
+        shared.look_at_right(&mut dispatch, Instant::now());
+        if dispatch.has_reports() {
+            shared.settle(dispatch, Some(number));
+            dispatch = shared.dispatch();
+        }
         if dispatch.is_done() {
             return Poll::Ready(false);
         }
@@ -322,6 +327,7 @@ impl<'s> PushConnection<'s> {
         for (flight, answer) in self.landed.drain(..) {
             dispatch.land(flight, answer, now);
         }
+        shared.look_at_right(&mut dispatch, now);
         let full = self.without_room();
         let slot = if room > 0 { PoolSlot::Room } else { full };
         dispatch.slot(self.number, slot, cx.waker());

@@ -402,6 +402,11 @@ impl Dispatch {
         self.fresh.len()
     }
 
+    /// Whether a message is to leave now, as far as the pace and its own wait go.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.limiter.paused_until(now).is_none() && self.count_ready(1, now) > 0
+    }
+
     /// How many messages have left for the first time.
     pub(super) fn left(&self) -> u64 {
         self.left

@@ -54,6 +54,19 @@ pub struct Limits {
     pub jump: f64,
 }
 
+impl Limits {
+    /// Returns limits that stop nothing.
+    pub fn off() -> Self {
+        Self {
+            failure_rate: None,
+            latest_failed: None,
+            always: f64::INFINITY,
+            jump: f64::INFINITY,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

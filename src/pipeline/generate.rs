@@ -121,8 +121,13 @@ impl Driver<'_> {
         for (place, push) in files.pushes.iter().enumerate() {
             if let Some(file) = &push.live {
                 let order = self.order(place, files, file);
-                let plan =
-                    SendPlan::draw_up(&order, self.context.hosts, &Silent, self.context.interrupt)?;
+                let plan = SendPlan::draw_up(
+                    &order,
+                    self.overrides,
+                    self.context.hosts,
+                    &Silent,
+                    self.context.interrupt,
+                )?;
                 let skipped = plan.skipped.values().sum();
                 facts
                     .skipped

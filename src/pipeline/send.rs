@@ -125,6 +125,7 @@ impl Driver<'_> {
             until: Some(Instant::now() + send::time_for(plan.rows, context.service.rate)),
             reading: Some(self.reading(&budget)),
             gate,
+            overrides: self.overrides,
         };
         Box::pin(carry_out(order, &plan, &mut tokens, &self.run.id, &ways)).await
     }
@@ -163,7 +164,13 @@ impl Driver<'_> {
         reading: &Reading<'_>,
     ) -> Result<(SendPlan, TokenLookup)> {
         let context = self.context;
-        let plan = SendPlan::draw_up(order, context.hosts, &Silent, context.interrupt)?;
+        let plan = SendPlan::draw_up(
+            order,
+            self.overrides,
+            context.hosts,
+            &Silent,
+            context.interrupt,
+        )?;
         let (interrupt, progress) = (context.interrupt, context.progress);
         let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
         Ok((plan, tokens))

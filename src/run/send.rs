@@ -80,10 +80,15 @@ impl Sending {
     }
 
     /// Checks the file of an order.
-    pub fn plan(context: &RunContext<'_>, order: &Order) -> Result<SendPlan> {
+    pub fn plan(
+        context: &RunContext<'_>,
+        order: &Order,
+        overrides: &Overrides,
+    ) -> Result<SendPlan> {
         let progress = context.voice.progress();
         let plan = SendPlan::draw_up(
             order,
+            overrides,
             &services::hosts(context.settings)?,
             progress.as_ref(),
             context.interrupt,
@@ -239,7 +244,12 @@ impl Sending {
             let means = SendContext {
                 until: Some(self.until(context)),
                 reading: source.as_ref().map(|source| reading(context, source)),
-                ..tools.means(context, store, progress.as_ref(), &gate)
+                ..tools.means(
+                    context,
+                    store,
+                    progress.as_ref(),
+                    (&gate, &recorded.overrides),
+                )
             };
             let sent = Box::pin(carry_out(
                 &self.order,
@@ -337,7 +347,12 @@ pub async fn join(
             let means = SendContext {
                 until: is_given(context, "deadline").then(|| context.budget.end()),
                 reading: Some(reading(context, &source)),
-                ..tools.means(context, store, progress.as_ref(), &gate)
+                ..tools.means(
+                    context,
+                    store,
+                    progress.as_ref(),
+                    (&gate, &recorded.overrides),
+                )
             };
             let sent = Box::pin(send::join(order, &run.id, &means)).await;
             progress.finish();
@@ -396,7 +411,7 @@ impl Tools {
         context: &'m RunContext<'_>,
         store: &'m Store,
         progress: &'m dyn crate::progress::Progress,
-        gate: &'m WhileSending,
+        (gate, overrides): (&'m WhileSending, &'m Overrides),
     ) -> SendContext<'m> {
         SendContext {
             store,
@@ -411,6 +426,7 @@ impl Tools {
             until: None,
             reading: None,
             gate,
+            overrides,
         }
     }
 }

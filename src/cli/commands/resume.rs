@@ -8,7 +8,7 @@ use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::step::Lateness;
 use crate::report::number;
 use crate::run;
-use crate::run::gates::Override;
+use crate::run::gates::{Override, Overrides};
 use crate::run::pipeline::World;
 use crate::run::send::Sending;
 use crate::settings::{Flags, push};
@@ -87,8 +87,7 @@ impl Args {
                 .resume_pipeline(context, store, &run, given.as_ref())
                 .await;
         }
-        self.resume_send(context, &store, &run, given.as_ref())
-            .await
+        Box::pin(self.resume_send(context, &store, &run, given.as_ref())).await
     }
 
     async fn resume_pipeline(
@@ -122,10 +121,12 @@ impl Args {
             order.rate = Some(context.settings.push.rate);
         }
         let run_context = services::run_context(context, "send");
-        let plan = Sending::plan(&run_context, &order)?;
+        let mut overrides = Overrides::of(&run.plan);
+        overrides.0.extend(given.cloned());
+        let plan = Sending::plan(&run_context, &order, &overrides)?;
         let automation = run::send::automation_of(&run.plan);
         let sending = Sending::prepare(&run_context, order, plan, automation).await?;
-        let sent = sending.resume(&run_context, store, run, given).await?;
+        let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
         sending::tell(context, &sent.summary)?;
         sent.error.map_or(Ok(Kind::Done), Err)
     }

@@ -175,7 +175,7 @@ impl Args {
             }
             _ => (self.order(context, &overrides)?, None),
         };
-        let plan = Sending::plan(&run_context, &order)?;
+        let plan = Sending::plan(&run_context, &order, &overrides)?;
         self.settle(context, &mut order, &plan);
         for (place, brackets) in &plan.lookalikes {
             context.ui.warn(format_args!(
@@ -204,7 +204,7 @@ impl Args {
         let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
         sending::confirm(context, &mut sending, &overrides).await?;
         let store = services::store(context).await?;
-        let sent = sending.begin(&run_context, &store, given.as_ref()).await?;
+        let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         sending::tell(context, &sent.summary)?;
         sent.error.map_or(Ok(Kind::Done), Err)
     }
