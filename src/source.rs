@@ -90,6 +90,11 @@ impl Source {
         &self.address
     }
 
+    /// Returns the hosts and ports, as progress shows them.
+    pub fn place(&self) -> String {
+        self.address.place()
+    }
+
     /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
         RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)

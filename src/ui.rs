@@ -38,7 +38,7 @@ pub use style::{Painter, Style};
 pub use table::{Alignment, Table};
 
 use log::{Fields, Log};
-use progress_bar::ProgressDisplay;
+use progress_bar::{Ends, ProgressDisplay};
 
 /// The two streams. Cheap to clone; every clone writes in turn with the others.
 #[derive(Clone)]
@@ -176,10 +176,20 @@ impl Ui {
 
     /// Progress in `unit`s (`rows`, `pushes`), for the library to report to.
     pub fn progress(&self, unit: &'static str) -> Arc<dyn Progress> {
+        self.meter(unit, Ends::Told)
+    }
+
+    /// Progress of something that is only worth seeing while it lasts: it leaves no line behind.
+    pub fn waiting(&self) -> Arc<dyn Progress> {
+        self.meter("", Ends::Silent)
+    }
+
+    fn meter(&self, unit: &'static str, ends: Ends) -> Arc<dyn Progress> {
         let meter = Arc::new(ProgressDisplay::new(
             Arc::clone(&self.lines),
             self.output_args.loudness,
             unit,
+            ends,
         ));
         let mut meters = self
             .shared

@@ -185,6 +185,11 @@ impl<'a> AudienceFiles<'a> {
         }
     }
 
+    /// Returns the number of rows that the files took.
+    pub fn rows(&self) -> u64 {
+        self.outputs.iter().map(|output| output.rows).sum()
+    }
+
     pub fn finish(self) -> Result<Vec<Filled>> {
         let finish = |output: StagedOutput| {
             let mut ranges = Vec::new();

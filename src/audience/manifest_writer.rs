@@ -12,6 +12,7 @@ use super::files::{Base, Filled, staged_name};
 use super::manifest::{FileEntry, FileKind, MANIFEST_VERSION, Manifest, Partition};
 use super::run::{Request, StreamedFile, staged_test_name};
 use crate::atomic_publish::{Rename, Staging};
+use crate::count::counted;
 use crate::csv_writer;
 use crate::csv_writer::Written;
 use crate::error::{Error, Kind, Result};
@@ -101,11 +102,17 @@ pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest
         return Err(Error::new(
             Kind::Failed,
             format!(
-                "the files of {} do not partition its base: {} users, {sum} rows, {in_two} users in two files",
-                definition.name, partition.base
+                "the files of {} do not partition its base: {}, {}, {} in two files",
+                definition.name,
+                counted(partition.base, "users"),
+                counted(sum, "rows"),
+                counted(in_two, "users")
             ),
         )
-        .hint(format!("the conditions of {} overlap or leave a gap; nothing was published", definition.origin)));
+        .hint(format!(
+            "the conditions of {} overlap or leave a gap; nothing was published",
+            definition.origin
+        )));
     }
     manifest.partition = Some(partition);
     Ok(())

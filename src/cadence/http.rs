@@ -74,6 +74,11 @@ impl Http {
         Ok(Self { client, base })
     }
 
+    /// Returns its host and port.
+    pub(super) fn place(&self) -> String {
+        crate::fcm::host_and_port(self.base.as_str())
+    }
+
     /// Filters a batch. The service does not name the rule that excludes a user; only its sums do.
     pub(super) async fn filter(
         &self,

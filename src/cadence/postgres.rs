@@ -58,6 +58,11 @@ impl PostgresHistory {
         }
     }
 
+    /// Returns its hosts and ports.
+    pub(super) fn place(&self) -> String {
+        self.link.place()
+    }
+
     /// Returns the rules in force. An active rule without its numbers is an error.
     pub(super) async fn rules(&self) -> Result<Rules> {
         let names = Rule::ALL.map(Rule::name);

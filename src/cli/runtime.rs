@@ -71,7 +71,7 @@ impl Signals {
                 exit_at_once(kind);
             }
             is_ending = true;
-            ui.say("ending; once more to end at once");
+            ui.say("stopping after the messages in flight; press Ctrl-C again to stop immediately");
             trigger.fire(kind);
         }
     }

@@ -4,7 +4,7 @@ use crate::delivery::preview::render;
 use crate::delivery::{Reach, Summary};
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::report::{number, send as report};
+use crate::report::{counted, number, send as report};
 use crate::run::gates::{Override, Overrides};
 use crate::run::send::Sending;
 use crate::settings::logging::LogFormat;
@@ -27,10 +27,10 @@ pub(super) async fn confirm(
     }
     let count = sending.count();
     let mut facts = vec![format!(
-        "\"{}\" goes to the phones of up to {} people ({} rows)",
+        "\"{}\" goes to the phones of up to {} ({})",
         sending.order.wording.title,
-        number(count),
-        number(sending.plan.rows)
+        counted(count, "people"),
+        counted(sending.plan.rows, "rows")
     )];
     facts.extend(described(context, sending)?);
     // Where no person is asked, the question is an error, and no store is opened for it.

@@ -13,6 +13,7 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::count::counted;
 use crate::csv_writer::cannot_write;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::state::ledger::{TokenHash, UserKey};
@@ -221,9 +222,9 @@ pub(super) fn write_sql(
 ) -> Result<()> {
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut text = format!(
-        "-- {} tokens that the push service said are registered no more, found by run {run}.\n\
+        "-- {} that the push service said are registered no more, found by run {run}.\n\
          -- To be run by the owner of the source database; pushctl writes nothing there.\n",
-        tokens.len() + by_hash.len(),
+        counted((tokens.len() + by_hash.len()) as u64, "tokens"),
     );
     if !tokens.is_empty() {
         let quoted = tokens

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::eligibility::Person;
 use super::lead::Lead;
 use super::plan::hash;
-use super::recorder::SubmittedMessage;
+use super::recorder::{SubmittedMessage, Traffic};
 use super::stop_reason::Stop;
 use super::token_lookup::Audience;
 use super::{AudienceReader, Order, Reach, Reading, SendPlan, TokenLookup, WhileSending};
@@ -118,8 +118,8 @@ pub(super) struct PassResult {
     pub(super) complete: bool,
     pub(super) stop: Option<Stop>,
     pub(super) notes: Vec<String>,
-    /// Messages that were answered, or given up.
-    pub(super) recorded: u64,
+    /// What came of the messages.
+    pub(super) traffic: Traffic,
     /// People who stand in several rows, and how many of those are too many.
     pub(super) repeated: HashMap<UserKey, u64>,
     /// Whom the history held back, as it says itself.
@@ -176,7 +176,7 @@ impl Feeder<'_> {
             self.client.abandon();
         };
         let recording = self.record_all(reports, dead);
-        let recorded;
+        let traffic;
         {
             let (mut feeding, mut recording) = (std::pin::pin!(feeding), std::pin::pin!(recording));
             let mut fed = false;
@@ -184,7 +184,7 @@ impl Feeder<'_> {
                 tokio::select! {
                     () = &mut feeding, if !fed => fed = true,
                     done = &mut recording => {
-                        recorded = done?;
+                        traffic = done?;
                         break;
                     }
                 }
@@ -200,7 +200,7 @@ impl Feeder<'_> {
             complete: complete.into_inner(),
             stop,
             notes: into_inner(state.notes),
-            recorded,
+            traffic,
             repeated: into_inner(state.repeated),
             breakdown: into_inner(state.breakdown),
         })

@@ -14,16 +14,14 @@ use crate::error::{Error, Kind, Result};
 use crate::fcm::{Composer, Delivery};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::progress::{Counter, Progress};
 use crate::state::ledger::UserKey;
 use crate::template::Skip;
 use crate::template::link::AllowedHosts;
 use crate::template::push::{BoundPush, Problem, PushTemplate};
 
 /// About as long as the service's tokens are: the payload's size does not count it, but the rendering wants one.
-const ANY_TOKEN: &str = "token";
-/// Rows between two looks at the interrupt.
-const LOOK: u64 = 4096;
+pub(super) const ANY_TOKEN: &str = "token";
 
 /// A checked order.
 #[derive(Debug)]
@@ -75,16 +73,17 @@ impl SendPlan {
         })?;
         let mut reading = PlanReader::new(&push, order);
         progress.stage("checking");
+        let mut counter = Counter::of(progress);
         let mut row = StringRecord::new();
         while order.limit.is_none_or(|limit| reading.rows < limit) && reader.next(&mut row)? {
             reading.take(&reader, &row)?;
-            if reading.rows.is_multiple_of(LOOK) {
-                progress.advance(LOOK);
-                if let Some(kind) = interrupt.fired() {
-                    return Err(Interrupt::error(kind));
-                }
+            if counter.one()
+                && let Some(kind) = interrupt.fired()
+            {
+                return Err(Interrupt::error(kind));
             }
         }
+        drop(counter);
         let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
         let sha256 = reader.sha256()?;
         unchanged(&order.input, &sha256)?;
@@ -123,7 +122,6 @@ impl SendPlan {
 
 /// The state of a reading.
 struct PlanReader {
-    name: String,
     composer: Composer,
     rows: u64,
     hashes: Vec<u64>,
@@ -134,7 +132,6 @@ struct PlanReader {
 impl PlanReader {
     fn new(push: &BoundPush, order: &Order) -> Self {
         Self {
-            name: order.input.name(),
             composer: Composer::new(push.clone(), Delivery::Live, Some(&order.collapse_id())),
             rows: 0,
             hashes: Vec::new(),
@@ -155,12 +152,10 @@ impl PlanReader {
                 *self.skipped.entry(skip_code(&skip)).or_default() += 1;
                 Ok(())
             }
-            Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => Err(Error::usage(format!(
-                "{}:{}: {skip}",
-                self.name,
-                AudienceReader::line(row)
-            ))
-            .hint("nothing was sent: change the words, or take the row out")),
+            Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => {
+                Err(Error::usage(format!("{}: {skip}", reader.place(row)))
+                    .hint("nothing was sent: change the words, or take the row out"))
+            }
         }
     }
 }
@@ -179,13 +174,6 @@ pub(super) fn skip_code(skip: &Skip) -> String {
 pub(super) fn hash(user: &UserKey) -> u64 {
     let mut hasher = DefaultHasher::new();
     user.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The same for a token.
-pub(super) fn hash_token(token: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    token.hash(&mut hasher);
     hasher.finish()
 }
 

@@ -26,6 +26,10 @@ pub(super) async fn ask_history(
     if context.cadence.is_off() {
         notes.push("cadence is off: nobody is held back, and nothing is recorded".to_owned());
     }
+    if let Some(place) = context.cadence.place() {
+        let stage = format!("connecting to the notification history {place}");
+        context.progress.stage(&stage);
+    }
     match context.cadence.screen(layer).await {
         Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
         Err(error) if order.cadence_failure == CadenceFailure::Send => {
@@ -46,7 +50,8 @@ pub(super) async fn connect(
     plan: Option<&SendPlan>,
     context: &SendContext<'_>,
 ) -> Result<(Client, fcm::Reports)> {
-    context.progress.stage("connecting");
+    let stage = format!("connecting to the push service {}", context.service.place());
+    context.progress.stage(&stage);
     let mut settings = context.service.clone();
     settings.rate = order.rate.unwrap_or(settings.rate);
     settings.expected = plan.map(SendPlan::sendable);

@@ -15,6 +15,7 @@ use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
 use super::preflight::{ask_history, connect, open_push};
+use super::recorder::Traffic;
 use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
 use super::{
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
+use crate::count::{counted, several};
 use crate::error::{Error, Kind, Result};
 use crate::fcm::{self, Client, ServiceAccount};
 use crate::guards::{Guard, Overrides};
@@ -93,21 +95,21 @@ pub async fn carry_out(
     context: &SendContext<'_>,
 ) -> Result<Sent> {
     let mut sending = SendRun::open(order, Some(plan), run, context).await?;
-    let began = Instant::now();
     if order.shared {
         let passed = Box::pin(sending.pass(Recipients::Share(tokens))).await?;
-        return Ok(with_notes(sending.conclude(passed, began).await?, tokens));
+        return Ok(with_notes(sending.conclude(passed).await?, tokens));
     }
     let mut passed = sending.pass(Recipients::Send(tokens)).await?;
     let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
     if retry && sending.sums().await?.in_doubt > 0 {
         tokens.rewind()?;
         sending.again = true;
+        sending.stage = "sending again what is in doubt";
         let notes = std::mem::take(&mut passed.notes);
         passed = sending.pass(Recipients::Send(tokens)).await?;
         passed.notes.splice(0..0, notes);
     }
-    Ok(with_notes(sending.conclude(passed, began).await?, tokens))
+    Ok(with_notes(sending.conclude(passed).await?, tokens))
 }
 
 /// What there is to say about the tokens stands last.
@@ -122,9 +124,8 @@ fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Sent {
 /// As [`carry_out`]; and there is no such push.
 pub async fn join(order: &Order, run: &str, context: &SendContext<'_>) -> Result<Sent> {
     let mut sending = SendRun::open(order, None, run, context).await?;
-    let began = Instant::now();
     let passed = Box::pin(sending.pass(Recipients::Join)).await?;
-    sending.conclude(passed, began).await
+    sending.conclude(passed).await
 }
 
 struct SendRun<'a> {
@@ -146,7 +147,9 @@ struct SendRun<'a> {
     /// When the history was found out of reach, where that stops nobody.
     away: Option<Instant>,
     began_at: jiff::Timestamp,
-    recorded: u64,
+    traffic: Traffic,
+    /// What the progress calls the next pass.
+    stage: &'static str,
 }
 
 impl<'a> SendRun<'a> {
@@ -202,7 +205,8 @@ impl<'a> SendRun<'a> {
             notes,
             away,
             began_at: context.clock.now(),
-            recorded: 0,
+            traffic: Traffic::default(),
+            stage: "sending",
         })
     }
 
@@ -213,8 +217,14 @@ impl<'a> SendRun<'a> {
             None => connect(self.order, self.plan, self.context).await?,
         };
         client.send_under(self.sender.expiry());
-        progress.stage("sending");
-        progress.total(self.plan.map(|plan| plan.rows));
+        // How much of a queue this process takes is known when it is empty.
+        let (stage, total) = match &work {
+            Recipients::Send(_) => (self.stage, self.plan.map(|plan| plan.rows)),
+            Recipients::Share(_) => ("entering into the queue", self.plan.map(|plan| plan.rows)),
+            Recipients::Join => (self.stage, None),
+        };
+        progress.stage(stage);
+        progress.total(total);
         let rate = self.order.rate.unwrap_or(self.context.service.rate);
         let feeder = Feeder {
             order: self.order,
@@ -241,7 +251,7 @@ impl<'a> SendRun<'a> {
             state: FeederState::new(rate, self.away),
         };
         let passed = feeder.pass(work, &mut reports, &mut self.dead).await?;
-        self.recorded += passed.recorded;
+        self.traffic = self.traffic.and(passed.traffic);
         Ok(passed)
     }
 
@@ -251,8 +261,7 @@ impl<'a> SendRun<'a> {
         ))
     }
 
-    async fn conclude(mut self, mut passed: PassResult, began: Instant) -> Result<Sent> {
-        let seconds = began.elapsed().as_secs_f64();
+    async fn conclude(mut self, mut passed: PassResult) -> Result<Sent> {
         self.context.progress.finish();
         let store = self.context.store;
         let sums = self.sums().await?;
@@ -273,7 +282,7 @@ impl<'a> SendRun<'a> {
             (None, None)
         };
         self.sender.leave().await?;
-        if self.recorded == 0 && self.push.run != self.run && passed.stop.is_none() {
+        if self.traffic.messages() == 0 && self.push.run != self.run && passed.stop.is_none() {
             self.notes.push(format!(
                 "nothing was sent: run {} had sent this push to all of them; another --occurrence would send it again",
                 self.push.run
@@ -288,8 +297,7 @@ impl<'a> SendRun<'a> {
         let repeated = passed.repeated.values().sum();
         let people = sums.claims() - further + repeated;
         let rows = self.plan.map_or(people, |plan| plan.rows);
-        #[expect(clippy::cast_precision_loss, reason = "a rate needs no 52 bits")]
-        let messages_per_second = self.recorded as f64 / seconds.max(0.001);
+        let ended_at = self.context.clock.now();
         let mut summary = Summary {
             ended,
             reason: error.as_ref().map(|error| format!("{error:#}")),
@@ -301,14 +309,14 @@ impl<'a> SendRun<'a> {
             others: people.saturating_sub(rows),
             cadence: self.context.cadence.name().to_owned(),
             notes: self.notes,
-            ended_at: self.context.clock.now(),
-            seconds,
-            messages: self.recorded,
-            messages_per_second,
+            ended_at,
+            seconds: ended_at.duration_since(self.began_at).as_secs_f64(),
+            messages: self.traffic.messages(),
+            messages_per_second: self.traffic.answers_per_second().unwrap_or_default(),
             files,
             ..Summary::blank(self.order, self.run, self.began_at)
         };
-        summary.count(sums);
+        summary.add(&sums);
         let paused_until = match passed.stop {
             Some(Stop::Quiet { until, .. }) => until,
             _ => None,
@@ -341,7 +349,7 @@ impl<'a> SendRun<'a> {
             "the text of {by_hash} dead tokens is not known here any more; they are in the SQL file by their hash, and not in the list"
         );
         let incomplete = failure.map(|failure| failure.context(&told));
-        if incomplete.is_none() && self.recorded > 0 {
+        if incomplete.is_none() && self.traffic.messages() > 0 {
             self.notes.push(told);
         }
         Ok((files, incomplete))
@@ -359,8 +367,8 @@ impl<'a> SendRun<'a> {
                 .map(|error| format!(" ({error:#})"))
                 .unwrap_or_default();
             self.notes.push(format!(
-                "the notification history has not been told of {} pushes{why}; nothing is lost: `pushctl sync` tells it",
-                synced.left
+                "the notification history has not been told of {}{why}; nothing is lost: `pushctl sync` tells it",
+                counted(synced.left, "pushes")
             ));
         }
         Ok(())
@@ -387,7 +395,7 @@ fn said_by_the_service(breakdown: &Breakdown) -> String {
     let said: Vec<String> = rules
         .iter()
         .filter(|(_, count)| *count > 0)
-        .map(|(key, count)| format!("{key} {count}"))
+        .map(|(key, count)| format!("{key} {}", crate::count::number(*count)))
         .collect();
     format!(
         "the cadence service does not say who is held back by which rule; of all it held back it says: {}",
@@ -471,13 +479,12 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
         ),
         None => {
             let failed: u64 = sums.failed.values().sum();
-            let told = match (failed, sums.in_doubt) {
-                (0, 0) => return (SendResult::Done, None),
-                (failed, 0) => format!("{} failed", messages(failed)),
-                (0, 1) => "1 message is in doubt".to_owned(),
-                (0, doubt) => format!("{doubt} messages are in doubt"),
-                (failed, doubt) => format!("{} failed, {doubt} in doubt", messages(failed)),
-            };
+            let counts = [(failed, "failed"), (sums.in_doubt, "in doubt")];
+            if failed + sums.in_doubt == 0 {
+                return (SendResult::Done, None);
+            }
+            let all = sums.messages();
+            let told = format!("of {} {}", counted(all, "messages"), several(&counts));
             (SendResult::Partial, Some(Error::new(Kind::Partial, told)))
         }
     }
@@ -487,11 +494,4 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
 fn again(error: &Error) -> Error {
     let same = Error::new(error.kind(), format!("{error:#}"));
     error.hints().iter().fold(same, Error::hint)
-}
-
-fn messages(count: u64) -> String {
-    match count {
-        1 => "1 message".to_owned(),
-        several => format!("{several} messages"),
-    }
 }

@@ -168,8 +168,6 @@ impl TokenLookup {
         interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        progress.stage("tokens");
-        progress.total(Some(plan.rows));
         let audience = Audience { order, plan };
         let (answers, found) =
             ask_rows(audience, (0, plan.rows), reading, interrupt, progress).await?;
@@ -302,7 +300,11 @@ async fn ask_rows(
     let keep = || CANNOT_KEEP;
     let mut spool = tempfile::tempfile().kind(Kind::Failed, keep)?;
     let asked_at = Instant::now();
+    let place = reading.source.place();
+    progress.stage(&format!("connecting to the source {place}"));
     let found = read_source(reading, interrupt, async |snapshot| {
+        progress.stage("looking up tokens");
+        progress.total(Some(count));
         // After a failure it begins anew.
         spool
             .set_len(0)

@@ -358,7 +358,8 @@ impl Dispatch {
             Outcome::Accepted { .. } => Some(Sign::Good),
             Outcome::Dead => Some(Sign::Dead),
             Outcome::Failed { code } if answer_policy::is_refusal(code) => Some(Sign::Refused),
-            Outcome::Failed { .. } | Outcome::InDoubt { .. } => Some(Sign::Failed),
+            Outcome::Failed { .. } => Some(Sign::Failed),
+            Outcome::InDoubt { .. } => Some(Sign::InDoubt),
             Outcome::Unsent { .. } => None,
         };
         let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code(), now));

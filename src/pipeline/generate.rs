@@ -1,5 +1,7 @@
 //! The first phase: audience files, manifest, and the safeguards that need them.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Mode;
@@ -52,12 +54,10 @@ impl Driver<'_> {
             pushes: self.files_of(&definition, &values, manifest)?,
             notes: Vec::new(),
         };
-        files.rows = files
-            .pushes
-            .iter()
-            .filter_map(|push| push.live.as_ref())
-            .map(|file| file.rows)
-            .sum();
+        // Several pushes may go to one file; its people are counted once.
+        let live = files.pushes.iter().filter_map(|push| push.live.as_ref());
+        let rows: BTreeMap<&str, u64> = live.map(|file| (&*file.name, file.rows)).collect();
+        files.rows = rows.into_values().sum();
         files
             .notes
             .extend(manifest.missing_test_users.iter().map(|id| {

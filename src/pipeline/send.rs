@@ -10,7 +10,7 @@ use super::step::{self, Lateness};
 use super::{Mode, PhaseRecords};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::delivery::dry_run::{Asking, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
@@ -132,17 +132,22 @@ impl Driver<'_> {
 
     pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
         let context = self.context;
+        let named = (self.run.id.as_str(), context.clock.now());
+        if context.offline {
+            let plan = SendPlan::draw_up(order, context.hosts, &Silent, context.interrupt)?;
+            let asking = Asking::Nothing {
+                cadence_is_off: context.cadence.is_off(),
+            };
+            return rehearse(order, &plan, asking, context.progress, named).await;
+        }
         let budget = Budget::start(context.deadline);
         let (plan, mut tokens) = self.looked_up(order, &self.reading(&budget)).await?;
-        let cadence = if context.cadence.is_off() {
-            DryRunHistory::Off
-        } else if context.cadence_is_near {
-            DryRunHistory::By(context.cadence)
-        } else {
-            DryRunHistory::NotAsked
+        let asking = Asking::All {
+            store: context.store,
+            cadence: context.cadence,
+            tokens: &mut tokens,
         };
-        let named = (self.run.id.as_str(), context.clock.now());
-        rehearse(order, &plan, &mut tokens, &cadence, named).await
+        rehearse(order, &plan, asking, context.progress, named).await
     }
 
     fn reading<'b>(&'b self, budget: &'b Budget) -> Reading<'b> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::driver::Driver;
 use super::plan::{GeneratedFiles, OneFile};
 use super::{Mode, Phase, PhaseRecords};
+use crate::count::number;
 use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, Kind, Result};
 
@@ -80,14 +81,17 @@ impl Driver<'_> {
                     }
                     let told = reasons
                         .iter()
-                        .map(|(code, count)| format!("{count} {code}"));
+                        .map(|(code, count)| format!("{} {code}", number(*count)));
                     format!(" ({})", told.collect::<Vec<_>>().join(", "))
                 } else {
                     error.map_or_else(String::new, |error| format!(" ({error:#})"))
                 };
                 tested.problems.push(format!(
                     "of push {} to {} the service accepted {} of {}{why}",
-                    order.number, file.name, summary.accepted, summary.rows
+                    order.number,
+                    file.name,
+                    number(summary.accepted),
+                    number(summary.rows)
                 ));
             }
             _ => {}

@@ -77,6 +77,11 @@ impl ReconnectingSession {
         }
     }
 
+    /// Returns the hosts and ports, as progress shows them.
+    pub(crate) fn place(&self) -> String {
+        self.address.place()
+    }
+
     /// Connects once, to verify the address.
     pub(crate) async fn open(&self) -> Result<()> {
         self.patiently(FIRST_PATIENCE, &|client: Arc<Client>| async move {

@@ -19,6 +19,7 @@ use crate::automation::file;
 use crate::automation::file::{PushTable, QuietAction};
 use crate::automation::{Automation, file_named, values};
 use crate::clock::text::{duration, show_duration};
+use crate::count::counted;
 use crate::delivery::{CadenceFailure, Input, Order, SendPlan};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, rows_before, while_sending};
@@ -52,9 +53,9 @@ impl<'a> ByHand<'a> {
             .wrapping_sub(1);
         let push = automation.file.push.get(place).ok_or_else(|| {
             Error::usage(format!(
-                "--push: {} has {} pushes, numbered from 1",
+                "--push: {} has {}, numbered from 1",
                 automation.name(),
-                automation.file.push.len()
+                counted(automation.file.push.len() as u64, "pushes")
             ))
         })?;
         let safeguards = lifted(automation.file.clone(), overrides).safeguards;

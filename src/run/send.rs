@@ -9,8 +9,8 @@ use super::gates::{Override, Overrides, Road};
 use super::services;
 use super::session::{Opening, Recorded, RunSession};
 use crate::automation::AutomationFile;
-use crate::cadence::Cadence;
-use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::cadence::{Cadence, Layer};
+use crate::delivery::dry_run::{Asking, rehearse};
 use crate::delivery::send;
 use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
 use crate::delivery::{
@@ -21,7 +21,7 @@ use crate::exit::Kind;
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, while_sending};
-use crate::settings::{self, HistoryKind, Origin};
+use crate::settings::{HistoryKind, Origin};
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
@@ -102,23 +102,15 @@ impl Sending {
         self.plan.sendable().min(self.tokens.found().with)
     }
 
-    /// Counts, and sends nothing. `store` is the state store where it may be asked.
-    pub async fn rehearse(
-        &mut self,
-        context: &RunContext<'_>,
-        store: Option<&Store>,
-    ) -> Result<Summary> {
-        let near = store
-            .map(|store| services::cadence(context.settings, store))
-            .transpose()?;
-        let cadence = match &near {
-            Some(cadence) => DryRunHistory::By(cadence),
-            None if context.settings.cadence.kind() == HistoryKind::Off => DryRunHistory::Off,
-            None => DryRunHistory::NotAsked,
+    /// Counts what a live send would do now, and sends nothing.
+    pub async fn rehearse(&mut self, context: &RunContext<'_>, store: &Store) -> Result<Summary> {
+        let cadence = services::cadence(context.settings, store)?;
+        let asking = Asking::All {
+            store,
+            cadence: &cadence,
+            tokens: &mut self.tokens,
         };
-        let named = (context.id.as_str(), context.clock.now());
-        let (order, plan) = (&self.order, &self.plan);
-        rehearse(order, plan, &mut self.tokens, &cadence, named).await
+        count(context, (&self.order, &self.plan), asking).await
     }
 
     /// Counts the recipients whom the notification history holds back.
@@ -127,10 +119,9 @@ impl Sending {
         if cadence.is_off() {
             return Ok(0);
         }
-        let named = (context.id.as_str(), context.clock.now());
-        let (order, plan) = (&self.order, &self.plan);
-        let asked = DryRunHistory::By(&cadence);
-        let summary = rehearse(order, plan, &mut self.tokens, &asked, named).await?;
+        // A dry run goes on without the history where a live send would; a count of nobody would be wrong then.
+        cadence.screen(Layer::new(self.order.layer)?).await?;
+        let summary = self.rehearse(context, store).await?;
         self.tokens.rewind()?;
         Ok(summary.excluded)
     }
@@ -288,6 +279,30 @@ impl Sending {
         }
         Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
+}
+
+/// Counts what a live send could do, and asks nothing but the file.
+pub async fn rehearse_offline(
+    context: &RunContext<'_>,
+    order: &Order,
+    plan: &SendPlan,
+) -> Result<Summary> {
+    let asking = Asking::Nothing {
+        cadence_is_off: context.settings.cadence.kind() == HistoryKind::Off,
+    };
+    count(context, (order, plan), asking).await
+}
+
+async fn count(
+    context: &RunContext<'_>,
+    (order, plan): (&Order, &SendPlan),
+    asking: Asking<'_>,
+) -> Result<Summary> {
+    let named = (context.id.as_str(), context.clock.now());
+    let progress = context.voice.progress();
+    let summary = rehearse(order, plan, asking, progress.as_ref(), named).await;
+    progress.finish();
+    summary
 }
 
 /// Returns whether anything but the default says what a setting is.
@@ -503,12 +518,6 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
 
 fn as_json(summary: &Summary) -> Result<Value> {
     serde_json::to_value(summary).kind(Kind::Bug, || "a summary that is no JSON")
-}
-
-/// Returns whether a dry run may ask the state store: it reaches no network but the source.
-pub fn is_near(settings: &settings::Settings) -> bool {
-    matches!(settings.state, settings::StateSettings::File(_))
-        && settings.cadence.kind() == HistoryKind::Embedded
 }
 
 /// Returns the error of a run that has nothing left to do.

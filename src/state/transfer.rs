@@ -254,6 +254,7 @@ fn malformed(index: usize) -> Error {
 
 fn incomplete(count: u64) -> Error {
     Error::usage(format!(
-        "the export is incomplete: it ends after {count} rows"
+        "the export is incomplete: it ends after {}",
+        crate::count::counted(count, "rows")
     ))
 }

@@ -21,7 +21,7 @@ use pushctl::pipeline::driver::{DriveOptions, DriveResult, drive};
 use pushctl::pipeline::select_occurrence;
 use pushctl::pipeline::select_occurrence::SelectedOccurrence;
 use pushctl::pipeline::step::Lateness;
-use pushctl::pipeline::{Mode, Phase, Retention, RunContext, RunPlan, Times};
+use pushctl::pipeline::{Mode, Phase, PipelineContext, Retention, RunPlan, Times};
 use pushctl::progress::{Progress, Silent};
 use pushctl::run::context::Voice;
 use pushctl::run::gates::Road;
@@ -322,10 +322,10 @@ impl Site {
             rate: self.rate,
             ..fcm::FcmSettings::default()
         };
-        let means = RunContext {
+        let means = PipelineContext {
             store,
             cadence: &cadence,
-            cadence_is_near: true,
+            offline: false,
             source: &source,
             history: &HistorySource::None,
             catalogue: &self.catalogue(),

@@ -12,7 +12,7 @@ use crate::audience::run;
 use crate::audience::run::{GenerateOutcome, GenerateTarget, Request};
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
-use crate::report::{funnel, number};
+use crate::report::{counted, funnel};
 use crate::settings::generate as keys;
 use crate::settings::generate::{OnEmpty, OutputTarget};
 use crate::settings::{Flags, Settings};
@@ -231,15 +231,15 @@ impl Args {
                 }
             }
             for file in &manifest.files {
-                let rows = number(file.rows);
+                let rows = counted(file.rows, "rows");
                 match &outcome.directory {
                     Some(directory) => context.ui.say(format_args!(
-                        "{} ({rows} rows)",
+                        "{} ({rows})",
                         directory.join(&file.name).display()
                     )),
                     None if self.dry_run => context
                         .ui
-                        .say(format_args!("would write {} ({rows} rows)", file.stem)),
+                        .say(format_args!("would write {} ({rows})", file.stem)),
                     None => {}
                 }
             }

@@ -47,6 +47,7 @@ impl Args {
         for sample in &preview.samples {
             let Sample {
                 line,
+                offset: _,
                 user_id,
                 kind,
                 title,
@@ -66,8 +67,9 @@ impl Args {
         }
         for (reason, count) in &preview.skipped {
             context.ui.warn(format_args!(
-                "{count} of {} rows would be skipped: {reason}",
-                preview.rows
+                "{} of {} would be skipped: {reason}",
+                crate::count::number(*count),
+                crate::count::counted(preview.rows, "rows")
             ));
         }
         for brackets in &preview.lookalikes {

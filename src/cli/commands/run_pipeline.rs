@@ -46,6 +46,7 @@ use crate::cli::{conduct, help, sending, services};
         Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
     ]),
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     /// The automation
     #[arg(value_name = "NAME", required_unless_present = "all")]
@@ -62,6 +63,9 @@ pub struct Args {
     /// How much of it is real; all but live-send begin at once and wait for nothing
     #[arg(long, value_name = "MODE", value_enum, default_value = "live-send")]
     mode: Mode,
+    /// With a dry-run mode, look up no tokens and do not ask the notification history: what would be sent is then "up to"
+    #[arg(long)]
+    offline: bool,
     /// Stop once this phase is done; `pushctl resume` goes on
     #[arg(long, value_name = "PHASE", value_enum)]
     until: Option<Phase>,
@@ -103,6 +107,7 @@ impl Args {
             tick: _,
             now: _,
             mode: _,
+            offline: _,
             until: _,
             format: _,
             automations,
@@ -126,6 +131,15 @@ impl Args {
     }
 
     pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+        if self.offline && self.mode.reaches_phones() {
+            return Err(Error::usage(format!(
+                "--offline needs a dry run, and --mode {} sends",
+                self.mode.as_str()
+            ))
+            .hint(
+                "--mode real-dry-run --offline counts, and asks nothing but the audience's query",
+            ));
+        }
         let (chosen, broken) = self.chosen(context)?;
         let given = self.overriding.given(context)?;
         for automation in &chosen {
@@ -136,7 +150,8 @@ impl Args {
             run::services::account(&context.settings)?;
         }
         let store = services::store(context).await?;
-        let world = World::open(&run_context, store, self.mode.reaches_phones())?;
+        let mut world = World::open(&run_context, store, self.mode.reaches_phones())?;
+        world.offline = self.offline;
         let starts = chosen
             .iter()
             .map(|automation| self.start(context, &world, automation, given.as_ref()));

@@ -107,9 +107,12 @@ pub struct Args {
         "max_failure_rate", "dry_run", "validate_only",
     ])]
     join: Option<String>,
-    /// Count, and send nothing; reaches no network but the source
+    /// Count, and send and record nothing; asks the source and the notification history, so the numbers are those of a live send
     #[arg(long, conflicts_with = "validate_only")]
     dry_run: bool,
+    /// With --dry-run, ask neither the source nor the notification history: what would be sent is then "up to"
+    #[arg(long, requires = "dry_run")]
+    offline: bool,
     /// Send everything to the push service, which checks it and goes no further
     #[arg(long)]
     validate_only: bool,
@@ -144,6 +147,7 @@ impl Args {
             share: _,
             join: _,
             dry_run: _,
+            offline: _,
             validate_only: _,
         } = self;
         automations.flags(flags);
@@ -182,13 +186,13 @@ impl Args {
             .as_ref()
             .map(|automation| automation.file.clone());
         if self.dry_run {
-            let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
-            let store = if run::send::is_near(&context.settings) {
-                Some(services::store(context).await?)
+            let summary = if self.offline {
+                run::send::rehearse_offline(&run_context, &order, &plan).await?
             } else {
-                None
+                let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
+                let store = services::store(context).await?;
+                sending.rehearse(&run_context, &store).await?
             };
-            let summary = sending.rehearse(&run_context, store.as_ref()).await?;
             sending::tell(context, &summary)?;
             return Ok(Kind::Done);
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Context as _, Error, Result};
 use crate::exit::Kind;
-use crate::report::number;
+use crate::report::counted;
 use crate::settings;
 use crate::settings::secret::mask_url;
 use crate::state::migrations::{Loss, MigrationStatus, NEEDED};
@@ -236,15 +236,17 @@ async fn export(context: &CommandContext, file: &Path) -> Result<Kind> {
     if is_stream(file) {
         let mut out = BufWriter::new(context.ui.stdout());
         let rows = store.export(&mut out).await?;
-        context.ui.say(format_args!("{} rows", number(rows)));
+        context.ui.say(counted(rows, "rows"));
         return Ok(Kind::Done);
     }
     let mut out = WholeFile::begin(file)?;
     let rows = store.export(&mut out).await?;
     out.finish()?;
-    context
-        .ui
-        .say(format_args!("{} ({} rows)", file.display(), number(rows)));
+    context.ui.say(format_args!(
+        "{} ({})",
+        file.display(),
+        counted(rows, "rows")
+    ));
     done(context, &json!({ "file": file, "rows": rows }))
 }
 
@@ -254,8 +256,8 @@ async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
     // Not dropped on an interrupt: it stops in order, so that no half of the rows remains.
     let rows = store.import(&mut *input, ended(context)).await?;
     context.ui.say(format_args!(
-        "{} rows into {}",
-        number(rows),
+        "{} into {}",
+        counted(rows, "rows"),
         place(context)
     ));
     done(context, &json!({ "rows": rows }))

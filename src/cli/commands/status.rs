@@ -9,7 +9,7 @@ use crate::automation::scheduler_export::{Upcoming, upcoming};
 use crate::error::Result;
 use crate::exit::Kind;
 use crate::pipeline::Activity;
-use crate::report::number;
+use crate::report::counted;
 use crate::report::run::span;
 use crate::state::{Pause, RunFilter, RunStatus, Store};
 use crate::ui::{Document, Style, Table};
@@ -273,8 +273,8 @@ fn tell(context: &CommandContext, status: &Status) -> Result<()> {
     }
     if status.owed > 0 {
         ui.warn(format_args!(
-            "{} pushes are owed to the notification history: `pushctl sync` delivers them",
-            number(status.owed)
+            "owed to the notification history: {}; `pushctl sync` delivers what is owed",
+            counted(status.owed, "pushes")
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cadence::Synced;
 use crate::error::{Error, Result};
 use crate::exit::Kind;
-use crate::report::number;
+use crate::report::{counted, number};
 use crate::settings::cadence::HISTORY;
 use crate::settings::{Flags, HistoryKind};
 use crate::ui::{Document, Stdout};
@@ -70,17 +70,16 @@ fn tell(context: &CommandContext, synced: Synced) -> Result<Kind> {
     if delivered > 0 || left == 0 {
         ui.say(match delivered {
             0 => "no pushes are missing in the notification history".to_owned(),
-            1 => "1 push recorded in the notification history".to_owned(),
-            many => format!(
-                "{} pushes recorded in the notification history",
-                number(many)
+            some => format!(
+                "{} recorded in the notification history",
+                counted(some, "pushes")
             ),
         });
     }
     if unrecordable > 0 {
         ui.warn(format_args!(
-            "{} pushes to users without a UUID cannot be recorded there, and were dropped",
-            number(unrecordable)
+            "{} to users without a UUID cannot be recorded there, and were dropped",
+            counted(unrecordable, "pushes")
         ));
     }
     let owed = match left {

@@ -10,7 +10,7 @@ use crate::cli::context::CommandContext;
 use crate::cli::{help, run_selector, services};
 use crate::error::{Context as _, Result};
 use crate::exit::Kind;
-use crate::report::number;
+use crate::report::counted;
 use crate::state::ledger::{LedgerPush, Recipient};
 use crate::state::{Run, Store};
 use crate::ui::Stdout;
@@ -68,9 +68,9 @@ impl Args {
         let rows = write(&store, &run, &mut file).await?;
         file.finish()?;
         context.ui.say(format_args!(
-            "{} ({} rows)",
+            "{} ({})",
             self.file.display(),
-            number(rows)
+            counted(rows, "rows")
         ));
         Ok(Kind::Done)
     }
