@@ -134,7 +134,13 @@ impl Driver<'_> {
         let context = self.context;
         let named = (self.run.id.as_str(), context.clock.now());
         if context.offline {
-            let plan = SendPlan::draw_up(order, context.hosts, &Silent, context.interrupt)?;
+            let plan = SendPlan::draw_up(
+                order,
+                self.overrides,
+                context.hosts,
+                &Silent,
+                context.interrupt,
+            )?;
             let asking = Asking::Nothing {
                 cadence_is_off: context.cadence.is_off(),
             };
