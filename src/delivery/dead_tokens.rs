@@ -230,7 +230,7 @@ pub(super) fn write_sql(
         let quoted = tokens
             .iter()
             .map(|(_, token)| format!("  {}", quote(token)));
-        text += &clear("token", quoted.collect());
+        text += &clear("token", &quoted.collect::<Vec<_>>());
     }
     if !by_hash.is_empty() {
         text += "-- The text of these tokens is not known here any more: by user and hash.\n";
@@ -238,7 +238,7 @@ pub(super) fn write_sql(
             .iter()
             .map(|(user, hash)| format!("  ({}, '{hash}')", quote(user)));
         let columns = "(user_id::text, left(encode(sha256(convert_to(token, 'UTF8')), 'hex'), 32))";
-        text += &clear(columns, pairs.collect());
+        text += &clear(columns, &pairs.collect::<Vec<_>>());
     }
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
