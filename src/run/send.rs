@@ -498,8 +498,7 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
         Ok(())
     };
     match (recorded.await, sent.error) {
-        (Err(_), Some(error)) => Err(error),
-        (Err(error), None) => Err(error),
+        (Err(_), Some(error)) | (Err(error), None) => Err(error),
         (Ok(()), error) => Ok(Sent { error, ..sent }),
     }
 }

@@ -176,7 +176,7 @@ impl RunSession<'_> {
         let begun = if alone {
             self.clear_way(&new).await?;
             match self.store.begin_run_alone(&new).await? {
-                BegunAlone::Begun(begun) => begun,
+                BegunAlone::Begun(begun) => *begun,
                 BegunAlone::Other(other) => return Err(another_is_open(&other)),
             }
         } else {

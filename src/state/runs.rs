@@ -82,7 +82,7 @@ pub enum Begun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BegunAlone {
     /// It is begun, or this occurrence's open run was found.
-    Begun(Begun),
+    Begun(Box<Begun>),
     /// Another live run of the automation is open; nothing was recorded.
     Other(Box<Run>),
 }
@@ -202,7 +202,10 @@ impl Store {
         let other = self.other_live_run(&new.automation, &new.occurrence);
         match other.await? {
             Some(other) if begun == 0 => Ok(BegunAlone::Other(Box::new(other))),
-            _ => self.begun(new).await.map(BegunAlone::Begun),
+            _ => {
+                let begun = self.begun(new).await?;
+                Ok(BegunAlone::Begun(Box::new(begun)))
+            }
         }
     }
 

@@ -176,7 +176,7 @@ impl Args {
             _ => (self.order(context, &overrides)?, None),
         };
         let plan = Sending::plan(&run_context, &order, &overrides)?;
-        self.settle(context, &mut order, &plan);
+        Self::settle(context, &mut order, &plan);
         for (place, brackets) in &plan.lookalikes {
             context.ui.warn(format_args!(
                 "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
@@ -210,7 +210,7 @@ impl Args {
     }
 
     /// The occurrence and the file's hash, which the plan knows.
-    fn settle(&self, context: &CommandContext, order: &mut Order, plan: &SendPlan) {
+    fn settle(context: &CommandContext, order: &mut Order, plan: &SendPlan) {
         if let Input::File { sha256, .. } = &mut order.input {
             *sha256 = Some(plan.sha256.clone());
         }
