@@ -134,13 +134,7 @@ impl Driver<'_> {
         let context = self.context;
         let named = (self.run.id.as_str(), context.clock.now());
         if context.offline {
-            let plan = SendPlan::draw_up(
-                order,
-                self.overrides,
-                context.hosts,
-                &Silent,
-                context.interrupt,
-            )?;
+            let plan = self.planned(order)?;
             let asking = Asking::Nothing {
                 cadence_is_off: context.cadence.is_off(),
             };
@@ -164,19 +158,24 @@ impl Driver<'_> {
         }
     }
 
+    fn planned(&self, order: &Order) -> Result<SendPlan> {
+        let context = self.context;
+        SendPlan::draw_up(
+            order,
+            self.overrides,
+            context.hosts,
+            &Silent,
+            context.interrupt,
+        )
+    }
+
     async fn looked_up(
         &self,
         order: &Order,
         reading: &Reading<'_>,
     ) -> Result<(SendPlan, TokenLookup)> {
         let context = self.context;
-        let plan = SendPlan::draw_up(
-            order,
-            self.overrides,
-            context.hosts,
-            &Silent,
-            context.interrupt,
-        )?;
+        let plan = self.planned(order)?;
         let (interrupt, progress) = (context.interrupt, context.progress);
         let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
         Ok((plan, tokens))
