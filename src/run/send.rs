@@ -498,6 +498,7 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
         Ok(())
     };
     match (recorded.await, sent.error) {
+        // The error of the work matters more than that of its record.
         (Err(_), Some(error)) | (Err(error), None) => Err(error),
         (Ok(()), error) => Ok(Sent { error, ..sent }),
     }

@@ -202,10 +202,7 @@ impl Store {
         let other = self.other_live_run(&new.automation, &new.occurrence);
         match other.await? {
             Some(other) if begun == 0 => Ok(BegunAlone::Other(Box::new(other))),
-            _ => {
-                let begun = self.begun(new).await?;
-                Ok(BegunAlone::Begun(Box::new(begun)))
-            }
+            _ => Ok(BegunAlone::Begun(Box::new(self.begun(new).await?))),
         }
     }
 

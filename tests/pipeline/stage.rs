@@ -69,10 +69,6 @@ pub(super) struct Stage {
 
 /// Everything that a process needs to know of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(
-    clippy::unsafe_derive_deserialize,
-    reason = "the `unsafe` is inside tokio's `select!`, and no invariant of this"
-)]
 pub(super) struct Site {
     pub(super) directory: PathBuf,
     pub(super) output: PathBuf,

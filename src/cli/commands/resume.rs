@@ -31,6 +31,7 @@ use crate::cli::{conduct, help, run_selector, sending, services};
     before_help = help::examples(&[
         ("pushctl resume last", "finish what was interrupted"),
         ("pushctl resume 019351a2 --in-doubt retry", "and send again what may not have arrived"),
+        ("pushctl resume last --override max-audience --reason 'the launch'", "a run that a safeguard closed"),
         ("pushctl resume layer3 --enable", "end a pause, from the next occurrence on"),
     ]),
     after_help = help::statuses(&[

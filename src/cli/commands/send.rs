@@ -176,7 +176,7 @@ impl Args {
             _ => (self.order(context, &overrides)?, None),
         };
         let plan = Sending::plan(&run_context, &order, &overrides)?;
-        Self::settle(context, &mut order, &plan);
+        settle(context, &mut order, &plan);
         for (place, brackets) in &plan.lookalikes {
             context.ui.warn(format_args!(
                 "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
@@ -207,20 +207,6 @@ impl Args {
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         sending::tell(context, &sent.summary)?;
         sent.error.map_or(Ok(Kind::Done), Err)
-    }
-
-    /// The occurrence and the file's hash, which the plan knows.
-    fn settle(context: &CommandContext, order: &mut Order, plan: &SendPlan) {
-        if let Input::File { sha256, .. } = &mut order.input {
-            *sha256 = Some(plan.sha256.clone());
-        }
-        if order.occurrence.is_empty() {
-            order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);
-        }
-        if order.reach == Reach::ValidateOnly {
-            // Nothing is sent, so nothing is kept from being sent later.
-            order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
-        }
     }
 
     async fn join(&self, context: &CommandContext, wanted: &str) -> Result<Kind> {
@@ -314,5 +300,19 @@ impl Args {
             shared: self.share,
             rate: Some(rate),
         }
+    }
+}
+
+/// The occurrence and the file's hash, which the plan knows.
+fn settle(context: &CommandContext, order: &mut Order, plan: &SendPlan) {
+    if let Input::File { sha256, .. } = &mut order.input {
+        *sha256 = Some(plan.sha256.clone());
+    }
+    if order.occurrence.is_empty() {
+        order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);
+    }
+    if order.reach == Reach::ValidateOnly {
+        // Nothing is sent, so nothing is kept from being sent later.
+        order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
     }
 }
