@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 /// A condition that must hold before or while a push is sent.
@@ -212,7 +212,7 @@ impl Overrides {
     pub fn write(&self, plan: &mut Value) -> Result<()> {
         if !self.0.is_empty() {
             plan[KEY] = serde_json::to_value(self)
-                .kind(Kind::Bug, || "overrides that cannot be written down")?;
+                .kind(ErrorKind::Bug, || "overrides that cannot be written down")?;
         }
         Ok(())
     }
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_name_with_a_slip_gets_the_nearest() {
         let error = Guard::parse("max-audiense").unwrap_err();
-        assert_eq!(error.kind(), Kind::Usage);
+        assert_eq!(error.kind(), ErrorKind::Usage);
         assert_eq!(error.hints(), ["did you mean max-audience?"]);
     }
 }

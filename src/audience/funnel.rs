@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::definition::Definition;
 use super::statement::{self, Statement};
 use crate::count::counted;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::Snapshot;
 
 /// From everyone considered to those in a file.
@@ -54,7 +54,7 @@ impl Funnel {
     ) -> Result<Self> {
         if limit.is_none() && written != self.rows {
             return Err(Error::new(
-                Kind::Failed,
+                ErrorKind::Failed,
                 format!(
                     "the funnel of {} ends with {}, and its files hold {}",
                     definition.name,
@@ -150,7 +150,10 @@ async fn numbers(
 }
 
 fn unexpected() -> Error {
-    Error::new(Kind::Bug, "the counts came in a form that was not expected")
+    Error::new(
+        ErrorKind::Bug,
+        "the counts came in a form that was not expected",
+    )
 }
 
 /// The funnel from `(stages passed, people, rows)`.

@@ -2,8 +2,7 @@
 
 use crate::delivery::preview::render;
 use crate::delivery::{Reach, Summary};
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::report::{counted, number, send as report};
 use crate::run::gates::{Override, Overrides};
 use crate::run::send::Sending;
@@ -81,9 +80,10 @@ pub(super) fn switched_off(overrides: &Overrides) -> Vec<String> {
 /// The summary, as a document or for a person.
 pub(super) fn tell(context: &CommandContext, summary: &Summary) -> Result<()> {
     if !summary.adds_up() {
-        context
-            .ui
-            .error(&Error::new(Kind::Bug, "the sums do not add up to the rows"));
+        context.ui.error(&Error::new(
+            ErrorKind::Bug,
+            "the sums do not add up to the rows",
+        ));
     }
     if context.ui.document() == Document::Json {
         return context.ui.json(summary);

@@ -6,7 +6,7 @@ use std::path::Path;
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
 
 use crate::csv_line;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 /// A file that is read, and its latest row.
@@ -20,7 +20,7 @@ pub(super) struct CsvTable {
 impl CsvTable {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let file = File::open(path).kind(Kind::Usage, || format!("cannot read {shown}"))?;
+        let file = File::open(path).kind(ErrorKind::Usage, || format!("cannot read {shown}"))?;
         let mut reader = ReaderBuilder::new()
             .buffer_capacity(1 << 16)
             .from_reader(file);
@@ -128,7 +128,7 @@ fn unreadable(path: &str, error: csv::Error) -> Error {
         csv::ErrorKind::Seek => Error::usage(format!(
             "cannot seek in {path}: it must be a file, not a pipe"
         )),
-        _ => Error::from_cause(Kind::Usage, error).context(format!("cannot read {place}")),
+        _ => Error::from_cause(ErrorKind::Usage, error).context(format!("cannot read {place}")),
     }
 }
 

@@ -12,7 +12,7 @@ use super::Input;
 use crate::count::counted;
 use crate::csv_line;
 use crate::csv_writer::hex;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 /// The names a user column may have, the best first.
@@ -104,7 +104,7 @@ impl AudienceReader {
             return Ok(());
         }
         Err(Error::new(
-            Kind::Failed,
+            ErrorKind::Failed,
             format!(
                 "{} became shorter while it was being read: {} missing",
                 self.name,
@@ -144,14 +144,14 @@ impl AudienceReader {
     /// Returns the line that each row begins in, by their offsets. Reads the content anew.
     pub fn lines(&self, offsets: &[u64]) -> Result<Vec<u64>> {
         csv_line::lines_at(content(&self.input)?, offsets)
-            .kind(Kind::Failed, || format!("cannot read {}", self.name))
+            .kind(ErrorKind::Failed, || format!("cannot read {}", self.name))
     }
 
     /// Reads what is left, and, of one that was opened for it, says what the whole content's SHA-256 is, in hexadecimal.
     pub fn sha256(self) -> Result<String> {
         let mut rest = self.reader.into_inner();
         io::copy(&mut rest, &mut io::sink())
-            .kind(Kind::Failed, || format!("cannot read {}", self.name))?;
+            .kind(ErrorKind::Failed, || format!("cannot read {}", self.name))?;
         Ok(rest
             .digest
             .map_or_else(String::new, |digest| hex(&digest.finalize())))
@@ -192,7 +192,7 @@ fn place(input: &Input, offset: u64) -> String {
 fn open(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| {
         let missing = error.kind() == io::ErrorKind::NotFound;
-        let error = Error::from_cause(Kind::Usage, error)
+        let error = Error::from_cause(ErrorKind::Usage, error)
             .context(format!("cannot read {}", path.display()));
         if missing {
             error.hint("`pushctl generate AUDIENCE` writes audience files")
@@ -254,7 +254,7 @@ fn wrong(input: &Input, error: &csv::Error) -> Error {
         ))
         .hint("save the file as UTF-8"),
         csv::ErrorKind::Io(cause) => {
-            Error::new(Kind::Failed, cause).context(format!("cannot read {name}"))
+            Error::new(ErrorKind::Failed, cause).context(format!("cannot read {name}"))
         }
         _ => Error::usage(format!("{name}: {error}")),
     }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::count::counted;
 use crate::csv_writer::cannot_write;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::ledger::{TokenHash, UserKey};
 
 /// Bytes of tokens that wait in memory where the file cannot be written: some 80,000 of them.
@@ -107,7 +107,8 @@ impl DeadTokens {
     /// those who joined it here.
     pub(super) fn read(&self) -> Result<Dead> {
         let mut found = Dead::new();
-        take_lines(self.pending.as_slice(), &mut found).kind(Kind::Bug, || "cannot read memory")?;
+        take_lines(self.pending.as_slice(), &mut found)
+            .kind(ErrorKind::Bug, || "cannot read memory")?;
         let is_ours = |name: &str| {
             let stem = name
                 .strip_suffix(LIST)
@@ -145,11 +146,11 @@ fn read_file(path: &Path, found: &mut Dead) -> Result<()> {
     if path.extension().is_some_and(|ending| ending == "csv") {
         let rows = csv::Reader::from_reader(file).into_deserialize::<(String, String)>();
         for row in rows {
-            found.insert(row.kind(Kind::Failed, cannot)?);
+            found.insert(row.kind(ErrorKind::Failed, cannot)?);
         }
         return Ok(());
     }
-    take_lines(BufReader::new(file), found).kind(Kind::Failed, cannot)
+    take_lines(BufReader::new(file), found).kind(ErrorKind::Failed, cannot)
 }
 
 fn take_lines(lines: impl std::io::BufRead, found: &mut Dead) -> std::io::Result<()> {
@@ -166,7 +167,9 @@ fn there(path: &Path) -> Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).kind(Kind::Failed, || format!("cannot read {}", path.display())),
+        Err(error) => Err(error).kind(ErrorKind::Failed, || {
+            format!("cannot read {}", path.display())
+        }),
     }
 }
 

@@ -21,7 +21,7 @@ use super::token_lookup::Audience;
 use super::{AudienceReader, Order, Reach, Reading, SendPlan, TokenLookup, WhileSending};
 use crate::cadence::{Breakdown, Cadence, Layer};
 use crate::clock::Clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -215,7 +215,7 @@ impl Feeder<'_> {
             (Recipients::Share(tokens), Some(plan), _) => self.share(plan, tokens).await,
             (Recipients::Join, _, Some(reading)) => self.join(reading).await,
             _ => Err(Error::new(
-                Kind::Bug,
+                ErrorKind::Bug,
                 "a send of rows without a plan, or of a queue without a way to the source",
             )),
         }

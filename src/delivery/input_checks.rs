@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::Input;
 use crate::atomic_publish;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What of a manifest is needed here; one of any version has it.
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ pub(super) fn is_published(input: &Input) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "{} lies beside a publication that was interrupted ({}): it may be the file of an earlier run",
             input.name(),
@@ -71,7 +71,7 @@ pub(super) fn is_as_described(input: &Input, sha256: &str) -> Result<()> {
     };
     let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
     Err(Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "{} is not the file that {} describes: its SHA-256 is {}…, and {}… in the manifest",
             input.name(),

@@ -10,7 +10,7 @@ use csv::StringRecord;
 use super::input_checks;
 use super::user_ids::UserIds;
 use super::{AudienceReader, Input, Order};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
@@ -92,7 +92,7 @@ impl SendPlan {
         }
         if reading.rows == 0 {
             return Err(Error::new(
-                Kind::Refused,
+                ErrorKind::Refused,
                 format!(
                     "{} has no rows: there is nobody to send to",
                     order.input.name()
@@ -195,7 +195,7 @@ fn unchanged(input: &Input, sha256: &str) -> Result<()> {
             path,
             sha256: Some(known),
         } if known != sha256 => Err(Error::new(
-            Kind::Refused,
+            ErrorKind::Refused,
             format!(
                 "{} is not the file it was: its SHA-256 is {}… and was {}…",
                 path.display(),

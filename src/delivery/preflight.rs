@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::send::SendContext;
 use super::{CadenceFailure, Order, Reach, SendPlan, eligibility};
 use crate::cadence::{Layer, Unapplied};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
 use crate::guards::Guard;
 use crate::interrupt::Interrupt;
@@ -112,7 +112,7 @@ async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<(
     }
     let (number, occurrence, run) = (order.number, &order.occurrence, &push.run);
     Err(Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "push {number} of {occurrence} was begun by run {run} with other words or another layer"
         ),

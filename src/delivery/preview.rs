@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::plan::skip_code;
 use super::{AudienceReader, Input};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery};
 use crate::template::push::{Problem, PushTemplate};
 
@@ -98,7 +98,7 @@ pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Prev
     }
     if preview.rows == 0 {
         return Err(Error::new(
-            Kind::Nothing,
+            ErrorKind::Nothing,
             format!("{} has no rows", input.name()),
         ));
     }

@@ -25,7 +25,7 @@ use super::{
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
 use crate::count::{counted, several};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client, ServiceAccount};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
@@ -378,7 +378,7 @@ impl<'a> SendRun<'a> {
 /// A missing file is an error of its own only where nothing worse happened: what stopped a send is told first.
 fn with_missing(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
     match (error, missing) {
-        (Some(error), Some(missing)) if error.kind() == Kind::Partial => {
+        (Some(error), Some(missing)) if error.kind() == ErrorKind::Partial => {
             Some(missing.context(error))
         }
         (Some(error), Some(missing)) => {
@@ -420,12 +420,12 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             );
             (
                 SendResult::Cancelled,
-                Some(Error::new(Kind::Cancelled, message)),
+                Some(Error::new(ErrorKind::Cancelled, message)),
             )
         }
         Some(Stop::Halted(halt)) => {
             let error = halt.error();
-            let ended = if error.kind() == Kind::Refused {
+            let ended = if error.kind() == ErrorKind::Refused {
                 SendResult::Refused
             } else {
                 SendResult::Stopped
@@ -443,7 +443,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
         }
         Some(Stop::OutOfTime) => {
             let error = Error::new(
-                Kind::Unreachable,
+                ErrorKind::Unreachable,
                 "the deadline ended before the last message",
             );
             (
@@ -456,12 +456,12 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             until: Some(until),
         }) => {
             let message = format!("the quiet hours {hours} have begun; it goes on at {until}");
-            let error = Error::new(Kind::Refused, message);
+            let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Stopped, Some(error.hint(resume)))
         }
         Some(Stop::Quiet { hours, until: None }) => {
             let message = format!("the quiet hours {hours} have begun, so no further message left");
-            let error = Error::new(Kind::Refused, message)
+            let error = Error::new(ErrorKind::Refused, message)
                 .hint(format!("{resume}, after the quiet hours"))
                 .hint("quiet_hours_action = \"delay\" makes it wait until they are over");
             (SendResult::Refused, Some(error))
@@ -470,7 +470,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             let message = format!(
                 "too late: max_lateness_minutes allows messages until {latest:.0}, so no further one left"
             );
-            let error = Error::new(Kind::Refused, message);
+            let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Refused, Some(error.hint(resume)))
         }
         Some(Stop::Failed(error)) => (
@@ -485,7 +485,10 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             }
             let all = sums.messages();
             let told = format!("of {} {}", counted(all, "messages"), several(&counts));
-            (SendResult::Partial, Some(Error::new(Kind::Partial, told)))
+            (
+                SendResult::Partial,
+                Some(Error::new(ErrorKind::Partial, told)),
+            )
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Setback;
 use super::account::ServiceAccount;
 use crate::clock::Clock;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -90,7 +90,7 @@ impl TokenSource {
             .send()
             .await;
         let trouble = |cause: reqwest::Error| {
-            let error = Error::from_cause(Kind::Unreachable, cause.without_url());
+            let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url());
             Setback::Passing(error.context(format!("no token from {}", self.token_uri)))
         };
         let answer = answer.map_err(trouble)?;
@@ -101,7 +101,7 @@ impl TokenSource {
         }
         let lent: AccessToken = serde_json::from_slice(&body).map_err(|_| {
             let said = "the token endpoint's answer holds no token";
-            Setback::Passing(Error::new(Kind::Unreachable, said))
+            Setback::Passing(Error::new(ErrorKind::Unreachable, said))
         })?;
         bearer(&lent, asked).map_err(Setback::Passing)
     }
@@ -116,13 +116,16 @@ impl TokenSource {
             iat: now,
             exp: now + ASSERTION_SECONDS,
         };
-        let claims =
-            serde_json::to_vec(&claims).kind(Kind::Bug, || "cannot write the claims as JSON")?;
+        let claims = serde_json::to_vec(&claims)
+            .kind(ErrorKind::Bug, || "cannot write the claims as JSON")?;
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let mut assertion = format!("{}.{}", encode(HEADER), encode(&claims));
         let signature = Signer::new(MessageDigest::sha256(), &self.account.key)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(assertion.as_bytes()))
-            .kind(Kind::Usage, || "cannot sign with the service account's key")?;
+            .kind(
+                ErrorKind::Usage,
+                || "cannot sign with the service account's key",
+            )?;
         assertion.push('.');
         assertion.push_str(&encode(&signature));
         Ok(assertion)
@@ -139,14 +142,14 @@ impl TokenSource {
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
         if passing {
-            return Setback::Passing(Error::new(Kind::Unreachable, said));
+            return Setback::Passing(Error::new(ErrorKind::Unreachable, said));
         }
         let account = format!(
             "the service account {} is refused",
             self.account.client_email
         );
         Setback::Lasting(
-            Error::new(Kind::Credentials, said)
+            Error::new(ErrorKind::Credentials, said)
                 .context(account)
                 .hint("check that its key was not deleted in the console")
                 .hint("check that this machine's clock is right: the assertion carries the time"),
@@ -155,8 +158,13 @@ impl TokenSource {
 }
 
 fn bearer(lent: &AccessToken, asked: Instant) -> Result<Bearer> {
-    let mut header = HeaderValue::try_from(format!("Bearer {}", lent.access_token))
-        .map_err(|_| Error::new(Kind::Unreachable, "the token cannot be sent in a header"))?;
+    let mut header =
+        HeaderValue::try_from(format!("Bearer {}", lent.access_token)).map_err(|_| {
+            Error::new(
+                ErrorKind::Unreachable,
+                "the token cannot be sent in a header",
+            )
+        })?;
     header.set_sensitive(true);
     let life = Duration::from_secs(lent.expires_in.max(1));
     Ok(Bearer {

@@ -17,7 +17,7 @@ use super::transport;
 use super::transport::{Endpoint, OpenedTransport};
 use super::{FcmSettings, MAX_STREAMS, MessageReport, SendJob, Setback};
 use crate::clock::Clock;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
 /// Jobs that may be in the client at once, from [`Client::submit`] to their report: enough for every stream, and for
@@ -232,7 +232,7 @@ impl ClientState {
             None => Vec::new(),
             Some(path) => {
                 let named = || format!("cannot read {}", path.display());
-                let pem = std::fs::read(path).kind(Kind::Usage, named)?;
+                let pem = std::fs::read(path).kind(ErrorKind::Usage, named)?;
                 transport::roots(&pem).map_err(|error| error.context(named()))?
             }
         };
@@ -411,14 +411,12 @@ async fn keep_bearer(shared: Arc<ClientState>, mut renew: Instant) {
                 shared.settle(dispatch, None);
             }
             // The old one may still be good for a while.
-            Err(error)
-                if error.kind() == Kind::Unreachable && !shared.dispatch().needs_bearer() =>
-            {
+            Err(error) if error.is_retryable() && !shared.dispatch().needs_bearer() => {
                 renew = Instant::now() + AGAIN.1;
             }
             Err(error) => {
                 let cause = match error.kind() {
-                    Kind::Unreachable => HaltCause::Unreachable,
+                    ErrorKind::Unreachable => HaltCause::Unreachable,
                     _ => HaltCause::Credentials,
                 };
                 shared.halt(Halt::of(cause, &error));

@@ -24,7 +24,7 @@ use super::dispatch::{Current, InFlight, Next, PoolSlot};
 use super::request;
 use super::request::{Broken, Doubt, Reply};
 use super::transport::{Io, OpenedTransport};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// A connection that has been silent for so long is asked whether it is still there before messages are put on it.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ pub(super) async fn run(
             // It connects and then says nothing: no better than a failure to connect.
             ConnectionEnd::Lost { silent: true } => {
                 let said = "the push service takes connections and answers nothing";
-                shared.unreachable(&Error::new(Kind::Unreachable, said));
+                shared.unreachable(&Error::new(ErrorKind::Unreachable, said));
                 shared.set_berth(number, PoolSlot::Opening);
                 pause(&mut failures).await;
             }

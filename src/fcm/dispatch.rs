@@ -25,7 +25,7 @@ use super::failure_guard::{FailureGuard, Sign};
 use super::rate_limiter::RateLimiter;
 use super::request::Broken;
 use super::{FcmSettings, MessageReport, Outcome, SendJob, Unsent};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// A send of more than this many seconds is large, and ramped up.
 const LARGE: u64 = 10;
@@ -108,12 +108,12 @@ impl Halt {
     /// As an error; its kind decides the exit status.
     pub fn error(&self) -> Error {
         let kind = match self.cause {
-            HaltCause::Asked => Kind::Interrupted,
-            HaltCause::Credentials => Kind::Credentials,
-            HaltCause::BadMessage => Kind::Usage,
-            HaltCause::Unreachable => Kind::Unreachable,
-            HaltCause::Safeguard => Kind::Refused,
-            HaltCause::Lapsed => Kind::Locked,
+            HaltCause::Asked => ErrorKind::Interrupted,
+            HaltCause::Credentials => ErrorKind::Credentials,
+            HaltCause::BadMessage => ErrorKind::Usage,
+            HaltCause::Unreachable => ErrorKind::Unreachable,
+            HaltCause::Safeguard => ErrorKind::Refused,
+            HaltCause::Lapsed => ErrorKind::Locked,
         };
         let error = Error::new(kind, &self.reason).context("the send stopped");
         self.hints.iter().fold(error, Error::hint)

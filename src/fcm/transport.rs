@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Setback;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
 /// The caller's right to send, once it has said so.
@@ -117,7 +117,7 @@ impl fmt::Debug for Endpoint {
 pub(super) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
     let parsed: reqwest::Url = url
         .parse()
-        .kind(Kind::Usage, || format!("{what} `{url}` is not a URL"))?;
+        .kind(ErrorKind::Usage, || format!("{what} `{url}` is not a URL"))?;
     let host = parsed.host_str().unwrap_or_default();
     let bare = host.trim_matches(['[', ']']);
     let here = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -145,9 +145,9 @@ impl Endpoint {
             "{}/v1/projects/{project}/messages:send",
             url.as_str().trim_end_matches('/')
         );
-        let uri: Uri = whole
-            .parse()
-            .kind(Kind::Usage, || format!("{what} `{base}` cannot be used"))?;
+        let uri: Uri = whole.parse().kind(ErrorKind::Usage, || {
+            format!("{what} `{base}` cannot be used")
+        })?;
         let tls = (uri.scheme() == Some(&Scheme::HTTPS))
             .then(|| connector(roots))
             .transpose()?;
@@ -171,7 +171,7 @@ impl Endpoint {
     pub(super) async fn connect(&self) -> Result<OpenedTransport, Setback> {
         let late = |_| {
             Err(Setback::Passing(Error::new(
-                Kind::Unreachable,
+                ErrorKind::Unreachable,
                 "no answer in time",
             )))
         };
@@ -206,7 +206,7 @@ impl Endpoint {
             .initial_connection_window_size(1 << 20)
             .handshake(io)
             .await
-            .kind(Kind::Unreachable, || "HTTP/2 failed")
+            .kind(ErrorKind::Unreachable, || "HTTP/2 failed")
             .map_err(Setback::Passing)?;
         Ok(OpenedTransport { send, connection })
     }
@@ -215,12 +215,15 @@ impl Endpoint {
     async fn reach(&self) -> Result<TcpStream> {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
             .await
-            .kind(Kind::Unreachable, || {
+            .kind(ErrorKind::Unreachable, || {
                 format!("cannot resolve {}", self.host)
             })?
             .collect();
         let each = self.timeout / u32::try_from(addresses.len().clamp(1, 4)).unwrap_or(1);
-        let mut last = Error::new(Kind::Unreachable, format!("{} has no address", self.host));
+        let mut last = Error::new(
+            ErrorKind::Unreachable,
+            format!("{} has no address", self.host),
+        );
         for address in addresses {
             match timeout(each, TcpStream::connect(address)).await {
                 Ok(Ok(socket)) => {
@@ -229,10 +232,10 @@ impl Endpoint {
                     return Ok(socket);
                 }
                 Ok(Err(cause)) => {
-                    last = Error::from_cause(Kind::Unreachable, cause).context(address);
+                    last = Error::from_cause(ErrorKind::Unreachable, cause).context(address);
                 }
                 Err(_) => {
-                    last = Error::new(Kind::Unreachable, "no answer in time").context(address);
+                    last = Error::new(ErrorKind::Unreachable, "no answer in time").context(address);
                 }
             }
         }
@@ -246,25 +249,27 @@ fn connector(roots: &[Certificate]) -> Result<tokio_native_tls::TlsConnector> {
     for root in roots {
         builder.add_root_certificate(root.clone());
     }
-    let connector = builder.build().kind(Kind::Failed, || "cannot set TLS up")?;
+    let connector = builder
+        .build()
+        .kind(ErrorKind::Failed, || "cannot set TLS up")?;
     Ok(connector.into())
 }
 
 fn tls_failure(cause: native_tls::Error) -> Setback {
     let said = format!("{cause:?}").to_lowercase();
     if said.contains("certificate verify failed") || said.contains("not trusted") {
-        let error = Error::from_cause(Kind::Credentials, cause)
+        let error = Error::from_cause(ErrorKind::Credentials, cause)
             .context("the server's certificate is not trusted")
             .hint("if a private authority signed it, name that authority's certificate in the settings");
         return Setback::Lasting(error);
     }
-    Setback::Passing(Error::from_cause(Kind::Unreachable, cause).context("TLS failed"))
+    Setback::Passing(Error::from_cause(ErrorKind::Unreachable, cause).context("TLS failed"))
 }
 
 fn not_http2(agreed: Option<&[u8]>) -> Error {
     let instead = agreed.map_or("nothing".into(), String::from_utf8_lossy);
     Error::new(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         format!("the server does not speak HTTP/2 (TLS agreed on {instead})"),
     )
     .hint("the push service requires HTTP/2; look for a proxy on the way that speaks only HTTP/1.1")
@@ -286,13 +291,15 @@ pub(super) fn https(roots: &[Certificate], timeout: Duration) -> Result<reqwest:
             .ok_or_else(|| Error::usage("a trusted certificate cannot be used"))?;
         builder = builder.add_root_certificate(root);
     }
-    builder.build().kind(Kind::Failed, || "cannot set HTTP up")
+    builder
+        .build()
+        .kind(ErrorKind::Failed, || "cannot set HTTP up")
 }
 
 /// Every certificate of a PEM bundle.
 pub(super) fn roots(pem: &[u8]) -> Result<Vec<Certificate>> {
     let roots = Certificate::stack_from_pem(pem)
-        .kind(Kind::Usage, || "the trusted certificates are not PEM")?;
+        .kind(ErrorKind::Usage, || "the trusted certificates are not PEM")?;
     if roots.is_empty() {
         return Err(Error::usage("there is no trusted certificate in the file"));
     }
@@ -323,7 +330,7 @@ mod tests {
         ] {
             assert_eq!(
                 check_url(url, "it").expect_err(url).kind(),
-                Kind::Usage,
+                ErrorKind::Usage,
                 "{url}"
             );
         }

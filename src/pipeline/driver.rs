@@ -15,7 +15,7 @@ use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
 use crate::count::counted;
 use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
@@ -150,21 +150,20 @@ fn counting(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
 }
 
 /// Whether an error ends a run for good. The others leave it open: it can go on.
-fn is_final(kind: Kind) -> bool {
+fn is_final(kind: ErrorKind) -> bool {
     match kind {
-        Kind::Unreachable
-        | Kind::Credentials
-        | Kind::Locked
-        | Kind::Interrupted
-        | Kind::Terminated => false,
-        Kind::Done
-        | Kind::Failed
-        | Kind::Usage
-        | Kind::Partial
-        | Kind::Nothing
-        | Kind::Refused
-        | Kind::Cancelled
-        | Kind::Bug => true,
+        ErrorKind::Unreachable
+        | ErrorKind::Credentials
+        | ErrorKind::Locked
+        | ErrorKind::Interrupted
+        | ErrorKind::Terminated => false,
+        ErrorKind::Failed
+        | ErrorKind::Usage
+        | ErrorKind::Partial
+        | ErrorKind::Nothing
+        | ErrorKind::Refused
+        | ErrorKind::Cancelled
+        | ErrorKind::Bug => true,
     }
 }
 
@@ -191,7 +190,7 @@ pub(super) fn too_late(run: &Run, plan: &RunPlan, due: Timestamp, phase: Phase) 
             minutes(lateness)
         )
     };
-    Error::new(Kind::Refused, message)
+    Error::new(ErrorKind::Refused, message)
         .hint(format!(
             "`pushctl resume {}` goes on with it however late it is, and sends to nobody twice",
             run.id
@@ -318,7 +317,7 @@ impl Driver<'_> {
         let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
         let last = step::after(times.send_at, SignedDuration::from_mins(delays));
         let end = step::after(last, times.lateness());
-        error.kind() == Kind::Unreachable
+        error.is_retryable()
             && step::after(
                 self.context.clock.now(),
                 AGAIN.try_into().unwrap_or_default(),
@@ -334,7 +333,7 @@ impl Driver<'_> {
             .as_deref()
             .unwrap_or_default();
         Error::new(
-            Kind::Refused,
+            ErrorKind::Refused,
             format!(
                 "push {} would go out now, within quiet_hours = \"{hours}\"",
                 place + 1
@@ -398,7 +397,7 @@ impl Driver<'_> {
                 let detail = json!({ "error": format!("{error:#}") });
                 // What went wrong matters more than that it could not be written down.
                 let result = match error.kind() {
-                    Kind::Refused => REFUSED,
+                    ErrorKind::Refused => REFUSED,
                     _ => "failed",
                 };
                 let _ = self.end(phase, attempt, result, &detail).await;
@@ -425,7 +424,7 @@ impl Driver<'_> {
     /// A crash in the middle of a push leaves open who has got it: a person decides.
     fn stranded(&self, place: usize) -> Error {
         Error::new(
-            Kind::Locked,
+            ErrorKind::Locked,
             format!(
                 "run {} was interrupted in the middle of push {}, and it is too late to go on by itself",
                 self.run.id,

@@ -17,7 +17,7 @@ use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
 use crate::budget::Budget;
 use crate::delivery::SendPlan;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::progress::Silent;
 
 impl Driver<'_> {
@@ -67,7 +67,7 @@ impl Driver<'_> {
         self.keep_files(&files).await?;
         self.tell_ready(&files).await;
         let mut detail =
-            serde_json::to_value(&files).kind(Kind::Bug, || "files that are no JSON")?;
+            serde_json::to_value(&files).kind(ErrorKind::Bug, || "files that are no JSON")?;
         detail["funnel"] = serde_json::to_value(&manifest.funnel).unwrap_or_default();
         Ok(detail)
     }

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use crate::automation::AutomationFile;
 use crate::automation::file::{QuietAction, Safeguards};
 use crate::delivery::{Quiet, WhileSending};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::report::{counted, number};
 use crate::state::{RunFilter, RunStatus, Store};
@@ -44,7 +44,7 @@ impl SafeguardDecision {
         if self.refusals.is_empty() {
             return Ok(());
         }
-        Err(Error::new(Kind::Refused, self.refusals.join("; "))
+        Err(Error::new(ErrorKind::Refused, self.refusals.join("; "))
             .context(format!("a safeguard of {automation} refuses"))
             .hint("[safeguards] of the automation says what is allowed")
             .hint("--override GUARD --reason TEXT passes once (min-audience, max-audience, max-change, max-skipped, quiet-hours)"))

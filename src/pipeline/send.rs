@@ -16,7 +16,7 @@ use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
     TokenLookup, WhileSending,
 };
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::guards::Guard;
 use crate::progress::Silent;
 use crate::template::push::Wording;
@@ -183,5 +183,5 @@ impl Driver<'_> {
 }
 
 fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(Kind::Bug, || "a summary that is no JSON")
+    serde_json::to_value(summary).kind(ErrorKind::Bug, || "a summary that is no JSON")
 }

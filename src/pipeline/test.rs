@@ -7,7 +7,7 @@ use super::plan::{GeneratedFiles, OneFile};
 use super::{Mode, Phase, PhaseRecords};
 use crate::count::number;
 use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
 const TEST_LAYER: u32 = 4;
@@ -43,7 +43,7 @@ impl Driver<'_> {
         if self.plan.mode.reaches_phones() {
             self.tell_tested(tested.accepted, tested.of).await;
             if !tested.problems.is_empty() && self.plan.automation.test.required {
-                return Err(Error::new(Kind::Refused, tested.problems.join("; "))
+                return Err(Error::new(ErrorKind::Refused, tested.problems.join("; "))
                     .context("a test push was not accepted, so nothing is sent live")
                     .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
             }

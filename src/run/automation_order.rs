@@ -21,7 +21,7 @@ use crate::automation::{Automation, file_named, values};
 use crate::clock::text::{duration, show_duration};
 use crate::count::counted;
 use crate::delivery::{CadenceFailure, Input, Order, SendPlan};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, rows_before, while_sending};
 use crate::settings::generate::OutputTarget;
 use crate::state::Store;
@@ -209,7 +209,7 @@ impl<'a> ByHand<'a> {
     }
 
     fn not_its_own(&self, why: &str) -> Error {
-        Error::new(Kind::Refused, why)
+        Error::new(ErrorKind::Refused, why)
             .context(format!(
                 "the file is not the audience of {}",
                 self.automation.name()

@@ -12,8 +12,7 @@ use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
 use crate::delivery::InDoubt;
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::notify::Notices;
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, retry_doubts};
@@ -161,7 +160,7 @@ pub async fn begin<'a>(
         match world.over(&new.automation, &new.occurrence).await? {
             None => Ok(()),
             Some(over) => Err(Error::new(
-                Kind::Nothing,
+                ErrorKind::Nothing,
                 format!(
                     "{} is {} already, by run {}",
                     over.occurrence,
@@ -271,7 +270,7 @@ pub async fn resume<'a>(
             world.context.voice.warn(&format!("{late:#}"));
         }
         let left = go_on(world, &recorded, how).await?;
-        let is_partial = |error: &Error| error.kind() == Kind::Partial;
+        let is_partial = |error: &Error| error.kind() == ErrorKind::Partial;
         if retries && left.error.as_ref().is_none_or(is_partial) {
             let given = Overrides(overrides.cloned().into_iter().collect());
             return retry(world, &recorded, &given).await;
@@ -295,6 +294,6 @@ async fn retry(world: &World<'_>, recorded: &Recorded, overrides: &Overrides) ->
     document["pushes"] = pushes.into();
     Ok(Left {
         document,
-        error: is_partial.then(|| Error::new(Kind::Partial, "some messages failed")),
+        error: is_partial.then(|| Error::new(ErrorKind::Partial, "some messages failed")),
     })
 }

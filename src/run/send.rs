@@ -16,8 +16,7 @@ use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
 use crate::delivery::{
     Order, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup, WhileSending, fits, ids_fit,
 };
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, while_sending};
@@ -48,7 +47,7 @@ const AUTOMATION: &str = "automation";
 /// Returns what a recorded run of `send` was begun with.
 pub fn order_of(run: &Run) -> Result<Order> {
     let order = run.plan.get("order").cloned().unwrap_or_default();
-    serde_json::from_value(order).kind(Kind::Usage, || format!("run {} is not a send", run.id))
+    serde_json::from_value(order).kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))
 }
 
 /// Returns the automation of a recorded run of `send --automation`.
@@ -145,8 +144,10 @@ impl Sending {
         };
         let mut plan = json!({ "order": self.order });
         if let Some(automation) = &self.automation {
-            plan[AUTOMATION] = serde_json::to_value(automation)
-                .kind(Kind::Bug, || "an automation that cannot be written down")?;
+            plan[AUTOMATION] = serde_json::to_value(automation).kind(
+                ErrorKind::Bug,
+                || "an automation that cannot be written down",
+            )?;
         }
         let new = NewRun {
             id: context.id.clone(),
@@ -517,13 +518,13 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
 }
 
 fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(Kind::Bug, || "a summary that is no JSON")
+    serde_json::to_value(summary).kind(ErrorKind::Bug, || "a summary that is no JSON")
 }
 
 /// Returns the error of a run that has nothing left to do.
 pub fn nothing_left(run: &Run) -> Error {
     Error::new(
-        Kind::Nothing,
+        ErrorKind::Nothing,
         format!(
             "run {} is {}: nothing is left to do",
             run.id,

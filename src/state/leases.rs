@@ -18,7 +18,7 @@ use super::store::{LEASE_TTL, Store};
 use super::value::Statement;
 use super::value::{Row, params};
 use crate::clock::since_boot;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
 /// What came of asking for a lease.
@@ -195,7 +195,7 @@ impl Lease {
         match certain.await.map(|state| *state) {
             Ok(LeaseState::CertainUntil(_)) => Ok(()),
             Ok(LeaseState::Lapsed) => Err(Error::new(
-                Kind::Locked,
+                ErrorKind::Locked,
                 "this process stood still for longer than its lease lasts, so another may have gone on",
             )
             .hint("`pushctl status` shows whether another process goes on with it")),
@@ -255,7 +255,7 @@ impl HeldBy {
     /// The error of whoever wanted it too.
     pub fn error(&self) -> Error {
         Error::new(
-            Kind::Locked,
+            ErrorKind::Locked,
             format!(
                 "{} is held by {} since {}",
                 self.name, self.holder, self.since
@@ -277,7 +277,7 @@ struct Known {
 /// The error of a process that finds its lease gone.
 pub(super) fn lost() -> Error {
     Error::new(
-        Kind::Locked,
+        ErrorKind::Locked,
         "another process took this over: this one had not renewed its lease in time, because it stood still or could \
          not reach the state store",
     )

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::store::{Backend, Store};
 use super::value::params;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 struct Migration {
     version: u32,
@@ -170,7 +170,7 @@ impl Store {
     pub(super) async fn whole(&self) -> Result<()> {
         if self.is_half_imported().await? {
             return Err(Error::new(
-                Kind::Failed,
+                ErrorKind::Failed,
                 "an import into the state store was cut short, and what it holds is incomplete",
             )
             .hint("`pushctl state import` with the same export starts over"));
@@ -270,7 +270,7 @@ impl Store {
             return Ok(());
         };
         Err(Error::new(
-            Kind::Refused,
+            ErrorKind::Refused,
             format!("undoing {} would destroy rows of {table}", migration.name),
         )
         .hint("`pushctl state export` first makes a backup; --yes destroys them"))

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::store::{Backend, Store};
 use super::value::{Row, Value, params};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A run that is to begin.
 #[derive(Debug, Clone)]
@@ -248,7 +248,7 @@ impl Store {
         let open = self.runs(&open).await?.into_iter().next();
         open.map(Begun::Open).ok_or_else(|| {
             Error::new(
-                Kind::Locked,
+                ErrorKind::Locked,
                 format!("{} was just ended by another process", new.occurrence),
             )
         })
@@ -407,7 +407,7 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         plan: row.opt_json(6)?.unwrap_or(Json::Null),
         status: RunStatus::parse_word(&status).ok_or_else(|| {
             Error::new(
-                Kind::Failed,
+                ErrorKind::Failed,
                 format!("a run has the unknown status {status}"),
             )
         })?,

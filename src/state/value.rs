@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// One statement of a transaction, with its parameters.
 pub(super) type Statement = (Cow<'static, str>, Vec<Value>);
@@ -154,7 +154,7 @@ impl Row {
 /// The store holds something this version never wrote.
 fn unexpected(column: usize, seen: &str) -> Error {
     Error::new(
-        Kind::Failed,
+        ErrorKind::Failed,
         format!("the state store holds {seen} where column {column} should be something else"),
     )
     .hint("Was it written by another version? `pushctl state status` shows its migrations")

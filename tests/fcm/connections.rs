@@ -1,8 +1,8 @@
 //! Connections that refuse, reset, say GOAWAY or vanish: what is safe to send again is, what is in doubt is not.
 
+use pushctl::error::ErrorKind;
 use std::time::Duration;
 
-use pushctl::error::Kind;
 use pushctl::fcm::{MessageReport, Outcome};
 
 use super::{Bench, accepted_once, code, collect, jobs, tokens};
@@ -20,7 +20,7 @@ async fn without_http_2_nothing_is_sent_and_the_error_says_why() {
     let lender = StandIn::playing(Script::default());
     let bench = Bench::of(&stand_in).with(|settings| settings.token_uri = Some(lender.token_uri()));
     let error = bench.connect().await.err().expect("refused");
-    assert_eq!(error.kind(), Kind::Unreachable);
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(
         format!("{error:#}").contains("does not speak HTTP/2 (TLS agreed on"),
         "{error:#}"
@@ -34,7 +34,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let other = StandIn::playing(Script::default());
     let bench = Bench::of(&other).with(|settings| settings.base_url = stand_in.base_url());
     let error = bench.connect().await.err().expect("refused");
-    assert_eq!(error.kind(), Kind::Credentials, "{error:#}");
+    assert_eq!(error.kind(), ErrorKind::Credentials, "{error:#}");
     assert!(format!("{error:#}").contains("not trusted"), "{error:#}");
 }
 
@@ -51,7 +51,7 @@ async fn http_2_without_tls_is_for_this_machine_only() {
     drop(client);
     let bench = bench.with(|settings| settings.base_url = "http://fcm.example.com".into());
     let error = bench.connect().await.err().expect("refused");
-    assert_eq!(error.kind(), Kind::Usage, "{error:#}");
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error:#}");
 }
 
 #[tokio::test]

@@ -12,8 +12,7 @@ use pushctl::automation::Automation;
 use pushctl::cadence::{self, Cadence};
 use pushctl::clock::Clock;
 use pushctl::csv_writer::LineEnding;
-use pushctl::error::{Error, Result};
-use pushctl::exit::Kind;
+use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::fcm::{self, Credentials, ServiceAccount};
 use pushctl::interrupt::Interrupt;
 use pushctl::notify::{Notices, NotifyTimeouts};
@@ -281,7 +280,7 @@ impl Site {
                 .await
         };
         match session.conduct(Opening::Begin(&new), over, work).await {
-            Err(error) if error.kind() == Kind::Nothing => Ok(Came::Nothing),
+            Err(error) if error.kind() == ErrorKind::Nothing => Ok(Came::Nothing),
             came => came,
         }
     }
@@ -293,7 +292,7 @@ impl Site {
         };
         let before = store.runs(&of_it).await?;
         if before.iter().any(|run| run.status != RunStatus::Open) {
-            return Err(Error::new(Kind::Nothing, "it is over already"));
+            return Err(Error::new(ErrorKind::Nothing, "it is over already"));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `pushctl run-pipeline`: an automation from audience to phones, started by somebody else's clock.
 
+use crate::exit::ExitStatus;
 use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
@@ -7,8 +8,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::automation::Automation;
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::select_occurrence;
 use crate::pipeline::select_occurrence::SelectedOccurrence;
@@ -42,8 +42,8 @@ use crate::cli::{conduct, help, sending, services};
         ("pushctl run-pipeline layer3 --mode test-live-send", "only the test pushes"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
-        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
+        ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -130,7 +130,7 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(
                 "--offline needs a dry run, and --mode {} sends",
@@ -184,7 +184,7 @@ impl Args {
         for error in errors {
             context.ui.error(&error);
         }
-        last.map_or(Ok(Kind::Done), Err)
+        last.map_or(Ok(ExitStatus::Done), Err)
     }
 
     fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
@@ -383,7 +383,7 @@ impl Args {
 
 fn nothing_due(name: &str, next: Option<crate::automation::schedule::Occurrence>) -> Error {
     let error = Error::new(
-        Kind::Nothing,
+        ErrorKind::Nothing,
         format!("nothing of {name} is due within the hour"),
     );
     match next {

@@ -1,5 +1,6 @@
 //! `pushctl send`: an audience file becomes pushes, each once.
 
+use crate::exit::ExitStatus;
 use std::path::PathBuf;
 
 use clap::ValueHint;
@@ -9,7 +10,6 @@ use crate::delivery::{
     AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, occurrence_of,
 };
 use crate::error::{Error, Result};
-use crate::exit::Kind;
 use crate::run;
 use crate::run::automation_order::{ByHand, listed_sha256};
 use crate::run::context::RunContext;
@@ -42,8 +42,8 @@ use crate::cli::{help, run_selector, sending, services};
         ("pushctl send --audience a.csv --layer 2 --title T --body B --validate-only --yes", "the push service checks every message, no phone rings"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
-        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
+        ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -159,7 +159,7 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
@@ -194,7 +194,7 @@ impl Args {
                 sending.rehearse(&run_context, &store).await?
             };
             sending::tell(context, &summary)?;
-            return Ok(Kind::Done);
+            return Ok(ExitStatus::Done);
         }
         if let (Some(by_hand), Reach::Live) = (&by_hand, order.reach) {
             let store = services::store(context).await?;
@@ -206,10 +206,10 @@ impl Args {
         let store = services::store(context).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         sending::tell(context, &sent.summary)?;
-        sent.error.map_or(Ok(Kind::Done), Err)
+        sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
-    async fn join(&self, context: &CommandContext, wanted: &str) -> Result<Kind> {
+    async fn join(&self, context: &CommandContext, wanted: &str) -> Result<ExitStatus> {
         let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
@@ -221,7 +221,7 @@ impl Args {
         let run_context = services::run_context(context, "send");
         let sent = run::send::join(&run_context, &store, (&run, &order), given.as_ref()).await?;
         sending::tell(context, &sent.summary)?;
-        sent.error.map_or(Ok(Kind::Done), Err)
+        sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
     fn automation(&self, context: &CommandContext) -> Result<Option<Automation>> {

@@ -6,7 +6,7 @@ use super::decide::{Candidate, Decision, Device, Group, Guard};
 use super::ids::UserKey;
 use super::push::{LedgerPush, Sender};
 use super::record::{Claim, Ending};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
 
@@ -145,7 +145,7 @@ impl Group {
                     let ids: Option<Vec<i64>> =
                         (0..tokens.len()).map(|device| id(index, device)).collect();
                     let ids = ids.ok_or_else(|| {
-                        Error::new(Kind::Bug, "a claim was made and cannot be found")
+                        Error::new(ErrorKind::Bug, "a claim was made and cannot be found")
                     })?;
                     Claimed::Won(won(&ids, tokens, self.sender))
                 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 use crate::state::leases::{Lease, Taking};
 use crate::state::process_id::ProcessId;
@@ -123,7 +123,7 @@ impl Store {
         let mut numbered = opened.into_iter().filter(|push| push.number == new.number);
         numbered
             .next()
-            .ok_or_else(|| Error::new(Kind::Bug, "a push was opened and cannot be found"))
+            .ok_or_else(|| Error::new(ErrorKind::Bug, "a push was opened and cannot be found"))
     }
 
     /// The pushes of an occurrence, by number.
