@@ -305,12 +305,6 @@ fn manifest_of(path: &Path) -> Option<Manifest> {
         .max_by(|one, other| one.as_of.cmp(&other.as_of))
 }
 
-/// Returns the SHA-256 of a file that a manifest beside it lists: what the file must still be.
-pub fn listed_sha256(path: &Path) -> Option<String> {
-    let manifest = manifest_of(path)?;
-    entry_of(&manifest, path).map(|entry| entry.sha256.clone())
-}
-
 fn entry_of<'m>(manifest: &'m Manifest, path: &Path) -> Option<&'m FileEntry> {
     let name = path.file_name()?.to_str()?;
     let mut files = manifest.files.iter();

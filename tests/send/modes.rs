@@ -311,6 +311,10 @@ fn an_automation_lends_its_words_and_its_layer() {
         "layer3",
         "--yes",
         "--json",
+        "--override",
+        "audience,quiet-hours",
+        "--reason",
+        "a file made by hand, whatever time it is",
         "--push",
     ];
     let sent = office.sent(office.run(&[&words[..], &["1", "--audience", "a.csv"]].concat()));

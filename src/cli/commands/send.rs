@@ -11,9 +11,9 @@ use crate::delivery::{
 };
 use crate::error::{Error, Result};
 use crate::run;
-use crate::run::automation_order::{ByHand, listed_sha256};
+use crate::run::automation_order::ByHand;
 use crate::run::context::RunContext;
-use crate::run::gates::{Guard, Overrides};
+use crate::run::gates::Overrides;
 use crate::run::send::Sending;
 use crate::settings::Flags;
 use crate::settings::{cadence, push};
@@ -173,7 +173,7 @@ impl Args {
                 let (order, by_hand) = self.order_of(&run_context, push, &overrides)?;
                 (order, Some(by_hand))
             }
-            _ => (self.order(context, &overrides)?, None),
+            _ => (self.order(context)?, None),
         };
         let plan = Sending::plan(&run_context, &order, &overrides)?;
         settle(context, &mut order, &plan);
@@ -257,19 +257,14 @@ impl Args {
         Ok((order, by_hand))
     }
 
-    fn order(&self, context: &CommandContext, overrides: &Overrides) -> Result<Order> {
+    fn order(&self, context: &CommandContext) -> Result<Order> {
         let layer = self.layer.ok_or_else(|| {
             Error::usage("of which layer? --layer N is missing").hint(
                 "1 platform-wide moments, 2 product and trend, 3 behaviour, 4 test, 5 new-user series",
             )
         })?;
         crate::cadence::Layer::new(layer)?;
-        let mut input = self.people.input()?;
-        if let Input::File { path, sha256 } = &mut input
-            && !overrides.lift(Guard::Audience)
-        {
-            *sha256 = listed_sha256(path);
-        }
+        let input = self.people.input()?;
         let rate = context.settings.push.rate;
         Ok(self.blank(rate, input, self.words.wording()?, layer))
     }
