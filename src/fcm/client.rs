@@ -1,4 +1,4 @@
-//! The handle, and what runs behind it: a task a connection, and one that keeps the bearer token fresh.
+//! The public handle, and its background tasks: one for each connection, and one that renews the bearer token.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,45 +20,45 @@ use crate::clock::Clock;
 use crate::error::{Context, Error, Kind, Result};
 use crate::expiry::Expiry;
 
-/// Jobs that may be in the client at once, from [`Client::submit`] to their report: enough for every stream, and for
-/// those that wait to be sent again, at a kilobyte or so each.
+/// The largest number of jobs in the client, from [`Client::submit`] to their report: enough for every stream and for
+/// those that wait for a retry, at about a kilobyte each.
 const ROOM: usize = 8_192;
-/// Failures to connect that are further apart than this, beyond the patience there is, are not one outage.
+/// Failures to connect that are further apart than this, in addition to the patience, are separate outages.
 const UNRELATED: Duration = Duration::from_secs(60);
-/// Pauses between attempts to reach the token endpoint or, at start-up, the service: the first, and the longest.
+/// The first and the longest wait between attempts to reach the token endpoint or, at start-up, the push service.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
-/// Sends messages. Dropping it drops the connections: what is under way is then in doubt, and nothing is reported.
+/// Sends messages. Dropping it closes the connections: messages in flight are then in doubt, and nothing is reported.
 pub struct Client {
     shared: Arc<ClientState>,
     _tasks: JoinSet<()>,
 }
 
-/// The reports, one a job, in the order in which the jobs end.
+/// The reports, one for each job, in the order in which the jobs end.
 pub struct Reports(UnboundedReceiver<MessageReport>);
 
-/// What is going on, for a progress display.
+/// The state of a client, for a progress display.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DispatchProgress {
-    /// Requests that wait for their answer.
+    /// Requests that have no answer yet.
     pub under_way: usize,
-    /// Messages that wait to be sent, for the first time or again.
+    /// Messages that wait to be sent, for the first time or as a retry.
     pub queued: usize,
-    /// Of those, for the first time.
+    /// Queued messages that were never sent.
     pub fresh: usize,
-    /// Messages that have left for the first time, in all.
+    /// Messages of which at least one request was sent.
     pub left: u64,
-    /// How many more could leave at once, by the pace and by the room on the connections.
+    /// How many more could be sent at once, by the rate limit and the capacity of the connections.
     pub vacant: usize,
-    /// Connections that are open.
+    /// Open connections.
     pub connections: usize,
-    /// Messages a second that may leave at present.
+    /// The present rate, in messages a second.
     pub rate: f64,
-    /// How long everything still waits, after a 429.
+    /// The rest of the pause after a 429.
     pub paused: Option<Duration>,
 }
 
-/// What the tasks share.
+/// The state that the tasks share.
 pub(super) struct ClientState {
     pub(super) endpoint: Endpoint,
     pub(super) clock: Arc<dyn Clock>,
@@ -69,16 +69,16 @@ pub(super) struct ClientState {
     reports: Mutex<Option<UnboundedSender<MessageReport>>>,
     room: Semaphore,
     token_source: TokenSource,
-    /// Somebody found that there is no bearer token.
+    /// Notified when a bearer token is needed.
     token_wanted: Notify,
-    /// Since when no connection was of use, and when that was last found.
+    /// When the first and the latest failed attempt of the present outage happened.
     outage: Mutex<Option<(Instant, Instant)>>,
     abandoned: AtomicBool,
 }
 
 impl Client {
-    /// Opens the first connection, which proves that HTTP/2 is spoken, and fetches a bearer token. What passes by
-    /// itself is tried again for as long as the settings are patient.
+    /// Opens the first connection, which proves that the service speaks HTTP/2, and fetches a bearer token. Transient
+    /// failures are retried until the patience in the settings ends.
     pub async fn connect(
         settings: FcmSettings,
         account: ServiceAccount,
@@ -89,7 +89,7 @@ impl Client {
         let shared = Arc::new(ClientState::new(settings, account, clock, sender)?);
         let (opened, bearer) = tokio::try_join!(
             shared.persist(|| async { shared.endpoint.connect().await }),
-            shared.persist(|| async { shared.token_source.lend(shared.clock.as_ref()).await }),
+            shared.persist(|| async { shared.token_source.fetch(shared.clock.as_ref()).await }),
         )?;
         shared.dispatch().authorize(&bearer);
         Ok((Self::start(shared, opened, bearer.renew), Reports(receiver)))
@@ -98,7 +98,7 @@ impl Client {
     fn start(shared: Arc<ClientState>, opened: OpenedTransport, renew: Instant) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_bearer(Arc::clone(&shared), renew));
-        // The first lane is about to have a connection: nobody else need open one.
+        // The first slot gets the connection that was just opened, so no other task needs to open one.
         shared.dispatch().set_berth(0, PoolSlot::Opening);
         let lanes = shared.dispatch().lanes();
         let mut opened = Some(opened);
@@ -111,14 +111,14 @@ impl Client {
         }
     }
 
-    /// From now on, sends only while this right lasts. The last look at it is immediately before a message is written;
-    /// once it has ended nothing leaves any more, and the client halts.
-    pub fn send_under(&self, right: &Expiry) {
-        // The first right is kept: there is one a client.
-        let _ = self.shared.endpoint.right().set(right.clone());
+    /// From now on, sends only until `lease` expires. The expiry is checked immediately before each message is written;
+    /// after it nothing more is sent, and the client halts.
+    pub fn send_under(&self, lease: &Expiry) {
+        // A client has one lease: a second call changes nothing.
+        let _ = self.shared.endpoint.lease().set(lease.clone());
     }
 
-    /// Queues a job; waits while there is no room for it. Reports must be taken meanwhile, or none ever comes.
+    /// Queues a job, and waits while there are too many. The caller must take reports meanwhile, or it waits for ever.
     pub async fn submit(&self, job: SendJob) {
         self.submit_all([job]).await;
     }
@@ -143,39 +143,39 @@ impl Client {
         }
     }
 
-    /// Says that no more jobs will come: once all are reported, [`Reports::next`] ends.
+    /// Ends the queue: once all jobs are reported, [`Reports::next`] returns `None`.
     pub fn close(&self) {
         let mut dispatch = self.shared.dispatch();
         dispatch.close();
         self.shared.settle(dispatch, None);
     }
 
-    /// Lets nothing more leave. What has not left is reported unsent, what has left is still awaited.
+    /// Sends nothing more. Messages that were not sent are reported unsent; those in flight are still awaited.
     pub fn stop(&self) {
-        let halt = Halt::new(HaltCause::Asked, "it was asked to");
+        let halt = Halt::new(HaltCause::Asked, "stopped by request");
         self.shared.halt(halt);
     }
 
-    /// Awaits no answer any longer: what has left is reported in doubt.
+    /// Stops, and reports messages in flight as in doubt instead of waiting for their answers.
     pub fn abandon(&self) {
         self.stop();
         self.shared.abandoned.store(true, Ordering::Release);
         self.shared.wake_all();
     }
 
-    /// Changes how many messages a second may leave: others share the rate, and come and go.
+    /// Changes the rate limit, as other processes that share it come and go.
     pub fn set_rate(&self, rate: f64) {
         let mut dispatch = self.shared.dispatch();
         dispatch.set_rate(rate, Instant::now());
         self.shared.settle(dispatch, None);
     }
 
-    /// Why it stopped, if it did.
+    /// Returns why the client stopped, if it did.
     pub fn halted(&self) -> Option<Halt> {
         self.shared.dispatch().halted().cloned()
     }
 
-    /// What is going on.
+    /// Returns the present state.
     pub fn progress(&self) -> DispatchProgress {
         let now = Instant::now();
         let dispatch = self.shared.dispatch();
@@ -196,12 +196,12 @@ impl Client {
 }
 
 impl Reports {
-    /// The next report; none once the client is closed and every job is reported.
+    /// Returns the next report; `None` once the client is closed and every job is reported.
     pub async fn next(&mut self) -> Option<MessageReport> {
         self.0.recv().await
     }
 
-    /// Appends at least one report, and at most `limit` that are there, to `into`. Returns how many; 0 at the end.
+    /// Waits for a report, then appends those that are there, at most `limit`. Returns how many; 0 at the end.
     pub async fn next_many(&mut self, into: &mut Vec<MessageReport>, limit: usize) -> usize {
         self.0.recv_many(into, limit).await
     }
@@ -210,7 +210,7 @@ impl Reports {
 fn checked(settings: FcmSettings) -> Result<FcmSettings> {
     if settings.connections == 0 || !(1..=MAX_STREAMS).contains(&settings.streams) {
         return Err(Error::usage(format!(
-            "there must be at least one connection, and 1 to {MAX_STREAMS} streams on each"
+            "a send needs at least one connection, and 1 to {MAX_STREAMS} streams on each"
         )));
     }
     if settings.rate == 0 {
@@ -268,12 +268,12 @@ impl ClientState {
         lock(&self.dispatch)
     }
 
-    /// Whether a message may be written now.
+    /// Returns whether the lease still allows sending.
     pub(super) fn may_send(&self) -> bool {
-        !self.endpoint.right().get().is_some_and(Expiry::is_past)
+        !self.endpoint.lease().get().is_some_and(Expiry::is_past)
     }
 
-    /// The right to send has ended.
+    /// Halts because the lease has expired.
     pub(super) fn lapse(&self) {
         self.halt(Halt::lapsed());
     }
@@ -282,7 +282,8 @@ impl ClientState {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// After any change: hands reports on, asks for a token if there is none, and wakes whom it concerns.
+    /// Publishes a change of the dispatch: delivers reports, requests a token if one is needed, and wakes the tasks
+    /// concerned.
     pub(super) fn settle(&self, mut dispatch: MutexGuard<'_, Dispatch>, lane: Option<usize>) {
         let mut reported = 0;
         if dispatch.has_reports()
@@ -290,7 +291,7 @@ impl ClientState {
         {
             for report in dispatch.reports() {
                 reported += 1;
-                // Whoever no longer listens does not want to know.
+                // The receiver may be gone; then the caller does not want reports.
                 let _ = reports.send(report);
             }
         }
@@ -335,18 +336,18 @@ impl ClientState {
         }
     }
 
-    /// A connection was made.
+    /// Records that a connection works.
     pub(super) fn reached(&self) {
         lock(&self.outage).take();
     }
 
-    /// A connection could not be made or was of no use; if that goes on for too long, everything stops.
+    /// Records that a connection could not be opened or got no answers. Halts once that has lasted for too long.
     pub(super) fn unreachable(&self, error: &Error) {
         tracing::debug!(%error, "no connection to the push service");
         let now = Instant::now();
         let mut outage = lock(&self.outage);
         let since = match *outage {
-            // An old failure has nothing to do with this one.
+            // A failure long ago belongs to another outage.
             Some((since, last)) if now - last < self.patience + UNRELATED => since,
             _ => now,
         };
@@ -357,7 +358,7 @@ impl ClientState {
         }
     }
 
-    /// Tries until it works, until the failure is one that lasts, or until patience ends.
+    /// Repeats `attempt` until it succeeds, fails permanently, or the patience ends.
     async fn persist<T, F: Future<Output = Result<T, Setback>>>(
         &self,
         attempt: impl Fn() -> F,
@@ -381,7 +382,8 @@ impl ClientState {
     }
 }
 
-/// Replaces the bearer token before it ends, or when somebody finds it refused: one request, whoever waits for it.
+/// Renews the bearer token before it expires, and when the service rejected it: one request at a time, for all
+/// messages.
 async fn keep_bearer(shared: Arc<ClientState>, mut renew: Instant) {
     loop {
         tokio::select! {
@@ -393,7 +395,7 @@ async fn keep_bearer(shared: Arc<ClientState>, mut renew: Instant) {
             }
         }
         match shared
-            .persist(|| shared.token_source.lend(shared.clock.as_ref()))
+            .persist(|| shared.token_source.fetch(shared.clock.as_ref()))
             .await
         {
             Ok(bearer) => {
@@ -402,7 +404,7 @@ async fn keep_bearer(shared: Arc<ClientState>, mut renew: Instant) {
                 dispatch.authorize(&bearer);
                 shared.settle(dispatch, None);
             }
-            // The old one may still be good for a while.
+            // The present token may be valid for a while.
             Err(error)
                 if error.kind() == Kind::Unreachable && !shared.dispatch().needs_bearer() =>
             {

@@ -1,7 +1,7 @@
-//! A lane: one connection and the requests on it, all driven by one task.
+//! Drives one connection, and the requests on it, in one task.
 //!
-//! The connection and its requests are polled together, so an answer wakes nobody else, frames that can be written
-//! together are, and a message costs no task of its own.
+//! The connection and its requests are polled together: an answer wakes no other task, frames that are ready at the
+//! same time are written together, and a message needs no task of its own.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -26,16 +26,16 @@ use super::request::{Broken, Doubt, Reply};
 use super::transport::{Io, OpenedTransport};
 use crate::error::{Error, Kind};
 
-/// A connection that has been silent for so long is asked whether it is still there before messages are put on it.
+/// After this long without an answer a connection is pinged before messages are sent on it.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long it may take to say so.
+/// The timeout for the answer to a ping.
 const PING_PATIENCE: Duration = Duration::from_secs(5);
-/// How many messages are put on a connection that has not answered any yet: if it leads nowhere, no more are in doubt.
+/// Messages in flight on a connection without any answer yet: the most that are in doubt if it does not work.
 const UNPROVEN: usize = 10;
-/// Pauses between attempts to connect: the first, and the longest.
+/// The first and the longest wait between attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// Runs lane `number` until nothing is left to send.
+/// Opens and drives the connection of slot `number`, again after each loss, until nothing is left to send.
 pub(super) async fn run(
     shared: Arc<ClientState>,
     number: usize,
@@ -65,10 +65,10 @@ pub(super) async fn run(
                 return;
             }
             ConnectionEnd::Lost { silent: false } => failures = 0,
-            // It connects and then says nothing: no better than a failure to connect.
+            // A connection that answers nothing is no better than a failure to connect.
             ConnectionEnd::Lost { silent: true } => {
-                let said = "the push service takes connections and answers nothing";
-                shared.unreachable(&Error::new(Kind::Unreachable, said));
+                let message = "the push service accepts connections and does not answer";
+                shared.unreachable(&Error::new(Kind::Unreachable, message));
                 shared.set_berth(number, PoolSlot::Opening);
                 pause(&mut failures).await;
             }
@@ -83,7 +83,7 @@ async fn pause(failures: &mut u32) {
     sleep(wait.min(RECONNECT.1)).await;
 }
 
-/// Waits until the lane is needed; false when it never will be.
+/// Waits until another connection is needed. Returns false when nothing is left to send.
 async fn wanted(shared: &ClientState, number: usize) -> bool {
     poll_fn(|cx| {
         let mut dispatch = shared.dispatch();
@@ -106,11 +106,11 @@ async fn wanted(shared: &ClientState, number: usize) -> bool {
     .await
 }
 
-/// How a connection came to its end.
+/// The reason why a connection is no longer used.
 enum ConnectionEnd {
-    /// There is nothing left to send.
+    /// Nothing is left to send.
     Finished,
-    /// It broke or was closed; silent if messages were put on it and nothing ever came back.
+    /// It broke or was closed; `silent` if messages were sent on it and no answer ever came.
     Lost { silent: bool },
 }
 
@@ -120,23 +120,23 @@ struct PushConnection<'s> {
     shared: &'s Arc<ClientState>,
     number: usize,
     send: SendRequest<Bytes>,
-    /// None once it has ended: only when it is dropped do all requests on it hear of that.
+    /// `None` once it has ended: the requests on it only fail when it is dropped.
     connection: Option<Connection<Pin<Box<dyn Io>>, Bytes>>,
     pings: Option<PingPong>,
-    /// Flights by seat; the futures know their seat only, so that a flight is never lost with its future.
+    /// Messages in flight by index; the futures carry only the index, so a message is never lost with its future.
     seats: Vec<Option<InFlight>>,
     free: Vec<usize>,
     landing: FuturesUnordered<Landing>,
-    /// Of this turn: flights that have come back, work that was taken, and work that could not be sent after all.
+    /// Of this poll: messages with a result, messages taken from the queue, and messages that could not be sent.
     landed: Vec<(InFlight, Result<PushAnswer, Broken>)>,
     taken: Vec<InFlight>,
     returned: Vec<InFlight>,
     timer: Pin<Box<Sleep>>,
-    /// Nothing new is put on the connection; what is under way may still be answered.
+    /// Nothing more is sent on the connection; requests in flight may still be answered.
     retired: bool,
-    /// When the service last said something on it.
+    /// When the latest answer came.
     heard: Option<Instant>,
-    /// Whether messages were put on it.
+    /// Whether messages were sent on it.
     used: bool,
     opened: Instant,
     pinging: Option<Instant>,
@@ -185,7 +185,8 @@ impl<'s> PushConnection<'s> {
             let room = self.room(cx, now);
             let (next, bearer) = self.turn(room, cx, now);
             if let Some(bearer) = bearer.filter(|_| !self.taken.is_empty()) {
-                // What is launched has to be written, what cannot be launched has to be handed back.
+                // Poll again: requests that were sent must be written, and messages that could not be sent must be
+                // returned.
                 self.launch(&bearer, now);
                 continue;
             }
@@ -204,7 +205,7 @@ impl<'s> PushConnection<'s> {
         }
     }
 
-    /// Takes the answers that have come.
+    /// Collects the answers that have arrived.
     fn collect(&mut self, cx: &mut Context<'_>, now: Instant) {
         while let Poll::Ready(Some((seat, result))) = self.landing.poll_next_unpin(cx) {
             let Some(flight) = self.seats.get_mut(seat).and_then(Option::take) else {
@@ -212,7 +213,7 @@ impl<'s> PushConnection<'s> {
             };
             self.free.push(seat);
             match &result {
-                // It may be dead; the others on it can still be answered.
+                // The connection may be dead; its other requests can still be answered.
                 Err(Broken::InDoubt(Doubt::TimedOut)) => self.retired = true,
                 Err(Broken::InDoubt(Doubt::ConnectionLost | Doubt::Abandoned)) => {}
                 Ok(_) | Err(Broken::NotAccepted | Broken::InDoubt(Doubt::Reset)) => {
@@ -237,13 +238,13 @@ impl<'s> PushConnection<'s> {
         }
     }
 
-    /// How many requests may be put on the connection now.
+    /// Returns how many more requests may be sent on the connection now.
     fn room(&mut self, cx: &mut Context<'_>, now: Instant) -> usize {
         if self.connection.is_none() || self.retired {
             return 0;
         }
         if let Poll::Ready(Err(_)) = self.send.poll_ready(cx) {
-            // GOAWAY, as a rule: what is under way goes on.
+            // Usually a GOAWAY: the requests in flight continue.
             self.retired = true;
             return 0;
         }
@@ -262,8 +263,8 @@ impl<'s> PushConnection<'s> {
         most.saturating_sub(self.landing.len())
     }
 
-    /// What the connection counts as when it takes nothing more. Others wait for one that has not answered yet, as
-    /// they do for one that is being opened.
+    /// Returns the slot's state without capacity. A connection without any answer yet counts as one that is being
+    /// opened, so that no other is opened meanwhile.
     fn without_room(&self) -> PoolSlot {
         if self.heard.is_none() && !self.retired && self.connection.is_some() {
             PoolSlot::Opening
@@ -272,7 +273,7 @@ impl<'s> PushConnection<'s> {
         }
     }
 
-    /// Whether the connection can be trusted with messages; if it has been silent for long, it is asked first.
+    /// Returns whether messages can be sent on the connection; after a long silence it is pinged first.
     fn is_alive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let silent = now - self.heard.unwrap_or(self.opened) > SILENCE;
         let Some(pings) = &mut self.pings else {
@@ -312,7 +313,7 @@ impl<'s> PushConnection<'s> {
         }
     }
 
-    /// Hands back what has landed and takes new work, with the token to send it with.
+    /// Exchanges work with the dispatch: returns results, and takes new messages and the token to send them with.
     fn turn(&mut self, room: usize, cx: &Context<'_>, now: Instant) -> (Next, Option<Current>) {
         let shared = self.shared;
         let mut dispatch = shared.dispatch();
@@ -334,7 +335,7 @@ impl<'s> PushConnection<'s> {
         (next, bearer)
     }
 
-    /// Sends what was taken.
+    /// Sends the messages that were taken.
     fn launch(&mut self, bearer: &Current, now: Instant) {
         let mut lapsed = false;
         for mut flight in self.taken.drain(..) {
@@ -346,7 +347,7 @@ impl<'s> PushConnection<'s> {
             let body = flight.job.body.clone();
             let request = request(&self.shared.endpoint.uri, &bearer.header, body.len());
             let Ok((response, mut stream)) = self.send.send_request(request, false) else {
-                // No stream was opened, so nothing has left.
+                // No stream was opened, so nothing was sent.
                 self.retired = true;
                 self.returned.push(flight);
                 continue;
@@ -356,7 +357,7 @@ impl<'s> PushConnection<'s> {
             flight.first.get_or_insert(now);
             flight.sent = now;
             flight.generation = bearer.generation;
-            // If this fails, the response says why.
+            // If this fails, the response reports the error.
             let _ = stream.send_data(body, true);
             let seat = self.free.pop().unwrap_or_else(|| {
                 self.seats.push(None);
@@ -373,7 +374,7 @@ impl<'s> PushConnection<'s> {
         }
     }
 
-    /// Sets the timer for what is to come; true if its time has come already.
+    /// Sets the timer for the next event. Returns true if its time has already come.
     fn is_due(&mut self, next: Next, cx: &mut Context<'_>) -> bool {
         let next = match next {
             Next::Wait(when) => Some(when),
@@ -389,7 +390,7 @@ impl<'s> PushConnection<'s> {
     }
 }
 
-/// The head of a request. The body's length is for boxes on the way that want to know it.
+/// Makes the head of a request. `Content-Length` is for proxies in between.
 fn request(uri: &http::Uri, bearer: &HeaderValue, length: usize) -> Request<()> {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(AUTHORIZATION, bearer.clone());

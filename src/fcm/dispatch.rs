@@ -1,8 +1,8 @@
-//! What is queued, what waits, what is under way, and what each answer leads to. Pure: it is told what time it is,
-//! and nothing in here waits, sends or prints.
+//! Keeps the queue, the retries and the messages in flight, and decides the action for each answer. Pure: the caller
+//! passes the time in, and nothing in here waits, sends or prints.
 //!
-//! Lanes (connections) ask for work in turn. The first one that has room gets it, so that few connections are used
-//! as long as few are enough, and a further one is opened only when all are full.
+//! Connections ask for work in the order of their slots. The first one with capacity gets it, so that few connections
+//! are used while few are enough, and another one is opened only when all are full.
 
 mod answer_policy;
 mod connection_pool;
@@ -27,53 +27,53 @@ use super::request::Broken;
 use super::{FcmSettings, MessageReport, Outcome, SendJob, Unsent};
 use crate::error::{Error, Kind};
 
-/// A send of more than this many seconds is large, and ramped up.
+/// A send that takes more seconds than this at the full rate is ramped up.
 const LARGE: u64 = 10;
 
-/// Messages that may wait for a connection that is still to be opened.
+/// Messages that may wait for a connection that is not open yet.
 const FURTHER: usize = 10;
 
-/// A job on its way, with what has happened to it.
+/// A job and the history of its attempts.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) job: SendJob,
     pub(super) attempts: u32,
-    /// When the first and the latest request left.
+    /// When the first request was sent; `sent` is when the latest one was.
     pub(super) first: Option<Instant>,
     pub(super) sent: Instant,
-    /// Which bearer token the latest request carried.
+    /// The generation of the bearer token in the latest request.
     pub(super) generation: u64,
     troubles: u32,
     refusals: u32,
-    /// Sent again with a new bearer token because the service refused the old one.
+    /// Whether it was already retried with a new bearer token because the service rejected the old one.
     reauthorized: bool,
 }
 
-/// Why a client stopped before everything was sent.
+/// The reason why a client stopped before everything was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt {
-    /// Which of the reasons there are.
+    /// The kind of reason.
     pub cause: HaltCause,
-    /// In words.
+    /// The text for people.
     pub reason: String,
-    /// What to do about it.
+    /// Advice, one sentence each.
     pub hints: Vec<String>,
 }
 
-/// The reasons there are to stop.
+/// The kinds of reasons to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HaltCause {
-    /// The caller asked for it.
+    /// The caller stopped it.
     Asked,
-    /// The project, the API or the service account is refused.
+    /// The service rejects the project, the API or the service account.
     Credentials,
-    /// The service refuses the message whoever it is for.
+    /// The service rejects the message, for every recipient.
     BadMessage,
-    /// The service was out of reach for too long.
+    /// The service was unreachable for too long.
     Unreachable,
-    /// The run watched itself and did not like what it saw.
+    /// Too many messages failed.
     Safeguard,
-    /// The caller's right to send has ended.
+    /// The caller's lease has expired.
     Lapsed,
 }
 
@@ -89,10 +89,10 @@ impl Halt {
     pub(super) fn lapsed() -> Self {
         let mut halt = Self::new(
             HaltCause::Lapsed,
-            "the lease that it sends under was not renewed in time, because this process stood still or could not reach \
-             the state store; nothing has left since then",
+            "the lease was not renewed in time, because this process was suspended or could not reach \
+             the state store; no message was sent after the lease expired",
         );
-        let hint = "`pushctl status` shows whether another process goes on with it";
+        let hint = "`pushctl status` shows whether another process continues this run";
         halt.hints.push(hint.to_owned());
         halt
     }
@@ -105,7 +105,7 @@ impl Halt {
         }
     }
 
-    /// As an error; its kind decides the exit status.
+    /// Returns it as an error, whose kind decides the exit status.
     pub fn error(&self) -> Error {
         let kind = match self.cause {
             HaltCause::Asked => Kind::Interrupted,
@@ -120,16 +120,16 @@ impl Halt {
     }
 }
 
-/// What a lane should do when it has taken what there was.
+/// When a connection asks for work again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// There may be more: ask again as soon as there is room.
+    /// As soon as it has capacity: there may be more.
     More,
-    /// Ask again at this time, or when woken.
+    /// At this time, or when woken.
     Wait(Instant),
-    /// Ask again when woken.
+    /// When woken.
     Idle,
-    /// There is nothing left to do, for good.
+    /// Never: nothing is left to send.
     Done,
 }
 
@@ -140,13 +140,13 @@ pub(super) struct Current {
     pub(super) generation: u64,
 }
 
-/// Everything that lanes share.
+/// The state that all connections share.
 pub(super) struct Dispatch {
     fresh: VecDeque<InFlight>,
     later: BTreeMap<(Instant, u64), InFlight>,
     sequence: u64,
     under_way: usize,
-    /// Messages that were taken for the first time.
+    /// Messages that were taken for their first attempt.
     left: u64,
     limiter: RateLimiter,
     watch: FailureGuard,
@@ -184,7 +184,7 @@ impl Dispatch {
         }
     }
 
-    /// Queues a job; once stopped, reports it unsent instead.
+    /// Queues a job; after a stop, reports it unsent instead.
     pub(super) fn submit(&mut self, job: SendJob, now: Instant) {
         self.fresh.push_back(InFlight {
             job,
@@ -201,12 +201,12 @@ impl Dispatch {
         }
     }
 
-    /// No more jobs will come.
+    /// Records that no more jobs will come.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Moves work for `lane` into `taken`, at most `room`.
+    /// Moves at most `room` messages for connection `number` into `taken`.
     pub(super) fn take(
         &mut self,
         lane: usize,
@@ -242,24 +242,24 @@ impl Dispatch {
             taken.push(flight);
         }
         self.limiter.give_back(unused);
-        // Asked again at once: either there is no room then, or nothing is ready.
+        // On the next call there is either no capacity or nothing ready.
         next.map_or(Next::More, Next::Wait)
     }
 
-    /// How much could leave now, counted up to `most`.
+    /// Counts the messages that could be sent now, up to `most`.
     fn count_ready(&self, most: usize, now: Instant) -> usize {
         let due = self.later.keys().take_while(|(due, _)| *due <= now);
         let due = due.take(most).count();
         (due + self.fresh.len().min(self.fresh_room())).min(most)
     }
 
-    /// How many messages may leave for the first time: few until the first answers have been judged.
+    /// Returns how many messages may be sent for the first time: few until the first answers have been judged.
     fn fresh_room(&self) -> usize {
         let open = self.under_way + self.later.len();
         self.watch.most_open().saturating_sub(open)
     }
 
-    /// Repeats first. What belongs to a stopped platform is reported on the way.
+    /// Returns the next message, retries first. Messages for a stopped platform are reported on the way.
     fn pop(&mut self, now: Instant) -> Option<InFlight> {
         loop {
             let may_begin = self.fresh_room() > 0;
@@ -282,7 +282,7 @@ impl Dispatch {
         }
     }
 
-    /// A flight came back, with an answer or without.
+    /// Handles the answer to a message, or its absence.
     pub(super) fn land(
         &mut self,
         flight: InFlight,
@@ -294,7 +294,7 @@ impl Dispatch {
         self.follow(verdict, flight, now);
     }
 
-    /// Work that was taken but never left: it is next again.
+    /// Takes back a message that was taken but not sent; it is sent next.
     pub(super) fn put_back(&mut self, flight: InFlight, now: Instant) {
         self.under_way -= 1;
         self.left -= u64::from(flight.attempts == 0);
@@ -302,17 +302,17 @@ impl Dispatch {
         self.repeat(flight, Duration::ZERO, now);
     }
 
-    /// Whether a bearer token must be fetched before anything more can leave.
+    /// Returns whether nothing can be sent before a bearer token is fetched.
     pub(super) fn needs_bearer(&self) -> bool {
         self.bearer.is_none() && self.halt.is_none()
     }
 
-    /// The token to send with.
+    /// Returns the bearer token in use.
     pub(super) fn bearer(&self) -> Option<Current> {
         self.bearer.clone()
     }
 
-    /// A new token is there.
+    /// Sets a new bearer token.
     pub(super) fn authorize(&mut self, bearer: &Bearer) {
         self.generation += 1;
         self.bearer = Some(Current {
@@ -321,7 +321,7 @@ impl Dispatch {
         });
     }
 
-    /// Stops for good; the first reason counts. What is not under way is reported unsent.
+    /// Stops for good; the first reason is kept. Messages that are not in flight are reported unsent.
     pub(super) fn stop(&mut self, halt: Halt, now: Instant) {
         if self.halt.is_none() {
             self.halt = Some(halt);
@@ -329,7 +329,7 @@ impl Dispatch {
         self.return_unsent(now);
     }
 
-    /// Why it stopped.
+    /// Returns the reason for the stop.
     pub(super) fn halted(&self) -> Option<&Halt> {
         self.halt.as_ref()
     }
@@ -369,45 +369,45 @@ impl Dispatch {
             attempts: flight.attempts,
             elapsed,
         });
-        // A stop that spares nobody would only hide that everything was sent.
+        // Once every message was sent a stop would prevent nothing, and hide that the send is complete.
         let all_left = self.closed && self.queued() == 0;
         if let Some(reason) = reason.filter(|_| self.halt.is_none() && !all_left) {
             self.stop(Halt::new(HaltCause::Safeguard, reason), now);
         }
     }
 
-    /// Whether there are reports that have not been handed on.
+    /// Returns whether there are reports to deliver.
     pub(super) fn has_reports(&self) -> bool {
         !self.reports.is_empty()
     }
 
-    /// Hands them on.
+    /// Returns the reports and removes them.
     pub(super) fn reports(&mut self) -> std::vec::Drain<'_, MessageReport> {
         self.reports.drain(..)
     }
 
-    /// Whether nothing is left, and nothing more will come.
+    /// Returns whether every message is reported and no more will come.
     pub(super) fn is_done(&self) -> bool {
         self.closed && self.queued() == 0 && self.under_way == 0
     }
 
-    /// Whether anything waits to be sent.
+    /// Returns how many messages wait to be sent, for the first time or as a retry.
     pub(super) fn queued(&self) -> usize {
         self.fresh.len() + self.later.len()
     }
 
-    /// How much waits to be sent for the first time.
+    /// Returns how many messages wait to be sent for the first time.
     pub(super) fn fresh(&self) -> usize {
         self.fresh.len()
     }
 
-    /// How many messages have left for the first time.
+    /// Returns how many messages were sent at least once.
     pub(super) fn left(&self) -> u64 {
         self.left
     }
 
-    /// How many more could leave at once, by the pace and by the room on the connections. While a further connection may
-    /// be opened there is room for a few more: what waits for room is what opens it.
+    /// Returns how many more messages could be sent at once, by the rate limit and the capacity of the connections.
+    /// While another connection may be opened there is room for a few more, because waiting messages are what opens it.
     pub(super) fn vacant(&self, now: Instant) -> usize {
         let open = self.connections();
         let further = if open < self.lanes.len() { FURTHER } else { 0 };
@@ -417,17 +417,16 @@ impl Dispatch {
             .min(room.saturating_sub(self.under_way))
     }
 
-    /// How many requests are under way.
+    /// Returns how many messages are in flight.
     pub(super) fn under_way(&self) -> usize {
         self.under_way
     }
 
-    /// Changes how many messages a second may leave.
+    /// Changes the rate limit.
     pub(super) fn set_rate(&mut self, rate: f64, now: Instant) {
         self.limiter.set_full(rate, now);
     }
 
-    /// The pace.
     pub(super) fn limiter(&self) -> &RateLimiter {
         &self.limiter
     }

@@ -1,4 +1,4 @@
-//! From an answer to what is done about it: the right-hand column of the answer table.
+//! Decides the action for each class of answer.
 
 use std::time::Duration;
 
@@ -11,31 +11,31 @@ use crate::fcm::{FcmSettings, Outcome, Unsent};
 
 /// How often the service may refuse a stream before the message counts as failed.
 const REFUSALS: u32 = 10;
-/// The wait after a second refusal; each further one doubles.
+/// The wait after the second refused stream; each further wait doubles.
 const REFUSAL_WAIT: Duration = Duration::from_millis(100);
-/// No doubling goes beyond this.
+/// The longest wait that doubling leads to.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// What is done about an answer.
+/// The action for an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AnswerAction {
-    /// The message has ended.
+    /// Report the outcome.
     Record(Outcome),
-    /// The service has trouble: it is sent again after a while.
+    /// Retry after this wait: the service has an internal error.
     Retry(Duration),
-    /// It was not even looked at: it is sent again.
+    /// Send again after this wait: the service did not process the request.
     Resend(Duration),
-    /// It is sent again with a new bearer token.
+    /// Retry with a new bearer token.
     Reauthorize,
-    /// Everything waits, then this message is sent again.
+    /// Pause the whole send, then retry.
     Pause(Duration),
-    /// The message has ended, and so has sending to a platform.
+    /// Report a failure, and send nothing more to the platform.
     StopPlatform(Option<Platform>),
-    /// The message has ended, and so has the run.
+    /// Report the outcome, and stop the send.
     Stop(Outcome, Halt),
 }
 
-/// Decides. `jitter` is between 0 and 1.
+/// Returns the action. `jitter` is between 0 and 1.
 pub(super) fn of(
     result: Result<PushAnswer, Broken>,
     flight: &InFlight,
@@ -56,10 +56,10 @@ pub(super) fn of(
             let code = "INVALID_ARGUMENT".into();
             let mut halt = Halt::new(
                 HaltCause::BadMessage,
-                format!("the message is refused: {reason}"),
+                format!("the push service rejects the message: {reason}"),
             );
             halt.hints.push(
-                "every other message would be refused too: change the texts or the data".to_owned(),
+                "it would reject every other message too: change the texts or the data".to_owned(),
             );
             AnswerAction::Stop(Outcome::Failed { code }, halt)
         }
@@ -68,12 +68,12 @@ pub(super) fn of(
         }
         Ok(PushAnswer::Unauthenticated) if !flight.reauthorized => AnswerAction::Reauthorize,
         Ok(PushAnswer::Unauthenticated) => {
-            let reason = "the service refuses a bearer token that was just lent (401)";
+            let reason = "the push service rejects a new bearer token (401)";
             AnswerAction::Stop(unsent, Halt::new(HaltCause::Credentials, reason))
         }
         Ok(PushAnswer::Misconfigured { reason }) => {
             let mut halt = Halt::new(HaltCause::Credentials, reason);
-            halt.hints.push("check the project id, that the Firebase Cloud Messaging API is enabled in it, and that the service account may send".to_owned());
+            halt.hints.push("check the project id, that the Firebase Cloud Messaging API is enabled in it, and that the service account may send messages".to_owned());
             AnswerAction::Stop(unsent, halt)
         }
         Ok(PushAnswer::Quota { retry_after }) => {
@@ -115,7 +115,7 @@ fn code(doubt: Doubt) -> Code {
     .into()
 }
 
-/// Whether a failure's code stands for 401, 403 or 404.
+/// Returns whether a failure's code stands for 401, 403 or 404.
 pub(super) fn is_refusal(code: &str) -> bool {
     ["SENDER_ID_MISMATCH", "THIRD_PARTY_AUTH_ERROR"].contains(&code)
         || ["HTTP_401", "HTTP_403", "HTTP_404"].contains(&code)
@@ -148,7 +148,7 @@ impl Dispatch {
                 {
                     tracing::warn!(
                         ?platform,
-                        "the certificate of a platform is bad: nothing more is sent to it"
+                        "the push service rejects the certificate of this platform; sending to it stops"
                     );
                 }
                 let code = "THIRD_PARTY_AUTH_ERROR".into();
@@ -161,7 +161,7 @@ impl Dispatch {
         }
     }
 
-    /// Only the token that was refused: a newer one may be there already.
+    /// Drops the bearer token that was rejected, unless a newer one is in use already.
     fn forget_bearer(&mut self, generation: u64) {
         if self
             .bearer

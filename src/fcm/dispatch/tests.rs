@@ -1,4 +1,4 @@
-//! Every job is reported exactly once, whatever the service and the network do.
+//! Unit tests of the dispatch: every job is reported exactly once, in any order of answers and failures.
 
 use std::task::Waker;
 
@@ -54,7 +54,7 @@ fn take(dispatch: &mut Dispatch, lane: usize, room: usize, now: Instant) -> (Vec
 }
 
 #[test]
-fn the_first_lane_with_room_gets_the_work_and_the_next_one_what_it_leaves() {
+fn the_first_connection_with_room_gets_the_work_and_the_next_one_the_rest() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 5, now);
@@ -74,7 +74,7 @@ fn the_first_lane_with_room_gets_the_work_and_the_next_one_what_it_leaves() {
 }
 
 #[test]
-fn without_a_bearer_token_nothing_leaves_and_one_is_asked_for() {
+fn without_a_bearer_token_nothing_is_sent_and_one_is_requested() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 2, now);
@@ -95,7 +95,7 @@ fn without_a_bearer_token_nothing_leaves_and_one_is_asked_for() {
 }
 
 #[test]
-fn a_late_401_does_not_throw_away_the_token_that_replaced_its_own() {
+fn a_late_401_does_not_drop_a_newer_token() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 1, now);
@@ -109,7 +109,7 @@ fn a_late_401_does_not_throw_away_the_token_that_replaced_its_own() {
     assert!(!dispatch.needs_bearer());
 }
 
-/// What can happen to a request.
+/// Returns any result of a request.
 fn landing() -> impl Strategy<Value = Result<PushAnswer, Broken>> {
     let ok = |answer: PushAnswer| Just(Ok(answer)).boxed();
     prop_oneof![
@@ -127,7 +127,7 @@ fn landing() -> impl Strategy<Value = Result<PushAnswer, Broken>> {
     ]
 }
 
-/// What ends a run early.
+/// Returns an answer that stops a send, or none.
 fn end() -> impl Strategy<Value = Option<PushAnswer>> {
     prop_oneof![
         4 => Just(None),
