@@ -48,24 +48,24 @@ const MAX_STREAMS: usize = 100;
 
 /// A failure of an attempt, and whether a retry can help.
 #[derive(Debug)]
-enum Setback {
+enum AttemptError {
     /// A retry may succeed.
-    Passing(Error),
+    Transient(Error),
     /// A retry would fail in the same way.
-    Lasting(Error),
+    Permanent(Error),
 }
 
-impl Setback {
+impl AttemptError {
     fn error(&self) -> &Error {
         match self {
-            Self::Passing(error) | Self::Lasting(error) => error,
+            Self::Transient(error) | Self::Permanent(error) => error,
         }
     }
 
     fn context(self, message: &str) -> Self {
         match self {
-            Self::Passing(error) => Self::Passing(error.context(message)),
-            Self::Lasting(error) => Self::Lasting(error.context(message)),
+            Self::Transient(error) => Self::Transient(error.context(message)),
+            Self::Permanent(error) => Self::Permanent(error.context(message)),
         }
     }
 }
@@ -170,9 +170,7 @@ pub enum Outcome {
         code: Code,
     },
     /// It was certainly not accepted, and the send stopped before it could be sent (again).
-    Unsent {
-        why: Unsent,
-    },
+    Unsent { why: Unsent },
 }
 
 /// Why a message was not sent.

@@ -90,7 +90,10 @@ impl ServiceAccount {
         // serde's own message could quote the file, and with it the private key.
         let file: AccountFile = serde_json::from_slice(&text).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Error::usage(format!("it is not the JSON file of a service account ({place})")).context(named())
+            Error::usage(format!(
+                "it is not the JSON file of a service account ({place})"
+            ))
+            .context(named())
         })?;
         if file.kind != "service_account" {
             return Err(Error::usage(format!(
@@ -98,7 +101,9 @@ impl ServiceAccount {
                 file.kind
             ))
             .context(named())
-            .hint("create a key for a service account in the console and use the file that it offers"));
+            .hint(
+                "create a key for a service account in the console and use the file that it offers",
+            ));
         }
         Self::from_parts(
             &file.project_id,
@@ -123,7 +128,9 @@ impl ServiceAccount {
         }
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
         if !project.bytes().all(sound) {
-            return Err(Error::usage(format!("`{project}` is not a Firebase project id")));
+            return Err(Error::usage(format!(
+                "`{project}` is not a Firebase project id"
+            )));
         }
         let pem = private_key.trim().trim_matches('"').replace("\\n", "\n");
         let key = rsa_key(&pem).ok_or_else(|| {
@@ -156,7 +163,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("account.json");
         for (text, reason) in [
-            ("{\"private_key\": \"hush", "not the JSON file of a service account"),
+            (
+                "{\"private_key\": \"hush",
+                "not the JSON file of a service account",
+            ),
             (
                 "{\"private_key\": 7, \"type\": \"hush\"}",
                 "not the JSON file of a service account",

@@ -65,7 +65,7 @@ pub(super) enum PushAnswer {
         retry_after: Option<Duration>,
     },
     /// 500 or 503: an error inside the service.
-    Trouble {
+    ServerError {
         /// The service's code.
         code: Code,
         /// `Retry-After`.
@@ -151,7 +151,7 @@ impl ErrorBody {
             (403 | 404, None) => PushAnswer::Misconfigured {
                 reason: self.text(status),
             },
-            (code @ (500 | 503), _) => PushAnswer::Trouble {
+            (code @ (500 | 503), _) => PushAnswer::ServerError {
                 code: if code == 500 {
                     "INTERNAL"
                 } else {

@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Setback;
+use super::AttemptError;
 use super::account::ServiceAccount;
 use crate::clock::Clock;
 use crate::error::{Context, Error, Kind, Result};
@@ -76,12 +76,12 @@ impl TokenSource {
     }
 
     /// Fetches a token with one request to the token endpoint.
-    pub(super) async fn fetch(&self, clock: &dyn Clock) -> Result<Bearer, Setback> {
+    pub(super) async fn fetch(&self, clock: &dyn Clock) -> Result<Bearer, AttemptError> {
         let asked = Instant::now();
         let form = format!(
             "grant_type={}&assertion={}",
             GRANT.replace(':', "%3A"),
-            self.assertion(clock).map_err(Setback::Lasting)?
+            self.assertion(clock).map_err(AttemptError::Permanent)?
         );
         let answer = self
             .http
@@ -92,7 +92,10 @@ impl TokenSource {
             .await;
         let trouble = |cause: reqwest::Error| {
             let error = Error::from_cause(Kind::Unreachable, cause.without_url());
-            Setback::Passing(error.context(format!("cannot fetch a bearer token from {}", self.token_uri)))
+            AttemptError::Transient(error.context(format!(
+                "cannot fetch a bearer token from {}",
+                self.token_uri
+            )))
         };
         let answer = answer.map_err(trouble)?;
         let status = answer.status();
@@ -102,9 +105,9 @@ impl TokenSource {
         }
         let token: AccessToken = serde_json::from_slice(&body).map_err(|_| {
             let message = "the token endpoint's answer contains no token";
-            Setback::Passing(Error::new(Kind::Unreachable, message))
+            AttemptError::Transient(Error::new(Kind::Unreachable, message))
         })?;
-        bearer(&token, asked).map_err(Setback::Passing)
+        bearer(&token, asked).map_err(AttemptError::Transient)
     }
 
     /// Returns the signed JWT of RFC 7523 that the token endpoint exchanges for a bearer token.
@@ -129,7 +132,7 @@ impl TokenSource {
         Ok(assertion)
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> Setback {
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> AttemptError {
         let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
         let message = match (refusal.error.as_str(), refusal.error_description.as_str()) {
             ("", _) => format!("the token endpoint answered {status}"),
@@ -140,13 +143,13 @@ impl TokenSource {
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
         if transient {
-            return Setback::Passing(Error::new(Kind::Unreachable, message));
+            return AttemptError::Transient(Error::new(Kind::Unreachable, message));
         }
         let account = format!(
             "the token endpoint rejects the service account {}",
             self.account.client_email
         );
-        Setback::Lasting(
+        AttemptError::Permanent(
             Error::new(Kind::Credentials, message)
                 .context(account)
                 .hint("check in the console that the account's key was not deleted")

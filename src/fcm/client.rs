@@ -15,18 +15,18 @@ use super::connection;
 use super::dispatch::{Dispatch, Halt, HaltCause, PoolSlot};
 use super::transport;
 use super::transport::{Endpoint, OpenedTransport};
-use super::{FcmSettings, MAX_STREAMS, MessageReport, SendJob, Setback};
+use super::{AttemptError, FcmSettings, MAX_STREAMS, MessageReport, SendJob};
 use crate::clock::Clock;
 use crate::error::{Context, Error, Kind, Result};
 use crate::expiry::Expiry;
 
 /// The largest number of jobs in the client, from [`Client::submit`] to their report: enough for every stream and for
 /// those that wait for a retry, at about a kilobyte each.
-const ROOM: usize = 8_192;
+const MAX_JOBS: usize = 8_192;
 /// Failures to connect that are further apart than this, in addition to the patience, are separate outages.
-const UNRELATED: Duration = Duration::from_secs(60);
+const SEPARATE_OUTAGE: Duration = Duration::from_secs(60);
 /// The first and the longest wait between attempts to reach the token endpoint or, at start-up, the push service.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+const RETRY_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// Sends messages. Dropping it closes the connections: messages in flight are then in doubt, and nothing is reported.
 pub struct Client {
@@ -88,8 +88,8 @@ impl Client {
         let (sender, receiver) = unbounded_channel();
         let shared = Arc::new(ClientState::new(settings, account, clock, sender)?);
         let (opened, bearer) = tokio::try_join!(
-            shared.persist(|| async { shared.endpoint.connect().await }),
-            shared.persist(|| async { shared.token_source.fetch(shared.clock.as_ref()).await }),
+            shared.retry(|| async { shared.endpoint.connect().await }),
+            shared.retry(|| async { shared.token_source.fetch(shared.clock.as_ref()).await }),
         )?;
         shared.dispatch().authorize(&bearer);
         Ok((Self::start(shared, opened, bearer.renew), Reports(receiver)))
@@ -97,12 +97,12 @@ impl Client {
 
     fn start(shared: Arc<ClientState>, opened: OpenedTransport, renew: Instant) -> Self {
         let mut tasks = JoinSet::new();
-        tasks.spawn(keep_bearer(Arc::clone(&shared), renew));
+        tasks.spawn(renew_bearer(Arc::clone(&shared), renew));
         // The first slot gets the connection that was just opened, so no other task needs to open one.
-        shared.dispatch().set_berth(0, PoolSlot::Opening);
-        let lanes = shared.dispatch().lanes();
+        shared.dispatch().set_slot(0, PoolSlot::Opening);
+        let slots = shared.dispatch().slot_count();
         let mut opened = Some(opened);
-        for number in 0..lanes {
+        for number in 0..slots {
             tasks.spawn(connection::run(Arc::clone(&shared), number, opened.take()));
         }
         Self {
@@ -127,7 +127,7 @@ impl Client {
     pub async fn submit_all(&self, jobs: impl IntoIterator<Item = SendJob>) {
         let mut jobs: Vec<SendJob> = jobs.into_iter().collect();
         while !jobs.is_empty() {
-            let rest = jobs.split_off(jobs.len().min(ROOM / 4));
+            let rest = jobs.split_off(jobs.len().min(MAX_JOBS / 4));
             let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
             // The semaphore is never closed.
             if let Ok(permit) = self.shared.room.acquire_many(count).await {
@@ -138,7 +138,7 @@ impl Client {
             for job in jobs {
                 dispatch.submit(job, now);
             }
-            self.shared.settle(dispatch, None);
+            self.shared.publish(dispatch, None);
             jobs = rest;
         }
     }
@@ -147,7 +147,7 @@ impl Client {
     pub fn close(&self) {
         let mut dispatch = self.shared.dispatch();
         dispatch.close();
-        self.shared.settle(dispatch, None);
+        self.shared.publish(dispatch, None);
     }
 
     /// Sends nothing more. Messages that were not sent are reported unsent; those in flight are still awaited.
@@ -167,7 +167,7 @@ impl Client {
     pub fn set_rate(&self, rate: f64) {
         let mut dispatch = self.shared.dispatch();
         dispatch.set_rate(rate, Instant::now());
-        self.shared.settle(dispatch, None);
+        self.shared.publish(dispatch, None);
     }
 
     /// Returns why the client stopped, if it did.
@@ -185,7 +185,7 @@ impl Client {
             fresh: dispatch.fresh(),
             left: dispatch.left(),
             vacant: dispatch.vacant(now),
-            connections: dispatch.connections(),
+            connections: dispatch.open_connections(),
             rate: dispatch.limiter().rate(now),
             paused: dispatch
                 .limiter()
@@ -257,7 +257,7 @@ impl ClientState {
             token_source: TokenSource::new(http, account, token_uri),
             dispatch: Mutex::new(Dispatch::new(settings, Instant::now())),
             reports: Mutex::new(Some(reports)),
-            room: Semaphore::new(ROOM),
+            room: Semaphore::new(MAX_JOBS),
             token_wanted: Notify::new(),
             outage: Mutex::new(None),
             abandoned: AtomicBool::new(false),
@@ -284,7 +284,7 @@ impl ClientState {
 
     /// Publishes a change of the dispatch: delivers reports, requests a token if one is needed, and wakes the tasks
     /// concerned.
-    pub(super) fn settle(&self, mut dispatch: MutexGuard<'_, Dispatch>, lane: Option<usize>) {
+    pub(super) fn publish(&self, mut dispatch: MutexGuard<'_, Dispatch>, number: Option<usize>) {
         let mut reported = 0;
         if dispatch.has_reports()
             && let Some(reports) = lock(&self.reports).as_ref()
@@ -300,9 +300,9 @@ impl ClientState {
         }
         let done = dispatch.is_done();
         let wakers = if done {
-            dispatch.everybody()
+            dispatch.all_wakers()
         } else {
-            dispatch.next_lane(lane).into_iter().collect()
+            dispatch.next_waker(number).into_iter().collect()
         };
         drop(dispatch);
         if reported > 0 {
@@ -316,21 +316,21 @@ impl ClientState {
         }
     }
 
-    pub(super) fn set_berth(&self, lane: usize, slot: PoolSlot) {
+    pub(super) fn set_slot(&self, number: usize, slot: PoolSlot) {
         let mut dispatch = self.dispatch();
-        dispatch.set_berth(lane, slot);
-        self.settle(dispatch, None);
+        dispatch.set_slot(number, slot);
+        self.publish(dispatch, None);
     }
 
     /// Stops for good.
     pub(super) fn halt(&self, halt: Halt) {
         let mut dispatch = self.dispatch();
         dispatch.stop(halt, Instant::now());
-        self.settle(dispatch, None);
+        self.publish(dispatch, None);
     }
 
     fn wake_all(&self) {
-        let wakers = self.dispatch().everybody();
+        let wakers = self.dispatch().all_wakers();
         for waker in wakers {
             waker.wake();
         }
@@ -348,7 +348,7 @@ impl ClientState {
         let mut outage = lock(&self.outage);
         let since = match *outage {
             // A failure long ago belongs to another outage.
-            Some((since, last)) if now - last < self.patience + UNRELATED => since,
+            Some((since, last)) if now - last < self.patience + SEPARATE_OUTAGE => since,
             _ => now,
         };
         *outage = Some((since, now));
@@ -359,23 +359,23 @@ impl ClientState {
     }
 
     /// Repeats `attempt` until it succeeds, fails permanently, or the patience ends.
-    async fn persist<T, F: Future<Output = Result<T, Setback>>>(
+    async fn retry<T, F: Future<Output = Result<T, AttemptError>>>(
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T> {
         let started = Instant::now();
-        let mut wait = AGAIN.0;
+        let mut wait = RETRY_WAITS.0;
         loop {
             match attempt().await {
                 Ok(done) => return Ok(done),
-                Err(Setback::Lasting(error)) => return Err(error),
-                Err(Setback::Passing(error)) if started.elapsed() + wait > self.patience => {
+                Err(AttemptError::Permanent(error)) => return Err(error),
+                Err(AttemptError::Transient(error)) if started.elapsed() + wait > self.patience => {
                     return Err(error);
                 }
-                Err(Setback::Passing(error)) => {
+                Err(AttemptError::Transient(error)) => {
                     tracing::debug!(error = format!("{error:#}"), "trying again");
                     sleep(wait).await;
-                    wait = (wait * 2).min(AGAIN.1);
+                    wait = (wait * 2).min(RETRY_WAITS.1);
                 }
             }
         }
@@ -384,7 +384,7 @@ impl ClientState {
 
 /// Renews the bearer token before it expires, and when the service rejected it: one request at a time, for all
 /// messages.
-async fn keep_bearer(shared: Arc<ClientState>, mut renew: Instant) {
+async fn renew_bearer(shared: Arc<ClientState>, mut renew: Instant) {
     loop {
         tokio::select! {
             () = sleep_until(renew) => {}
@@ -395,20 +395,20 @@ async fn keep_bearer(shared: Arc<ClientState>, mut renew: Instant) {
             }
         }
         match shared
-            .persist(|| shared.token_source.fetch(shared.clock.as_ref()))
+            .retry(|| shared.token_source.fetch(shared.clock.as_ref()))
             .await
         {
             Ok(bearer) => {
                 renew = bearer.renew;
                 let mut dispatch = shared.dispatch();
                 dispatch.authorize(&bearer);
-                shared.settle(dispatch, None);
+                shared.publish(dispatch, None);
             }
             // The present token may be valid for a while.
             Err(error)
                 if error.kind() == Kind::Unreachable && !shared.dispatch().needs_bearer() =>
             {
-                renew = Instant::now() + AGAIN.1;
+                renew = Instant::now() + RETRY_WAITS.1;
             }
             Err(error) => {
                 let cause = match error.kind() {

@@ -22,18 +22,18 @@ use super::answer::{PushAnswer, classify};
 use super::client::ClientState;
 use super::dispatch::{Current, InFlight, Next, PoolSlot};
 use super::request;
-use super::request::{Broken, Doubt, Reply};
+use super::request::{DoubtCause, NoAnswer, Reply};
 use super::transport::{Io, OpenedTransport};
 use crate::error::{Error, Kind};
 
 /// After this long without an answer a connection is pinged before messages are sent on it.
-const SILENCE: Duration = Duration::from_secs(10);
+const PING_AFTER: Duration = Duration::from_secs(10);
 /// The timeout for the answer to a ping.
-const PING_PATIENCE: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages in flight on a connection without any answer yet: the most that are in doubt if it does not work.
-const UNPROVEN: usize = 10;
+const MAX_UNPROVEN: usize = 10;
 /// The first and the longest wait between attempts to connect.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Opens and drives the connection of slot `number`, again after each loss, until nothing is left to send.
 pub(super) async fn run(
@@ -51,7 +51,7 @@ pub(super) async fn run(
                 Err(error) => {
                     shared.unreachable(error.error());
                     pause(&mut failures).await;
-                    shared.set_berth(number, PoolSlot::Closed);
+                    shared.set_slot(number, PoolSlot::Closed);
                     continue;
                 }
             },
@@ -61,7 +61,7 @@ pub(super) async fn run(
             .await
         {
             ConnectionEnd::Finished => {
-                shared.set_berth(number, PoolSlot::Closed);
+                shared.set_slot(number, PoolSlot::Closed);
                 return;
             }
             ConnectionEnd::Lost { silent: false } => failures = 0,
@@ -69,18 +69,20 @@ pub(super) async fn run(
             ConnectionEnd::Lost { silent: true } => {
                 let message = "the push service accepts connections and does not answer";
                 shared.unreachable(&Error::new(Kind::Unreachable, message));
-                shared.set_berth(number, PoolSlot::Opening);
+                shared.set_slot(number, PoolSlot::Opening);
                 pause(&mut failures).await;
             }
         }
-        shared.set_berth(number, PoolSlot::Closed);
+        shared.set_slot(number, PoolSlot::Closed);
     }
 }
 
 async fn pause(failures: &mut u32) {
-    let wait = RECONNECT.0.saturating_mul(2_u32.saturating_pow(*failures));
+    let wait = RECONNECT_WAITS
+        .0
+        .saturating_mul(2_u32.saturating_pow(*failures));
     *failures += 1;
-    sleep(wait.min(RECONNECT.1)).await;
+    sleep(wait.min(RECONNECT_WAITS.1)).await;
 }
 
 /// Waits until another connection is needed. Returns false when nothing is left to send.
@@ -96,7 +98,7 @@ async fn wanted(shared: &ClientState, number: usize) -> bool {
         } else {
             PoolSlot::Closed
         };
-        dispatch.slot(number, slot, cx.waker());
+        dispatch.register_slot(number, slot, cx.waker());
         if open {
             Poll::Ready(true)
         } else {
@@ -114,7 +116,7 @@ enum ConnectionEnd {
     Lost { silent: bool },
 }
 
-type Landing = Pin<Box<dyn Future<Output = (usize, Result<Reply, Broken>)> + Send>>;
+type PendingAnswer = Pin<Box<dyn Future<Output = (usize, Result<Reply, NoAnswer>)> + Send>>;
 
 struct PushConnection<'s> {
     shared: &'s Arc<ClientState>,
@@ -124,18 +126,18 @@ struct PushConnection<'s> {
     connection: Option<Connection<Pin<Box<dyn Io>>, Bytes>>,
     pings: Option<PingPong>,
     /// Messages in flight by index; the futures carry only the index, so a message is never lost with its future.
-    seats: Vec<Option<InFlight>>,
-    free: Vec<usize>,
-    landing: FuturesUnordered<Landing>,
+    in_flight: Vec<Option<InFlight>>,
+    free_indexes: Vec<usize>,
+    answers: FuturesUnordered<PendingAnswer>,
     /// Of this poll: messages with a result, messages taken from the queue, and messages that could not be sent.
-    landed: Vec<(InFlight, Result<PushAnswer, Broken>)>,
+    results: Vec<(InFlight, Result<PushAnswer, NoAnswer>)>,
     taken: Vec<InFlight>,
-    returned: Vec<InFlight>,
+    not_sent: Vec<InFlight>,
     timer: Pin<Box<Sleep>>,
     /// Nothing more is sent on the connection; requests in flight may still be answered.
-    retired: bool,
+    draining: bool,
     /// When the latest answer came.
-    heard: Option<Instant>,
+    last_answer: Option<Instant>,
     /// Whether messages were sent on it.
     used: bool,
     opened: Instant,
@@ -155,15 +157,15 @@ impl<'s> PushConnection<'s> {
             number,
             send,
             connection: Some(connection),
-            seats: Vec::new(),
-            free: Vec::new(),
-            landing: FuturesUnordered::new(),
-            landed: Vec::new(),
+            in_flight: Vec::new(),
+            free_indexes: Vec::new(),
+            answers: FuturesUnordered::new(),
+            results: Vec::new(),
             taken: Vec::new(),
-            returned: Vec::new(),
+            not_sent: Vec::new(),
             timer: Box::pin(sleep_until(now)),
-            retired: false,
-            heard: None,
+            draining: false,
+            last_answer: None,
             used: false,
             opened: now,
             pinging: None,
@@ -183,19 +185,19 @@ impl<'s> PushConnection<'s> {
             let now = Instant::now();
             self.collect(cx, now);
             let room = self.room(cx, now);
-            let (next, bearer) = self.turn(room, cx, now);
+            let (next, bearer) = self.exchange_work(room, cx, now);
             if let Some(bearer) = bearer.filter(|_| !self.taken.is_empty()) {
                 // Poll again: requests that were sent must be written, and messages that could not be sent must be
                 // returned.
-                self.launch(&bearer, now);
+                self.send_taken(&bearer, now);
                 continue;
             }
-            if self.landing.is_empty() {
+            if self.answers.is_empty() {
                 if next == Next::Done {
                     return Poll::Ready(ConnectionEnd::Finished);
                 }
-                if self.retired || self.connection.is_none() {
-                    let silent = self.used && self.heard.is_none();
+                if self.draining || self.connection.is_none() {
+                    let silent = self.used && self.last_answer.is_none();
                     return Poll::Ready(ConnectionEnd::Lost { silent });
                 }
             }
@@ -207,17 +209,17 @@ impl<'s> PushConnection<'s> {
 
     /// Collects the answers that have arrived.
     fn collect(&mut self, cx: &mut Context<'_>, now: Instant) {
-        while let Poll::Ready(Some((seat, result))) = self.landing.poll_next_unpin(cx) {
-            let Some(flight) = self.seats.get_mut(seat).and_then(Option::take) else {
+        while let Poll::Ready(Some((index, result))) = self.answers.poll_next_unpin(cx) {
+            let Some(message) = self.in_flight.get_mut(index).and_then(Option::take) else {
                 continue;
             };
-            self.free.push(seat);
+            self.free_indexes.push(index);
             match &result {
                 // The connection may be dead; its other requests can still be answered.
-                Err(Broken::InDoubt(Doubt::TimedOut)) => self.retired = true,
-                Err(Broken::InDoubt(Doubt::ConnectionLost | Doubt::Abandoned)) => {}
-                Ok(_) | Err(Broken::NotAccepted | Broken::InDoubt(Doubt::Reset)) => {
-                    if self.heard.replace(now).is_none() {
+                Err(NoAnswer::InDoubt(DoubtCause::TimedOut)) => self.draining = true,
+                Err(NoAnswer::InDoubt(DoubtCause::ConnectionLost | DoubtCause::Abandoned)) => {}
+                Ok(_) | Err(NoAnswer::NotAccepted | NoAnswer::InDoubt(DoubtCause::Reset)) => {
+                    if self.last_answer.replace(now).is_none() {
                         self.shared.reached();
                     }
                 }
@@ -227,25 +229,25 @@ impl<'s> PushConnection<'s> {
                 let retry_after = reply.retry_after.as_ref();
                 classify(reply.status, retry_after, &reply.body, || clock.now())
             });
-            self.landed.push((flight, answer));
+            self.results.push((message, answer));
         }
         if self.shared.is_abandoned() {
-            let left = self.seats.drain(..).flatten();
-            let doubt = || Err(Broken::InDoubt(Doubt::Abandoned));
-            self.landed.extend(left.map(|flight| (flight, doubt())));
-            self.landing.clear();
-            self.free.clear();
+            let left = self.in_flight.drain(..).flatten();
+            let doubt = || Err(NoAnswer::InDoubt(DoubtCause::Abandoned));
+            self.results.extend(left.map(|message| (message, doubt())));
+            self.answers.clear();
+            self.free_indexes.clear();
         }
     }
 
     /// Returns how many more requests may be sent on the connection now.
     fn room(&mut self, cx: &mut Context<'_>, now: Instant) -> usize {
-        if self.connection.is_none() || self.retired {
+        if self.connection.is_none() || self.draining {
             return 0;
         }
         if let Poll::Ready(Err(_)) = self.send.poll_ready(cx) {
             // Usually a GOAWAY: the requests in flight continue.
-            self.retired = true;
+            self.draining = true;
             return 0;
         }
         if !self.is_alive(cx, now) {
@@ -255,18 +257,18 @@ impl<'s> PushConnection<'s> {
             .shared
             .streams
             .min(self.send.current_max_send_streams());
-        let most = if self.heard.is_some() {
+        let most = if self.last_answer.is_some() {
             most
         } else {
-            most.min(UNPROVEN)
+            most.min(MAX_UNPROVEN)
         };
-        most.saturating_sub(self.landing.len())
+        most.saturating_sub(self.answers.len())
     }
 
     /// Returns the slot's state without capacity. A connection without any answer yet counts as one that is being
     /// opened, so that no other is opened meanwhile.
     fn without_room(&self) -> PoolSlot {
-        if self.heard.is_none() && !self.retired && self.connection.is_some() {
+        if self.last_answer.is_none() && !self.draining && self.connection.is_some() {
             PoolSlot::Opening
         } else {
             PoolSlot::Full
@@ -275,38 +277,38 @@ impl<'s> PushConnection<'s> {
 
     /// Returns whether messages can be sent on the connection; after a long silence it is pinged first.
     fn is_alive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let silent = now - self.heard.unwrap_or(self.opened) > SILENCE;
+        let silent = now - self.last_answer.unwrap_or(self.opened) > PING_AFTER;
         let Some(pings) = &mut self.pings else {
             return true;
         };
         match self.pinging {
-            None if !silent || !self.landing.is_empty() => return true,
+            None if !silent || !self.answers.is_empty() => return true,
             None => {
                 if self.shared.dispatch().queued() == 0 {
                     return true;
                 }
                 if pings.send_ping(Ping::opaque()).is_err() {
-                    self.retired = true;
+                    self.draining = true;
                     return false;
                 }
-                self.pinging = Some(now + PING_PATIENCE);
+                self.pinging = Some(now + PING_TIMEOUT);
             }
             Some(_) => {}
         }
         match pings.poll_pong(cx) {
             Poll::Ready(Ok(_)) => {
                 self.pinging = None;
-                self.heard = Some(now);
+                self.last_answer = Some(now);
                 true
             }
             Poll::Ready(Err(_)) => {
-                self.retired = true;
+                self.draining = true;
                 false
             }
             Poll::Pending => {
                 if self.pinging.is_some_and(|end| now >= end) {
                     self.pinging = None;
-                    self.retired = true;
+                    self.draining = true;
                 }
                 false
             }
@@ -314,59 +316,64 @@ impl<'s> PushConnection<'s> {
     }
 
     /// Exchanges work with the dispatch: returns results, and takes new messages and the token to send them with.
-    fn turn(&mut self, room: usize, cx: &Context<'_>, now: Instant) -> (Next, Option<Current>) {
+    fn exchange_work(
+        &mut self,
+        room: usize,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> (Next, Option<Current>) {
         let shared = self.shared;
         let mut dispatch = shared.dispatch();
-        for flight in self.returned.drain(..) {
-            dispatch.put_back(flight, now);
+        for message in self.not_sent.drain(..) {
+            dispatch.put_back(message, now);
         }
-        for (flight, answer) in self.landed.drain(..) {
-            dispatch.land(flight, answer, now);
+        for (message, answer) in self.results.drain(..) {
+            dispatch.handle_answer(message, answer, now);
         }
         let full = self.without_room();
         let slot = if room > 0 { PoolSlot::Room } else { full };
-        dispatch.slot(self.number, slot, cx.waker());
+        dispatch.register_slot(self.number, slot, cx.waker());
         let next = dispatch.take(self.number, room, now, &mut self.taken);
         if self.taken.len() == room {
-            dispatch.slot(self.number, full, cx.waker());
+            dispatch.register_slot(self.number, full, cx.waker());
         }
         let bearer = dispatch.bearer();
-        shared.settle(dispatch, Some(self.number));
+        shared.publish(dispatch, Some(self.number));
         (next, bearer)
     }
 
     /// Sends the messages that were taken.
-    fn launch(&mut self, bearer: &Current, now: Instant) {
+    fn send_taken(&mut self, bearer: &Current, now: Instant) {
         let mut lapsed = false;
-        for mut flight in self.taken.drain(..) {
+        for mut message in self.taken.drain(..) {
             lapsed = lapsed || !self.shared.may_send();
-            if self.retired || lapsed {
-                self.returned.push(flight);
+            if self.draining || lapsed {
+                self.not_sent.push(message);
                 continue;
             }
-            let body = flight.job.body.clone();
+            let body = message.job.body.clone();
             let request = request(&self.shared.endpoint.uri, &bearer.header, body.len());
             let Ok((response, mut stream)) = self.send.send_request(request, false) else {
                 // No stream was opened, so nothing was sent.
-                self.retired = true;
-                self.returned.push(flight);
+                self.draining = true;
+                self.not_sent.push(message);
                 continue;
             };
             self.used = true;
-            flight.attempts += 1;
-            flight.first.get_or_insert(now);
-            flight.sent = now;
-            flight.generation = bearer.generation;
+            message.attempts += 1;
+            message.first.get_or_insert(now);
+            message.sent = now;
+            message.generation = bearer.generation;
             // If this fails, the response reports the error.
             let _ = stream.send_data(body, true);
-            let seat = self.free.pop().unwrap_or_else(|| {
-                self.seats.push(None);
-                self.seats.len() - 1
+            let index = self.free_indexes.pop().unwrap_or_else(|| {
+                self.in_flight.push(None);
+                self.in_flight.len() - 1
             });
-            self.seats[seat] = Some(flight);
+            self.in_flight[index] = Some(message);
             let patience = self.shared.answer_timeout;
-            self.landing.push(Box::pin(async move {
-                (seat, request::answer(response, patience).await)
+            self.answers.push(Box::pin(async move {
+                (index, request::answer(response, patience).await)
             }));
         }
         if lapsed {

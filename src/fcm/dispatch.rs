@@ -23,15 +23,15 @@ use super::answer::{Platform, PushAnswer};
 use super::auth::Bearer;
 use super::failure_guard::{FailureGuard, Sign};
 use super::rate_limiter::RateLimiter;
-use super::request::Broken;
+use super::request::NoAnswer;
 use super::{FcmSettings, MessageReport, Outcome, SendJob, Unsent};
 use crate::error::{Error, Kind};
 
 /// A send that takes more seconds than this at the full rate is ramped up.
-const LARGE: u64 = 10;
+const RAMP_ABOVE_SECONDS: u64 = 10;
 
 /// Messages that may wait for a connection that is not open yet.
-const FURTHER: usize = 10;
+const MAX_WAITING: usize = 10;
 
 /// A job and the history of its attempts.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ pub(super) struct InFlight {
     pub(super) sent: Instant,
     /// The generation of the bearer token in the latest request.
     pub(super) generation: u64,
-    troubles: u32,
-    refusals: u32,
+    server_errors: u32,
+    refused_streams: u32,
     /// Whether it was already retried with a new bearer token because the service rejected the old one.
     reauthorized: bool,
 }
@@ -155,7 +155,7 @@ pub(super) struct Dispatch {
     stopped: HashSet<Platform>,
     halt: Option<Halt>,
     closed: bool,
-    lanes: Vec<(PoolSlot, Option<Waker>)>,
+    slots: Vec<(PoolSlot, Option<Waker>)>,
     reports: Vec<MessageReport>,
     settings: FcmSettings,
 }
@@ -164,7 +164,7 @@ impl Dispatch {
     pub(super) fn new(settings: FcmSettings, now: Instant) -> Self {
         let large = settings
             .expected
-            .is_some_and(|count| count > u64::from(settings.rate) * LARGE);
+            .is_some_and(|count| count > u64::from(settings.rate) * RAMP_ABOVE_SECONDS);
         Self {
             fresh: VecDeque::new(),
             later: BTreeMap::new(),
@@ -178,7 +178,7 @@ impl Dispatch {
             stopped: HashSet::new(),
             halt: None,
             closed: false,
-            lanes: vec![(PoolSlot::Closed, None); settings.connections],
+            slots: vec![(PoolSlot::Closed, None); settings.connections],
             reports: Vec::new(),
             settings,
         }
@@ -192,8 +192,8 @@ impl Dispatch {
             first: None,
             sent: now,
             generation: 0,
-            troubles: 0,
-            refusals: 0,
+            server_errors: 0,
+            refused_streams: 0,
             reauthorized: false,
         });
         if self.halt.is_some() {
@@ -209,7 +209,7 @@ impl Dispatch {
     /// Moves at most `room` messages for connection `number` into `taken`.
     pub(super) fn take(
         &mut self,
-        lane: usize,
+        number: usize,
         room: usize,
         now: Instant,
         taken: &mut Vec<InFlight>,
@@ -217,9 +217,9 @@ impl Dispatch {
         if self.is_done() {
             return Next::Done;
         }
-        let before = self.lanes.iter().take(lane);
-        let waits_its_turn = before.into_iter().any(|(slot, _)| *slot == PoolSlot::Room);
-        if self.halt.is_some() || self.bearer.is_none() || waits_its_turn {
+        let before = self.slots.iter().take(number);
+        let earlier_has_room = before.into_iter().any(|(slot, _)| *slot == PoolSlot::Room);
+        if self.halt.is_some() || self.bearer.is_none() || earlier_has_room {
             return Next::Idle;
         }
         let ready = self.count_ready(room.max(1), now);
@@ -235,11 +235,11 @@ impl Dispatch {
         let (granted, next) = self.limiter.take(ready, now);
         let mut unused = granted;
         for _ in 0..granted {
-            let Some(flight) = self.pop(now) else { break };
+            let Some(message) = self.pop(now) else { break };
             self.under_way += 1;
-            self.left += u64::from(flight.attempts == 0);
+            self.left += u64::from(message.attempts == 0);
             unused -= 1;
-            taken.push(flight);
+            taken.push(message);
         }
         self.limiter.give_back(unused);
         // On the next call there is either no capacity or nothing ready.
@@ -262,44 +262,44 @@ impl Dispatch {
     /// Returns the next message, retries first. Messages for a stopped platform are reported on the way.
     fn pop(&mut self, now: Instant) -> Option<InFlight> {
         loop {
-            let may_begin = self.fresh_room() > 0;
+            let may_start_fresh = self.fresh_room() > 0;
             let due = self
                 .later
                 .first_entry()
                 .filter(|entry| entry.key().0 <= now);
-            let flight = match due {
+            let message = match due {
                 Some(entry) => entry.remove(),
-                None if !may_begin => return None,
+                None if !may_start_fresh => return None,
                 None => self.fresh.pop_front()?,
             };
-            match flight.job.platform {
+            match message.job.platform {
                 Some(platform) if self.stopped.contains(&platform) => {
                     let why = Unsent::PlatformStopped(platform);
-                    self.report(&flight, Outcome::Unsent { why }, now);
+                    self.report(&message, Outcome::Unsent { why }, now);
                 }
-                _ => return Some(flight),
+                _ => return Some(message),
             }
         }
     }
 
     /// Handles the answer to a message, or its absence.
-    pub(super) fn land(
+    pub(super) fn handle_answer(
         &mut self,
-        flight: InFlight,
-        result: Result<PushAnswer, Broken>,
+        message: InFlight,
+        result: Result<PushAnswer, NoAnswer>,
         now: Instant,
     ) {
         self.under_way -= 1;
-        let verdict = answer_policy::of(result, &flight, &self.settings, fastrand::f64());
-        self.follow(verdict, flight, now);
+        let action = answer_policy::of(result, &message, &self.settings, fastrand::f64());
+        self.apply(action, message, now);
     }
 
     /// Takes back a message that was taken but not sent; it is sent next.
-    pub(super) fn put_back(&mut self, flight: InFlight, now: Instant) {
+    pub(super) fn put_back(&mut self, message: InFlight, now: Instant) {
         self.under_way -= 1;
-        self.left -= u64::from(flight.attempts == 0);
+        self.left -= u64::from(message.attempts == 0);
         self.limiter.give_back(1);
-        self.repeat(flight, Duration::ZERO, now);
+        self.repeat(message, Duration::ZERO, now);
     }
 
     /// Returns whether nothing can be sent before a bearer token is fetched.
@@ -337,23 +337,23 @@ impl Dispatch {
     fn return_unsent(&mut self, now: Instant) {
         let waiting = mem::take(&mut self.later).into_values();
         let queued: Vec<InFlight> = waiting.chain(mem::take(&mut self.fresh)).collect();
-        for flight in &queued {
+        for message in &queued {
             let why = Unsent::Stopped;
-            self.report(flight, Outcome::Unsent { why }, now);
+            self.report(message, Outcome::Unsent { why }, now);
         }
     }
 
-    fn repeat(&mut self, flight: InFlight, wait: Duration, now: Instant) {
+    fn repeat(&mut self, message: InFlight, wait: Duration, now: Instant) {
         if self.halt.is_some() {
             let why = Unsent::Stopped;
-            self.report(&flight, Outcome::Unsent { why }, now);
+            self.report(&message, Outcome::Unsent { why }, now);
             return;
         }
         self.sequence += 1;
-        self.later.insert((now + wait, self.sequence), flight);
+        self.later.insert((now + wait, self.sequence), message);
     }
 
-    fn report(&mut self, flight: &InFlight, outcome: Outcome, now: Instant) {
+    fn report(&mut self, message: &InFlight, outcome: Outcome, now: Instant) {
         let sign = match &outcome {
             Outcome::Accepted { .. } => Some(Sign::Good),
             Outcome::Dead => Some(Sign::Dead),
@@ -362,11 +362,11 @@ impl Dispatch {
             Outcome::Unsent { .. } => None,
         };
         let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code(), now));
-        let elapsed = flight.first.map_or(Duration::ZERO, |first| now - first);
+        let elapsed = message.first.map_or(Duration::ZERO, |first| now - first);
         self.reports.push(MessageReport {
-            id: flight.job.id,
+            id: message.job.id,
             outcome,
-            attempts: flight.attempts,
+            attempts: message.attempts,
             elapsed,
         });
         // Once every message was sent a stop would prevent nothing, and hide that the send is complete.
@@ -409,8 +409,12 @@ impl Dispatch {
     /// Returns how many more messages could be sent at once, by the rate limit and the capacity of the connections.
     /// While another connection may be opened there is room for a few more, because waiting messages are what opens it.
     pub(super) fn vacant(&self, now: Instant) -> usize {
-        let open = self.connections();
-        let further = if open < self.lanes.len() { FURTHER } else { 0 };
+        let open = self.open_connections();
+        let further = if open < self.slots.len() {
+            MAX_WAITING
+        } else {
+            0
+        };
         let room = open.max(1) * self.settings.streams + further;
         self.limiter
             .available(now)

@@ -118,7 +118,10 @@ fn tail(collapse: Option<&str>) -> Vec<u8> {
     let mut out = Vec::new();
     if let Some(id) = collapse {
         let fits = |end: &usize| id.is_char_boundary(*end);
-        let id = &id[..(0..=MAX_COLLAPSE_ID.min(id.len())).rev().find(fits).unwrap_or(0)];
+        let id = &id[..(0..=MAX_COLLAPSE_ID.min(id.len()))
+            .rev()
+            .find(fits)
+            .unwrap_or(0)];
         out.extend_from_slice(b",\"android\":{\"collapse_key\":");
         quote(&mut out, id);
         out.extend_from_slice(b",\"notification\":{\"tag\":");

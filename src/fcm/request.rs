@@ -27,16 +27,16 @@ pub(super) struct Reply {
 
 /// The state of a message whose request got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(super) enum NoAnswer {
     /// The service certainly did not accept the message.
     NotAccepted,
     /// The service may have accepted the message.
-    InDoubt(Doubt),
+    InDoubt(DoubtCause),
 }
 
 /// The way in which an answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum DoubtCause {
     /// No answer came before the timeout.
     TimedOut,
     /// The service reset the stream with another code than `REFUSED_STREAM`.
@@ -48,22 +48,25 @@ pub(super) enum Doubt {
 }
 
 /// Waits for the answer, at most `limit`.
-pub(super) async fn answer(response: ResponseFuture, limit: Duration) -> Result<Reply, Broken> {
+pub(super) async fn answer(response: ResponseFuture, limit: Duration) -> Result<Reply, NoAnswer> {
     timeout(limit, receive(response))
         .await
-        .unwrap_or(Err(Broken::InDoubt(Doubt::TimedOut)))
+        .unwrap_or(Err(NoAnswer::InDoubt(DoubtCause::TimedOut)))
 }
 
-async fn receive(response: ResponseFuture) -> Result<Reply, Broken> {
-    let (head, stream) = response.await.map_err(|error| broken(&error))?.into_parts();
+async fn receive(response: ResponseFuture) -> Result<Reply, NoAnswer> {
+    let (head, stream) = response
+        .await
+        .map_err(|error| no_answer(&error))?
+        .into_parts();
     let body = match read(stream).await {
         Ok(body) => body,
-        Err(error) if head.status.is_success() => return Err(broken(&error)),
+        Err(error) if head.status.is_success() => return Err(no_answer(&error)),
         // The status alone decides.
         Err(_) if head.status == StatusCode::TOO_MANY_REQUESTS => Bytes::new(),
         Err(_) if head.status.is_server_error() => Bytes::new(),
         // The status says that it was rejected, only the reason is missing: another attempt gets the reason.
-        Err(_) => return Err(Broken::NotAccepted),
+        Err(_) => return Err(NoAnswer::NotAccepted),
     };
     Ok(Reply {
         status: head.status,
@@ -97,12 +100,12 @@ async fn read(mut stream: RecvStream) -> Result<Bytes, h2::Error> {
 }
 
 /// Returns what an error on an open stream means for the message.
-pub(super) fn broken(error: &h2::Error) -> Broken {
+pub(super) fn no_answer(error: &h2::Error) -> NoAnswer {
     if error.is_remote() {
         if error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM) {
-            return Broken::NotAccepted;
+            return NoAnswer::NotAccepted;
         }
-        return Broken::InDoubt(Doubt::Reset);
+        return NoAnswer::InDoubt(DoubtCause::Reset);
     }
-    Broken::InDoubt(Doubt::ConnectionLost)
+    NoAnswer::InDoubt(DoubtCause::ConnectionLost)
 }

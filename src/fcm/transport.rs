@@ -20,28 +20,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Setback;
+use super::AttemptError;
 use crate::error::{Context, Error, Kind, Result};
 use crate::expiry::Expiry;
 
 /// The expiry of the lease under which messages are sent, once the caller has set it.
-pub(super) type Right = Arc<OnceLock<Expiry>>;
+pub(super) type LeaseExpiry = Arc<OnceLock<Expiry>>;
 
 /// A connection that writes nothing once the caller's lease has expired, not even data handed over before. Data that
 /// has arrived can still be read.
-struct Guarded<S> {
+struct LeaseGuarded<S> {
     io: S,
-    right: Right,
+    lease: LeaseExpiry,
 }
 
-impl<S> Guarded<S> {
+impl<S> LeaseGuarded<S> {
     /// Returns whether the lease lasts. No waker is kept, because an expired lease stays expired.
     fn may_write(&self) -> bool {
-        !self.right.get().is_some_and(Expiry::is_past)
+        !self.lease.get().is_some_and(Expiry::is_past)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LeaseGuarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Waiting<'_>,
@@ -51,7 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LeaseGuarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Waiting<'_>,
@@ -104,7 +104,7 @@ pub(super) struct Endpoint {
     port: u16,
     tls: Option<tokio_native_tls::TlsConnector>,
     timeout: Duration,
-    right: Right,
+    lease: LeaseExpiry,
 }
 
 impl fmt::Debug for Endpoint {
@@ -145,9 +145,9 @@ impl Endpoint {
             "{}/v1/projects/{project}/messages:send",
             url.as_str().trim_end_matches('/')
         );
-        let uri: Uri = whole
-            .parse()
-            .kind(Kind::Usage, || format!("{what} `{base}` is not a valid address"))?;
+        let uri: Uri = whole.parse().kind(Kind::Usage, || {
+            format!("{what} `{base}` is not a valid address")
+        })?;
         let tls = (uri.scheme() == Some(&Scheme::HTTPS))
             .then(|| connector(roots))
             .transpose()?;
@@ -158,19 +158,19 @@ impl Endpoint {
             uri,
             tls,
             timeout,
-            right: Right::default(),
+            lease: LeaseExpiry::default(),
         })
     }
 
     /// The expiry of the caller's lease; after it no connection writes any more.
-    pub(super) fn right(&self) -> &OnceLock<Expiry> {
-        &self.right
+    pub(super) fn lease(&self) -> &OnceLock<Expiry> {
+        &self.lease
     }
 
     /// Opens a connection that speaks HTTP/2.
-    pub(super) async fn connect(&self) -> Result<OpenedTransport, Setback> {
+    pub(super) async fn connect(&self) -> Result<OpenedTransport, AttemptError> {
         let timed_out = |_| {
-            Err(Setback::Passing(Error::new(
+            Err(AttemptError::Transient(Error::new(
                 Kind::Unreachable,
                 "no answer before the timeout",
             )))
@@ -183,17 +183,17 @@ impl Endpoint {
             })
     }
 
-    async fn open(&self) -> Result<OpenedTransport, Setback> {
-        let socket = self.connect_tcp().await.map_err(Setback::Passing)?;
-        let right = Arc::clone(&self.right);
-        let socket = Guarded { io: socket, right };
+    async fn open(&self) -> Result<OpenedTransport, AttemptError> {
+        let socket = self.connect_tcp().await.map_err(AttemptError::Transient)?;
+        let lease = Arc::clone(&self.lease);
+        let socket = LeaseGuarded { io: socket, lease };
         let io: Pin<Box<dyn Io>> = match &self.tls {
             None => Box::pin(socket),
             Some(tls) => {
                 let stream = tls.connect(&self.host, socket).await.map_err(tls_failure)?;
                 let agreed = stream.get_ref().negotiated_alpn().ok().flatten();
                 if agreed.as_deref() != Some(b"h2") {
-                    return Err(Setback::Lasting(not_http2(agreed.as_deref())));
+                    return Err(AttemptError::Permanent(not_http2(agreed.as_deref())));
                 }
                 Box::pin(stream)
             }
@@ -207,7 +207,7 @@ impl Endpoint {
             .handshake(io)
             .await
             .kind(Kind::Unreachable, || "the HTTP/2 handshake failed")
-            .map_err(Setback::Passing)?;
+            .map_err(AttemptError::Transient)?;
         Ok(OpenedTransport { send, connection })
     }
 
@@ -232,7 +232,8 @@ impl Endpoint {
                     last = Error::from_cause(Kind::Unreachable, cause).context(address);
                 }
                 Err(_) => {
-                    last = Error::new(Kind::Unreachable, "no answer before the timeout").context(address);
+                    last = Error::new(Kind::Unreachable, "no answer before the timeout")
+                        .context(address);
                 }
             }
         }
@@ -250,22 +251,26 @@ fn connector(roots: &[Certificate]) -> Result<tokio_native_tls::TlsConnector> {
     Ok(connector.into())
 }
 
-fn tls_failure(cause: native_tls::Error) -> Setback {
+fn tls_failure(cause: native_tls::Error) -> AttemptError {
     let text = format!("{cause:?}").to_lowercase();
     if text.contains("certificate verify failed") || text.contains("not trusted") {
         let error = Error::from_cause(Kind::Credentials, cause)
             .context("the server's certificate is not trusted")
             .hint("if a private authority signed it, name that authority's certificate in the settings");
-        return Setback::Lasting(error);
+        return AttemptError::Permanent(error);
     }
-    Setback::Passing(Error::from_cause(Kind::Unreachable, cause).context("the TLS handshake failed"))
+    AttemptError::Transient(
+        Error::from_cause(Kind::Unreachable, cause).context("the TLS handshake failed"),
+    )
 }
 
 fn not_http2(agreed: Option<&[u8]>) -> Error {
     let protocol = agreed.map_or("nothing".into(), String::from_utf8_lossy);
     Error::new(
         Kind::Unreachable,
-        format!("the push service does not speak HTTP/2 (TLS agreed on {protocol}; a proxy in between?)"),
+        format!(
+            "the push service does not speak HTTP/2 (TLS agreed on {protocol}; a proxy in between?)"
+        ),
     )
     .hint("the push service requires HTTP/2; look for a proxy in between that speaks only HTTP/1.1")
 }
@@ -286,7 +291,9 @@ pub(super) fn https(roots: &[Certificate], timeout: Duration) -> Result<reqwest:
             .ok_or_else(|| Error::usage("a trusted certificate cannot be used"))?;
         builder = builder.add_root_certificate(root);
     }
-    builder.build().kind(Kind::Failed, || "cannot set up the HTTP client")
+    builder
+        .build()
+        .kind(Kind::Failed, || "cannot set up the HTTP client")
 }
 
 /// Parses every certificate of a PEM bundle.
@@ -294,7 +301,9 @@ pub(super) fn roots(pem: &[u8]) -> Result<Vec<Certificate>> {
     let roots = Certificate::stack_from_pem(pem)
         .kind(Kind::Usage, || "the trusted certificates are not PEM")?;
     if roots.is_empty() {
-        return Err(Error::usage("the file of trusted certificates contains none"));
+        return Err(Error::usage(
+            "the file of trusted certificates contains none",
+        ));
     }
     Ok(roots)
 }

@@ -129,14 +129,14 @@ fn the_other_statuses_are_classified() {
     );
     assert_eq!(
         answer(500, ""),
-        PushAnswer::Trouble {
+        PushAnswer::ServerError {
             code: "INTERNAL".into(),
             retry_after: None
         }
     );
     assert_eq!(
         answer(503, "<html>"),
-        PushAnswer::Trouble {
+        PushAnswer::ServerError {
             code: "UNAVAILABLE".into(),
             retry_after: None
         }
