@@ -152,7 +152,7 @@ impl Client {
 
     /// Sends nothing more. Messages that were not sent are reported unsent; those in flight are still awaited.
     pub fn stop(&self) {
-        let halt = Halt::new(HaltCause::Asked, "stopped by request");
+        let halt = Halt::new(HaltCause::Asked, "as requested");
         self.shared.halt(halt);
     }
 

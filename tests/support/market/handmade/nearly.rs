@@ -1,5 +1,5 @@
-//! People who are nearly complete: each lacks one thing that some audience asks for, and would be in all of them if they
-//! did not. (An empty username can exist once, so each is one person for all audiences.)
+//! People who are nearly complete: each lacks one thing that some audience asks for, and would be in all of them if
+//! they did not. (An empty username can exist once, so each is one person for all audiences.)
 
 use uuid::Uuid;
 
