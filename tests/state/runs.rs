@@ -164,12 +164,12 @@ async fn each_attempt_of_a_phase_is_kept_with_its_result(place: Place) {
         .unwrap();
     assert_eq!(store.begin_phase("r1", "test").await.unwrap(), 1);
     let phases = store.phases("r1").await.unwrap();
-    let told: Vec<_> = phases
+    let attempts: Vec<_> = phases
         .iter()
         .map(|one| (one.phase.as_str(), one.attempt, one.result.as_deref()))
         .collect();
     assert_eq!(
-        told,
+        attempts,
         [
             ("generate", 1, None),
             ("generate", 2, Some("done")),

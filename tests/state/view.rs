@@ -92,12 +92,12 @@ async fn the_timeline_counts_outcomes_by_step(place: Place) {
     }
     let step = std::time::Duration::from_secs(10);
     let timeline = store.timeline(&push, step).await.unwrap();
-    let told: Vec<_> = timeline
+    let counts: Vec<_> = timeline
         .iter()
         .map(|(at, ending, count)| (at.as_second() % 60, *ending, *count))
         .collect();
     assert_eq!(
-        told,
+        counts,
         [
             (0, Ending::Accepted, 3),
             (10, Ending::Accepted, 2),

@@ -28,7 +28,7 @@ pub(crate) struct Oauth {
     any_date: bool,
     delay: Duration,
     refusal: Option<u16>,
-    lent: Mutex<HashMap<String, Instant>>,
+    issued: Mutex<HashMap<String, Instant>>,
     requests: AtomicU64,
 }
 
@@ -47,7 +47,7 @@ impl Oauth {
             any_date: options.any_date,
             delay: options.token_delay,
             refusal: options.token_refusal,
-            lent: Mutex::default(),
+            issued: Mutex::default(),
             requests: AtomicU64::new(0),
         }
     }
@@ -77,8 +77,8 @@ impl Oauth {
         else {
             return false;
         };
-        let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(end) = lent.get(token).copied() else {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(end) = issued.get(token).copied() else {
             return false;
         };
         *last = Some(Admission {
@@ -110,7 +110,7 @@ impl Oauth {
     /// Issues a bearer token.
     pub(super) fn lend(&self) -> String {
         let token = token();
-        self.lent
+        self.issued
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(token.clone(), Instant::now() + self.lifetime);
