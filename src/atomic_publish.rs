@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::csv_writer::cannot_write;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const PREFIX: &str = ".pushctl-";
 const STAGING: &str = ".staging";
@@ -176,7 +176,7 @@ impl OutputLock {
                 }
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::new(
-                        Kind::Locked,
+                        ErrorKind::Locked,
                         format!(
                             "another run has locked the output directory {} for too long",
                             output.display()
@@ -374,7 +374,7 @@ mod tests {
         let output = tempfile::tempdir().unwrap();
         let stopped = OutputLock::take(output.path()).unwrap();
         let error = Staging::open(output.path(), "next").unwrap_err();
-        assert_eq!(error.kind(), Kind::Locked);
+        assert_eq!(error.kind(), ErrorKind::Locked);
         drop(stopped);
         drop(Staging::open(output.path(), "next").unwrap());
     }

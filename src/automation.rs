@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use crate::audience::header::OutputFile;
 use crate::audience::{Definition, Values, parameters};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 pub use diagnostic::{Diagnostic, SourceText};
@@ -48,8 +48,8 @@ impl Automation {
 pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
     let unreadable = || format!("cannot read the automations directory {shown}");
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory).kind(Kind::Usage, unreadable)? {
-        let path = entry.kind(Kind::Usage, unreadable)?.path();
+    for entry in std::fs::read_dir(directory).kind(ErrorKind::Usage, unreadable)? {
+        let path = entry.kind(ErrorKind::Usage, unreadable)?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "toml")

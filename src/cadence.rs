@@ -113,6 +113,15 @@ impl Cadence {
         }
     }
 
+    /// Returns the host and port of a history elsewhere, as progress shows them.
+    pub fn place(&self) -> Option<String> {
+        match &self.history {
+            HistoryBackend::Postgres(postgres) => Some(postgres.place()),
+            HistoryBackend::Http(http) => Some(http.place()),
+            HistoryBackend::Embedded | HistoryBackend::Off => None,
+        }
+    }
+
     /// Returns whether cadence is off.
     pub fn is_off(&self) -> bool {
         matches!(self.history, HistoryBackend::Off)

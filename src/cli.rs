@@ -25,6 +25,7 @@ mod sending;
 mod services;
 mod time_limit;
 
+use crate::exit::ExitStatus;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -34,7 +35,6 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::settings::logging::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
 use crate::ui::{OutputArgs, Stdout, Terminal, Ui};
@@ -164,7 +164,7 @@ pub fn main() -> ExitCode {
     kind.into()
 }
 
-fn run(arguments: &[OsString], mut environment: Environment) -> Kind {
+fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     let ahead = EarlyArgs::look(arguments);
     let facts = Terminal::of_process(&environment);
     let known = audience_args::ahead_of_parsing(&ahead, &environment);
@@ -207,16 +207,16 @@ fn read_layers(globals: &Globals, environment: &mut Environment) -> Result<Optio
 }
 
 /// What needs neither settings nor a runtime, and so works when they are broken.
-fn without_settings(command: Command, ui: &Ui) -> Result<Kind> {
+fn without_settings(command: Command, ui: &Ui) -> Result<ExitStatus> {
     match command {
         Command::Completions(args) => args.run(ui),
         Command::Man(args) => args.run(ui),
         Command::Schema(args) => args.run(ui),
-        _ => Ok(Kind::Bug),
+        _ => Ok(ExitStatus::Bug),
     }
 }
 
-fn carry_out(command: Command, context: CommandContext) -> Result<Kind> {
+fn carry_out(command: Command, context: CommandContext) -> Result<ExitStatus> {
     match command {
         Command::Config(args) => args.run(&context),
         Command::Audiences(args) => args.run(&context),
@@ -248,13 +248,13 @@ fn carry_out(command: Command, context: CommandContext) -> Result<Kind> {
 }
 
 /// From a command's end to the kind of exit. A reader that went away got what it wanted.
-fn conclude(ui: &Ui, result: Result<Kind>) -> Kind {
+fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
     if ui.stdout_is_closed() {
-        return Kind::Done;
+        return ExitStatus::Done;
     }
     result.unwrap_or_else(|error| {
         ui.error(&error);
-        error.kind()
+        error.kind().into()
     })
 }
 
@@ -264,7 +264,7 @@ fn refuse(
     known: KnownAudiences,
     ahead: &EarlyArgs,
     facts: Terminal,
-) -> Kind {
+) -> ExitStatus {
     let named = match message.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(name)) => Some(name),
         _ => None,
@@ -273,13 +273,13 @@ fn refuse(
         let mut output_args = OutputArgs::default();
         output_args.talk.color = ahead.color();
         Ui::new(output_args, facts, Uuid::now_v7()).error(&problem);
-        return problem.kind();
+        return problem.kind().into();
     }
     say_usage(message, ahead.color(), &facts)
 }
 
 /// Help and version go to stdout, a wrong command line to stderr, each coloured as its stream wants it.
-fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> Kind {
+fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> ExitStatus {
     let text = message.render();
     let paint = |is_terminal| {
         if facts.has_color(color, is_terminal) {
@@ -291,8 +291,8 @@ fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> Kind {
     // Whoever closed the stream does not want to read it.
     if message.use_stderr() {
         let _ = std::io::stderr().write_all(paint(facts.stderr_is_terminal).as_bytes());
-        return Kind::Usage;
+        return ExitStatus::Usage;
     }
     let _ = std::io::stdout().write_all(paint(facts.stdout_is_terminal).as_bytes());
-    Kind::Done
+    ExitStatus::Done
 }

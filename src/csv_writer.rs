@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes buffered before a write: COPY yields one small chunk a row.
 const BUFFER: usize = 256 * 1024;
@@ -158,8 +158,8 @@ pub fn cannot_write(path: &Path, error: std::io::Error) -> Error {
         Io::NotADirectory => Some("a part of that path is a file: choose another --output"),
         _ => None,
     };
-    let failure =
-        Error::from_cause(Kind::Failed, error).context(format!("cannot write {}", path.display()));
+    let failure = Error::from_cause(ErrorKind::Failed, error)
+        .context(format!("cannot write {}", path.display()));
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,

@@ -58,7 +58,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
-pub use input_checks::Lifted;
 pub use outcome_files::OutcomeFiles;
 pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;

@@ -5,7 +5,34 @@
 
 use std::fmt;
 
-pub use crate::exit::Kind;
+/// What went wrong, as far as the caller's next step depends on it. Each kind leads to one exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// None of the other kinds.
+    Failed,
+    /// The command line, the environment, the configuration or a query file is wrong.
+    Usage,
+    /// Some recipients failed, the others did not.
+    Partial,
+    /// A password, certificate, privilege or service account was refused.
+    Credentials,
+    /// A server or service could not be reached, or did not answer, before the deadline.
+    Unreachable,
+    /// There was nothing to do, and the caller asked for that to count.
+    Nothing,
+    /// Another process holds what this one needs.
+    Locked,
+    /// A guard refused.
+    Refused,
+    /// A person cancelled the run.
+    Cancelled,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+    /// A defect of pushctl itself.
+    Bug,
+}
 
 /// The result of every fallible function of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -13,14 +40,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A failure with its kind, causes and hints.
 #[derive(Debug)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     chain: anyhow::Error,
     hints: Vec<String>,
 }
 
 impl Error {
     /// Returns a failure without a deeper cause. `message` is one sentence without a full stop, in lower case.
-    pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
+    pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         Self {
             kind,
             chain: anyhow::Error::msg(message.to_string()),
@@ -30,11 +57,11 @@ impl Error {
 
     /// Returns an error of the most common kind: a wrong command line, configuration or file.
     pub fn usage(message: impl fmt::Display) -> Self {
-        Self::new(Kind::Usage, message)
+        Self::new(ErrorKind::Usage, message)
     }
 
     /// Converts a foreign error, keeping its whole chain of causes.
-    pub fn from_cause(kind: Kind, cause: impl Into<anyhow::Error>) -> Self {
+    pub fn from_cause(kind: ErrorKind, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
             chain: cause.into(),
@@ -57,8 +84,14 @@ impl Error {
     }
 
     /// Returns the kind, which decides the exit status.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Returns whether another attempt may succeed without any change: the other side could not be reached, or did not
+    /// answer.
+    pub fn is_retryable(&self) -> bool {
+        self.kind == ErrorKind::Unreachable
     }
 
     /// Returns the hints, most useful first.
@@ -100,11 +133,11 @@ impl std::error::Error for Error {}
 /// Converts a foreign result, with kind and context.
 pub trait Context<T> {
     /// Converts a failure into an error of `kind` with `message()`, and keeps the cause.
-    fn kind<M: fmt::Display>(self, kind: Kind, message: impl FnOnce() -> M) -> Result<T>;
+    fn kind<M: fmt::Display>(self, kind: ErrorKind, message: impl FnOnce() -> M) -> Result<T>;
 }
 
 impl<T, E: Into<anyhow::Error>> Context<T> for std::result::Result<T, E> {
-    fn kind<M: fmt::Display>(self, kind: Kind, message: impl FnOnce() -> M) -> Result<T> {
+    fn kind<M: fmt::Display>(self, kind: ErrorKind, message: impl FnOnce() -> M) -> Result<T> {
         self.map_err(|cause| Error::from_cause(kind, cause).context(message()))
     }
 }
@@ -116,7 +149,7 @@ mod tests {
     #[test]
     fn a_cause_that_its_parent_already_quotes_is_not_said_twice() {
         let io = std::io::Error::other("disk is full");
-        let error = Error::from_cause(Kind::Failed, io)
+        let error = Error::from_cause(ErrorKind::Failed, io)
             .context("cannot write a.csv: disk is full")
             .context("cannot generate layer2");
         assert_eq!(

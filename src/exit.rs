@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-/// Why a command ended the way it did; each kind has one exit status.
+use crate::error::ErrorKind;
+
+/// How a command ended, as the process tells its caller. Errors have an [`ErrorKind`] that leads to one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ExitStatus {
     /// The command succeeded.
     Done,
     /// A failure of no other kind.
@@ -31,33 +33,37 @@ pub enum Kind {
 }
 
 /// Every kind with its exit status and its meaning, in the order they are documented.
-pub const TABLE: &[(Kind, u8, &str)] = &[
-    (Kind::Done, 0, "done"),
-    (Kind::Failed, 1, "failed"),
-    (Kind::Usage, 2, "usage or configuration"),
-    (Kind::Partial, 3, "partly done: some recipients failed"),
-    (Kind::Credentials, 4, "credentials refused"),
+pub const TABLE: &[(ExitStatus, u8, &str)] = &[
+    (ExitStatus::Done, 0, "done"),
+    (ExitStatus::Failed, 1, "failed"),
+    (ExitStatus::Usage, 2, "usage or configuration"),
     (
-        Kind::Unreachable,
+        ExitStatus::Partial,
+        3,
+        "partly done: some recipients failed",
+    ),
+    (ExitStatus::Credentials, 4, "credentials refused"),
+    (
+        ExitStatus::Unreachable,
         5,
         "source or service unreachable within the deadline",
     ),
     (
-        Kind::Nothing,
+        ExitStatus::Nothing,
         6,
         "nothing to do, where an option makes that a failure",
     ),
-    (Kind::Locked, 11, "locked by another run"),
-    (Kind::Refused, 12, "refused by a safeguard"),
-    (Kind::Cancelled, 20, "cancelled"),
-    (Kind::Bug, 70, "a bug in pushctl"),
-    (Kind::Interrupted, 130, "interrupted"),
-    (Kind::Terminated, 143, "terminated"),
+    (ExitStatus::Locked, 11, "locked by another run"),
+    (ExitStatus::Refused, 12, "refused by a safeguard"),
+    (ExitStatus::Cancelled, 20, "cancelled"),
+    (ExitStatus::Bug, 70, "a bug in pushctl"),
+    (ExitStatus::Interrupted, 130, "interrupted"),
+    (ExitStatus::Terminated, 143, "terminated"),
 ];
 
-impl Kind {
+impl ExitStatus {
     /// Returns the exit status of this kind.
-    pub fn status(self) -> u8 {
+    pub fn code(self) -> u8 {
         TABLE
             .iter()
             .find(|(kind, ..)| *kind == self)
@@ -65,7 +71,7 @@ impl Kind {
     }
 }
 
-impl Kind {
+impl ExitStatus {
     /// Returns the meaning of its exit status.
     pub fn meaning(self) -> &'static str {
         TABLE
@@ -75,14 +81,33 @@ impl Kind {
     }
 }
 
-impl From<Kind> for ExitCode {
-    fn from(kind: Kind) -> Self {
-        Self::from(kind.status())
+impl From<ErrorKind> for ExitStatus {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Failed => Self::Failed,
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::Partial => Self::Partial,
+            ErrorKind::Credentials => Self::Credentials,
+            ErrorKind::Unreachable => Self::Unreachable,
+            ErrorKind::Nothing => Self::Nothing,
+            ErrorKind::Locked => Self::Locked,
+            ErrorKind::Refused => Self::Refused,
+            ErrorKind::Cancelled => Self::Cancelled,
+            ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::Terminated => Self::Terminated,
+            ErrorKind::Bug => Self::Bug,
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(kind: ExitStatus) -> Self {
+        Self::from(kind.code())
     }
 }
 
 /// Returns the "Exit status" section of a command's help: the given kinds, in the table's order.
-pub fn help(kinds: &[Kind]) -> String {
+pub fn help(kinds: &[ExitStatus]) -> String {
     let rows: Vec<String> = TABLE
         .iter()
         .filter(|(kind, ..)| kinds.contains(kind))
@@ -100,6 +125,6 @@ mod tests {
         let mut statuses: Vec<u8> = TABLE.iter().map(|(_, status, _)| *status).collect();
         statuses.dedup();
         assert_eq!(statuses.len(), TABLE.len());
-        assert_eq!(Kind::Terminated.status(), 143);
+        assert_eq!(ExitStatus::Terminated.code(), 143);
     }
 }

@@ -105,6 +105,25 @@ pub struct FcmSettings {
     pub limits: Limits,
 }
 
+impl FcmSettings {
+    /// Returns the service's host and port, as progress shows them.
+    pub fn place(&self) -> String {
+        host_and_port(&self.base_url)
+    }
+}
+
+/// Returns the host and port of a URL, and nothing else of it: a path or a user may hold a secret.
+pub(crate) fn host_and_port(url: &str) -> String {
+    let Ok(url) = url.parse::<reqwest::Url>() else {
+        return "at an address that is no URL".to_owned();
+    };
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
 impl Default for FcmSettings {
     fn default() -> Self {
         Self {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 /// A condition that must hold before or while a push is sent.
@@ -145,7 +145,7 @@ impl Guard {
             let error = Error::usage(format!("--override: unknown guard {name:?}"));
             return Err(match nearest(name, names.clone()) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error.hint(format!("guards: {}", Vec::from_iter(names).join(", "))),
+                None => error.hint(format!("guards: {}", names.collect::<Vec<_>>().join(", "))),
             });
         };
         match guard.fixed() {
@@ -210,7 +210,7 @@ impl Overrides {
     pub fn write(&self, plan: &mut Value) -> Result<()> {
         if !self.0.is_empty() {
             plan[KEY] = serde_json::to_value(self)
-                .kind(Kind::Bug, || "cannot write the overrides as JSON")?;
+                .kind(ErrorKind::Bug, || "cannot write the overrides as JSON")?;
         }
         Ok(())
     }
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_misspelled_name_gets_a_suggestion() {
         let error = Guard::parse("max-audiense").unwrap_err();
-        assert_eq!(error.kind(), Kind::Usage);
+        assert_eq!(error.kind(), ErrorKind::Usage);
         assert_eq!(error.hints(), ["did you mean max-audience?"]);
     }
 }

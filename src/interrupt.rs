@@ -7,16 +7,15 @@ use std::future;
 
 use tokio::sync::watch;
 
-use crate::error::Error;
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind};
 
 /// The sending end. If it is dropped before it fired, the interrupt never comes.
 #[derive(Debug)]
-pub struct Trigger(watch::Sender<Option<Kind>>);
+pub struct Trigger(watch::Sender<Option<ErrorKind>>);
 
 /// The receiving end; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Interrupt(watch::Receiver<Option<Kind>>);
+pub struct Interrupt(watch::Receiver<Option<ErrorKind>>);
 
 pub fn channel() -> (Trigger, Interrupt) {
     let (sender, receiver) = watch::channel(None);
@@ -25,8 +24,8 @@ pub fn channel() -> (Trigger, Interrupt) {
 
 impl Trigger {
     /// Interrupts all receivers, once: the first kind is kept.
-    /// `kind` is [`Kind::Interrupted`], [`Kind::Terminated`] or [`Kind::Cancelled`].
-    pub fn fire(&self, kind: Kind) {
+    /// `kind` is [`ErrorKind::Interrupted`], [`ErrorKind::Terminated`] or [`ErrorKind::Cancelled`].
+    pub fn fire(&self, kind: ErrorKind) {
         self.0.send_if_modified(|fired| {
             let first = fired.is_none();
             fired.get_or_insert(kind);
@@ -42,12 +41,12 @@ impl Interrupt {
     }
 
     /// Returns the kind that fired, if any.
-    pub fn fired(&self) -> Option<Kind> {
+    pub fn fired(&self) -> Option<ErrorKind> {
         *self.0.borrow()
     }
 
     /// Waits until it fires: returns at once if it has fired, and never if its trigger was dropped.
-    pub async fn wait(&self) -> Kind {
+    pub async fn wait(&self) -> ErrorKind {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await.map(|kind| *kind) {
             Ok(Some(kind)) => kind,
@@ -56,12 +55,12 @@ impl Interrupt {
     }
 
     /// Returns the error of interrupted work.
-    pub fn error(kind: Kind) -> Error {
+    pub fn error(kind: ErrorKind) -> Error {
         Error::new(
             kind,
             match kind {
-                Kind::Interrupted => "interrupted",
-                Kind::Terminated => "terminated",
+                ErrorKind::Interrupted => "interrupted",
+                ErrorKind::Terminated => "terminated",
                 _ => "cancelled",
             },
         )

@@ -142,13 +142,13 @@ pub struct Retention {
 }
 
 /// What a run may use of the world.
-pub struct RunContext<'a> {
+pub struct PipelineContext<'a> {
     /// Runs, phases, claims.
     pub store: &'a Store,
     /// Who has had enough.
     pub cadence: &'a Cadence,
-    /// Whether a dry run may ask it: it reaches no network but the source.
-    pub cadence_is_near: bool,
+    /// Whether a dry run asks neither for tokens nor the history.
+    pub offline: bool,
     /// Where audiences come from.
     pub source: &'a Source,
     /// What audiences ask about earlier pushes.

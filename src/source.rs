@@ -25,7 +25,7 @@ pub use crate::postgres::retry_plan::{RetryLimits, RetryPlan, RetryStep};
 pub use snapshot::{Rows, Snapshot};
 
 use crate::budget::Budget;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::cancel_route::Route;
 use crate::postgres::connect::{ConnectOptions, Connected};
@@ -90,6 +90,11 @@ impl Source {
         &self.address
     }
 
+    /// Returns the hosts and ports, as progress shows them.
+    pub fn place(&self) -> String {
+        self.address.place()
+    }
+
     /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
         RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
@@ -97,7 +102,7 @@ impl Source {
 
     /// Connects, opens one snapshot, and runs `work` on it.
     ///
-    /// A transient failure ([`Kind::Unreachable`]), also one that `work` returns, starts again with a new connection and a new
+    /// A transient failure ([`ErrorKind::Unreachable`]), also one that `work` returns, starts again with a new connection and a new
     /// snapshot while attempts and budget remain, so `work` must be repeatable. When the budget ends, when `interrupt`
     /// fires, or when the future is dropped, the running statement is cancelled on the server.
     pub async fn read<T>(
@@ -138,7 +143,7 @@ impl Source {
                 connector: connector.clone(),
             };
             match attempt.run(step.timeout, &mut work).await {
-                Err(error) if error.kind() == Kind::Unreachable => last = Some(error),
+                Err(error) if error.is_retryable() => last = Some(error),
                 outcome => return outcome,
             }
             failed += 1;
@@ -291,7 +296,7 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     let before = previous.map_or_else(String::new, |previous| {
         format!("; the attempt before had failed: {previous:#}")
     });
-    let error = Error::new(Kind::Unreachable, format!("{told}{before}")).context(format!(
+    let error = Error::new(ErrorKind::Unreachable, format!("{told}{before}")).context(format!(
         "the deadline ended while reading from {}",
         snapshot.host()
     ));
@@ -313,7 +318,7 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
 fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     let Some(error) = last else {
         return Error::new(
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             "the deadline ended before the connection could begin",
         )
         .hint("raise --deadline");

@@ -19,6 +19,7 @@ mod progress_bar;
 mod style;
 mod table;
 
+use crate::exit::ExitStatus;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +30,7 @@ use serde_json::json;
 use tracing::Level;
 use uuid::Uuid;
 
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::progress::Progress;
 
 pub use output_mode::{Bars, Document, Loudness, OutputArgs, Stdout, Terminal};
@@ -38,7 +38,7 @@ pub use style::{Painter, Style};
 pub use table::{Alignment, Table};
 
 use log::{Fields, Log};
-use progress_bar::ProgressDisplay;
+use progress_bar::{Ends, ProgressDisplay};
 
 /// The two streams. Cheap to clone; every clone writes in turn with the others.
 #[derive(Clone)]
@@ -122,7 +122,7 @@ impl Ui {
             let messages = error.messages();
             let document = json!({ "error": {
                 "kind": log::kind_name(error),
-                "exit_status": error.kind().status(),
+                "exit_status": ExitStatus::from(error.kind()).code(),
                 "message": messages.first(),
                 "causes": messages.get(1..).unwrap_or_default(),
                 "hints": error.hints(),
@@ -139,7 +139,7 @@ impl Ui {
             .lines
             .bars()
             .suspend(|| self.stdout().write_all(text.as_bytes()));
-        written.kind(Kind::Failed, || "cannot write to standard output")
+        written.kind(ErrorKind::Failed, || "cannot write to standard output")
     }
 
     /// A table on stdout.
@@ -159,7 +159,7 @@ impl Ui {
         } else {
             serde_json::to_string(document)
         };
-        self.print(text.kind(Kind::Bug, || "cannot write the result as JSON")?)
+        self.print(text.kind(ErrorKind::Bug, || "cannot write the result as JSON")?)
     }
 
     /// Stdout for bytes: a CSV, a manual page. Not buffered.
@@ -176,10 +176,20 @@ impl Ui {
 
     /// Progress in `unit`s (`rows`, `pushes`), for the library to report to.
     pub fn progress(&self, unit: &'static str) -> Arc<dyn Progress> {
+        self.meter(unit, Ends::Told)
+    }
+
+    /// Progress of something that is only worth seeing while it lasts: it leaves no line behind.
+    pub fn waiting(&self) -> Arc<dyn Progress> {
+        self.meter("", Ends::Silent)
+    }
+
+    fn meter(&self, unit: &'static str, ends: Ends) -> Arc<dyn Progress> {
         let meter = Arc::new(ProgressDisplay::new(
             Arc::clone(&self.lines),
             self.output_args.loudness,
             unit,
+            ends,
         ));
         let mut meters = self
             .shared

@@ -20,8 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pushctl::budget::Budget;
-use pushctl::error::{Error, Result};
-use pushctl::exit::Kind;
+use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::interrupt::Interrupt;
 use pushctl::postgres::address::Inputs;
 use pushctl::postgres::{Address, RetryLimits};
@@ -162,7 +161,7 @@ impl<T> Told<T> {
 
     /// It failed as it should: this kind, these words somewhere in the messages, and these in the hints.
     #[track_caller]
-    fn check(self, kind: Kind, words: &str, advice: &str) -> Error {
+    fn check(self, kind: ErrorKind, words: &str, advice: &str) -> Error {
         let Self {
             outcome, took, log, ..
         } = self;

@@ -13,6 +13,7 @@ mod open;
 mod property;
 mod recipients;
 mod safeguards;
+mod shown;
 mod side_files;
 mod stage;
 mod timeline;

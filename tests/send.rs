@@ -12,6 +12,7 @@ mod published;
 mod recipients;
 mod secrets;
 mod shared;
+mod shown;
 mod side_files;
 mod signals;
 mod sources;

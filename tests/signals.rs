@@ -92,11 +92,14 @@ fn sigusr1_tells_how_far_it_is_and_the_command_goes_on() {
     stdout.read_line(&mut line).expect("a line");
     let told: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(told["level"], "info");
-    assert_eq!(told["stage"], "connecting");
+    let stage = told["stage"].as_str().unwrap_or_default();
+    let (what, port) = stage.rsplit_once(':').expect("a host and a port");
+    assert_eq!(what, "connecting to the source 127.0.0.1");
+    assert!(port.parse::<u16>().is_ok(), "{line}");
     assert!(
         told["message"]
             .as_str()
-            .is_some_and(|text| text.starts_with("connecting: ")),
+            .is_some_and(|text| text.starts_with("connecting to the source 127.0.0.1:")),
         "{line}"
     );
     assert!(waiting.pushctl.try_wait().expect("its state").is_none());

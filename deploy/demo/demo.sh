@@ -97,7 +97,7 @@ send() {
         0) ;;
         3)
             step "An answer was lost, so one push is in doubt: sending it again is your decision"
-            show resume last --in-doubt retry ;;
+            show resume last --in-doubt retry --yes ;;
         *) exit "$status" ;;
     esac
 }

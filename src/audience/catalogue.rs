@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::definition::Definition;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 const BUILT_IN: &[(&str, &str)] = &[
@@ -48,15 +48,15 @@ impl Catalogue {
     pub fn with_directory(directory: &Path) -> Result<Self> {
         let mut catalogue = Self::built_in();
         let unreadable = || format!("cannot read the queries directory {}", directory.display());
-        for entry in std::fs::read_dir(directory).kind(Kind::Usage, unreadable)? {
-            let path = entry.kind(Kind::Usage, unreadable)?.path();
+        for entry in std::fs::read_dir(directory).kind(ErrorKind::Usage, unreadable)? {
+            let path = entry.kind(ErrorKind::Usage, unreadable)?.path();
             if path.extension().is_none_or(|extension| extension != "sql") {
                 continue;
             }
             let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
                 continue;
             };
-            let text = std::fs::read_to_string(&path).kind(Kind::Usage, || {
+            let text = std::fs::read_to_string(&path).kind(ErrorKind::Usage, || {
                 format!("cannot read the query file {}", path.display())
             })?;
             let origin = path.display().to_string();

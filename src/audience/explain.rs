@@ -7,7 +7,7 @@ use super::parameters::{Values, fill};
 use super::query_context::QueryContext;
 use super::statement;
 use crate::budget::Budget;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::{Snapshot, Source};
 
 /// The verdict about one user.
@@ -96,7 +96,7 @@ fn add_row(
     values: &Values,
     row: &[Option<String>],
 ) -> Result<()> {
-    let unexpected = || Error::new(Kind::Bug, "unexpected format of the conditions");
+    let unexpected = || Error::new(ErrorKind::Bug, "unexpected format of the conditions");
     let (json, file) = (
         row.first().and_then(Option::as_deref),
         row.get(1).ok_or_else(unexpected)?,

@@ -9,7 +9,7 @@ use super::statement;
 use crate::atomic_publish::Staging;
 use crate::csv_writer;
 use crate::csv_writer::{LineEnding, Writer, Written};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The destination of the rows.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl<'a> AudienceFiles<'a> {
     pub fn take(&mut self, row: &[u8]) -> Result<()> {
         let (index, fields) = split_index(row).ok_or_else(|| {
             Error::new(
-                Kind::Bug,
+                ErrorKind::Bug,
                 format!(
                     "unexpected format of a row: {:?}",
                     String::from_utf8_lossy(row)
@@ -151,7 +151,7 @@ impl<'a> AudienceFiles<'a> {
         let Some(index) = index else { return Ok(()) };
         let Some(output) = self.outputs.get_mut(index) else {
             return Err(Error::new(
-                Kind::Bug,
+                ErrorKind::Bug,
                 format!("a row belongs to file {index}, which does not exist"),
             ));
         };
@@ -183,6 +183,11 @@ impl<'a> AudienceFiles<'a> {
             Some(writer) => writer.record(record),
             None => Ok(()),
         }
+    }
+
+    /// Returns the number of rows that the files took.
+    pub fn rows(&self) -> u64 {
+        self.outputs.iter().map(|output| output.rows).sum()
     }
 
     pub fn finish(self) -> Result<Vec<Filled>> {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
 use super::statement::{self, Statement};
-use crate::error::{Error, Kind, Result};
+use crate::count::counted;
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::Snapshot;
 
 /// From everyone considered to those in a file.
@@ -25,6 +26,78 @@ pub struct Funnel {
     pub in_a_file: u64,
     /// Rows of all files; more than `in_a_file` where somebody is in two.
     pub rows: u64,
+    /// Rows that the files hold: fewer than `rows` under `--limit`, and otherwise the same.
+    #[serde(default)]
+    pub written: Option<u64>,
+}
+
+/// What is shown of a funnel: the base, each stage, and the files. The last line is the sum of the files' rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunnelLine {
+    /// What holds of those who are counted.
+    pub name: String,
+    /// How many they are.
+    pub count: u64,
+    /// How many fewer than on the line before.
+    pub left: u64,
+    /// Why those left, or why there are more.
+    pub because: String,
+}
+
+impl Funnel {
+    /// Adds the rows that the files hold. Without a limit they are the rows of the last stage, in the same snapshot.
+    pub(super) fn with_files(
+        mut self,
+        written: u64,
+        limit: Option<u64>,
+        definition: &Definition,
+    ) -> Result<Self> {
+        if limit.is_none() && written != self.rows {
+            return Err(Error::new(
+                ErrorKind::Failed,
+                format!(
+                    "the funnel of {} ends with {}, and its files hold {}",
+                    definition.name,
+                    counted(self.rows, "rows"),
+                    counted(written, "rows")
+                ),
+            )
+            .hint(format!("the query of {} gives another result each time: does it call random() or now()? Nothing was published", definition.origin)));
+        }
+        self.written = Some(written);
+        Ok(self)
+    }
+
+    /// Returns the lines in order. Each counts people, but for those about rows, which are only there where rows are not
+    /// people.
+    pub fn lines(&self) -> Vec<FunnelLine> {
+        let line = |name: &str, count, left, because: &str| FunnelLine {
+            name: name.to_owned(),
+            count,
+            left,
+            because: because.to_owned(),
+        };
+        let mut lines = vec![line(&self.base, self.considered, 0, "")];
+        let stages = self.stages.iter();
+        lines.extend(
+            stages.map(|stage| line(&stage.name, stage.remain, stage.left, &stage.because)),
+        );
+        lines.push(line(
+            "in a file",
+            self.in_a_file,
+            self.in_no_file,
+            "in no file",
+        ));
+        if self.rows != self.in_a_file {
+            let more = "rows: some people are in two files";
+            lines.push(line("rows of the files", self.rows, 0, more));
+        }
+        if let Some(written) = self.written.filter(|written| *written != self.rows) {
+            let left = self.rows.saturating_sub(written);
+            lines.push(line("rows within --limit", written, left, "beyond --limit"));
+        }
+        lines
+    }
 }
 
 /// One stage of a funnel.
@@ -77,7 +150,10 @@ async fn numbers(
 }
 
 fn unexpected() -> Error {
-    Error::new(Kind::Bug, "the counts came in a form that was not expected")
+    Error::new(
+        ErrorKind::Bug,
+        "the counts came in a form that was not expected",
+    )
 }
 
 /// The funnel from `(stages passed, people, rows)`.
@@ -111,6 +187,7 @@ fn assemble(definition: &Definition, depths: &[(usize, u64, u64)]) -> Funnel {
         in_no_file: at(declared.len()).0,
         in_a_file,
         rows,
+        written: None,
     }
 }
 

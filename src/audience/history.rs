@@ -6,7 +6,7 @@ use super::definition::Definition;
 use super::manifest::HistoryNote;
 use super::parameters::Values;
 use crate::budget::Budget;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::source::{Snapshot, Source, Watch};
 
@@ -96,7 +96,7 @@ async fn read(
         .collect::<Option<Vec<String>>>()
         .ok_or_else(|| {
             Error::new(
-                Kind::Bug,
+                ErrorKind::Bug,
                 "the notification history answered without a user id",
             )
         })

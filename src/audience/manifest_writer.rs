@@ -12,9 +12,10 @@ use super::files::{Base, Filled, staged_name};
 use super::manifest::{FileEntry, FileKind, MANIFEST_VERSION, Manifest, Partition};
 use super::run::{Request, StreamedFile, staged_test_name};
 use crate::atomic_publish::{Rename, Staging};
+use crate::count::counted;
 use crate::csv_writer;
 use crate::csv_writer::Written;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Returns the manifest; file names are set at publication.
 pub(super) fn describe(request: &Request<'_>, reading: &StreamedFile) -> Manifest {
@@ -99,13 +100,19 @@ pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest
     };
     if !partition.holds {
         return Err(Error::new(
-            Kind::Failed,
+            ErrorKind::Failed,
             format!(
-                "the files of {} do not partition its base: {} users, {sum} rows, {in_two} users in two files",
-                definition.name, partition.base
+                "the files of {} do not partition its base: {}, {}, {} in two files",
+                definition.name,
+                counted(partition.base, "users"),
+                counted(sum, "rows"),
+                counted(in_two, "users")
             ),
         )
-        .hint(format!("the conditions of {} overlap or leave a gap; nothing was published", definition.origin)));
+        .hint(format!(
+            "the conditions of {} overlap or leave a gap; nothing was published",
+            definition.origin
+        )));
     }
     manifest.partition = Some(partition);
     Ok(())
@@ -151,7 +158,7 @@ pub(super) fn publish(
         entry.name.clone_from(&rename.name);
     }
     let mut json = serde_json::to_vec_pretty(manifest).map_err(|error| {
-        Error::from_cause(Kind::Bug, error).context("the manifest cannot be written as JSON")
+        Error::from_cause(ErrorKind::Bug, error).context("the manifest cannot be written as JSON")
     })?;
     json.push(b'\n');
     absent.retain(|name| output.join(name).exists());

@@ -9,7 +9,7 @@ use super::history::{HistoryQuestion, HistorySource};
 use super::manifest::HistoryNote;
 use super::parameters::Values;
 use crate::budget::Budget;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::source::{Snapshot, Watch};
 
@@ -81,7 +81,7 @@ async fn clock(snapshot: &Snapshot) -> Result<Timestamp> {
     let text = now.first().and_then(|row| row.first()?.as_deref());
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         Error::new(
-            Kind::Bug,
+            ErrorKind::Bug,
             format!("the database's clock returned {text:?}, which is not a time"),
         )
     })

@@ -14,11 +14,8 @@ use crate::atomic_publish::Staging;
 use crate::budget::Budget;
 use crate::csv_writer::{LineEnding, Writer, Written};
 use crate::error::Result;
-use crate::progress::Progress;
+use crate::progress::{Counter, Progress};
 use crate::source::{Snapshot, Source};
-
-/// Rows between two reports of progress.
-const REPORT_EVERY: u64 = 4096;
 
 /// What a run shall generate.
 pub struct Request<'a> {
@@ -94,7 +91,7 @@ pub async fn run(
         (_, Some(staging)) => Destination::Staged(staging),
         (_, None) => Destination::Counted,
     };
-    progress.stage("connecting");
+    progress.stage(&format!("connecting to the source {}", source.place()));
     let mut reading = source
         .read(
             budget,
@@ -157,20 +154,16 @@ async fn read(
     let began = Instant::now();
     let mut files = AudienceFiles::new(definition, destination, request.ending, request.limit);
     let statement = statement::audience(definition);
-    let (mut seen, mut reported) = (0, 0);
+    let mut counter = Counter::of(progress);
     snapshot
         .copy_out(&statement.text, &mut |row| {
-            seen += 1;
-            if seen - reported >= REPORT_EVERY {
-                progress.advance(seen - reported);
-                reported = seen;
-            }
+            counter.one();
             files.take(row)
         })
         .await
         .map_err(|error| super::located(definition, &statement, error))?;
-    progress.advance(seen - reported);
-    let base = files.base();
+    drop(counter);
+    let (base, rows) = (files.base(), files.rows());
     let filled = files.finish()?;
     let rows_ms = elapsed(began);
 
@@ -179,7 +172,8 @@ async fn read(
     let began = Instant::now();
     let funnel = if request.funnel {
         progress.stage("counting the funnel");
-        Some(funnel::count(snapshot, definition).await?)
+        let found = funnel::count(snapshot, definition).await?;
+        Some(found.with_files(rows, request.limit, definition)?)
     } else {
         None
     };

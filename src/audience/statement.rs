@@ -83,11 +83,15 @@ pub fn audience(definition: &Definition) -> Statement {
 }
 
 /// Returns the query that counts users by stage: rows of `(stages passed, users, rows)`. A user that passes all stages
-/// but is in no file counts one stage more than there are, a user in a file two more.
+/// but is in no file counts one stage more than there are, a user in a file two more; the rows are those in files.
 pub fn funnel(definition: &Definition) -> Statement {
     let mut out = Statement::default();
     out.line("SELECT depth, count(*), sum(row_count)::bigint FROM (");
-    out.line("SELECT user_id, max(depth) AS depth, count(*) AS row_count FROM (");
+    // A person with two rows may be in a file with one of them, and leave with the other.
+    let in_file = definition.header.stages.len() + 1;
+    out.line(&format!(
+        "SELECT user_id, max(depth) AS depth, count(*) FILTER (WHERE depth = {in_file}) AS row_count FROM ("
+    ));
     out.line("SELECT people.user_id, CASE");
     for (index, stage) in definition.header.stages.iter().enumerate() {
         condition(&mut out, definition, "WHEN (", &stage.keep);

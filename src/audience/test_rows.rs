@@ -4,7 +4,7 @@
 
 use super::files::Filled;
 use crate::csv_writer;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::Snapshot;
 
 /// The identity columns, in the order of `identity.sql`.
@@ -69,10 +69,12 @@ pub async fn identities(
 
 /// Returns the record that a test user gets in the file with these columns.
 pub fn record(columns: &[&str], filled: &Filled, identity: &Identity) -> Result<Vec<u8>> {
-    let sample = filled
-        .sample
-        .as_ref()
-        .ok_or_else(|| Error::new(Kind::Bug, "a test row needs a file with at least one row"))?;
+    let sample = filled.sample.as_ref().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Bug,
+            "a test row needs a file with at least one row",
+        )
+    })?;
     let mut record = Vec::new();
     for (nth, column) in columns.iter().enumerate() {
         if nth > 0 {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::CadenceDecision;
 use super::breakdown::{Breakdown, Exclusion};
 use super::rules::Layer;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::state::Owed;
 use crate::state::ledger::Counted;
 
@@ -56,7 +56,7 @@ impl Http {
     pub(super) fn new(url: &str) -> Result<Self> {
         let mut base: Url = url
             .parse()
-            .kind(Kind::Usage, || "cannot read the cadence service's URL")?;
+            .kind(ErrorKind::Usage, || "cannot read the cadence service's URL")?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(Error::usage(
                 "the cadence service's URL must begin with https:// or http://",
@@ -70,8 +70,13 @@ impl Http {
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
             .build()
-            .kind(Kind::Failed, || "cannot set up the HTTP client")?;
+            .kind(ErrorKind::Failed, || "cannot set up the HTTP client")?;
         Ok(Self { client, base })
+    }
+
+    /// Returns its host and port.
+    pub(super) fn place(&self) -> String {
+        crate::fcm::host_and_port(self.base.as_str())
     }
 
     /// Filters a batch. The service does not name the rule that excludes a user; only its sums do.
@@ -89,7 +94,7 @@ impl Http {
                 .patiently(Method::POST, "api/filter-audience", Some(&body))
                 .await?;
             let answer: FilterAnswer = serde_json::from_str(&answer).kind(
-                Kind::Failed,
+                ErrorKind::Failed,
                 || "the cadence service's answer does not follow its contract",
             )?;
             let eligible = answer.eligible(&asked)?;
@@ -153,7 +158,7 @@ impl Http {
         let url = self
             .base
             .join(path)
-            .kind(Kind::Usage, || "cannot read the cadence service's URL")?;
+            .kind(ErrorKind::Usage, || "cannot read the cadence service's URL")?;
         let request = self.client.request(method, url);
         Ok(match body {
             Some(body) => request.json(body),
@@ -173,7 +178,7 @@ impl FilterAnswer {
         )?;
         let contradiction = |what| {
             Error::new(
-                Kind::Failed,
+                ErrorKind::Failed,
                 format!("the cadence service's answer contradicts itself: {what}"),
             )
         };
@@ -219,7 +224,7 @@ impl BreakdownCounts {
 /// Returns the body of a successful response; the error's flag says whether a retry may help.
 async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     let unreachable = |cause: reqwest::Error| {
-        let error = Error::from_cause(Kind::Unreachable, cause.without_url())
+        let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url())
             .context("cannot reach the cadence service");
         (
             error.hint("check CADENCE_SERVICE_URL, and that the service is running"),
@@ -234,9 +239,9 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     }
     let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     let kind = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Credentials,
-        _ if passes => Kind::Unreachable,
-        _ => Kind::Failed,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Credentials,
+        _ if passes => ErrorKind::Unreachable,
+        _ => ErrorKind::Failed,
     };
     let told = serde_json::from_str(&body)
         .ok()
@@ -264,7 +269,7 @@ fn refuse_error(body: Option<&Json>) -> Result<()> {
         .map_or_else(|| told.to_string(), str::to_owned);
     let short: String = text.chars().take(200).collect();
     Err(Error::new(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         format!("the cadence service reports a failure of its own: {short}"),
     ))
 }

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Error as Refusal};
 use uuid::Uuid;
 
 use super::rules::{Layer, Rule, Rules};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, ReconnectingSession};
 use crate::state::Owed;
@@ -56,6 +56,11 @@ impl PostgresHistory {
             link: ReconnectingSession::new(address, "the notification history", explain, PATIENCE),
             schema,
         }
+    }
+
+    /// Returns its hosts and ports.
+    pub(super) fn place(&self) -> String {
+        self.link.place()
     }
 
     /// Returns the rules in force. An active rule without its numbers is an error.
@@ -241,14 +246,14 @@ fn explain(cause: Refusal) -> Error {
     let told = |kind, message: &str| Error::from_cause(kind, cause).context(message);
     match state.as_bytes() {
         [] | [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
-            told(Kind::Unreachable, "the notification history does not answer")
+            told(ErrorKind::Unreachable, "the notification history does not answer")
         }
-        b"42501" => told(Kind::Credentials, "the role lacks a privilege in the notification history")
+        b"42501" => told(ErrorKind::Credentials, "the role lacks a privilege in the notification history")
             .hint("GRANT SELECT ON cadence_rules, user_notifications, and INSERT ON user_notifications"),
-        b"42P01" | b"42703" => told(Kind::Usage, "the notification history lacks a table or column")
+        b"42P01" | b"42703" => told(ErrorKind::Usage, "the notification history lacks a table or column")
             .hint("check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema"),
-        b"23503" => told(Kind::Usage, "the notification history does not know the push's layer")
+        b"23503" => told(ErrorKind::Usage, "the notification history does not know the push's layer")
             .hint("every layer needs its row in notification_layers"),
-        _ => told(Kind::Failed, "the notification history failed"),
+        _ => told(ErrorKind::Failed, "the notification history failed"),
     }
 }

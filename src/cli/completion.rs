@@ -3,6 +3,7 @@
 //! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
 //! never from a network. A broken file yields fewer candidates and no message.
 
+use crate::exit::ExitStatus;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,6 @@ use clap_complete::engine::{
 
 use crate::automation;
 use crate::automation::SourceText;
-use crate::exit::Kind;
 use crate::settings::automation::DIRECTORY;
 use crate::settings::{AutomationSettings, ConfigFile, Environment, Flags, StateSettings, state};
 use crate::state::completion_query::{Glimpse, newest_runs};
@@ -31,7 +31,7 @@ pub(super) fn is_asked(environment: &Environment) -> bool {
 }
 
 /// Writes the candidates, or the shell's script where no words are given.
-pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
+pub(super) fn answer(arguments: Vec<OsString>) -> ExitStatus {
     let asked = asked(&arguments);
     let environment = Environment::of_process();
     let factory = || {
@@ -45,9 +45,9 @@ pub(super) fn answer(arguments: Vec<OsString>) -> Kind {
         .completer("pushctl")
         .try_complete(arguments, Some(environment.directory()));
     match answered {
-        Ok(_) => Kind::Done,
+        Ok(_) => ExitStatus::Done,
         // No message: the shell would insert it into the command line.
-        Err(_) => Kind::Usage,
+        Err(_) => ExitStatus::Usage,
     }
 }
 

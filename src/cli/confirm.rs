@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 
 use super::context::{CommandContext, Confirmation};
 
@@ -29,12 +29,12 @@ pub(super) fn confirm(context: &CommandContext, what: &str, phrase: &str) -> Res
     std::io::stdin()
         .lock()
         .read_line(&mut answer)
-        .kind(Kind::Failed, || "cannot read the answer")?;
+        .kind(ErrorKind::Failed, || "cannot read the answer")?;
     if answer.trim().eq_ignore_ascii_case(phrase) {
         Ok(())
     } else {
         Err(Error::new(
-            Kind::Refused,
+            ErrorKind::Refused,
             "not confirmed, so nothing was done",
         ))
     }

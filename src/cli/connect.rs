@@ -121,11 +121,11 @@ pub(super) struct LogWatch(pub(super) Ui);
 
 impl Watch for LogWatch {
     fn waiting(&self, wait: Duration, cause: &Error) {
-        self.0.waiting(wait, cause);
+        Watch::waiting(&self.0, wait, cause);
     }
 
     fn connected(&self, host: &str, server_version: &str) {
-        self.0.connected(host, server_version);
+        Watch::connected(&self.0, host, server_version);
     }
 }
 

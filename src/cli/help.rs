@@ -1,25 +1,25 @@
 //! The layout of every help text: examples first, exit statuses last.
 
-use crate::exit::{self, Kind};
+use crate::exit::{self, ExitStatus};
 
 /// The user of the examples.
 pub(crate) const EXAMPLE_USER: &str = "1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10";
 
 /// The exit statuses in the help of `pushctl` itself.
-pub(super) const EVERY_KIND: [Kind; 13] = [
-    Kind::Done,
-    Kind::Failed,
-    Kind::Usage,
-    Kind::Partial,
-    Kind::Credentials,
-    Kind::Unreachable,
-    Kind::Nothing,
-    Kind::Locked,
-    Kind::Refused,
-    Kind::Cancelled,
-    Kind::Bug,
-    Kind::Interrupted,
-    Kind::Terminated,
+pub(super) const EVERY_KIND: [ExitStatus; 13] = [
+    ExitStatus::Done,
+    ExitStatus::Failed,
+    ExitStatus::Usage,
+    ExitStatus::Partial,
+    ExitStatus::Credentials,
+    ExitStatus::Unreachable,
+    ExitStatus::Nothing,
+    ExitStatus::Locked,
+    ExitStatus::Refused,
+    ExitStatus::Cancelled,
+    ExitStatus::Bug,
+    ExitStatus::Interrupted,
+    ExitStatus::Terminated,
 ];
 
 const TEMPLATE: &str =
@@ -31,7 +31,7 @@ fn heading(text: &str) -> String {
 }
 
 /// Returns the exit statuses that a command can have.
-pub(super) fn statuses(kinds: &[Kind]) -> String {
+pub(super) fn statuses(kinds: &[ExitStatus]) -> String {
     let section = exit::help(kinds);
     match section.split_once('\n') {
         Some((title, rows)) => format!("{}\n{rows}", heading(title)),
@@ -40,10 +40,10 @@ pub(super) fn statuses(kinds: &[Kind]) -> String {
 }
 
 /// Returns the exit statuses, some with a meaning of their own in this command.
-pub(super) fn statuses_saying(kinds: &[Kind], meanings: &[(Kind, &str)]) -> String {
+pub(super) fn statuses_saying(kinds: &[ExitStatus], meanings: &[(ExitStatus, &str)]) -> String {
     let mut section = statuses(kinds);
     for (kind, meaning) in meanings {
-        let row = |meaning: &str| format!("  {:<4}{meaning}", kind.status());
+        let row = |meaning: &str| format!("  {:<4}{meaning}", kind.code());
         section = section.replace(&row(kind.meaning()), &row(meaning));
     }
     section

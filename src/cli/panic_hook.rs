@@ -1,24 +1,23 @@
 //! The panic hook: reports a panic as a bug, with exit status 70 and without text that may be secret.
 
+use crate::exit::ExitStatus;
 use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::exit::Kind;
-
 static HAPPENED: AtomicBool = AtomicBool::new(false);
 
-/// Runs `work`; a panic in it, or in any thread or task meanwhile, makes it [`Kind::Bug`].
-pub(super) fn guarded(work: impl FnOnce() -> Kind) -> Kind {
+/// Runs `work`; a panic in it, or in any thread or task meanwhile, makes it [`ExitStatus::Bug`].
+pub(super) fn guarded(work: impl FnOnce() -> ExitStatus) -> ExitStatus {
     panic::set_hook(Box::new(|panic| {
         HAPPENED.store(true, Ordering::SeqCst);
         let _ = writeln!(std::io::stderr(), "{}", describe(panic));
     }));
     let kind = panic::catch_unwind(AssertUnwindSafe(work));
     if HAPPENED.load(Ordering::SeqCst) {
-        Kind::Bug
+        ExitStatus::Bug
     } else {
-        kind.unwrap_or(Kind::Bug)
+        kind.unwrap_or(ExitStatus::Bug)
     }
 }
 

@@ -1,8 +1,7 @@
 //! From what a person typed to the run or the automation that they mean.
 
 use crate::automation::Automation;
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::{PhaseRecord, Run, RunFilter, Store};
 use crate::suggest::nearest;
 
@@ -93,7 +92,7 @@ pub(super) fn latest_phase(phases: Vec<PhaseRecord>) -> Option<PhaseRecord> {
 /// Nothing is called that; perhaps something nearly is.
 pub(super) fn unknown(wanted: &str, names: &[String]) -> Error {
     let error = Error::new(
-        Kind::Usage,
+        ErrorKind::Usage,
         format!("there is no automation and no run called {wanted}"),
     );
     match nearest(wanted, names.iter().map(String::as_str)) {

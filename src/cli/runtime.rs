@@ -3,11 +3,11 @@
 //! SIGINT and SIGTERM ask the command to end; a second one ends the process at once. SIGUSR1 asks how far it is.
 //! Built by hand and left by `shutdown_background`: a name look-up that hangs must not hold up the exit.
 
+use crate::exit::ExitStatus;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::error::{Context as _, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, ErrorKind, Result};
 use crate::interrupt::{self, Trigger};
 use crate::ui::Ui;
 
@@ -16,13 +16,13 @@ use super::context::CommandContext;
 /// Runs `command` to its end.
 pub(super) fn run(
     mut context: CommandContext,
-    command: impl AsyncFnOnce(CommandContext) -> Result<Kind>,
-) -> Result<Kind> {
+    command: impl AsyncFnOnce(CommandContext) -> Result<ExitStatus>,
+) -> Result<ExitStatus> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .kind(Kind::Failed, || "cannot start the runtime")?;
+        .kind(ErrorKind::Failed, || "cannot start the runtime")?;
     let (trigger, interrupt) = interrupt::channel();
     context.interrupt = interrupt;
     let ui = context.ui.clone();
@@ -47,7 +47,7 @@ struct Signals {
 
 impl Signals {
     fn catch() -> Result<Self> {
-        let catch = |kind| signal(kind).kind(Kind::Failed, || "cannot listen for signals");
+        let catch = |kind| signal(kind).kind(ErrorKind::Failed, || "cannot listen for signals");
         Ok(Self {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
@@ -59,8 +59,8 @@ impl Signals {
         let mut is_ending = false;
         loop {
             let kind = tokio::select! {
-                Some(()) = self.interrupt.recv() => Kind::Interrupted,
-                Some(()) = self.terminate.recv() => Kind::Terminated,
+                Some(()) = self.interrupt.recv() => ErrorKind::Interrupted,
+                Some(()) = self.terminate.recv() => ErrorKind::Terminated,
                 Some(()) = self.progress.recv() => {
                     ui.report_progress();
                     continue;
@@ -71,7 +71,7 @@ impl Signals {
                 exit_at_once(kind);
             }
             is_ending = true;
-            ui.say("ending; once more to end at once");
+            ui.say("stopping after the messages in flight; press Ctrl-C again to stop immediately");
             trigger.fire(kind);
         }
     }
@@ -81,6 +81,6 @@ impl Signals {
     clippy::exit,
     reason = "the person asked twice: whatever still runs is given up"
 )]
-fn exit_at_once(kind: Kind) -> ! {
-    std::process::exit(i32::from(kind.status()))
+fn exit_at_once(kind: ErrorKind) -> ! {
+    std::process::exit(i32::from(ExitStatus::from(kind).code()))
 }

@@ -2,9 +2,8 @@
 
 use crate::delivery::preview::render;
 use crate::delivery::{Reach, Summary};
-use crate::error::{Error, Result};
-use crate::exit::Kind;
-use crate::report::{number, send as report};
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::{counted, number, send as report};
 use crate::run::gates::{Override, Overrides};
 use crate::run::send::Sending;
 use crate::settings::logging::LogFormat;
@@ -27,10 +26,10 @@ pub(super) async fn confirm(
     }
     let count = sending.count();
     let mut facts = vec![format!(
-        "\"{}\" goes to the phones of up to {} people ({} rows)",
+        "\"{}\" goes to the phones of up to {} ({})",
         sending.order.wording.title,
-        number(count),
-        number(sending.plan.rows)
+        counted(count, "people"),
+        counted(sending.plan.rows, "rows")
     )];
     facts.extend(described(context, sending)?);
     // Where no person is asked, the question is an error, and no store is opened for it.
@@ -81,9 +80,10 @@ pub(super) fn switched_off(overrides: &Overrides) -> Vec<String> {
 /// The summary, as a document or for a person.
 pub(super) fn tell(context: &CommandContext, summary: &Summary) -> Result<()> {
     if !summary.adds_up() {
-        context
-            .ui
-            .error(&Error::new(Kind::Bug, "the sums do not add up to the rows"));
+        context.ui.error(&Error::new(
+            ErrorKind::Bug,
+            "the sums do not add up to the rows",
+        ));
     }
     if context.ui.document() == Document::Json {
         return context.ui.json(summary);

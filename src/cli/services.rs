@@ -32,8 +32,17 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
 
 /// The state store, ready for use.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
-    let store = Store::open(&location(context)?, Arc::clone(&context.clock)).await?;
-    let store = store.with_leases_of(context.settings.lease);
+    let location = location(context)?;
+    let progress = context.ui.waiting();
+    if let Location::Postgres(address) = &location {
+        progress.stage(&format!(
+            "connecting to the state store {}",
+            address.place()
+        ));
+    }
+    let store = Store::open(&location, Arc::clone(&context.clock)).await;
+    progress.finish();
+    let store = store?.with_leases_of(context.settings.lease);
     context.open_stores.add(&store);
     Ok(store)
 }

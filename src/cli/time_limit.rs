@@ -3,8 +3,7 @@
 use std::future::Future;
 
 use crate::clock::text::show_duration;
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 
 use super::context::CommandContext;
@@ -26,7 +25,7 @@ pub(super) async fn ended(context: &CommandContext) -> Error {
     tokio::select! {
         kind = context.interrupt.wait() => Interrupt::error(kind),
         () = tokio::time::sleep_until(context.budget.end()) => Error::new(
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             format!("it was not done within {}", show_duration(context.budget.total())),
         )
         .hint("--deadline allows for more"),

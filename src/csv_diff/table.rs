@@ -1,12 +1,12 @@
 //! A CSV file that is read in order, and again at any row. Its errors name lines.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
 
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::csv_line;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 /// A file that is read, and its latest row.
@@ -20,7 +20,7 @@ pub(super) struct CsvTable {
 impl CsvTable {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let file = File::open(path).kind(Kind::Usage, || format!("cannot read {shown}"))?;
+        let file = File::open(path).kind(ErrorKind::Usage, || format!("cannot read {shown}"))?;
         let mut reader = ReaderBuilder::new()
             .buffer_capacity(1 << 16)
             .from_reader(file);
@@ -128,7 +128,7 @@ fn unreadable(path: &str, error: csv::Error) -> Error {
         csv::ErrorKind::Seek => Error::usage(format!(
             "cannot seek in {path}: it must be a file, not a pipe"
         )),
-        _ => Error::from_cause(Kind::Usage, error).context(format!("cannot read {place}")),
+        _ => Error::from_cause(ErrorKind::Usage, error).context(format!("cannot read {place}")),
     }
 }
 
@@ -137,28 +137,7 @@ fn fields(count: u64) -> String {
     format!("{count} field{plural}")
 }
 
-/// Returns the line of the row that begins at an offset, counted anew: the reader's own count is behind by one where lines
-/// end in CRLF, and by the empty lines in front of the row.
 fn line_at(path: &str, offset: u64) -> String {
-    let counted = || -> std::io::Result<u64> {
-        let mut file = BufReader::new(File::open(path)?);
-        let (mut line, mut passed) = (1, 0);
-        loop {
-            let buffer = file.fill_buf()?;
-            for byte in buffer {
-                let between_rows = matches!(byte, b'\r' | b'\n');
-                if passed >= offset && !between_rows {
-                    return Ok(line);
-                }
-                line += u64::from(*byte == b'\n');
-                passed += 1;
-            }
-            let length = buffer.len();
-            if length == 0 {
-                return Ok(line);
-            }
-            file.consume(length);
-        }
-    };
-    counted().map_or_else(|_| "?".to_owned(), |line| line.to_string())
+    let counted = File::open(path).and_then(|file| csv_line::line_at(file, offset));
+    counted.map_or_else(|_| "?".to_owned(), |line| line.to_string())
 }

@@ -9,8 +9,10 @@ use csv::StringRecord;
 use sha2::{Digest, Sha256};
 
 use super::Input;
+use crate::count::counted;
+use crate::csv_line;
 use crate::csv_writer::hex;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
 /// The names a user column may have, the best first.
@@ -20,6 +22,7 @@ const TOKEN_COLUMN: &str = "token";
 
 /// An audience being read.
 pub struct AudienceReader {
+    input: Input,
     name: String,
     columns: Vec<String>,
     user: usize,
@@ -40,14 +43,11 @@ impl AudienceReader {
 
     fn read(input: &Input, digest: Option<Sha256>) -> Result<Self> {
         let name = input.name();
-        let content: Box<dyn Read + Send> = match input {
-            Input::File { path, .. } => Box::new(open(path)?),
-            Input::Users(ids) => Box::new(Cursor::new(format!("user_id\n{}\n", ids.join("\n")))),
-        };
+        let content = content(input)?;
         let mut reader = csv::ReaderBuilder::new()
             .buffer_capacity(1 << 16)
             .from_reader(Hashed { content, digest });
-        let header = reader.headers().map_err(|error| wrong(&name, &error))?;
+        let header = reader.headers().map_err(|error| wrong(input, &error))?;
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
         if columns.iter().all(|column| column.trim().is_empty()) {
             return Err(Error::usage(format!(
@@ -57,6 +57,7 @@ impl AudienceReader {
         let user = user_column(&name, &columns)?;
         let token = columns.iter().position(|column| column == TOKEN_COLUMN);
         Ok(Self {
+            input: input.clone(),
             name,
             columns,
             user,
@@ -86,12 +87,12 @@ impl AudienceReader {
         let is_row = self
             .reader
             .read_record(row)
-            .map_err(|error| wrong(&self.name, &error))?;
+            .map_err(|error| wrong(&self.input, &error))?;
         if is_row && self.user(row).is_empty() {
-            let line = row.position().map_or(0, csv::Position::line);
             return Err(Error::usage(format!(
-                "{}:{line}: this row names nobody: its {} is empty",
-                self.name, self.columns[self.user]
+                "{}: this row names nobody: its {} is empty",
+                self.place(row),
+                self.columns[self.user]
             )));
         }
         Ok(is_row)
@@ -103,10 +104,11 @@ impl AudienceReader {
             return Ok(());
         }
         Err(Error::new(
-            Kind::Failed,
+            ErrorKind::Failed,
             format!(
-                "{} became shorter while it was being read: {left} rows are missing",
-                self.name
+                "{} became shorter while it was being read: {} missing",
+                self.name,
+                counted(left, "rows")
             ),
         ))
     }
@@ -122,16 +124,34 @@ impl AudienceReader {
         (!token.is_empty()).then_some(token)
     }
 
-    /// The line a row begins in, from 1.
-    pub fn line(row: &StringRecord) -> u64 {
-        row.position().map_or(0, csv::Position::line)
+    /// Returns the file and the line that a row begins in: `a.csv:12`.
+    pub fn place(&self, row: &StringRecord) -> String {
+        place(&self.input, Self::offset(row))
+    }
+
+    /// Returns the line that a row begins in; what the reader counted if the content cannot be read again.
+    pub fn line(&self, row: &StringRecord) -> u64 {
+        let lines = self.lines(&[Self::offset(row)]).ok();
+        let line = lines.and_then(|lines| lines.first().copied());
+        line.unwrap_or_else(|| row.position().map_or(0, csv::Position::line))
+    }
+
+    /// Returns where a row begins, in bytes; with the line breaks before it, if there are empty lines.
+    pub fn offset(row: &StringRecord) -> u64 {
+        row.position().map_or(0, csv::Position::byte)
+    }
+
+    /// Returns the line that each row begins in, by their offsets. Reads the content anew.
+    pub fn lines(&self, offsets: &[u64]) -> Result<Vec<u64>> {
+        csv_line::lines_at(content(&self.input)?, offsets)
+            .kind(ErrorKind::Failed, || format!("cannot read {}", self.name))
     }
 
     /// Reads what is left, and, of one that was opened for it, says what the whole content's SHA-256 is, in hexadecimal.
     pub fn sha256(self) -> Result<String> {
         let mut rest = self.reader.into_inner();
         io::copy(&mut rest, &mut io::sink())
-            .kind(Kind::Failed, || format!("cannot read {}", self.name))?;
+            .kind(ErrorKind::Failed, || format!("cannot read {}", self.name))?;
         Ok(rest
             .digest
             .map_or_else(String::new, |digest| hex(&digest.finalize())))
@@ -154,10 +174,25 @@ impl Read for Hashed {
     }
 }
 
+fn content(input: &Input) -> Result<Box<dyn Read + Send>> {
+    Ok(match input {
+        Input::File { path, .. } => Box::new(open(path)?),
+        Input::Users(ids) => Box::new(Cursor::new(format!("user_id\n{}\n", ids.join("\n")))),
+    })
+}
+
+/// The file, and the line of the row that begins at an offset; the file alone if it cannot be read again.
+fn place(input: &Input, offset: u64) -> String {
+    let line = content(input).ok();
+    let line = line.and_then(|content| csv_line::line_at(content, offset).ok());
+    let name = input.name();
+    line.map_or_else(|| name.clone(), |line| format!("{name}:{line}"))
+}
+
 fn open(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| {
         let missing = error.kind() == io::ErrorKind::NotFound;
-        let error = Error::from_cause(Kind::Usage, error)
+        let error = Error::from_cause(ErrorKind::Usage, error)
             .context(format!("cannot read {}", path.display()));
         if missing {
             error.hint("`pushctl generate AUDIENCE` writes audience files")
@@ -197,26 +232,29 @@ fn user_column(name: &str, columns: &[String]) -> Result<usize> {
     })
 }
 
-fn wrong(name: &str, error: &csv::Error) -> Error {
-    let at = |position: Option<&csv::Position>| position.map_or(1, csv::Position::line);
+fn wrong(input: &Input, error: &csv::Error) -> Error {
+    let name = input.name();
+    let at =
+        |position: Option<&csv::Position>| place(input, position.map_or(0, csv::Position::byte));
     match error.kind() {
         csv::ErrorKind::UnequalLengths {
             pos,
             expected_len,
             len,
         } => Error::usage(format!(
-            "{name}:{}: this row has {len} fields, the header has {expected_len}",
-            at(pos.as_ref())
+            "{}: this row has {}, the header has {expected_len}",
+            at(pos.as_ref()),
+            counted(*len, "fields")
         ))
         .hint("a field with a comma, a quote or a line break must stand in quotes"),
         csv::ErrorKind::Utf8 { pos, err } => Error::usage(format!(
-            "{name}:{}: field {} is not UTF-8",
+            "{}: field {} is not UTF-8",
             at(pos.as_ref()),
             err.field() + 1
         ))
         .hint("save the file as UTF-8"),
         csv::ErrorKind::Io(cause) => {
-            Error::new(Kind::Failed, cause).context(format!("cannot read {name}"))
+            Error::new(ErrorKind::Failed, cause).context(format!("cannot read {name}"))
         }
         _ => Error::usage(format!("{name}: {error}")),
     }

@@ -125,7 +125,8 @@ impl Feeder<'_> {
                             }
                         };
                         let words = one.words.take().filter(|_| place == 0);
-                        jobs.push(self.take_off(device.claim, &one.person, token, words, body));
+                        let flight = flight(device.claim, &one.person, token, words, place == 0);
+                        jobs.push(self.take_off(flight, body));
                     }
                 }
                 Claimed::Before(devices) => self.before(composer, &one.person, &devices).await?,
@@ -183,7 +184,8 @@ impl Feeder<'_> {
                 && let Ok(body) = composer.compose(token, &person.row)
             {
                 let words = self.own_words(composer);
-                jobs.push(self.take_off(claim, person, token, words, body));
+                let flight = flight(claim, person, token, words, false);
+                jobs.push(self.take_off(flight, body));
             }
         }
         self.return_room(0, jobs.len());
@@ -191,21 +193,8 @@ impl Feeder<'_> {
         Ok(())
     }
 
-    pub(super) fn take_off(
-        &self,
-        claim: Claim,
-        person: &Person,
-        token: &str,
-        words: Option<Words>,
-        body: bytes::Bytes,
-    ) -> SendJob {
-        let id = claim.id.cast_unsigned();
-        let flight = SubmittedMessage {
-            claim,
-            user: person.user.clone(),
-            token: token.to_owned(),
-            words,
-        };
+    pub(super) fn take_off(&self, flight: SubmittedMessage, body: bytes::Bytes) -> SendJob {
+        let id = flight.claim.id.cast_unsigned();
         lock(&self.state.flights).insert(id, flight);
         SendJob {
             id,
@@ -232,16 +221,19 @@ impl Feeder<'_> {
 
     /// Of a cancelled run everybody who was not got to is recorded as such; of any other stop, nobody: it can go on.
     pub(super) async fn cancel(&self, users: Vec<UserKey>) -> Result<()> {
-        if !self.is_cancelled() {
+        if !self.is_cancelled() || users.is_empty() {
             return Ok(());
         }
+        // They are recorded, but nothing was done for them: the progress stays where it is.
         let (ending, code) = (Ending::Cancelled, "cancelled");
         let dismissed = users.into_iter().map(|user| Dismissal {
             user,
             ending,
             code: code.to_owned(),
         });
-        self.dismiss(dismissed.collect()).await
+        self.store
+            .dismiss(self.push, self.sender, dismissed.collect())
+            .await
     }
 
     pub(super) async fn cancel_rest(
@@ -264,6 +256,22 @@ impl Feeder<'_> {
             self.cancel(users).await?;
         }
         Ok(())
+    }
+}
+
+fn flight(
+    claim: Claim,
+    person: &Person,
+    token: &str,
+    words: Option<Words>,
+    ends_row: bool,
+) -> SubmittedMessage {
+    SubmittedMessage {
+        claim,
+        user: person.user.clone(),
+        token: token.to_owned(),
+        words,
+        ends_row,
     }
 }
 

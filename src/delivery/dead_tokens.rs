@@ -13,8 +13,9 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::count::counted;
 use crate::csv_writer::cannot_write;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::ledger::{TokenHash, UserKey};
 
 /// Bytes of tokens that wait in memory where the file cannot be written: some 80,000 of them.
@@ -106,7 +107,8 @@ impl DeadTokens {
     /// those who joined it here.
     pub(super) fn read(&self) -> Result<Dead> {
         let mut found = Dead::new();
-        take_lines(self.pending.as_slice(), &mut found).kind(Kind::Bug, || "cannot read memory")?;
+        take_lines(self.pending.as_slice(), &mut found)
+            .kind(ErrorKind::Bug, || "cannot read memory")?;
         let is_ours = |name: &str| {
             let stem = name
                 .strip_suffix(LIST)
@@ -144,11 +146,11 @@ fn read_file(path: &Path, found: &mut Dead) -> Result<()> {
     if path.extension().is_some_and(|ending| ending == "csv") {
         let rows = csv::Reader::from_reader(file).into_deserialize::<(String, String)>();
         for row in rows {
-            found.insert(row.kind(Kind::Failed, cannot)?);
+            found.insert(row.kind(ErrorKind::Failed, cannot)?);
         }
         return Ok(());
     }
-    take_lines(BufReader::new(file), found).kind(Kind::Failed, cannot)
+    take_lines(BufReader::new(file), found).kind(ErrorKind::Failed, cannot)
 }
 
 fn take_lines(lines: impl std::io::BufRead, found: &mut Dead) -> std::io::Result<()> {
@@ -165,7 +167,9 @@ fn there(path: &Path) -> Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).kind(Kind::Failed, || format!("cannot read {}", path.display())),
+        Err(error) => Err(error).kind(ErrorKind::Failed, || {
+            format!("cannot read {}", path.display())
+        }),
     }
 }
 
@@ -221,15 +225,15 @@ pub(super) fn write_sql(
 ) -> Result<()> {
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut text = format!(
-        "-- {} tokens that the push service said are registered no more, found by run {run}.\n\
+        "-- {} that the push service said are registered no more, found by run {run}.\n\
          -- To be run by the owner of the source database; pushctl writes nothing there.\n",
-        tokens.len() + by_hash.len(),
+        counted((tokens.len() + by_hash.len()) as u64, "tokens"),
     );
     if !tokens.is_empty() {
         let quoted = tokens
             .iter()
             .map(|(_, token)| format!("  {}", quote(token)));
-        text += &clear("token", quoted.collect());
+        text += &clear("token", &quoted.collect::<Vec<_>>());
     }
     if !by_hash.is_empty() {
         text += "-- The text of these tokens is not known here any more: by user and hash.\n";
@@ -237,14 +241,14 @@ pub(super) fn write_sql(
             .iter()
             .map(|(user, hash)| format!("  ({}, '{hash}')", quote(user)));
         let columns = "(user_id::text, left(encode(sha256(convert_to(token, 'UTF8')), 'hex'), 32))";
-        text += &clear(columns, pairs.collect());
+        text += &clear(columns, &pairs.collect::<Vec<_>>());
     }
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|error| cannot_write(&path, error))
 }
 
-fn clear(columns: &str, values: Vec<String>) -> String {
+fn clear(columns: &str, values: &[String]) -> String {
     format!(
         "UPDATE devices SET token = NULL, updated_at = now()\nWHERE {columns} IN (\n{}\n);\n",
         values.join(",\n")

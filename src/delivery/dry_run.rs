@@ -1,160 +1,309 @@
 //! A dry run: what would become of every row, as far as it can be told without the push service.
+//!
+//! It asks what a live send asks, in the same order: the ledger (who had this very push), the control group, the history,
+//! the accounts and tokens, the words. So its numbers are those of a live send that begins now. Where the source or the history is not
+//! asked, `--offline`, the messages that would be sent are counted as `up to`, and the summary says why.
+//!
+//! Memory grows with the audience here: a hash for each token, and one for each person who had this push.
 
 use std::collections::{BTreeMap, HashSet};
 
 use csv::StringRecord;
 use jiff::Timestamp;
 
-use super::eligibility::{Person, is_held_out};
-use super::plan::{hash, hash_token, skip_code};
+use super::eligibility::{Person, is_held_out, sent_anyway};
+use super::plan::{ANY_TOKEN, hash, skip_code};
+use super::summary::OutcomeSums;
 use super::token_lookup::Lacking;
-use super::{AudienceReader, Order, SendPlan, SendResult, Summary, TokenLookup, ids_fit};
-use crate::cadence::{Cadence, CadenceDecision, Layer, Screen};
-use crate::error::Result;
+use super::{
+    AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup, ids_fit,
+};
+use crate::cadence::{Cadence, CadenceDecision, Layer, Screen, Unapplied};
+use crate::error::{Error, Result};
 use crate::fcm::{Composer, Delivery};
-use crate::state::ledger::UserKey;
+use crate::progress::{Counter, Progress};
+use crate::state::Store;
+use crate::state::ledger::{LedgerPush, TokenHash, UserKey};
 
 /// Rows the history is asked about at once.
 const BATCH: usize = 2_000;
+/// Recipients read from the ledger at once.
+const PAGE: u32 = 2_000;
 
-/// Who says whom the history holds back.
-pub enum DryRunHistory<'a> {
-    /// This history.
-    By(&'a Cadence),
-    /// Nobody: it is over the network, and a dry run reaches none but the source.
-    NotAsked,
-    /// Nobody: cadence is off.
-    Off,
+/// What a dry run asks.
+pub enum Asking<'a> {
+    /// Everything that a live send asks.
+    All {
+        /// Who had this push already.
+        store: &'a Store,
+        /// Who has had enough.
+        cadence: &'a Cadence,
+        /// What the source says of each recipient's tokens.
+        tokens: &'a mut TokenLookup,
+    },
+    /// Nothing but the file.
+    Nothing {
+        /// Whether a live send would not ask the history either.
+        cadence_is_off: bool,
+    },
 }
 
-/// Counts.
+/// Counts what a live send of the order would do.
 pub async fn rehearse(
     order: &Order,
     plan: &SendPlan,
-    tokens: &mut TokenLookup,
-    cadence: &DryRunHistory<'_>,
+    asking: Asking<'_>,
+    progress: &dyn Progress,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
-    let invalid_ids = ids_fit(order, plan, matches!(cadence, DryRunHistory::Off))?;
+    let is_off = match &asking {
+        Asking::All { cadence, .. } => cadence.is_off(),
+        Asking::Nothing { cadence_is_off } => *cadence_is_off,
+    };
+    let invalid_ids = ids_fit(order, plan, is_off)?;
     let mut summary = Summary {
         mode: "dry-run".to_owned(),
         ended: SendResult::Rehearsed,
         rows: plan.rows,
-        cadence: cadence.name().to_owned(),
         ..Summary::blank(order, run, now)
     };
-    let screen = match cadence {
-        DryRunHistory::By(cadence) => Some(cadence.screen(Layer::new(order.layer)?).await?),
-        DryRunHistory::NotAsked | DryRunHistory::Off => None,
+    let (known, screen, tokens) = match asking {
+        Asking::All {
+            store,
+            cadence,
+            tokens,
+        } => {
+            cadence.name().clone_into(&mut summary.cadence);
+            if let Some(place) = cadence.place() {
+                let stage = format!("connecting to the notification history {place}");
+                progress.stage(&stage);
+            }
+            let screen = open_screen(order, cadence, &mut summary).await?;
+            (Known::of(order, store).await?, screen, Some(tokens))
+        }
+        Asking::Nothing { .. } => {
+            "not asked".clone_into(&mut summary.cadence);
+            let note = "--offline: neither the source nor the notification history was asked, so people without a token and people who have had enough are among those who would be sent to";
+            summary.notes.push(note.to_owned());
+            summary.is_upper_bound = true;
+            (Known::default(), None, None)
+        }
     };
+    summary.notes.extend(invalid_ids);
     let mut rehearsal = Rehearsal {
         order,
+        plan,
         composer: Composer::new(
             plan.push.clone(),
             Delivery::Live,
             Some(&order.collapse_id()),
         ),
         screen,
+        tokens,
+        known,
         seen: HashSet::new(),
-        taken: HashSet::new(),
+        had: 0,
     };
-    let mut reader = AudienceReader::open(&order.input)?;
-    let mut left = plan.rows;
-    while left > 0 {
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut row = StringRecord::new();
-        while batch.len() < BATCH && left > 0 {
-            reader.next_of(&mut row, left)?;
-            left -= 1;
-            let tokens = tokens.next(&reader, &row)?;
-            let user = UserKey::of(reader.user(&row));
-            if plan.several.contains(&hash(&user)) && !rehearsal.seen.insert(user.clone()) {
-                summary.repeated += 1;
-                continue;
-            }
-            let row = std::mem::take(&mut row);
-            batch.push(Person::new(row, user, tokens));
-        }
-        rehearsal.count(batch, &mut summary).await?;
-    }
-    summary.excluded = summary.excluded_by_rule.values().sum();
-    summary.skipped = summary.skipped_by_reason.values().sum();
-    summary.notes.extend(invalid_ids);
-    summary.notes.extend(tokens.notes());
-    summary.notes.extend(cadence.note().map(str::to_owned));
+    progress.stage("counting");
+    progress.total(Some(plan.rows));
+    rehearsal.count_rows(progress, &mut summary).await?;
+    rehearsal.conclude(&mut summary);
     Ok(summary)
 }
 
-impl DryRunHistory<'_> {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::By(cadence) => cadence.name(),
-            Self::NotAsked => "not asked",
-            Self::Off => "off",
+/// Opens the history's screen; none where it cannot be asked and that stops nobody.
+async fn open_screen<'a>(
+    order: &Order,
+    cadence: &'a Cadence,
+    summary: &mut Summary,
+) -> Result<Option<Screen<'a>>> {
+    if cadence.is_off() {
+        let note = "cadence is off: nobody would be held back";
+        summary.notes.push(note.to_owned());
+    }
+    match cadence.screen(Layer::new(order.layer)?).await {
+        Ok(screen) => {
+            let unapplied = screen.unapplied();
+            summary
+                .notes
+                .extend(unapplied.iter().map(Unapplied::to_string));
+            Ok(Some(screen))
+        }
+        Err(error) => cannot_ask(order, error, summary).map(|()| None),
+    }
+}
+
+fn cannot_ask(order: &Order, error: Error, summary: &mut Summary) -> Result<()> {
+    if order.cadence_failure == CadenceFailure::Send {
+        summary.notes.push(sent_anyway(&error));
+        return Ok(());
+    }
+    Err(error
+        .context("the notification history cannot be asked, and a live send would send to nobody")
+        .hint("--offline counts without asking it"))
+}
+
+/// What the ledger knows of the push already.
+#[derive(Default)]
+struct Known {
+    people: HashSet<UserKey>,
+    tokens: HashSet<TokenHash>,
+    sums: OutcomeSums,
+    further: u64,
+    run: Option<String>,
+}
+
+impl Known {
+    async fn of(order: &Order, store: &Store) -> Result<Self> {
+        let pushes = store.pushes(&order.automation, &order.occurrence).await?;
+        let push = pushes.iter().find(|push| push.number == order.number);
+        match push {
+            Some(push) => Self::read(store, push).await,
+            None => Ok(Self::default()),
         }
     }
 
-    fn note(&self) -> Option<&'static str> {
-        match self {
-            Self::By(_) => None,
-            Self::NotAsked => Some(
-                "the notification history was not asked: a dry run reaches no network but the source",
-            ),
-            Self::Off => Some("cadence is off: nobody would be held back"),
+    async fn read(store: &Store, push: &LedgerPush) -> Result<Self> {
+        let mut known = Self {
+            sums: OutcomeSums::of(&store.tally(push).await?),
+            further: store.further_devices(push).await?,
+            run: Some(push.run.clone()),
+            ..Self::default()
+        };
+        let mut after = 0;
+        loop {
+            let page = store.recipients(push, after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(known);
+            };
+            after = last.claim;
+            known.tokens.extend(page.iter().filter_map(|one| one.token));
+            known.people.extend(page.into_iter().map(|one| one.user));
         }
     }
 }
 
 struct Rehearsal<'a> {
     order: &'a Order,
+    plan: &'a SendPlan,
     composer: Composer,
     screen: Option<Screen<'a>>,
+    /// None where the source is not asked.
+    tokens: Option<&'a mut TokenLookup>,
+    known: Known,
     seen: HashSet<UserKey>,
-    /// Hashes of the tokens that are spoken for: a live send claims each once.
-    taken: HashSet<u64>,
+    /// People of this audience who had the push.
+    had: u64,
 }
 
 impl Rehearsal<'_> {
-    /// Whether a token of this person is left for them.
-    fn claims_a_token(&mut self, person: &Person) -> bool {
-        let mut is_left = false;
-        for token in &person.tokens {
-            is_left |= self.taken.insert(hash_token(token));
+    async fn count_rows(&mut self, progress: &dyn Progress, summary: &mut Summary) -> Result<()> {
+        let mut reader = AudienceReader::open(&self.order.input)?;
+        let mut counter = Counter::of(progress);
+        let mut left = self.plan.rows;
+        while left > 0 {
+            let mut batch = Vec::with_capacity(BATCH);
+            while batch.len() < BATCH && left > 0 {
+                let mut row = StringRecord::new();
+                reader.next_of(&mut row, left)?;
+                left -= 1;
+                counter.one();
+                let tokens = match &mut self.tokens {
+                    Some(tokens) => tokens.next(&reader, &row)?,
+                    None => Ok(Vec::new()),
+                };
+                let user = UserKey::of(reader.user(&row));
+                if self.plan.several.contains(&hash(&user)) && !self.seen.insert(user.clone()) {
+                    summary.repeated += 1;
+                } else if self.known.people.contains(&user) {
+                    self.had += 1;
+                } else {
+                    batch.push(Person::new(row, user, tokens));
+                }
+            }
+            self.count(batch, summary).await?;
         }
-        is_left
+        Ok(())
     }
 
     async fn count(&mut self, batch: Vec<Person>, summary: &mut Summary) -> Result<()> {
-        let verdicts = match &self.screen {
-            Some(screen) => {
-                let ids: Vec<String> = batch.iter().map(|one| one.user.to_string()).collect();
-                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-                screen.filter(&ids).await?.verdicts
-            }
-            None => Vec::new(),
-        };
+        let verdicts = self.ask_history(&batch, summary).await?;
         let count =
             |map: &mut BTreeMap<String, u64>, key: String| *map.entry(key).or_default() += 1;
-        for (place, person) in batch.iter().enumerate() {
+        for (place, person) in batch.into_iter().enumerate() {
+            let token = match (&self.tokens, person.tokens.first()) {
+                (None, _) => Some(ANY_TOKEN),
+                (Some(_), token) => token.map(String::as_str),
+            };
             if is_held_out(self.order, &person.user) {
                 summary.held_out += 1;
             } else if let Some(CadenceDecision::Excluded(exclusion)) = verdicts.get(place) {
                 count(&mut summary.excluded_by_rule, exclusion.key().to_owned());
-            } else if let Some(token) = person.tokens.first() {
+            } else if let Some(token) = token {
                 match self.composer.compose(token, &person.row) {
-                    Ok(_) if self.claims_a_token(person) => summary.not_attempted += 1,
-                    Ok(_) => summary.token_taken += 1,
+                    Ok(_) => self.claim(&person.tokens, summary),
                     Err(skip) => count(&mut summary.skipped_by_reason, skip_code(&skip)),
                 }
             } else if person.lacking == Lacking::NoToken {
                 summary.without_token += 1;
             } else {
-                count(
-                    &mut summary.skipped_by_reason,
-                    person.lacking.code().to_owned(),
-                );
+                let code = person.lacking.code().to_owned();
+                count(&mut summary.skipped_by_reason, code);
             }
         }
         Ok(())
+    }
+
+    /// Counts the messages to a person: one for each token that got none yet.
+    fn claim(&mut self, tokens: &[String], summary: &mut Summary) {
+        if self.tokens.is_none() {
+            summary.not_attempted += 1;
+            return;
+        }
+        let tokens = tokens.iter().map(|token| TokenHash::of(token));
+        let free = tokens
+            .filter(|token| self.known.tokens.insert(*token))
+            .count() as u64;
+        summary.not_attempted += free;
+        summary.further_devices += free.saturating_sub(1);
+        summary.token_taken += u64::from(free == 0);
+    }
+
+    async fn ask_history(
+        &mut self,
+        batch: &[Person],
+        summary: &mut Summary,
+    ) -> Result<Vec<CadenceDecision>> {
+        let Some(screen) = &self.screen else {
+            return Ok(Vec::new());
+        };
+        let users: Vec<UserKey> = batch.iter().map(|one| one.user.clone()).collect();
+        match screen.filter_users(&users).await {
+            Ok(filtered) => Ok(filtered.verdicts),
+            Err(error) => {
+                cannot_ask(self.order, error, summary)?;
+                self.screen = None;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Adds what the ledger knew, as a live send's summary does.
+    fn conclude(self, summary: &mut Summary) {
+        let Known {
+            sums, further, run, ..
+        } = self.known;
+        if let Some(run) = run {
+            let people = sums.claims() - further;
+            summary.others = people.saturating_sub(self.had);
+            summary.further_devices += further;
+            summary.notes.push(format!(
+                "run {run} has begun this push: {} of this audience had it, and would not get it again",
+                crate::count::counted(self.had, "people")
+            ));
+        }
+        summary.add(&sums);
+        let tokens = self.tokens.map(|tokens| tokens.notes());
+        summary.notes.extend(tokens.into_iter().flatten());
     }
 }

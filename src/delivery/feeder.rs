@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep};
 use super::eligibility::Person;
 use super::lead::Lead;
 use super::plan::hash;
-use super::recorder::SubmittedMessage;
+use super::recorder::{SubmittedMessage, Traffic};
 use super::stop_reason::Stop;
 use super::token_lookup::Audience;
 use super::{AudienceReader, Order, Reach, Reading, SendPlan, TokenLookup, WhileSending};
 use crate::cadence::{Breakdown, Cadence, Layer};
 use crate::clock::Clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Client, Composer, Delivery, Reports};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -118,8 +118,8 @@ pub(super) struct PassResult {
     pub(super) complete: bool,
     pub(super) stop: Option<Stop>,
     pub(super) notes: Vec<String>,
-    /// Messages that were answered, or given up.
-    pub(super) recorded: u64,
+    /// What came of the messages.
+    pub(super) traffic: Traffic,
     /// People who stand in several rows, and how many of those are too many.
     pub(super) repeated: HashMap<UserKey, u64>,
     /// Whom the history held back, as it says itself.
@@ -176,7 +176,7 @@ impl Feeder<'_> {
             self.client.abandon();
         };
         let recording = self.record_all(reports, dead);
-        let recorded;
+        let traffic;
         {
             let (mut feeding, mut recording) = (std::pin::pin!(feeding), std::pin::pin!(recording));
             let mut fed = false;
@@ -184,7 +184,7 @@ impl Feeder<'_> {
                 tokio::select! {
                     () = &mut feeding, if !fed => fed = true,
                     done = &mut recording => {
-                        recorded = done?;
+                        traffic = done?;
                         break;
                     }
                 }
@@ -200,7 +200,7 @@ impl Feeder<'_> {
             complete: complete.into_inner(),
             stop,
             notes: into_inner(state.notes),
-            recorded,
+            traffic,
             repeated: into_inner(state.repeated),
             breakdown: into_inner(state.breakdown),
         })
@@ -215,7 +215,7 @@ impl Feeder<'_> {
             (Recipients::Share(tokens), Some(plan), _) => self.share(plan, tokens).await,
             (Recipients::Join, _, Some(reading)) => self.join(reading).await,
             _ => Err(Error::new(
-                Kind::Bug,
+                ErrorKind::Bug,
                 "a send of rows without a plan, or of a queue without a way to the source",
             )),
         }

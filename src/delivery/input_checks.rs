@@ -14,16 +14,7 @@ use serde::Deserialize;
 
 use super::Input;
 use crate::atomic_publish;
-use crate::error::{Error, Kind, Result};
-
-/// Checks that a person has lifted (`--override commit-marker`, `--override audience`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lifted {
-    /// Whether a publication that was cut short is no reason to refuse.
-    pub commit_marker: bool,
-    /// Whether a manifest that describes another content is no reason to refuse.
-    pub audience: bool,
-}
+use crate::error::{Error, ErrorKind, Result};
 
 /// What of a manifest is needed here; one of any version has it.
 #[derive(Deserialize)]
@@ -46,7 +37,7 @@ pub(super) fn is_published(input: &Input) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "{} lies beside a publication that was interrupted ({}): it may be the file of an earlier run",
             input.name(),
@@ -80,7 +71,7 @@ pub(super) fn is_as_described(input: &Input, sha256: &str) -> Result<()> {
     };
     let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
     Err(Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "{} is not the file that {} describes: its SHA-256 is {}…, and {}… in the manifest",
             input.name(),

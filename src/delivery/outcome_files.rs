@@ -24,7 +24,7 @@ use super::dead_tokens::{DeadTokens, write_list, write_sql};
 use super::{TEST_SUFFIX, file_stem};
 use crate::atomic_publish::{Rename, Staging};
 use crate::csv_writer::cannot_write;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::ledger::{Ending, LedgerPush, Recipient, Standing, TokenHash, UserKey};
 use crate::state::{Run, RunStatus, Store};
 
@@ -122,7 +122,7 @@ fn names(stem: &str) -> [String; 3] {
 /// Says which files of a send are missing, and how to get them.
 pub(super) fn are_missing(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
     let path = directory.join(&names(stem)[0]);
-    Error::new(Kind::Failed, format!("{error:#}"))
+    Error::new(ErrorKind::Failed, format!("{error:#}"))
         .context(format!(
             "cannot write {} and the lists of dead tokens beside it; what became of each recipient is in the state store",
             path.display()
@@ -192,7 +192,7 @@ async fn write_outcomes(
     let mut dead = BTreeSet::new();
     let failed = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(error) => cannot_write(&path, error),
-        other => Error::new(Kind::Failed, format!("{other:?}")),
+        other => Error::new(ErrorKind::Failed, format!("{other:?}")),
     };
     let mut out = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::outcome_files::OUTCOMES;
 use crate::csv_writer::cannot_write;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::Store;
 
 const NOTE: &str = ".pushctl-store-";
@@ -109,7 +109,7 @@ fn cannot_use(directory: &Path, error: std::io::Error) -> Error {
 }
 
 fn unwritable(message: String, cause: Option<std::io::Error>) -> Error {
-    Error::from_cause(Kind::Failed, Unwritable { message, cause })
+    Error::from_cause(ErrorKind::Failed, Unwritable { message, cause })
 }
 
 /// Bytes that this user may still write there; `None` where the file system does not say.
@@ -163,7 +163,7 @@ fn too_old(directory: &Path, store: &Store, run: &str, why: &str) -> Error {
         .map(|path| format!(" ({})", path.display()))
         .unwrap_or_default();
     Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "the state store {} is older than the outcome files in {}: {why}{file}",
             store.place(),
@@ -189,7 +189,7 @@ pub(super) async fn note(
         at,
         sender,
     };
-    let text = serde_json::to_vec(&note).kind(Kind::Bug, || "a note that is no JSON")?;
+    let text = serde_json::to_vec(&note).kind(ErrorKind::Bug, || "a note that is no JSON")?;
     let failed = |error| cannot_write(&path, error);
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     file.write_all(&text)

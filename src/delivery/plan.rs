@@ -7,22 +7,21 @@ use std::hash::{Hash as _, Hasher as _};
 
 use csv::StringRecord;
 
-use super::input_checks::{self, Lifted};
+use super::input_checks;
 use super::user_ids::UserIds;
 use super::{AudienceReader, Input, Order};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery};
+use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::progress::{Counter, Progress};
 use crate::state::ledger::UserKey;
 use crate::template::Skip;
 use crate::template::link::AllowedHosts;
 use crate::template::push::{BoundPush, Problem, PushTemplate};
 
 /// About as long as the service's tokens are: the payload's size does not count it, but the rendering wants one.
-const ANY_TOKEN: &str = "token";
-/// Rows between two looks at the interrupt.
-const LOOK: u64 = 4096;
+pub(super) const ANY_TOKEN: &str = "token";
 
 /// A checked order.
 #[derive(Debug)]
@@ -56,28 +55,15 @@ impl SendPlan {
     /// The words or the file are wrong, or the file is another than the order knows; each with file and line.
     pub fn draw_up(
         order: &Order,
+        overrides: &Overrides,
         hosts: &AllowedHosts,
         progress: &dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Self> {
-        Self::draw_up_lifting(order, hosts, progress, interrupt, Lifted::default())
-    }
-
-    /// The same without the checks that a person has lifted.
-    ///
-    /// # Errors
-    /// As [`SendPlan::draw_up`].
-    pub fn draw_up_lifting(
-        order: &Order,
-        hosts: &AllowedHosts,
-        progress: &dyn Progress,
-        interrupt: &Interrupt,
-        lifted: Lifted,
     ) -> Result<Self> {
         let texts =
             PushTemplate::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
         let mut reader = AudienceReader::open_hashed(&order.input)?;
-        if !lifted.commit_marker {
+        if !overrides.lift(Guard::CommitMarker) {
             input_checks::is_published(&order.input)?;
         }
         let push = texts.bind(reader.columns()).map_err(|found| {
@@ -87,25 +73,26 @@ impl SendPlan {
         })?;
         let mut reading = PlanReader::new(&push, order);
         progress.stage("checking");
+        let mut counter = Counter::of(progress);
         let mut row = StringRecord::new();
         while order.limit.is_none_or(|limit| reading.rows < limit) && reader.next(&mut row)? {
             reading.take(&reader, &row)?;
-            if reading.rows.is_multiple_of(LOOK) {
-                progress.advance(LOOK);
-                if let Some(kind) = interrupt.fired() {
-                    return Err(Interrupt::error(kind));
-                }
+            if counter.one()
+                && let Some(kind) = interrupt.fired()
+            {
+                return Err(Interrupt::error(kind));
             }
         }
+        drop(counter);
         let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
         let sha256 = reader.sha256()?;
         unchanged(&order.input, &sha256)?;
-        if !lifted.audience {
+        if !overrides.lift(Guard::Audience) {
             input_checks::is_as_described(&order.input, &sha256)?;
         }
         if reading.rows == 0 {
             return Err(Error::new(
-                Kind::Refused,
+                ErrorKind::Refused,
                 format!(
                     "{} has no rows: there is nobody to send to",
                     order.input.name()
@@ -135,7 +122,6 @@ impl SendPlan {
 
 /// The state of a reading.
 struct PlanReader {
-    name: String,
     composer: Composer,
     rows: u64,
     hashes: Vec<u64>,
@@ -146,7 +132,6 @@ struct PlanReader {
 impl PlanReader {
     fn new(push: &BoundPush, order: &Order) -> Self {
         Self {
-            name: order.input.name(),
             composer: Composer::new(push.clone(), Delivery::Live, Some(&order.collapse_id())),
             rows: 0,
             hashes: Vec::new(),
@@ -167,12 +152,10 @@ impl PlanReader {
                 *self.skipped.entry(skip_code(&skip)).or_default() += 1;
                 Ok(())
             }
-            Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => Err(Error::usage(format!(
-                "{}:{}: {skip}",
-                self.name,
-                AudienceReader::line(row)
-            ))
-            .hint("nothing was sent: change the words, or take the row out")),
+            Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => {
+                Err(Error::usage(format!("{}: {skip}", reader.place(row)))
+                    .hint("nothing was sent: change the words, or take the row out"))
+            }
         }
     }
 }
@@ -194,13 +177,6 @@ pub(super) fn hash(user: &UserKey) -> u64 {
     hasher.finish()
 }
 
-/// The same for a token.
-pub(super) fn hash_token(token: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    token.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// How many rows repeat somebody, and the hashes of those people.
 fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
     hashes.sort_unstable();
@@ -219,7 +195,7 @@ fn unchanged(input: &Input, sha256: &str) -> Result<()> {
             path,
             sha256: Some(known),
         } if known != sha256 => Err(Error::new(
-            Kind::Refused,
+            ErrorKind::Refused,
             format!(
                 "{} is not the file it was: its SHA-256 is {}… and was {}…",
                 path.display(),

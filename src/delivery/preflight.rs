@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::send::SendContext;
 use super::{CadenceFailure, Order, Reach, SendPlan, eligibility};
 use crate::cadence::{Layer, Unapplied};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
+use crate::guards::Guard;
 use crate::interrupt::Interrupt;
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
@@ -24,6 +25,10 @@ pub(super) async fn ask_history(
     let mut notes = Vec::new();
     if context.cadence.is_off() {
         notes.push("cadence is off: nobody is held back, and nothing is recorded".to_owned());
+    }
+    if let Some(place) = context.cadence.place() {
+        let stage = format!("connecting to the notification history {place}");
+        context.progress.stage(&stage);
     }
     match context.cadence.screen(layer).await {
         Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
@@ -45,11 +50,15 @@ pub(super) async fn connect(
     plan: Option<&SendPlan>,
     context: &SendContext<'_>,
 ) -> Result<(Client, fcm::Reports)> {
-    context.progress.stage("connecting");
+    let stage = format!("connecting to the push service {}", context.service.place());
+    context.progress.stage(&stage);
     let mut settings = context.service.clone();
     settings.rate = order.rate.unwrap_or(settings.rate);
     settings.expected = plan.map(SendPlan::sendable);
     settings.limits.failure_rate = order.max_failure_rate;
+    if context.overrides.lift(Guard::Failures) {
+        settings.limits = fcm::Limits::off();
+    }
     let connected = Client::connect(settings, context.account.clone(), Arc::clone(context.clock));
     tokio::select! {
         kind = context.interrupt.wait() => Err(Interrupt::error(kind)),
@@ -103,7 +112,7 @@ async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<(
     }
     let (number, occurrence, run) = (order.number, &order.occurrence, &push.run);
     Err(Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "push {number} of {occurrence} was begun by run {run} with other words or another layer"
         ),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::plan::skip_code;
 use super::{AudienceReader, Input};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery};
 use crate::template::push::{Problem, PushTemplate};
 
@@ -16,8 +16,11 @@ use crate::template::push::{Problem, PushTemplate};
 pub struct Sample {
     /// `shortest`, `longest` or `sample`.
     pub kind: &'static str,
-    /// Where the row begins in the file, from 1.
+    /// The line of the file that the row begins in; the header is line 1.
     pub line: u64,
+    /// The same in bytes, as long as the lines are not counted.
+    #[serde(skip)]
+    pub offset: u64,
     /// Whose row it is.
     pub user_id: String,
     /// First line on the phone.
@@ -95,14 +98,18 @@ pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Prev
     }
     if preview.rows == 0 {
         return Err(Error::new(
-            Kind::Nothing,
+            ErrorKind::Nothing,
             format!("{} has no rows", input.name()),
         ));
     }
     let ends = [shortest, longest].into_iter().flatten();
     preview.samples = ends.chain(others).collect();
     let mut seen = std::collections::HashSet::new();
-    preview.samples.retain(|sample| seen.insert(sample.line));
+    preview.samples.retain(|sample| seen.insert(sample.offset));
+    let offsets: Vec<u64> = preview.samples.iter().map(|one| one.offset).collect();
+    for (sample, line) in preview.samples.iter_mut().zip(reader.lines(&offsets)?) {
+        sample.line = line;
+    }
     Ok(preview)
 }
 
@@ -116,7 +123,8 @@ fn sample(
     let rendered = composer.rendered();
     Sample {
         kind,
-        line: AudienceReader::line(row),
+        line: 0,
+        offset: AudienceReader::offset(row),
         user_id: reader.user(row).to_owned(),
         title: rendered.title.clone(),
         body: rendered.body.clone(),

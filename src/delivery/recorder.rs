@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::dead_tokens::DeadTokens;
 use super::feeder::Feeder;
+use crate::count::{per_second, several};
 use crate::error::Result;
 use crate::fcm::{MessageReport, Outcome, Reports, Unsent};
 use crate::state::ledger::{Answer, Claim, Ending, UserKey, Words};
@@ -21,6 +22,9 @@ pub(super) struct SubmittedMessage {
     pub(super) user: UserKey,
     pub(super) token: String,
     pub(super) words: Option<Words>,
+    /// Whether its end is the end of a row of the audience. It is not for a person's further devices, nor for a message
+    /// that is sent again: those rows count already.
+    pub(super) ends_row: bool,
 }
 
 /// Reports on their way into the ledger.
@@ -29,27 +33,92 @@ struct RecordBatch {
     answers: Vec<Answer>,
     /// Claims of messages that certainly did not leave.
     released: Vec<Claim>,
+    /// Rows of the audience that are done with: answered, refused or in doubt, but neither released nor cancelled.
+    rows: u64,
+}
+
+/// The messages of this process that left, by what came of them. The bar, the summary's `messages` and the rate are all
+/// made from these.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traffic {
+    accepted: u64,
     failed: u64,
+    dead: u64,
+    in_doubt: u64,
+    first_request: Option<Instant>,
+    last_answer: Option<Instant>,
+}
+
+impl Traffic {
+    /// Counts a message that ended at an instant. One that never left is none.
+    fn count(&mut self, report: &MessageReport, ending: Ending, at: Instant) {
+        if matches!(report.outcome, Outcome::Unsent { .. }) {
+            return;
+        }
+        let began = at.checked_sub(report.elapsed).unwrap_or(at);
+        self.first_request = Some(self.first_request.map_or(began, |first| first.min(began)));
+        match ending {
+            Ending::Accepted => self.accepted += 1,
+            Ending::Dead => self.dead += 1,
+            Ending::InDoubt => self.in_doubt += 1,
+            _ => self.failed += 1,
+        }
+        if ending != Ending::InDoubt {
+            self.last_answer = self.last_answer.max(Some(at));
+        }
+    }
+
+    /// Returns the traffic of two passes as one.
+    pub(super) fn and(self, later: Self) -> Self {
+        let first = [self.first_request, later.first_request];
+        Self {
+            accepted: self.accepted + later.accepted,
+            failed: self.failed + later.failed,
+            dead: self.dead + later.dead,
+            in_doubt: self.in_doubt + later.in_doubt,
+            first_request: first.into_iter().flatten().min(),
+            last_answer: self.last_answer.max(later.last_answer),
+        }
+    }
+
+    /// Returns how many messages left.
+    pub(super) fn messages(&self) -> u64 {
+        self.accepted + self.failed + self.dead + self.in_doubt
+    }
+
+    /// Returns the answers in a second, from the first request to the last answer; none over too short a time.
+    pub(super) fn answers_per_second(&self) -> Option<f64> {
+        let time = self
+            .last_answer?
+            .checked_duration_since(self.first_request?)?;
+        per_second(self.accepted + self.failed + self.dead, time)
+    }
+
+    /// Returns what stands beside the bar: in the summary's words, what was not accepted.
+    fn detail(&self) -> String {
+        several(&[
+            (self.failed, "failed"),
+            (self.dead, "dead"),
+            (self.in_doubt, "in doubt"),
+        ])
+    }
 }
 
 impl Feeder<'_> {
-    /// Records reports until the last; how many there were.
+    /// Records reports until the last; what came of the messages.
     pub(super) async fn record_all(
         &self,
         reports: &mut Reports,
         dead: &mut DeadTokens,
-    ) -> Result<u64> {
-        let mut recorded = 0;
+    ) -> Result<Traffic> {
+        let mut traffic = Traffic::default();
         let mut buffer = Vec::with_capacity(GROUP);
-        let mut failed = 0;
         loop {
             let count = reports.next_many(&mut buffer, GROUP).await;
             if count == 0 {
-                return Ok(recorded);
+                return Ok(traffic);
             }
-            recorded += count as u64;
-            let landed = self.land_all(buffer.drain(..), dead);
-            failed += landed.failed;
+            let landed = self.land_all(buffer.drain(..), &mut traffic, dead);
             // Before the ledger says so, if it can be: nothing is lost then. It never keeps the ledger from being told.
             dead.flush();
             self.store.record(self.push, landed.answers).await?;
@@ -57,10 +126,8 @@ impl Feeder<'_> {
                 .release(self.push, self.sender, &landed.released)
                 .await?;
             self.return_room(count, 0);
-            self.progress.advance(count as u64);
-            if failed > 0 {
-                self.progress.detail(&format!("{failed} failed"));
-            }
+            self.progress.advance(landed.rows);
+            self.progress.detail(&traffic.detail());
             if count < GROUP {
                 sleep(GATHER).await;
             }
@@ -70,9 +137,11 @@ impl Feeder<'_> {
     fn land_all(
         &self,
         reports: impl Iterator<Item = MessageReport>,
+        traffic: &mut Traffic,
         dead: &mut DeadTokens,
     ) -> RecordBatch {
         let mut landed = RecordBatch::default();
+        let now = Instant::now();
         for report in reports {
             let Some(flight) = self.land(report.id) else {
                 continue;
@@ -86,10 +155,10 @@ impl Feeder<'_> {
                 continue;
             }
             let ending = ending(&report.outcome);
-            match ending {
-                Ending::Dead => dead.add(&flight.user, &flight.token),
-                Ending::Failed | Ending::InDoubt => landed.failed += 1,
-                _ => {}
+            traffic.count(&report, ending, now);
+            landed.rows += u64::from(flight.ends_row && ending != Ending::Cancelled);
+            if ending == Ending::Dead {
+                dead.add(&flight.user, &flight.token);
             }
             landed.answers.push(answer(flight, report, ending));
         }

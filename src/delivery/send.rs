@@ -15,6 +15,7 @@ use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
 use super::preflight::{ask_history, connect, open_push};
+use super::recorder::Traffic;
 use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
 use super::{
@@ -23,8 +24,10 @@ use super::{
 };
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
-use crate::error::{Error, Kind, Result};
+use crate::count::{counted, several};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client, ServiceAccount};
+use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
@@ -57,6 +60,8 @@ pub struct SendContext<'a> {
     pub reading: Option<Reading<'a>>,
     /// Quiet hours, and the latest instant.
     pub gate: &'a WhileSending,
+    /// The guards that a person overrides.
+    pub overrides: &'a Overrides,
 }
 
 /// What came of a send that began.
@@ -90,21 +95,21 @@ pub async fn carry_out(
     context: &SendContext<'_>,
 ) -> Result<Sent> {
     let mut sending = SendRun::open(order, Some(plan), run, context).await?;
-    let began = Instant::now();
     if order.shared {
         let passed = Box::pin(sending.pass(Recipients::Share(tokens))).await?;
-        return Ok(with_notes(sending.conclude(passed, began).await?, tokens));
+        return Ok(with_notes(sending.conclude(passed).await?, tokens));
     }
     let mut passed = sending.pass(Recipients::Send(tokens)).await?;
     let retry = order.in_doubt == InDoubt::Retry && passed.complete && passed.stop.is_none();
     if retry && sending.sums().await?.in_doubt > 0 {
         tokens.rewind()?;
         sending.again = true;
+        sending.stage = "sending again what is in doubt";
         let notes = std::mem::take(&mut passed.notes);
         passed = sending.pass(Recipients::Send(tokens)).await?;
         passed.notes.splice(0..0, notes);
     }
-    Ok(with_notes(sending.conclude(passed, began).await?, tokens))
+    Ok(with_notes(sending.conclude(passed).await?, tokens))
 }
 
 /// What there is to say about the tokens stands last.
@@ -119,9 +124,8 @@ fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Sent {
 /// As [`carry_out`]; and there is no such push.
 pub async fn join(order: &Order, run: &str, context: &SendContext<'_>) -> Result<Sent> {
     let mut sending = SendRun::open(order, None, run, context).await?;
-    let began = Instant::now();
     let passed = Box::pin(sending.pass(Recipients::Join)).await?;
-    sending.conclude(passed, began).await
+    sending.conclude(passed).await
 }
 
 struct SendRun<'a> {
@@ -143,7 +147,9 @@ struct SendRun<'a> {
     /// When the history was found out of reach, where that stops nobody.
     away: Option<Instant>,
     began_at: jiff::Timestamp,
-    recorded: u64,
+    traffic: Traffic,
+    /// What the progress calls the next pass.
+    stage: &'static str,
 }
 
 impl<'a> SendRun<'a> {
@@ -154,12 +160,11 @@ impl<'a> SendRun<'a> {
         context: &'a SendContext<'a>,
     ) -> Result<Self> {
         let layer = Layer::new(order.layer)?;
-        let lifted = lifted(run, context.store).await?;
-        let is_lifted = |guard: &str| lifted.iter().any(|one| one == guard);
-        if !is_lifted("outcomes") {
+        let is_lifted = |guard| context.overrides.lift(guard);
+        if !is_lifted(Guard::Outcomes) {
             directory::check_writable(context.outcomes, plan.map_or(0, |plan| plan.rows))?;
         }
-        if !is_lifted("state-store") {
+        if !is_lifted(Guard::StateStore) {
             directory::check_store(context.outcomes, context.store).await?;
         }
         let is_off = context.cadence.is_off();
@@ -175,9 +180,9 @@ impl<'a> SendRun<'a> {
         let again = !context.store.tally(&push).await?.is_empty();
         let sender = context.store.enlist(run, context.holder).await?;
         let this_send = (run, sender.id(), context.clock.now());
-        let anew = is_lifted("state-store");
+        let anew = is_lifted(Guard::StateStore);
         match directory::note(context.outcomes, context.store, this_send, anew).await {
-            Err(error) if !is_lifted("outcomes") => return Err(error),
+            Err(error) if !is_lifted(Guard::Outcomes) => return Err(error),
             _ => {}
         }
         let mut stem = order.file_stem(run);
@@ -200,7 +205,8 @@ impl<'a> SendRun<'a> {
             notes,
             away,
             began_at: context.clock.now(),
-            recorded: 0,
+            traffic: Traffic::default(),
+            stage: "sending",
         })
     }
 
@@ -211,8 +217,14 @@ impl<'a> SendRun<'a> {
             None => connect(self.order, self.plan, self.context).await?,
         };
         client.send_under(self.sender.expiry());
-        progress.stage("sending");
-        progress.total(self.plan.map(|plan| plan.rows));
+        // How much of a queue this process takes is known when it is empty.
+        let (stage, total) = match &work {
+            Recipients::Send(_) => (self.stage, self.plan.map(|plan| plan.rows)),
+            Recipients::Share(_) => ("entering into the queue", self.plan.map(|plan| plan.rows)),
+            Recipients::Join => (self.stage, None),
+        };
+        progress.stage(stage);
+        progress.total(total);
         let rate = self.order.rate.unwrap_or(self.context.service.rate);
         let feeder = Feeder {
             order: self.order,
@@ -239,7 +251,7 @@ impl<'a> SendRun<'a> {
             state: FeederState::new(rate, self.away),
         };
         let passed = feeder.pass(work, &mut reports, &mut self.dead).await?;
-        self.recorded += passed.recorded;
+        self.traffic = self.traffic.and(passed.traffic);
         Ok(passed)
     }
 
@@ -249,8 +261,7 @@ impl<'a> SendRun<'a> {
         ))
     }
 
-    async fn conclude(mut self, mut passed: PassResult, began: Instant) -> Result<Sent> {
-        let seconds = began.elapsed().as_secs_f64();
+    async fn conclude(mut self, mut passed: PassResult) -> Result<Sent> {
         self.context.progress.finish();
         let store = self.context.store;
         let sums = self.sums().await?;
@@ -271,7 +282,7 @@ impl<'a> SendRun<'a> {
             (None, None)
         };
         self.sender.leave().await?;
-        if self.recorded == 0 && self.push.run != self.run && passed.stop.is_none() {
+        if self.traffic.messages() == 0 && self.push.run != self.run && passed.stop.is_none() {
             self.notes.push(format!(
                 "nothing was sent: run {} had sent this push to all of them; another --occurrence would send it again",
                 self.push.run
@@ -286,8 +297,7 @@ impl<'a> SendRun<'a> {
         let repeated = passed.repeated.values().sum();
         let people = sums.claims() - further + repeated;
         let rows = self.plan.map_or(people, |plan| plan.rows);
-        #[expect(clippy::cast_precision_loss, reason = "a rate needs no 52 bits")]
-        let messages_per_second = self.recorded as f64 / seconds.max(0.001);
+        let ended_at = self.context.clock.now();
         let mut summary = Summary {
             ended,
             reason: error.as_ref().map(|error| format!("{error:#}")),
@@ -299,14 +309,14 @@ impl<'a> SendRun<'a> {
             others: people.saturating_sub(rows),
             cadence: self.context.cadence.name().to_owned(),
             notes: self.notes,
-            ended_at: self.context.clock.now(),
-            seconds,
-            messages: self.recorded,
-            messages_per_second,
+            ended_at,
+            seconds: ended_at.duration_since(self.began_at).as_secs_f64(),
+            messages: self.traffic.messages(),
+            messages_per_second: self.traffic.answers_per_second().unwrap_or_default(),
             files,
             ..Summary::blank(self.order, self.run, self.began_at)
         };
-        summary.count(sums);
+        summary.add(&sums);
         let paused_until = match passed.stop {
             Some(Stop::Quiet { until, .. }) => until,
             _ => None,
@@ -339,7 +349,7 @@ impl<'a> SendRun<'a> {
             "the text of {by_hash} dead tokens is not known here any more; they are in the SQL file by their hash, and not in the list"
         );
         let incomplete = failure.map(|failure| failure.context(&told));
-        if incomplete.is_none() && self.recorded > 0 {
+        if incomplete.is_none() && self.traffic.messages() > 0 {
             self.notes.push(told);
         }
         Ok((files, incomplete))
@@ -357,29 +367,18 @@ impl<'a> SendRun<'a> {
                 .map(|error| format!(" ({error:#})"))
                 .unwrap_or_default();
             self.notes.push(format!(
-                "the notification history has not been told of {} pushes{why}; nothing is lost: `pushctl sync` tells it",
-                synced.left
+                "the notification history has not been told of {}{why}; nothing is lost: `pushctl sync` tells it",
+                counted(synced.left, "pushes")
             ));
         }
         Ok(())
     }
 }
 
-/// The guards that a person switched off for this run: the names in its plan's `overrides`, each with reason and person.
-async fn lifted(run: &str, store: &Store) -> Result<Vec<String>> {
-    let plan = store.run(run).await?.map(|run| run.plan);
-    let overrides = plan.and_then(|plan| plan.get("overrides")?.as_array().cloned());
-    let guards = overrides.iter().flatten().filter_map(|one| {
-        let guards = one.get("guards")?;
-        serde_json::from_value::<Vec<String>>(guards.clone()).ok()
-    });
-    Ok(guards.flatten().collect())
-}
-
 /// A missing file is an error of its own only where nothing worse happened: what stopped a send is told first.
 fn with_missing(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
     match (error, missing) {
-        (Some(error), Some(missing)) if error.kind() == Kind::Partial => {
+        (Some(error), Some(missing)) if error.kind() == ErrorKind::Partial => {
             Some(missing.context(error))
         }
         (Some(error), Some(missing)) => {
@@ -396,7 +395,7 @@ fn said_by_the_service(breakdown: &Breakdown) -> String {
     let said: Vec<String> = rules
         .iter()
         .filter(|(_, count)| *count > 0)
-        .map(|(key, count)| format!("{key} {count}"))
+        .map(|(key, count)| format!("{key} {}", crate::count::number(*count)))
         .collect();
     format!(
         "the cadence service does not say who is held back by which rule; of all it held back it says: {}",
@@ -421,12 +420,12 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             );
             (
                 SendResult::Cancelled,
-                Some(Error::new(Kind::Cancelled, message)),
+                Some(Error::new(ErrorKind::Cancelled, message)),
             )
         }
         Some(Stop::Halted(halt)) => {
             let error = halt.error();
-            let ended = if error.kind() == Kind::Refused {
+            let ended = if error.kind() == ErrorKind::Refused {
                 SendResult::Refused
             } else {
                 SendResult::Stopped
@@ -444,7 +443,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
         }
         Some(Stop::OutOfTime) => {
             let error = Error::new(
-                Kind::Unreachable,
+                ErrorKind::Unreachable,
                 "the deadline ended before the last message",
             );
             (
@@ -457,12 +456,12 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             until: Some(until),
         }) => {
             let message = format!("the quiet hours {hours} have begun; it goes on at {until}");
-            let error = Error::new(Kind::Refused, message);
+            let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Stopped, Some(error.hint(resume)))
         }
         Some(Stop::Quiet { hours, until: None }) => {
             let message = format!("the quiet hours {hours} have begun, so no further message left");
-            let error = Error::new(Kind::Refused, message)
+            let error = Error::new(ErrorKind::Refused, message)
                 .hint(format!("{resume}, after the quiet hours"))
                 .hint("quiet_hours_action = \"delay\" makes it wait until they are over");
             (SendResult::Refused, Some(error))
@@ -471,7 +470,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             let message = format!(
                 "too late: max_lateness_minutes allows messages until {latest:.0}, so no further one left"
             );
-            let error = Error::new(Kind::Refused, message);
+            let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Refused, Some(error.hint(resume)))
         }
         Some(Stop::Failed(error)) => (
@@ -480,14 +479,16 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
         ),
         None => {
             let failed: u64 = sums.failed.values().sum();
-            let told = match (failed, sums.in_doubt) {
-                (0, 0) => return (SendResult::Done, None),
-                (failed, 0) => format!("{} failed", messages(failed)),
-                (0, 1) => "1 message is in doubt".to_owned(),
-                (0, doubt) => format!("{doubt} messages are in doubt"),
-                (failed, doubt) => format!("{} failed, {doubt} in doubt", messages(failed)),
-            };
-            (SendResult::Partial, Some(Error::new(Kind::Partial, told)))
+            let counts = [(failed, "failed"), (sums.in_doubt, "in doubt")];
+            if failed + sums.in_doubt == 0 {
+                return (SendResult::Done, None);
+            }
+            let all = sums.messages();
+            let told = format!("of {} {}", counted(all, "messages"), several(&counts));
+            (
+                SendResult::Partial,
+                Some(Error::new(ErrorKind::Partial, told)),
+            )
         }
     }
 }
@@ -496,11 +497,4 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
 fn again(error: &Error) -> Error {
     let same = Error::new(error.kind(), format!("{error:#}"));
     error.hints().iter().fold(same, Error::hint)
-}
-
-fn messages(count: u64) -> String {
-    match count {
-        1 => "1 message".to_owned(),
-        several => format!("{several} messages"),
-    }
 }

@@ -63,6 +63,9 @@ impl Feeder<'_> {
         if self.order.in_doubt == InDoubt::Retry {
             self.store.requeue(self.push).await?;
         }
+        // How much of the queue this process takes is known when it is empty.
+        self.progress.stage("sending");
+        self.progress.total(None);
         let mut somebody_was_left = false;
         loop {
             tokens.rewind()?;
@@ -114,7 +117,9 @@ impl Feeder<'_> {
                 payload: payload.to_vec(),
             });
         }
+        let entered = queued.len() as u64;
         self.store.enqueue(self.push, queued).await?;
+        self.progress.advance(entered);
         // Whoever is not in the queue now shares a token with somebody who is.
         self.store.dismiss(self.push, self.sender, taken).await
     }
@@ -274,7 +279,6 @@ impl Feeder<'_> {
     }
 
     fn take_from_queue(&self, one: Taken, token: String) -> SendJob {
-        let id = one.claim.id.cast_unsigned();
         let words = words_of(&one.payload);
         let body = fill(&one.payload, &token);
         let flight = SubmittedMessage {
@@ -282,13 +286,9 @@ impl Feeder<'_> {
             user: one.user,
             token,
             words,
+            ends_row: true,
         };
-        lock(&self.state.flights).insert(id, flight);
-        SendJob {
-            id,
-            body,
-            platform: None,
-        }
+        self.take_off(flight, body)
     }
 
     /// Of a cancelled run everybody who still waits is recorded as such.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::feeder::{Feeder, lock};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::Halt;
 use crate::state::Cancellation;
 
@@ -21,7 +21,7 @@ const RESERVE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) enum Stop {
     /// A signal.
-    Interrupted(Kind),
+    Interrupted(ErrorKind),
     /// Somebody cancelled.
     Cancelled(Cancellation),
     /// The push service, or the watch over its answers.

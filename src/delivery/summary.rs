@@ -1,4 +1,30 @@
 //! The sums of a send: every row of the audience is in exactly one of them.
+//!
+//! Every number that is shown while sending and afterwards, and what it counts. The bar, the line at the end, the text, the
+//! Markdown table, the JSON document, `runs show`, its page, the notices and the reasons of a stop are all made from these.
+//!
+//! | shown as | what it counts |
+//! | --- | --- |
+//! | rows | records of the file, the header not among them, [`Order::limit`] respected |
+//! | repeated | rows whose person stands in an earlier row |
+//! | excluded by cadence | people whom a rule of the notification history holds back, by rule |
+//! | held out | people of the control group |
+//! | without a token, token sent to already | people without a device; people all of whose tokens got this push for somebody else |
+//! | skipped | rows that no message can be made for, by reason |
+//! | accepted, failed, dead | messages by the service's answer; what never left because its platform is stopped has failed |
+//! | in doubt | messages that left, and whose answer was never seen: they are neither accepted nor failed, anywhere |
+//! | cancelled | people who were not sent to because the run was cancelled |
+//! | under way | people whom another process has claimed, or who wait in its queue |
+//! | not attempted | rows that were not got to; what was claimed and released again is among them |
+//! | would be sent | of a dry run: messages that a live send of the same order would submit now; `up to` where the source or the history was not asked |
+//! | failed, dead, in doubt beside the bar | the same of the messages of this process, in this pass |
+//! | messages | messages of this process that left: accepted, failed, dead, in doubt |
+//! | messages a second | accepted, failed and dead answers, by the time from the first request to the last answer; none within less than [`SHORTEST`](crate::count::SHORTEST) |
+//! | seconds | from the push service being reached to the files being written |
+//! | `sending: N of M rows` | rows that are done with: repeated, excluded, held out, without a token, skipped, or with a message that left; never released, cancelled or not attempted ones |
+//! | `checking`, `reading`, `looking up tokens: N rows` | rows read, to the last one |
+//! | N/s beside a stage | its count by its time so far; none in the first second |
+//! | of N messages M failed, K in doubt | all messages that left; those that failed; those in doubt |
 
 use std::collections::BTreeMap;
 
@@ -67,8 +93,11 @@ pub struct Summary {
     pub under_way: u64,
     /// Messages to second and further devices of somebody: counted as messages above, though not as rows.
     pub further_devices: u64,
-    /// Rows that were not got to.
+    /// Rows that were not got to. Of a dry run, the messages that a live send would submit.
     pub not_attempted: u64,
+    /// Of a dry run that did not ask the source or the history: `not_attempted` is as many as there could be.
+    #[serde(default)]
+    pub is_upper_bound: bool,
     /// People of other files who had this very push.
     pub others: u64,
     /// Where the notification history was: `postgres`, `http`, `embedded` or `off`.
@@ -83,9 +112,9 @@ pub struct Summary {
     pub ended_at: Timestamp,
     /// Seconds between the two.
     pub seconds: f64,
-    /// Messages that this process sent: fewer than are accounted for above, where an earlier run had begun.
+    /// Messages of this process that left: fewer than are accounted for above, where an earlier run had begun.
     pub messages: u64,
-    /// Messages that this process sent in a second, on the average.
+    /// Answers in a second, from the first request to the last answer; 0 where there was less than a second between them.
     pub messages_per_second: f64,
     /// The files that it wrote.
     pub files: Option<OutcomeFiles>,
@@ -158,6 +187,12 @@ impl OutcomeSums {
         }
     }
 
+    /// Messages that left, of this process and of others.
+    pub(super) fn messages(&self) -> u64 {
+        let failed: u64 = self.failed.values().sum();
+        self.accepted + failed + self.dead + self.in_doubt
+    }
+
     /// Claims in all.
     pub(super) fn claims(&self) -> u64 {
         let sum = |map: &BTreeMap<String, u64>| map.values().sum::<u64>();
@@ -208,6 +243,7 @@ impl Summary {
             under_way: 0,
             further_devices: 0,
             not_attempted: 0,
+            is_upper_bound: false,
             others: 0,
             cadence: String::new(),
             notes: Vec::new(),
@@ -221,23 +257,25 @@ impl Summary {
         }
     }
 
-    /// Takes the sums of the ledger over.
-    pub(super) fn count(&mut self, sums: OutcomeSums) {
-        let total = |map: &BTreeMap<String, u64>| map.values().sum();
-        self.excluded = total(&sums.excluded);
-        self.excluded_by_rule = sums.excluded;
-        self.held_out = sums.held_out;
-        self.without_token = sums.without_token;
-        self.token_taken = sums.token_taken;
-        self.skipped = total(&sums.skipped);
-        self.skipped_by_reason = sums.skipped;
-        self.accepted = sums.accepted;
-        self.failed = total(&sums.failed);
-        self.failed_by_code = sums.failed;
-        self.dead = sums.dead;
-        self.in_doubt = sums.in_doubt;
-        self.cancelled = sums.cancelled;
-        self.under_way = sums.under_way;
+    /// Adds the sums of the ledger to what was counted.
+    pub(super) fn add(&mut self, sums: &OutcomeSums) {
+        let merge = |into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>| {
+            for (key, count) in from {
+                *into.entry(key.clone()).or_default() += count;
+            }
+            into.values().sum()
+        };
+        self.excluded = merge(&mut self.excluded_by_rule, &sums.excluded);
+        self.held_out += sums.held_out;
+        self.without_token += sums.without_token;
+        self.token_taken += sums.token_taken;
+        self.skipped = merge(&mut self.skipped_by_reason, &sums.skipped);
+        self.accepted += sums.accepted;
+        self.failed = merge(&mut self.failed_by_code, &sums.failed);
+        self.dead += sums.dead;
+        self.in_doubt += sums.in_doubt;
+        self.cancelled += sums.cancelled;
+        self.under_way += sums.under_way;
     }
 
     /// Whether every row is in exactly one sum.

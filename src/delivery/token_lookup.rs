@@ -35,7 +35,7 @@ use uuid::Uuid;
 use super::{AudienceReader, Devices, Order, SendPlan};
 use crate::budget::Budget;
 use crate::csv_writer::fields;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::SqlError;
 use crate::progress::{Progress, Silent};
@@ -168,8 +168,6 @@ impl TokenLookup {
         interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        progress.stage("tokens");
-        progress.total(Some(plan.rows));
         let audience = Audience { order, plan };
         let (answers, found) =
             ask_rows(audience, (0, plan.rows), reading, interrupt, progress).await?;
@@ -211,7 +209,7 @@ impl TokenLookup {
         self.row = 0;
         match &mut self.answers {
             Some(answers) if answers.first == 0 => {
-                answers.spool.rewind().kind(Kind::Failed, cannot_read)
+                answers.spool.rewind().kind(ErrorKind::Failed, cannot_read)
             }
             _ => Ok(()),
         }
@@ -260,7 +258,7 @@ impl TokenLookup {
                 .token(row)
                 .map(|token| vec![token.to_owned()])
                 .ok_or(Lacking::NoToken)),
-            Some(answers) => read_tokens(&mut answers.spool).kind(Kind::Failed, cannot_read),
+            Some(answers) => read_tokens(&mut answers.spool).kind(ErrorKind::Failed, cannot_read),
         }
     }
 }
@@ -300,21 +298,25 @@ async fn ask_rows(
     progress: &dyn Progress,
 ) -> Result<(Answers, Found)> {
     let keep = || CANNOT_KEEP;
-    let mut spool = tempfile::tempfile().kind(Kind::Failed, keep)?;
+    let mut spool = tempfile::tempfile().kind(ErrorKind::Failed, keep)?;
     let asked_at = Instant::now();
+    let place = reading.source.place();
+    progress.stage(&format!("connecting to the source {place}"));
     let found = read_source(reading, interrupt, async |snapshot| {
+        progress.stage("looking up tokens");
+        progress.total(Some(count));
         // After a failure it begins anew.
         spool
             .set_len(0)
             .and_then(|()| spool.rewind())
-            .kind(Kind::Failed, keep)?;
+            .kind(ErrorKind::Failed, keep)?;
         let mut out = BufWriter::new(&mut spool);
         let found = ask_all(audience, (first, count), snapshot, &mut out, progress).await?;
-        out.flush().kind(Kind::Failed, keep)?;
+        out.flush().kind(ErrorKind::Failed, keep)?;
         Ok(found)
     })
     .await?;
-    spool.rewind().kind(Kind::Failed, keep)?;
+    spool.rewind().kind(ErrorKind::Failed, keep)?;
     let answers = Answers {
         spool: BufReader::with_capacity(1 << 16, spool),
         first,
@@ -397,13 +399,14 @@ fn write_tokens(out: &mut BufWriter<&mut File>, tokens: &Tokens) -> Result<()> {
             bytes.push(u8::try_from(tokens.len().min(MOST_DEVICES)).unwrap_or_default());
             for token in tokens.iter().take(MOST_DEVICES) {
                 let length = u16::try_from(token.len())
-                    .map_err(|_| Error::new(Kind::Failed, "a token is longer than 64 KiB"))?;
+                    .map_err(|_| Error::new(ErrorKind::Failed, "a token is longer than 64 KiB"))?;
                 bytes.extend_from_slice(&length.to_le_bytes());
                 bytes.extend_from_slice(token.as_bytes());
             }
         }
     }
-    out.write_all(&bytes).kind(Kind::Failed, || CANNOT_KEEP)
+    out.write_all(&bytes)
+        .kind(ErrorKind::Failed, || CANNOT_KEEP)
 }
 
 fn read_tokens(spool: &mut BufReader<File>) -> std::io::Result<Tokens> {

@@ -36,7 +36,7 @@ impl UserIds {
         self.sample.get_or_insert_with(|| Sample {
             column: reader.user_column().to_owned(),
             id: reader.user(row).chars().take(QUOTED).collect(),
-            line: AudienceReader::line(row),
+            line: reader.line(row),
         });
     }
 }

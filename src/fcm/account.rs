@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use openssl::pkey::{Id, PKey, Private};
 use serde::Deserialize;
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::settings::secret::Secret;
 
 /// The token endpoint, unless the account's file or a setting names another.
@@ -86,7 +86,7 @@ impl ServiceAccount {
 
     fn from_file(path: &Path) -> Result<Self> {
         let named = || format!("cannot read the service account {}", path.display());
-        let text = fs::read(path).kind(Kind::Usage, named)?;
+        let text = fs::read(path).kind(ErrorKind::Usage, named)?;
         // serde's own message could quote the file, and with it the private key.
         let file: AccountFile = serde_json::from_slice(&text).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
@@ -185,7 +185,7 @@ mod tests {
             let error =
                 ServiceAccount::load(&Credentials::File(path.clone())).expect_err("refused");
             let message = format!("{error:#}");
-            assert_eq!(error.kind(), Kind::Usage);
+            assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(message.contains(reason), "{message}");
             assert!(message.contains("account.json"), "{message}");
             assert!(!message.contains("hush"), "{message}");

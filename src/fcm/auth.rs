@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::AttemptError;
 use super::account::ServiceAccount;
 use crate::clock::Clock;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -91,7 +91,7 @@ impl TokenSource {
             .send()
             .await;
         let trouble = |cause: reqwest::Error| {
-            let error = Error::from_cause(Kind::Unreachable, cause.without_url());
+            let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url());
             AttemptError::Transient(error.context(format!(
                 "cannot fetch a bearer token from {}",
                 self.token_uri
@@ -105,7 +105,7 @@ impl TokenSource {
         }
         let token: AccessToken = serde_json::from_slice(&body).map_err(|_| {
             let message = "the token endpoint's answer contains no token";
-            AttemptError::Transient(Error::new(Kind::Unreachable, message))
+            AttemptError::Transient(Error::new(ErrorKind::Unreachable, message))
         })?;
         bearer(&token, asked).map_err(AttemptError::Transient)
     }
@@ -120,13 +120,16 @@ impl TokenSource {
             iat: now,
             exp: now + ASSERTION_SECONDS,
         };
-        let claims =
-            serde_json::to_vec(&claims).kind(Kind::Bug, || "cannot write the claims as JSON")?;
+        let claims = serde_json::to_vec(&claims)
+            .kind(ErrorKind::Bug, || "cannot write the claims as JSON")?;
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let mut assertion = format!("{}.{}", encode(HEADER), encode(&claims));
         let signature = Signer::new(MessageDigest::sha256(), &self.account.key)
             .and_then(|mut signer| signer.sign_oneshot_to_vec(assertion.as_bytes()))
-            .kind(Kind::Usage, || "cannot sign with the service account's key")?;
+            .kind(
+                ErrorKind::Usage,
+                || "cannot sign with the service account's key",
+            )?;
         assertion.push('.');
         assertion.push_str(&encode(&signature));
         Ok(assertion)
@@ -143,14 +146,14 @@ impl TokenSource {
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
         if transient {
-            return AttemptError::Transient(Error::new(Kind::Unreachable, message));
+            return AttemptError::Transient(Error::new(ErrorKind::Unreachable, message));
         }
         let account = format!(
             "the token endpoint rejects the service account {}",
             self.account.client_email
         );
         AttemptError::Permanent(
-            Error::new(Kind::Credentials, message)
+            Error::new(ErrorKind::Credentials, message)
                 .context(account)
                 .hint("check in the console that the account's key was not deleted")
                 .hint("check that this machine's clock is right: the assertion carries the time"),
@@ -159,8 +162,13 @@ impl TokenSource {
 }
 
 fn bearer(token: &AccessToken, asked: Instant) -> Result<Bearer> {
-    let mut header = HeaderValue::try_from(format!("Bearer {}", token.access_token))
-        .map_err(|_| Error::new(Kind::Unreachable, "the token cannot be sent in a header"))?;
+    let mut header =
+        HeaderValue::try_from(format!("Bearer {}", token.access_token)).map_err(|_| {
+            Error::new(
+                ErrorKind::Unreachable,
+                "the token cannot be sent in a header",
+            )
+        })?;
     header.set_sensitive(true);
     let life = Duration::from_secs(token.expires_in.max(1));
     Ok(Bearer {

@@ -17,7 +17,7 @@ use super::transport;
 use super::transport::{Endpoint, OpenedTransport};
 use super::{AttemptError, FcmSettings, MAX_STREAMS, MessageReport, SendJob};
 use crate::clock::Clock;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
 /// The largest number of jobs in the client, from [`Client::submit`] to their report: enough for every stream and for
@@ -232,7 +232,7 @@ impl ClientState {
             None => Vec::new(),
             Some(path) => {
                 let named = || format!("cannot read {}", path.display());
-                let pem = std::fs::read(path).kind(Kind::Usage, named)?;
+                let pem = std::fs::read(path).kind(ErrorKind::Usage, named)?;
                 transport::roots(&pem).map_err(|error| error.context(named()))?
             }
         };
@@ -271,6 +271,14 @@ impl ClientState {
     /// Returns whether the lease still allows sending.
     pub(super) fn may_send(&self) -> bool {
         !self.endpoint.lease().get().is_some_and(Expiry::is_past)
+    }
+
+    /// Stops for good if a message is due and the lease has expired. It is also checked where no connection takes the
+    /// message, because nothing can be written on a connection that is opened after the expiry.
+    pub(super) fn check_lease(&self, dispatch: &mut Dispatch, now: Instant) {
+        if dispatch.is_due(now) && !self.may_send() {
+            dispatch.stop(Halt::lapsed(), now);
+        }
     }
 
     /// Halts because the lease has expired.
@@ -405,14 +413,12 @@ async fn renew_bearer(shared: Arc<ClientState>, mut renew: Instant) {
                 shared.publish(dispatch, None);
             }
             // The present token may be valid for a while.
-            Err(error)
-                if error.kind() == Kind::Unreachable && !shared.dispatch().needs_bearer() =>
-            {
+            Err(error) if error.is_retryable() && !shared.dispatch().needs_bearer() => {
                 renew = Instant::now() + RETRY_WAITS.1;
             }
             Err(error) => {
                 let cause = match error.kind() {
-                    Kind::Unreachable => HaltCause::Unreachable,
+                    ErrorKind::Unreachable => HaltCause::Unreachable,
                     _ => HaltCause::Credentials,
                 };
                 shared.halt(Halt::of(cause, &error));

@@ -24,7 +24,7 @@ use super::dispatch::{Current, InFlight, Next, PoolSlot};
 use super::request;
 use super::request::{DoubtCause, NoAnswer, Reply};
 use super::transport::{Io, OpenedTransport};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// After this long without an answer a connection is pinged before messages are sent on it.
 const PING_AFTER: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ pub(super) async fn run(
             // A connection that answers nothing is no better than a failure to connect.
             ConnectionEnd::Lost { silent: true } => {
                 let message = "the push service accepts connections and does not answer";
-                shared.unreachable(&Error::new(Kind::Unreachable, message));
+                shared.unreachable(&Error::new(ErrorKind::Unreachable, message));
                 shared.set_slot(number, PoolSlot::Opening);
                 pause(&mut failures).await;
             }
@@ -89,6 +89,11 @@ async fn pause(failures: &mut u32) {
 async fn wanted(shared: &ClientState, number: usize) -> bool {
     poll_fn(|cx| {
         let mut dispatch = shared.dispatch();
+        shared.check_lease(&mut dispatch, Instant::now());
+        if dispatch.has_reports() {
+            shared.publish(dispatch, Some(number));
+            dispatch = shared.dispatch();
+        }
         if dispatch.is_done() {
             return Poll::Ready(false);
         }
@@ -330,6 +335,7 @@ impl<'s> PushConnection<'s> {
         for (message, answer) in self.results.drain(..) {
             dispatch.handle_answer(message, answer, now);
         }
+        shared.check_lease(&mut dispatch, now);
         let full = self.without_room();
         let slot = if room > 0 { PoolSlot::Room } else { full };
         dispatch.register_slot(self.number, slot, cx.waker());

@@ -25,7 +25,7 @@ use super::failure_guard::{FailureGuard, Sign};
 use super::rate_limiter::RateLimiter;
 use super::request::NoAnswer;
 use super::{FcmSettings, MessageReport, Outcome, SendJob, Unsent};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// A send that takes more seconds than this at the full rate is ramped up.
 const RAMP_ABOVE_SECONDS: u64 = 10;
@@ -108,12 +108,12 @@ impl Halt {
     /// Returns it as an error, whose kind decides the exit status.
     pub fn error(&self) -> Error {
         let kind = match self.cause {
-            HaltCause::Asked => Kind::Interrupted,
-            HaltCause::Credentials => Kind::Credentials,
-            HaltCause::BadMessage => Kind::Usage,
-            HaltCause::Unreachable => Kind::Unreachable,
-            HaltCause::Safeguard => Kind::Refused,
-            HaltCause::Lapsed => Kind::Locked,
+            HaltCause::Asked => ErrorKind::Interrupted,
+            HaltCause::Credentials => ErrorKind::Credentials,
+            HaltCause::BadMessage => ErrorKind::Usage,
+            HaltCause::Unreachable => ErrorKind::Unreachable,
+            HaltCause::Safeguard => ErrorKind::Refused,
+            HaltCause::Lapsed => ErrorKind::Locked,
         };
         let error = Error::new(kind, &self.reason).context("the send stopped");
         self.hints.iter().fold(error, Error::hint)
@@ -358,7 +358,8 @@ impl Dispatch {
             Outcome::Accepted { .. } => Some(Sign::Good),
             Outcome::Dead => Some(Sign::Dead),
             Outcome::Failed { code } if answer_policy::is_refusal(code) => Some(Sign::Refused),
-            Outcome::Failed { .. } | Outcome::InDoubt { .. } => Some(Sign::Failed),
+            Outcome::Failed { .. } => Some(Sign::Failed),
+            Outcome::InDoubt { .. } => Some(Sign::InDoubt),
             Outcome::Unsent { .. } => None,
         };
         let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code(), now));
@@ -399,6 +400,11 @@ impl Dispatch {
     /// Returns how many messages wait to be sent for the first time.
     pub(super) fn fresh(&self) -> usize {
         self.fresh.len()
+    }
+
+    /// Returns whether a message can be sent now, by the rate limit and its own wait.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.limiter.paused_until(now).is_none() && self.count_ready(1, now) > 0
     }
 
     /// Returns how many messages were sent at least once.

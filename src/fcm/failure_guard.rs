@@ -34,6 +34,8 @@ const EVENT: Duration = Duration::from_secs(5);
 /// The code of a message whose connection was lost.
 const LOST: &str = "CONNECTION_LOST";
 
+use crate::count::{counted, several};
+
 /// When a run stops itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -50,6 +52,19 @@ pub struct Limits {
     pub always: f64,
     /// The share that stops it when it is also three times what it was before.
     pub jump: f64,
+}
+
+impl Limits {
+    /// Returns limits that stop nothing.
+    pub fn off() -> Self {
+        Self {
+            failure_rate: None,
+            latest_failed: None,
+            always: f64::INFINITY,
+            jump: f64::INFINITY,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -74,8 +89,10 @@ pub(super) enum Sign {
     Dead,
     /// Refused with 401, 403 or 404.
     Refused,
-    /// Failed otherwise, or in doubt.
+    /// Failed otherwise.
     Failed,
+    /// Its answer was never seen.
+    InDoubt,
 }
 
 /// The counts so far.
@@ -87,10 +104,11 @@ pub(super) struct FailureGuard {
     /// Those that the first conclusion is drawn from.
     weighed: usize,
     failed: usize,
+    in_doubt: usize,
     /// When the latest event began in which connections were lost, and how many messages with them.
     loss: Option<(Instant, usize)>,
     causes: HashMap<Code, usize>,
-    /// Of the latest answers that were no dead tokens: the code of each that failed.
+    /// Of the latest answers that were no dead tokens: the code of each that failed or is in doubt.
     recent: VecDeque<Option<Code>>,
     recent_failed: usize,
     suspect_before: usize,
@@ -109,6 +127,7 @@ impl FailureGuard {
             all: 0,
             weighed: 0,
             failed: 0,
+            in_doubt: 0,
             loss: None,
             causes: HashMap::new(),
             recent: VecDeque::with_capacity(SAMPLE),
@@ -132,9 +151,10 @@ impl FailureGuard {
         self.all += 1;
         let weighs = self.weighs(code, now);
         self.weighed += usize::from(weighs);
-        let failed = matches!(sign, Sign::Refused | Sign::Failed);
-        self.failed += usize::from(failed);
-        let code = failed.then(|| Code::Owned(code.to_owned()));
+        self.failed += usize::from(matches!(sign, Sign::Refused | Sign::Failed));
+        self.in_doubt += usize::from(sign == Sign::InDoubt);
+        let bad = matches!(sign, Sign::Refused | Sign::Failed | Sign::InDoubt);
+        let code = bad.then(|| Code::Owned(code.to_owned()));
         if let Some(code) = &code {
             *self.causes.entry(code.clone()).or_default() += 1;
         }
@@ -194,7 +214,7 @@ impl FailureGuard {
                 most_often(&causes)
             ));
         }
-        let (count, all) = (self.failed, self.all);
+        let (count, all) = (self.failed + self.in_doubt, self.all);
         (all >= SAMPLES * self.sample && share(count, all) > limit).then(|| {
             format!(
                 "{count} of {all} messages failed or are in doubt{}",
@@ -205,11 +225,17 @@ impl FailureGuard {
 
     fn too_many_failures(&self, sign: Sign) -> Option<String> {
         let limit = self.limits.failure_rate?;
-        let share = share(self.failed, self.all);
+        let share = share(self.failed + self.in_doubt, self.all);
         (self.concludes(sign, self.sample) && share > limit).then(|| {
-            let (count, all) = (self.failed, self.all);
+            // In the words of the summary: what is in doubt did not fail.
+            let count = |count: usize| count as u64;
+            let what = several(&[
+                (count(self.failed), "failed"),
+                (count(self.in_doubt), "in doubt"),
+            ]);
             format!(
-                "{count} of {all} messages failed or are in doubt ({}), more than the {} that are allowed{}",
+                "of {} {what} ({}), more than the {} that are allowed{}",
+                counted(count(self.all), "messages"),
                 percent(share),
                 percent(limit),
                 most_often(&self.causes)
@@ -331,7 +357,14 @@ mod tests {
         assert_eq!(place, 100);
         assert_eq!(
             reason,
-            "10 of 100 messages failed or are in doubt (10.0 %), more than the 5.0 % that are allowed; most often HTTP_502 (10)"
+            "of 100 messages 10 failed (10.0 %), more than the 5.0 % that are allowed; most often HTTP_502 (10)"
+        );
+        let both = every(20, Sign::Failed, 1_000).zip(every(10, Sign::InDoubt, 1_000));
+        let both = both.map(|(failed, lost)| if failed == Sign::Good { lost } else { failed });
+        let (_, reason) = stop(limits.clone(), both).expect("a stop");
+        assert_eq!(
+            reason,
+            "of 100 messages 5 failed, 5 in doubt (10.0 %), more than the 5.0 % that are allowed; most often HTTP_502 (10)"
         );
         assert_eq!(stop(limits.clone(), every(25, Sign::Failed, 10_000)), None);
         assert_eq!(stop(limits, every(10, Sign::Dead, 10_000)), None);

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::AttemptError;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
 /// The expiry of the lease under which messages are sent, once the caller has set it.
@@ -117,7 +117,7 @@ impl fmt::Debug for Endpoint {
 pub(super) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
     let parsed: reqwest::Url = url
         .parse()
-        .kind(Kind::Usage, || format!("{what} `{url}` is not a URL"))?;
+        .kind(ErrorKind::Usage, || format!("{what} `{url}` is not a URL"))?;
     let host = parsed.host_str().unwrap_or_default();
     let bare = host.trim_matches(['[', ']']);
     let is_local = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -145,7 +145,7 @@ impl Endpoint {
             "{}/v1/projects/{project}/messages:send",
             url.as_str().trim_end_matches('/')
         );
-        let uri: Uri = whole.parse().kind(Kind::Usage, || {
+        let uri: Uri = whole.parse().kind(ErrorKind::Usage, || {
             format!("{what} `{base}` is not a valid address")
         })?;
         let tls = (uri.scheme() == Some(&Scheme::HTTPS))
@@ -171,7 +171,7 @@ impl Endpoint {
     pub(super) async fn connect(&self) -> Result<OpenedTransport, AttemptError> {
         let timed_out = |_| {
             Err(AttemptError::Transient(Error::new(
-                Kind::Unreachable,
+                ErrorKind::Unreachable,
                 "no answer before the timeout",
             )))
         };
@@ -206,7 +206,7 @@ impl Endpoint {
             .initial_connection_window_size(1 << 20)
             .handshake(io)
             .await
-            .kind(Kind::Unreachable, || "the HTTP/2 handshake failed")
+            .kind(ErrorKind::Unreachable, || "the HTTP/2 handshake failed")
             .map_err(AttemptError::Transient)?;
         Ok(OpenedTransport { send, connection })
     }
@@ -215,12 +215,15 @@ impl Endpoint {
     async fn connect_tcp(&self) -> Result<TcpStream> {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
             .await
-            .kind(Kind::Unreachable, || {
+            .kind(ErrorKind::Unreachable, || {
                 format!("cannot resolve {}", self.host)
             })?
             .collect();
         let each = self.timeout / u32::try_from(addresses.len().clamp(1, 4)).unwrap_or(1);
-        let mut last = Error::new(Kind::Unreachable, format!("{} has no address", self.host));
+        let mut last = Error::new(
+            ErrorKind::Unreachable,
+            format!("{} has no address", self.host),
+        );
         for address in addresses {
             match timeout(each, TcpStream::connect(address)).await {
                 Ok(Ok(socket)) => {
@@ -229,10 +232,10 @@ impl Endpoint {
                     return Ok(socket);
                 }
                 Ok(Err(cause)) => {
-                    last = Error::from_cause(Kind::Unreachable, cause).context(address);
+                    last = Error::from_cause(ErrorKind::Unreachable, cause).context(address);
                 }
                 Err(_) => {
-                    last = Error::new(Kind::Unreachable, "no answer before the timeout")
+                    last = Error::new(ErrorKind::Unreachable, "no answer before the timeout")
                         .context(address);
                 }
             }
@@ -247,27 +250,29 @@ fn connector(roots: &[Certificate]) -> Result<tokio_native_tls::TlsConnector> {
     for root in roots {
         builder.add_root_certificate(root.clone());
     }
-    let connector = builder.build().kind(Kind::Failed, || "cannot set up TLS")?;
+    let connector = builder
+        .build()
+        .kind(ErrorKind::Failed, || "cannot set up TLS")?;
     Ok(connector.into())
 }
 
 fn tls_failure(cause: native_tls::Error) -> AttemptError {
     let text = format!("{cause:?}").to_lowercase();
     if text.contains("certificate verify failed") || text.contains("not trusted") {
-        let error = Error::from_cause(Kind::Credentials, cause)
+        let error = Error::from_cause(ErrorKind::Credentials, cause)
             .context("the server's certificate is not trusted")
             .hint("if a private authority signed it, name that authority's certificate in the settings");
         return AttemptError::Permanent(error);
     }
     AttemptError::Transient(
-        Error::from_cause(Kind::Unreachable, cause).context("the TLS handshake failed"),
+        Error::from_cause(ErrorKind::Unreachable, cause).context("the TLS handshake failed"),
     )
 }
 
 fn not_http2(agreed: Option<&[u8]>) -> Error {
     let protocol = agreed.map_or("nothing".into(), String::from_utf8_lossy);
     Error::new(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         format!(
             "the push service does not speak HTTP/2 (TLS agreed on {protocol}; a proxy in between?)"
         ),
@@ -293,13 +298,13 @@ pub(super) fn https(roots: &[Certificate], timeout: Duration) -> Result<reqwest:
     }
     builder
         .build()
-        .kind(Kind::Failed, || "cannot set up the HTTP client")
+        .kind(ErrorKind::Failed, || "cannot set up the HTTP client")
 }
 
 /// Parses every certificate of a PEM bundle.
 pub(super) fn roots(pem: &[u8]) -> Result<Vec<Certificate>> {
     let roots = Certificate::stack_from_pem(pem)
-        .kind(Kind::Usage, || "the trusted certificates are not PEM")?;
+        .kind(ErrorKind::Usage, || "the trusted certificates are not PEM")?;
     if roots.is_empty() {
         return Err(Error::usage(
             "the file of trusted certificates contains none",
@@ -332,7 +337,7 @@ mod tests {
         ] {
             assert_eq!(
                 check_url(url, "it").expect_err(url).kind(),
-                Kind::Usage,
+                ErrorKind::Usage,
                 "{url}"
             );
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Event, Notice};
-use crate::report::number;
+use crate::count::{counted, number};
 
 /// Facts in one block; Slack allows ten.
 const FACTS: usize = 10;
@@ -38,7 +38,10 @@ fn headline(notice: &Notice) -> String {
     let name = &notice.automation;
     match &notice.event {
         Event::AudienceReady { people } => {
-            format!("{name}: the audience is ready, {}", recipients(*people))
+            format!(
+                "{name}: the audience is ready, {}",
+                counted(*people, "recipients")
+            )
         }
         Event::TestSent { accepted, of } => {
             format!(
@@ -53,7 +56,7 @@ fn headline(notice: &Notice) -> String {
             format!(
                 "{name}: at {} pushes go to {}",
                 send_at.strftime("%H:%M %Z"),
-                recipients(*people)
+                counted(*people, "recipients")
             )
         }
         Event::Done { accepted, of } => {
@@ -65,15 +68,6 @@ fn headline(notice: &Notice) -> String {
         }
         Event::Stopped { why } => format!("{name}: stopped: {why}"),
     }
-}
-
-fn recipients(count: u64) -> String {
-    let noun = if count == 1 {
-        "recipient"
-    } else {
-        "recipients"
-    };
-    format!("{} {noun}", number(count))
 }
 
 fn section(text: &str) -> Value {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::finish::{end_open_phases, summary};
 use super::notifications::News;
 use super::{PhaseRecords, RunPlan};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guards::Overrides;
 use crate::notify::Notices;
 use crate::progress::Progress;
@@ -21,7 +21,7 @@ pub fn cancelled_by(cancel: &Cancellation) -> Error {
         cancel.at,
         why.unwrap_or_default()
     );
-    Error::new(Kind::Cancelled, message)
+    Error::new(ErrorKind::Cancelled, message)
 }
 
 /// Ends an open run as cancelled: its phases, its claims without an answer, its record.

@@ -12,9 +12,10 @@ use super::safeguards::{AudienceFacts, judge, lifted, while_sending};
 use super::send::Sending;
 use super::step;
 use super::step::{Lateness, NextStep};
-use super::{Phase, PhaseRecords, RunContext, RunPlan, cancelled_by};
+use super::{Phase, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
+use crate::count::counted;
 use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
@@ -59,7 +60,7 @@ pub(super) struct Driver<'a> {
     /// As it counts for this run: what was overridden does not limit it.
     pub(super) plan: &'a RunPlan,
     pub(super) overrides: &'a Overrides,
-    pub(super) context: &'a RunContext<'a>,
+    pub(super) context: &'a PipelineContext<'a>,
 }
 
 /// Drives a run.
@@ -68,7 +69,7 @@ pub(super) struct Driver<'a> {
 /// It stopped, and can go on: a signal, a service out of reach, credentials that were refused.
 pub async fn drive(
     run: &Run,
-    context: &RunContext<'_>,
+    context: &PipelineContext<'_>,
     mut options: DriveOptions,
 ) -> Result<DriveResult> {
     let overrides = Overrides::of(&run.plan);
@@ -107,7 +108,7 @@ pub async fn drive(
 /// A guard refuses, or a send stopped.
 pub async fn retry_doubts(
     run: &Run,
-    context: &RunContext<'_>,
+    context: &PipelineContext<'_>,
     overrides: &Overrides,
 ) -> Result<Vec<Value>> {
     let plan = counting(run, overrides)?;
@@ -149,21 +150,20 @@ fn counting(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
 }
 
 /// Whether an error ends a run for good. The others leave it open: it can go on.
-fn is_final(kind: Kind) -> bool {
+fn is_final(kind: ErrorKind) -> bool {
     match kind {
-        Kind::Unreachable
-        | Kind::Credentials
-        | Kind::Locked
-        | Kind::Interrupted
-        | Kind::Terminated => false,
-        Kind::Done
-        | Kind::Failed
-        | Kind::Usage
-        | Kind::Partial
-        | Kind::Nothing
-        | Kind::Refused
-        | Kind::Cancelled
-        | Kind::Bug => true,
+        ErrorKind::Unreachable
+        | ErrorKind::Credentials
+        | ErrorKind::Locked
+        | ErrorKind::Interrupted
+        | ErrorKind::Terminated => false,
+        ErrorKind::Failed
+        | ErrorKind::Usage
+        | ErrorKind::Partial
+        | ErrorKind::Nothing
+        | ErrorKind::Refused
+        | ErrorKind::Cancelled
+        | ErrorKind::Bug => true,
     }
 }
 
@@ -173,23 +173,24 @@ pub(super) fn too_late(run: &Run, plan: &RunPlan, due: Timestamp, phase: Phase) 
     let zone = plan.times.zone();
     let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M %Z").to_string();
     let lateness = plan.times.lateness();
+    let minutes = |time: SignedDuration| counted(time.as_mins().unsigned_abs(), "minutes");
     let message = if phase == Phase::Window {
         format!(
-            "too late: the cancellation window of {} minutes would end after {} (send time {}, max_lateness_minutes = {})",
-            plan.times.window().as_mins(),
+            "too late: the cancellation window of {} would end after {} (send time {}, max_lateness_minutes = {})",
+            minutes(plan.times.window()),
             clock(step::after(plan.times.send_at, lateness)),
             clock(plan.times.send_at),
             lateness.as_mins()
         )
     } else {
         format!(
-            "too late: {} was due at {}, and max_lateness_minutes allows {} minutes",
+            "too late: {} was due at {}, and max_lateness_minutes allows {}",
             phase.as_str(),
             clock(due),
-            lateness.as_mins()
+            minutes(lateness)
         )
     };
-    Error::new(Kind::Refused, message)
+    Error::new(ErrorKind::Refused, message)
         .hint(format!(
             "`pushctl resume {}` goes on with it however late it is, and sends to nobody twice",
             run.id
@@ -215,7 +216,7 @@ impl Driver<'_> {
             NextStep::Wait(at, phase) if !options.stay => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
             }
-            NextStep::Wait(at, phase) => self.wait(at, phase).await?,
+            NextStep::Wait(at, phase) => self.wait(at, &self.waiting(at, phase, &records)).await?,
             NextStep::TooLate(due, phase) => return Err(too_late(self.run, self.plan, due, phase)),
             NextStep::Quiet(place) => return Err(self.quiet(place)),
             NextStep::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
@@ -236,18 +237,42 @@ impl Driver<'_> {
         Err(cancelled_by(&cancel))
     }
 
-    /// Waits, and looks for a cancel all the while. Nothing is kept open.
-    async fn wait(&self, at: Timestamp, phase: Phase) -> Result<()> {
-        let context = self.context;
+    /// Returns what is waited for, to whom it will go, and how to stop it.
+    fn waiting(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
+        let name = &self.run.automation;
         let local = at.to_zoned(self.plan.times.zone());
-        let what = format!(
-            "{}: waiting until {} for {}",
-            self.run.automation,
-            local.strftime("%H:%M:%S %Z"),
-            phase.as_str()
-        );
-        context.progress.note(&what);
-        context.progress.stage(&what);
+        let local = local.strftime("%H:%M:%S %Z");
+        let files = records.files().unwrap_or_default();
+        let recipients = |rows| counted(rows, "recipients");
+        let stop = format!("to stop: pushctl cancel {name}");
+        match phase {
+            Phase::Generate => format!("{name}: the audience is generated at {local}; {stop}"),
+            Phase::Test => format!(
+                "{name}: the test pushes are sent at {local}, before {}; {stop}",
+                recipients(files.rows)
+            ),
+            Phase::Window => format!(
+                "{name}: cancellation window until {local} ({}); {stop}",
+                recipients(files.rows)
+            ),
+            Phase::Send | Phase::Cleanup => {
+                let mut pushes = files.pushes.iter().enumerate();
+                let next = pushes.find(|(place, _)| records.ended(&push_word(*place)).is_none());
+                let rows = next.and_then(|(_, push)| push.live.as_ref());
+                let place = next.map_or(0, |(place, _)| place + 1);
+                format!(
+                    "{name}: push {place} is sent at {local} ({}); {stop}",
+                    recipients(rows.map_or(0, |file| file.rows))
+                )
+            }
+        }
+    }
+
+    /// Waits, and looks for a cancel all the while. Nothing is kept open.
+    async fn wait(&self, at: Timestamp, what: &str) -> Result<()> {
+        let context = self.context;
+        context.progress.note(what);
+        context.progress.stage(what);
         context.store.rest().await;
         loop {
             let left = at.duration_since(context.clock.now());
@@ -292,7 +317,7 @@ impl Driver<'_> {
         let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
         let last = step::after(times.send_at, SignedDuration::from_mins(delays));
         let end = step::after(last, times.lateness());
-        error.kind() == Kind::Unreachable
+        error.is_retryable()
             && step::after(
                 self.context.clock.now(),
                 AGAIN.try_into().unwrap_or_default(),
@@ -308,7 +333,7 @@ impl Driver<'_> {
             .as_deref()
             .unwrap_or_default();
         Error::new(
-            Kind::Refused,
+            ErrorKind::Refused,
             format!(
                 "push {} would go out now, within quiet_hours = \"{hours}\"",
                 place + 1
@@ -372,7 +397,7 @@ impl Driver<'_> {
                 let detail = json!({ "error": format!("{error:#}") });
                 // What went wrong matters more than that it could not be written down.
                 let result = match error.kind() {
-                    Kind::Refused => REFUSED,
+                    ErrorKind::Refused => REFUSED,
                     _ => "failed",
                 };
                 let _ = self.end(phase, attempt, result, &detail).await;
@@ -399,7 +424,7 @@ impl Driver<'_> {
     /// A crash in the middle of a push leaves open who has got it: a person decides.
     fn stranded(&self, place: usize) -> Error {
         Error::new(
-            Kind::Locked,
+            ErrorKind::Locked,
             format!(
                 "run {} was interrupted in the middle of push {}, and it is too late to go on by itself",
                 self.run.id,
@@ -426,7 +451,16 @@ impl Driver<'_> {
             self.end(&word, attempt, result, &detail).await?;
             match (sent.paused_until, sent.error) {
                 (Some(until), _) => {
-                    self.wait(until, Phase::Send).await?;
+                    let what = format!(
+                        "{}: the quiet hours end at {}, and push {} goes on; to stop: pushctl cancel {}",
+                        self.run.automation,
+                        until
+                            .to_zoned(self.plan.times.zone())
+                            .strftime("%H:%M:%S %Z"),
+                        place + 1,
+                        self.run.automation
+                    );
+                    self.wait(until, &what).await?;
                     self.heard().await?;
                 }
                 (None, Some(error)) if !over => return Err(error),

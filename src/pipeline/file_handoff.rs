@@ -6,7 +6,7 @@ use std::fs::File;
 use super::driver::Driver;
 use super::plan::{GeneratedFiles, OneFile};
 use crate::csv_writer::cannot_write;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 
 impl Driver<'_> {
     /// Keeps everything that is going to be sent.
@@ -17,8 +17,9 @@ impl Driver<'_> {
         for push in &files.pushes {
             for file in push.live.iter().chain(&push.test) {
                 let path = files.directory.join(&file.name);
-                let mut content = File::open(&path)
-                    .kind(Kind::Failed, || format!("cannot read {}", path.display()))?;
+                let mut content = File::open(&path).kind(ErrorKind::Failed, || {
+                    format!("cannot read {}", path.display())
+                })?;
                 self.context
                     .store
                     .keep_file(&self.run.id, &file.name, &mut content)
@@ -43,7 +44,7 @@ impl Driver<'_> {
             .await?
         {
             return Err(Error::new(
-                Kind::Refused,
+                ErrorKind::Refused,
                 format!("{} is gone, and nothing but the tested file is sent", path.display()),
             )
             .hint("keep state in PostgreSQL (PUSHCTL_STATE_URL) where the disk does not last: the files are kept there too"));

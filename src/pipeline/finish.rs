@@ -8,7 +8,7 @@ use super::plan::push_word;
 use super::step;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseRecords, RunPlan};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::{PhaseRecord, Run, RunStatus, Store};
 
 /// What the record of a phase ends with that a cancel ended.
@@ -39,7 +39,7 @@ pub fn overdue(run: &Run, phases: Vec<PhaseRecord>, now: Timestamp) -> Overdue {
 /// Closes a run that is too late to send, or that was cancelled while no process carried it.
 pub async fn close_overdue(store: &Store, run: &Run, error: &Error) -> Result<()> {
     let status = match error.kind() {
-        Kind::Cancelled => RunStatus::Cancelled,
+        ErrorKind::Cancelled => RunStatus::Cancelled,
         _ => RunStatus::Refused,
     };
     let summary = match RunPlan::of(run) {
@@ -64,7 +64,7 @@ impl Driver<'_> {
         let pushes = pushes(self.plan, records);
         let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
         let (status, error) = if is_partial {
-            let error = Error::new(Kind::Partial, SOME_FAILED);
+            let error = Error::new(ErrorKind::Partial, SOME_FAILED);
             (RunStatus::Partial, Some(error))
         } else {
             (RunStatus::Done, None)
@@ -85,7 +85,7 @@ impl Driver<'_> {
         } else {
             RunStatus::Done
         };
-        let error = Error::new(Kind::Partial, SOME_FAILED);
+        let error = Error::new(ErrorKind::Partial, SOME_FAILED);
         let error = (status == RunStatus::Partial).then_some(&error);
         let summary = summary(self.run, self.plan, (status, error), &records);
         let store = self.context.store;
@@ -95,8 +95,8 @@ impl Driver<'_> {
     /// It ends for good, before everything was done.
     pub(super) async fn fail(&self, error: Error) -> Result<DriveResult> {
         let status = match error.kind() {
-            Kind::Cancelled => RunStatus::Cancelled,
-            Kind::Refused => RunStatus::Refused,
+            ErrorKind::Cancelled => RunStatus::Cancelled,
+            ErrorKind::Refused => RunStatus::Refused,
             _ => RunStatus::Failed,
         };
         let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
@@ -193,7 +193,7 @@ pub(super) fn missing_file<'a>(
 ) -> Option<Error> {
     let mut told = pushes.into_iter();
     let why = told.find_map(|push| push["files_error"].as_str())?;
-    Some(Error::new(Kind::Failed, why).hint(format!(
+    Some(Error::new(ErrorKind::Failed, why).hint(format!(
         "`pushctl runs files {run}` writes them once that is mended"
     )))
 }

@@ -1,5 +1,7 @@
 //! The first phase: audience files, manifest, and the safeguards that need them.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Mode;
@@ -15,7 +17,7 @@ use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
 use crate::budget::Budget;
 use crate::delivery::SendPlan;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::progress::Silent;
 
 impl Driver<'_> {
@@ -52,12 +54,10 @@ impl Driver<'_> {
             pushes: self.files_of(&definition, &values, manifest)?,
             notes: Vec::new(),
         };
-        files.rows = files
-            .pushes
-            .iter()
-            .filter_map(|push| push.live.as_ref())
-            .map(|file| file.rows)
-            .sum();
+        // Several pushes may go to one file; its people are counted once.
+        let live = files.pushes.iter().filter_map(|push| push.live.as_ref());
+        let rows: BTreeMap<&str, u64> = live.map(|file| (&*file.name, file.rows)).collect();
+        files.rows = rows.into_values().sum();
         files
             .notes
             .extend(manifest.missing_test_users.iter().map(|id| {
@@ -67,7 +67,7 @@ impl Driver<'_> {
         self.keep_files(&files).await?;
         self.tell_ready(&files).await;
         let mut detail =
-            serde_json::to_value(&files).kind(Kind::Bug, || "files that are no JSON")?;
+            serde_json::to_value(&files).kind(ErrorKind::Bug, || "files that are no JSON")?;
         detail["funnel"] = serde_json::to_value(&manifest.funnel).unwrap_or_default();
         Ok(detail)
     }
@@ -121,8 +121,13 @@ impl Driver<'_> {
         for (place, push) in files.pushes.iter().enumerate() {
             if let Some(file) = &push.live {
                 let order = self.order(place, files, file);
-                let plan =
-                    SendPlan::draw_up(&order, self.context.hosts, &Silent, self.context.interrupt)?;
+                let plan = SendPlan::draw_up(
+                    &order,
+                    self.overrides,
+                    self.context.hosts,
+                    &Silent,
+                    self.context.interrupt,
+                )?;
                 let skipped = plan.skipped.values().sum();
                 facts
                     .skipped

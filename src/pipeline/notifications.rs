@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::driver::Driver;
 use super::plan::GeneratedFiles;
 use super::{Mode, RunPlan};
+use crate::count::number;
 use crate::error::Error;
 use crate::guards::Overrides;
 use crate::notify::{Beat, Event, Notice, Notices};
@@ -21,6 +22,26 @@ pub(super) struct News<'a> {
     pub(super) overrides: &'a Overrides,
     pub(super) progress: &'a dyn Progress,
 }
+
+/// Sums of a push that a notice at the end always names.
+const USUAL: [&str; 6] = [
+    "accepted",
+    "failed",
+    "dead",
+    "in_doubt",
+    "excluded",
+    "without_token",
+];
+/// The other sums of its rows.
+const UNUSUAL: [&str; 7] = [
+    "repeated",
+    "held_out",
+    "token_taken",
+    "skipped",
+    "cancelled",
+    "under_way",
+    "not_attempted",
+];
 
 impl Driver<'_> {
     pub(super) async fn tell_start(&self) {
@@ -80,20 +101,18 @@ impl News<'_> {
         };
         match status {
             RunStatus::Done | RunStatus::Partial => {
-                let facts = [
-                    "accepted",
-                    "failed",
-                    "dead",
-                    "in_doubt",
-                    "excluded",
-                    "without_token",
-                ]
-                .map(|key| (key.replace('_', " "), sum(key).to_string()));
+                // Together they are the rows: what is not usual is named where it is not zero.
+                let usual = USUAL.iter().map(|key| (*key, sum(key)));
+                let others = UNUSUAL.iter().map(|key| (*key, sum(key)));
+                let facts: Vec<(String, String)> = usual
+                    .chain(others.filter(|(_, count)| *count > 0))
+                    .map(|(key, count)| (key.replace('_', " "), number(count)))
+                    .collect();
                 let event = Event::Done {
                     accepted: sum("accepted"),
                     of: sum("rows"),
                 };
-                self.tell(event, facts.into()).await;
+                self.tell(event, facts).await;
                 self.beat(Beat::Success).await;
             }
             _ => {
@@ -138,7 +157,7 @@ impl News<'_> {
 fn counts(files: &GeneratedFiles) -> Vec<(String, String)> {
     let count = |push: &super::plan::PushFiles| {
         let rows = push.live.as_ref().map_or(0, |file| file.rows);
-        (push.audience_file.clone(), rows.to_string())
+        (push.audience_file.clone(), number(rows))
     };
     files.pushes.iter().map(count).collect()
 }

@@ -12,7 +12,7 @@ use super::{Mode, Phase};
 use crate::automation::AutomationFile;
 use crate::automation::quiet_hours::QuietHours;
 use crate::automation::schedule::Occurrence;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::{self, Run};
 
 /// What a run is about.
@@ -123,7 +123,7 @@ impl RunPlan {
     /// The course of a recorded run.
     pub fn of(run: &Run) -> Result<Self> {
         let plan = run.plan.get("course").cloned().unwrap_or(Value::Null);
-        serde_json::from_value(plan).kind(Kind::Usage, || {
+        serde_json::from_value(plan).kind(ErrorKind::Usage, || {
             format!("run {} is not a pipeline's", run.id)
         })
     }
@@ -131,7 +131,7 @@ impl RunPlan {
     /// As the plan of a run.
     pub fn plan(&self) -> Result<Value> {
         let plan = serde_json::to_value(self)
-            .kind(Kind::Bug, || "a course that cannot be written down")?;
+            .kind(ErrorKind::Bug, || "a course that cannot be written down")?;
         Ok(serde_json::json!({ "course": plan }))
     }
 
@@ -196,7 +196,7 @@ impl PhaseRecords {
             .done(Phase::Generate.as_str())
             .and_then(|record| record.detail.clone());
         serde_json::from_value(detail.unwrap_or(Value::Null)).map_err(|error| {
-            Error::from_cause(Kind::Failed, error)
+            Error::from_cause(ErrorKind::Failed, error)
                 .context("the record of the generated files cannot be read")
         })
     }

@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use crate::automation::AutomationFile;
 use crate::automation::file::{QuietAction, Safeguards};
 use crate::delivery::{Quiet, WhileSending};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
-use crate::report::number;
+use crate::report::{counted, number};
 use crate::state::{RunFilter, RunStatus, Store};
 
 use super::plan::RunPlan;
@@ -44,7 +44,7 @@ impl SafeguardDecision {
         if self.refusals.is_empty() {
             return Ok(());
         }
-        Err(Error::new(Kind::Refused, self.refusals.join("; "))
+        Err(Error::new(ErrorKind::Refused, self.refusals.join("; "))
             .context(format!("a safeguard of {automation} refuses"))
             .hint("[safeguards] of the automation says what is allowed")
             .hint("--override GUARD --reason TEXT passes once (min-audience, max-audience, max-change, max-skipped, quiet-hours)"))
@@ -113,20 +113,20 @@ pub async fn rows_before(store: &Store, automation: &str) -> Result<Option<u64>>
 /// Compares an audience with the limits of its automation.
 pub fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecision {
     let mut verdict = SafeguardDecision::default();
-    let rows = number(facts.rows);
+    let rows = counted(facts.rows, "rows");
     if facts.rows < safeguards.min_audience {
         verdict.refusals.push(format!(
-            "the audience has {rows} rows, and min_audience is {}",
+            "the audience has {rows}, and min_audience is {}",
             number(safeguards.min_audience)
         ));
     }
     match (safeguards.max_audience, safeguards.warn_audience) {
         (Some(most), _) if facts.rows > most => verdict.refusals.push(format!(
-            "the audience has {rows} rows, and max_audience allows {}",
+            "the audience has {rows}, and max_audience allows {}",
             number(most)
         )),
         (_, Some(many)) if facts.rows > many => verdict.warnings.push(format!(
-            "the audience has {rows} rows, more than warn_audience = {}",
+            "the audience has {rows}, more than warn_audience = {}",
             number(many)
         )),
         _ => {}
@@ -135,7 +135,7 @@ pub fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecisio
         let change = percent(facts.rows.abs_diff(before), before.max(1));
         if change > most {
             verdict.refusals.push(format!(
-                "the audience has {rows} rows, the last completed run had {}: a change of {change:.0} %, and max_change_percent allows {most} %",
+                "the audience has {rows}, the last completed run had {}: a change of {change:.0} %, and max_change_percent allows {most} %",
                 number(before)
             ));
         }
@@ -145,7 +145,9 @@ pub fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecisio
             let share = percent(*skipped, (*all).max(1));
             if share > most {
                 verdict.refusals.push(format!(
-                    "{skipped} of the {all} rows of {file} would be skipped ({share:.0} %), and max_skipped_percent allows {most} %"
+                    "{} of the {} of {file} would be skipped ({share:.0} %), and max_skipped_percent allows {most} %",
+                    number(*skipped),
+                    counted(*all, "rows")
                 ));
             }
         }

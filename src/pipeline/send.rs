@@ -10,13 +10,13 @@ use super::step::{self, Lateness};
 use super::{Mode, PhaseRecords};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::delivery::dry_run::{Asking, rehearse};
 use crate::delivery::send::{self, Sent, carry_out};
 use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
     TokenLookup, WhileSending,
 };
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::guards::Guard;
 use crate::progress::Silent;
 use crate::template::push::Wording;
@@ -125,23 +125,29 @@ impl Driver<'_> {
             until: Some(Instant::now() + send::time_for(plan.rows, context.service.rate)),
             reading: Some(self.reading(&budget)),
             gate,
+            overrides: self.overrides,
         };
         Box::pin(carry_out(order, &plan, &mut tokens, &self.run.id, &ways)).await
     }
 
     pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
         let context = self.context;
+        let named = (self.run.id.as_str(), context.clock.now());
+        if context.offline {
+            let plan = self.planned(order)?;
+            let asking = Asking::Nothing {
+                cadence_is_off: context.cadence.is_off(),
+            };
+            return rehearse(order, &plan, asking, context.progress, named).await;
+        }
         let budget = Budget::start(context.deadline);
         let (plan, mut tokens) = self.looked_up(order, &self.reading(&budget)).await?;
-        let cadence = if context.cadence.is_off() {
-            DryRunHistory::Off
-        } else if context.cadence_is_near {
-            DryRunHistory::By(context.cadence)
-        } else {
-            DryRunHistory::NotAsked
+        let asking = Asking::All {
+            store: context.store,
+            cadence: context.cadence,
+            tokens: &mut tokens,
         };
-        let named = (self.run.id.as_str(), context.clock.now());
-        rehearse(order, &plan, &mut tokens, &cadence, named).await
+        rehearse(order, &plan, asking, context.progress, named).await
     }
 
     fn reading<'b>(&'b self, budget: &'b Budget) -> Reading<'b> {
@@ -152,13 +158,24 @@ impl Driver<'_> {
         }
     }
 
+    fn planned(&self, order: &Order) -> Result<SendPlan> {
+        let context = self.context;
+        SendPlan::draw_up(
+            order,
+            self.overrides,
+            context.hosts,
+            &Silent,
+            context.interrupt,
+        )
+    }
+
     async fn looked_up(
         &self,
         order: &Order,
         reading: &Reading<'_>,
     ) -> Result<(SendPlan, TokenLookup)> {
         let context = self.context;
-        let plan = SendPlan::draw_up(order, context.hosts, &Silent, context.interrupt)?;
+        let plan = self.planned(order)?;
         let (interrupt, progress) = (context.interrupt, context.progress);
         let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
         Ok((plan, tokens))
@@ -166,5 +183,5 @@ impl Driver<'_> {
 }
 
 fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(Kind::Bug, || "a summary that is no JSON")
+    serde_json::to_value(summary).kind(ErrorKind::Bug, || "a summary that is no JSON")
 }

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::driver::Driver;
 use super::plan::{GeneratedFiles, OneFile};
 use super::{Mode, Phase, PhaseRecords};
+use crate::count::number;
 use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
 const TEST_LAYER: u32 = 4;
@@ -42,7 +43,7 @@ impl Driver<'_> {
         if self.plan.mode.reaches_phones() {
             self.tell_tested(tested.accepted, tested.of).await;
             if !tested.problems.is_empty() && self.plan.automation.test.required {
-                return Err(Error::new(Kind::Refused, tested.problems.join("; "))
+                return Err(Error::new(ErrorKind::Refused, tested.problems.join("; "))
                     .context("a test push was not accepted, so nothing is sent live")
                     .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
             }
@@ -80,14 +81,17 @@ impl Driver<'_> {
                     }
                     let told = reasons
                         .iter()
-                        .map(|(code, count)| format!("{count} {code}"));
+                        .map(|(code, count)| format!("{} {code}", number(*count)));
                     format!(" ({})", told.collect::<Vec<_>>().join(", "))
                 } else {
                     error.map_or_else(String::new, |error| format!(" ({error:#})"))
                 };
                 tested.problems.push(format!(
                     "of push {} to {} the service accepted {} of {}{why}",
-                    order.number, file.name, summary.accepted, summary.rows
+                    order.number,
+                    file.name,
+                    number(summary.accepted),
+                    number(summary.rows)
                 ));
             }
             _ => {}

@@ -277,6 +277,13 @@ impl fmt::Display for Address {
     }
 }
 
+impl Address {
+    /// Returns its hosts with their ports, in the order in which they are tried: what is shown while connecting.
+    pub fn place(&self) -> String {
+        join(self.hosts.iter().map(Host::to_string))
+    }
+}
+
 impl Host {
     /// Returns whether it is reached through a Unix socket.
     pub fn is_socket(&self) -> bool {

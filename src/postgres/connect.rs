@@ -18,7 +18,7 @@ use super::password;
 use super::stream::{Ready, Stream};
 use super::tcp;
 use super::tls;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::secret::Secret;
 
 /// An authenticated connection, and the route for a cancel request.
@@ -330,7 +330,8 @@ fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
     };
     if let [(host, failure)] = &*failures {
         let tunnel = tunnel(host).filter(|_| {
-            failure.kind() == Kind::Credentials && matches!(failure.trouble, FailureCause::Sql(_))
+            failure.kind() == ErrorKind::Credentials
+                && matches!(failure.trouble, FailureCause::Sql(_))
         });
         let context = format!("cannot connect to {host} as {}", address.user);
         let error = failures.remove(0).1.into_error(context);
@@ -341,8 +342,10 @@ fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
     });
     let kind = match refused {
         Some((_, failure)) => failure.kind(),
-        None if failures.iter().any(|(_, failure)| failure.is_transient()) => Kind::Unreachable,
-        None => Kind::Usage,
+        None if failures.iter().any(|(_, failure)| failure.is_transient()) => {
+            ErrorKind::Unreachable
+        }
+        None => ErrorKind::Usage,
     };
     let mut told = Vec::new();
     let mut hints: Vec<String> = Vec::new();

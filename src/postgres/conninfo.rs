@@ -306,7 +306,7 @@ mod tests {
         ];
         for (text, expected) in table {
             let error = parse(text).expect_err(text);
-            assert_eq!(error.kind().status(), 2);
+            assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
             assert!(error.to_string().contains(expected), "{text}: {error}");
             let shown = format!("{error:#} {error:?}");
             assert!(!shown.contains("hunter2"), "{shown}");

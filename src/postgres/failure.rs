@@ -3,7 +3,7 @@
 //! Three steps: `classify` finds the `FailureCause` in a foreign error's chain of causes; `FailureCause` has a message;
 //! `advice` maps it to the kind (which decides whether to retry) and the hint.
 //!
-//! [`Kind::Unreachable`] means transient: the source is retried while budget remains.
+//! [`ErrorKind::Unreachable`] means transient: the source is retried while budget remains.
 //! Every other kind ends the run at once.
 
 mod advice;
@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use sql::SqlError;
 
 use super::address::TargetSession;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,10 +159,10 @@ impl Failure {
 
     /// Returns whether a retry may succeed.
     pub(crate) fn is_transient(&self) -> bool {
-        self.kind() == Kind::Unreachable
+        self.kind() == ErrorKind::Unreachable
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         advice::verdict(&self.trouble).kind
     }
 

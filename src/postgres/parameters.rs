@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::conninfo;
 use super::service;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::settings::secret::Secret;
 
 /// What an address is made from. Nothing else is read but the files that these name.
@@ -168,7 +168,7 @@ fn url(inputs: &Inputs<'_>) -> Result<Option<GivenParameter>> {
         return Ok(Some(given(&url, "DATABASE_URL")));
     }
     if let Some(file) = environment("DATABASE_URL_FILE") {
-        let text = fs::read_to_string(&file).kind(Kind::Usage, || {
+        let text = fs::read_to_string(&file).kind(ErrorKind::Usage, || {
             format!("cannot read {file}, which DATABASE_URL_FILE names")
         })?;
         if text.trim().is_empty() {

@@ -235,7 +235,7 @@ mod tests {
     fn the_plan_that_was_always_killed_is_a_usage_error_with_its_sum() {
         let error = RetryPlan::lay_out(Duration::from_secs(300), 1, &patience(Some(120), Some(3)))
             .unwrap_err();
-        assert_eq!(error.kind().status(), 2);
+        assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
         assert_eq!(
             error.to_string(),
             "the connection plan does not fit: 3 attempts of 120s = 360s, but the deadline is 300s"

@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::postgres::connect::{ConnectOptions, Connected, connect, connector};
 
@@ -75,6 +75,11 @@ impl ReconnectingSession {
             session: Mutex::new(None),
             connector: OnceLock::new(),
         }
+    }
+
+    /// Returns the hosts and ports, as progress shows them.
+    pub(crate) fn place(&self) -> String {
+        self.address.place()
     }
 
     /// Connects once, to verify the address.
@@ -177,7 +182,7 @@ impl ReconnectingSession {
         let session = match session.filter(|session| !session.client.is_closed()) {
             Some(session) => session,
             None => self.another().await.map_err(|error| AttemptError {
-                passes: error.kind() == Kind::Unreachable,
+                passes: error.is_retryable(),
                 error,
             })?,
         };
@@ -197,7 +202,7 @@ impl ReconnectingSession {
     fn silent(&self) -> Error {
         let seconds = TRY.as_secs();
         Error::new(
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             format!("{} has not answered for {seconds} s", self.what),
         )
     }

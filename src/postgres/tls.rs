@@ -13,7 +13,7 @@ use tokio_postgres::tls::TlsConnect as _;
 use super::address::{Negotiation, Roots, SslMode, Tls, TlsVersion};
 use super::failure::{Failure, FailureCause};
 use super::stream::Stream;
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// The message that asks a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -40,7 +40,9 @@ pub(crate) fn connector(tls: &Tls) -> Result<TlsConnector> {
     if tls.negotiation == Negotiation::Direct {
         builder.request_alpns(&["postgresql"]);
     }
-    builder.build().kind(Kind::Failed, || "cannot set up TLS")
+    builder
+        .build()
+        .kind(ErrorKind::Failed, || "cannot set up TLS")
 }
 
 fn version(version: TlsVersion) -> Protocol {
@@ -55,8 +57,10 @@ fn version(version: TlsVersion) -> Protocol {
 /// Returns every certificate of a bundle, not only its first.
 fn roots(path: &Path) -> Result<Vec<Certificate>> {
     let shown = path.display();
-    let pem = fs::read(path).kind(Kind::Usage, || format!("cannot read sslrootcert={shown}"))?;
-    let certificates = Certificate::stack_from_pem(&pem).kind(Kind::Usage, || {
+    let pem = fs::read(path).kind(ErrorKind::Usage, || {
+        format!("cannot read sslrootcert={shown}")
+    })?;
+    let certificates = Certificate::stack_from_pem(&pem).kind(ErrorKind::Usage, || {
         format!("sslrootcert={shown} is not a file of PEM certificates")
     })?;
     if certificates.is_empty() {
@@ -68,14 +72,14 @@ fn roots(path: &Path) -> Result<Vec<Certificate>> {
 }
 
 fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
-    let pem = fs::read(certificate).kind(Kind::Usage, || {
+    let pem = fs::read(certificate).kind(ErrorKind::Usage, || {
         format!("cannot read sslcert={}", certificate.display())
     })?;
     let shown = key.display();
-    let secret = fs::read(key).kind(Kind::Usage, || format!("cannot read sslkey={shown}"))?;
+    let secret = fs::read(key).kind(ErrorKind::Usage, || format!("cannot read sslkey={shown}"))?;
     private(key)?;
     Identity::from_pkcs8(&pem, &secret).map_err(|cause| {
-        Error::from_cause(Kind::Usage, cause)
+        Error::from_cause(ErrorKind::Usage, cause)
             .context(format!("sslcert={} and sslkey={shown} cannot be used", certificate.display()))
             .hint(format!("the key must be unencrypted PKCS#8: openssl pkcs8 -topk8 -nocrypt -in {shown} -out client.pk8"))
     })
@@ -86,7 +90,8 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
 fn private(key: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let shown = key.display();
-    let metadata = fs::metadata(key).kind(Kind::Usage, || format!("cannot read sslkey={shown}"))?;
+    let metadata =
+        fs::metadata(key).kind(ErrorKind::Usage, || format!("cannot read sslkey={shown}"))?;
     let forbidden = if metadata.uid() == 0 { 0o027 } else { 0o077 };
     if metadata.mode() & forbidden != 0 {
         return Err(

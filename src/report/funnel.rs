@@ -1,68 +1,57 @@
 //! The funnel as a bar chart, for a terminal or a log.
 
 use super::number;
-use crate::audience::funnel::Funnel;
+use crate::audience::funnel::{Funnel, FunnelLine};
 
 /// Narrowest bar that still says something.
 const LEAST_BAR: usize = 10;
 /// Eighths of a character cell.
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-struct FunnelLine {
+struct Row {
     label: String,
-    people: u64,
+    count: u64,
     note: String,
 }
 
 /// One line a stage: its name, who remains, a bar, and who left and why. At most `width` characters wide,
 /// unless the words alone are wider.
 pub fn chart(funnel: &Funnel, width: usize) -> String {
-    let lines = lines(funnel);
-    let longest = |text: fn(&FunnelLine) -> usize| lines.iter().map(text).max().unwrap_or(0);
-    let label = longest(|line| line.label.chars().count());
-    let count = longest(|line| number(line.people).len());
-    let note = longest(|line| line.note.chars().count());
+    let rows: Vec<Row> = funnel.lines().into_iter().map(row).collect();
+    let longest = |text: fn(&Row) -> usize| rows.iter().map(text).max().unwrap_or(0);
+    let label = longest(|row| row.label.chars().count());
+    let count = longest(|row| number(row.count).len());
+    let note = longest(|row| row.note.chars().count());
     let bar = width
         .saturating_sub(label + count + note + 6)
         .clamp(LEAST_BAR, 40);
     let mut text = String::new();
-    for line in &lines {
-        let drawn = draw(line.people, funnel.considered, bar);
-        let row = format!(
+    for row in &rows {
+        let drawn = draw(row.count, funnel.considered, bar);
+        let line = format!(
             "{:<label$}  {:>count$}  {drawn:<bar$}  {}",
-            line.label,
-            number(line.people),
-            line.note
+            row.label,
+            number(row.count),
+            row.note
         );
-        text.push_str(row.trim_end());
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
 }
 
-fn lines(funnel: &Funnel) -> Vec<FunnelLine> {
-    let mut lines = vec![FunnelLine {
-        label: funnel.base.clone(),
-        people: funnel.considered,
-        note: String::new(),
-    }];
-    lines.extend(funnel.stages.iter().map(|stage| FunnelLine {
-        label: stage.name.clone(),
-        people: stage.remain,
-        note: match stage.left {
-            0 => String::new(),
-            left => format!("−{} {}", number(left), stage.because),
-        },
-    }));
-    lines.push(FunnelLine {
-        label: "in a file".into(),
-        people: funnel.in_a_file,
-        note: match funnel.in_no_file {
-            0 => String::new(),
-            none => format!("−{} in no file", number(none)),
-        },
-    });
-    lines
+fn row(line: FunnelLine) -> Row {
+    let note = match (line.left, line.because) {
+        // What did not lose anybody says no reason, unless it is not about people.
+        (0, because) if because.starts_with("rows") => because,
+        (0, _) => String::new(),
+        (left, because) => format!("−{} {because}", number(left)),
+    };
+    Row {
+        label: line.name,
+        count: line.count,
+        note,
+    }
 }
 
 fn draw(people: u64, of: u64, cells: usize) -> String {
@@ -100,6 +89,7 @@ mod tests {
             in_no_file: 1499,
             in_a_file: 1,
             rows: 1,
+            written: Some(1),
         };
         insta::assert_snapshot!(chart(&funnel, 70), @r"
         every user  2,000  █████████████████████████████

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{number, send};
+use super::{counted, number, send};
 use crate::delivery::Summary;
 use crate::ui::{Painter, Style};
 
@@ -27,11 +27,12 @@ pub fn text(run: &Value, pen: Painter) -> String {
         let _ = writeln!(out, "  {reason}");
     }
     if let Some(rows) = run["audience"]["rows"].as_u64() {
-        let _ = writeln!(out, "  audience: {} rows", number(rows));
+        let _ = writeln!(out, "  audience: {}", counted(rows, "rows"));
     }
     if let Some(of) = run["test"]["of"].as_u64().filter(|of| *of > 0) {
         let accepted = run["test"]["accepted"].as_u64().unwrap_or_default();
-        let _ = writeln!(out, "  test: {accepted} of {of} test pushes accepted");
+        let of = counted(of, "pushes");
+        let _ = writeln!(out, "  test: {} of {of} accepted", number(accepted));
     }
     let is_live = live(run).is_some();
     for push in pushes(run) {
@@ -56,33 +57,46 @@ pub fn markdown(run: &Value) -> String {
     let _ = writeln!(out, "- occurrence: `{}`", word(&run["occurrence"]));
     let _ = writeln!(out, "- mode: `{}`", word(&run["mode"]));
     if let Some(rows) = run["audience"]["rows"].as_u64() {
-        let _ = writeln!(out, "- audience: {} rows", number(rows));
+        let _ = writeln!(out, "- audience: {}", counted(rows, "rows"));
     }
     if let Some(reason) = run["reason"].as_str() {
         let _ = writeln!(out, "- **{}**", cell(reason));
     }
     let pushes: Vec<Summary> = pushes(run).collect();
     if !pushes.is_empty() {
-        out.push_str("\n| push | rows | excluded | without a token | skipped | accepted | failed | would be sent |\n");
-        out.push_str("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
-        for push in pushes {
-            let would = if push.mode == "dry-run" {
-                number(push.not_attempted)
-            } else {
-                String::new()
-            };
-            let _ = writeln!(
-                out,
-                "| {} | {} | {} | {} | {} | {} | {} | {would} |",
-                push.push,
-                number(push.rows),
-                number(push.excluded),
-                number(push.without_token),
-                number(push.skipped),
-                number(push.accepted),
-                number(push.failed),
-            );
+        out.push('\n');
+        out.push_str(&table(&pushes));
+    }
+    out
+}
+
+/// A row a push, whose counts add up to its rows: a column for everything that is not zero in any of them.
+fn table(pushes: &[Summary]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, count, _) in pushes.iter().flat_map(send::parts) {
+        let always = [
+            "excluded by cadence",
+            "without a token",
+            "skipped",
+            "accepted",
+            "failed",
+        ];
+        if (count > 0 || always.contains(&name)) && !names.contains(&name) {
+            names.push(name);
         }
+    }
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let heading = ["push", "rows"].into_iter().chain(names.iter().copied());
+    let mut out = row(heading.map(str::to_owned).collect());
+    out.push_str(&row(vec!["---:".to_owned(); names.len() + 2]));
+    for push in pushes {
+        let parts = send::parts(push);
+        let mut cells = vec![push.push.to_string(), number(push.rows)];
+        cells.extend(names.iter().map(|name| {
+            let part = parts.iter().find(|(known, ..)| known == name);
+            part.map_or_else(String::new, |(_, count, _)| send::shown(push, name, *count))
+        }));
+        out.push_str(&row(cells));
     }
     out
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::number;
+use super::{counted, number};
+use crate::count::rate;
 use crate::delivery::{SendResult, Summary};
 use crate::ui::{Painter, Style};
 
@@ -12,13 +13,13 @@ pub fn line(summary: &Summary) -> String {
     let parts: Vec<String> = parts(summary)
         .into_iter()
         .filter(|(_, count, _)| *count > 0)
-        .map(|(name, count, _)| format!("{} {name}", number(count)))
+        .map(|(name, count, _)| format!("{} {name}", shown(summary, name, count)))
         .collect();
     format!(
-        "{}: {} of {} rows: {}",
+        "{}: {} of {}: {}",
         ended(summary),
         summary.automation,
-        number(summary.rows),
+        counted(summary.rows, "rows"),
         parts.join(", ")
     )
 }
@@ -26,15 +27,18 @@ pub fn line(summary: &Summary) -> String {
 /// The audience, and where its rows went.
 pub fn text(summary: &Summary, pen: Painter) -> String {
     let mut out = String::new();
-    let rows = number(summary.rows);
+    let rows = counted(summary.rows, "rows");
     let _ = writeln!(
         out,
         "{}",
-        pen.write(Style::Strong, &format!("{rows} rows, {}", ended(summary)))
+        pen.write(Style::Strong, &format!("{rows}, {}", ended(summary)))
     );
     for (name, count, detail) in parts(summary) {
-        let always =
-            ["accepted", "failed"].contains(&name) && summary.ended != SendResult::Rehearsed;
+        let always = if summary.ended == SendResult::Rehearsed {
+            name == WOULD_BE_SENT
+        } else {
+            ["accepted", "failed"].contains(&name)
+        };
         if count == 0 && !always {
             continue;
         }
@@ -48,18 +52,13 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
         } else {
             pen.write(Style::Faint, &format!("  ({})", why.join(", ")))
         };
-        let _ = writeln!(out, "  {:>12}  {name}{why}", number(count));
+        let count = shown(summary, name, count);
+        let _ = writeln!(out, "  {count:>12}  {name}{why}");
     }
     for note in &summary.notes {
         let _ = writeln!(out, "  note: {note}");
     }
-    if summary.messages_per_second > 0.0 {
-        let _ = writeln!(
-            out,
-            "  {:.1} s, {:.0} messages a second, cadence: {}",
-            summary.seconds, summary.messages_per_second, summary.cadence
-        );
-    }
+    let _ = writeln!(out, "  {}", about(summary));
     if let Some(files) = &summary.files {
         let _ = writeln!(out, "  outcomes: {}", files.outcomes.display());
         if let Some(list) = files
@@ -74,9 +73,35 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
     out
 }
 
-type Part<'a> = (&'static str, u64, Option<&'a BTreeMap<String, u64>>);
+/// The last part of a dry run.
+const WOULD_BE_SENT: &str = "would be sent";
 
-fn parts(summary: &Summary) -> Vec<Part<'_>> {
+/// A count of the summary; of what would be sent the most there could be, where that is all that is known.
+pub(super) fn shown(summary: &Summary, name: &str, count: u64) -> String {
+    if summary.is_upper_bound && name == WOULD_BE_SENT {
+        return format!("up to {}", number(count));
+    }
+    number(count)
+}
+
+/// How long it took, how fast it was if that means something, and which history was asked.
+fn about(summary: &Summary) -> String {
+    let mut parts = Vec::new();
+    if summary.ended != SendResult::Rehearsed {
+        parts.push(format!("{:.1} s", summary.seconds));
+    }
+    if summary.messages_per_second > 0.0 {
+        let rate = rate(summary.messages_per_second);
+        parts.push(format!("{rate} messages a second"));
+    }
+    parts.push(format!("cadence: {}", summary.cadence));
+    parts.join(", ")
+}
+
+pub(super) type Part<'a> = (&'static str, u64, Option<&'a BTreeMap<String, u64>>);
+
+/// The sums of a summary in the order in which they are shown, whatever shows them.
+pub(super) fn parts(summary: &Summary) -> Vec<Part<'_>> {
     vec![
         ("repeated", summary.repeated, None),
         (
@@ -101,7 +126,7 @@ fn parts(summary: &Summary) -> Vec<Part<'_>> {
         ),
         (
             if summary.ended == SendResult::Rehearsed {
-                "would be sent"
+                WOULD_BE_SENT
             } else {
                 "not attempted"
             },
@@ -119,6 +144,6 @@ fn ended(summary: &Summary) -> &'static str {
         SendResult::Stopped => "stopped",
         SendResult::Refused => "stopped by a safeguard",
         SendResult::Cancelled => "cancelled",
-        SendResult::Rehearsed => "rehearsed, nothing was sent",
+        SendResult::Rehearsed => "dry run: nothing was sent",
     }
 }

@@ -19,8 +19,9 @@ use crate::automation::file;
 use crate::automation::file::{PushTable, QuietAction};
 use crate::automation::{Automation, file_named, values};
 use crate::clock::text::{duration, show_duration};
+use crate::count::counted;
 use crate::delivery::{CadenceFailure, Input, Order, SendPlan};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, rows_before, while_sending};
 use crate::settings::generate::OutputTarget;
 use crate::state::Store;
@@ -52,9 +53,9 @@ impl<'a> ByHand<'a> {
             .wrapping_sub(1);
         let push = automation.file.push.get(place).ok_or_else(|| {
             Error::usage(format!(
-                "--push: {} has {} pushes, numbered from 1",
+                "--push: {} has {}, numbered from 1",
                 automation.name(),
-                automation.file.push.len()
+                counted(automation.file.push.len() as u64, "pushes")
             ))
         })?;
         let safeguards = lifted(automation.file.clone(), overrides).safeguards;
@@ -148,7 +149,7 @@ impl<'a> ByHand<'a> {
         };
         let entry = entry_of(&manifest, &path);
         self.made_for_it(&manifest, &values, context.clock.now())?;
-        let stem = self.stem(&definition, &values)?;
+        let stem = self.stem(&definition, &values);
         let Some(entry) = entry.filter(|entry| Some(&entry.stem) == stem.as_ref()) else {
             let other = format!(
                 "{} is not its file {}",
@@ -158,7 +159,7 @@ impl<'a> ByHand<'a> {
             return Err(self.not_its_own(&other));
         };
         let sha256 = Some(entry.sha256.clone());
-        self.rows = Some(self.rows_of(&definition, &values, &manifest)?);
+        self.rows = Some(self.rows_of(&definition, &values, &manifest));
         Ok(Input::File { path, sha256 })
     }
 
@@ -208,7 +209,7 @@ impl<'a> ByHand<'a> {
     }
 
     fn not_its_own(&self, why: &str) -> Error {
-        Error::new(Kind::Refused, why)
+        Error::new(ErrorKind::Refused, why)
             .context(format!(
                 "the file is not the audience of {}",
                 self.automation.name()
@@ -220,9 +221,9 @@ impl<'a> ByHand<'a> {
             .hint("--override audience --reason TEXT passes once")
     }
 
-    fn stem(&self, definition: &Definition, values: &Values) -> Result<Option<String>> {
+    fn stem(&self, definition: &Definition, values: &Values) -> Option<String> {
         let index = file_named(definition, &self.push.audience_file);
-        Ok(index.map(|index| file_names::stem(definition, index, values)))
+        index.map(|index| file_names::stem(definition, index, values))
     }
 
     fn file_of(
@@ -232,14 +233,14 @@ impl<'a> ByHand<'a> {
         manifest: &Manifest,
         directory: &Path,
     ) -> Result<PathBuf> {
-        let stem = self.stem(definition, values)?;
+        let stem = self.stem(definition, values);
         let is_its = |file: &&FileEntry| {
             file.kind == FileKind::Production && Some(&file.stem) == stem.as_ref()
         };
         if let Some(file) = manifest.files.iter().find(is_its) {
             return Ok(directory.join(&file.name));
         }
-        let rows = self.rows_of(definition, values, manifest)?;
+        let rows = self.rows_of(definition, values, manifest);
         let least = lifted(self.automation.file.clone(), self.overrides)
             .safeguards
             .min_audience;
@@ -254,12 +255,7 @@ impl<'a> ByHand<'a> {
     }
 
     /// The rows of every file that gets a push of the automation.
-    fn rows_of(
-        &self,
-        definition: &Definition,
-        values: &Values,
-        manifest: &Manifest,
-    ) -> Result<u64> {
+    fn rows_of(&self, definition: &Definition, values: &Values, manifest: &Manifest) -> u64 {
         let mut rows = 0;
         for push in &self.automation.file.push {
             let stem = file_named(definition, &push.audience_file)
@@ -270,7 +266,7 @@ impl<'a> ByHand<'a> {
             });
             rows += its.map(|file| file.rows).sum::<u64>();
         }
-        Ok(rows)
+        rows
     }
 }
 

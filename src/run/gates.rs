@@ -82,7 +82,7 @@ pub fn rule(guard: Guard, road: Road) -> Rule {
 #[rustfmt::skip]
 fn row(guard: Guard) -> Row {
     match guard {
-        Guard::Paused => [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, Applies, Applies],
+        Guard::Paused | Guard::QuietHours => [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, Applies, Applies],
         Guard::OpenRun => [NO_AUTOMATION, Applies, Applies, Applies, Applies, BEGUN, BEGUN, BEGUN],
         Guard::Lease => [
             Applies, Applies, Applies, Applies, Applies, Applies,
@@ -96,7 +96,6 @@ fn row(guard: Guard) -> Row {
         Guard::MaxAudience => {
             [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, CHECKED, Applies]
         }
-        Guard::QuietHours => [NO_AUTOMATION, Applies, Applies, Applies, Applies, Applies, Applies, Applies],
         Guard::Lateness => [
             NO_TIME, NO_TIME, Applies,
             DoesNotApply("its time is the present"),

@@ -12,15 +12,13 @@ use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
 use crate::delivery::InDoubt;
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::notify::Notices;
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, retry_doubts};
 use crate::pipeline::{self, Overdue, Retention, RunPlan, overdue};
 use crate::progress::Progress;
 use crate::settings::generate::OutputTarget;
-use crate::settings::{self, HistoryKind};
 use crate::source::Source;
 use crate::state::process_id::ProcessId;
 use crate::state::{NewRun, Run, RunFilter, RunStatus, Store};
@@ -31,7 +29,8 @@ pub struct World<'a> {
     context: &'a RunContext<'a>,
     store: Store,
     cadence: Cadence,
-    cadence_is_near: bool,
+    /// Whether a dry run asks neither for tokens nor the history.
+    pub offline: bool,
     source: Source,
     history: HistorySource,
     catalogue: Catalogue,
@@ -46,10 +45,9 @@ impl<'a> World<'a> {
     pub fn open(context: &'a RunContext<'a>, store: Store, sends: bool) -> Result<Self> {
         let settings = context.settings;
         let account = sends.then(|| services::account(settings)).transpose()?;
-        let is_file = matches!(settings.state, settings::StateSettings::File(_));
         Ok(Self {
             cadence: services::cadence(settings, &store)?,
-            cadence_is_near: is_file && settings.cadence.kind() == HistoryKind::Embedded,
+            offline: false,
             source: services::source(context)?,
             history: services::history(context)?,
             catalogue: services::catalogue(settings)?,
@@ -95,7 +93,7 @@ impl<'a> World<'a> {
         &self.context.holder
     }
 
-    fn means<'m>(&'m self, notices: &'m Notices) -> Result<pipeline::RunContext<'m>> {
+    fn means<'m>(&'m self, notices: &'m Notices) -> Result<pipeline::PipelineContext<'m>> {
         let context = self.context;
         let settings = context.settings;
         let OutputTarget::Directory(output) = &settings.generate.output else {
@@ -103,10 +101,10 @@ impl<'a> World<'a> {
                 "a pipeline's files go into a directory, not to standard output",
             ));
         };
-        Ok(pipeline::RunContext {
+        Ok(pipeline::PipelineContext {
             store: &self.store,
             cadence: &self.cadence,
-            cadence_is_near: self.cadence_is_near,
+            offline: self.offline,
             source: &self.source,
             history: &self.history,
             catalogue: &self.catalogue,
@@ -162,7 +160,7 @@ pub async fn begin<'a>(
         match world.over(&new.automation, &new.occurrence).await? {
             None => Ok(()),
             Some(over) => Err(Error::new(
-                Kind::Nothing,
+                ErrorKind::Nothing,
                 format!(
                     "{} is {} already, by run {}",
                     over.occurrence,
@@ -272,7 +270,7 @@ pub async fn resume<'a>(
             world.context.voice.warn(&format!("{late:#}"));
         }
         let left = go_on(world, &recorded, how).await?;
-        let is_partial = |error: &Error| error.kind() == Kind::Partial;
+        let is_partial = |error: &Error| error.kind() == ErrorKind::Partial;
         if retries && left.error.as_ref().is_none_or(is_partial) {
             let given = Overrides(overrides.cloned().into_iter().collect());
             return retry(world, &recorded, &given).await;
@@ -296,6 +294,6 @@ async fn retry(world: &World<'_>, recorded: &Recorded, overrides: &Overrides) ->
     document["pushes"] = pushes.into();
     Ok(Left {
         document,
-        error: is_partial.then(|| Error::new(Kind::Partial, "some messages failed")),
+        error: is_partial.then(|| Error::new(ErrorKind::Partial, "some messages failed")),
     })
 }

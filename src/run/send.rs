@@ -9,19 +9,18 @@ use super::gates::{Override, Overrides, Road};
 use super::services;
 use super::session::{Opening, Recorded, RunSession};
 use crate::automation::AutomationFile;
-use crate::cadence::Cadence;
-use crate::delivery::dry_run::{DryRunHistory, rehearse};
+use crate::cadence::{Cadence, Layer};
+use crate::delivery::dry_run::{Asking, rehearse};
 use crate::delivery::send;
 use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
 use crate::delivery::{
     Order, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup, WhileSending, fits, ids_fit,
 };
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, while_sending};
-use crate::settings::{self, HistoryKind, Origin};
+use crate::settings::{HistoryKind, Origin};
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
@@ -48,7 +47,7 @@ const AUTOMATION: &str = "automation";
 /// Returns what a recorded run of `send` was begun with.
 pub fn order_of(run: &Run) -> Result<Order> {
     let order = run.plan.get("order").cloned().unwrap_or_default();
-    serde_json::from_value(order).kind(Kind::Usage, || format!("run {} is not a send", run.id))
+    serde_json::from_value(order).kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))
 }
 
 /// Returns the automation of a recorded run of `send --automation`.
@@ -80,10 +79,15 @@ impl Sending {
     }
 
     /// Checks the file of an order.
-    pub fn plan(context: &RunContext<'_>, order: &Order) -> Result<SendPlan> {
+    pub fn plan(
+        context: &RunContext<'_>,
+        order: &Order,
+        overrides: &Overrides,
+    ) -> Result<SendPlan> {
         let progress = context.voice.progress();
         let plan = SendPlan::draw_up(
             order,
+            overrides,
             &services::hosts(context.settings)?,
             progress.as_ref(),
             context.interrupt,
@@ -97,23 +101,15 @@ impl Sending {
         self.plan.sendable().min(self.tokens.found().with)
     }
 
-    /// Counts, and sends nothing. `store` is the state store where it may be asked.
-    pub async fn rehearse(
-        &mut self,
-        context: &RunContext<'_>,
-        store: Option<&Store>,
-    ) -> Result<Summary> {
-        let near = store
-            .map(|store| services::cadence(context.settings, store))
-            .transpose()?;
-        let cadence = match &near {
-            Some(cadence) => DryRunHistory::By(cadence),
-            None if context.settings.cadence.kind() == HistoryKind::Off => DryRunHistory::Off,
-            None => DryRunHistory::NotAsked,
+    /// Counts what a live send would do now, and sends nothing.
+    pub async fn rehearse(&mut self, context: &RunContext<'_>, store: &Store) -> Result<Summary> {
+        let cadence = services::cadence(context.settings, store)?;
+        let asking = Asking::All {
+            store,
+            cadence: &cadence,
+            tokens: &mut self.tokens,
         };
-        let named = (context.id.as_str(), context.clock.now());
-        let (order, plan) = (&self.order, &self.plan);
-        rehearse(order, plan, &mut self.tokens, &cadence, named).await
+        count(context, (&self.order, &self.plan), asking).await
     }
 
     /// Counts the recipients whom the notification history holds back.
@@ -122,10 +118,9 @@ impl Sending {
         if cadence.is_off() {
             return Ok(0);
         }
-        let named = (context.id.as_str(), context.clock.now());
-        let (order, plan) = (&self.order, &self.plan);
-        let asked = DryRunHistory::By(&cadence);
-        let summary = rehearse(order, plan, &mut self.tokens, &asked, named).await?;
+        // A dry run goes on without the history where a live send would; a count of nobody would be wrong then.
+        cadence.screen(Layer::new(self.order.layer)?).await?;
+        let summary = self.rehearse(context, store).await?;
         self.tokens.rewind()?;
         Ok(summary.excluded)
     }
@@ -149,8 +144,10 @@ impl Sending {
         };
         let mut plan = json!({ "order": self.order });
         if let Some(automation) = &self.automation {
-            plan[AUTOMATION] = serde_json::to_value(automation)
-                .kind(Kind::Bug, || "an automation that cannot be written down")?;
+            plan[AUTOMATION] = serde_json::to_value(automation).kind(
+                ErrorKind::Bug,
+                || "an automation that cannot be written down",
+            )?;
         }
         let new = NewRun {
             id: context.id.clone(),
@@ -248,7 +245,12 @@ impl Sending {
             let means = SendContext {
                 until: Some(self.until(context)),
                 reading: source.as_ref().map(|source| reading(context, source)),
-                ..tools.means(context, store, progress.as_ref(), &gate)
+                ..tools.means(
+                    context,
+                    store,
+                    progress.as_ref(),
+                    (&gate, &recorded.overrides),
+                )
             };
             let sent = Box::pin(carry_out(
                 &self.order,
@@ -278,6 +280,30 @@ impl Sending {
         }
         Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
+}
+
+/// Counts what a live send could do, and asks nothing but the file.
+pub async fn rehearse_offline(
+    context: &RunContext<'_>,
+    order: &Order,
+    plan: &SendPlan,
+) -> Result<Summary> {
+    let asking = Asking::Nothing {
+        cadence_is_off: context.settings.cadence.kind() == HistoryKind::Off,
+    };
+    count(context, (order, plan), asking).await
+}
+
+async fn count(
+    context: &RunContext<'_>,
+    (order, plan): (&Order, &SendPlan),
+    asking: Asking<'_>,
+) -> Result<Summary> {
+    let named = (context.id.as_str(), context.clock.now());
+    let progress = context.voice.progress();
+    let summary = rehearse(order, plan, asking, progress.as_ref(), named).await;
+    progress.finish();
+    summary
 }
 
 /// Returns whether anything but the default says what a setting is.
@@ -322,7 +348,12 @@ pub async fn join(
             let means = SendContext {
                 until: is_given(context, "deadline").then(|| context.budget.end()),
                 reading: Some(reading(context, &source)),
-                ..tools.means(context, store, progress.as_ref(), &gate)
+                ..tools.means(
+                    context,
+                    store,
+                    progress.as_ref(),
+                    (&gate, &recorded.overrides),
+                )
             };
             let sent = Box::pin(send::join(order, &run.id, &means)).await;
             progress.finish();
@@ -381,7 +412,7 @@ impl Tools {
         context: &'m RunContext<'_>,
         store: &'m Store,
         progress: &'m dyn crate::progress::Progress,
-        gate: &'m WhileSending,
+        (gate, overrides): (&'m WhileSending, &'m Overrides),
     ) -> SendContext<'m> {
         SendContext {
             store,
@@ -396,6 +427,7 @@ impl Tools {
             until: None,
             reading: None,
             gate,
+            overrides,
         }
     }
 }
@@ -467,8 +499,8 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
         Ok(())
     };
     match (recorded.await, sent.error) {
-        (Err(_), Some(error)) => Err(error),
-        (Err(error), None) => Err(error),
+        // The error of the work matters more than that of its record.
+        (Err(_), Some(error)) | (Err(error), None) => Err(error),
         (Ok(()), error) => Ok(Sent { error, ..sent }),
     }
 }
@@ -486,19 +518,13 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
 }
 
 fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(Kind::Bug, || "a summary that is no JSON")
-}
-
-/// Returns whether a dry run may ask the state store: it reaches no network but the source.
-pub fn is_near(settings: &settings::Settings) -> bool {
-    matches!(settings.state, settings::StateSettings::File(_))
-        && settings.cadence.kind() == HistoryKind::Embedded
+    serde_json::to_value(summary).kind(ErrorKind::Bug, || "a summary that is no JSON")
 }
 
 /// Returns the error of a run that has nothing left to do.
 pub fn nothing_left(run: &Run) -> Error {
     Error::new(
-        Kind::Nothing,
+        ErrorKind::Nothing,
         format!(
             "run {} is {}: nothing is left to do",
             run.id,

@@ -109,7 +109,7 @@ pub fn source(context: &RunContext<'_>) -> Result<Source> {
         tracing::info!(target: "pushctl::source", "{note}");
     }
     if let Some(advice) = address.advice() {
-        context.voice.say(&advice.to_string());
+        context.voice.say(&advice);
     }
     let source = to(context, address);
     source.plan(context.budget.total())?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::context::Voice;
 use super::gates::{Guard, Override, Overrides, Road, Rule, rule};
 use crate::delivery::{AD_HOC, lease_name};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Mode, Overdue, close_overdue, overdue};
 use crate::state::process_id::ProcessId;
 use crate::state::{Begun, BegunAlone, Lease, NewRun, Run, RunStatus, Store, Taking};
@@ -65,7 +65,7 @@ pub async fn not_paused(store: &Store, automation: &str, overrides: &Overrides) 
     }
     let why = pause.reason.map(|why| format!(": {why}"));
     Err(Error::new(
-        Kind::Refused,
+        ErrorKind::Refused,
         format!(
             "{automation} is paused by {} since {}{}",
             pause.who,
@@ -82,7 +82,7 @@ pub async fn not_paused(store: &Store, automation: &str, overrides: &Overrides) 
 /// Returns the refusal of a start while another live run of the automation is open.
 pub fn another_is_open(run: &Run) -> Error {
     Error::new(
-        Kind::Locked,
+        ErrorKind::Locked,
         format!(
             "{} has an open run already: {} ({}), begun by {}",
             run.automation, run.id, run.occurrence, run.begun_by
@@ -142,7 +142,7 @@ impl RunSession<'_> {
         let (Opening::GoOn(run) | Opening::Reopen(run) | Opening::Over(run) | Opening::Join(run)) =
             opening
         else {
-            return Err(Error::new(Kind::Bug, "a run without a beginning"));
+            return Err(Error::new(ErrorKind::Bug, "a run without a beginning"));
         };
         // It may have been ended just before the lease was free.
         let found = self.store.run(&run.id).await?;
@@ -176,7 +176,7 @@ impl RunSession<'_> {
         let begun = if alone {
             self.clear_way(&new).await?;
             match self.store.begin_run_alone(&new).await? {
-                BegunAlone::Begun(begun) => begun,
+                BegunAlone::Begun(begun) => *begun,
                 BegunAlone::Other(other) => return Err(another_is_open(&other)),
             }
         } else {
@@ -225,7 +225,7 @@ impl RunSession<'_> {
         let error = match self.store.cancellation(&run.id).await? {
             Some(cancel) => {
                 let message = format!("cancelled by {} at {:.0}", cancel.who, cancel.at);
-                Error::new(Kind::Cancelled, message)
+                Error::new(ErrorKind::Cancelled, message)
             }
             None => match overdue(run, records, self.now) {
                 Overdue::For(error) => error,
@@ -262,7 +262,7 @@ impl RunSession<'_> {
         {
             Some(other) if alone => Err(another_is_open(&other)),
             _ => Err(Error::new(
-                Kind::Locked,
+                ErrorKind::Locked,
                 format!("another run has taken {} up", run.occurrence),
             )),
         }
@@ -280,9 +280,9 @@ impl RunSession<'_> {
         };
         Err(Error::new(
             if cancelled {
-                Kind::Cancelled
+                ErrorKind::Cancelled
             } else {
-                Kind::Nothing
+                ErrorKind::Nothing
             },
             format!("run {} is {status}: nothing is left to join", run.id),
         ))
@@ -325,12 +325,15 @@ impl RunSession<'_> {
 }
 
 fn gone(id: &str) -> Error {
-    Error::new(Kind::Nothing, format!("run {id} is not recorded any more"))
+    Error::new(
+        ErrorKind::Nothing,
+        format!("run {id} is not recorded any more"),
+    )
 }
 
 fn taken_over(lease: &Lease) -> Error {
     Error::new(
-        Kind::Locked,
+        ErrorKind::Locked,
         format!("{} was taken over by another process", lease.name()),
     )
 }

@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 
 use super::dotenv;
 
@@ -77,9 +76,9 @@ impl Environment {
         }
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => {
-                return Err(Error::from_cause(Kind::Usage, error)
+                return Err(Error::from_cause(ErrorKind::Usage, error)
                     .context("cannot read .env in the working directory")
                     .hint("give the user that runs pushctl permission to read it, or start pushctl elsewhere"));
             }
@@ -143,7 +142,7 @@ impl Environment {
 
 /// Reads a secret from the file that a `…_FILE` variable names, without the line break at its end.
 pub(super) fn read_secret_file(directory: &Path, variable: &str, path: &str) -> Result<String> {
-    let text = std::fs::read_to_string(directory.join(path)).kind(Kind::Usage, || {
+    let text = std::fs::read_to_string(directory.join(path)).kind(ErrorKind::Usage, || {
         format!("cannot read {path}, which {variable} names")
     })?;
     let secret = text.trim_end_matches(['\r', '\n']);

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::snippet;
 
 use super::environment::Environment;
@@ -67,7 +66,7 @@ impl ConfigFile {
     }
 
     fn read(path: PathBuf, shown: String) -> Result<Self> {
-        let text = std::fs::read_to_string(&path).kind(Kind::Usage, || {
+        let text = std::fs::read_to_string(&path).kind(ErrorKind::Usage, || {
             format!("cannot read the configuration file {shown}")
         })?;
         Self::parse(path, shown, text)

@@ -14,6 +14,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::transaction::GOODBYE;
+use crate::count::{counted, number};
 use crate::error::{Error, Result};
 use crate::postgres::failure::{Failure, FailureCause, Seconds};
 
@@ -293,12 +294,15 @@ impl Running {
             None => format!("a statement ran for {ran} without a row"),
             Some(at) if at.elapsed() > Duration::from_secs(1) => {
                 format!(
-                    "after about {} rows, no data came for {}",
-                    self.rows,
+                    "after about {}, no data came for {}",
+                    counted(self.rows, "rows"),
                     Seconds(at.elapsed())
                 )
             }
-            Some(_) => format!("rows were still arriving, about {} in {ran}", self.rows),
+            Some(_) => format!(
+                "rows were still arriving, about {} in {ran}",
+                number(self.rows)
+            ),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 const ELSEWHERE: &str =
     "name another file with --state, or a PostgreSQL store with PUSHCTL_STATE_URL";
@@ -16,31 +16,32 @@ pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
     let error = |kind, message: String| Error::from_cause(kind, cause).context(message);
     match code {
         Some(ErrorCode::DiskFull) => error(
-            Kind::Failed,
+            ErrorKind::Failed,
             format!("the disk is full: cannot write the state store {place}"),
         )
         .hint("free some space and run the command again: earlier records are kept"),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            error(Kind::Failed, format!("the state store {place} is damaged"))
-                .hint("move the file aside and restore a backup with `pushctl state import`")
-        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => error(
+            ErrorKind::Failed,
+            format!("the state store {place} is damaged"),
+        )
+        .hint("move the file aside and restore a backup with `pushctl state import`"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => error(
-            Kind::Failed,
+            ErrorKind::Failed,
             format!("cannot write the state store {place}"),
         )
         .hint(ELSEWHERE),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error(
-            Kind::Locked,
+            ErrorKind::Locked,
             format!("another process has locked the state store {place} for too long"),
         ),
-        _ => error(Kind::Failed, format!("the state store {place} failed")),
+        _ => error(ErrorKind::Failed, format!("the state store {place} failed")),
     }
 }
 
 /// The store's file or directory cannot be created.
 pub(super) fn file(cause: &std::io::Error, path: &Path) -> Error {
     Error::new(
-        Kind::Failed,
+        ErrorKind::Failed,
         format!("cannot create the state store {}: {cause}", path.display()),
     )
     .hint(ELSEWHERE)
@@ -49,7 +50,7 @@ pub(super) fn file(cause: &std::io::Error, path: &Path) -> Error {
 /// The store's file can be read but not written.
 pub(super) fn read_only(path: &Path) -> Error {
     Error::new(
-        Kind::Failed,
+        ErrorKind::Failed,
         format!("the state store {} is read-only", path.display()),
     )
     .hint(ELSEWHERE)
@@ -59,7 +60,7 @@ pub(super) fn read_only(path: &Path) -> Error {
 pub(super) fn empty(path: &Path) -> Error {
     let place = path.display();
     Error::new(
-        Kind::Failed,
+        ErrorKind::Failed,
         format!("the state store {place} is an empty file; with it every recipient would count as not sent to"),
     )
     .hint(format!(
@@ -80,28 +81,28 @@ pub(super) fn not_ours(path: &Path) -> Error {
 /// A PostgreSQL error about the store.
 pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
     let Some(state) = cause.code().map(|state| state.code().to_owned()) else {
-        return Error::from_cause(Kind::Unreachable, cause)
+        return Error::from_cause(ErrorKind::Unreachable, cause)
             .context("cannot reach the state store")
             .hint("`pushctl doctor --only state` shows which step of the connection fails");
     };
     let error = |kind, message: &str| Error::from_cause(kind, cause).context(message);
     match state.as_bytes() {
-        [b'2', b'8', ..] => error(Kind::Credentials, "the state store rejects the credentials")
+        [b'2', b'8', ..] => error(ErrorKind::Credentials, "the state store rejects the credentials")
             .hint("check the user and the password in PUSHCTL_STATE_URL"),
         b"42501" => error(
-            Kind::Credentials,
+            ErrorKind::Credentials,
             "the role lacks a privilege in the state store",
         )
         .hint("GRANT CREATE ON DATABASE … TO the role, or let the database's owner create the schema: CREATE SCHEMA pushctl AUTHORIZATION …"),
         b"3F000" | b"42P01" | b"42703" => error(
-            Kind::Failed,
+            ErrorKind::Failed,
             "the state store lacks a migration that this version needs",
         )
         .hint("run `pushctl state migrate`"),
         [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
-            error(Kind::Unreachable, "the state store accepts no connections at present")
+            error(ErrorKind::Unreachable, "the state store accepts no connections at present")
         }
-        b"53100" => error(Kind::Failed, "the disk of the state store is full"),
-        _ => error(Kind::Failed, "the state store failed"),
+        b"53100" => error(ErrorKind::Failed, "the disk of the state store is full"),
+        _ => error(ErrorKind::Failed, "the state store failed"),
     }
 }

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 
 use super::store::{Backend, Store};
 use super::value::params;
-use crate::error::{Context as _, Kind, Result};
+use crate::error::{Context as _, ErrorKind, Result};
 
 /// The size of a part in bytes.
 const PART: usize = 256 * 1024;
@@ -27,7 +27,7 @@ impl Store {
             while filled < PART {
                 let count = file
                     .read(&mut part[filled..])
-                    .kind(Kind::Failed, || format!("cannot read {name}"))?;
+                    .kind(ErrorKind::Failed, || format!("cannot read {name}"))?;
                 if count == 0 {
                     break;
                 }
@@ -53,7 +53,7 @@ impl Store {
                 return Ok(number > 0);
             };
             into.write_all(&row.blob(0)?)
-                .kind(Kind::Failed, || format!("cannot write {name}"))?;
+                .kind(ErrorKind::Failed, || format!("cannot write {name}"))?;
         }
         Ok(false)
     }

@@ -18,7 +18,7 @@ use super::store::{LEASE_TTL, Store};
 use super::value::Statement;
 use super::value::{Row, params};
 use crate::clock::since_boot;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
 /// The result of trying to take a lease.
@@ -196,7 +196,7 @@ impl Lease {
         match certain.await.map(|state| *state) {
             Ok(LeaseState::CertainUntil(_)) => Ok(()),
             Ok(LeaseState::Lapsed) => Err(Error::new(
-                Kind::Locked,
+                ErrorKind::Locked,
                 "this process was suspended for longer than its lease lasts, so another process may have continued the run",
             )
             .hint("`pushctl status` shows whether another process continues this run")),
@@ -256,7 +256,7 @@ impl HeldBy {
     /// Returns the error for a process that needs the lease.
     pub fn error(&self) -> Error {
         Error::new(
-            Kind::Locked,
+            ErrorKind::Locked,
             format!(
                 "{} is held by {} since {}",
                 self.name, self.holder, self.since
@@ -278,7 +278,7 @@ struct Publisher {
 /// Returns the error for a process whose lease was taken over.
 pub(super) fn lost() -> Error {
     Error::new(
-        Kind::Locked,
+        ErrorKind::Locked,
         "another process took over the lease of this one, which had not renewed it in time because it was suspended or could \
          not reach the state store",
     )

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::store::{Backend, Store};
 use super::value::params;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 struct Migration {
     version: u32,
@@ -172,7 +172,7 @@ impl Store {
     pub(super) async fn whole(&self) -> Result<()> {
         if self.is_half_imported().await? {
             return Err(Error::new(
-                Kind::Failed,
+                ErrorKind::Failed,
                 "an import into the state store was interrupted, so its records are incomplete",
             )
             .hint("run `pushctl state import` again with the same export"));
@@ -272,7 +272,7 @@ impl Store {
             return Ok(());
         };
         Err(Error::new(
-            Kind::Refused,
+            ErrorKind::Refused,
             format!(
                 "undoing migration {} would destroy rows of {table}",
                 migration.name

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::store::{Backend, Store};
 use super::value::{Row, Value, params};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A run to begin.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ pub enum Begun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BegunAlone {
     /// The run was recorded, or the occurrence's open run was found.
-    Begun(Begun),
+    Begun(Box<Begun>),
     /// Another live run of the automation is open; nothing was recorded.
     Other(Box<Run>),
 }
@@ -192,7 +192,7 @@ impl Store {
         let other = self.other_live_run(&new.automation, &new.occurrence);
         match other.await? {
             Some(other) if begun == 0 => Ok(BegunAlone::Other(Box::new(other))),
-            _ => self.begun(new).await.map(BegunAlone::Begun),
+            _ => Ok(BegunAlone::Begun(Box::new(self.begun(new).await?))),
         }
     }
 
@@ -238,7 +238,7 @@ impl Store {
         let open = self.runs(&open).await?.into_iter().next();
         open.map(Begun::Open).ok_or_else(|| {
             Error::new(
-                Kind::Locked,
+                ErrorKind::Locked,
                 format!(
                     "another process ended the run of {} at the same moment",
                     new.occurrence
@@ -400,7 +400,7 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         plan: row.opt_json(6)?.unwrap_or(Json::Null),
         status: RunStatus::parse_word(&status).ok_or_else(|| {
             Error::new(
-                Kind::Failed,
+                ErrorKind::Failed,
                 format!("the state store contains a run with the unknown status {status}"),
             )
         })?,

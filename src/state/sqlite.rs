@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::failure;
 use super::value::{Cells, Row, Statement, Value};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The timeout for the write lock: many times longer than any group of claims takes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -71,7 +71,10 @@ impl Sqlite {
                 }
                 Err(error) => drop(opened.send(Err(error))),
             })
-            .kind(Kind::Failed, || "cannot start the state store's thread")?;
+            .kind(
+                ErrorKind::Failed,
+                || "cannot start the state store's thread",
+            )?;
         outcome.await.map_err(|_| gone())??;
         Ok(Self { jobs, path })
     }
@@ -353,7 +356,7 @@ fn claim_file(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn gone() -> Error {
-    Error::new(Kind::Bug, "the state store's thread ended")
+    Error::new(ErrorKind::Bug, "the state store's thread ended")
 }
 
 impl rusqlite::ToSql for Value {

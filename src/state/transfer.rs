@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 use super::migrations::{NEEDED, tables};
 use super::store::{Backend, Store};
 use super::value::{Cells, Value, params};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 
 /// Columns of bytes; everything else is a number or text.
 const BYTES: [&str; 4] = ["user_key", "token_hash", "payload", "content"];
@@ -34,7 +34,7 @@ impl Store {
         }
         let cannot = || "cannot write the export";
         let head = json!({"pushctl_state": version, "exported_at": self.now()});
-        writeln!(out, "{head}").kind(Kind::Failed, cannot)?;
+        writeln!(out, "{head}").kind(ErrorKind::Failed, cannot)?;
         let (sender, mut rows) = tokio::sync::mpsc::channel(1024);
         let names = exported(version).collect();
         let reading = async {
@@ -49,7 +49,7 @@ impl Store {
             let mut count = 0_u64;
             while let Some((table, cells)) = rows.recv().await {
                 let line = json!({"table": table, "row": to_json(cells)});
-                writeln!(lines, "{line}").kind(Kind::Failed, cannot)?;
+                writeln!(lines, "{line}").kind(ErrorKind::Failed, cannot)?;
                 count += 1;
             }
             Ok(count)
@@ -57,8 +57,8 @@ impl Store {
         let (read, written) = tokio::join!(reading, writing);
         let count = written?;
         read?;
-        writeln!(out, "{}", json!({"rows": count})).kind(Kind::Failed, cannot)?;
-        out.flush().kind(Kind::Failed, cannot)?;
+        writeln!(out, "{}", json!({"rows": count})).kind(ErrorKind::Failed, cannot)?;
+        out.flush().kind(ErrorKind::Failed, cannot)?;
         Ok(count)
     }
 
@@ -76,7 +76,7 @@ impl Store {
         }
         if !self.is_empty(NEEDED).await? {
             return Err(Error::new(
-                Kind::Refused,
+                ErrorKind::Refused,
                 "the state store is not empty; an import needs an empty one",
             )
             .hint("import into a new store: name another file with --state"));
@@ -242,7 +242,7 @@ fn check_head(first: Option<(usize, std::io::Result<String>)>) -> Result<()> {
 }
 
 fn read(index: usize, line: std::io::Result<String>) -> Result<Json> {
-    let line = line.kind(Kind::Failed, || "cannot read the export")?;
+    let line = line.kind(ErrorKind::Failed, || "cannot read the export")?;
     serde_json::from_str(&line).map_err(|_| malformed(index))
 }
 
@@ -255,6 +255,7 @@ fn malformed(index: usize) -> Error {
 
 fn incomplete(count: u64) -> Error {
     Error::usage(format!(
-        "the export is incomplete: it ends after {count} rows"
+        "the export is incomplete: it ends after {}",
+        crate::count::counted(count, "rows")
     ))
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// One statement of a transaction, with its parameters.
 pub(super) type Statement = (Cow<'static, str>, Vec<Value>);
@@ -154,7 +154,7 @@ impl Row {
 /// Makes the error for a value that this version never writes.
 fn unexpected(column: usize, seen: &str) -> Error {
     Error::new(
-        Kind::Failed,
+        ErrorKind::Failed,
         format!(
             "the state store contains {seen} in column {column}, which this version never writes"
         ),

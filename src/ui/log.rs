@@ -1,5 +1,6 @@
 //! Lines of talk: everything said to a person or a log, one line an event, never in the middle of a progress bar.
 
+use crate::exit::ExitStatus;
 use std::io::Write as _;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -68,7 +69,10 @@ impl Log {
         }
         let mut fields = Fields::new();
         fields.insert("kind".to_owned(), kind_name(error).into());
-        fields.insert("exit_status".to_owned(), error.kind().status().into());
+        fields.insert(
+            "exit_status".to_owned(),
+            ExitStatus::from(error.kind()).code().into(),
+        );
         fields.insert("hints".to_owned(), error.hints().into());
         let line = self.json(Level::ERROR, &format!("{error:#}"), fields);
         self.write(&line);
@@ -190,7 +194,7 @@ fn is_simple(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Kind;
+    use crate::error::ErrorKind;
     use crate::settings::logging::{Color, LogFormat};
     use crate::ui::output_mode::{OutputArgs, Terminal};
 
@@ -241,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_with_what_to_do_next() {
-        let error = Error::new(Kind::Unreachable, "connection refused")
+        let error = Error::new(ErrorKind::Unreachable, "connection refused")
             .context("cannot connect to db.example.com")
             .context("cannot generate layer2")
             .hint("check the allow-list");

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use tracing::Level;
 
+use crate::count::{SHORTEST, counted, per_second, rate, unit};
 use crate::progress::Progress;
 
 use super::log::{Fields, Log};
@@ -16,21 +17,35 @@ pub(super) struct ProgressDisplay {
     lines: Arc<Log>,
     loudness: Loudness,
     unit: &'static str,
+    /// Whether the end of a stage is worth a line where no bar is drawn.
+    ends: Ends,
     stage: Mutex<Option<ProgressStage>>,
+}
+
+/// What is said of a stage that ends, where no bar is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// A line with its count and its time.
+    Told,
+    /// Nothing: it is only worth seeing while it lasts.
+    Silent,
 }
 
 /// The stage that is going on. Its bar counts, whether it is drawn or not.
 struct ProgressStage {
     name: String,
     bar: ProgressBar,
+    /// A few words behind the numbers: `3 failed, 2 in doubt`.
+    detail: String,
 }
 
 impl ProgressDisplay {
-    pub(super) fn new(lines: Arc<Log>, loudness: Loudness, unit: &'static str) -> Self {
+    pub(super) fn new(lines: Arc<Log>, loudness: Loudness, unit: &'static str, ends: Ends) -> Self {
         Self {
             lines,
             loudness,
             unit,
+            ends,
             stage: Mutex::new(None),
         }
     }
@@ -51,33 +66,36 @@ impl ProgressDisplay {
 
     fn end(&self, stage: Option<ProgressStage>) {
         let Some(stage) = stage else { return };
+        // Before the bar ends: then its library takes it to be full.
+        let (sentence, fields) = (self.sentence(&stage), self.fields(&stage));
         stage.bar.finish_and_clear();
         self.lines.bars().remove(&stage.bar);
-        if self.lines.look().bars == Bars::Off && self.loudness > Loudness::Quiet {
-            self.lines
-                .event(Level::INFO, &self.sentence(&stage), self.fields(&stage));
+        let is_told = self.ends == Ends::Told && self.loudness > Loudness::Quiet;
+        if self.lines.look().bars == Bars::Off && is_told {
+            self.lines.event(Level::INFO, &sentence, fields);
         }
     }
 
-    /// `reading layer2: 120,000 of 1,000,000 rows, 45,000/s, 2.7s`.
+    /// `sending: 120,000 of 1,000,000 rows, 4,500/s, 26.7s, 3 failed`.
     fn sentence(&self, stage: &ProgressStage) -> String {
         let elapsed = stage.bar.elapsed();
         let done = stage.bar.position();
-        let time = seconds(elapsed);
-        if done == 0 && stage.bar.length().is_none() {
-            return format!("{}: {time}", stage.name);
+        let mut parts = Vec::new();
+        match stage.bar.length() {
+            Some(total) => parts.push(format!(
+                "{} of {}",
+                HumanCount(done),
+                counted(total, self.unit)
+            )),
+            None if done > 0 => parts.push(counted(done, self.unit)),
+            None => {}
         }
-        let of = stage
-            .bar
-            .length()
-            .map_or_else(String::new, |total| format!(" of {}", HumanCount(total)));
-        let rate = HumanCount(per_second(done, elapsed));
-        format!(
-            "{}: {}{of} {}, {rate}/s, {time}",
-            stage.name,
-            HumanCount(done),
-            self.unit
-        )
+        parts.extend(per_second(done, elapsed).map(|each| format!("{}/s", rate(each))));
+        parts.push(seconds(elapsed));
+        if !stage.detail.is_empty() {
+            parts.push(stage.detail.clone());
+        }
+        format!("{}: {}", stage.name, parts.join(", "))
     }
 
     fn fields(&self, stage: &ProgressStage) -> Fields {
@@ -86,6 +104,9 @@ impl ProgressDisplay {
         if self.lines.look().line_format == super::output_mode::LineFormat::Json {
             fields.insert("stage".to_owned(), stage.name.clone().into());
             fields.insert(self.unit.to_owned(), stage.bar.position().into());
+            if let Some(total) = stage.bar.length() {
+                fields.insert("total".to_owned(), total.into());
+            }
             fields.insert(
                 "elapsed_ms".to_owned(),
                 whole_millis(stage.bar.elapsed()).into(),
@@ -95,12 +116,12 @@ impl ProgressDisplay {
     }
 
     fn style(&self, total: Option<u64>) -> ProgressStyle {
-        let unit = self.unit;
+        let units = self.unit;
         let template = match total {
             Some(_) => {
-                "{spinner} {msg} [{bar:24}] {human_pos}/{human_len} {unit} {rate} {elapsed} left {eta}"
+                "{spinner} {msg} [{bar:24}] {human_pos}/{human_len} {unit}{rate} {elapsed}{left}{prefix}"
             }
-            None => "{spinner} {msg}{count} {elapsed}",
+            None => "{spinner} {msg}{count}{rate} {elapsed}{prefix}",
         };
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -108,26 +129,32 @@ impl ProgressDisplay {
             .progress_chars("=> ")
             .with_key(
                 "unit",
-                move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-                    let _ = out.write_str(unit);
+                move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = out.write_str(unit(state.len().unwrap_or_default(), units));
                 },
             )
             .with_key(
                 "rate",
                 |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                    let _ = write!(
-                        out,
-                        "{}/s",
-                        HumanCount(per_second(state.pos(), state.elapsed()))
-                    );
+                    if let Some(each) = per_second(state.pos(), state.elapsed()) {
+                        let _ = write!(out, " {}/s", rate(each));
+                    }
+                },
+            )
+            .with_key(
+                "left",
+                |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // Before anything is done nobody knows, and "0s" would be wrong.
+                    if state.pos() > 0 && state.elapsed() >= SHORTEST {
+                        let _ = write!(out, " left {:#}", HumanDuration(state.eta()));
+                    }
                 },
             )
             .with_key(
                 "count",
                 move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                     if state.pos() > 0 {
-                        let rate = HumanCount(per_second(state.pos(), state.elapsed()));
-                        let _ = write!(out, " {} {unit} {rate}/s", HumanCount(state.pos()));
+                        let _ = write!(out, " {}", counted(state.pos(), units));
                     }
                 },
             )
@@ -144,7 +171,8 @@ impl Progress for ProgressDisplay {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
         let name = name.to_owned();
-        let before = self.stage().replace(ProgressStage { name, bar });
+        let detail = String::new();
+        let before = self.stage().replace(ProgressStage { name, bar, detail });
         self.end(before);
     }
 
@@ -170,6 +198,17 @@ impl Progress for ProgressDisplay {
         }
     }
 
+    fn detail(&self, text: &str) {
+        if let Some(stage) = self.stage().as_mut() {
+            text.clone_into(&mut stage.detail);
+            let shown = match text {
+                "" => String::new(),
+                text => format!(", {text}"),
+            };
+            stage.bar.set_prefix(shown);
+        }
+    }
+
     fn finish(&self) {
         let last = self.stage().take();
         self.end(last);
@@ -183,11 +222,6 @@ impl Drop for ProgressDisplay {
             stage.bar.finish_and_clear();
         }
     }
-}
-
-fn per_second(units: u64, elapsed: Duration) -> u64 {
-    let millis = u128::from(whole_millis(elapsed).max(1));
-    u64::try_from(u128::from(units) * 1000 / millis).unwrap_or(u64::MAX)
 }
 
 fn whole_millis(elapsed: Duration) -> u64 {
@@ -219,7 +253,7 @@ mod tests {
             OutputMode::decide(OutputArgs::default(), &facts),
             Uuid::nil(),
         ));
-        let meter = ProgressDisplay::new(lines, Loudness::Quiet, "rows");
+        let meter = ProgressDisplay::new(lines, Loudness::Quiet, "rows", Ends::Told);
         let sentence = || {
             let stage = meter.stage();
             let sentence = meter.sentence(stage.as_ref().expect("a stage"));
@@ -236,11 +270,17 @@ mod tests {
         assert_eq!(sentence()[0], "connecting");
         assert!(sentence()[1].ends_with('s'), "{:?}", sentence());
         Progress::stage(&meter, "reading");
-        meter.advance(999);
         meter.advance(1);
+        assert_eq!(sentence(), ["reading", "1 row"]);
+        meter.advance(999);
         assert_eq!(sentence(), ["reading", "1,000 rows"]);
         meter.total(Some(2000));
         assert_eq!(sentence(), ["reading", "1,000 of 2,000 rows"]);
+        meter.detail("3 failed");
+        let whole = meter.sentence(meter.stage().as_ref().expect("a stage"));
+        assert!(whole.ends_with("s, 3 failed"), "{whole}");
+        // Within milliseconds there is no rate.
+        assert!(!whole.contains("/s"), "{whole}");
         assert!(meter.stage().is_some());
         meter.finish();
         assert!(meter.stage().is_none());

@@ -1,6 +1,8 @@
 //! The files of every audience, byte for byte: at the defaults, at other parameters, over many markets, and in databases
 //! whose own settings would have it otherwise.
 
+use serde_json::Value;
+
 use super::{Fair, difference};
 use crate::support::campaign::Campaign;
 use crate::support::market::dice::Dice;
@@ -12,8 +14,15 @@ use crate::support::postgres::Postgres;
 /// How the program's files differ from the computed ones. Where any file is, the manifest must be.
 fn disagreement(fair: &Fair, request: &Request, arguments: &[String]) -> Option<String> {
     let expected = request.directory(&fair.facts(), &fair.market.test_users, LineEnding::Crlf);
-    let (outcome, mut found) = fair.generate(request.audience(), arguments);
+    let with_funnel = [arguments, &["--funnel".to_owned()]].concat();
+    let (outcome, mut found) = fair.generate(request.audience(), &with_funnel);
     let manifest = found.remove(&format!("{}.manifest.json", request.audience()));
+    if let Some(manifest) = &manifest {
+        funnel_adds_up(
+            &serde_json::from_slice(manifest.as_ref()).expect("JSON"),
+            &outcome.stdout,
+        );
+    }
     let problem = if outcome.status != 0 {
         Some(outcome.to_string())
     } else if manifest.is_none() && !expected.is_empty() {
@@ -22,6 +31,43 @@ fn disagreement(fair: &Fair, request: &Request, arguments: &[String]) -> Option<
         difference(&expected, &found)
     };
     problem.map(|problem| format!("{} {}: {problem}", request.audience(), arguments.join(" ")))
+}
+
+/// Whoever is considered leaves at one stage or is in a file, and the last line is the sum of the files' rows.
+fn funnel_adds_up(manifest: &Value, chart: &str) {
+    let funnel = &manifest["funnel"];
+    let count = |value: &Value| value.as_u64().expect("a count");
+    let mut remain = count(&funnel["considered"]);
+    for stage in funnel["stages"].as_array().expect("stages") {
+        remain -= count(&stage["left"]);
+        assert_eq!(count(&stage["remain"]), remain, "{funnel:#}");
+    }
+    assert_eq!(count(&funnel["passed"]), remain, "{funnel:#}");
+    let in_a_file = count(&funnel["in_a_file"]);
+    assert_eq!(
+        remain - count(&funnel["in_no_file"]),
+        in_a_file,
+        "{funnel:#}"
+    );
+    let files = manifest["files"].as_array().expect("files");
+    let production = files.iter().filter(|file| file["kind"] == "production");
+    let rows: u64 = production.map(|file| count(&file["rows"])).sum();
+    assert_eq!(
+        [&funnel["rows"], &funnel["written"]],
+        [rows, rows],
+        "{manifest:#}"
+    );
+    let last = chart.trim_end().lines().last().expect("a chart");
+    let name = if rows == in_a_file {
+        "in a file"
+    } else {
+        "rows of the files"
+    };
+    let shown = last
+        .strip_prefix(name)
+        .unwrap_or_else(|| panic!("{name} in {chart}"));
+    let shown = shown.split_whitespace().next().expect("a count");
+    assert_eq!(shown.replace(',', ""), rows.to_string(), "{chart}");
 }
 
 /// Holds the program to the computation for each of these requests.

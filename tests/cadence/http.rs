@@ -1,7 +1,7 @@
 //! The history behind the existing service.
 
 use pushctl::cadence::{Breakdown, Cadence, CadenceDecision, Exclusion, HistoryLocation as Where};
-use pushctl::error::Kind;
+use pushctl::error::ErrorKind;
 use pushctl::state::Store;
 
 use super::{holder, id, layer, send};
@@ -202,7 +202,7 @@ async fn the_service_gets_each_accepted_push_and_the_rest_when_it_recovers() {
     service.next(moods);
     let synced = cadence.sync(&holder()).await.unwrap();
     assert_eq!((synced.delivered, synced.left), (10, 30));
-    assert_eq!(synced.failure.unwrap().kind(), Kind::Unreachable);
+    assert_eq!(synced.failure.unwrap().kind(), ErrorKind::Unreachable);
     service.next([]);
     let synced = cadence.sync(&holder()).await.unwrap();
     assert_eq!((synced.delivered, synced.left), (30, 0));
@@ -249,6 +249,6 @@ async fn a_url_that_is_none_is_a_usage_error() {
         let error = Cadence::new(Where::Http(url.to_owned()), store)
             .err()
             .unwrap();
-        assert_eq!(error.kind(), Kind::Usage);
+        assert_eq!(error.kind(), ErrorKind::Usage);
     }
 }

@@ -1,10 +1,10 @@
 //! The history in the database of another service.
 
+use pushctl::error::ErrorKind;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use pushctl::cadence::{Cadence, RuleState};
-use pushctl::error::Kind;
 
 use super::{at, history, holder, id, layer, send};
 use crate::support::postgres::Postgres;
@@ -83,7 +83,7 @@ async fn the_values_of_the_rules_are_those_in_the_table() {
         "UPDATE cadence_rules SET value_count = NULL WHERE name = 'combined_l2_l3_limit_hours'",
     );
     let error = cadence.screen(layer(2)).await.err().unwrap();
-    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(
         error.to_string().contains("combined_l2_l3_limit_hours"),
         "{error}"
@@ -209,11 +209,11 @@ async fn no_user_passes_while_the_history_is_unreachable_and_no_push_is_lost() {
     cluster.stop("immediate");
     assert_eq!(
         screen.filter(&[&id(2)]).await.unwrap_err().kind(),
-        Kind::Unreachable
+        ErrorKind::Unreachable
     );
     let synced = cadence.sync(&holder()).await.unwrap();
     assert_eq!((synced.delivered, synced.left), (0, 1));
-    assert_eq!(synced.failure.unwrap().kind(), Kind::Unreachable);
+    assert_eq!(synced.failure.unwrap().kind(), ErrorKind::Unreachable);
     cluster.resume();
     let synced = cadence.sync(&holder()).await.unwrap();
     let failure = synced.failure.map(|error| format!("{error:#}"));
@@ -229,14 +229,14 @@ async fn a_database_that_is_not_the_history_is_an_error_with_a_hint() {
     let database = Postgres::shared().database("elsewhere");
     let cadence = Cadence::new(at(&database), Place::sqlite().open().await).unwrap();
     let error = cadence.screen(layer(3)).await.err().unwrap();
-    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(
         error.hints()[0].contains("PUSH_CADENCE_DATABASE_URL"),
         "{:?}",
         error.hints()
     );
     let error = cadence.check().await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

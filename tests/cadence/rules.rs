@@ -231,6 +231,6 @@ async fn those_who_had_enough_pushes_of_a_layer_are_known_in_every_place_that_ca
     )
     .unwrap();
     assert!(
-        matches!(http.reached(layer(5), 1, since).await.unwrap(), Reached::Unknown(why) if why.contains("cannot"))
+        matches!(http.reached(layer(5), 1, since).await.unwrap(), Reached::Unknown(why) if why.contains("does not report"))
     );
 }

@@ -1,11 +1,11 @@
 //! Where the address comes from.
 
+use pushctl::error::ErrorKind;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use pushctl::exit::Kind;
 use pushctl::postgres::address::SslMode;
 use pushctl::postgres::{Address, RetryLimits};
 use pushctl::source::{Purpose, Source};
@@ -208,7 +208,7 @@ async fn a_password_file_is_used_only_if_others_cannot_read_it() {
     );
     let told = read(&surroundings.source(), select_one).await;
     told.check(
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "asks for a password, and none is configured",
         ".pgpass",
     );
@@ -265,7 +265,7 @@ async fn a_service_is_looked_up_in_the_users_file() {
         error.to_string().contains("no service named \"absent\" in"),
         "{error}"
     );
-    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
 }
 
 #[tokio::test]
@@ -293,7 +293,10 @@ async fn a_password_command_is_asked_at_each_attempt() {
         async |snapshot: &pushctl::source::Snapshot| {
             turns += 1;
             if turns == 1 {
-                return Err(pushctl::error::Error::new(Kind::Unreachable, "not yet"));
+                return Err(pushctl::error::Error::new(
+                    ErrorKind::Unreachable,
+                    "not yet",
+                ));
             }
             select_one(snapshot).await
         },
@@ -323,7 +326,7 @@ async fn a_password_command_that_fails_is_final() {
         )
         .await;
         assert_eq!(told.attempts, 1);
-        told.check(Kind::Credentials, words, "by hand");
+        told.check(ErrorKind::Credentials, words, "by hand");
     }
     let told = read(
         &variables(&database)
@@ -333,7 +336,7 @@ async fn a_password_command_that_fails_is_final() {
     )
     .await;
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "while password_command was running",
         "slow",
     );
@@ -360,7 +363,7 @@ async fn a_unix_socket_needs_no_encryption() {
     )
     .await;
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "there is no such socket",
         "running on this machine",
     );
@@ -387,7 +390,7 @@ fn a_time_in_the_address_is_a_wish_and_one_for_the_command_an_order() {
         ..RetryLimits::default()
     };
     let error = source(ordered).plan(Duration::from_secs(60)).unwrap_err();
-    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(
         error
             .to_string()

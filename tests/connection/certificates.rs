@@ -1,7 +1,6 @@
 //! Encryption: each `sslmode` against servers that do and do not encrypt, and certificates of every quality.
 
-use pushctl::error::Result;
-use pushctl::exit::Kind;
+use pushctl::error::{ErrorKind, Result};
 use pushctl::source::Snapshot;
 
 use super::{Surroundings, at, read, read_patiently};
@@ -72,7 +71,7 @@ async fn each_sslmode_means_what_libpq_means() {
         match expected {
             Some(expected) => assert_eq!(told.value(), expected, "{mode} as {role}"),
             None => drop(told.check(
-                Kind::Credentials,
+                ErrorKind::Credentials,
                 "pg_hba.conf rejects connection",
                 "sslmode",
             )),
@@ -96,7 +95,11 @@ async fn a_server_without_tls_is_refused_from_require_upwards() {
             assert!(!told.value());
         } else {
             assert_eq!(told.attempts, 1);
-            told.check(Kind::Usage, "the server does not offer TLS", "enable TLS");
+            told.check(
+                ErrorKind::Usage,
+                "the server does not offer TLS",
+                "enable TLS",
+            );
         }
     }
 }
@@ -121,7 +124,7 @@ async fn an_untrusted_certificate_names_sslrootcert() {
         let told = read(&at(database.url_with("reader", &parameters)), encrypted).await;
         assert_eq!(told.attempts, 1, "{mode}");
         told.check(
-            Kind::Credentials,
+            ErrorKind::Credentials,
             "no trusted root signed the server's certificate",
             "sslrootcert",
         );
@@ -137,7 +140,7 @@ async fn the_systems_roots_do_not_know_a_private_one() {
     )
     .await;
     told.check(
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "no trusted root signed the server's certificate",
         "sslrootcert",
     );
@@ -154,7 +157,7 @@ async fn expired_and_future_certificates_are_distinguished() {
         let parameters = format!("sslmode=verify-ca&sslrootcert={}", pem("root"));
         let told = read(&at(url(&database, proxy.port(), &parameters)), encrypted).await;
         assert_eq!(told.attempts, 1);
-        told.check(Kind::Credentials, words, advice);
+        told.check(ErrorKind::Credentials, words, advice);
     }
 }
 
@@ -169,7 +172,7 @@ async fn a_misnamed_certificate_fails_only_where_the_name_is_checked() {
     )
     .await;
     assert_eq!(told.attempts, 1);
-    told.check(Kind::Credentials, "is for another host", "hostaddr");
+    told.check(ErrorKind::Credentials, "is for another host", "hostaddr");
     // Behind the proxy the connection is plain, so the server says no; that it was reached is what counts.
     assert!(
         !read_patiently(
@@ -189,7 +192,7 @@ async fn an_address_is_no_name_in_a_certificate() {
         encrypted,
     )
     .await;
-    told.check(Kind::Credentials, "is for another host", "hostaddr");
+    told.check(ErrorKind::Credentials, "is for another host", "hostaddr");
 }
 
 #[tokio::test]
@@ -199,7 +202,7 @@ async fn a_tunnel_at_localhost_is_verified_by_the_real_name() {
     assert!(read_patiently(&at(url.clone()), encrypted).await.value());
     let elsewhere = url.replace("db.example.com", "other.example.com");
     read(&at(elsewhere), encrypted).await.check(
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "is for another host",
         "hostaddr",
     );
@@ -233,7 +236,10 @@ async fn a_client_certificate_lets_its_owner_in() {
     let error = told.outcome.unwrap_err();
     // The server's reason may be lost with the connection: then it is tried again, but the advice is the same.
     assert!(
-        matches!(error.kind(), Kind::Credentials | Kind::Unreachable),
+        matches!(
+            error.kind(),
+            ErrorKind::Credentials | ErrorKind::Unreachable
+        ),
         "{error:#}"
     );
     assert!(
@@ -257,7 +263,7 @@ async fn a_key_that_others_can_read_is_not_used() {
         key.display()
     );
     let told = read(&at(database.url_with("cert_user", &parameters)), encrypted).await;
-    told.check(Kind::Usage, "can be read by others", "chmod 0600");
+    told.check(ErrorKind::Usage, "can be read by others", "chmod 0600");
 }
 
 #[tokio::test]
@@ -273,7 +279,7 @@ async fn a_tls_version_that_the_server_does_not_speak_is_not_fallen_back_from() 
     .await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Failed,
+        ErrorKind::Failed,
         "could not agree on a TLS connection",
         "version",
     );
@@ -344,7 +350,7 @@ async fn certificate_files_that_are_missing_or_broken_are_named() {
         );
         let told = read(&at(url), encrypted).await;
         assert_eq!(told.attempts, 0);
-        told.check(Kind::Usage, words, "");
+        told.check(ErrorKind::Usage, words, "");
     }
 }
 
@@ -378,7 +384,7 @@ fn modes_that_contradict_themselves_are_usage_errors() {
         ))
         .address()
         .unwrap_err();
-        assert_eq!(error.kind(), Kind::Usage);
+        assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(error.to_string().contains(words), "{parameters}: {error}");
     }
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use pushctl::budget::Budget;
-use pushctl::error::{Error, Result};
-use pushctl::exit::Kind;
+use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::interrupt::{self, Interrupt};
 use pushctl::source::{Snapshot, Unwatched};
 
@@ -29,13 +28,13 @@ async fn an_error_of_the_sink_ends_the_stream_and_the_statement() {
         let endless = "SELECT generate_series(1, 100000000), repeat('x', 1000)";
         snapshot
             .copy_out(endless, &mut |_: &[u8]| {
-                Err(Error::new(Kind::Failed, "the disk is full"))
+                Err(Error::new(ErrorKind::Failed, "the disk is full"))
             })
             .await
     })
     .await;
     assert_eq!(told.attempts, 1);
-    told.check(Kind::Failed, "the disk is full", "");
+    told.check(ErrorKind::Failed, "the disk is full", "");
     let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%100000000%' AND state = 'active' \
                    AND datname = current_database() AND pid <> pg_backend_pid()";
     database.wait_until(running, "0");
@@ -50,7 +49,7 @@ async fn at_the_deadline_the_running_statement_is_cancelled_on_the_server() {
     .await;
     let log = told.log.clone();
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "the deadline ended while reading from localhost",
         "raise --deadline",
     );
@@ -62,8 +61,8 @@ async fn at_the_deadline_the_running_statement_is_cancelled_on_the_server() {
 async fn an_interrupt_cancels_the_running_statement_on_the_server() {
     let database = Postgres::shared().database("interrupt");
     for (kind, words) in [
-        (Kind::Interrupted, "interrupted"),
-        (Kind::Terminated, "terminated"),
+        (ErrorKind::Interrupted, "interrupted"),
+        (ErrorKind::Terminated, "terminated"),
     ] {
         let (trigger, interrupt) = interrupt::channel();
         let source = at(database.url());
@@ -150,7 +149,7 @@ async fn a_backend_that_is_killed_each_time_ends_with_the_servers_own_words() {
     })
     .await;
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "terminating connection due to administrator command (SQLSTATE 57P01)",
         "idle limit",
     );
@@ -168,7 +167,10 @@ async fn a_server_that_restarts_is_waited_for() {
             postgres.stop("immediate");
             let _ = select_one(snapshot).await.expect_err("the server is gone");
             postgres.resume();
-            return Err(Error::new(Kind::Unreachable, "its connection was lost"));
+            return Err(Error::new(
+                ErrorKind::Unreachable,
+                "its connection was lost",
+            ));
         }
         select_one(snapshot).await
     };

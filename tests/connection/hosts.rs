@@ -1,8 +1,7 @@
 //! Several hosts, and which of them will do.
 
+use pushctl::error::ErrorKind;
 use std::time::Duration;
-
-use pushctl::exit::Kind;
 
 use super::{at, read, read_patiently, select_one};
 use crate::support::postgres::{Database, Postgres};
@@ -67,7 +66,7 @@ async fn every_hosts_failure_is_reported() {
     )
     .await;
     let error = told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "cannot connect to any of 2 hosts as reader",
         "check host and port",
     );
@@ -97,7 +96,7 @@ async fn a_refused_password_is_not_tried_on_the_next_host() {
     let told = read(&source, select_one).await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "password authentication failed",
         "config show",
     );
@@ -151,7 +150,7 @@ async fn a_server_of_the_wrong_kind_is_a_failover_that_may_be_over_soon() {
     )
     .await;
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "does not satisfy target_session_attrs=standby",
         "failover",
     );
@@ -184,7 +183,7 @@ async fn a_session_that_may_not_write_is_read_only_wherever_it_is() {
         "1"
     );
     read(&source("read-write"), select_one).await.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "target_session_attrs=read-write",
         "relax",
     );
@@ -196,7 +195,7 @@ async fn a_dead_name_server_does_not_hold_up_the_deadline_or_the_end() {
     const INSIDE: &str = "PUSHCTL_TEST_DEAD_NAMES";
     if std::env::var_os(INSIDE).is_some() {
         let told = read(&at("postgres://reader@db.example.com/market"), select_one).await;
-        told.check(Kind::Unreachable, "resolved", "name server");
+        told.check(ErrorKind::Unreachable, "resolved", "name server");
         return;
     }
     if !may_mount() {

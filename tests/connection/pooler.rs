@@ -1,8 +1,8 @@
 //! Through PgBouncer in transaction mode, as most platforms have it.
 
+use pushctl::error::ErrorKind;
 use std::time::Duration;
 
-use pushctl::exit::Kind;
 use pushctl::interrupt;
 use pushctl::source::Snapshot;
 
@@ -68,7 +68,7 @@ async fn start_up_options_are_refused_by_a_pooler_and_set_where_it_is_named() {
     let told = read(&at(url(&database, &pooler, options)), everything).await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Usage,
+        ErrorKind::Usage,
         "unsupported startup parameter",
         "pgbouncer=true",
     );
@@ -123,10 +123,10 @@ async fn a_cancel_request_passes_through_a_pooler() {
             while database.query(sleepers) != [["1"]] {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            trigger.fire(Kind::Interrupted);
+            trigger.fire(ErrorKind::Interrupted);
         }
     );
-    told.check(Kind::Interrupted, "interrupted", "");
+    told.check(ErrorKind::Interrupted, "interrupted", "");
     database.wait_until(sleepers, "0");
 }
 
@@ -138,8 +138,12 @@ async fn a_poolers_refusals_have_kinds() {
     let url = url(&database, &pooler, "");
     let told = read(&at(url.replace("p%40ss", "wrong-password")), everything).await;
     assert_eq!(told.attempts, 1);
-    told.check(Kind::Credentials, "authentication failed", "config show");
+    told.check(
+        ErrorKind::Credentials,
+        "authentication failed",
+        "config show",
+    );
     let told = read(&at(url.replace(&database.name, "elsewhere")), everything).await;
     assert_eq!(told.attempts, 1);
-    told.check(Kind::Usage, "does not exist", "database");
+    told.check(ErrorKind::Usage, "does not exist", "database");
 }

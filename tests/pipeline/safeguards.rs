@@ -44,8 +44,11 @@ fn too_many_people() {
 fn an_audience_that_changed_too_much_since_the_last_completed_run() {
     let office = ten();
     let guard = "max_change_percent = 40";
-    // There was none before.
-    office.file(&guarded(guard));
+    // There was none before. Far enough apart to be two occurrences also if minutes pass in between.
+    office.file(&File {
+        due_in: -6,
+        ..guarded(guard)
+    });
     office.tick(0);
     assert_eq!(office.reached().len(), 10);
     office.market.execute(

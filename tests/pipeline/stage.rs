@@ -12,8 +12,7 @@ use pushctl::automation::Automation;
 use pushctl::cadence::{self, Cadence};
 use pushctl::clock::Clock;
 use pushctl::csv_writer::LineEnding;
-use pushctl::error::{Error, Result};
-use pushctl::exit::Kind;
+use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::fcm::{self, Credentials, ServiceAccount};
 use pushctl::interrupt::Interrupt;
 use pushctl::notify::{Notices, NotifyTimeouts};
@@ -21,7 +20,7 @@ use pushctl::pipeline::driver::{DriveOptions, DriveResult, drive};
 use pushctl::pipeline::select_occurrence;
 use pushctl::pipeline::select_occurrence::SelectedOccurrence;
 use pushctl::pipeline::step::Lateness;
-use pushctl::pipeline::{Mode, Phase, Retention, RunContext, RunPlan, Times};
+use pushctl::pipeline::{Mode, Phase, PipelineContext, Retention, RunPlan, Times};
 use pushctl::progress::{Progress, Silent};
 use pushctl::run::context::Voice;
 use pushctl::run::gates::Road;
@@ -69,10 +68,6 @@ pub(super) struct Stage {
 
 /// Everything that a process needs to know of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(
-    clippy::unsafe_derive_deserialize,
-    reason = "the `unsafe` is inside tokio's `select!`, and no invariant of this"
-)]
 pub(super) struct Site {
     pub(super) directory: PathBuf,
     pub(super) output: PathBuf,
@@ -285,7 +280,7 @@ impl Site {
                 .await
         };
         match session.conduct(Opening::Begin(&new), over, work).await {
-            Err(error) if error.kind() == Kind::Nothing => Ok(Came::Nothing),
+            Err(error) if error.kind() == ErrorKind::Nothing => Ok(Came::Nothing),
             came => came,
         }
     }
@@ -297,7 +292,7 @@ impl Site {
         };
         let before = store.runs(&of_it).await?;
         if before.iter().any(|run| run.status != RunStatus::Open) {
-            return Err(Error::new(Kind::Nothing, "it is over already"));
+            return Err(Error::new(ErrorKind::Nothing, "it is over already"));
         }
         Ok(())
     }
@@ -326,10 +321,10 @@ impl Site {
             rate: self.rate,
             ..fcm::FcmSettings::default()
         };
-        let means = RunContext {
+        let means = PipelineContext {
             store,
             cadence: &cadence,
-            cadence_is_near: true,
+            offline: false,
             source: &source,
             history: &HistorySource::None,
             catalogue: &self.catalogue(),

@@ -49,7 +49,7 @@ async fn what_is_owed_is_delivered_once_and_said(place: Place) {
     let nowhere = sync(&["sync"], "");
     assert_eq!(nowhere.status, 2, "{nowhere}");
     assert!(
-        nowhere.stderr.contains("3 pushes are still owed"),
+        nowhere.stderr.contains("3 pushes are still missing"),
         "{nowhere}"
     );
     assert!(
@@ -63,7 +63,11 @@ async fn what_is_owed_is_delivered_once_and_said(place: Place) {
     let url = database.url_with("tls_only", "sslmode=require");
     let done = sync(&["sync"], &url);
     assert_eq!((done.status, done.stdout.as_str()), (0, ""), "{done}");
-    assert!(done.stderr.contains("was told of 3 pushes"), "{done}");
+    assert!(
+        done.stderr
+            .contains("3 pushes recorded in the notification history"),
+        "{done}"
+    );
     assert_eq!(
         database.query("SELECT count(*) FROM user_notifications")[0][0],
         "3"

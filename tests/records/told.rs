@@ -258,7 +258,12 @@ async fn the_numbers_of_the_page_are_those_of_the_document(place: Place) {
         assert_eq!(told[name], number(count.as_u64().unwrap()), "{name}");
     }
     assert_eq!(told["rows"], "1,002");
-    assert_eq!(shown(&page, "data-funnel").len(), 2);
+    // The last stage is the sum of the files that are shown.
+    let funnel = shown(&page, "data-funnel");
+    assert_eq!(funnel.len(), 4);
+    let pushed = ("in a file that is pushed".to_owned(), "500".to_owned());
+    assert_eq!(funnel.last(), Some(&pushed));
+    assert_eq!(shown(&page, "data-file")[0].1, "500");
     assert_eq!(document["rate"].as_array().unwrap().len(), 2);
     assert_eq!(document["errors"][0]["message"], "the push service is away");
     let quiet = run(

@@ -197,7 +197,8 @@ fn a_new_store_beside_the_outcome_files_of_another_is_refused() {
     let sent = elsewhere(&office, &[&other[..], &["--outcomes", "own"]].concat());
     assert_eq!(sent["accepted"], 3);
     for (n, state) in [(6, &other[..]), (7, &[]), (8, &other[..]), (9, &[])] {
-        office.audience(&people(n..n + 1));
+        let next = n + 1;
+        office.audience(&people(n..next));
         assert_eq!(office.send(state).count("accepted"), 1);
     }
 }

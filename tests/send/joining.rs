@@ -195,6 +195,7 @@ fn killed_while_entering(office: &Office, people: u64, random: &mut Random) -> S
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
         reason = "a few thousand"
     )]
     let some = (random.fraction() * 0.8 * people as f64) as u64;

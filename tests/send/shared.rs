@@ -76,8 +76,8 @@ fn four_processes_share_a_send_and_nobody_is_sent_to_twice_or_forgotten() {
         .map(|attempt| attempt.at)
         .collect();
     left.sort_unstable();
-    let spent = left[left.len() - 1] - left[0];
-    assert!(spent.as_secs_f64() > 0.85 * 8.0, "{spent:?}");
+    let duration = left[left.len() - 1] - left[0];
+    assert!(duration.as_secs_f64() > 0.85 * 8.0, "{duration:?}");
 }
 
 #[test]

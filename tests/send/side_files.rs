@@ -1,6 +1,7 @@
 //! Outcome files and lists of dead tokens: checked before the first claim, and never in the way of the ledger.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -222,7 +223,7 @@ fn files_that_grow_too_long_for_the_disk_cost_no_answer() {
     let padding = "x".repeat(600);
     let mut file = people(0..400);
     for n in 400..440 {
-        file += &format!("{},Bo,dead-{n}-{padding}\n", id(n));
+        let _ = writeln!(file, "{},Bo,dead-{n}-{padding}", id(n));
     }
     office.audience(&file);
     let sent = limited(&office, 16);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use pushctl::state::RunStatus;
+
 use super::{BOTH, Office, people, tokens, until};
 use crate::support::fcm::script::{Reply, RetryAfter, Script};
 use crate::support::programs::signal;
@@ -110,6 +112,9 @@ fn a_second_signal_ends_a_send_at_once_and_what_was_under_way_is_in_doubt() {
             sent.outcome
         );
         assert_eq!(office.delivered(), tokens(0..40));
+        let run = office.in_store(async |store| store.run(sent.run()).await.unwrap().unwrap());
+        assert_eq!(run.status, RunStatus::Done);
+        assert_eq!(run.summary.unwrap()["in_doubt"], 0);
         let tags: Vec<_> = office
             .stand_in
             .attempts("t-3")

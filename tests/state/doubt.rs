@@ -163,7 +163,7 @@ async fn a_sender_that_wakes_up_leaves_claims_that_another_took_over(place: Plac
             .unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.kind(), pushctl::error::Kind::Locked, "{error:#}");
+        assert_eq!(error.kind(), pushctl::error::ErrorKind::Locked, "{error:#}");
     }
     assert!(!sleeps.is_alive(&store).await.unwrap());
     assert!(other.is_alive(&store).await.unwrap());
@@ -195,7 +195,7 @@ async fn a_sender_that_was_declared_dead_claims_no_more(place: Place) {
         }
     };
     let error = tokio::time::timeout(LEASE_TTL, waking).await.unwrap();
-    assert_eq!(error.kind(), pushctl::error::Kind::Locked);
+    assert_eq!(error.kind(), pushctl::error::ErrorKind::Locked);
     assert!(
         store
             .claim(&push, &other, candidates([3]), &Guard::none())

@@ -1,7 +1,7 @@
+use pushctl::error::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushctl::error::Kind;
 use pushctl::state::ledger::Guard;
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Admission, BreakerProbe, HeldBy, LEASE_TTL, Lease, Store, Taking};
@@ -36,7 +36,7 @@ async fn a_lease_has_one_holder_whose_name_others_get(place: Place) {
     let held = take(&store, "layer2").await.unwrap_err();
     assert_eq!(held.holder.who, "alice@worker-1");
     let error = held.error();
-    assert_eq!(error.kind(), Kind::Locked);
+    assert_eq!(error.kind(), ErrorKind::Locked);
     assert!(error.to_string().contains("alice@worker-1"), "{error}");
     assert!(take(&store, "layer3").await.is_ok());
     lease.release().await.unwrap();

@@ -1,7 +1,7 @@
+use pushctl::error::ErrorKind;
 use std::sync::Arc;
 
 use pushctl::clock::Clock;
-use pushctl::error::Kind;
 use pushctl::state::migrations::{Loss, NEEDED};
 use pushctl::state::{Begun, Store};
 
@@ -87,7 +87,7 @@ async fn an_older_store_with_rows_is_rejected_with_the_command_to_run(place: Pla
     store.rollback(1, Loss::Refused).await.unwrap();
     let clock = Arc::clone(&place.clock) as Arc<dyn Clock>;
     let error = Store::open(&place.location, clock).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(
         error
             .hints()
@@ -125,7 +125,7 @@ async fn a_rollback_destroys_no_rows_without_consent(place: Place) {
     let store = place.open().await;
     store.open_push(&push(1)).await.unwrap();
     let error = store.rollback(0, Loss::Refused).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("pushes"), "{error}");
     assert_eq!(
         store

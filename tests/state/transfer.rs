@@ -1,7 +1,7 @@
 use std::future::pending;
 use std::io::Cursor;
 
-use pushctl::error::{Error, Kind};
+use pushctl::error::{Error, ErrorKind};
 use pushctl::state::ledger::{Ending, Guard, Queued};
 use pushctl::state::{CancelTarget, NewRun, Store};
 
@@ -139,7 +139,7 @@ async fn an_import_into_a_store_with_rows_is_rejected(place: Place) {
         .import(&mut Cursor::new(&text), pending())
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), Kind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Refused);
     assert_eq!(store.pauses().await.unwrap().len(), 1);
 }
 
@@ -151,13 +151,13 @@ async fn a_stopped_import_leaves_an_empty_store(place: Place) {
     let empty = exported(&store).await;
     let stop = async {
         tokio::task::yield_now().await;
-        Error::new(Kind::Interrupted, "interrupted")
+        Error::new(ErrorKind::Interrupted, "interrupted")
     };
     let error = store
         .import(&mut Cursor::new(&text), stop)
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), Kind::Interrupted);
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
     assert_eq!(exported(&store).await, empty);
 }
 

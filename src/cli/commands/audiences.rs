@@ -1,5 +1,6 @@
 //! `pushctl audiences`: lists the audiences.
 
+use crate::exit::ExitStatus;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -8,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::audience::{Definition, parameters, statement};
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::settings::Flags;
 use crate::settings::generate;
 use crate::ui::{Document, Style, Table};
@@ -27,7 +27,7 @@ use crate::cli::help;
         ("pushctl audiences layer2", "its parameters, stages, files and columns"),
         ("pushctl audiences layer2 --sql", "its query, ready for psql"),
     ]),
-    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
 )]
 pub struct Args {
     /// Audience to show [default: all]
@@ -53,12 +53,12 @@ impl Args {
         );
     }
 
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let catalogue = connect::catalogue(context)?;
         let Some(name) = &self.name else {
             let names = catalogue.names().map(|name| catalogue.get(name));
             list(context, &names.collect::<Result<Vec<_>>>()?)?;
-            return Ok(Kind::Done);
+            return Ok(ExitStatus::Done);
         };
         let definition = catalogue.get(name)?;
         if self.sql {
@@ -70,7 +70,7 @@ impl Args {
         } else {
             show(context, &definition)?;
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 

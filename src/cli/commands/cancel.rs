@@ -1,5 +1,6 @@
 //! `pushctl cancel`: stops runs that are open, from any machine that reaches the state store.
 
+use crate::exit::ExitStatus;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,8 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::automation::file::{NotifyTable, environment_name};
 use crate::delivery::lease_name;
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{RunPlan, close_cancelled, tell_cancelled};
 use crate::run;
 use crate::state::process_id::ProcessId;
@@ -39,8 +39,8 @@ const LOOK: Duration = Duration::from_millis(100);
         ("pushctl cancel --all", "everything"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Nothing, Kind::Bug,
-        Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing, ExitStatus::Bug,
+        ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 pub struct Args {
@@ -64,11 +64,11 @@ impl Args {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         bounded(context, self.cancel(context)).await
     }
 
-    async fn cancel(&self, context: &CommandContext) -> Result<Kind> {
+    async fn cancel(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let (target, nothing) = self.target(context, &store).await?;
         let holder = services::holder(context);
@@ -76,7 +76,7 @@ impl Args {
             .cancel(&target, &holder.who, self.reason.as_deref())
             .await?;
         if stopped.is_empty() {
-            return Err(Error::new(Kind::Nothing, nothing));
+            return Err(Error::new(ErrorKind::Nothing, nothing));
         }
         let mut ending = Vec::new();
         for run in stopped {
@@ -96,7 +96,7 @@ impl Args {
             context.ui.json(&self.document(&holder.who, &told))?;
         }
         tell_all(context, &store, &ending).await?;
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 
     /// What is to be stopped, and what to say if nothing of it is open.

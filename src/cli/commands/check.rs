@@ -1,5 +1,6 @@
 //! `pushctl check`: checks automation files without a network.
 
+use crate::exit::ExitStatus;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -7,7 +8,6 @@ use clap_complete::engine::ArgValueCompleter;
 
 use crate::automation::render::{CheckReport, Color};
 use crate::error::{Error, Result};
-use crate::exit::Kind;
 use crate::settings::Flags;
 use crate::ui::{Document, Loudness};
 
@@ -29,8 +29,8 @@ use crate::cli::{completion, help};
         ("pushctl check --json", "for programs"),
     ]),
     after_help = help::statuses_saying(
-        &[Kind::Done, Kind::Usage, Kind::Bug],
-        &[(Kind::Usage, "an error in an automation, the usage or the configuration")],
+        &[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug],
+        &[(ExitStatus::Usage, "an error in an automation, the usage or the configuration")],
     ),
 )]
 pub struct Args {
@@ -67,7 +67,7 @@ impl Args {
         automations.flags(flags);
     }
 
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let format = self.format(context)?;
         let report = automation_args::checked(context, &self.files)?.report;
         write(context, format, &report)?;
@@ -75,7 +75,7 @@ impl Args {
             return Err(Error::usage(report.counts()));
         }
         context.ui.say(report.counts());
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 
     fn format(&self, context: &CommandContext) -> Result<Format> {

@@ -1,12 +1,12 @@
 //! `pushctl completions`: prints the completion script of a shell.
 
+use crate::exit::ExitStatus;
 use std::io::Write as _;
 
 use clap::ValueEnum;
 use clap_complete::env::Shells;
 
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ui::Ui;
 
 use crate::cli::{completion, help};
@@ -21,7 +21,7 @@ use crate::cli::{completion, help};
         ("pushctl completions zsh", "for _pushctl in a directory of $fpath"),
         ("pushctl completions fish", "as ~/.config/fish/completions/pushctl.fish"),
     ]),
-    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
 )]
 pub struct Args {
     /// Shell
@@ -70,9 +70,12 @@ impl Shell {
 /// Returns the script of `shell`.
 pub fn script(shell: Shell) -> Result<String> {
     let shells = Shells::builtins();
-    let completer = shells
-        .completer(shell.name())
-        .ok_or_else(|| Error::new(Kind::Bug, format!("no completion for {}", shell.name())))?;
+    let completer = shells.completer(shell.name()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Bug,
+            format!("no completion for {}", shell.name()),
+        )
+    })?;
     let mut script = Vec::new();
     completer
         .write_registration(
@@ -82,18 +85,18 @@ pub fn script(shell: Shell) -> Result<String> {
             "pushctl",
             &mut script,
         )
-        .kind(Kind::Bug, || "cannot write the completion script")?;
+        .kind(ErrorKind::Bug, || "cannot write the completion script")?;
     let script =
-        String::from_utf8(script).kind(Kind::Bug, || "the completion script is not UTF-8")?;
+        String::from_utf8(script).kind(ErrorKind::Bug, || "the completion script is not UTF-8")?;
     Ok(format!("{}\n", script.trim()))
 }
 
 impl Args {
-    pub(crate) fn run(&self, ui: &Ui) -> Result<Kind> {
+    pub(crate) fn run(&self, ui: &Ui) -> Result<ExitStatus> {
         let script = script(self.shell)?;
         ui.stdout()
             .write_all(script.as_bytes())
-            .kind(Kind::Failed, || "cannot write to standard output")?;
-        Ok(Kind::Done)
+            .kind(ErrorKind::Failed, || "cannot write to standard output")?;
+        Ok(ExitStatus::Done)
     }
 }

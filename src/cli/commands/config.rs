@@ -1,10 +1,10 @@
 //! `pushctl config`: the settings and the origin of each.
 
+use crate::exit::ExitStatus;
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::settings::setting::Visibility;
 use crate::settings::{Origin, Resolved};
 use crate::ui::{Document, Table};
@@ -16,7 +16,7 @@ use crate::cli::help;
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[("pushctl config show", "every setting and its origin")]),
-    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
 )]
@@ -37,20 +37,20 @@ enum Action {
             ("pushctl config show --deadline 90s", "the effect of a flag"),
             ("pushctl config show --json", "for programs"),
         ]),
-        after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+        after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
     )]
     Show,
 }
 
 impl Args {
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let Action::Show = self.action;
         let resolved = &context.settings.resolved;
         match context.ui.document() {
             Document::Json => context.ui.json(&document(resolved))?,
             Document::Text => context.ui.table(&table(resolved))?,
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 

@@ -1,12 +1,12 @@
 //! `pushctl diff`: compares two CSV files.
 
+use crate::exit::ExitStatus;
 use std::path::PathBuf;
 
 use clap::ValueHint;
 
 use crate::csv_diff::{self, Options};
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::report;
 use crate::ui::{Document, Loudness};
 
@@ -25,10 +25,10 @@ use crate::cli::help;
         ("pushctl diff old.csv new.csv --key user_id,variantID --json", "with a key of two columns, for programs"),
     ]),
     after_help = help::statuses_saying(
-        &[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug],
+        &[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug],
         &[
-            (Kind::Failed, "the files differ"),
-            (Kind::Usage, "usage or configuration, or a file that cannot be compared"),
+            (ExitStatus::Failed, "the files differ"),
+            (ExitStatus::Usage, "usage or configuration, or a file that cannot be compared"),
         ],
     ),
 )]
@@ -51,7 +51,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let options = Options {
             key: self.key.clone(),
             ignore: self.ignore.clone(),
@@ -65,9 +65,9 @@ impl Args {
             ui.print(report::csv_diff::text(&diff).trim_end())?;
         }
         Ok(if diff.is_same() {
-            Kind::Done
+            ExitStatus::Done
         } else {
-            Kind::Failed
+            ExitStatus::Failed
         })
     }
 }

@@ -1,9 +1,9 @@
 //! `pushctl resume NAME --enable`: ends the pause of an automation.
 
+use crate::exit::ExitStatus;
 use serde_json::json;
 
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::ui::Document;
 
 use crate::cli::context::CommandContext;
@@ -11,11 +11,11 @@ use crate::cli::time_limit::bounded;
 use crate::cli::{run_selector, services};
 
 /// Ends the pause of an automation. One that is not paused is told apart from one that nobody has heard of.
-pub(crate) async fn enable(context: &CommandContext, name: &str) -> Result<Kind> {
+pub(crate) async fn enable(context: &CommandContext, name: &str) -> Result<ExitStatus> {
     bounded(context, end_pause(context, name)).await
 }
 
-async fn end_pause(context: &CommandContext, name: &str) -> Result<Kind> {
+async fn end_pause(context: &CommandContext, name: &str) -> Result<ExitStatus> {
     let store = services::store(context).await?;
     let was_paused = store.unpause(name).await?;
     if was_paused {
@@ -34,5 +34,5 @@ async fn end_pause(context: &CommandContext, name: &str) -> Result<Kind> {
             .ui
             .json(&json!({ "automation": name, "paused": false, "was_paused": was_paused }))?;
     }
-    Ok(Kind::Done)
+    Ok(ExitStatus::Done)
 }

@@ -1,5 +1,6 @@
 //! `pushctl generate`: writes an audience as CSV files.
 
+use crate::exit::ExitStatus;
 use std::io::{Seek as _, SeekFrom};
 use std::path::PathBuf;
 
@@ -10,9 +11,8 @@ use crate::audience::file_names::{Suffix, stem};
 use crate::audience::manifest::{FileKind, Manifest};
 use crate::audience::run;
 use crate::audience::run::{GenerateOutcome, GenerateTarget, Request};
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
-use crate::report::{funnel, number};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::report::{counted, funnel};
 use crate::settings::generate as keys;
 use crate::settings::generate::{OnEmpty, OutputTarget};
 use crate::settings::{Flags, Settings};
@@ -41,8 +41,8 @@ const CHART_WIDTH: usize = 100;
         ("pushctl generate layer2 --dry-run --json", "counts, no files"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Nothing, Kind::Locked,
-        Kind::Bug, Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing, ExitStatus::Locked,
+        ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 pub struct Args {
@@ -112,7 +112,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         let asked = AudienceRequest::of(context, &self.chosen, &self.source, "generate")?;
         let target = self.target(context, &asked)?;
         let settings = &context.settings.generate;
@@ -202,15 +202,15 @@ impl Args {
         })
     }
 
-    fn tell(&self, context: &CommandContext, outcome: GenerateOutcome) -> Result<Kind> {
+    fn tell(&self, context: &CommandContext, outcome: GenerateOutcome) -> Result<ExitStatus> {
         let manifest = &outcome.manifest;
         let is_csv =
             matches!(context.settings.generate.output, OutputTarget::Stdout) && !self.dry_run;
         if let Some(mut file) = outcome.spooled {
             file.seek(SeekFrom::Start(0))
-                .kind(Kind::Failed, || "cannot read the spooled file back")?;
+                .kind(ErrorKind::Failed, || "cannot read the spooled file back")?;
             std::io::copy(&mut file, &mut context.ui.stdout())
-                .kind(Kind::Failed, || "cannot write to standard output")?;
+                .kind(ErrorKind::Failed, || "cannot write to standard output")?;
         }
         self.say_notes(context, manifest);
         if context.ui.document() == Document::Json && !is_csv {
@@ -231,15 +231,15 @@ impl Args {
                 }
             }
             for file in &manifest.files {
-                let rows = number(file.rows);
+                let rows = counted(file.rows, "rows");
                 match &outcome.directory {
                     Some(directory) => context.ui.say(format_args!(
-                        "{} ({rows} rows)",
+                        "{} ({rows})",
                         directory.join(&file.name).display()
                     )),
                     None if self.dry_run => context
                         .ui
-                        .say(format_args!("would write {} ({rows} rows)", file.stem)),
+                        .say(format_args!("would write {} ({rows})", file.stem)),
                     None => {}
                 }
             }
@@ -275,25 +275,25 @@ impl Args {
         }
     }
 
-    fn on_empty(context: &CommandContext, manifest: &Manifest) -> Result<Kind> {
+    fn on_empty(context: &CommandContext, manifest: &Manifest) -> Result<ExitStatus> {
         if manifest
             .files
             .iter()
             .any(|file| file.kind == FileKind::Production)
         {
-            return Ok(Kind::Done);
+            return Ok(ExitStatus::Done);
         }
         let message = format!(
             "the audience {} is empty as of {}",
             manifest.audience, manifest.as_of
         );
         match context.settings.generate.on_empty {
-            OnEmpty::Ok => Ok(Kind::Done),
+            OnEmpty::Ok => Ok(ExitStatus::Done),
             OnEmpty::Warn => {
                 context.ui.warn(format_args!("{message}: no files written"));
-                Ok(Kind::Done)
+                Ok(ExitStatus::Done)
             }
-            OnEmpty::Fail => Err(Error::new(Kind::Nothing, message).hint(format!(
+            OnEmpty::Fail => Err(Error::new(ErrorKind::Nothing, message).hint(format!(
                 "`pushctl generate {} --dry-run --funnel` shows the users left after each stage",
                 manifest.audience
             ))),

@@ -1,13 +1,13 @@
 //! `pushctl man`: the manual pages, made from the same definition as the help.
 
+use crate::exit::ExitStatus;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
 use clap_mangen::Man;
 
-use crate::error::{Context as _, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, ErrorKind, Result};
 use crate::ui::Ui;
 
 use crate::cli::{audience_args, help};
@@ -19,7 +19,7 @@ use crate::cli::{audience_args, help};
         ("pushctl man | man -l -", "read it"),
         ("pushctl man --dir man1", "the pages of all commands"),
     ]),
-    after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
 )]
 pub struct Args {
     /// Directory for one page per command
@@ -28,29 +28,30 @@ pub struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(&self, ui: &Ui) -> Result<Kind> {
+    pub(crate) fn run(&self, ui: &Ui) -> Result<ExitStatus> {
         let mut command = crate::cli::command(&audience_args::known(None).offers);
         command.build();
         if let Some(directory) = &self.dir {
-            std::fs::create_dir_all(directory).kind(Kind::Failed, || {
+            std::fs::create_dir_all(directory).kind(ErrorKind::Failed, || {
                 format!("cannot create {}", directory.display())
             })?;
             write_pages(&command, directory)?;
             ui.say(format!("manual pages written to {}", directory.display()));
-            return Ok(Kind::Done);
+            return Ok(ExitStatus::Done);
         }
         let page = page(&command)?;
         ui.stdout()
             .write_all(&page)
-            .kind(Kind::Failed, || "cannot write to standard output")?;
-        Ok(Kind::Done)
+            .kind(ErrorKind::Failed, || "cannot write to standard output")?;
+        Ok(ExitStatus::Done)
     }
 }
 
 fn write_pages(command: &clap::Command, directory: &Path) -> Result<()> {
     let path = directory.join(Man::new(command.clone()).get_filename());
-    std::fs::write(&path, page(command)?)
-        .kind(Kind::Failed, || format!("cannot write {}", path.display()))?;
+    std::fs::write(&path, page(command)?).kind(ErrorKind::Failed, || {
+        format!("cannot write {}", path.display())
+    })?;
     command
         .get_subcommands()
         .try_for_each(|each| write_pages(each, directory))
@@ -64,7 +65,7 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut sections: Vec<Vec<u8>> = Vec::new();
     let mut add = |render: &dyn Fn(&mut dyn Write) -> std::io::Result<()>| {
         let mut section = Vec::new();
-        let rendered = render(&mut section).kind(Kind::Bug, || "cannot write the manual page");
+        let rendered = render(&mut section).kind(ErrorKind::Bug, || "cannot write the manual page");
         sections.push(section);
         rendered
     };

@@ -1,9 +1,9 @@
 //! `pushctl pause`: holds an automation from its next occurrence on.
 
+use crate::exit::ExitStatus;
 use serde_json::json;
 
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::state::{RunFilter, RunStatus, Store};
 use crate::ui::{Document, Stdout};
 
@@ -21,8 +21,8 @@ use crate::cli::{help, run_selector, services};
         ("pushctl resume layer3-daily --enable", "let it go on"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Bug,
-        Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Bug,
+        ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 pub struct Args {
@@ -38,11 +38,11 @@ impl Args {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         bounded(context, self.pause(context)).await
     }
 
-    async fn pause(&self, context: &CommandContext) -> Result<Kind> {
+    async fn pause(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         known(context, &store, &self.name).await?;
         let who = services::holder(context).who;
@@ -80,7 +80,7 @@ impl Args {
                 "reason": held.and_then(|held| held.reason.as_ref()),
             }))?;
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::delivery::Input;
 use crate::delivery::preview::{self, Sample};
 use crate::error::Result;
-use crate::exit::Kind;
+use crate::exit::ExitStatus;
 use crate::template::push::{MAX_PAYLOAD, Problem, PushTemplate};
 use crate::ui::{Document, Style};
 
@@ -21,7 +21,7 @@ use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
         ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "how it reads"),
         ("pushctl preview --audience a.csv --title T --body 'Hi [[var:name|default:\"there\"]]' --samples 10 --json", "more of them, for a program"),
     ]),
-    after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Nothing, Kind::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Nothing, ExitStatus::Bug]),
 )]
 pub struct Args {
     #[command(flatten)]
@@ -34,19 +34,20 @@ pub struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         let input: Input = self.people.input()?;
         let push = PushTemplate::parse(&self.words.wording()?, &hosts(context)?)
             .map_err(|found| Problem::error(&found))?;
         let preview = preview::render(&input, &push, self.samples)?;
         if context.ui.document() == Document::Json {
             context.ui.json(&preview)?;
-            return Ok(Kind::Done);
+            return Ok(ExitStatus::Done);
         }
         let pen = context.ui.stdout_pen();
         for sample in &preview.samples {
             let Sample {
                 line,
+                offset: _,
                 user_id,
                 kind,
                 title,
@@ -66,8 +67,9 @@ impl Args {
         }
         for (reason, count) in &preview.skipped {
             context.ui.warn(format_args!(
-                "{count} of {} rows would be skipped: {reason}",
-                preview.rows
+                "{} of {} would be skipped: {reason}",
+                crate::count::number(*count),
+                crate::count::counted(preview.rows, "rows")
             ));
         }
         for brackets in &preview.lookalikes {
@@ -75,6 +77,6 @@ impl Args {
                 "{brackets} looks like a variable and is sent as it stands"
             ));
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::delivery::InDoubt;
 use crate::error::Result;
-use crate::exit::Kind;
+use crate::exit::ExitStatus;
 use crate::pipeline::RunPlan;
 use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::step::Lateness;
 use crate::report::number;
 use crate::run;
-use crate::run::gates::Override;
+use crate::run::gates::{Override, Overrides};
 use crate::run::pipeline::World;
 use crate::run::send::Sending;
 use crate::settings::{Flags, push};
@@ -31,11 +31,12 @@ use crate::cli::{conduct, help, run_selector, sending, services};
     before_help = help::examples(&[
         ("pushctl resume last", "finish what was interrupted"),
         ("pushctl resume 019351a2 --in-doubt retry", "and send again what may not have arrived"),
+        ("pushctl resume last --override max-audience --reason 'the launch'", "a run that a safeguard closed"),
         ("pushctl resume layer3 --enable", "end a pause, from the next occurrence on"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
-        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
+        ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 pub struct Args {
@@ -67,7 +68,7 @@ impl Args {
         flags.set(&push::RATE, rate.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.enable {
             return enable(context, &self.what).await;
         }
@@ -87,8 +88,7 @@ impl Args {
                 .resume_pipeline(context, store, &run, given.as_ref())
                 .await;
         }
-        self.resume_send(context, &store, &run, given.as_ref())
-            .await
+        Box::pin(self.resume_send(context, &store, &run, given.as_ref())).await
     }
 
     async fn resume_pipeline(
@@ -97,14 +97,14 @@ impl Args {
         store: Store,
         run: &Run,
         given: Option<&Override>,
-    ) -> Result<Kind> {
+    ) -> Result<ExitStatus> {
         let course = RunPlan::of(run)?;
         store.rest().await;
         let run_context = services::run_context(context, "run-pipeline");
         let world = World::open(&run_context, store, course.mode.reaches_phones())?;
         let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
         conduct::show(context, &[left.document], false)?;
-        left.error.map_or(Ok(Kind::Done), Err)
+        left.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
     async fn resume_send(
@@ -113,7 +113,7 @@ impl Args {
         store: &Store,
         run: &Run,
         given: Option<&Override>,
-    ) -> Result<Kind> {
+    ) -> Result<ExitStatus> {
         let mut order = run::send::order_of(run)?;
         if let Some(in_doubt) = self.in_doubt {
             order.in_doubt = in_doubt;
@@ -122,12 +122,14 @@ impl Args {
             order.rate = Some(context.settings.push.rate);
         }
         let run_context = services::run_context(context, "send");
-        let plan = Sending::plan(&run_context, &order)?;
+        let mut overrides = Overrides::of(&run.plan);
+        overrides.0.extend(given.cloned());
+        let plan = Sending::plan(&run_context, &order, &overrides)?;
         let automation = run::send::automation_of(&run.plan);
         let sending = Sending::prepare(&run_context, order, plan, automation).await?;
-        let sent = sending.resume(&run_context, store, run, given).await?;
+        let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
         sending::tell(context, &sent.summary)?;
-        sent.error.map_or(Ok(Kind::Done), Err)
+        sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `pushctl run-pipeline`: an automation from audience to phones, started by somebody else's clock.
 
+use crate::exit::ExitStatus;
 use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
@@ -7,8 +8,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::automation::Automation;
-use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::select_occurrence;
 use crate::pipeline::select_occurrence::SelectedOccurrence;
@@ -42,10 +42,11 @@ use crate::cli::{conduct, help, sending, services};
         ("pushctl run-pipeline layer3 --mode test-live-send", "only the test pushes"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
-        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
+        ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     /// The automation
     #[arg(value_name = "NAME", required_unless_present = "all")]
@@ -62,6 +63,9 @@ pub struct Args {
     /// How much of it is real; all but live-send begin at once and wait for nothing
     #[arg(long, value_name = "MODE", value_enum, default_value = "live-send")]
     mode: Mode,
+    /// With a dry-run mode, look up no tokens and do not ask the notification history: what would be sent is then "up to"
+    #[arg(long)]
+    offline: bool,
     /// Stop once this phase is done; `pushctl resume` goes on
     #[arg(long, value_name = "PHASE", value_enum)]
     until: Option<Phase>,
@@ -103,6 +107,7 @@ impl Args {
             tick: _,
             now: _,
             mode: _,
+            offline: _,
             until: _,
             format: _,
             automations,
@@ -125,7 +130,16 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+        if self.offline && self.mode.reaches_phones() {
+            return Err(Error::usage(format!(
+                "--offline needs a dry run, and --mode {} sends",
+                self.mode.as_str()
+            ))
+            .hint(
+                "--mode real-dry-run --offline counts, and asks nothing but the audience's query",
+            ));
+        }
         let (chosen, broken) = self.chosen(context)?;
         let given = self.overriding.given(context)?;
         for automation in &chosen {
@@ -136,7 +150,8 @@ impl Args {
             run::services::account(&context.settings)?;
         }
         let store = services::store(context).await?;
-        let world = World::open(&run_context, store, self.mode.reaches_phones())?;
+        let mut world = World::open(&run_context, store, self.mode.reaches_phones())?;
+        world.offline = self.offline;
         let starts = chosen
             .iter()
             .map(|automation| self.start(context, &world, automation, given.as_ref()));
@@ -169,7 +184,7 @@ impl Args {
         for error in errors {
             context.ui.error(&error);
         }
-        last.map_or(Ok(Kind::Done), Err)
+        last.map_or(Ok(ExitStatus::Done), Err)
     }
 
     fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
@@ -368,7 +383,7 @@ impl Args {
 
 fn nothing_due(name: &str, next: Option<crate::automation::schedule::Occurrence>) -> Error {
     let error = Error::new(
-        Kind::Nothing,
+        ErrorKind::Nothing,
         format!("nothing of {name} is due within the hour"),
     );
     match next {

@@ -6,25 +6,25 @@ mod files;
 mod list;
 mod show;
 
+use crate::exit::ExitStatus;
 use clap::Subcommand;
 
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::ui::Stdout;
 
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::time_limit::bounded;
 
-const STATUSES: [Kind; 8] = [
-    Kind::Done,
-    Kind::Failed,
-    Kind::Usage,
-    Kind::Credentials,
-    Kind::Unreachable,
-    Kind::Bug,
-    Kind::Interrupted,
-    Kind::Terminated,
+const STATUSES: [ExitStatus; 8] = [
+    ExitStatus::Done,
+    ExitStatus::Failed,
+    ExitStatus::Usage,
+    ExitStatus::Credentials,
+    ExitStatus::Unreachable,
+    ExitStatus::Bug,
+    ExitStatus::Interrupted,
+    ExitStatus::Terminated,
 ];
 
 /// List runs, newest first; show, compare or export them
@@ -63,7 +63,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         match self.action {
             None => bounded(context, self.list.run(context)).await,
             Some(Action::Show(args)) => bounded(context, args.run(context)).await,

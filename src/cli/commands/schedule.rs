@@ -1,5 +1,6 @@
 //! `pushctl schedule`: the times of automations, and the lines for an external scheduler. pushctl never schedules itself.
 
+use crate::exit::ExitStatus;
 use clap::{Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
@@ -8,7 +9,6 @@ use crate::automation::Automation;
 use crate::automation::scheduler_export;
 use crate::automation::scheduler_export::{SchedulerPlatform, Scope, Timetable, Upcoming};
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::settings::Flags;
 use crate::ui::{Document, Table};
 
@@ -21,7 +21,7 @@ use crate::cli::{completion, help};
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[("pushctl schedule show --format crontab", "lines for a crontab")]),
-    after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
 )]
@@ -42,7 +42,7 @@ enum Action {
             ("pushctl schedule show --format crontab", "lines for a cron daemon in UTC"),
             ("pushctl schedule show layer3 --format systemd", "a service, and a timer in the automation's time zone"),
         ]),
-        after_help = help::statuses(&[Kind::Done, Kind::Usage, Kind::Bug]),
+        after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
     )]
     Show {
         /// Automations [default: all]
@@ -77,7 +77,7 @@ impl Args {
         automations.flags(flags);
     }
 
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let Action::Show { names, format, .. } = &self.action;
         let automations = automation_args::chosen(context, names)?;
         match format {
@@ -91,7 +91,7 @@ impl Args {
                 lines(context, &automations, scope, *format)?;
             }
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 

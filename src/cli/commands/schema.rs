@@ -1,13 +1,13 @@
 //! `pushctl schema`: the JSON Schemas of pushctl's output and of its input files.
 
+use crate::exit::ExitStatus;
 use clap::Subcommand;
 use schemars::schema_for;
 
 use crate::audience::manifest::Manifest;
 use crate::automation;
 use crate::delivery::Summary;
-use crate::error::{Context as _, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, ErrorKind, Result};
 use crate::settings::schema;
 use crate::ui::Ui;
 
@@ -20,7 +20,7 @@ use crate::cli::help;
         ("pushctl schema manifest", "schema of the manifest beside an audience's files"),
         ("pushctl schema automation", "schema of an automation file, for an editor"),
     ]),
-    after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
     subcommand_required = true,
     arg_required_else_help = true,
 )]
@@ -34,7 +34,7 @@ enum Of {
     /// Schema of the manifest beside an audience's files
     #[command(
         before_help = help::examples(&[("pushctl schema manifest > manifest.schema.json", "for a validator or an editor")]),
-        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+        after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
     )]
     Manifest,
     /// Schema of an automation file
@@ -45,25 +45,25 @@ enum Of {
         before_help = help::examples(&[
             ("pushctl schema automation > automations/automation.schema.json", "for the files beside it"),
         ]),
-        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+        after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
     )]
     Automation,
     /// Schema of the configuration file
     #[command(
         before_help = help::examples(&[("pushctl schema config > pushctl.schema.json", "for `#:schema ./pushctl.schema.json`")]),
-        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+        after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
     )]
     Config,
     /// Schema of the output of `send --json` and `resume --json`
     #[command(
         before_help = help::examples(&[("pushctl schema summary > summary.schema.json", "for a validator or an editor")]),
-        after_help = help::statuses(&[Kind::Done, Kind::Failed, Kind::Usage, Kind::Bug]),
+        after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
     )]
     Summary,
 }
 
 impl Args {
-    pub(crate) fn run(&self, ui: &Ui) -> Result<Kind> {
+    pub(crate) fn run(&self, ui: &Ui) -> Result<ExitStatus> {
         let schema = match self.of {
             Of::Manifest => schema_for!(Manifest).to_value(),
             Of::Automation => automation::file::json_schema(),
@@ -71,7 +71,7 @@ impl Args {
             Of::Summary => schema_for!(Summary).to_value(),
         };
         let text = serde_json::to_string_pretty(&schema);
-        ui.print(text.kind(Kind::Bug, || "cannot write the schema as JSON")?)?;
-        Ok(Kind::Done)
+        ui.print(text.kind(ErrorKind::Bug, || "cannot write the schema as JSON")?)?;
+        Ok(ExitStatus::Done)
     }
 }

@@ -1,5 +1,6 @@
 //! `pushctl send`: an audience file becomes pushes, each once.
 
+use crate::exit::ExitStatus;
 use std::path::PathBuf;
 
 use clap::ValueHint;
@@ -9,7 +10,6 @@ use crate::delivery::{
     AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, occurrence_of,
 };
 use crate::error::{Error, Result};
-use crate::exit::Kind;
 use crate::run;
 use crate::run::automation_order::{ByHand, listed_sha256};
 use crate::run::context::RunContext;
@@ -42,8 +42,8 @@ use crate::cli::{help, run_selector, sending, services};
         ("pushctl send --audience a.csv --layer 2 --title T --body B --validate-only --yes", "the push service checks every message, no phone rings"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Partial, Kind::Credentials, Kind::Unreachable, Kind::Nothing,
-        Kind::Locked, Kind::Refused, Kind::Cancelled, Kind::Bug, Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
+        ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -107,9 +107,12 @@ pub struct Args {
         "max_failure_rate", "dry_run", "validate_only",
     ])]
     join: Option<String>,
-    /// Count, and send nothing; reaches no network but the source
+    /// Count, and send and record nothing; asks the source and the notification history, so the numbers are those of a live send
     #[arg(long, conflicts_with = "validate_only")]
     dry_run: bool,
+    /// With --dry-run, ask neither the source nor the notification history: what would be sent is then "up to"
+    #[arg(long, requires = "dry_run")]
+    offline: bool,
     /// Send everything to the push service, which checks it and goes no further
     #[arg(long)]
     validate_only: bool,
@@ -144,6 +147,7 @@ impl Args {
             share: _,
             join: _,
             dry_run: _,
+            offline: _,
             validate_only: _,
         } = self;
         automations.flags(flags);
@@ -155,7 +159,7 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
@@ -171,8 +175,8 @@ impl Args {
             }
             _ => (self.order(context, &overrides)?, None),
         };
-        let plan = Sending::plan(&run_context, &order)?;
-        self.settle(context, &mut order, &plan);
+        let plan = Sending::plan(&run_context, &order, &overrides)?;
+        settle(context, &mut order, &plan);
         for (place, brackets) in &plan.lookalikes {
             context.ui.warn(format_args!(
                 "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
@@ -182,15 +186,15 @@ impl Args {
             .as_ref()
             .map(|automation| automation.file.clone());
         if self.dry_run {
-            let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
-            let store = if run::send::is_near(&context.settings) {
-                Some(services::store(context).await?)
+            let summary = if self.offline {
+                run::send::rehearse_offline(&run_context, &order, &plan).await?
             } else {
-                None
+                let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
+                let store = services::store(context).await?;
+                sending.rehearse(&run_context, &store).await?
             };
-            let summary = sending.rehearse(&run_context, store.as_ref()).await?;
             sending::tell(context, &summary)?;
-            return Ok(Kind::Done);
+            return Ok(ExitStatus::Done);
         }
         if let (Some(by_hand), Reach::Live) = (&by_hand, order.reach) {
             let store = services::store(context).await?;
@@ -200,26 +204,12 @@ impl Args {
         let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
         sending::confirm(context, &mut sending, &overrides).await?;
         let store = services::store(context).await?;
-        let sent = sending.begin(&run_context, &store, given.as_ref()).await?;
+        let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         sending::tell(context, &sent.summary)?;
-        sent.error.map_or(Ok(Kind::Done), Err)
+        sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
-    /// The occurrence and the file's hash, which the plan knows.
-    fn settle(&self, context: &CommandContext, order: &mut Order, plan: &SendPlan) {
-        if let Input::File { sha256, .. } = &mut order.input {
-            *sha256 = Some(plan.sha256.clone());
-        }
-        if order.occurrence.is_empty() {
-            order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);
-        }
-        if order.reach == Reach::ValidateOnly {
-            // Nothing is sent, so nothing is kept from being sent later.
-            order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
-        }
-    }
-
-    async fn join(&self, context: &CommandContext, wanted: &str) -> Result<Kind> {
+    async fn join(&self, context: &CommandContext, wanted: &str) -> Result<ExitStatus> {
         let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
@@ -231,7 +221,7 @@ impl Args {
         let run_context = services::run_context(context, "send");
         let sent = run::send::join(&run_context, &store, (&run, &order), given.as_ref()).await?;
         sending::tell(context, &sent.summary)?;
-        sent.error.map_or(Ok(Kind::Done), Err)
+        sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
     fn automation(&self, context: &CommandContext) -> Result<Option<Automation>> {
@@ -310,5 +300,19 @@ impl Args {
             shared: self.share,
             rate: Some(rate),
         }
+    }
+}
+
+/// The occurrence and the file's hash, which the plan knows.
+fn settle(context: &CommandContext, order: &mut Order, plan: &SendPlan) {
+    if let Input::File { sha256, .. } = &mut order.input {
+        *sha256 = Some(plan.sha256.clone());
+    }
+    if order.occurrence.is_empty() {
+        order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);
+    }
+    if order.reach == Reach::ValidateOnly {
+        // Nothing is sent, so nothing is kept from being sent later.
+        order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
     }
 }

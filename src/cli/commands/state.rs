@@ -1,5 +1,6 @@
 //! `pushctl state`: manages the state store: migrations, export, import.
 
+use crate::exit::ExitStatus;
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,9 +8,8 @@ use std::sync::Arc;
 use clap::{Subcommand, ValueHint};
 use serde_json::{Value, json};
 
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
-use crate::report::number;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::report::counted;
 use crate::settings;
 use crate::settings::secret::mask_url;
 use crate::state::migrations::{Loss, MigrationStatus, NEEDED};
@@ -22,17 +22,17 @@ use crate::cli::context::{CommandContext, Confirmation};
 use crate::cli::time_limit::{bounded, ended};
 use crate::cli::{help, services};
 
-const STATUSES: [Kind; 10] = [
-    Kind::Done,
-    Kind::Failed,
-    Kind::Usage,
-    Kind::Credentials,
-    Kind::Unreachable,
-    Kind::Locked,
-    Kind::Refused,
-    Kind::Bug,
-    Kind::Interrupted,
-    Kind::Terminated,
+const STATUSES: [ExitStatus; 10] = [
+    ExitStatus::Done,
+    ExitStatus::Failed,
+    ExitStatus::Usage,
+    ExitStatus::Credentials,
+    ExitStatus::Unreachable,
+    ExitStatus::Locked,
+    ExitStatus::Refused,
+    ExitStatus::Bug,
+    ExitStatus::Interrupted,
+    ExitStatus::Terminated,
 ];
 
 /// Manage the state store: runs, claims, leases, cancels
@@ -126,7 +126,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         match self.action {
             Action::Migrate => bounded(context, migrate(context)).await,
             Action::Status => bounded(context, status(context)).await,
@@ -137,7 +137,7 @@ impl Args {
     }
 }
 
-async fn migrate(context: &CommandContext) -> Result<Kind> {
+async fn migrate(context: &CommandContext) -> Result<ExitStatus> {
     let store = as_it_is(context).await?;
     let applied = store.migrate().await?;
     for name in &applied {
@@ -152,7 +152,7 @@ async fn migrate(context: &CommandContext) -> Result<Kind> {
     done(context, &json!({ "applied": applied, "version": NEEDED }))
 }
 
-async fn status(context: &CommandContext) -> Result<Kind> {
+async fn status(context: &CommandContext) -> Result<ExitStatus> {
     let exists = exists(&services::location(context)?);
     let status = if exists {
         as_it_is(context).await?.migrations().await?
@@ -170,7 +170,7 @@ async fn status(context: &CommandContext) -> Result<Kind> {
             "place": place(context), "exists": exists, "version": version, "needed": NEEDED,
             "applied": applied, "pending": status.pending,
         }))?;
-        return Ok(Kind::Done);
+        return Ok(ExitStatus::Done);
     }
     let mut table = Table::new(["MIGRATION", "APPLIED"]);
     for one in &status.applied {
@@ -196,10 +196,10 @@ async fn status(context: &CommandContext) -> Result<Kind> {
             "{place} lacks migrations: `pushctl state migrate` applies them"
         ));
     }
-    Ok(Kind::Done)
+    Ok(ExitStatus::Done)
 }
 
-async fn rollback(context: &CommandContext, to: Option<u32>) -> Result<Kind> {
+async fn rollback(context: &CommandContext, to: Option<u32>) -> Result<ExitStatus> {
     let store = bounded(context, existing(context)).await?;
     let status = bounded(context, store.migrations()).await?;
     let version = status.applied.last().map_or(0, |last| last.version);
@@ -209,7 +209,7 @@ async fn rollback(context: &CommandContext, to: Option<u32>) -> Result<Kind> {
         Confirmation::Needed => Loss::Refused,
     };
     let undone = match bounded(context, store.rollback(to, loss)).await {
-        Err(error) if error.kind() == Kind::Refused && std::io::stdin().is_terminal() => {
+        Err(error) if error.kind() == ErrorKind::Refused && std::io::stdin().is_terminal() => {
             let what = format!("{error} in {}, permanently", place(context));
             confirm(context, &what, "destroy")?;
             bounded(context, store.rollback(to, Loss::Accepted)).await?
@@ -231,31 +231,33 @@ async fn rollback(context: &CommandContext, to: Option<u32>) -> Result<Kind> {
     )
 }
 
-async fn export(context: &CommandContext, file: &Path) -> Result<Kind> {
+async fn export(context: &CommandContext, file: &Path) -> Result<ExitStatus> {
     let store = existing(context).await?;
     if is_stream(file) {
         let mut out = BufWriter::new(context.ui.stdout());
         let rows = store.export(&mut out).await?;
-        context.ui.say(format_args!("{} rows", number(rows)));
-        return Ok(Kind::Done);
+        context.ui.say(counted(rows, "rows"));
+        return Ok(ExitStatus::Done);
     }
     let mut out = WholeFile::begin(file)?;
     let rows = store.export(&mut out).await?;
     out.finish()?;
-    context
-        .ui
-        .say(format_args!("{} ({} rows)", file.display(), number(rows)));
+    context.ui.say(format_args!(
+        "{} ({})",
+        file.display(),
+        counted(rows, "rows")
+    ));
     done(context, &json!({ "file": file, "rows": rows }))
 }
 
-async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
+async fn import(context: &CommandContext, file: &Path) -> Result<ExitStatus> {
     let mut input = bounded(context, open(file)).await?;
     let store = bounded(context, as_it_is(context)).await?;
     // Not dropped on an interrupt: it stops in order, so that no half of the rows remains.
     let rows = store.import(&mut *input, ended(context)).await?;
     context.ui.say(format_args!(
-        "{} rows into {}",
-        number(rows),
+        "{} into {}",
+        counted(rows, "rows"),
         place(context)
     ));
     done(context, &json!({ "rows": rows }))
@@ -264,8 +266,9 @@ async fn import(context: &CommandContext, file: &Path) -> Result<Kind> {
 /// Reads standard input to its end first: the writer may stop in the middle, and then nothing is imported.
 async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
     if !is_stream(file) {
-        let opened = std::fs::File::open(file)
-            .kind(Kind::Usage, || format!("cannot read {}", file.display()))?;
+        let opened = std::fs::File::open(file).kind(ErrorKind::Usage, || {
+            format!("cannot read {}", file.display())
+        })?;
         return Ok(Box::new(BufReader::new(opened)));
     }
     let failed = || "cannot read standard input";
@@ -274,16 +277,18 @@ async fn open(file: &Path) -> Result<Box<dyn BufRead + Send>> {
         std::io::copy(&mut std::io::stdin().lock(), &mut spool)?;
         spool.seek(SeekFrom::Start(0)).map(|_| spool)
     });
-    let spool = read.await.kind(Kind::Failed, failed)?;
-    Ok(Box::new(BufReader::new(spool.kind(Kind::Failed, failed)?)))
+    let spool = read.await.kind(ErrorKind::Failed, failed)?;
+    Ok(Box::new(BufReader::new(
+        spool.kind(ErrorKind::Failed, failed)?,
+    )))
 }
 
 /// Prints the document with `--json`; a command without `--json` prints nothing.
-fn done(context: &CommandContext, document: &Value) -> Result<Kind> {
+fn done(context: &CommandContext, document: &Value) -> Result<ExitStatus> {
     if context.ui.document() == Document::Json {
         context.ui.json(document)?;
     }
-    Ok(Kind::Done)
+    Ok(ExitStatus::Done)
 }
 
 async fn as_it_is(context: &CommandContext) -> Result<Store> {

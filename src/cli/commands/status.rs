@@ -1,5 +1,6 @@
 //! `pushctl status`: what is running, what is held, and what comes next.
 
+use crate::exit::ExitStatus;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,9 +8,8 @@ use serde_json::{Value, json};
 
 use crate::automation::scheduler_export::{Upcoming, upcoming};
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::pipeline::Activity;
-use crate::report::number;
+use crate::report::counted;
 use crate::report::run::span;
 use crate::state::{Pause, RunFilter, RunStatus, Store};
 use crate::ui::{Document, Style, Table};
@@ -33,8 +33,8 @@ use crate::cli::{help, run_selector, services};
         ("pushctl status --json", "for programs"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Bug,
-        Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Bug,
+        ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 pub struct Args {}
@@ -53,13 +53,13 @@ struct Status {
 }
 
 impl Args {
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         let status = bounded(context, look(context)).await?;
         match context.ui.document() {
             Document::Json => context.ui.json(&document(&status))?,
             Document::Text => tell(context, &status)?,
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 
@@ -273,8 +273,8 @@ fn tell(context: &CommandContext, status: &Status) -> Result<()> {
     }
     if status.owed > 0 {
         ui.warn(format_args!(
-            "{} pushes are owed to the notification history: `pushctl sync` delivers them",
-            number(status.owed)
+            "owed to the notification history: {}; `pushctl sync` delivers what is owed",
+            counted(status.owed, "pushes")
         ));
     }
     Ok(())

@@ -1,11 +1,11 @@
 //! `pushctl sync`: delivers accepted pushes to the notification history that it does not have yet.
 
+use crate::exit::ExitStatus;
 use serde_json::json;
 
 use crate::cadence::Synced;
 use crate::error::{Error, Result};
-use crate::exit::Kind;
-use crate::report::number;
+use crate::report::{counted, number};
 use crate::settings::cadence::HISTORY;
 use crate::settings::{Flags, HistoryKind};
 use crate::ui::{Document, Stdout};
@@ -25,8 +25,8 @@ use crate::cli::{globals, help, services};
         ("pushctl sync -q", "for cron: silent unless it fails"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Locked, Kind::Bug,
-        Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Locked, ExitStatus::Bug,
+        ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 pub struct Args {
@@ -45,7 +45,7 @@ impl Args {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         let store = bounded(context, services::store(context)).await?;
         let cadence = services::cadence(context, &store)?;
         let synced = bounded(context, cadence.sync(&services::holder(context))).await?;
@@ -53,7 +53,7 @@ impl Args {
     }
 }
 
-fn tell(context: &CommandContext, synced: Synced) -> Result<Kind> {
+fn tell(context: &CommandContext, synced: Synced) -> Result<ExitStatus> {
     let ui = &context.ui;
     let Synced {
         delivered,
@@ -70,21 +70,20 @@ fn tell(context: &CommandContext, synced: Synced) -> Result<Kind> {
     if delivered > 0 || left == 0 {
         ui.say(match delivered {
             0 => "no pushes are missing in the notification history".to_owned(),
-            1 => "1 push recorded in the notification history".to_owned(),
-            many => format!(
-                "{} pushes recorded in the notification history",
-                number(many)
+            some => format!(
+                "{} recorded in the notification history",
+                counted(some, "pushes")
             ),
         });
     }
     if unrecordable > 0 {
         ui.warn(format_args!(
-            "{} pushes to users without a UUID cannot be recorded there, and were dropped",
-            number(unrecordable)
+            "{} to users without a UUID cannot be recorded there, and were dropped",
+            counted(unrecordable, "pushes")
         ));
     }
     let owed = match left {
-        0 => return Ok(Kind::Done),
+        0 => return Ok(ExitStatus::Done),
         1 => "1 push is still missing in the notification history".to_owned(),
         many => format!(
             "{} pushes are still missing in the notification history",

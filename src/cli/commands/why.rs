@@ -2,7 +2,7 @@
 
 use crate::audience::explain;
 use crate::error::{Error, Result};
-use crate::exit::Kind;
+use crate::exit::ExitStatus;
 use crate::report::why as report;
 use crate::settings::Flags;
 use crate::ui::Document;
@@ -24,8 +24,8 @@ use crate::cli::help;
         ("pushctl why layer2 --user 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --min-open-offers 1", "the same with another parameter"),
     ]),
     after_help = help::statuses(&[
-        Kind::Done, Kind::Failed, Kind::Usage, Kind::Credentials, Kind::Unreachable, Kind::Bug,
-        Kind::Interrupted, Kind::Terminated,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Bug,
+        ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
 )]
 pub struct Args {
@@ -48,7 +48,7 @@ impl Args {
         source.flags(flags);
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         let user = self
             .user
             .ok_or_else(|| Error::usage("--user ID is required"))?;
@@ -67,6 +67,6 @@ impl Args {
                 .ui
                 .print(report::text(&why, context.ui.stdout_pen()).trim_end())?,
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }

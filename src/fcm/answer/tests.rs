@@ -30,14 +30,14 @@ fn a_token_is_dead_on_unregistered_and_on_nothing_else() {
     };
     assert_eq!(
         misconfigured(404, "<html>UNREGISTERED</html>"),
-        "the service answered 404 Not Found"
+        "the push service answered 404 Not Found"
     );
     assert_eq!(
         misconfigured(
             404,
             r#"{"error":{"status":"NOT_FOUND","message":"Requested entity was not found."}}"#
         ),
-        "the service answered 404 Not Found: Requested entity was not found."
+        "the push service answered 404 Not Found: Requested entity was not found."
     );
     misconfigured(
         404,

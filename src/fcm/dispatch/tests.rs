@@ -66,7 +66,10 @@ fn the_first_connection_with_room_gets_the_work_and_the_next_one_the_rest() {
     dispatch.set_slot(1, PoolSlot::Room);
     let now = now + SECOND;
     assert_eq!(take(&mut dispatch, 1, 10, now), (vec![], Next::Idle));
-    assert_eq!(take(&mut dispatch, 0, 2, now), (vec![0, 1], Next::More));
+    assert_eq!(take(&mut dispatch, 0, 1, now), (vec![0], Next::More));
+    // The bucket does not fill before the first request; from then on it does.
+    let now = now + SECOND;
+    assert_eq!(take(&mut dispatch, 0, 1, now), (vec![1], Next::More));
     dispatch.set_slot(0, PoolSlot::Full);
     assert_eq!(take(&mut dispatch, 1, 10, now).0, [2, 3, 4]);
     dispatch.set_slot(1, PoolSlot::Full);

@@ -1,11 +1,11 @@
-//! Maps a trouble or an SQLSTATE to its kind and hint. [`Kind::Unreachable`] is transient, every other kind permanent.
+//! Maps a trouble or an SQLSTATE to its kind and hint. [`ErrorKind::Unreachable`] is transient, every other kind permanent.
 
 use super::{ConnectPhase, FailureCause, SqlError};
-use crate::error::Kind;
+use crate::error::ErrorKind;
 
 /// The kind and hint of a trouble.
 pub(crate) struct FailureAdvice {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ErrorKind,
     pub(crate) advice: Vec<&'static str>,
 }
 
@@ -26,15 +26,15 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
     let (kind, advice) = match trouble {
         FailureCause::Sql(error) => return sql(error),
         FailureCause::NoSuchHost => (
-            Kind::Usage,
+            ErrorKind::Usage,
             "check the host's spelling; a private name resolves only inside its network",
         ),
         FailureCause::Unresolved => (
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             "no name server answered: check this machine's DNS; hostaddr avoids it",
         ),
         FailureCause::TimedOut { phase, .. } => (
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             match phase {
                 ConnectPhase::Password => {
                     "password_command is slow or waits for input; it must print a password and exit"
@@ -47,69 +47,69 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
             },
         ),
         FailureCause::Refused => (
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             "no service listens at this address: check host and port, and that the server (or the tunnel to it) is running",
         ),
         FailureCause::Unroutable => (
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             "check this machine's network: IPv6 may be off, or a VPN or private link down",
         ),
         FailureCause::Forbidden => (
-            Kind::Failed,
+            ErrorKind::Failed,
             "a local firewall, sandbox or file permission denies it",
         ),
         FailureCause::NoSocket => (
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             "check that the server is running on this machine, and the socket's directory and port",
         ),
-        FailureCause::Silent => (Kind::Unreachable, ALLOW_LIST),
-        FailureCause::Reset | FailureCause::Closed => (Kind::Unreachable, IDLE_LIMIT),
-        FailureCause::Network => (Kind::Unreachable, "check this machine's network"),
+        FailureCause::Silent => (ErrorKind::Unreachable, ALLOW_LIST),
+        FailureCause::Reset | FailureCause::Closed => (ErrorKind::Unreachable, IDLE_LIMIT),
+        FailureCause::Network => (ErrorKind::Unreachable, "check this machine's network"),
         FailureCause::TlsDeclined => (
-            Kind::Usage,
+            ErrorKind::Usage,
             "enable TLS on the server; use sslmode=disable only on a trusted network",
         ),
         FailureCause::NotPostgres => (
-            Kind::Usage,
+            ErrorKind::Usage,
             "check host and port: another service is listening there",
         ),
-        FailureCause::DirectTlsClosed => (Kind::Unreachable, DIRECT),
-        FailureCause::NotTls => (Kind::Usage, DIRECT),
+        FailureCause::DirectTlsClosed => (ErrorKind::Unreachable, DIRECT),
+        FailureCause::NotTls => (ErrorKind::Usage, DIRECT),
         FailureCause::TlsIncompatible => (
-            Kind::Failed,
+            ErrorKind::Failed,
             "the server's TLS version or ciphers may be too old for this machine's OpenSSL",
         ),
-        FailureCause::CertificateUntrusted => (Kind::Credentials, ROOTS),
+        FailureCause::CertificateUntrusted => (ErrorKind::Credentials, ROOTS),
         FailureCause::CertificateExpired => (
-            Kind::Credentials,
+            ErrorKind::Credentials,
             "renew the server's certificate, and check that sslrootcert is the current bundle",
         ),
         FailureCause::CertificateNotYetValid => (
-            Kind::Credentials,
+            ErrorKind::Credentials,
             "check this machine's clock and the server's certificate",
         ),
         FailureCause::CertificateMisnamed => (
-            Kind::Credentials,
+            ErrorKind::Credentials,
             "connect by the name in the certificate; through a tunnel, give that name as host and the tunnel as hostaddr \
              (sslmode=verify-ca checks sslrootcert but not the name)",
         ),
-        FailureCause::ClosedAfterCertificate => (Kind::Unreachable, CLIENT_CERTIFICATE),
-        FailureCause::ClientCertificate => (Kind::Credentials, CLIENT_CERTIFICATE),
+        FailureCause::ClosedAfterCertificate => (ErrorKind::Unreachable, CLIENT_CERTIFICATE),
+        FailureCause::ClientCertificate => (ErrorKind::Credentials, CLIENT_CERTIFICATE),
         FailureCause::PasswordMissing => (
-            Kind::Credentials,
+            ErrorKind::Credentials,
             "put it into the URL, PGPASSWORD, ~/.pgpass (mode 0600) or password_command",
         ),
         FailureCause::PasswordCommand => (
-            Kind::Credentials,
+            ErrorKind::Credentials,
             "run password_command by hand: it must print the password and exit with 0",
         ),
-        FailureCause::Authentication => (Kind::Credentials, PASSWORD),
+        FailureCause::Authentication => (ErrorKind::Credentials, PASSWORD),
         FailureCause::WrongServer(_) => (
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             "name another host, or relax target_session_attrs; during a failover this resolves itself",
         ),
         FailureCause::Protocol => (
-            Kind::Failed,
+            ErrorKind::Failed,
             "check proxies and poolers between this machine and the server; -vv logs each statement",
         ),
     };
@@ -120,131 +120,135 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
 }
 
 /// Messages of poolers, whose SQLSTATE (08P01, "protocol violation") is not specific. Checked first.
-const POOLER: &[(&str, Kind, &str)] = &[
+const POOLER: &[(&str, ErrorKind, &str)] = &[
     (
         "unsupported startup parameter",
-        Kind::Usage,
+        ErrorKind::Usage,
         "a pooler refuses start-up options: set pgbouncer=true, or leave options out",
     ),
     (
         "no such database",
-        Kind::Usage,
+        ErrorKind::Usage,
         "check the database's name in the pooler's configuration",
     ),
     (
         "does not exist",
-        Kind::Usage,
+        ErrorKind::Usage,
         "check the names of database and user",
     ),
-    ("no such user", Kind::Credentials, PASSWORD),
-    ("authentication failed", Kind::Credentials, PASSWORD),
-    ("no more connections allowed", Kind::Unreachable, POOLING),
-    ("query_wait_timeout", Kind::Unreachable, POOLING),
+    ("no such user", ErrorKind::Credentials, PASSWORD),
+    ("authentication failed", ErrorKind::Credentials, PASSWORD),
+    (
+        "no more connections allowed",
+        ErrorKind::Unreachable,
+        POOLING,
+    ),
+    ("query_wait_timeout", ErrorKind::Unreachable, POOLING),
 ];
 
 /// Prefixes of SQLSTATEs; the first match decides.
-const SQLSTATES: &[(&str, Kind, &str)] = &[
-    ("08", Kind::Unreachable, IDLE_LIMIT),
-    ("28", Kind::Credentials, PASSWORD),
+const SQLSTATES: &[(&str, ErrorKind, &str)] = &[
+    ("08", ErrorKind::Unreachable, IDLE_LIMIT),
+    ("28", ErrorKind::Credentials, PASSWORD),
     (
         "3D000",
-        Kind::Usage,
+        ErrorKind::Usage,
         "check the database's name; psql -l lists them",
     ),
     (
         "3F000",
-        Kind::Usage,
+        ErrorKind::Usage,
         "check the schema's name and search_path",
     ),
     (
         "25006",
-        Kind::Usage,
+        ErrorKind::Usage,
         "an audience query may only read: remove the part that writes",
     ),
     (
         "25P03",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "pushctl read too slowly: is the disk full or stalled?",
     ),
     (
         "40001",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "on a replica, recovery cancelled the query: raise max_standby_streaming_delay there, or read from another",
     ),
     (
         "40P01",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "a deadlock; pushctl retries by itself",
     ),
     (
         "42P05",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "another client of the same pooler has left prepared statements behind: set pgbouncer=true",
     ),
     (
         "42501",
-        Kind::Credentials,
+        ErrorKind::Credentials,
         "grant this role SELECT on the tables that the audience reads",
     ),
     (
         "42P01",
-        Kind::Usage,
+        ErrorKind::Usage,
         "check that this is the right database, and the tables and search_path of this role",
     ),
     (
         "42",
-        Kind::Usage,
+        ErrorKind::Usage,
         "check the query against this database's tables",
     ),
     (
         "53100",
-        Kind::Failed,
+        ErrorKind::Failed,
         "the server's disk is full: its temporary files need room",
     ),
-    ("53300", Kind::Unreachable, POOLING),
+    ("53300", ErrorKind::Unreachable, POOLING),
     (
         "53400",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "the server is at a configured limit (temp_file_limit, a role's limit)",
     ),
     (
         "55006",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "an object is in use; pushctl retries by itself",
     ),
     (
         "55P03",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "another session holds a lock on a table (a migration?): SELECT * FROM pg_locks WHERE NOT granted",
     ),
     (
         "57014",
-        Kind::Failed,
+        ErrorKind::Failed,
         "the statement was cancelled on the server, or a statement_timeout of this role or database is too short",
     ),
-    ("57P01", Kind::Unreachable, IDLE_LIMIT),
-    ("57P02", Kind::Unreachable, IDLE_LIMIT),
+    ("57P01", ErrorKind::Unreachable, IDLE_LIMIT),
+    ("57P02", ErrorKind::Unreachable, IDLE_LIMIT),
     (
         "57P03",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "the server is starting up or shutting down",
     ),
-    ("57P04", Kind::Usage, "the database has been dropped"),
-    ("57P05", Kind::Unreachable, IDLE_LIMIT),
+    ("57P04", ErrorKind::Usage, "the database has been dropped"),
+    ("57P05", ErrorKind::Unreachable, IDLE_LIMIT),
     (
         "58",
-        Kind::Unreachable,
+        ErrorKind::Unreachable,
         "the server's disk or system failed; check the server's log",
     ),
     (
         "XX",
-        Kind::Failed,
+        ErrorKind::Failed,
         "an internal fault of the server; check the server's log",
     ),
 ];
 
 fn sql(error: &SqlError) -> FailureAdvice {
-    let verdict = |(_, kind, advice): &(&str, Kind, &'static str)| FailureAdvice {
+    let verdict = |(_, kind, advice): &(&str, ErrorKind, &'static str)| FailureAdvice {
         kind: *kind,
         advice: vec![*advice],
     };
@@ -257,7 +261,7 @@ fn sql(error: &SqlError) -> FailureAdvice {
     }
     if error.message.contains("pg_hba.conf") {
         return FailureAdvice {
-            kind: Kind::Credentials,
+            kind: ErrorKind::Credentials,
             advice: vec![
                 "the server lets this user in only from listed addresses, or only with TLS: check its allow-list (pg_hba.conf) \
                  for every static egress address of this machine, and sslmode",
@@ -269,7 +273,7 @@ fn sql(error: &SqlError) -> FailureAdvice {
         .find(|(prefix, ..)| error.sqlstate.starts_with(prefix))
         .map_or(
             FailureAdvice {
-                kind: Kind::Failed,
+                kind: ErrorKind::Failed,
                 advice: Vec::new(),
             },
             verdict,
@@ -280,7 +284,7 @@ fn sql(error: &SqlError) -> FailureAdvice {
 mod tests {
     use super::*;
 
-    fn kind(sqlstate: &str, message: &str) -> Kind {
+    fn kind(sqlstate: &str, message: &str) -> ErrorKind {
         let error = SqlError {
             sqlstate: sqlstate.to_owned(),
             message: message.to_owned(),
@@ -298,29 +302,32 @@ mod tests {
             "40P01", "55006", "58000", "58030",
         ];
         for sqlstate in transient {
-            assert_eq!(kind(sqlstate, "x"), Kind::Unreachable, "{sqlstate}");
+            assert_eq!(kind(sqlstate, "x"), ErrorKind::Unreachable, "{sqlstate}");
         }
         let permanent = [
             "28000", "28P01", "3D000", "42P01", "42501", "42601", "57014", "22012", "53100",
             "XX000", "25006", "0A000",
         ];
         for sqlstate in permanent {
-            assert_ne!(kind(sqlstate, "x"), Kind::Unreachable, "{sqlstate}");
+            assert_ne!(kind(sqlstate, "x"), ErrorKind::Unreachable, "{sqlstate}");
         }
     }
 
     #[test]
     fn a_pooler_is_told_by_its_words() {
-        assert_eq!(kind("08P01", "no such database: market"), Kind::Usage);
+        assert_eq!(kind("08P01", "no such database: market"), ErrorKind::Usage);
         assert_eq!(
             kind("08P01", "unsupported startup parameter: options"),
-            Kind::Usage
+            ErrorKind::Usage
         );
         assert_eq!(
             kind("08P01", "password authentication failed"),
-            Kind::Credentials
+            ErrorKind::Credentials
         );
-        assert_eq!(kind("08P01", "server conn crashed?"), Kind::Unreachable);
+        assert_eq!(
+            kind("08P01", "server conn crashed?"),
+            ErrorKind::Unreachable
+        );
     }
 
     #[test]

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use super::super::number;
 use super::super::run::FunnelStage;
+use super::super::{counted, number};
 use crate::audience::funnel::Funnel;
 use crate::state::{PhaseRecord, Run};
 
@@ -96,17 +96,24 @@ impl<'a> Records<'a> {
         let Some(funnel) = self.detail::<Funnel>("funnel") else {
             return Vec::new();
         };
-        let base = FunnelStage {
-            name: funnel.base,
-            people: funnel.considered,
-            left: None,
-        };
-        let stages = funnel.stages.into_iter().map(|stage| FunnelStage {
-            name: stage.name,
-            people: stage.remain,
-            left: Some(stage.because),
-        });
-        std::iter::once(base).chain(stages).collect()
+        let lines = funnel.lines().into_iter();
+        let mut stages: Vec<FunnelStage> = lines
+            .map(|line| FunnelStage {
+                name: line.name,
+                people: line.count,
+                left: (!line.because.is_empty()).then_some(line.because),
+            })
+            .collect();
+        // An automation may push to some of the files only; the page shows those.
+        let pushed = self.files().iter().filter_map(|file| file.rows).sum();
+        if stages.last().is_some_and(|last| last.people != pushed) {
+            stages.push(FunnelStage {
+                name: "in a file that is pushed".to_owned(),
+                people: pushed,
+                left: Some("in a file without a push".to_owned()),
+            });
+        }
+        stages
     }
 
     /// Each once, though several pushes may go to it.
@@ -183,12 +190,21 @@ pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
     let detail = phase.detail.as_ref()?;
     let count = |key: &str| detail.get(key)?.as_u64();
     let all = count("of").or_else(|| count("rows"));
+    if said(phase, "ended").as_deref() == Some("rehearsed") {
+        let up_to = match detail.get("is_upper_bound").and_then(Json::as_bool) {
+            Some(true) => "up to ",
+            _ => "",
+        };
+        let would = number(count("not_attempted").unwrap_or_default());
+        let rows = counted(all.unwrap_or_default(), "rows");
+        return Some(format!("{up_to}{would} of {rows} would be sent"));
+    }
     match (said(phase, "note"), count("accepted"), all) {
         (Some(note), ..) => Some(note),
         (None, Some(accepted), Some(all)) => {
             Some(format!("{} of {} accepted", number(accepted), number(all)))
         }
-        (None, None, Some(rows)) => Some(format!("{} rows", number(rows))),
+        (None, None, Some(rows)) => Some(counted(rows, "rows")),
         _ => None,
     }
 }

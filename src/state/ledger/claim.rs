@@ -6,7 +6,7 @@ use super::decide::{Candidate, Decision, Device, Group, Guard};
 use super::ids::UserKey;
 use super::push::{LedgerPush, Sender};
 use super::record::{Claim, Ending};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
 
@@ -144,7 +144,10 @@ impl Group {
                     let ids: Option<Vec<i64>> =
                         (0..tokens.len()).map(|device| id(index, device)).collect();
                     let ids = ids.ok_or_else(|| {
-                        Error::new(Kind::Bug, "the ledger lacks a claim that was just made")
+                        Error::new(
+                            ErrorKind::Bug,
+                            "the ledger lacks a claim that was just made",
+                        )
                     })?;
                     Claimed::Won(won(&ids, tokens, self.sender))
                 }

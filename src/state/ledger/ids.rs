@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::csv_writer::hex;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const UUID_LENGTH: usize = 16;
 
@@ -87,7 +87,7 @@ impl TokenHash {
     pub(in crate::state) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         bytes.try_into().map(Self).map_err(|_| {
             Error::new(
-                Kind::Failed,
+                ErrorKind::Failed,
                 "the ledger contains a token hash of a wrong length",
             )
         })

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 use crate::state::leases::{Lease, Taking};
 use crate::state::process_id::ProcessId;
@@ -112,9 +112,12 @@ impl Store {
         self.execute(sql, values).await?;
         let opened = self.pushes(&new.automation, &new.occurrence).await?;
         let mut numbered = opened.into_iter().filter(|push| push.number == new.number);
-        numbered
-            .next()
-            .ok_or_else(|| Error::new(Kind::Bug, "the ledger lacks a push that was just opened"))
+        numbered.next().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Bug,
+                "the ledger lacks a push that was just opened",
+            )
+        })
     }
 
     /// Returns the pushes of an occurrence, by number.

@@ -1,5 +1,6 @@
 //! `pushctl runs diff`: who came and who left between two runs, audience file by audience file.
 
+use crate::exit::ExitStatus;
 use std::fs::File;
 
 use serde::Serialize;
@@ -10,8 +11,7 @@ use crate::cli::context::CommandContext;
 use crate::cli::{help, run_selector, services};
 use crate::csv_diff::{self, Options};
 use crate::csv_writer::hex;
-use crate::error::{Context as _, Error, Result};
-use crate::exit::Kind;
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::report::gather::{AudienceFile, audience_files};
 use crate::report::number;
 use crate::state::{Run, Store};
@@ -62,7 +62,7 @@ struct Difference {
 }
 
 impl Args {
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let a = run_selector::run(context, &store, &self.a).await?;
         let b = run_selector::run(context, &store, &self.b).await?;
@@ -80,14 +80,14 @@ impl Args {
         });
         let differences = compared
             .await
-            .kind(Kind::Bug, || "the comparison was not finished")??;
+            .kind(ErrorKind::Bug, || "the comparison was not finished")??;
         match context.ui.document() {
             Document::Json => context
                 .ui
                 .json(&json!({ "a": a.id, "b": b.id, "files": differences }))?,
             Document::Text => tell(context, &differences)?,
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 
@@ -135,7 +135,12 @@ fn difference(
     let (first, second) = match (&a, &b) {
         (Some(a), Some(b)) => (&a.path, &b.path),
         (Some(only), None) | (None, Some(only)) => (&only.path, &only.path),
-        (None, None) => return Err(Error::new(Kind::Bug, "a file of neither run was compared")),
+        (None, None) => {
+            return Err(Error::new(
+                ErrorKind::Bug,
+                "a file of neither run was compared",
+            ));
+        }
     };
     let diff = csv_diff::diff(first, second, options)?;
     let both = a.is_some() && b.is_some();
@@ -168,19 +173,19 @@ fn difference(
 fn unchanged(file: &AudienceFile) -> Result<()> {
     let path = file.path.display();
     let mut opened = File::open(&file.path)
-        .kind(Kind::Usage, || format!("cannot read {path}"))
+        .kind(ErrorKind::Usage, || format!("cannot read {path}"))
         .map_err(|error| error.hint("audience files are deleted after their retention"))?;
     let Some(sha256) = &file.sha256 else {
         return Ok(());
     };
     let mut digest = Sha256::new();
     std::io::copy(&mut opened, &mut Hashing(&mut digest))
-        .kind(Kind::Failed, || format!("cannot read {path}"))?;
+        .kind(ErrorKind::Failed, || format!("cannot read {path}"))?;
     if hex(&digest.finalize()) == *sha256 {
         return Ok(());
     }
     Err(Error::new(
-        Kind::Failed,
+        ErrorKind::Failed,
         format!("{path} is not what the run was made from: it has changed since"),
     ))
 }

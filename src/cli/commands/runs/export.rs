@@ -1,5 +1,6 @@
 //! `pushctl runs export`: what became of each recipient, as CSV, page by page.
 
+use crate::exit::ExitStatus;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -8,9 +9,8 @@ use clap::ValueHint;
 use crate::atomic_file::WholeFile;
 use crate::cli::context::CommandContext;
 use crate::cli::{help, run_selector, services};
-use crate::error::{Context as _, Result};
-use crate::exit::Kind;
-use crate::report::number;
+use crate::error::{Context as _, ErrorKind, Result};
+use crate::report::counted;
 use crate::state::ledger::{LedgerPush, Recipient};
 use crate::state::{Run, Store};
 use crate::ui::Stdout;
@@ -57,22 +57,22 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.run).await?;
         if self.is_stream() {
             write(&store, &run, context.ui.stdout()).await?;
-            return Ok(Kind::Done);
+            return Ok(ExitStatus::Done);
         }
         let mut file = WholeFile::begin(&self.file)?;
         let rows = write(&store, &run, &mut file).await?;
         file.finish()?;
         context.ui.say(format_args!(
-            "{} ({} rows)",
+            "{} ({})",
             self.file.display(),
-            number(rows)
+            counted(rows, "rows")
         ));
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 
     fn is_stream(&self) -> bool {
@@ -87,17 +87,17 @@ async fn write(store: &Store, run: &Run, out: impl Write) -> Result<u64> {
         .terminator(csv::Terminator::CRLF)
         .buffer_capacity(256 * 1024)
         .from_writer(out);
-    out.write_record(HEADER).kind(Kind::Failed, failed)?;
+    out.write_record(HEADER).kind(ErrorKind::Failed, failed)?;
     let mut rows = 0;
     for push in store.pushes(&run.automation, &run.occurrence).await? {
         rows += store
             .each_recipient(&push, |recipient| {
                 out.write_record(record(&push, recipient))
-                    .kind(Kind::Failed, failed)
+                    .kind(ErrorKind::Failed, failed)
             })
             .await?;
     }
-    out.flush().kind(Kind::Failed, failed)?;
+    out.flush().kind(ErrorKind::Failed, failed)?;
     Ok(rows)
 }
 

@@ -1,5 +1,6 @@
 //! `pushctl runs files`: the outcome files of a run that is over, once more.
 
+use crate::exit::ExitStatus;
 use std::path::PathBuf;
 
 use clap::ValueHint;
@@ -8,7 +9,6 @@ use crate::cli::context::CommandContext;
 use crate::cli::{help, run_selector, services};
 use crate::delivery::outcome_files::rewrite;
 use crate::error::Result;
-use crate::exit::Kind;
 
 use super::STATUSES;
 
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let directory = self.directory.as_ref();
         let directory = directory.unwrap_or(&context.settings.push.outcomes);
         let store = services::store(context).await?;
@@ -57,6 +57,6 @@ impl Args {
                 ));
             }
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }

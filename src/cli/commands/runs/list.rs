@@ -1,11 +1,11 @@
 //! `pushctl runs`: the newest first.
 
+use crate::exit::ExitStatus;
 use serde_json::{Value, json};
 
 use crate::cli::context::CommandContext;
 use crate::cli::{open_runs, run_selector, services};
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::report::run::span;
 use crate::state::{Run, RunFilter};
 use crate::ui::{Document, Table};
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let filter = RunFilter {
             automation: self.automation.clone(),
@@ -51,7 +51,7 @@ impl Args {
             Document::Text if runs.is_empty() => context.ui.say("there has been no run yet"),
             Document::Text => context.ui.table(&table(&runs, state))?,
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `pushctl runs show`: everything that is known of a run, as text, JSON or a page.
 
+use crate::exit::ExitStatus;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -10,7 +11,6 @@ use crate::cli::context::CommandContext;
 use crate::cli::{help, open_runs, run_selector, services};
 use crate::csv_writer::cannot_write;
 use crate::error::Result;
-use crate::exit::Kind;
 use crate::report::run::{Outcome, RunReport, span};
 use crate::report::{gather, html, number};
 use crate::ui::{Alignment, Document, Stdout, Style, Table, Ui};
@@ -44,7 +44,7 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(&self, context: &CommandContext) -> Result<Kind> {
+    pub(crate) async fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.run).await?;
         let open = open_runs::of(&store, [run.clone()], context.clock.now()).await?;
@@ -64,7 +64,7 @@ impl Args {
             Document::Text if self.html.is_none() => text(&context.ui, &report)?,
             Document::Text => {}
         }
-        Ok(Kind::Done)
+        Ok(ExitStatus::Done)
     }
 }
 
