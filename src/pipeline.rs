@@ -54,12 +54,13 @@ use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::csv_writer::LineEnding;
 use crate::fcm::{self, ServiceAccount};
+use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
 use crate::notify::Notices;
 use crate::progress::Progress;
 use crate::source::{Source, Watch};
-use crate::state::Store;
 use crate::state::process_id::ProcessId;
+use crate::state::{Run, Store};
 use crate::template::link::AllowedHosts;
 
 /// How much of it is real.
@@ -185,4 +186,14 @@ pub struct PipelineContext<'a> {
     pub deadline: Duration,
     /// Who else is told.
     pub notices: &'a Notices,
+}
+
+/// A run that is at work: what its phases are handed.
+#[derive(Clone, Copy)]
+struct PhaseContext<'a> {
+    run: &'a Run,
+    /// As it counts for this run: what was overridden does not limit it.
+    plan: &'a RunPlan,
+    overrides: &'a Overrides,
+    context: &'a PipelineContext<'a>,
 }

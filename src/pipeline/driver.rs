@@ -6,13 +6,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::finish::missing_file;
+use super::file_handoff::fetch_file;
+use super::finish;
+use super::finish::FinishedRun;
+use super::notifications::{notify_start, notify_window};
 use super::plan::{DONE, REFUSED, push_word};
 use super::safeguards::{AudienceFacts, judge, lifted, while_sending};
 use super::send::Sending;
-use super::step;
 use super::step::{Lateness, NextStep};
-use super::{Phase, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
+use super::{Phase, PhaseContext, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
+use super::{cleanup, generate, send, step, test};
 use crate::count::counted;
 use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,13 +57,24 @@ pub enum DriveResult {
     },
 }
 
+impl From<FinishedRun> for DriveResult {
+    fn from(finished: FinishedRun) -> Self {
+        let FinishedRun {
+            status,
+            summary,
+            error,
+        } = finished;
+        Self::Over {
+            status,
+            summary,
+            error,
+        }
+    }
+}
+
 /// A run being driven.
-pub(super) struct Driver<'a> {
-    pub(super) run: &'a Run,
-    /// As it counts for this run: what was overridden does not limit it.
-    pub(super) plan: &'a RunPlan,
-    pub(super) overrides: &'a Overrides,
-    pub(super) context: &'a PipelineContext<'a>,
+struct Driver<'a> {
+    phase: PhaseContext<'a>,
 }
 
 /// Drives a run.
@@ -78,10 +92,12 @@ pub async fn drive(
         options.lateness = Lateness::Waived;
     }
     let driver = Driver {
-        run,
-        plan: &plan,
-        overrides: &overrides,
-        context,
+        phase: PhaseContext {
+            run,
+            plan: &plan,
+            overrides: &overrides,
+            context,
+        },
     };
     loop {
         let error = match driver.go_on(options).await {
@@ -94,7 +110,7 @@ pub async fn drive(
             context.progress.note(&told);
             driver.wait_to_try_again().await;
         } else if is_final(error.kind()) && !is_unwritable(&error) {
-            return driver.fail(error).await;
+            return Ok(finish::fail(&driver.phase, error).await?.into());
         } else {
             return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
         }
@@ -113,10 +129,12 @@ pub async fn retry_doubts(
 ) -> Result<Vec<Value>> {
     let plan = counting(run, overrides)?;
     let driver = Driver {
-        run,
-        plan: &plan,
-        overrides,
-        context,
+        phase: PhaseContext {
+            run,
+            plan: &plan,
+            overrides,
+            context,
+        },
     };
     let records = PhaseRecords(context.store.phases(&run.id).await?);
     let files = records.files()?;
@@ -129,14 +147,14 @@ pub async fn retry_doubts(
     for (place, push) in files.pushes.iter().enumerate() {
         let begun = records.begun(&push_word(place)).is_some();
         if let Some(file) = push.live.as_ref().filter(|_| begun) {
-            driver.have_file(&files, file).await?;
-            let mut order = driver.order(place, &files, file);
+            fetch_file(&driver.phase, &files, file).await?;
+            let mut order = send::order(&driver.phase, place, &files, file);
             order.in_doubt = InDoubt::Retry;
             summaries.push(driver.retry(place, &order).await?);
         }
     }
-    driver.correct().await?;
-    missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
+    finish::correct(&driver.phase).await?;
+    finish::missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
 }
 
 /// The course of a run as it counts: what was overridden does not limit it.
@@ -167,44 +185,18 @@ fn is_final(kind: ErrorKind) -> bool {
     }
 }
 
-/// The refusal of what begins, or goes on, later than the automation allows. Whether another run should be begun depends
-/// on who has got the push already, so the hint names the facts.
-pub(super) fn too_late(run: &Run, plan: &RunPlan, due: Timestamp, phase: Phase) -> Error {
-    let zone = plan.times.zone();
-    let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M %Z").to_string();
-    let lateness = plan.times.lateness();
-    let minutes = |time: SignedDuration| counted(time.as_mins().unsigned_abs(), "minutes");
-    let message = if phase == Phase::Window {
-        format!(
-            "too late: the cancellation window of {} would end after {} (send time {}, max_lateness_minutes = {})",
-            minutes(plan.times.window()),
-            clock(step::after(plan.times.send_at, lateness)),
-            clock(plan.times.send_at),
-            lateness.as_mins()
-        )
-    } else {
-        format!(
-            "too late: {} was due at {}, and max_lateness_minutes allows {}",
-            phase.as_str(),
-            clock(due),
-            minutes(lateness)
-        )
-    };
-    Error::new(ErrorKind::Refused, message)
-        .hint(format!(
-            "`pushctl resume {}` goes on with it however late it is, and sends to nobody twice",
-            run.id
-        ))
-        .hint("a run begun with --now is an occurrence of its own: it would send again to everyone who has this push")
-}
-
 impl Driver<'_> {
     /// One step; where the run stands, if that was the last one.
     async fn go_on(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
-        let context = self.context;
+        let context = self.phase.context;
         self.heard().await?;
-        let records = PhaseRecords(context.store.phases(&self.run.id).await?);
-        let step = step::next(self.plan, &records, context.clock.now(), options.lateness);
+        let records = PhaseRecords(context.store.phases(&self.phase.run.id).await?);
+        let step = step::next(
+            self.phase.plan,
+            &records,
+            context.clock.now(),
+            options.lateness,
+        );
         let reached = options
             .until
             .filter(|phase| *phase != Phase::Cleanup && records.done(phase.as_str()).is_some());
@@ -212,14 +204,23 @@ impl Driver<'_> {
             return Ok(Some(DriveResult::Reached(phase)));
         }
         match step {
-            NextStep::Over => return self.conclude(&records).await.map(Some),
+            NextStep::Over => {
+                return Ok(Some(finish::conclude(&self.phase, &records).await?.into()));
+            }
             NextStep::Wait(at, phase) if !options.stay => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
             }
             NextStep::Wait(at, phase) => self.wait(at, &self.waiting(at, phase, &records)).await?,
-            NextStep::TooLate(due, phase) => return Err(too_late(self.run, self.plan, due, phase)),
+            NextStep::TooLate(due, phase) => {
+                return Err(finish::too_late(
+                    self.phase.run,
+                    self.phase.plan,
+                    due,
+                    phase,
+                ));
+            }
             NextStep::Quiet(place) => return Err(self.quiet(place)),
-            NextStep::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
+            NextStep::Do(phase) => Box::pin(self.run_phase(phase, &records)).await?,
             NextStep::Stranded(place) => return Err(self.stranded(place)),
             NextStep::Push(place) => self.push(place, &records, options.lateness).await?,
         }
@@ -228,10 +229,16 @@ impl Driver<'_> {
 
     /// A signal, or a cancel.
     async fn heard(&self) -> Result<()> {
-        if let Some(kind) = self.context.interrupt.fired() {
+        if let Some(kind) = self.phase.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
         }
-        let Some(cancel) = self.context.store.cancellation(&self.run.id).await? else {
+        let Some(cancel) = self
+            .phase
+            .context
+            .store
+            .cancellation(&self.phase.run.id)
+            .await?
+        else {
             return Ok(());
         };
         Err(cancelled_by(&cancel))
@@ -239,8 +246,8 @@ impl Driver<'_> {
 
     /// Returns what is waited for, to whom it will go, and how to stop it.
     fn waiting(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
-        let name = &self.run.automation;
-        let local = at.to_zoned(self.plan.times.zone());
+        let name = &self.phase.run.automation;
+        let local = at.to_zoned(self.phase.plan.times.zone());
         let local = local.strftime("%H:%M:%S %Z");
         let files = records.files().unwrap_or_default();
         let recipients = |rows| counted(rows, "recipients");
@@ -270,7 +277,7 @@ impl Driver<'_> {
 
     /// Waits, and looks for a cancel all the while. Nothing is kept open.
     async fn wait(&self, at: Timestamp, what: &str) -> Result<()> {
-        let context = self.context;
+        let context = self.phase.context;
         context.progress.note(what);
         context.progress.stage(what);
         context.store.rest().await;
@@ -282,7 +289,11 @@ impl Driver<'_> {
             self.pause(left.unsigned_abs().min(LOOK)).await;
             // The loop of the caller hears the same, and knows what to do.
             if context.interrupt.fired().is_some()
-                || context.store.cancellation(&self.run.id).await?.is_some()
+                || context
+                    .store
+                    .cancellation(&self.phase.run.id)
+                    .await?
+                    .is_some()
             {
                 return Ok(());
             }
@@ -292,8 +303,8 @@ impl Driver<'_> {
 
     async fn pause(&self, time: Duration) {
         tokio::select! {
-            _ = self.context.interrupt.wait() => {}
-            () = self.context.clock.sleep(time) => {}
+            _ = self.phase.context.interrupt.wait() => {}
+            () = self.phase.context.clock.sleep(time) => {}
         }
     }
 
@@ -303,8 +314,13 @@ impl Driver<'_> {
         while !left.is_zero() {
             self.pause(left.min(LOOK)).await;
             left = left.saturating_sub(LOOK);
-            let cancelled = self.context.store.cancellation(&self.run.id).await;
-            if self.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
+            let cancelled = self
+                .phase
+                .context
+                .store
+                .cancellation(&self.phase.run.id)
+                .await;
+            if self.phase.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
                 return;
             }
         }
@@ -312,20 +328,21 @@ impl Driver<'_> {
 
     /// Whether what failed is worth another try before it would be too late for the last push.
     fn may_pass(&self, error: &Error) -> bool {
-        let times = &self.plan.times;
-        let delays = self.plan.automation.push.iter();
+        let times = &self.phase.plan.times;
+        let delays = self.phase.plan.automation.push.iter();
         let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
         let last = step::after(times.send_at, SignedDuration::from_mins(delays));
         let end = step::after(last, times.lateness());
         error.is_retryable()
             && step::after(
-                self.context.clock.now(),
+                self.phase.context.clock.now(),
                 AGAIN.try_into().unwrap_or_default(),
             ) < end
     }
 
     fn quiet(&self, place: usize) -> Error {
         let hours = self
+            .phase
             .plan
             .automation
             .safeguards
@@ -343,17 +360,17 @@ impl Driver<'_> {
     }
 
     /// Does a phase, and records its beginning and its end.
-    async fn phase(&self, phase: Phase, records: &PhaseRecords) -> Result<()> {
+    async fn run_phase(&self, phase: Phase, records: &PhaseRecords) -> Result<()> {
         match phase {
             Phase::Generate => {
                 if records.begun(Phase::Generate.as_str()).is_none() {
-                    self.tell_start().await;
+                    notify_start(&self.phase).await;
                 }
-                self.recorded(phase.as_str(), Box::pin(self.generate()))
+                self.recorded(phase.as_str(), Box::pin(generate::run(&self.phase)))
                     .await
             }
             Phase::Test => {
-                self.recorded(phase.as_str(), Box::pin(self.test(records)))
+                self.recorded(phase.as_str(), Box::pin(test::run(&self.phase, records)))
                     .await
             }
             Phase::Window => self.window(records).await,
@@ -362,7 +379,7 @@ impl Driver<'_> {
                 self.end(phase.as_str(), attempt, DONE, &json!({})).await
             }
             Phase::Cleanup => {
-                self.recorded(phase.as_str(), Box::pin(self.clean_up()))
+                self.recorded(phase.as_str(), Box::pin(cleanup::run(&self.phase)))
                     .await
             }
         }
@@ -372,14 +389,21 @@ impl Driver<'_> {
     async fn attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
-            None => self.context.store.begin_phase(&self.run.id, phase).await,
+            None => {
+                self.phase
+                    .context
+                    .store
+                    .begin_phase(&self.phase.run.id, phase)
+                    .await
+            }
         }
     }
 
     async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
-        self.context
+        self.phase
+            .context
             .store
-            .end_phase(&self.run.id, phase, attempt, result, detail)
+            .end_phase(&self.phase.run.id, phase, attempt, result, detail)
             .await
     }
 
@@ -388,9 +412,14 @@ impl Driver<'_> {
         phase: &str,
         work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
     ) -> Result<()> {
-        let attempt = self.context.store.begin_phase(&self.run.id, phase).await?;
+        let attempt = self
+            .phase
+            .context
+            .store
+            .begin_phase(&self.phase.run.id, phase)
+            .await?;
         let result = work.await;
-        self.context.progress.finish();
+        self.phase.context.progress.finish();
         match result {
             Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
             Err(error) => {
@@ -411,10 +440,10 @@ impl Driver<'_> {
         let word = Phase::Window.as_str();
         let is_new = records.begun(word).is_none();
         let attempt = self.attempt(word, records).await?;
-        let closes = step::window_closes(self.plan, records);
-        if is_new && self.context.clock.now() < closes {
+        let closes = step::window_closes(self.phase.plan, records);
+        if is_new && self.phase.context.clock.now() < closes {
             let files = records.files()?;
-            self.tell_window(&files, closes).await;
+            notify_window(&self.phase, &files, closes).await;
             return Ok(());
         }
         self.end(word, attempt, DONE, &json!({ "closed_at": closes }))
@@ -427,24 +456,29 @@ impl Driver<'_> {
             ErrorKind::Locked,
             format!(
                 "run {} was interrupted in the middle of push {}, and it is too late to go on by itself",
-                self.run.id,
+                self.phase.run.id,
                 place + 1
             ),
         )
         .hint(format!(
             "until then no other run of {} begins; `pushctl cancel {}` ends it",
-            self.run.automation, self.run.id
+            self.phase.run.automation, self.phase.run.id
         ))
     }
 
     /// One push of a run that is over, once more.
     async fn retry(&self, place: usize, order: &Order) -> Result<Value> {
-        let gate = while_sending(&self.plan.automation, None);
+        let gate = while_sending(&self.phase.plan.automation, None);
         let word = push_word(place);
         loop {
-            let attempt = self.context.store.begin_phase(&self.run.id, &word).await?;
-            let sent = Box::pin(self.deliver(order, &gate)).await?;
-            self.context.progress.finish();
+            let attempt = self
+                .phase
+                .context
+                .store
+                .begin_phase(&self.phase.run.id, &word)
+                .await?;
+            let sent = Box::pin(send::deliver(&self.phase, order, &gate)).await?;
+            self.phase.context.progress.finish();
             let over = matches!(sent.summary.ended, SendResult::Done | SendResult::Partial);
             let detail = serde_json::to_value(&sent.summary).unwrap_or_default();
             let result = if over { DONE } else { "stopped" };
@@ -453,12 +487,12 @@ impl Driver<'_> {
                 (Some(until), _) => {
                     let what = format!(
                         "{}: the quiet hours end at {}, and push {} goes on; to stop: pushctl cancel {}",
-                        self.run.automation,
+                        self.phase.run.automation,
                         until
-                            .to_zoned(self.plan.times.zone())
+                            .to_zoned(self.phase.plan.times.zone())
                             .strftime("%H:%M:%S %Z"),
                         place + 1,
-                        self.run.automation
+                        self.phase.run.automation
                     );
                     self.wait(until, &what).await?;
                     self.heard().await?;
@@ -472,9 +506,14 @@ impl Driver<'_> {
     async fn push(&self, place: usize, records: &PhaseRecords, lateness: Lateness) -> Result<()> {
         self.attempt(Phase::Send.as_str(), records).await?;
         let word = push_word(place);
-        let attempt = self.context.store.begin_phase(&self.run.id, &word).await?;
-        let result = Box::pin(self.send(place, records, lateness)).await;
-        self.context.progress.finish();
+        let attempt = self
+            .phase
+            .context
+            .store
+            .begin_phase(&self.phase.run.id, &word)
+            .await?;
+        let result = Box::pin(send::run(&self.phase, place, records, lateness)).await;
+        self.phase.context.progress.finish();
         let (result, detail, error) = match result {
             Ok((detail, Sending::Done)) => (DONE, detail, None),
             Ok((detail, Sending::Paused)) => ("paused", detail, None),

@@ -1,13 +1,14 @@
 //! How a run ends: what is recorded of it, and what is told.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::driver::{DriveResult, Driver, too_late};
+use super::notifications::News;
 use super::plan::push_word;
 use super::step;
 use super::step::{Lateness, NextStep};
-use super::{Phase, PhaseRecords, RunPlan};
+use super::{Phase, PhaseContext, PhaseRecords, RunPlan};
+use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{PhaseRecord, Run, RunStatus, Store};
 
@@ -15,6 +16,14 @@ use crate::state::{PhaseRecord, Run, RunStatus, Store};
 pub(super) const CANCELLED: &str = "cancelled";
 
 const SOME_FAILED: &str = "some messages failed";
+
+/// A run that is over, as it is recorded.
+pub(super) struct FinishedRun {
+    pub(super) status: RunStatus,
+    pub(super) summary: Value,
+    /// Why it was not simply done.
+    pub(super) error: Option<Error>,
+}
 
 /// Whether a recorded run can still send.
 #[derive(Debug)]
@@ -58,77 +67,112 @@ pub async fn close_overdue(store: &Store, run: &Run, error: &Error) -> Result<()
     Ok(())
 }
 
-impl Driver<'_> {
-    /// Every phase is done.
-    pub(super) async fn conclude(&self, records: &PhaseRecords) -> Result<DriveResult> {
-        let pushes = pushes(self.plan, records);
-        let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
-        let (status, error) = if is_partial {
-            let error = Error::new(ErrorKind::Partial, SOME_FAILED);
-            (RunStatus::Partial, Some(error))
-        } else {
-            (RunStatus::Done, None)
-        };
-        let test = records.done(Phase::Test.as_str());
-        let tests = test.and_then(|test| test.detail.as_ref()?.get("pushes")?.as_array());
-        let told = tests.into_iter().flatten().chain(&pushes);
-        let error = missing_file(&self.run.id, told).or(error);
-        self.close(status, error, records).await
-    }
+/// The refusal of what begins, or goes on, later than the automation allows. Whether another run should be begun depends
+/// on who has got the push already, so the hint names the facts.
+pub(super) fn too_late(run: &Run, plan: &RunPlan, due: Timestamp, phase: Phase) -> Error {
+    let zone = plan.times.zone();
+    let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M %Z").to_string();
+    let lateness = plan.times.lateness();
+    let minutes = |time: SignedDuration| counted(time.as_mins().unsigned_abs(), "minutes");
+    let message = if phase == Phase::Window {
+        format!(
+            "too late: the cancellation window of {} would end after {} (send time {}, max_lateness_minutes = {})",
+            minutes(plan.times.window()),
+            clock(step::after(plan.times.send_at, lateness)),
+            clock(plan.times.send_at),
+            lateness.as_mins()
+        )
+    } else {
+        format!(
+            "too late: {} was due at {}, and max_lateness_minutes allows {}",
+            phase.as_str(),
+            clock(due),
+            minutes(lateness)
+        )
+    };
+    Error::new(ErrorKind::Refused, message)
+        .hint(format!(
+            "`pushctl resume {}` goes on with it however late it is, and sends to nobody twice",
+            run.id
+        ))
+        .hint("a run begun with --now is an occurrence of its own: it would send again to everyone who has this push")
+}
 
-    /// Corrects how a run ended that is over: its messages in doubt have an answer now.
-    pub(super) async fn correct(&self) -> Result<()> {
-        let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
-        let is_partial = |push: &Value| push["ended"] == "partial";
-        let status = if pushes(self.plan, &records).iter().any(is_partial) {
-            RunStatus::Partial
-        } else {
-            RunStatus::Done
-        };
+/// Every phase is done.
+pub(super) async fn conclude(
+    phase: &PhaseContext<'_>,
+    records: &PhaseRecords,
+) -> Result<FinishedRun> {
+    let pushes = pushes(phase.plan, records);
+    let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
+    let (status, error) = if is_partial {
         let error = Error::new(ErrorKind::Partial, SOME_FAILED);
-        let error = (status == RunStatus::Partial).then_some(&error);
-        let summary = summary(self.run, self.plan, (status, error), &records);
-        let store = self.context.store;
-        store.correct_run(&self.run.id, status, &summary).await
-    }
+        (RunStatus::Partial, Some(error))
+    } else {
+        (RunStatus::Done, None)
+    };
+    let test = records.done(Phase::Test.as_str());
+    let tests = test.and_then(|test| test.detail.as_ref()?.get("pushes")?.as_array());
+    let told = tests.into_iter().flatten().chain(&pushes);
+    let error = missing_file(&phase.run.id, told).or(error);
+    close(phase, status, error, records).await
+}
 
-    /// It ends for good, before everything was done.
-    pub(super) async fn fail(&self, error: Error) -> Result<DriveResult> {
-        let status = match error.kind() {
-            ErrorKind::Cancelled => RunStatus::Cancelled,
-            ErrorKind::Refused => RunStatus::Refused,
-            _ => RunStatus::Failed,
-        };
-        let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
-        self.close(status, Some(error), &records).await
-    }
+/// Corrects how a run ended that is over: its messages in doubt have an answer now.
+pub(super) async fn correct(phase: &PhaseContext<'_>) -> Result<()> {
+    let records = PhaseRecords(phase.context.store.phases(&phase.run.id).await?);
+    let is_partial = |push: &Value| push["ended"] == "partial";
+    let status = if pushes(phase.plan, &records).iter().any(is_partial) {
+        RunStatus::Partial
+    } else {
+        RunStatus::Done
+    };
+    let error = Error::new(ErrorKind::Partial, SOME_FAILED);
+    let error = (status == RunStatus::Partial).then_some(&error);
+    let summary = summary(phase.run, phase.plan, (status, error), &records);
+    let store = phase.context.store;
+    store.correct_run(&phase.run.id, status, &summary).await
+}
 
-    async fn close(
-        &self,
-        status: RunStatus,
-        error: Option<Error>,
-        records: &PhaseRecords,
-    ) -> Result<DriveResult> {
-        if status == RunStatus::Cancelled {
-            end_open_phases(self.context.store, &self.run.id, records).await?;
-        }
-        let summary = summary(self.run, self.plan, (status, error.as_ref()), records);
-        self.context
-            .store
-            .end_run(&self.run.id, status, &summary)
-            .await?;
-        // What a safeguard stopped may go on, from any machine.
-        if status != RunStatus::Refused {
-            self.context.store.forget_files(&self.run.id).await?;
-        }
-        self.tell_end(status, error.as_ref(), &summary).await;
-        self.context.progress.finish();
-        Ok(DriveResult::Over {
-            status,
-            summary,
-            error,
-        })
+/// It ends for good, before everything was done.
+pub(super) async fn fail(phase: &PhaseContext<'_>, error: Error) -> Result<FinishedRun> {
+    let status = match error.kind() {
+        ErrorKind::Cancelled => RunStatus::Cancelled,
+        ErrorKind::Refused => RunStatus::Refused,
+        _ => RunStatus::Failed,
+    };
+    let records = PhaseRecords(phase.context.store.phases(&phase.run.id).await?);
+    close(phase, status, Some(error), &records).await
+}
+
+async fn close(
+    phase: &PhaseContext<'_>,
+    status: RunStatus,
+    error: Option<Error>,
+    records: &PhaseRecords,
+) -> Result<FinishedRun> {
+    if status == RunStatus::Cancelled {
+        end_open_phases(phase.context.store, &phase.run.id, records).await?;
     }
+    let summary = summary(phase.run, phase.plan, (status, error.as_ref()), records);
+    phase
+        .context
+        .store
+        .end_run(&phase.run.id, status, &summary)
+        .await?;
+    // What a safeguard stopped may go on, from any machine.
+    if status != RunStatus::Refused {
+        phase.context.store.forget_files(&phase.run.id).await?;
+    }
+    News::of(phase)
+        .tell_end(status, error.as_ref(), &summary)
+        .await;
+    phase.context.progress.finish();
+    Ok(FinishedRun {
+        status,
+        summary,
+        error,
+    })
 }
 
 /// Ends what was begun and has no end: a phase that was cancelled is over.

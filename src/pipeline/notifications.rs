@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::driver::Driver;
 use super::plan::GeneratedFiles;
-use super::{Mode, RunPlan};
+use super::{Mode, PhaseContext, RunPlan};
 use crate::count::number;
 use crate::error::Error;
 use crate::guards::Overrides;
@@ -43,54 +42,44 @@ const UNUSUAL: [&str; 7] = [
     "not_attempted",
 ];
 
-impl Driver<'_> {
-    pub(super) async fn tell_start(&self) {
-        self.beat(Beat::Start).await;
-    }
-
-    pub(super) async fn tell_ready(&self, files: &GeneratedFiles) {
-        self.tell(Event::AudienceReady { people: files.rows }, counts(files))
-            .await;
-    }
-
-    pub(super) async fn tell_tested(&self, accepted: u64, of: u64) {
-        self.tell(Event::TestSent { accepted, of }, Vec::new())
-            .await;
-    }
-
-    pub(super) async fn tell_window(&self, files: &GeneratedFiles, closes: Timestamp) {
-        let event = Event::WindowOpen {
-            people: files.rows,
-            send_at: closes.to_zoned(self.plan.times.zone()),
-            cancel: format!("pushctl cancel {}", self.run.automation),
-        };
-        self.tell(event, counts(files)).await;
-    }
-
-    pub(super) async fn tell_end(&self, status: RunStatus, error: Option<&Error>, summary: &Value) {
-        self.news().tell_end(status, error, summary).await;
-    }
-
-    async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
-        self.news().tell(event, facts).await;
-    }
-
-    async fn beat(&self, beat: Beat) {
-        self.news().beat(beat).await;
-    }
-
-    fn news(&self) -> News<'_> {
-        News {
-            run: self.run,
-            plan: self.plan,
-            notices: self.context.notices,
-            overrides: self.overrides,
-            progress: self.context.progress,
-        }
-    }
+pub(super) async fn notify_start(phase: &PhaseContext<'_>) {
+    News::of(phase).beat(Beat::Start).await;
 }
 
-impl News<'_> {
+pub(super) async fn notify_ready(phase: &PhaseContext<'_>, files: &GeneratedFiles) {
+    let event = Event::AudienceReady { people: files.rows };
+    News::of(phase).tell(event, counts(files)).await;
+}
+
+pub(super) async fn notify_tested(phase: &PhaseContext<'_>, accepted: u64, of: u64) {
+    let event = Event::TestSent { accepted, of };
+    News::of(phase).tell(event, Vec::new()).await;
+}
+
+pub(super) async fn notify_window(
+    phase: &PhaseContext<'_>,
+    files: &GeneratedFiles,
+    closes: Timestamp,
+) {
+    let event = Event::WindowOpen {
+        people: files.rows,
+        send_at: closes.to_zoned(phase.plan.times.zone()),
+        cancel: format!("pushctl cancel {}", phase.run.automation),
+    };
+    News::of(phase).tell(event, counts(files)).await;
+}
+
+impl<'a> News<'a> {
+    pub(super) fn of(phase: &PhaseContext<'a>) -> Self {
+        Self {
+            run: phase.run,
+            plan: phase.plan,
+            notices: phase.context.notices,
+            overrides: phase.overrides,
+            progress: phase.context.progress,
+        }
+    }
+
     pub(super) async fn tell_end(&self, status: RunStatus, error: Option<&Error>, summary: &Value) {
         let sum = |key: &str| {
             let pushes = summary["pushes"].as_array().map_or(&[][..], Vec::as_slice);
