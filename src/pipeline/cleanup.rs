@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::PhaseContext;
+use super::results::{CleanupResult, as_json};
 use super::step::after;
 use crate::audience::manifest::Manifest;
 use crate::error::Result;
@@ -29,12 +30,12 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     let records = signed(context.retention.records);
     let before = after(context.clock.now(), -records);
     let pruned = context.store.prune(before).await?;
-    Ok(json!({
-        "files_removed": removed,
-        "runs_forgotten": pruned.runs,
-        "pushes_forgotten": pruned.pushes,
-        "notes": notes,
-    }))
+    as_json(&CleanupResult {
+        files_removed: removed,
+        runs_forgotten: pruned.runs,
+        pushes_forgotten: pruned.pushes,
+        notes,
+    })
 }
 
 fn signed(span: Duration) -> jiff::SignedDuration {

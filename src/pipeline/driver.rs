@@ -11,6 +11,7 @@ use super::finish;
 use super::finish::FinishedRun;
 use super::notifications::{notify_start, notify_window};
 use super::plan::{DONE, REFUSED, push_word};
+use super::results::{PushResult, as_json};
 use super::safeguards::{AudienceFacts, judge, lifted, while_sending};
 use super::send::Sending;
 use super::step::{Lateness, NextStep};
@@ -154,7 +155,7 @@ pub async fn retry_doubts(
         }
     }
     finish::correct(&driver.phase).await?;
-    finish::missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
+    finish::missing_file(&run.id, &PushResult::read(&summaries)).map_or(Ok(summaries), Err)
 }
 
 /// The course of a run as it counts: what was overridden does not limit it.
@@ -480,7 +481,7 @@ impl Driver<'_> {
             let sent = Box::pin(send::deliver(&self.phase, order, &gate)).await?;
             self.phase.context.progress.finish();
             let over = matches!(sent.summary.ended, SendResult::Done | SendResult::Partial);
-            let detail = serde_json::to_value(&sent.summary).unwrap_or_default();
+            let detail = as_json(&sent.summary)?;
             let result = if over { DONE } else { "stopped" };
             self.end(&word, attempt, result, &detail).await?;
             match (sent.paused_until, sent.error) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::file_handoff::store_files;
 use super::notifications::notify_ready;
 use super::plan::{GeneratedFiles, OneFile, PushFiles};
+use super::results::{GenerateResult, as_json};
 use super::safeguards::{AudienceFacts, judge, quiet_pushes, rows_before};
 use super::send;
 use super::{Mode, PhaseContext};
@@ -20,7 +21,7 @@ use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
 use crate::budget::Budget;
 use crate::delivery::SendPlan;
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::progress::Silent;
 
 pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
@@ -70,10 +71,10 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     guard(phase, &mut files).await?;
     store_files(phase, &files).await?;
     notify_ready(phase, &files).await;
-    let mut detail =
-        serde_json::to_value(&files).kind(ErrorKind::Bug, || "files that are no JSON")?;
-    detail["funnel"] = serde_json::to_value(&manifest.funnel).unwrap_or_default();
-    Ok(detail)
+    as_json(&GenerateResult {
+        files: &files,
+        funnel: &manifest.funnel,
+    })
 }
 
 fn test_users<'a>(phase: &PhaseContext<'a>) -> &'a [String] {

@@ -190,6 +190,12 @@ impl PhaseRecords {
         self.0.iter().rev().find(open).map(|record| record.attempt)
     }
 
+    /// Returns the detail of the latest attempt of a phase.
+    pub(super) fn latest_detail(&self, phase: &str) -> Option<Value> {
+        let latest = self.0.iter().rev().find(|record| record.phase == phase)?;
+        latest.detail.clone()
+    }
+
     /// What generation made.
     pub fn files(&self) -> Result<GeneratedFiles> {
         let detail = self

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::file_handoff::fetch_file;
 use super::plan::{GeneratedFiles, OneFile};
+use super::results::as_json;
 use super::safeguards::while_sending;
 use super::step::{self, Lateness};
 use super::{Mode, PhaseContext, PhaseRecords};
@@ -17,7 +18,7 @@ use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
     TokenLookup, WhileSending,
 };
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::guards::Guard;
 use crate::progress::Silent;
 use crate::template::push::Wording;
@@ -188,8 +189,4 @@ async fn looked_up(
     let (interrupt, progress) = (context.interrupt, context.progress);
     let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
     Ok((plan, tokens))
-}
-
-fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(ErrorKind::Bug, || "a summary that is no JSON")
 }

@@ -1,10 +1,11 @@
 //! The second phase: the test files through the real sender. Every push must be accepted, or nothing is sent live.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::file_handoff::fetch_file;
 use super::notifications::notify_tested;
 use super::plan::{GeneratedFiles, OneFile};
+use super::results::{TestResult, as_json};
 use super::send::{deliver, order, rehearse};
 use super::{Mode, Phase, PhaseContext, PhaseRecords};
 use crate::count::number;
@@ -14,19 +15,15 @@ use crate::error::{Error, ErrorKind, Result};
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
 const TEST_LAYER: u32 = 4;
 
-/// What the test pushes came to.
-#[derive(Default)]
-struct Tested {
-    accepted: u64,
-    of: u64,
-    problems: Vec<String>,
-    pushes: Vec<Summary>,
-}
-
 pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Result<Value> {
     let files = records.files()?;
     let earlier = records.refusals(Phase::Test.as_str());
-    let mut tested = Tested::default();
+    let mut tested = TestResult {
+        accepted: 0,
+        of: 0,
+        problems: Vec::new(),
+        pushes: Vec::new(),
+    };
     for (place, push) in files.pushes.iter().enumerate() {
         match &push.test {
             Some(file) => {
@@ -49,19 +46,14 @@ pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Res
                     .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
         }
     }
-    Ok(json!({
-        "accepted": tested.accepted,
-        "of": tested.of,
-        "problems": tested.problems,
-        "pushes": tested.pushes,
-    }))
+    as_json(&tested)
 }
 
 async fn test_push(
     phase: &PhaseContext<'_>,
     (files, file): (&GeneratedFiles, &OneFile),
     order: &Order,
-    tested: &mut Tested,
+    tested: &mut TestResult<Summary>,
 ) -> Result<()> {
     fetch_file(phase, files, file).await?;
     if phase.plan.mode == Mode::TestDryRun {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::context::RunContext;
 use super::gates::{Override, Overrides, Road};
@@ -16,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::notify::Notices;
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, retry_doubts};
-use crate::pipeline::{self, Overdue, Retention, RunPlan, overdue};
+use crate::pipeline::{self, Overdue, PushResult, Retention, RunPlan, overdue};
 use crate::progress::Progress;
 use crate::settings::generate::OutputTarget;
 use crate::source::Source;
@@ -142,7 +144,7 @@ impl Left {
     /// It could not go on, and is open.
     pub fn stopped(run: &Run, error: Error) -> Self {
         Self {
-            document: base(run, run.status.as_str()),
+            document: StartDocument::of(run, run.status.as_str()).json(),
             error: Some(error),
         }
     }
@@ -193,7 +195,7 @@ async fn go_on(world: &World<'_>, recorded: &Recorded, how: DriveOptions) -> Res
     let run = &recorded.run;
     if run.status != RunStatus::Open {
         return Ok(Left {
-            document: base(run, run.status.as_str()),
+            document: StartDocument::of(run, run.status.as_str()).json(),
             error: None,
         });
     }
@@ -203,13 +205,37 @@ async fn go_on(world: &World<'_>, recorded: &Recorded, how: DriveOptions) -> Res
     Ok(left(world.context, run, ending))
 }
 
-fn base(run: &Run, status: &str) -> Value {
-    json!({
-        "run": run.id,
-        "automation": run.automation,
-        "occurrence": run.occurrence,
-        "status": status,
-    })
+/// Where a start left a run, as `--json` prints it. A run that is over has its summary instead.
+#[derive(Serialize)]
+struct StartDocument<'a> {
+    run: &'a str,
+    automation: &'a str,
+    occurrence: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushes: Option<Vec<Value>>,
+}
+
+impl<'a> StartDocument<'a> {
+    fn of(run: &'a Run, status: &'a str) -> Self {
+        Self {
+            run: &run.id,
+            automation: &run.automation,
+            occurrence: &run.occurrence,
+            status,
+            phase: None,
+            due_at: None,
+            pushes: None,
+        }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
 }
 
 fn left(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Left {
@@ -220,11 +246,13 @@ fn left(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Left {
                 run.automation,
                 phase.as_str()
             ));
-            let mut document = base(run, "waiting");
-            document["phase"] = phase.as_str().into();
-            document["due_at"] = at.to_string().into();
+            let document = StartDocument {
+                phase: Some(phase.as_str()),
+                due_at: Some(at),
+                ..StartDocument::of(run, "waiting")
+            };
             Left {
-                document,
+                document: document.json(),
                 error: None,
             }
         }
@@ -235,10 +263,12 @@ fn left(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Left {
                 phase.as_str(),
                 run.id
             ));
-            let mut document = base(run, "open");
-            document["phase"] = phase.as_str().into();
+            let document = StartDocument {
+                phase: Some(phase.as_str()),
+                ..StartDocument::of(run, "open")
+            };
             Left {
-                document,
+                document: document.json(),
                 error: None,
             }
         }
@@ -289,11 +319,13 @@ async fn retry(world: &World<'_>, recorded: &Recorded, overrides: &Overrides) ->
     let notices = services::notices(world.context, &RunPlan::of(run)?.automation);
     let means = world.means(&notices)?;
     let pushes = Box::pin(retry_doubts(run, &means, overrides)).await?;
-    let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
-    let mut document = base(run, "retried");
-    document["pushes"] = pushes.into();
+    let is_partial = PushResult::read(&pushes).iter().any(PushResult::is_partial);
+    let document = StartDocument {
+        pushes: Some(pushes),
+        ..StartDocument::of(run, "retried")
+    };
     Ok(Left {
-        document,
+        document: document.json(),
         error: is_partial.then(|| Error::new(ErrorKind::Partial, "some messages failed")),
     })
 }

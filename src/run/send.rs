@@ -1,6 +1,7 @@
 //! One send: prepared, begun under a recorded run, resumed or joined.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -41,18 +42,35 @@ pub struct Sending {
     source: Option<Source>,
 }
 
-/// The key of the automation in the plan of a run of `send --automation`.
-const AUTOMATION: &str = "automation";
+/// The plan of a run of `send`, as it is recorded.
+#[derive(Serialize)]
+struct SendRunPlan<'a> {
+    order: &'a Order,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    automation: Option<&'a AutomationFile>,
+}
 
-/// Returns what a recorded run of `send` was begun with.
+#[derive(Deserialize)]
+struct RecordedOrder {
+    order: Order,
+}
+
+#[derive(Deserialize)]
+struct RecordedAutomation {
+    automation: AutomationFile,
+}
+
+/// Returns the order of a recorded run of `send`.
 pub fn order_of(run: &Run) -> Result<Order> {
-    let order = run.plan.get("order").cloned().unwrap_or_default();
-    serde_json::from_value(order).kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))
+    let plan = RecordedOrder::deserialize(&run.plan);
+    let plan = plan.kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))?;
+    Ok(plan.order)
 }
 
 /// Returns the automation of a recorded run of `send --automation`.
 pub fn automation_of(plan: &Value) -> Option<AutomationFile> {
-    serde_json::from_value(plan.get(AUTOMATION)?.clone()).ok()
+    let plan = RecordedAutomation::deserialize(plan).ok()?;
+    Some(plan.automation)
 }
 
 impl Sending {
@@ -142,13 +160,14 @@ impl Sending {
             Reach::Live => "live-send",
             Reach::ValidateOnly => "validate-only",
         };
-        let mut plan = json!({ "order": self.order });
-        if let Some(automation) = &self.automation {
-            plan[AUTOMATION] = serde_json::to_value(automation).kind(
-                ErrorKind::Bug,
-                || "an automation that cannot be written down",
-            )?;
-        }
+        let plan = SendRunPlan {
+            order: &self.order,
+            automation: self.automation.as_ref(),
+        };
+        let plan = serde_json::to_value(plan).kind(
+            ErrorKind::Bug,
+            || "the plan of a send cannot be written as JSON",
+        )?;
         let new = NewRun {
             id: context.id.clone(),
             automation: self.order.automation.clone(),

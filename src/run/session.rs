@@ -7,7 +7,7 @@ use super::context::Voice;
 use super::gates::{Guard, Override, Overrides, Road, Rule, rule};
 use crate::delivery::{AD_HOC, lease_name};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Mode, Overdue, close_overdue, overdue};
+use crate::pipeline::{Mode, Overdue, cancelled_by, close_run, overdue};
 use crate::state::process_id::ProcessId;
 use crate::state::{Begun, BegunAlone, Lease, NewRun, Run, RunStatus, Store, Taking};
 
@@ -223,16 +223,13 @@ impl RunSession<'_> {
     async fn close(&self, run: &Run) -> Result<bool> {
         let records = self.store.phases(&run.id).await?;
         let error = match self.store.cancellation(&run.id).await? {
-            Some(cancel) => {
-                let message = format!("cancelled by {} at {:.0}", cancel.who, cancel.at);
-                Error::new(ErrorKind::Cancelled, message)
-            }
+            Some(cancel) => cancelled_by(&cancel),
             None => match overdue(run, records, self.now) {
                 Overdue::For(error) => error,
                 Overdue::No => return Ok(false),
             },
         };
-        close_overdue(self.store, run, &error).await?;
+        close_run(self.store, run, &error).await?;
         self.voice.say(&format!(
             "run {} ({}) is closed: {error:#}",
             run.id, run.occurrence
