@@ -10,9 +10,9 @@ use super::file_handoff::fetch_file;
 use super::finish;
 use super::finish::FinishedRun;
 use super::notifications::{notify_start, notify_window};
-use super::plan::{DONE, REFUSED, push_word};
+use super::plan::{DONE, REFUSED, push_phase};
 use super::results::{PushResult, as_json};
-use super::safeguards::{AudienceFacts, judge, lifted, while_sending};
+use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use super::send::Sending;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseContext, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
@@ -25,15 +25,15 @@ use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
 
 /// How often somebody is asked whether the run was cancelled, while it waits.
-const LOOK: Duration = Duration::from_secs(2);
+const CANCEL_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two tries of a phase that failed for a reason that may pass.
-const AGAIN: Duration = Duration::from_secs(60);
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a run is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriveOptions {
     /// Wait for what is due later, or leave that to the next start.
-    pub stay: bool,
+    pub wait_for_due: bool,
     /// Stop once this phase is done.
     pub until: Option<Phase>,
     /// Whether lateness matters.
@@ -88,7 +88,7 @@ pub async fn drive(
     mut options: DriveOptions,
 ) -> Result<DriveResult> {
     let overrides = Overrides::of(&run.plan);
-    let plan = counting(run, &overrides)?;
+    let plan = effective_plan(run, &overrides)?;
     if overrides.lift(Guard::Lateness) {
         options.lateness = Lateness::Waived;
     }
@@ -101,12 +101,12 @@ pub async fn drive(
         },
     };
     loop {
-        let error = match driver.go_on(options).await {
+        let error = match driver.advance(options).await {
             Ok(Some(ending)) => return Ok(ending),
             Ok(None) => continue,
             Err(error) => error,
         };
-        if options.stay && driver.may_pass(&error) {
+        if options.wait_for_due && driver.is_worth_retrying(&error) {
             let told = format!("{error:#}; trying again in a minute");
             context.progress.note(&told);
             driver.wait_to_try_again().await;
@@ -123,12 +123,12 @@ pub async fn drive(
 ///
 /// # Errors
 /// A guard refuses, or a send stopped.
-pub async fn retry_doubts(
+pub async fn resend_in_doubt(
     run: &Run,
     context: &PipelineContext<'_>,
     overrides: &Overrides,
 ) -> Result<Vec<Value>> {
-    let plan = counting(run, overrides)?;
+    let plan = effective_plan(run, overrides)?;
     let driver = Driver {
         phase: PhaseContext {
             run,
@@ -143,15 +143,15 @@ pub async fn retry_doubts(
         rows: files.rows,
         ..AudienceFacts::default()
     };
-    judge(&plan.automation.safeguards, &facts).error(&run.automation)?;
+    check_audience(&plan.automation.safeguards, &facts).error(&run.automation)?;
     let mut summaries = Vec::new();
     for (place, push) in files.pushes.iter().enumerate() {
-        let begun = records.begun(&push_word(place)).is_some();
+        let begun = records.begun(&push_phase(place)).is_some();
         if let Some(file) = push.live.as_ref().filter(|_| begun) {
             fetch_file(&driver.phase, &files, file).await?;
             let mut order = send::order(&driver.phase, place, &files, file);
             order.in_doubt = InDoubt::Retry;
-            summaries.push(driver.retry(place, &order).await?);
+            summaries.push(driver.resend(place, &order).await?);
         }
     }
     finish::correct(&driver.phase).await?;
@@ -159,9 +159,9 @@ pub async fn retry_doubts(
 }
 
 /// The course of a run as it counts: what was overridden does not limit it.
-fn counting(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
+fn effective_plan(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
     let mut plan = RunPlan::of(run)?;
-    plan.automation = lifted(plan.automation, overrides);
+    plan.automation = apply_overrides(plan.automation, overrides);
     if overrides.lift(Guard::Window) {
         plan.times.window_seconds = 0;
     }
@@ -188,9 +188,9 @@ fn is_final(kind: ErrorKind) -> bool {
 
 impl Driver<'_> {
     /// One step; where the run stands, if that was the last one.
-    async fn go_on(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
+    async fn advance(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
         let context = self.phase.context;
-        self.heard().await?;
+        self.check_interrupts().await?;
         let records = PhaseRecords(context.store.phases(&self.phase.run.id).await?);
         let step = step::next(
             self.phase.plan,
@@ -208,10 +208,13 @@ impl Driver<'_> {
             NextStep::Over => {
                 return Ok(Some(finish::conclude(&self.phase, &records).await?.into()));
             }
-            NextStep::Wait(at, phase) if !options.stay => {
+            NextStep::Wait(at, phase) if !options.wait_for_due => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
             }
-            NextStep::Wait(at, phase) => self.wait(at, &self.waiting(at, phase, &records)).await?,
+            NextStep::Wait(at, phase) => {
+                self.wait(at, &self.waiting_note(at, phase, &records))
+                    .await?
+            }
             NextStep::TooLate(due, phase) => {
                 return Err(finish::too_late(
                     self.phase.run,
@@ -220,16 +223,16 @@ impl Driver<'_> {
                     phase,
                 ));
             }
-            NextStep::Quiet(place) => return Err(self.quiet(place)),
+            NextStep::QuietHours(place) => return Err(self.quiet_hours_error(place)),
             NextStep::Do(phase) => Box::pin(self.run_phase(phase, &records)).await?,
-            NextStep::Stranded(place) => return Err(self.stranded(place)),
-            NextStep::Push(place) => self.push(place, &records, options.lateness).await?,
+            NextStep::InterruptedPush(place) => return Err(self.interrupted_push(place)),
+            NextStep::Push(place) => self.run_push(place, &records, options.lateness).await?,
         }
         Ok(None)
     }
 
     /// A signal, or a cancel.
-    async fn heard(&self) -> Result<()> {
+    async fn check_interrupts(&self) -> Result<()> {
         if let Some(kind) = self.phase.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
         }
@@ -246,7 +249,7 @@ impl Driver<'_> {
     }
 
     /// Returns what is waited for, to whom it will go, and how to stop it.
-    fn waiting(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
+    fn waiting_note(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
         let name = &self.phase.run.automation;
         let local = at.to_zoned(self.phase.plan.times.zone());
         let local = local.strftime("%H:%M:%S %Z");
@@ -265,7 +268,7 @@ impl Driver<'_> {
             ),
             Phase::Send | Phase::Cleanup => {
                 let mut pushes = files.pushes.iter().enumerate();
-                let next = pushes.find(|(place, _)| records.ended(&push_word(*place)).is_none());
+                let next = pushes.find(|(place, _)| records.ended(&push_phase(*place)).is_none());
                 let rows = next.and_then(|(_, push)| push.live.as_ref());
                 let place = next.map_or(0, |(place, _)| place + 1);
                 format!(
@@ -287,7 +290,7 @@ impl Driver<'_> {
             if !left.is_positive() {
                 return Ok(());
             }
-            self.pause(left.unsigned_abs().min(LOOK)).await;
+            self.pause(left.unsigned_abs().min(CANCEL_INTERVAL)).await;
             // The loop of the caller hears the same, and knows what to do.
             if context.interrupt.fired().is_some()
                 || context
@@ -311,10 +314,10 @@ impl Driver<'_> {
 
     /// Waits a minute, and looks for a cancel all the while; a store that is out of reach has none to tell.
     async fn wait_to_try_again(&self) {
-        let mut left = AGAIN;
+        let mut left = RETRY_PAUSE;
         while !left.is_zero() {
-            self.pause(left.min(LOOK)).await;
-            left = left.saturating_sub(LOOK);
+            self.pause(left.min(CANCEL_INTERVAL)).await;
+            left = left.saturating_sub(CANCEL_INTERVAL);
             let cancelled = self
                 .phase
                 .context
@@ -328,7 +331,7 @@ impl Driver<'_> {
     }
 
     /// Whether what failed is worth another try before it would be too late for the last push.
-    fn may_pass(&self, error: &Error) -> bool {
+    fn is_worth_retrying(&self, error: &Error) -> bool {
         let times = &self.phase.plan.times;
         let delays = self.phase.plan.automation.push.iter();
         let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
@@ -337,11 +340,11 @@ impl Driver<'_> {
         error.is_retryable()
             && step::after(
                 self.phase.context.clock.now(),
-                AGAIN.try_into().unwrap_or_default(),
+                RETRY_PAUSE.try_into().unwrap_or_default(),
             ) < end
     }
 
-    fn quiet(&self, place: usize) -> Error {
+    fn quiet_hours_error(&self, place: usize) -> Error {
         let hours = self
             .phase
             .plan
@@ -367,27 +370,27 @@ impl Driver<'_> {
                 if records.begun(Phase::Generate.as_str()).is_none() {
                     notify_start(&self.phase).await;
                 }
-                self.recorded(phase.as_str(), Box::pin(generate::run(&self.phase)))
+                self.record(phase.as_str(), Box::pin(generate::run(&self.phase)))
                     .await
             }
             Phase::Test => {
-                self.recorded(phase.as_str(), Box::pin(test::run(&self.phase, records)))
+                self.record(phase.as_str(), Box::pin(test::run(&self.phase, records)))
                     .await
             }
             Phase::Window => self.window(records).await,
             Phase::Send => {
-                let attempt = self.attempt(phase.as_str(), records).await?;
+                let attempt = self.open_attempt(phase.as_str(), records).await?;
                 self.end(phase.as_str(), attempt, DONE, &json!({})).await
             }
             Phase::Cleanup => {
-                self.recorded(phase.as_str(), Box::pin(cleanup::run(&self.phase)))
+                self.record(phase.as_str(), Box::pin(cleanup::run(&self.phase)))
                     .await
             }
         }
     }
 
     /// The attempt that is open, or a new one.
-    async fn attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
+    async fn open_attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
             None => {
@@ -408,7 +411,7 @@ impl Driver<'_> {
             .await
     }
 
-    async fn recorded(
+    async fn record(
         &self,
         phase: &str,
         work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
@@ -440,7 +443,7 @@ impl Driver<'_> {
     async fn window(&self, records: &PhaseRecords) -> Result<()> {
         let word = Phase::Window.as_str();
         let is_new = records.begun(word).is_none();
-        let attempt = self.attempt(word, records).await?;
+        let attempt = self.open_attempt(word, records).await?;
         let closes = step::window_closes(self.phase.plan, records);
         if is_new && self.phase.context.clock.now() < closes {
             let files = records.files()?;
@@ -452,7 +455,7 @@ impl Driver<'_> {
     }
 
     /// A crash in the middle of a push leaves open who has got it: a person decides.
-    fn stranded(&self, place: usize) -> Error {
+    fn interrupted_push(&self, place: usize) -> Error {
         Error::new(
             ErrorKind::Locked,
             format!(
@@ -468,9 +471,9 @@ impl Driver<'_> {
     }
 
     /// One push of a run that is over, once more.
-    async fn retry(&self, place: usize, order: &Order) -> Result<Value> {
+    async fn resend(&self, place: usize, order: &Order) -> Result<Value> {
         let gate = while_sending(&self.phase.plan.automation, None);
-        let word = push_word(place);
+        let word = push_phase(place);
         loop {
             let attempt = self
                 .phase
@@ -496,7 +499,7 @@ impl Driver<'_> {
                         self.phase.run.automation
                     );
                     self.wait(until, &what).await?;
-                    self.heard().await?;
+                    self.check_interrupts().await?;
                 }
                 (None, Some(error)) if !over => return Err(error),
                 (None, _) => return Ok(detail),
@@ -504,9 +507,14 @@ impl Driver<'_> {
         }
     }
 
-    async fn push(&self, place: usize, records: &PhaseRecords, lateness: Lateness) -> Result<()> {
-        self.attempt(Phase::Send.as_str(), records).await?;
-        let word = push_word(place);
+    async fn run_push(
+        &self,
+        place: usize,
+        records: &PhaseRecords,
+        lateness: Lateness,
+    ) -> Result<()> {
+        self.open_attempt(Phase::Send.as_str(), records).await?;
+        let word = push_phase(place);
         let attempt = self
             .phase
             .context

@@ -4,7 +4,7 @@
 use std::fs::File;
 
 use super::PhaseContext;
-use super::plan::{GeneratedFiles, OneFile};
+use super::plan::{GeneratedFile, GeneratedFiles};
 use crate::csv_writer::cannot_write;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
@@ -33,7 +33,7 @@ pub(super) async fn store_files(phase: &PhaseContext<'_>, files: &GeneratedFiles
 pub(super) async fn fetch_file(
     phase: &PhaseContext<'_>,
     files: &GeneratedFiles,
-    file: &OneFile,
+    file: &GeneratedFile,
 ) -> Result<()> {
     let path = files.directory.join(&file.name);
     if path.exists() {

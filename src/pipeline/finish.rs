@@ -5,7 +5,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::notifications::Notifier;
-use super::plan::push_word;
+use super::plan::push_phase;
 use super::results::{CancelledSend, PushResult, RunSummary, TestResult, as_json};
 use super::step;
 use super::step::{Lateness, NextStep};
@@ -230,7 +230,7 @@ fn status_of(pushes: &[PushResult]) -> (RunStatus, Option<Error>) {
 
 /// Returns the latest detail of each push that was begun.
 fn pushes(plan: &RunPlan, records: &PhaseRecords) -> Vec<Value> {
-    let latest = |place: usize| records.latest_detail(&push_word(place));
+    let latest = |place: usize| records.latest_detail(&push_phase(place));
     (0..plan.automation.push.len()).filter_map(latest).collect()
 }
 

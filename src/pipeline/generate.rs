@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::file_handoff::store_files;
 use super::notifications::notify_ready;
-use super::plan::{GeneratedFiles, OneFile, PushFiles};
+use super::plan::{GeneratedFile, GeneratedFiles, PushFiles};
 use super::results::{GenerateResult, as_json};
-use super::safeguards::{AudienceFacts, judge, quiet_pushes, rows_before};
+use super::safeguards::{AudienceFacts, check_audience, quiet_pushes, rows_before};
 use super::send;
 use super::{Mode, PhaseContext};
 use crate::audience;
@@ -56,7 +56,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         manifest: outcome.manifest_name.clone(),
         as_of: manifest.as_of.clone(),
         rows: 0,
-        pushes: files_of(phase, &definition, &values, manifest)?,
+        pushes: files_of_pushes(phase, &definition, &values, manifest)?,
         notes: Vec::new(),
     };
     // Several pushes may go to one file; its people are counted once.
@@ -68,7 +68,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         .extend(manifest.missing_test_users.iter().map(|id| {
             format!("the test user {id} is not in the source database: no test push to them")
         }));
-    guard(phase, &mut files).await?;
+    check_safeguards(phase, &mut files).await?;
     store_files(phase, &files).await?;
     notify_ready(phase, &files).await;
     as_json(&GenerateResult {
@@ -82,7 +82,7 @@ fn test_users<'a>(phase: &PhaseContext<'a>) -> &'a [String] {
     own.unwrap_or(phase.context.test_users)
 }
 
-fn files_of(
+fn files_of_pushes(
     phase: &PhaseContext<'_>,
     definition: &Definition,
     values: &Values,
@@ -93,7 +93,7 @@ fn files_of(
             .files
             .iter()
             .find(|entry| entry.stem == stem && entry.kind == kind);
-        entry.map(|entry| OneFile {
+        entry.map(|entry| GeneratedFile {
             name: entry.name.clone(),
             rows: entry.rows,
             sha256: entry.sha256.clone(),
@@ -117,7 +117,7 @@ fn files_of(
 }
 
 /// Renders every row that will be sent, and refuses what the automation does not allow.
-async fn guard(phase: &PhaseContext<'_>, files: &mut GeneratedFiles) -> Result<()> {
+async fn check_safeguards(phase: &PhaseContext<'_>, files: &mut GeneratedFiles) -> Result<()> {
     let mut facts = AudienceFacts {
         rows: files.rows,
         rows_before: rows_before(phase.context.store, &phase.run.automation).await?,
@@ -139,7 +139,7 @@ async fn guard(phase: &PhaseContext<'_>, files: &mut GeneratedFiles) -> Result<(
                 .push((push.audience_file.clone(), plan.rows, skipped));
         }
     }
-    let mut verdict = judge(&phase.plan.automation.safeguards, &facts);
+    let mut verdict = check_audience(&phase.plan.automation.safeguards, &facts);
     if phase.plan.mode == Mode::LiveSend {
         verdict.refusals.extend(quiet_pushes(phase.plan));
         if phase.plan.automation.test.required && test_users(phase).is_empty() {

@@ -66,14 +66,14 @@ pub struct PushFiles {
     /// As the automation names it.
     pub audience_file: String,
     /// Its people; `None` if there are none.
-    pub live: Option<OneFile>,
+    pub live: Option<GeneratedFile>,
     /// The test users' rows.
-    pub test: Option<OneFile>,
+    pub test: Option<GeneratedFile>,
 }
 
 /// A file, as it was when it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OneFile {
+pub struct GeneratedFile {
     /// Its name in the directory.
     pub name: String,
     /// Records without the header.
@@ -209,6 +209,6 @@ impl PhaseRecords {
 }
 
 /// How a push's own record is called; `place` counts from 0.
-pub(super) fn push_word(place: usize) -> String {
+pub(super) fn push_phase(place: usize) -> String {
     format!("push-{}", place + 1)
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::file_handoff::fetch_file;
-use super::plan::{GeneratedFiles, OneFile};
+use super::plan::{GeneratedFile, GeneratedFiles};
 use super::results::as_json;
 use super::safeguards::while_sending;
 use super::step::{self, Lateness};
@@ -48,7 +48,7 @@ pub(super) async fn run(
     fetch_file(phase, &files, file).await?;
     let order = order(phase, place, &files, file);
     if phase.plan.mode == Mode::RealDryRun {
-        return Ok((as_json(&rehearse(phase, &order).await?)?, Sending::Done));
+        return Ok((as_json(&dry_run_push(phase, &order).await?)?, Sending::Done));
     }
     let latest = match lateness {
         Lateness::Counts => Some(step::latest(phase.plan, records, place)),
@@ -75,7 +75,7 @@ pub(super) fn order(
     phase: &PhaseContext<'_>,
     place: usize,
     files: &GeneratedFiles,
-    file: &OneFile,
+    file: &GeneratedFile,
 ) -> Order {
     let automation = &phase.plan.automation;
     let push = &automation.push[place];
@@ -120,7 +120,7 @@ pub(super) async fn deliver(
         .account
         .ok_or_else(|| Error::usage("there is no service account to send with"))?;
     let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = looked_up(phase, order, &reading(phase, &budget)).await?;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
     let _ = context.cadence.sync(context.holder).await;
     let ways = SendContext {
         store: context.store,
@@ -140,18 +140,18 @@ pub(super) async fn deliver(
     Box::pin(carry_out(order, &plan, &mut tokens, &phase.run.id, &ways)).await
 }
 
-pub(super) async fn rehearse(phase: &PhaseContext<'_>, order: &Order) -> Result<Summary> {
+pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Result<Summary> {
     let context = phase.context;
     let named = (phase.run.id.as_str(), context.clock.now());
     if context.offline {
-        let plan = planned(phase, order)?;
+        let plan = plan_of(phase, order)?;
         let asking = Asking::Nothing {
             cadence_is_off: context.cadence.is_off(),
         };
         return dry_run::rehearse(order, &plan, asking, context.progress, named).await;
     }
     let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = looked_up(phase, order, &reading(phase, &budget)).await?;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
     let asking = Asking::All {
         store: context.store,
         cadence: context.cadence,
@@ -168,7 +168,7 @@ fn reading<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> Reading<'b> {
     }
 }
 
-fn planned(phase: &PhaseContext<'_>, order: &Order) -> Result<SendPlan> {
+fn plan_of(phase: &PhaseContext<'_>, order: &Order) -> Result<SendPlan> {
     let context = phase.context;
     SendPlan::draw_up(
         order,
@@ -179,13 +179,13 @@ fn planned(phase: &PhaseContext<'_>, order: &Order) -> Result<SendPlan> {
     )
 }
 
-async fn looked_up(
+async fn plan_and_tokens(
     phase: &PhaseContext<'_>,
     order: &Order,
     reading: &Reading<'_>,
 ) -> Result<(SendPlan, TokenLookup)> {
     let context = phase.context;
-    let plan = planned(phase, order)?;
+    let plan = plan_of(phase, order)?;
     let (interrupt, progress) = (context.interrupt, context.progress);
     let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
     Ok((plan, tokens))

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::file_handoff::fetch_file;
 use super::notifications::notify_tested;
-use super::plan::{GeneratedFiles, OneFile};
+use super::plan::{GeneratedFile, GeneratedFiles};
 use super::results::{TestResult, as_json};
-use super::send::{deliver, order, rehearse};
+use super::send::{deliver, dry_run_push, order};
 use super::{Mode, Phase, PhaseContext, PhaseRecords};
 use crate::count::number;
 use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
@@ -51,13 +51,13 @@ pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Res
 
 async fn test_push(
     phase: &PhaseContext<'_>,
-    (files, file): (&GeneratedFiles, &OneFile),
+    (files, file): (&GeneratedFiles, &GeneratedFile),
     order: &Order,
     tested: &mut TestResult<Summary>,
 ) -> Result<()> {
     fetch_file(phase, files, file).await?;
     if phase.plan.mode == Mode::TestDryRun {
-        tested.pushes.push(rehearse(phase, order).await?);
+        tested.pushes.push(dry_run_push(phase, order).await?);
         return Ok(());
     }
     let sent = deliver(phase, order, &WhileSending::default()).await?;
@@ -72,10 +72,10 @@ async fn test_push(
                 if summary.without_token > 0 {
                     reasons.insert("without a token".to_owned(), summary.without_token);
                 }
-                let told = reasons
+                let reasons_text = reasons
                     .iter()
                     .map(|(code, count)| format!("{} {code}", number(*count)));
-                format!(" ({})", told.collect::<Vec<_>>().join(", "))
+                format!(" ({})", reasons_text.collect::<Vec<_>>().join(", "))
             } else {
                 error.map_or_else(String::new, |error| format!(" ({error:#})"))
             };
