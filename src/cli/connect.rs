@@ -14,7 +14,7 @@ use crate::clock::text::{instant, show_duration};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::run;
-use crate::run::context::Voice;
+use crate::run::context::Reporter;
 use crate::settings::{self, Flags, generate};
 use crate::source::{Source, Watch};
 use crate::ui::Ui;
@@ -129,7 +129,7 @@ impl Watch for LogWatch {
     }
 }
 
-impl Voice for Ui {
+impl Reporter for Ui {
     fn say(&self, text: &str) {
         Self::say(self, text);
     }

@@ -65,7 +65,7 @@ pub(super) fn run_context<'a>(
         id: context.run_id.to_string(),
         holder: holder(context),
         command,
-        voice: &context.ui,
+        reporter: &context.ui,
     }
 }
 

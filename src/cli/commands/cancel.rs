@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::automation::file::{NotifyTable, environment_name};
 use crate::delivery::lease_name;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{RunPlan, close_cancelled, tell_cancelled};
+use crate::pipeline::{RunPlan, cancelled_by, close_run, notify_cancelled};
 use crate::run;
 use crate::state::process_id::ProcessId;
 use crate::state::{CancelTarget, HeldBy, Run, RunStatus, Store, Taking};
@@ -229,7 +229,7 @@ async fn close_held(store: &Store, run: &Run) -> Result<End> {
     let cancel = store.cancellation(&run.id).await?;
     match (now, cancel) {
         (Some(now), Some(cancel)) if now.status == RunStatus::Open => {
-            close_cancelled(store, &now, &cancel).await?;
+            close_run(store, &now, &cancelled_by(&cancel)).await?;
             Ok(End::Closed)
         }
         (now, _) => Ok(End::Ended(
@@ -259,7 +259,7 @@ async fn tell_all(context: &CommandContext, store: &Store, ending: &[Stopping]) 
         }
         let run_context = services::run_context(context, "cancel");
         let notices = run::services::notices(&run_context, &course.automation);
-        tell_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
+        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
     }
     progress.finish();
     Ok(())

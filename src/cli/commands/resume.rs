@@ -9,7 +9,7 @@ use crate::pipeline::step::Lateness;
 use crate::report::number;
 use crate::run;
 use crate::run::gates::{Override, Overrides};
-use crate::run::pipeline::World;
+use crate::run::pipeline::PipelineServices;
 use crate::run::send::Sending;
 use crate::settings::{Flags, push};
 use crate::state::ledger::{Ending, Standing};
@@ -101,7 +101,7 @@ impl Args {
         let course = RunPlan::of(run)?;
         store.rest().await;
         let run_context = services::run_context(context, "run-pipeline");
-        let world = World::open(&run_context, store, course.mode.reaches_phones())?;
+        let world = PipelineServices::open(&run_context, store, course.mode.reaches_phones())?;
         let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
         conduct::show(context, &[left.document], false)?;
         left.error.map_or(Ok(ExitStatus::Done), Err)
@@ -170,7 +170,7 @@ async fn agreed(
 
 /// A person resumes: it is as late as it is, and what is due later is waited for.
 const HOW: DriveOptions = DriveOptions {
-    stay: true,
+    wait_for_due: true,
     until: None,
     lateness: Lateness::Waived,
 };

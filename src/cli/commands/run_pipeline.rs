@@ -17,7 +17,7 @@ use crate::pipeline::{Mode, Phase, RunPlan, Times};
 use crate::report::pipeline::markdown;
 use crate::run;
 use crate::run::gates::{Override, Overrides, Road};
-use crate::run::pipeline::{Left, World};
+use crate::run::pipeline::{PipelineServices, StartResult};
 use crate::settings::{Flags, cadence, generate, push};
 use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
@@ -150,7 +150,7 @@ impl Args {
             run::services::account(&context.settings)?;
         }
         let store = services::store(context).await?;
-        let mut world = World::open(&run_context, store, self.mode.reaches_phones())?;
+        let mut world = PipelineServices::open(&run_context, store, self.mode.reaches_phones())?;
         world.offline = self.offline;
         let starts = chosen
             .iter()
@@ -248,14 +248,14 @@ impl Args {
     async fn start<'a>(
         &self,
         context: &CommandContext,
-        world: &World<'a>,
+        world: &PipelineServices<'a>,
         automation: &Automation,
         given: Option<&'a Override>,
-    ) -> Result<Vec<Left>> {
+    ) -> Result<Vec<StartResult>> {
         let now = context.clock.now();
         let name = automation.name();
         if self.mode != Mode::LiveSend {
-            let (occurrence, times) = select_occurrence::rehearsal(automation, now);
+            let (occurrence, times) = select_occurrence::without_waiting(automation, now);
             let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.as_str());
             let road = (Road::Now, given);
             return self.begin(world, automation, (id, times), road).await;
@@ -284,9 +284,9 @@ impl Args {
     async fn tick(
         &self,
         context: &CommandContext,
-        world: &World<'_>,
+        world: &PipelineServices<'_>,
         automation: &Automation,
-    ) -> Result<Vec<Left>> {
+    ) -> Result<Vec<StartResult>> {
         let name = automation.name();
         let mut left = Vec::new();
         let due = match select_occurrence::for_tick(automation, context.clock.now()) {
@@ -299,14 +299,14 @@ impl Args {
         for run in self.open_runs(world, name).await? {
             if id.as_ref() != Some(&run.occurrence) {
                 // One that cannot go on does not hold up what is due.
-                match run::pipeline::go_on_by_tick(world, &run, self.how()).await {
+                match run::pipeline::continue_by_tick(world, &run, self.how()).await {
                     Ok(one) => left.push(one),
-                    Err(error) => left.push(Left::stopped(&run, error)),
+                    Err(error) => left.push(StartResult::stopped(&run, error)),
                 }
             }
         }
         if let (Some(occurrence), Some(id)) = (due, id)
-            && world.over(name, &id).await?.is_none()
+            && world.finished_run(name, &id).await?.is_none()
         {
             let named = (id, Times::of(&occurrence));
             let is_begun = self.is_begun(world, name, &named.0).await?;
@@ -329,11 +329,11 @@ impl Args {
     /// Begins an occurrence's run, or finds it, and drives it.
     async fn begin<'a>(
         &self,
-        world: &World<'a>,
+        world: &PipelineServices<'a>,
         automation: &Automation,
         (occurrence, times): (String, Times),
         road: (Road, Option<&'a Override>),
-    ) -> Result<Vec<Left>> {
+    ) -> Result<Vec<StartResult>> {
         let course = RunPlan {
             automation: automation.file.clone(),
             mode: self.mode,
@@ -354,7 +354,7 @@ impl Args {
 
     fn how(&self) -> DriveOptions {
         DriveOptions {
-            stay: !self.tick,
+            wait_for_due: !self.tick,
             until: self.until,
             lateness: if self.mode == Mode::LiveSend {
                 Lateness::Counts
@@ -364,7 +364,7 @@ impl Args {
         }
     }
 
-    async fn open_runs(&self, world: &World<'_>, name: &str) -> Result<Vec<Run>> {
+    async fn open_runs(&self, world: &PipelineServices<'_>, name: &str) -> Result<Vec<Run>> {
         let filter = RunFilter {
             automation: Some(name.to_owned()),
             status: Some(RunStatus::Open),
@@ -375,7 +375,12 @@ impl Args {
         Ok(runs)
     }
 
-    async fn is_begun(&self, world: &World<'_>, name: &str, occurrence: &str) -> Result<bool> {
+    async fn is_begun(
+        &self,
+        world: &PipelineServices<'_>,
+        name: &str,
+        occurrence: &str,
+    ) -> Result<bool> {
         let open = self.open_runs(world, name).await?;
         Ok(open.iter().any(|run| run.occurrence == occurrence))
     }
