@@ -5,23 +5,22 @@
 //! streams and decides the exit status.
 
 mod audience_args;
+mod audience_request;
 mod automation_args;
 pub mod commands;
 mod completion;
-mod conduct;
 mod confirm;
-mod connect;
 mod context;
 mod early_args;
 mod globals;
 mod help;
 mod message_args;
 mod open_runs;
-mod overriding;
+mod override_args;
 mod panic_hook;
+mod results;
 mod run_selector;
 mod runtime;
-mod sending;
 mod services;
 mod time_limit;
 

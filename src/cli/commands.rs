@@ -6,7 +6,6 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod diff;
-mod enable;
 pub mod generate;
 pub mod man;
 pub mod pause;

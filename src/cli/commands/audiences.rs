@@ -13,9 +13,9 @@ use crate::settings::Flags;
 use crate::settings::generate;
 use crate::ui::{Document, Style, Table};
 
-use crate::cli::connect;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::services;
 
 /// List the audiences, or show one: parameters, stages, files, columns
 ///
@@ -54,7 +54,7 @@ impl Args {
     }
 
     pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
-        let catalogue = connect::catalogue(context)?;
+        let catalogue = services::catalogue(context)?;
         let Some(name) = &self.name else {
             let names = catalogue.names().map(|name| catalogue.get(name));
             list(context, &names.collect::<Result<Vec<_>>>()?)?;

@@ -19,10 +19,10 @@ use crate::settings::{Flags, Settings};
 use crate::ui::{Document, Stdout};
 
 use crate::cli::audience_args::{Chosen, short_stem};
-use crate::cli::connect;
-use crate::cli::connect::{AudienceRequest, SourceFlags};
+use crate::cli::audience_request::{AudienceRequest, SourceFlags};
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::services;
 
 /// Width of the funnel's chart, in columns, without a terminal.
 const CHART_WIDTH: usize = 100;
@@ -121,7 +121,7 @@ impl Args {
         } else {
             &settings.test_users[..]
         };
-        let source = connect::source(context, "generate")?;
+        let source = services::source(context, "generate")?;
         let request = Request {
             question: asked.question(context),
             limit: self.limit,

@@ -1,5 +1,7 @@
 //! `pushctl resume`: goes on with a run that was not finished, or lets a paused automation go on.
 
+use serde_json::json;
+
 use crate::delivery::InDoubt;
 use crate::error::Result;
 use crate::exit::ExitStatus;
@@ -14,13 +16,13 @@ use crate::run::send::Sending;
 use crate::settings::{Flags, push};
 use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
+use crate::ui::Document;
 
-use super::enable::enable;
-use crate::cli::confirm::confirm;
 use crate::cli::context::CommandContext;
-use crate::cli::overriding;
-use crate::cli::overriding::OverrideFlags;
-use crate::cli::{conduct, help, run_selector, sending, services};
+use crate::cli::override_args;
+use crate::cli::override_args::OverrideFlags;
+use crate::cli::time_limit::bounded;
+use crate::cli::{confirm, help, results, run_selector, services};
 
 /// Go on with a run that was not finished, or with a paused automation
 ///
@@ -103,7 +105,7 @@ impl Args {
         let run_context = services::run_context(context, "run-pipeline");
         let world = World::open(&run_context, store, course.mode.reaches_phones())?;
         let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
-        conduct::show(context, &[left.document], false)?;
+        results::print_pipelines(context, &[left.document], false)?;
         left.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
@@ -128,7 +130,7 @@ impl Args {
         let automation = run::send::automation_of(&run.plan);
         let sending = Sending::prepare(&run_context, order, plan, automation).await?;
         let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
-        sending::tell(context, &sent.summary)?;
+        results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 }
@@ -164,8 +166,35 @@ async fn agreed(
         }
     );
     facts.insert(0, what);
-    facts.extend(sending::switched_off(&overriding::alone(given)));
-    confirm(context, &facts.join("\n  "), "send again")
+    facts.extend(confirm::switched_off(&override_args::alone(given)));
+    confirm::confirm(context, &facts.join("\n  "), "send again")
+}
+
+/// Ends the pause of an automation. One that is not paused is told apart from one that nobody has heard of.
+async fn enable(context: &CommandContext, name: &str) -> Result<ExitStatus> {
+    bounded(context, end_pause(context, name)).await
+}
+
+async fn end_pause(context: &CommandContext, name: &str) -> Result<ExitStatus> {
+    let store = services::store(context).await?;
+    let was_paused = store.unpause(name).await?;
+    if was_paused {
+        context
+            .ui
+            .say(format_args!("{name} goes on with its next occurrence"));
+    } else {
+        let names = run_selector::names(context, &store).await?;
+        if !names.iter().any(|known| known == name) {
+            return Err(run_selector::unknown(name, &names));
+        }
+        context.ui.say(format_args!("{name} was not paused"));
+    }
+    if context.ui.document() == Document::Json {
+        context
+            .ui
+            .json(&json!({ "automation": name, "paused": false, "was_paused": was_paused }))?;
+    }
+    Ok(ExitStatus::Done)
 }
 
 /// A person resumes: it is as late as it is, and what is due later is waited for.

@@ -23,10 +23,9 @@ use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
-use crate::cli::confirm::confirm;
 use crate::cli::context::CommandContext;
-use crate::cli::overriding::{OverrideFlags, alone};
-use crate::cli::{conduct, help, sending, services};
+use crate::cli::override_args::{OverrideFlags, alone};
+use crate::cli::{confirm, help, results, services};
 
 /// Carry out an automation: generate, test, wait, send, clean up
 ///
@@ -189,7 +188,7 @@ impl Args {
 
     fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
-            return conduct::show(context, documents, self.all);
+            return results::print_pipelines(context, documents, self.all);
         }
         for document in documents {
             context.ui.print(markdown(document))?;
@@ -241,8 +240,8 @@ impl Args {
                 push.audience_file
             ));
         }
-        facts.extend(sending::switched_off(&alone(given)));
-        confirm(context, &facts.join("\n  "), &format!("send {name}"))
+        facts.extend(confirm::switched_off(&alone(given)));
+        confirm::confirm(context, &facts.join("\n  "), &format!("send {name}"))
     }
 
     async fn start<'a>(

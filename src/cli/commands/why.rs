@@ -8,10 +8,10 @@ use crate::settings::Flags;
 use crate::ui::Document;
 
 use crate::cli::audience_args::Chosen;
-use crate::cli::connect;
-use crate::cli::connect::{AudienceRequest, SourceFlags};
+use crate::cli::audience_request::{AudienceRequest, SourceFlags};
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::services;
 
 /// Show which conditions of an audience hold for one user
 ///
@@ -58,7 +58,7 @@ impl Args {
             ))
         })?;
         let asked = AudienceRequest::of(context, &self.chosen, &self.source, "why")?;
-        let source = connect::source(context, "why")?;
+        let source = services::source(context, "why")?;
         let question = asked.question(context);
         let why = explain::ask(&source, &context.budget, &question, &user.to_string()).await?;
         match context.ui.document() {
