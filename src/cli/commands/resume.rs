@@ -18,11 +18,15 @@ use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
 use crate::ui::Document;
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{confirm, help, results, run_selector, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
 /// Go on with a run that was not finished, or with a paused automation
 ///
@@ -58,8 +62,8 @@ pub struct Args {
     overriding: OverrideFlags,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             what: _,
             enable: _,
@@ -70,7 +74,20 @@ impl Args {
         flags.set(&push::RATE, rate.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.enable {
             return enable(context, &self.what).await;
         }

@@ -23,9 +23,13 @@ use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::override_args::{OverrideFlags, alone};
+use crate::cli::runtime;
 use crate::cli::{confirm, help, results, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
 /// Carry out an automation: generate, test, wait, send, clean up
 ///
@@ -98,8 +102,8 @@ enum Format {
     Markdown,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             name: _,
             all: _,
@@ -129,7 +133,20 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(
                 "--offline needs a dry run, and --mode {} sends",

@@ -21,11 +21,15 @@ use crate::template::push::Wording;
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::message_args::{AudienceFlags, WordFlags};
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
+use crate::cli::runtime;
 use crate::cli::{confirm, help, results, run_selector, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
 /// Send a push to an audience, each person once
 ///
@@ -125,8 +129,8 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             people: _,
             automation: _,
@@ -159,7 +163,20 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }

@@ -9,8 +9,10 @@ use crate::ui::Document;
 
 use crate::cli::audience_args::Chosen;
 use crate::cli::audience_request::{AudienceRequest, SourceFlags};
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::runtime;
 use crate::cli::services;
 
 /// Show which conditions of an audience hold for one user
@@ -38,8 +40,8 @@ pub struct Args {
     user: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             chosen: _,
             source,
@@ -48,7 +50,13 @@ impl Args {
         source.flags(flags);
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let user = self
             .user
             .ok_or_else(|| Error::usage("--user ID is required"))?;
