@@ -2,15 +2,22 @@
 //! or asks about sends, shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::audience::Catalogue;
+use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
+use crate::clock::text::show_duration;
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::run;
-use crate::run::context::RunContext;
+use crate::run::context::{Reporter, RunContext};
 use crate::run::services::address_of;
 use crate::settings;
+use crate::source::{Source, Watch};
 use crate::state::process_id::ProcessId;
 use crate::state::{Location, Store};
+use crate::ui::Ui;
 
 use super::context::CommandContext;
 
@@ -72,4 +79,59 @@ pub(super) fn run_context<'a>(
 /// This process, as others are told of it: `alice@worker-1`.
 pub(super) fn holder(context: &CommandContext) -> ProcessId {
     ProcessId::this_process(context.settings.actor.on_this_machine())
+}
+
+/// The audiences, with those of the configured directory.
+pub(super) fn catalogue(context: &CommandContext) -> Result<Catalogue> {
+    run::services::catalogue(&context.settings)
+}
+
+/// The source database, not connected to yet. What is worth knowing about its address is said.
+pub(super) fn source(context: &CommandContext, command: &'static str) -> Result<Source> {
+    run::services::source(&run_context(context, command))
+}
+
+/// Where the notification history is, if it is configured.
+pub(super) fn history(context: &CommandContext, command: &'static str) -> Result<HistorySource> {
+    run::services::history(&run_context(context, command))
+}
+
+/// Tells a person how the connecting goes.
+pub(super) struct LogWatch(pub(super) Ui);
+
+impl Watch for LogWatch {
+    fn waiting(&self, wait: Duration, cause: &Error) {
+        Watch::waiting(&self.0, wait, cause);
+    }
+
+    fn connected(&self, host: &str, server_version: &str) {
+        Watch::connected(&self.0, host, server_version);
+    }
+}
+
+impl Reporter for Ui {
+    fn say(&self, text: &str) {
+        Self::say(self, text);
+    }
+
+    fn warn(&self, text: &str) {
+        Self::warn(self, text);
+    }
+
+    fn progress(&self) -> Arc<dyn Progress> {
+        Self::progress(self, "rows")
+    }
+}
+
+impl Watch for Ui {
+    fn waiting(&self, wait: Duration, cause: &Error) {
+        let wait = show_duration(Duration::from_millis(
+            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        ));
+        Self::say(self, format_args!("{cause:#}; trying again in {wait}"));
+    }
+
+    fn connected(&self, host: &str, server_version: &str) {
+        tracing::info!(target: "pushctl::source", "connected to {host}, PostgreSQL {server_version}");
+    }
 }

@@ -95,7 +95,10 @@ impl<'a> PipelineServices<'a> {
         &self.context.holder
     }
 
-    fn pipeline_context<'m>(&'m self, notices: &'m Notices) -> Result<pipeline::PipelineContext<'m>> {
+    fn pipeline_context<'m>(
+        &'m self,
+        notices: &'m Notices,
+    ) -> Result<pipeline::PipelineContext<'m>> {
         let context = self.context;
         let settings = context.settings;
         let OutputTarget::Directory(output) = &settings.generate.output else {

@@ -119,7 +119,10 @@ fn only_the_tested_file_is_sent_on_every_road() {
         tamper(&office, "wants");
         let outcome = start(&office, road, &[]);
         assert_eq!(outcome.status, 12, "{road:?}: {outcome}");
-        assert!(outcome.stderr.contains("is not the file it was"), "{outcome}");
+        assert!(
+            outcome.stderr.contains("is not the file it was"),
+            "{outcome}"
+        );
         // The first push had its file.
         assert_eq!(office.reached().len(), 5);
     }

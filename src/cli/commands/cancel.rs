@@ -15,11 +15,14 @@ use crate::state::process_id::ProcessId;
 use crate::state::{CancelTarget, HeldBy, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Stdout};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
 use crate::cli::run_selector::Meant;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, services};
+use crate::settings::Settings;
 
 /// How long the processes that carry runs have to end them before the command ends: they look every two seconds.
 const HOLDERS_TIME: Duration = Duration::from_millis(2_500);
@@ -59,12 +62,18 @@ pub struct Args {
     reason: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn stdout() -> Stdout {
+impl Subcommand for Args {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         bounded(context, self.cancel(context)).await
     }
 

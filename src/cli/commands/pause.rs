@@ -7,9 +7,12 @@ use crate::error::Result;
 use crate::state::{RunFilter, RunStatus, Store};
 use crate::ui::{Document, Stdout};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::{CommandContext, Confirmation};
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
+use crate::settings::Settings;
 
 /// Hold an automation from its next occurrence on, until `resume NAME --enable`
 ///
@@ -33,12 +36,18 @@ pub struct Args {
     reason: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn stdout() -> Stdout {
+impl Subcommand for Args {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         bounded(context, self.pause(context)).await
     }
 

@@ -7,6 +7,7 @@ use crate::exit::ExitStatus;
 use crate::template::push::{MAX_PAYLOAD, Problem, PushTemplate};
 use crate::ui::{Document, Style};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
@@ -33,10 +34,10 @@ pub struct Args {
     samples: usize,
 }
 
-impl Args {
-    pub(crate) fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+impl Subcommand for Args {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let input: Input = self.people.input()?;
-        let push = PushTemplate::parse(&self.words.wording()?, &hosts(context)?)
+        let push = PushTemplate::parse(&self.words.wording()?, &hosts(&context)?)
             .map_err(|found| Problem::error(&found))?;
         let preview = preview::render(&input, &push, self.samples)?;
         if context.ui.document() == Document::Json {

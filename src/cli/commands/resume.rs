@@ -1,5 +1,7 @@
 //! `pushctl resume`: goes on with a run that was not finished, or lets a paused automation go on.
 
+use serde_json::json;
+
 use crate::delivery::InDoubt;
 use crate::error::Result;
 use crate::exit::ExitStatus;
@@ -14,13 +16,17 @@ use crate::run::send::Sending;
 use crate::settings::{Flags, push};
 use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
+use crate::ui::Document;
 
-use super::enable::enable;
-use crate::cli::confirm::confirm;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::overriding;
-use crate::cli::overriding::OverrideFlags;
-use crate::cli::{conduct, help, run_selector, sending, services};
+use crate::cli::override_args;
+use crate::cli::override_args::OverrideFlags;
+use crate::cli::runtime;
+use crate::cli::time_limit::bounded;
+use crate::cli::{confirm, help, results, run_selector, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
 /// Go on with a run that was not finished, or with a paused automation
 ///
@@ -56,8 +62,8 @@ pub struct Args {
     overriding: OverrideFlags,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             what: _,
             enable: _,
@@ -68,7 +74,20 @@ impl Args {
         flags.set(&push::RATE, rate.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.enable {
             return enable(context, &self.what).await;
         }
@@ -103,7 +122,7 @@ impl Args {
         let run_context = services::run_context(context, "run-pipeline");
         let world = PipelineServices::open(&run_context, store, course.mode.reaches_phones())?;
         let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
-        conduct::show(context, &[left.document], false)?;
+        results::print_pipelines(context, &[left.document], false)?;
         left.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
@@ -128,7 +147,7 @@ impl Args {
         let automation = run::send::automation_of(&run.plan);
         let sending = Sending::prepare(&run_context, order, plan, automation).await?;
         let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
-        sending::tell(context, &sent.summary)?;
+        results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 }
@@ -164,8 +183,35 @@ async fn agreed(
         }
     );
     facts.insert(0, what);
-    facts.extend(sending::switched_off(&overriding::alone(given)));
-    confirm(context, &facts.join("\n  "), "send again")
+    facts.extend(confirm::switched_off(&override_args::alone(given)));
+    confirm::confirm(context, &facts.join("\n  "), "send again")
+}
+
+/// Ends the pause of an automation. One that is not paused is told apart from one that nobody has heard of.
+async fn enable(context: &CommandContext, name: &str) -> Result<ExitStatus> {
+    bounded(context, end_pause(context, name)).await
+}
+
+async fn end_pause(context: &CommandContext, name: &str) -> Result<ExitStatus> {
+    let store = services::store(context).await?;
+    let was_paused = store.unpause(name).await?;
+    if was_paused {
+        context
+            .ui
+            .say(format_args!("{name} goes on with its next occurrence"));
+    } else {
+        let names = run_selector::names(context, &store).await?;
+        if !names.iter().any(|known| known == name) {
+            return Err(run_selector::unknown(name, &names));
+        }
+        context.ui.say(format_args!("{name} was not paused"));
+    }
+    if context.ui.document() == Document::Json {
+        context
+            .ui
+            .json(&json!({ "automation": name, "paused": false, "was_paused": was_paused }))?;
+    }
+    Ok(ExitStatus::Done)
 }
 
 /// A person resumes: it is as late as it is, and what is due later is waited for.

@@ -23,10 +23,13 @@ use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
-use crate::cli::confirm::confirm;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::overriding::{OverrideFlags, alone};
-use crate::cli::{conduct, help, sending, services};
+use crate::cli::override_args::{OverrideFlags, alone};
+use crate::cli::runtime;
+use crate::cli::{confirm, help, results, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
 /// Carry out an automation: generate, test, wait, send, clean up
 ///
@@ -99,8 +102,8 @@ enum Format {
     Markdown,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             name: _,
             all: _,
@@ -130,7 +133,20 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(
                 "--offline needs a dry run, and --mode {} sends",
@@ -189,7 +205,7 @@ impl Args {
 
     fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
-            return conduct::show(context, documents, self.all);
+            return results::print_pipelines(context, documents, self.all);
         }
         for document in documents {
             context.ui.print(markdown(document))?;
@@ -241,8 +257,8 @@ impl Args {
                 push.audience_file
             ));
         }
-        facts.extend(sending::switched_off(&alone(given)));
-        confirm(context, &facts.join("\n  "), &format!("send {name}"))
+        facts.extend(confirm::switched_off(&alone(given)));
+        confirm::confirm(context, &facts.join("\n  "), &format!("send {name}"))
     }
 
     async fn start<'a>(

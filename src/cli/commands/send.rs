@@ -21,11 +21,15 @@ use crate::template::push::Wording;
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::message_args::{AudienceFlags, WordFlags};
-use crate::cli::overriding;
-use crate::cli::overriding::OverrideFlags;
-use crate::cli::{help, run_selector, sending, services};
+use crate::cli::override_args;
+use crate::cli::override_args::OverrideFlags;
+use crate::cli::runtime;
+use crate::cli::{confirm, help, results, run_selector, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
 /// Send a push to an audience, each person once
 ///
@@ -125,8 +129,8 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             people: _,
             automation: _,
@@ -159,12 +163,25 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
         let given = self.overriding.given(context)?;
-        let overrides = overriding::alone(given.as_ref());
+        let overrides = override_args::alone(given.as_ref());
         let run_context = services::run_context(context, "send");
         let automation = self.automation(context)?;
         let (mut order, by_hand) = match (&automation, self.push) {
@@ -193,7 +210,7 @@ impl Args {
                 let store = services::store(context).await?;
                 sending.rehearse(&run_context, &store).await?
             };
-            sending::tell(context, &summary)?;
+            results::print_summary(context, &summary)?;
             return Ok(ExitStatus::Done);
         }
         if let (Some(by_hand), Reach::Live) = (&by_hand, order.reach) {
@@ -202,10 +219,10 @@ impl Args {
             by_hand.allowed(&run_context, &store, &plan).await?;
         }
         let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
-        sending::confirm(context, &mut sending, &overrides).await?;
+        confirm::confirm_send(context, &mut sending, &overrides).await?;
         let store = services::store(context).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
-        sending::tell(context, &sent.summary)?;
+        results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
@@ -220,7 +237,7 @@ impl Args {
         }
         let run_context = services::run_context(context, "send");
         let sent = run::send::join(&run_context, &store, (&run, &order), given.as_ref()).await?;
-        sending::tell(context, &sent.summary)?;
+        results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 

@@ -14,9 +14,11 @@ use crate::report::run::span;
 use crate::state::{Pause, RunFilter, RunStatus, Store};
 use crate::ui::{Document, Style, Table};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::open_runs;
 use crate::cli::open_runs::OpenRun;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
 
@@ -52,8 +54,14 @@ struct Status {
     now: Timestamp,
 }
 
+impl Subcommand for Args {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
 impl Args {
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let status = bounded(context, look(context)).await?;
         match context.ui.document() {
             Document::Json => context.ui.json(&document(&status))?,

@@ -10,9 +10,12 @@ use crate::settings::cadence::HISTORY;
 use crate::settings::{Flags, HistoryKind};
 use crate::ui::{Document, Stdout};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{globals, help, services};
+use crate::settings::Settings;
 
 /// Record accepted pushes in the notification history that it does not have yet
 ///
@@ -35,17 +38,23 @@ pub struct Args {
     cadence: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self { cadence } = self;
         flags.set(&HISTORY, cadence.as_ref());
     }
 
-    pub(crate) fn stdout() -> Stdout {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let store = bounded(context, services::store(context)).await?;
         let cadence = services::cadence(context, &store)?;
         let synced = bounded(context, cadence.sync(&services::holder(context))).await?;

@@ -1,27 +1,20 @@
-//! From settings to the databases: what every command that reads them shares.
+//! The flags of every command that reads the source by an audience, and what they ask for.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ValueHint;
 use jiff::Timestamp;
 
 use crate::audience::history::HistorySource;
 use crate::audience::query_context::QueryContext;
-use crate::audience::{Catalogue, Definition, Values, parameters};
-use crate::clock::text::{instant, show_duration};
+use crate::audience::{Definition, Values, parameters};
+use crate::clock::text::instant;
 use crate::error::{Error, Result};
-use crate::progress::Progress;
-use crate::run;
-use crate::run::context::Reporter;
 use crate::settings::{self, Flags, generate};
-use crate::source::{Source, Watch};
-use crate::ui::Ui;
 
 use super::audience_args::Chosen;
 use super::context::CommandContext;
-use super::services::run_context;
+use super::services::{LogWatch, catalogue, history};
 
 /// The flags of every command that reads the source by an audience.
 #[derive(Debug, Clone, clap::Args)]
@@ -98,60 +91,5 @@ impl AudienceRequest {
             interrupt: &context.interrupt,
             watch: &self.watch,
         }
-    }
-}
-
-/// The audiences, with those of the configured directory.
-pub(super) fn catalogue(context: &CommandContext) -> Result<Catalogue> {
-    run::services::catalogue(&context.settings)
-}
-
-/// The source database, not connected to yet. What is worth knowing about its address is said.
-pub(super) fn source(context: &CommandContext, command: &'static str) -> Result<Source> {
-    run::services::source(&run_context(context, command))
-}
-
-/// Where the notification history is, if it is configured.
-pub(super) fn history(context: &CommandContext, command: &'static str) -> Result<HistorySource> {
-    run::services::history(&run_context(context, command))
-}
-
-/// Tells a person how the connecting goes.
-pub(super) struct LogWatch(pub(super) Ui);
-
-impl Watch for LogWatch {
-    fn waiting(&self, wait: Duration, cause: &Error) {
-        Watch::waiting(&self.0, wait, cause);
-    }
-
-    fn connected(&self, host: &str, server_version: &str) {
-        Watch::connected(&self.0, host, server_version);
-    }
-}
-
-impl Reporter for Ui {
-    fn say(&self, text: &str) {
-        Self::say(self, text);
-    }
-
-    fn warn(&self, text: &str) {
-        Self::warn(self, text);
-    }
-
-    fn progress(&self) -> Arc<dyn Progress> {
-        Self::progress(self, "rows")
-    }
-}
-
-impl Watch for Ui {
-    fn waiting(&self, wait: Duration, cause: &Error) {
-        let wait = show_duration(Duration::from_millis(
-            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        ));
-        Self::say(self, format_args!("{cause:#}; trying again in {wait}"));
-    }
-
-    fn connected(&self, host: &str, server_version: &str) {
-        tracing::info!(target: "pushctl::source", "connected to {host}, PostgreSQL {server_version}");
     }
 }
