@@ -26,6 +26,7 @@
 //! | `outcomes_directory` | their directory, before the first claim |
 //! | `dead_tokens` | the tokens that are registered no more |
 //! | `summary` | the sums, which add up to the file's rows |
+//! | `send_context` | the services and limits of a send |
 //! | `send` | one send from beginning to end, and again after a crash |
 //!
 //! Going on after a crash is the same work again: who was claimed before is left alone, because the ledger says so.
@@ -45,6 +46,7 @@ mod preflight;
 pub mod preview;
 mod recorder;
 pub mod send;
+mod send_context;
 mod shared_queue;
 mod stop_reason;
 mod summary;
@@ -64,7 +66,6 @@ pub use plan::SendPlan;
 pub use preflight::fits;
 pub use summary::{SendResult, Summary};
 pub use token_lookup::{Found, Reading, TokenLookup};
-pub use user_ids::ids_fit;
 pub use while_sending::{Quiet, WhileSending};
 
 use crate::csv_writer::hex;

@@ -16,11 +16,11 @@ use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
 use super::preflight::{ask_history, connect, open_push};
 use super::recorder::Traffic;
+pub use super::send_context::SendContext;
 use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
 use super::{
     InDoubt, Order, OutcomeFiles, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup,
-    WhileSending, ids_fit,
 };
 use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
 use crate::clock::Clock;
@@ -33,36 +33,6 @@ use crate::progress::Progress;
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, Recording, Sender, UserKey};
 use crate::state::process_id::ProcessId;
-
-/// What a send may use.
-pub struct SendContext<'a> {
-    /// Where claims and outcomes are kept.
-    pub store: &'a Store,
-    /// Who has had enough.
-    pub cadence: &'a Cadence,
-    /// Who we are to the push service.
-    pub account: &'a ServiceAccount,
-    /// How it is talked to.
-    pub service: &'a fcm::FcmSettings,
-    /// Where outcome files go.
-    pub outcomes: &'a Path,
-    /// This process, as others see it.
-    pub holder: &'a ProcessId,
-    /// Civil time.
-    pub clock: &'a Arc<dyn Clock>,
-    /// Whether somebody wants it to end.
-    pub interrupt: &'a Interrupt,
-    /// Who wants to know how far it is.
-    pub progress: &'a dyn Progress,
-    /// When it must have ended, if it must.
-    pub until: Option<Instant>,
-    /// The way to the source; `None` if none is configured and the audience brings its tokens.
-    pub reading: Option<Reading<'a>>,
-    /// Quiet hours, and the latest instant.
-    pub gate: &'a WhileSending,
-    /// The guards that a person overrides.
-    pub overrides: &'a Overrides,
-}
 
 /// What came of a send that began.
 pub struct Sent {
@@ -168,7 +138,7 @@ impl<'a> SendRun<'a> {
             directory::check_store(context.outcomes, context.store).await?;
         }
         let is_off = context.cadence.is_off();
-        let invalid_ids = plan.map(|plan| ids_fit(order, plan, is_off)).transpose()?;
+        let invalid_ids = plan.map(|plan| plan.check_user_ids(order, is_off)).transpose()?;
         let (mut notes, away) = match order.reach {
             Reach::Live => ask_history(order, layer, context).await?,
             Reach::ValidateOnly => (Vec::new(), None),
