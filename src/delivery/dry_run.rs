@@ -15,9 +15,7 @@ use super::eligibility::{Person, is_held_out, sent_anyway};
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
 use super::token_lookup::Lacking;
-use super::{
-    AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup,
-};
+use super::{AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup};
 use crate::cadence::{Cadence, CadenceDecision, Layer, Screen, Unapplied};
 use crate::error::{Error, Result};
 use crate::fcm::{Composer, Delivery};
