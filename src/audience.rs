@@ -16,6 +16,7 @@ pub mod manifest;
 mod manifest_writer;
 pub mod parameters;
 pub mod query_context;
+mod request;
 pub mod run;
 pub mod sql;
 pub mod statement;

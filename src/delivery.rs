@@ -14,7 +14,10 @@
 //! | `eligibility` | who of a batch may be sent to, and why the others may not |
 //! | `preflight` | what stands before the first claim |
 //! | `user_ids` | whether the ids are valid for the notification history |
-//! | `feeder` | the loop over the file, and the end of it |
+//! | `row_loop` | the loop over the file, and its end |
+//! | `feeder` | the loop's own state: room for claims, stop checks, its part of the rate |
+//! | `send_pass` | what the loop and the recorder share |
+//! | `claim_window` | the room for claims without an outcome |
 //! | `claim_batch` | a batch: claimed group by group, and submitted |
 //! | `stop_reason` | why a send ends early, and how it hears of that |
 //! | `while_sending` | quiet hours and lateness while it goes |
@@ -26,12 +29,14 @@
 //! | `outcomes_directory` | their directory, before the first claim |
 //! | `dead_tokens` | the tokens that are registered no more |
 //! | `summary` | the sums, which add up to the file's rows |
+//! | `send_context` | the services and limits of a send |
 //! | `send` | one send from beginning to end, and again after a crash |
 //!
 //! Going on after a crash is the same work again: who was claimed before is left alone, because the ledger says so.
 
 mod audience_reader;
 mod claim_batch;
+mod claim_window;
 mod dead_tokens;
 pub mod dry_run;
 mod eligibility;
@@ -44,7 +49,10 @@ mod plan;
 mod preflight;
 pub mod preview;
 mod recorder;
+mod row_loop;
 pub mod send;
+mod send_context;
+mod send_pass;
 mod shared_queue;
 mod stop_reason;
 mod summary;
@@ -64,7 +72,6 @@ pub use plan::SendPlan;
 pub use preflight::fits;
 pub use summary::{SendResult, Summary};
 pub use token_lookup::{Found, Reading, TokenLookup};
-pub use user_ids::ids_fit;
 pub use while_sending::{Quiet, WhileSending};
 
 use crate::csv_writer::hex;

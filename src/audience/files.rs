@@ -80,6 +80,11 @@ pub fn staged_name(index: usize) -> String {
     format!("{index}.csv")
 }
 
+/// Returns the name of a test file in the staging directory.
+pub(super) fn staged_test_name(index: usize) -> String {
+    format!("{index}.test.csv")
+}
+
 impl<'a> AudienceFiles<'a> {
     /// Begins empty files for one pass over the rows. `limit` is the maximum of rows per file.
     pub fn new(

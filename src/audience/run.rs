@@ -5,32 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::file_names::Suffix;
-use super::files::{AudienceFiles, Base, Destination, Filled};
-use super::funnel::{self, Funnel};
-use super::manifest::{HistoryNote, Manifest, Timings};
-use super::query_context::QueryContext;
+use super::files::{AudienceFiles, Destination, Filled, staged_test_name};
+use super::funnel;
+use super::manifest::{Manifest, Timings};
+pub use super::request::Request;
+use super::request::StreamedFile;
 use super::{manifest_writer, statement, test_rows};
 use crate::atomic_publish::Staging;
 use crate::budget::Budget;
-use crate::csv_writer::{LineEnding, Writer, Written};
+use crate::csv_writer::{Writer, Written};
 use crate::error::Result;
 use crate::progress::{Counter, Progress};
 use crate::source::{Snapshot, Source};
-
-/// What a run shall generate.
-pub struct Request<'a> {
-    /// The audience, its parameters and its instant.
-    pub question: QueryContext<'a>,
-    /// The maximum of rows per file.
-    pub limit: Option<u64>,
-    /// The line ending of a record.
-    pub ending: LineEnding,
-    /// The users in the test files; empty for no test files.
-    pub test_users: &'a [String],
-    /// Whether to count the funnel even if the audience does not need it.
-    pub funnel: bool,
-    pub run_id: &'a str,
-}
 
 /// The target of a run's files.
 #[derive(Debug)]
@@ -55,19 +41,6 @@ pub struct GenerateOutcome {
     pub directory: Option<PathBuf>,
     /// The manifest's file there.
     pub manifest_name: Option<String>,
-}
-
-/// The results of one snapshot.
-pub(super) struct StreamedFile {
-    pub(super) as_of: String,
-    pub(super) filled: Vec<Filled>,
-    pub(super) test_files: Vec<Option<(File, Written)>>,
-    pub(super) missing_test_users: Vec<String>,
-    pub(super) funnel: Option<Funnel>,
-    pub(super) base: Option<Base>,
-    pub(super) history: Option<HistoryNote>,
-    pub(super) server_version: String,
-    pub(super) timings: Timings,
 }
 
 /// Generates an audience: connects, reads, writes, publishes.
@@ -233,14 +206,10 @@ async fn write_test_files(
     Ok((written, missing))
 }
 
-pub(super) fn staged_test_name(index: usize) -> String {
-    format!("{index}.test.csv")
-}
-
-pub(super) fn millis(budget: &Budget) -> u64 {
+fn millis(budget: &Budget) -> u64 {
     u64::try_from(budget.spent().as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn elapsed(began: Instant) -> u64 {
+fn elapsed(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

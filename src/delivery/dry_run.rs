@@ -15,9 +15,7 @@ use super::eligibility::{Person, is_held_out, sent_anyway};
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
 use super::token_lookup::Lacking;
-use super::{
-    AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup, ids_fit,
-};
+use super::{AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup};
 use crate::cadence::{Cadence, CadenceDecision, Layer, Screen, Unapplied};
 use crate::error::{Error, Result};
 use crate::fcm::{Composer, Delivery};
@@ -60,7 +58,7 @@ pub async fn rehearse(
         Asking::All { cadence, .. } => cadence.is_off(),
         Asking::Nothing { cadence_is_off } => *cadence_is_off,
     };
-    let invalid_ids = ids_fit(order, plan, is_off)?;
+    let invalid_ids = plan.check_user_ids(order, is_off)?;
     let mut summary = Summary {
         mode: "dry-run".to_owned(),
         ended: SendResult::Rehearsed,

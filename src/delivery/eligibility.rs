@@ -9,8 +9,9 @@ use bytes::Bytes;
 use csv::StringRecord;
 use tokio::time::Instant;
 
-use super::feeder::{Feeder, lock};
+use super::feeder::Feeder;
 use super::plan::skip_code;
+use super::send_pass::SendPass;
 use super::token_lookup::{Lacking, Tokens};
 use super::{CadenceFailure, Order};
 use crate::cadence::{CadenceDecision, Screen};
@@ -65,123 +66,110 @@ pub(super) struct Sifted<'a> {
     pub(super) screen: Option<Screen<'a>>,
 }
 
-impl<'a> Feeder<'a> {
-    /// Sorts a batch. An error is that of the history: nobody of the batch may be sent to.
-    pub(super) async fn sift(
-        &self,
-        composer: &mut Composer,
-        people: Vec<Person>,
-    ) -> Result<Sifted<'a>> {
-        let (screen, verdicts) = self.ask_history(&people).await?;
-        let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
-        let mut sifted = Sifted {
-            ready: Vec::with_capacity(people.len()),
-            dismissed: Vec::new(),
-            excluded: Vec::new(),
-            guard,
-            screen,
-        };
-        for (person, verdict) in people.into_iter().zip(verdicts) {
-            self.sort(composer, person, verdict, &mut sifted);
-        }
-        Ok(sifted)
+/// Sorts a batch. An error is that of the history: nobody of the batch may be sent to.
+pub(super) async fn sift<'a>(
+    feeder: &mut Feeder<'a>,
+    composer: &mut Composer,
+    people: Vec<Person>,
+) -> Result<Sifted<'a>> {
+    let (screen, verdicts) = ask_history(feeder, &people).await?;
+    let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
+    let mut sifted = Sifted {
+        ready: Vec::with_capacity(people.len()),
+        dismissed: Vec::new(),
+        excluded: Vec::new(),
+        guard,
+        screen,
+    };
+    for (person, verdict) in people.into_iter().zip(verdicts) {
+        sort(feeder.pass, composer, person, verdict, &mut sifted);
     }
+    Ok(sifted)
+}
 
-    async fn ask_history(
-        &self,
-        people: &[Person],
-    ) -> Result<(Option<Screen<'a>>, Vec<CadenceDecision>)> {
-        let everybody = || vec![CadenceDecision::Eligible(Counted::default()); people.len()];
-        let Some(cadence) = self.cadence else {
-            return Ok((None, everybody()));
-        };
-        let asked_lately = lock(&self.state.away).is_some_and(|since| since.elapsed() < AWAY);
-        if asked_lately {
-            return Ok((None, everybody()));
-        }
-        let ids: Vec<String> = people
-            .iter()
-            .map(|person| person.user.to_string())
-            .collect();
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let asked = async {
-            let screen = cadence.screen(self.layer).await?;
-            let filtered = screen.filter(&ids).await?;
-            Ok::<_, Error>((screen, filtered))
-        };
-        match asked.await {
-            Ok((screen, filtered)) => {
-                *lock(&self.state.breakdown) += filtered.breakdown;
-                Ok((Some(screen), filtered.verdicts))
-            }
-            Err(error) if self.order.cadence_failure == CadenceFailure::Send => {
-                *lock(&self.state.away) = Some(Instant::now());
-                self.note_once(&sent_anyway(&error));
-                Ok((None, everybody()))
-            }
-            Err(error) => Err(error
-                .context("the notification history cannot be asked, so nobody more is sent to")
-                .hint("try again with `pushctl resume` once it answers; --cadence-failure send would send without asking")),
-        }
+async fn ask_history<'a>(
+    feeder: &mut Feeder<'a>,
+    people: &[Person],
+) -> Result<(Option<Screen<'a>>, Vec<CadenceDecision>)> {
+    let everybody = || vec![CadenceDecision::Eligible(Counted::default()); people.len()];
+    let pass = feeder.pass;
+    let Some(cadence) = pass.cadence else {
+        return Ok((None, everybody()));
+    };
+    let asked_lately = feeder
+        .history_failed
+        .is_some_and(|since| since.elapsed() < AWAY);
+    if asked_lately {
+        return Ok((None, everybody()));
     }
+    let ids: Vec<String> = people
+        .iter()
+        .map(|person| person.user.to_string())
+        .collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let asked = async {
+        let screen = cadence.screen(pass.layer).await?;
+        let filtered = screen.filter(&ids).await?;
+        Ok::<_, Error>((screen, filtered))
+    };
+    match asked.await {
+        Ok((screen, filtered)) => {
+            feeder.breakdown += filtered.breakdown;
+            Ok((Some(screen), filtered.verdicts))
+        }
+        Err(error) if pass.order.cadence_failure == CadenceFailure::Send => {
+            feeder.history_failed = Some(Instant::now());
+            feeder.note_once(&sent_anyway(&error));
+            Ok((None, everybody()))
+        }
+        Err(error) => Err(error
+            .context("the notification history cannot be asked, so nobody more is sent to")
+            .hint("try again with `pushctl resume` once it answers; --cadence-failure send would send without asking")),
+    }
+}
 
-    fn sort(
-        &self,
-        composer: &mut Composer,
-        person: Person,
-        verdict: CadenceDecision,
-        sifted: &mut Sifted<'_>,
-    ) {
-        let dismiss = |person: &Person, code: String| Dismissal {
-            user: person.user.clone(),
-            ending: Ending::Skipped,
-            code,
-        };
-        if is_held_out(self.order, &person.user) {
-            sifted
-                .dismissed
-                .push(dismiss(&person, "holdout".to_owned()));
+fn sort(
+    pass: &SendPass<'_>,
+    composer: &mut Composer,
+    person: Person,
+    verdict: CadenceDecision,
+    sifted: &mut Sifted<'_>,
+) {
+    let dismiss = |person: &Person, code: String| Dismissal {
+        user: person.user.clone(),
+        ending: Ending::Skipped,
+        code,
+    };
+    if is_held_out(pass.order, &person.user) {
+        sifted
+            .dismissed
+            .push(dismiss(&person, "holdout".to_owned()));
+        return;
+    }
+    let counted = match verdict {
+        CadenceDecision::Eligible(counted) => counted,
+        CadenceDecision::Excluded(exclusion) => {
+            let dismissal = dismiss(&person, exclusion.key().to_owned());
+            sifted.excluded.push((person, dismissal));
             return;
         }
-        let counted = match verdict {
-            CadenceDecision::Eligible(counted) => counted,
-            CadenceDecision::Excluded(exclusion) => {
-                let dismissal = dismiss(&person, exclusion.key().to_owned());
-                sifted.excluded.push((person, dismissal));
-                return;
-            }
-        };
-        let Some(token) = person.tokens.first() else {
-            let code = person.lacking.code().to_owned();
-            sifted.dismissed.push(dismiss(&person, code));
-            return;
-        };
-        match composer.compose(token, &person.row) {
-            Ok(body) => {
-                let words = self.own_words(composer);
-                sifted.ready.push(EligibleBatch {
-                    person,
-                    counted,
-                    body,
-                    words,
-                });
-            }
-            Err(skip) => sifted.dismissed.push(dismiss(&person, skip_code(&skip))),
+    };
+    let Some(token) = person.tokens.first() else {
+        let code = person.lacking.code().to_owned();
+        sifted.dismissed.push(dismiss(&person, code));
+        return;
+    };
+    match composer.compose(token, &person.row) {
+        Ok(body) => {
+            let words = pass.own_words(composer);
+            sifted.ready.push(EligibleBatch {
+                person,
+                counted,
+                body,
+                words,
+            });
         }
-    }
-
-    /// The texts of the last row, unless they are the push's own.
-    pub(super) fn own_words(&self, composer: &Composer) -> Option<Words> {
-        let rendered = composer.rendered();
-        let link = (!rendered.deep_link.is_empty()).then(|| rendered.deep_link.clone());
-        let own = &self.push.words;
-        let same =
-            rendered.title == own.title && rendered.body == own.body && link == own.deep_link;
-        (!same).then(|| Words {
-            title: rendered.title.clone(),
-            body: rendered.body.clone(),
-            deep_link: link,
-        })
+        Err(skip) => sifted.dismissed.push(dismiss(&person, skip_code(&skip))),
     }
 }
 

@@ -1,344 +1,189 @@
-//! The loop of a send: read a batch, sift it, claim a group, submit it; and know when to stop.
-//!
-//! Claims run ahead of answers by a second's worth of messages at most, and ahead of what has left by what leaves while a
-//! group is claimed (`lead`), so that a crash leaves few in doubt beside what was on the wire. A stop lets nothing more leave, and waits for the answers of what has left.
+//! The feeder's own state: how many claims it may make now, whether it has to stop, and its part of the rate.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use csv::StringRecord;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use super::eligibility::Person;
 use super::lead::Lead;
 use super::plan::hash;
-use super::recorder::{SubmittedMessage, Traffic};
+use super::send_pass::SendPass;
 use super::stop_reason::Stop;
-use super::token_lookup::Audience;
-use super::{AudienceReader, Order, Reach, Reading, SendPlan, TokenLookup, WhileSending};
-use crate::cadence::{Breakdown, Cadence, Layer};
-use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
-use crate::fcm::{Client, Composer, Delivery, Reports};
-use crate::interrupt::Interrupt;
-use crate::progress::Progress;
-use crate::state::Store;
-use crate::state::ledger::{LedgerPush, Sender, UserKey};
+use crate::cadence::Breakdown;
+use crate::error::Result;
+use crate::state::ledger::UserKey;
 
-/// Rows read, and asked the history about, at once.
-pub(super) const BATCH: usize = 4_000;
-/// Claims whose answer is not recorded yet, at most.
-const AHEAD: usize = 8_000;
-/// How long answers under way are awaited after a stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// The longest wait before the feeder checks again whether it has to stop.
+pub(super) const STOP_CHECK: Duration = Duration::from_millis(500);
+/// How often the store is asked for a cancellation, at most.
+const CANCELLATION_CHECK: Duration = Duration::from_millis(100);
+/// How often the feeder checks whether more messages can leave.
+const ROOM_CHECK: Duration = Duration::from_millis(1);
+/// How often the rate is shared anew among the processes of a send.
+pub(super) const RATE_CHECK: Duration = Duration::from_millis(500);
+/// The part of the time budget that is kept for the last answers and the outcome files.
+const RESERVE: Duration = Duration::from_secs(15);
 
-/// One push on its way.
+/// The feeder of a pass.
 pub(super) struct Feeder<'a> {
-    pub(super) order: &'a Order,
-    /// What the file holds; `None` for whoever only takes from the queue.
-    pub(super) plan: Option<&'a SendPlan>,
-    pub(super) push: &'a LedgerPush,
-    pub(super) layer: Layer,
-    pub(super) run: &'a str,
-    pub(super) store: &'a Store,
-    pub(super) sender: &'a Sender,
-    /// Messages a second at most, of all processes together that share the send.
-    pub(super) rate: u32,
-    /// Messages a second at most of this process, whatever its part of the rate is.
-    pub(super) own_rate: f64,
-    /// The way to the source, if one is configured.
-    pub(super) reading: Option<&'a Reading<'a>>,
-    /// `None`: cadence does not apply.
-    pub(super) cadence: Option<&'a Cadence>,
-    pub(super) client: &'a Client,
-    pub(super) interrupt: &'a Interrupt,
-    pub(super) progress: &'a dyn Progress,
-    /// When the budget ends.
-    pub(super) until: Option<Instant>,
-    /// Quiet hours, and the latest instant.
-    pub(super) gate: &'a WhileSending,
-    pub(super) clock: &'a Arc<dyn Clock>,
-    /// Somebody may have been claimed before this pass.
-    pub(super) again: bool,
-    pub(super) state: FeederState,
-}
-
-/// What a pass has to do.
-pub(super) enum Recipients<'w> {
-    /// Claim and send to every row.
-    Send(&'w mut TokenLookup),
-    /// Enter every row into the queue, and take from it together with those that join.
-    Share(&'w mut TokenLookup),
-    /// Take from the queue.
-    Join,
-}
-
-/// What becomes of a batch of rows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handling {
-    /// Claimed, and sent to.
-    Send,
-    /// Entered into the queue.
-    Enter,
-    /// Taken from the queue, and sent to.
-    Take,
-}
-
-/// What changes while it goes.
-pub(super) struct FeederState {
-    /// Room for claims whose answer is not recorded yet.
-    pub(super) window: Semaphore,
-    /// All the room that there is.
-    pub(super) room: usize,
-    /// How far claims may run ahead of what has left.
-    pub(super) lead: Mutex<Lead>,
-    /// Room that was used and is still to be taken: further devices are known only once they are claimed.
-    pub(super) owed: Mutex<usize>,
-    pub(super) flights: Mutex<HashMap<u64, SubmittedMessage>>,
-    pub(super) stop: Mutex<Option<Stop>>,
-    pub(super) notes: Mutex<Vec<String>>,
-    pub(super) looked: Mutex<Option<Instant>>,
+    pub(super) pass: &'a SendPass<'a>,
+    /// How far claims may run ahead of the messages that have left.
+    lead: Lead,
+    /// When the store was last asked for a cancellation.
+    cancellation_checked: Option<Instant>,
     /// When this process's part of the rate was last worked out.
-    pub(super) rated: Mutex<Option<Instant>>,
+    rate_shared: Option<Instant>,
     /// Recipients taken from the queue.
-    pub(super) taken: Mutex<u64>,
-    /// When the history was last found out of reach, where that stops nobody.
-    pub(super) away: Mutex<Option<Instant>>,
-    pub(super) repeated: Mutex<HashMap<UserKey, u64>>,
-    /// Whom the history held back, as it says itself.
-    pub(super) breakdown: Mutex<Breakdown>,
-}
-
-/// What a pass over the file came to.
-pub(super) struct PassResult {
-    /// Every row was taken.
-    pub(super) complete: bool,
-    pub(super) stop: Option<Stop>,
-    pub(super) notes: Vec<String>,
-    /// What came of the messages.
-    pub(super) traffic: Traffic,
-    /// People who stand in several rows, and how many of those are too many.
+    pub(super) taken: u64,
+    /// When the history last did not answer, where the send goes on without it.
+    pub(super) history_failed: Option<Instant>,
+    /// The recipients who stand in several rows, and how many of those rows are too many.
     pub(super) repeated: HashMap<UserKey, u64>,
-    /// Whom the history held back, as it says itself.
+    /// What the history says it held back.
     pub(super) breakdown: Breakdown,
+    pub(super) notes: Vec<String>,
 }
 
-impl FeederState {
-    pub(super) fn new(rate: u32, away: Option<Instant>) -> Self {
+impl<'a> Feeder<'a> {
+    pub(super) fn new(pass: &'a SendPass<'a>, history_failed: Option<Instant>) -> Self {
         Self {
-            window: Semaphore::new(ahead(rate)),
-            room: ahead(rate),
-            lead: Mutex::default(),
-            owed: Mutex::default(),
-            flights: Mutex::default(),
-            stop: Mutex::default(),
-            notes: Mutex::default(),
-            looked: Mutex::default(),
-            rated: Mutex::default(),
-            taken: Mutex::default(),
-            away: Mutex::new(away),
-            repeated: Mutex::default(),
-            breakdown: Mutex::default(),
+            pass,
+            lead: Lead::default(),
+            cancellation_checked: None,
+            rate_shared: None,
+            taken: 0,
+            history_failed,
+            repeated: HashMap::new(),
+            breakdown: Breakdown::default(),
+            notes: Vec::new(),
         }
     }
-}
 
-/// A second's worth, which is what a crash leaves in doubt at most.
-pub(super) fn ahead(rate: u32) -> usize {
-    usize::try_from(rate).unwrap_or(AHEAD).clamp(20, AHEAD)
-}
-
-impl Feeder<'_> {
-    /// One pass over the audience: everybody who was not claimed before is. Ends when every message that left is answered
-    /// or given up.
-    pub(super) async fn pass(
-        mut self,
-        work: Recipients<'_>,
-        reports: &mut Reports,
-        dead: &mut super::dead_tokens::DeadTokens,
-    ) -> Result<PassResult> {
-        let complete = RefCell::new(false);
-        let feeding = async {
-            match self.feed(work).await {
-                Ok(all) => *complete.borrow_mut() = all,
-                Err(error) => self.stop(Stop::Failed(error)),
+    /// Waits until claims may be made whose messages will leave at once. Returns how many, at most `most`; `None` if the
+    /// send stopped meanwhile. The caller then makes the claims, and calls [`Feeder::claimed`].
+    pub(super) async fn wait_for_room(&mut self, most: usize) -> Result<Option<usize>> {
+        let pass = self.pass;
+        loop {
+            if self.should_stop().await? {
+                return Ok(None);
             }
-            self.client.close();
-            // Everything may have been submitted by now, and most of it wait its turn: a stop is heard until the last answer.
-            if let Err(error) = self.until_stopped().await {
-                self.stop(Stop::Failed(error));
-            }
-            self.client.stop();
-            sleep(GRACE).await;
-            self.client.abandon();
-        };
-        let recording = self.record_all(reports, dead);
-        let traffic;
-        {
-            let (mut feeding, mut recording) = (std::pin::pin!(feeding), std::pin::pin!(recording));
-            let mut fed = false;
-            loop {
+            let window = &pass.shared.window;
+            let (progress, now) = (pass.client.progress(), Instant::now());
+            let allowance = self.lead.allowance(&progress, window.unrecorded(), now);
+            if allowance == 0 {
                 tokio::select! {
-                    () = &mut feeding, if !fed => fed = true,
-                    done = &mut recording => {
-                        traffic = done?;
-                        break;
+                    _ = pass.interrupt.wait() => {}
+                    () = sleep(ROOM_CHECK) => {}
+                }
+                continue;
+            }
+            let group = allowance.min(most);
+            tokio::select! {
+                () = window.take(group) => {
+                    if pass.is_stopped() {
+                        return Ok(None);
                     }
+                    self.lead.begin(&pass.client.progress(), Instant::now());
+                    return Ok(Some(group));
                 }
+                _ = pass.interrupt.wait() => {}
+                () = sleep(STOP_CHECK) => {}
             }
         }
-        let state = std::mem::replace(&mut self.state, FeederState::new(1, None));
-        let halt = self
-            .client
-            .halted()
-            .filter(|halt| halt.cause != crate::fcm::HaltCause::Asked);
-        let stop = into_inner(state.stop).or(halt.map(Stop::Halted));
-        Ok(PassResult {
-            complete: complete.into_inner(),
-            stop,
-            notes: into_inner(state.notes),
-            traffic,
-            repeated: into_inner(state.repeated),
-            breakdown: into_inner(state.breakdown),
-        })
     }
 
-    /// False if it stopped before the end.
-    async fn feed(&self, work: Recipients<'_>) -> Result<bool> {
-        match (work, self.plan, self.reading) {
-            (Recipients::Send(tokens), Some(plan), _) => {
-                self.feed_rows((plan, tokens), Handling::Send).await
+    /// Says that a group was claimed, of which `won` messages are about to be submitted.
+    pub(super) fn claimed(&mut self, won: usize) {
+        let progress = self.pass.client.progress();
+        self.lead.end(won, &progress, Instant::now());
+    }
+
+    /// Checks whether the send has to stop.
+    pub(super) async fn should_stop(&mut self) -> Result<bool> {
+        let pass = self.pass;
+        if pass.is_stopped() {
+            return Ok(true);
+        }
+        if let Some(kind) = pass.interrupt.fired() {
+            pass.stop(Stop::Interrupted(kind));
+        } else if let Some(halt) = pass.client.halted() {
+            pass.stop(Stop::Halted(halt));
+        } else if pass.until.is_some_and(|end| Instant::now() + RESERVE > end) {
+            pass.stop(Stop::OutOfTime);
+        } else if let Some(stop) = pass.gate.look(pass.clock.now()) {
+            pass.stop(stop);
+        } else {
+            let now = Instant::now();
+            let checked = self.cancellation_checked;
+            if checked.is_none_or(|checked| now - checked >= CANCELLATION_CHECK) {
+                self.cancellation_checked = Some(now);
+                if let Some(cancellation) = pass.store.cancellation(pass.run).await? {
+                    pass.stop(Stop::Cancelled(cancellation));
+                }
+                self.share_rate().await?;
             }
-            (Recipients::Share(tokens), Some(plan), _) => self.share(plan, tokens).await,
-            (Recipients::Join, _, Some(reading)) => self.join(reading).await,
-            _ => Err(Error::new(
-                ErrorKind::Bug,
-                "a send of rows without a plan, or of a queue without a way to the source",
-            )),
+        }
+        Ok(pass.is_stopped())
+    }
+
+    /// Returns as soon as the send has to stop.
+    pub(super) async fn until_stopped(&mut self) -> Result<()> {
+        while !self.should_stop().await? {
+            self.pause(STOP_CHECK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits, unless the process is interrupted.
+    pub(super) async fn pause(&self, length: Duration) {
+        tokio::select! {
+            _ = self.pass.interrupt.wait() => {}
+            () = sleep(length) => {}
         }
     }
 
-    pub(super) async fn feed_rows(
-        &self,
-        (plan, tokens): (&SendPlan, &mut TokenLookup),
-        handling: Handling,
-    ) -> Result<bool> {
-        let mut reader = AudienceReader::open(&self.order.input)?;
-        let delivery = match self.order.reach {
-            Reach::Live => Delivery::Live,
-            Reach::ValidateOnly => Delivery::ValidateOnly,
-        };
-        let collapse = self.order.collapse_id();
-        let mut composer = Composer::new(plan.push.clone(), delivery, Some(&collapse));
-        let mut left = plan.rows;
-        let mut seen = HashSet::new();
-        while left > 0 {
-            let asked = self.renew(plan, tokens).await;
-            if self.look().await? {
-                if handling != Handling::Take {
-                    self.cancel_rest(&mut reader, left, &mut seen).await?;
-                }
-                if handling != Handling::Send {
-                    self.cancel_queue().await?;
-                }
-                return Ok(false);
-            }
-            asked?;
-            let batch = self.read(&mut reader, tokens, &mut left, (&mut seen, handling))?;
-            let rest = match handling {
-                Handling::Send => self.send_batch(&mut composer, batch).await?,
-                Handling::Enter => {
-                    self.enter_batch(&mut composer, batch).await?;
-                    Vec::new()
-                }
-                Handling::Take => {
-                    if !self.take_batch(batch).await? {
-                        self.cancel_queue().await?;
-                        return Ok(false);
-                    }
-                    Vec::new()
-                }
-            };
-            if !rest.is_empty() {
-                self.cancel(rest).await?;
-                self.cancel_rest(&mut reader, left, &mut seen).await?;
-                return Ok(false);
-            }
+    /// Limits this process to its part of the rate, which all living processes of the run share equally.
+    pub(super) async fn share_rate(&mut self) -> Result<()> {
+        let pass = self.pass;
+        if !pass.order.shared {
+            return Ok(());
         }
-        Ok(true)
-    }
-
-    /// What the source said about the next rows may be too old, or not asked yet.
-    async fn renew(&self, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<()> {
-        let order = self.order;
-        let rate = (self.rate, self.until);
-        tokens
-            .renew(
-                Audience { order, plan },
-                BATCH as u64,
-                self.reading,
-                self.interrupt,
-                rate,
-            )
-            .await
-            .map_err(|error| {
-                error.context(
-                    "the source cannot be asked for tokens again, so nobody more is sent to",
-                )
-            })
-    }
-
-    /// The next rows, each person once.
-    fn read(
-        &self,
-        reader: &mut AudienceReader,
-        tokens: &mut TokenLookup,
-        left: &mut u64,
-        (seen, handling): (&mut HashSet<UserKey>, Handling),
-    ) -> Result<Vec<Person>> {
-        let mut people = Vec::with_capacity(BATCH);
-        while people.len() < BATCH && *left > 0 {
-            let mut row = StringRecord::new();
-            reader.next_of(&mut row, *left)?;
-            *left -= 1;
-            let tokens = tokens.next(reader, &row)?;
-            let user = UserKey::of(reader.user(&row));
-            // Rows that repeat somebody were counted when everybody was entered.
-            let is_repeated = match handling {
-                Handling::Take => self.stands_above(&user, seen),
-                Handling::Send | Handling::Enter => self.is_repeated(&user, seen),
-            };
-            if !is_repeated {
-                people.push(Person::new(row, user, tokens));
-            } else if handling != Handling::Take {
-                self.progress.advance(1);
-            }
+        let now = Instant::now();
+        if self
+            .rate_shared
+            .is_some_and(|shared| now - shared < RATE_CHECK)
+        {
+            return Ok(());
         }
-        Ok(people)
+        self.rate_shared = Some(now);
+        let (_, of) = pass
+            .store
+            .place_among_senders(pass.run, pass.sender)
+            .await?;
+        let part = f64::from(pass.rate) / f64::from(of);
+        pass.client.set_rate(part.min(pass.own_rate));
+        Ok(())
     }
 
-    /// Whether the person of a row stands in an earlier row; that is counted.
-    pub(super) fn is_repeated(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
+    /// Adds a note to the summary, and shows it at once; the same thing is noted once.
+    pub(super) fn note_once(&mut self, note: &str) {
+        if self.notes.is_empty() {
+            self.notes.push(note.to_owned());
+            self.pass.progress.note(note);
+        }
+    }
+
+    /// Returns whether a row's recipient stands in an earlier row, and counts the row if so.
+    pub(super) fn is_repeated(&mut self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
         let is_repeated = self.stands_above(user, seen);
         if is_repeated {
-            *lock(&self.state.repeated).entry(user.clone()).or_default() += 1;
+            *self.repeated.entry(user.clone()).or_default() += 1;
         }
         is_repeated
     }
 
-    fn stands_above(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
-        let several = self.plan.map(|plan| &plan.several);
+    pub(super) fn stands_above(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
+        let several = self.pass.plan.map(|plan| &plan.several);
         several.is_some_and(|several| several.contains(&hash(user))) && !seen.insert(user.clone())
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn into_inner<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -114,6 +114,16 @@ impl SendPlan {
         })
     }
 
+    /// Refuses an audience without a single id that is valid for the notification history; returns a note for one that
+    /// has some invalid ids. Asked before anything is claimed, and before a run is recorded: one that can never send
+    /// should not stay behind.
+    ///
+    /// # Errors
+    /// No id is valid, and `cadence` is not off.
+    pub fn check_user_ids(&self, order: &Order, cadence_is_off: bool) -> Result<Option<String>> {
+        self.user_ids.check(order, self.rows, cadence_is_off)
+    }
+
     /// Rows that can get a message as far as the file tells.
     pub fn sendable(&self) -> u64 {
         self.rows - self.repeated - self.skipped.values().sum::<u64>()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::send::SendContext;
+use super::send_context::SendContext;
 use super::{CadenceFailure, Order, Reach, SendPlan, eligibility};
 use crate::cadence::{Layer, Unapplied};
 use crate::error::{Error, ErrorKind, Result};

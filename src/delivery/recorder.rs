@@ -5,27 +5,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::dead_tokens::DeadTokens;
-use super::feeder::Feeder;
+use super::send_pass::{SendPass, SubmittedMessage};
 use crate::count::{per_second, several};
 use crate::error::Result;
 use crate::fcm::{MessageReport, Outcome, Reports, Unsent};
-use crate::state::ledger::{Answer, Claim, Ending, UserKey, Words};
+use crate::state::ledger::{Answer, Claim, Ending};
 
 /// Reports recorded at once at most.
 const GROUP: usize = 1_000;
 /// How long a few reports wait for company: a commit costs the same for one as for hundreds.
 const GATHER: Duration = Duration::from_millis(10);
-
-/// A message that was submitted, and whatever its report does not say.
-pub(super) struct SubmittedMessage {
-    pub(super) claim: Claim,
-    pub(super) user: UserKey,
-    pub(super) token: String,
-    pub(super) words: Option<Words>,
-    /// Whether its end is the end of a row of the audience. It is not for a person's further devices, nor for a message
-    /// that is sent again: those rows count already.
-    pub(super) ends_row: bool,
-}
 
 /// Reports on their way into the ledger.
 #[derive(Default)]
@@ -104,66 +93,64 @@ impl Traffic {
     }
 }
 
-impl Feeder<'_> {
-    /// Records reports until the last; what came of the messages.
-    pub(super) async fn record_all(
-        &self,
-        reports: &mut Reports,
-        dead: &mut DeadTokens,
-    ) -> Result<Traffic> {
-        let mut traffic = Traffic::default();
-        let mut buffer = Vec::with_capacity(GROUP);
-        loop {
-            let count = reports.next_many(&mut buffer, GROUP).await;
-            if count == 0 {
-                return Ok(traffic);
-            }
-            let landed = self.land_all(buffer.drain(..), &mut traffic, dead);
-            // Before the ledger says so, if it can be: nothing is lost then. It never keeps the ledger from being told.
-            dead.flush();
-            self.store.record(self.push, landed.answers).await?;
-            self.store
-                .release(self.push, self.sender, &landed.released)
-                .await?;
-            self.return_room(count, 0);
-            self.progress.advance(landed.rows);
-            self.progress.detail(&traffic.detail());
-            if count < GROUP {
-                sleep(GATHER).await;
-            }
+/// Records reports until the last; what came of the messages.
+pub(super) async fn record_all(
+    pass: &SendPass<'_>,
+    reports: &mut Reports,
+    dead: &mut DeadTokens,
+) -> Result<Traffic> {
+    let mut traffic = Traffic::default();
+    let mut buffer = Vec::with_capacity(GROUP);
+    loop {
+        let count = reports.next_many(&mut buffer, GROUP).await;
+        if count == 0 {
+            return Ok(traffic);
+        }
+        let landed = land_all(pass, buffer.drain(..), &mut traffic, dead);
+        // Before the ledger says so, if it can be: nothing is lost then. It never keeps the ledger from being told.
+        dead.flush();
+        pass.store.record(pass.push, landed.answers).await?;
+        pass.store
+            .release(pass.push, pass.sender, &landed.released)
+            .await?;
+        pass.shared.window.return_room(count, 0);
+        pass.progress.advance(landed.rows);
+        pass.progress.detail(&traffic.detail());
+        if count < GROUP {
+            sleep(GATHER).await;
         }
     }
+}
 
-    fn land_all(
-        &self,
-        reports: impl Iterator<Item = MessageReport>,
-        traffic: &mut Traffic,
-        dead: &mut DeadTokens,
-    ) -> RecordBatch {
-        let mut landed = RecordBatch::default();
-        let now = Instant::now();
-        for report in reports {
-            let Some(flight) = self.land(report.id) else {
-                continue;
-            };
-            if let Outcome::Unsent {
-                why: Unsent::Stopped,
-            } = report.outcome
-                && !self.is_cancelled()
-            {
-                landed.released.push(flight.claim);
-                continue;
-            }
-            let ending = ending(&report.outcome);
-            traffic.count(&report, ending, now);
-            landed.rows += u64::from(flight.ends_row && ending != Ending::Cancelled);
-            if ending == Ending::Dead {
-                dead.add(&flight.user, &flight.token);
-            }
-            landed.answers.push(answer(flight, report, ending));
+fn land_all(
+    pass: &SendPass<'_>,
+    reports: impl Iterator<Item = MessageReport>,
+    traffic: &mut Traffic,
+    dead: &mut DeadTokens,
+) -> RecordBatch {
+    let mut landed = RecordBatch::default();
+    let now = Instant::now();
+    for report in reports {
+        let Some(flight) = pass.take_submitted(report.id) else {
+            continue;
+        };
+        if let Outcome::Unsent {
+            why: Unsent::Stopped,
+        } = report.outcome
+            && !pass.is_cancelled()
+        {
+            landed.released.push(flight.claim);
+            continue;
         }
-        landed
+        let ending = ending(&report.outcome);
+        traffic.count(&report, ending, now);
+        landed.rows += u64::from(flight.ends_row && ending != Ending::Cancelled);
+        if ending == Ending::Dead {
+            dead.add(&flight.user, &flight.token);
+        }
+        landed.answers.push(answer(flight, report, ending));
     }
+    landed
 }
 
 fn ending(outcome: &Outcome) -> Ending {

@@ -2,67 +2,31 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::dead_tokens::DeadTokens;
-use super::feeder::{Feeder, FeederState, PassResult, Recipients};
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
 use super::preflight::{ask_history, connect, open_push};
 use super::recorder::Traffic;
+use super::row_loop;
+use super::row_loop::{PassResult, Recipients};
+pub use super::send_context::SendContext;
+use super::send_pass::{SendPass, SharedState};
 use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
-use super::{
-    InDoubt, Order, OutcomeFiles, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup,
-    WhileSending, ids_fit,
-};
-use crate::cadence::{Breakdown, Cadence, Exclusion, Layer, Rule};
-use crate::clock::Clock;
+use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, SendResult, Summary, TokenLookup};
+use crate::cadence::{Breakdown, Exclusion, Layer, Rule};
 use crate::count::{counted, several};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fcm::{self, Client, ServiceAccount};
-use crate::guards::{Guard, Overrides};
+use crate::fcm::{self, Client};
+use crate::guards::Guard;
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
-use crate::state::Store;
 use crate::state::ledger::{LedgerPush, Recording, Sender, UserKey};
-use crate::state::process_id::ProcessId;
-
-/// What a send may use.
-pub struct SendContext<'a> {
-    /// Where claims and outcomes are kept.
-    pub store: &'a Store,
-    /// Who has had enough.
-    pub cadence: &'a Cadence,
-    /// Who we are to the push service.
-    pub account: &'a ServiceAccount,
-    /// How it is talked to.
-    pub service: &'a fcm::FcmSettings,
-    /// Where outcome files go.
-    pub outcomes: &'a Path,
-    /// This process, as others see it.
-    pub holder: &'a ProcessId,
-    /// Civil time.
-    pub clock: &'a Arc<dyn Clock>,
-    /// Whether somebody wants it to end.
-    pub interrupt: &'a Interrupt,
-    /// Who wants to know how far it is.
-    pub progress: &'a dyn Progress,
-    /// When it must have ended, if it must.
-    pub until: Option<Instant>,
-    /// The way to the source; `None` if none is configured and the audience brings its tokens.
-    pub reading: Option<Reading<'a>>,
-    /// Quiet hours, and the latest instant.
-    pub gate: &'a WhileSending,
-    /// The guards that a person overrides.
-    pub overrides: &'a Overrides,
-}
 
 /// What came of a send that began.
 pub struct Sent {
@@ -168,7 +132,9 @@ impl<'a> SendRun<'a> {
             directory::check_store(context.outcomes, context.store).await?;
         }
         let is_off = context.cadence.is_off();
-        let invalid_ids = plan.map(|plan| ids_fit(order, plan, is_off)).transpose()?;
+        let invalid_ids = plan
+            .map(|plan| plan.check_user_ids(order, is_off))
+            .transpose()?;
         let (mut notes, away) = match order.reach {
             Reach::Live => ask_history(order, layer, context).await?,
             Reach::ValidateOnly => (Vec::new(), None),
@@ -226,7 +192,7 @@ impl<'a> SendRun<'a> {
         progress.stage(stage);
         progress.total(total);
         let rate = self.order.rate.unwrap_or(self.context.service.rate);
-        let feeder = Feeder {
+        let pass = SendPass {
             order: self.order,
             plan: self.plan,
             push: &self.push,
@@ -248,9 +214,9 @@ impl<'a> SendRun<'a> {
             gate: self.context.gate,
             clock: self.context.clock,
             again: self.again,
-            state: FeederState::new(rate, self.away),
+            shared: SharedState::new(rate),
         };
-        let passed = feeder.pass(work, &mut reports, &mut self.dead).await?;
+        let passed = row_loop::run(&pass, work, self.away, &mut reports, &mut self.dead).await?;
         self.traffic = self.traffic.and(passed.traffic);
         Ok(passed)
     }

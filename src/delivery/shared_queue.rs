@@ -19,14 +19,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::eligibility::Person;
-use super::feeder::{Feeder, Handling, lock};
-use super::recorder::SubmittedMessage;
-use super::stop_reason::LOOK;
+use super::claim_batch::exclude;
+use super::eligibility::{Person, sift};
+use super::feeder::{Feeder, RATE_CHECK, STOP_CHECK};
+use super::send_pass::{SendPass, SubmittedMessage};
 use super::token_lookup::{Asked, BATCH, Lacking, Tokens, ask, fresh_budget, read_source};
-use super::{Devices, InDoubt, Reading, SendPlan, TokenLookup, lease_name};
+use super::{Devices, Reading, lease_name};
 use crate::cadence::Screen;
 use crate::error::Result;
 use crate::fcm::{Composer, SendJob};
@@ -44,8 +44,6 @@ const GROUP: usize = 500;
 const PAGE: Duration = Duration::from_secs(30);
 /// How long a queue is left alone in which there is nobody but whom this process may not take.
 const IDLE: Duration = Duration::from_secs(3);
-/// How often it is looked who takes part.
-const RATE_LOOK: Duration = Duration::from_millis(500);
 
 /// A recipient who may wait in the queue, and what is known of their token.
 struct Known {
@@ -53,328 +51,274 @@ struct Known {
     token: std::result::Result<String, Lacking>,
 }
 
-impl Feeder<'_> {
-    /// Enters everybody into the queue, and takes from it until nobody is left and everybody who joined is done. False if
-    /// it stopped before.
-    pub(super) async fn share(&self, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<bool> {
-        if !self.feed_rows((plan, tokens), Handling::Enter).await? {
+/// Enters a batch into the queue. Who stands in the ledger for this push already is left as they are.
+pub(super) async fn enter_batch(
+    feeder: &mut Feeder<'_>,
+    composer: &mut Composer,
+    batch: Vec<Person>,
+) -> Result<()> {
+    let pass = feeder.pass;
+    let mut sifted = sift(feeder, composer, batch).await?;
+    exclude(feeder, composer, &mut sifted).await?;
+    pass.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
+    let mut queued = Vec::with_capacity(sifted.ready.len());
+    let mut taken = Vec::with_capacity(sifted.ready.len());
+    for one in sifted.ready {
+        let Ok(payload) = composer.compose("", &one.person.row) else {
+            continue;
+        };
+        taken.push(Dismissal::skipped(one.person.user.clone(), "token-taken"));
+        queued.push(Queued {
+            token: one.person.tokens.first().map(|token| TokenHash::of(token)),
+            user: one.person.user,
+            counted: one.counted,
+            payload: payload.to_vec(),
+        });
+    }
+    let entered = queued.len() as u64;
+    pass.store.enqueue(pass.push, queued).await?;
+    pass.progress.advance(entered);
+    // Whoever is not in the queue now shares a token with somebody who is.
+    pass.store.dismiss(pass.push, pass.sender, taken).await
+}
+
+/// Takes those of a batch of the file who still wait in the queue; false if it stopped before the end.
+pub(super) async fn take_batch(feeder: &mut Feeder<'_>, batch: Vec<Person>) -> Result<bool> {
+    let known = batch.into_iter().map(|person| Known {
+        user: person.user,
+        token: person.tokens.into_iter().next().ok_or(person.lacking),
+    });
+    take_known(feeder, known.collect()).await
+}
+
+/// Takes part in a send that another process has begun; false if it stopped before there was nothing to do.
+pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &Reading<'_>) -> Result<bool> {
+    let pass = feeder.pass;
+    feeder.share_rate().await?;
+    // The others slow down before this one begins.
+    sleep(RATE_CHECK * 2).await;
+    loop {
+        // Asked first: what its holder entered before it ended is seen by the sweep that follows.
+        let first_lives = first_lives(pass).await?;
+        let (place, of) = pass
+            .store
+            .place_among_senders(pass.run, pass.sender)
+            .await?;
+        let before = feeder.taken;
+        let mut left = sweep(feeder, reading, (place, of)).await?;
+        if feeder.taken == before && of > 1 && left.is_some() {
+            left = sweep(feeder, reading, (0, 1)).await?;
+        }
+        let is_idle = feeder.taken == before;
+        match left {
+            // Another that joined is still at work, and may give back what it took.
+            Some(_) if is_idle && !first_lives && somebody_waits(pass).await? => {
+                feeder.pause(STOP_CHECK).await;
+            }
+            Some(0) if is_idle && !first_lives => return Ok(true),
+            Some(left) if is_idle && !first_lives => {
+                feeder.notes.push(format!(
+                    "{left} recipients still wait in the queue, because their token is not the one they were entered with; `pushctl resume {}` sees to them",
+                    pass.run
+                ));
+                return Ok(true);
+            }
+            Some(0) if is_idle => feeder.pause(STOP_CHECK).await,
+            // They are left to the process with the file: to ask about them all the time helps nobody.
+            Some(_) if is_idle => feeder.pause(IDLE).await,
+            Some(_) | None => {}
+        }
+        if feeder.should_stop().await? {
+            cancel_queue(pass).await?;
             return Ok(false);
         }
-        if self.order.in_doubt == InDoubt::Retry {
-            self.store.requeue(self.push).await?;
-        }
-        // How much of the queue this process takes is known when it is empty.
-        self.progress.stage("sending");
-        self.progress.total(None);
-        let mut somebody_was_left = false;
-        loop {
-            tokens.rewind()?;
-            tokens.expire();
-            let before = *lock(&self.state.taken);
-            if !self.feed_rows((plan, tokens), Handling::Take).await? {
-                return Ok(false);
-            }
-            let is_idle = *lock(&self.state.taken) == before;
-            match self.wait_for_others().await? {
-                Others::Stopped => {
-                    self.cancel_queue().await?;
-                    return Ok(false);
-                }
-                Others::Done => return Ok(true),
-                // Who waited before this pass, and still does, is not in this file.
-                Others::Left(left) if somebody_was_left && is_idle => {
-                    lock(&self.state.notes).push(format!(
-                        "{left} recipients of another file still wait in the queue of this push"
-                    ));
-                    return Ok(true);
-                }
-                // Given back by a process that stopped.
-                Others::Left(_) => somebody_was_left = true,
-            }
-        }
-    }
-
-    /// Enters a batch into the queue. Who stands in the ledger for this push already is left as they are.
-    pub(super) async fn enter_batch(
-        &self,
-        composer: &mut Composer,
-        batch: Vec<Person>,
-    ) -> Result<()> {
-        let mut sifted = self.sift(composer, batch).await?;
-        self.exclude(composer, &mut sifted).await?;
-        self.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
-        let mut queued = Vec::with_capacity(sifted.ready.len());
-        let mut taken = Vec::with_capacity(sifted.ready.len());
-        for one in sifted.ready {
-            let Ok(payload) = composer.compose("", &one.person.row) else {
-                continue;
-            };
-            taken.push(Dismissal::skipped(one.person.user.clone(), "token-taken"));
-            queued.push(Queued {
-                token: one.person.tokens.first().map(|token| TokenHash::of(token)),
-                user: one.person.user,
-                counted: one.counted,
-                payload: payload.to_vec(),
-            });
-        }
-        let entered = queued.len() as u64;
-        self.store.enqueue(self.push, queued).await?;
-        self.progress.advance(entered);
-        // Whoever is not in the queue now shares a token with somebody who is.
-        self.store.dismiss(self.push, self.sender, taken).await
-    }
-
-    /// Takes those of a batch of the file who still wait in the queue; false if it stopped before the end.
-    pub(super) async fn take_batch(&self, batch: Vec<Person>) -> Result<bool> {
-        let known = batch.into_iter().map(|person| Known {
-            user: person.user,
-            token: person.tokens.into_iter().next().ok_or(person.lacking),
-        });
-        self.take_known(known.collect()).await
-    }
-
-    /// Takes part in a send that another process has begun; false if it stopped before there was nothing to do.
-    pub(super) async fn join(&self, reading: &Reading<'_>) -> Result<bool> {
-        self.share_rate().await?;
-        // The others slow down before this one begins.
-        sleep(RATE_LOOK * 2).await;
-        loop {
-            // Asked first: what its holder entered before it ended is seen by the sweep that follows.
-            let first_lives = self.first_lives().await?;
-            let (place, of) = self
-                .store
-                .place_among_senders(self.run, self.sender)
-                .await?;
-            let before = *lock(&self.state.taken);
-            let is_idle = || *lock(&self.state.taken) == before;
-            let mut left = self.sweep(reading, (place, of)).await?;
-            if is_idle() && of > 1 && left.is_some() {
-                left = self.sweep(reading, (0, 1)).await?;
-            }
-            match left {
-                // Another that joined is still at work, and may give back what it took.
-                Some(_) if is_idle() && !first_lives && self.somebody_waits().await? => {
-                    self.pause(LOOK).await;
-                }
-                Some(0) if is_idle() && !first_lives => return Ok(true),
-                Some(left) if is_idle() && !first_lives => {
-                    lock(&self.state.notes).push(format!(
-                        "{left} recipients still wait in the queue, because their token is not the one they were entered with; `pushctl resume {}` sees to them",
-                        self.run
-                    ));
-                    return Ok(true);
-                }
-                Some(0) if is_idle() => self.pause(LOOK).await,
-                // They are left to the process with the file: to ask about them all the time helps nobody.
-                Some(_) if is_idle() => self.pause(IDLE).await,
-                Some(_) | None => {}
-            }
-            if self.look().await? {
-                self.cancel_queue().await?;
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Goes through the queue once, from its end, page by page: looks tokens up, and takes whom it may. Returns how many it
-    /// left; `None` if it stopped.
-    async fn sweep(&self, reading: &Reading<'_>, part: (u32, u32)) -> Result<Option<u64>> {
-        let mut before = i64::MAX;
-        let mut left = 0;
-        loop {
-            let rate = self.client.progress().rate;
-            let page = self
-                .store
-                .waiting(self.push, before, page_of(rate), part)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(Some(left));
-            };
-            before = last.claim;
-            let count = page.len();
-            let known = match self.look_page_up(reading, page).await {
-                Ok(known) => known,
-                Err(error) => {
-                    let stopped = self.look().await?;
-                    return if stopped { Ok(None) } else { Err(error) };
-                }
-            };
-            left += (count - known.len()) as u64;
-            if !self.take_known(known).await? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Asks the source about a page of the queue. Only those come back of whom it is certain what is to be done.
-    async fn look_page_up(&self, reading: &Reading<'_>, page: Vec<Waiting>) -> Result<Vec<Known>> {
-        let asked: Vec<Asked> = page
-            .iter()
-            .map(|one| Asked {
-                user: one.user.uuid(),
-                token: None,
-            })
-            .collect();
-        let budget = fresh_budget(reading.budget, self.until);
-        let reading = Reading {
-            budget: &budget,
-            ..*reading
-        };
-        let answers = read_source(&reading, self.interrupt, async |snapshot| {
-            ask(snapshot, &asked, Devices::All).await
-        });
-        let (answers, _) = answers.await?;
-        let known = page.into_iter().zip(answers).filter_map(|(one, tokens)| {
-            let token = certain(&one, tokens)?;
-            Some(Known {
-                user: one.user,
-                token,
-            })
-        });
-        Ok(known.collect())
-    }
-
-    /// Takes those of `known` who still wait, group by group, and submits their messages. False if it stopped.
-    async fn take_known(&self, mut known: Vec<Known>) -> Result<bool> {
-        while !known.is_empty() {
-            let Some(group) = self.wait_for_room(known.len().min(GROUP)).await? else {
-                return Ok(false);
-            };
-            let rest = known.split_off(known.len().min(group));
-            let screen = match self.cadence {
-                Some(cadence) => Some(cadence.screen(self.layer).await?),
-                None => None,
-            };
-            let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
-            let wanted = known.iter().map(|one| Wanted {
-                user: one.user.clone(),
-                token: one.token.as_deref().ok().map(TokenHash::of),
-            });
-            let won = self
-                .store
-                .take_these(self.push, self.sender, wanted.collect(), &guard)
-                .await?;
-            self.claimed(won.len());
-            *lock(&self.state.taken) += won.len() as u64;
-            let mut known_tokens: HashMap<UserKey, _> =
-                known.into_iter().map(|one| (one.user, one.token)).collect();
-            let mut jobs = Vec::with_capacity(won.len());
-            let mut skipped = Vec::new();
-            for one in won {
-                let token = known_tokens
-                    .remove(&one.user)
-                    .unwrap_or(Err(Lacking::NoToken));
-                match sendable(&one, token, screen.as_ref()) {
-                    Ok(token) => jobs.push(self.take_from_queue(one, token)),
-                    Err(code) => skipped.push(not_sent(&one, Ending::Skipped, code)),
-                }
-            }
-            self.return_room(group, jobs.len());
-            self.client.submit_all(jobs).await;
-            self.progress.advance(skipped.len() as u64);
-            self.store.record(self.push, skipped).await?;
-            known = rest;
-        }
-        Ok(true)
-    }
-
-    fn take_from_queue(&self, one: Taken, token: String) -> SendJob {
-        let words = words_of(&one.payload);
-        let body = fill(&one.payload, &token);
-        let flight = SubmittedMessage {
-            claim: one.claim,
-            user: one.user,
-            token,
-            words,
-            ends_row: true,
-        };
-        self.take_off(flight, body)
-    }
-
-    /// Of a cancelled run everybody who still waits is recorded as such.
-    pub(super) async fn cancel_queue(&self) -> Result<()> {
-        let most = u32::try_from(GROUP).unwrap_or(u32::MAX);
-        while self.is_cancelled() {
-            let nobody = Guard::none();
-            let taken = self
-                .store
-                .take(self.push, self.sender, most, &nobody)
-                .await?;
-            if taken.is_empty() {
-                break;
-            }
-            let cancelled = taken
-                .iter()
-                .map(|one| not_sent(one, Ending::Cancelled, "cancelled"));
-            self.store.record(self.push, cancelled.collect()).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether a living process still waits for an answer.
-    async fn somebody_waits(&self) -> Result<bool> {
-        self.store.settle(self.push).await?;
-        let tally = self.store.tally(self.push).await?;
-        Ok(tally.iter().any(|row| row.standing == Standing::Unanswered))
-    }
-
-    /// Waits until every message of everybody who takes part is answered or given up, or until somebody is in the queue
-    /// again whom no process has taken.
-    async fn wait_for_others(&self) -> Result<Others> {
-        loop {
-            self.store.settle(self.push).await?;
-            let tally = self.store.tally(self.push).await?;
-            let count = |standing: Standing| -> u64 {
-                let rows = tally.iter().filter(|row| row.standing == standing);
-                rows.map(|row| row.count).sum()
-            };
-            match (count(Standing::Queued), count(Standing::Unanswered)) {
-                (0, 0) => return Ok(Others::Done),
-                (0, _) => {}
-                (left, _) => return Ok(Others::Left(left)),
-            }
-            self.pause(LOOK).await;
-            if self.look().await? {
-                return Ok(Others::Stopped);
-            }
-        }
-    }
-
-    async fn pause(&self, length: Duration) {
-        tokio::select! {
-            _ = self.interrupt.wait() => {}
-            () = sleep(length) => {}
-        }
-    }
-
-    /// Whether the process with the audience file is at work.
-    async fn first_lives(&self) -> Result<bool> {
-        let lease = lease_name(&self.order.automation, &self.order.occurrence);
-        self.store.is_held(&lease).await
-    }
-
-    /// Keeps the rate to this process's part of it: as many senders of the run as live share it.
-    pub(super) async fn share_rate(&self) -> Result<()> {
-        if !self.order.shared {
-            return Ok(());
-        }
-        let now = Instant::now();
-        if lock(&self.state.rated).is_some_and(|rated| now - rated < RATE_LOOK) {
-            return Ok(());
-        }
-        *lock(&self.state.rated) = Some(now);
-        let (_, of) = self
-            .store
-            .place_among_senders(self.run, self.sender)
-            .await?;
-        let part = f64::from(self.rate) / f64::from(of);
-        self.client.set_rate(part.min(self.own_rate));
-        Ok(())
     }
 }
 
+/// Goes through the queue once, from its end, page by page: looks tokens up, and takes whom it may. Returns how many it
+/// left; `None` if it stopped.
+async fn sweep(
+    feeder: &mut Feeder<'_>,
+    reading: &Reading<'_>,
+    part: (u32, u32),
+) -> Result<Option<u64>> {
+    let pass = feeder.pass;
+    let mut before = i64::MAX;
+    let mut left = 0;
+    loop {
+        let rate = pass.client.progress().rate;
+        let page = pass
+            .store
+            .waiting(pass.push, before, page_of(rate), part)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(Some(left));
+        };
+        before = last.claim;
+        let count = page.len();
+        let known = match look_page_up(feeder, reading, page).await {
+            Ok(known) => known,
+            Err(error) => {
+                let stopped = feeder.should_stop().await?;
+                return if stopped { Ok(None) } else { Err(error) };
+            }
+        };
+        left += (count - known.len()) as u64;
+        if !take_known(feeder, known).await? {
+            return Ok(None);
+        }
+    }
+}
+
+/// Asks the source about a page of the queue. Only those come back of whom it is certain what is to be done.
+async fn look_page_up(
+    feeder: &mut Feeder<'_>,
+    reading: &Reading<'_>,
+    page: Vec<Waiting>,
+) -> Result<Vec<Known>> {
+    let pass = feeder.pass;
+    let asked: Vec<Asked> = page
+        .iter()
+        .map(|one| Asked {
+            user: one.user.uuid(),
+            token: None,
+        })
+        .collect();
+    let budget = fresh_budget(reading.budget, pass.until);
+    let reading = Reading {
+        budget: &budget,
+        ..*reading
+    };
+    let answers = read_source(&reading, pass.interrupt, async |snapshot| {
+        ask(snapshot, &asked, Devices::All).await
+    });
+    let (answers, _) = answers.await?;
+    let known = page.into_iter().zip(answers).filter_map(|(one, tokens)| {
+        let token = certain(&one, tokens)?;
+        Some(Known {
+            user: one.user,
+            token,
+        })
+    });
+    Ok(known.collect())
+}
+
+/// Takes those of `known` who still wait, group by group, and submits their messages. False if it stopped.
+async fn take_known(feeder: &mut Feeder<'_>, mut known: Vec<Known>) -> Result<bool> {
+    let pass = feeder.pass;
+    while !known.is_empty() {
+        let Some(group) = feeder.wait_for_room(known.len().min(GROUP)).await? else {
+            return Ok(false);
+        };
+        let rest = known.split_off(known.len().min(group));
+        let screen = match pass.cadence {
+            Some(cadence) => Some(cadence.screen(pass.layer).await?),
+            None => None,
+        };
+        let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
+        let wanted = known.iter().map(|one| Wanted {
+            user: one.user.clone(),
+            token: one.token.as_deref().ok().map(TokenHash::of),
+        });
+        let won = pass
+            .store
+            .take_these(pass.push, pass.sender, wanted.collect(), &guard)
+            .await?;
+        feeder.claimed(won.len());
+        feeder.taken += won.len() as u64;
+        let mut known_tokens: HashMap<UserKey, _> =
+            known.into_iter().map(|one| (one.user, one.token)).collect();
+        let mut jobs = Vec::with_capacity(won.len());
+        let mut skipped = Vec::new();
+        for one in won {
+            let token = known_tokens
+                .remove(&one.user)
+                .unwrap_or(Err(Lacking::NoToken));
+            match sendable(&one, token, screen.as_ref()) {
+                Ok(token) => jobs.push(take_from_queue(pass, one, token)),
+                Err(code) => skipped.push(not_sent(&one, Ending::Skipped, code)),
+            }
+        }
+        pass.shared.window.return_room(group, jobs.len());
+        pass.client.submit_all(jobs).await;
+        pass.progress.advance(skipped.len() as u64);
+        pass.store.record(pass.push, skipped).await?;
+        known = rest;
+    }
+    Ok(true)
+}
+
+fn take_from_queue(pass: &SendPass<'_>, one: Taken, token: String) -> SendJob {
+    let words = words_of(&one.payload);
+    let body = fill(&one.payload, &token);
+    let flight = SubmittedMessage {
+        claim: one.claim,
+        user: one.user,
+        token,
+        words,
+        ends_row: true,
+    };
+    pass.job(flight, body)
+}
+
+/// Of a cancelled run everybody who still waits is recorded as such.
+pub(super) async fn cancel_queue(pass: &SendPass<'_>) -> Result<()> {
+    let most = u32::try_from(GROUP).unwrap_or(u32::MAX);
+    while pass.is_cancelled() {
+        let nobody = Guard::none();
+        let taken = pass
+            .store
+            .take(pass.push, pass.sender, most, &nobody)
+            .await?;
+        if taken.is_empty() {
+            break;
+        }
+        let cancelled = taken
+            .iter()
+            .map(|one| not_sent(one, Ending::Cancelled, "cancelled"));
+        pass.store.record(pass.push, cancelled.collect()).await?;
+    }
+    Ok(())
+}
+
+/// Whether a living process still waits for an answer.
+async fn somebody_waits(pass: &SendPass<'_>) -> Result<bool> {
+    pass.store.settle(pass.push).await?;
+    let tally = pass.store.tally(pass.push).await?;
+    Ok(tally.iter().any(|row| row.standing == Standing::Unanswered))
+}
+
+/// Waits until every message of everybody who takes part is answered or given up, or until somebody is in the queue
+/// again whom no process has taken.
+pub(super) async fn wait_for_others(feeder: &mut Feeder<'_>) -> Result<Others> {
+    let pass = feeder.pass;
+    loop {
+        pass.store.settle(pass.push).await?;
+        let tally = pass.store.tally(pass.push).await?;
+        let count = |standing: Standing| -> u64 {
+            let rows = tally.iter().filter(|row| row.standing == standing);
+            rows.map(|row| row.count).sum()
+        };
+        match (count(Standing::Queued), count(Standing::Unanswered)) {
+            (0, 0) => return Ok(Others::Done),
+            (0, _) => {}
+            (left, _) => return Ok(Others::Left(left)),
+        }
+        feeder.pause(STOP_CHECK).await;
+        if feeder.should_stop().await? {
+            return Ok(Others::Stopped);
+        }
+    }
+}
+
+/// Whether the process with the audience file is at work.
+async fn first_lives(pass: &SendPass<'_>) -> Result<bool> {
+    let lease = lease_name(&pass.order.automation, &pass.order.occurrence);
+    pass.store.is_held(&lease).await
+}
+
 /// What became of the other processes.
-enum Others {
+pub(super) enum Others {
     Done,
     /// So many wait in the queue again.
     Left(u64),

@@ -3,7 +3,7 @@
 
 use csv::StringRecord;
 
-use super::{AudienceReader, Order, Reach, SendPlan};
+use super::{AudienceReader, Order, Reach};
 use crate::error::{Error, Result};
 use crate::report::number;
 use crate::state::ledger::UserKey;
@@ -39,30 +39,30 @@ impl UserIds {
             line: reader.line(row),
         });
     }
-}
 
-/// Refuses an audience without a single valid id; returns a note for one that has some invalid ids. Asked before anything
-/// is claimed, and before a run is recorded: one that can never send should not stay behind.
-///
-/// # Errors
-/// No id is valid, and `cadence` is not off.
-pub fn ids_fit(order: &Order, plan: &SendPlan, cadence_is_off: bool) -> Result<Option<String>> {
-    let ids = &plan.user_ids;
-    let matters = order.reach == Reach::Live && !cadence_is_off;
-    let Some(Sample { column, id, line }) = ids.sample.as_ref().filter(|_| matters) else {
-        return Ok(None);
-    };
-    let name = order.input.name();
-    if ids.invalid < plan.rows {
-        return Ok(Some(format!(
-            "{} of {} user ids are no UUIDs and get nothing; the first is {id:?} in line {line}",
-            number(ids.invalid),
-            number(plan.rows)
-        )));
+    /// Refuses an audience without a single valid id; returns a note for one that has some invalid ids.
+    pub(super) fn check(
+        &self,
+        order: &Order,
+        rows: u64,
+        cadence_is_off: bool,
+    ) -> Result<Option<String>> {
+        let matters = order.reach == Reach::Live && !cadence_is_off;
+        let Some(Sample { column, id, line }) = self.sample.as_ref().filter(|_| matters) else {
+            return Ok(None);
+        };
+        let name = order.input.name();
+        if self.invalid < rows {
+            return Ok(Some(format!(
+                "{} of {} user ids are no UUIDs and get nothing; the first is {id:?} in line {line}",
+                number(self.invalid),
+                number(rows)
+            )));
+        }
+        Err(Error::usage(format!(
+            "{name}: none of the {} values in column {column:?} is a UUID (line {line}: {id:?}), and the notification history knows people by UUID only",
+            number(rows)
+        ))
+        .hint("nothing was sent: the users' UUIDs belong into a column called user_id; --cadence off would send without asking the history"))
     }
-    Err(Error::usage(format!(
-        "{name}: none of the {} values in column {column:?} is a UUID (line {line}: {id:?}), and the notification history knows people by UUID only",
-        number(plan.rows)
-    ))
-    .hint("nothing was sent: the users' UUIDs belong into a column called user_id; --cadence off would send without asking the history"))
 }

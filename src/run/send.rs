@@ -15,7 +15,7 @@ use crate::delivery::dry_run::{Asking, rehearse};
 use crate::delivery::send;
 use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
 use crate::delivery::{
-    Order, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup, WhileSending, fits, ids_fit,
+    Order, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup, WhileSending, fits,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
@@ -178,7 +178,7 @@ impl Sending {
         };
         let order = self.order.clone();
         let is_off = services::cadence(context.settings, store)?.is_off();
-        let ids = ids_fit(&self.order, &self.plan, is_off).map(drop);
+        let ids = self.plan.check_user_ids(&self.order, is_off).map(drop);
         let session = session(context, store, road, overrides);
         let work = async |recorded: Recorded| {
             if !recorded.is_new {

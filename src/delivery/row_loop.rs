@@ -1,0 +1,277 @@
+//! The loop of a send: read a batch, select the eligible, claim a group, submit it; and stop when there is a reason to.
+//!
+//! Claims run ahead of answers by a second's worth of messages at most, and ahead of what has left by what leaves while a
+//! group is claimed (`lead`), so that a crash leaves few in doubt beside what was on the wire. A stop lets nothing more
+//! leave, and waits for the answers of what has left.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use csv::StringRecord;
+use tokio::time::{Instant, sleep};
+
+use super::claim_batch::{BATCH, cancel_rest, send_batch};
+use super::dead_tokens::DeadTokens;
+use super::eligibility::Person;
+use super::feeder::Feeder;
+use super::recorder::{Traffic, record_all};
+use super::send_pass::SendPass;
+use super::shared_queue::{Others, cancel_queue, enter_batch, join, take_batch, wait_for_others};
+use super::stop_reason::Stop;
+use super::token_lookup::Audience;
+use super::{AudienceReader, InDoubt, Reach, SendPlan, TokenLookup};
+use crate::cadence::Breakdown;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fcm::{Composer, Delivery, HaltCause, Reports};
+use crate::state::ledger::UserKey;
+
+/// How long answers under way are awaited after a stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What a pass has to do.
+pub(super) enum Recipients<'w> {
+    /// Claim and send to every row.
+    Send(&'w mut TokenLookup),
+    /// Enter every row into the queue, and take from it together with those that join.
+    Share(&'w mut TokenLookup),
+    /// Take from the queue.
+    Join,
+}
+
+/// What becomes of a batch of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handling {
+    /// Claimed, and sent to.
+    Send,
+    /// Entered into the queue.
+    Enter,
+    /// Taken from the queue, and sent to.
+    Take,
+}
+
+/// What a pass over the file came to.
+pub(super) struct PassResult {
+    /// Every row was taken.
+    pub(super) complete: bool,
+    pub(super) stop: Option<Stop>,
+    pub(super) notes: Vec<String>,
+    /// What came of the messages.
+    pub(super) traffic: Traffic,
+    /// People who stand in several rows, and how many of those are too many.
+    pub(super) repeated: HashMap<UserKey, u64>,
+    /// Whom the history held back, as it says itself.
+    pub(super) breakdown: Breakdown,
+}
+
+/// Goes once over the audience: every recipient who was not claimed before is claimed and sent to. Returns when every
+/// message that left is answered or given up.
+pub(super) async fn run(
+    pass: &SendPass<'_>,
+    work: Recipients<'_>,
+    history_failed: Option<Instant>,
+    reports: &mut Reports,
+    dead: &mut DeadTokens,
+) -> Result<PassResult> {
+    let mut feeder = Feeder::new(pass, history_failed);
+    let mut complete = false;
+    let feeding = async {
+        match feed(&mut feeder, work).await {
+            Ok(all) => complete = all,
+            Err(error) => pass.stop(Stop::Failed(error)),
+        }
+        pass.client.close();
+        // Everything may have been submitted by now, and most of it wait its turn: a stop is heard until the last answer.
+        if let Err(error) = feeder.until_stopped().await {
+            pass.stop(Stop::Failed(error));
+        }
+        pass.client.stop();
+        sleep(GRACE).await;
+        pass.client.abandon();
+    };
+    let traffic = record_while(feeding, record_all(pass, reports, dead)).await?;
+    let halt = pass.client.halted();
+    let halt = halt.filter(|halt| halt.cause != HaltCause::Asked);
+    Ok(PassResult {
+        complete,
+        stop: pass.take_stop().or(halt.map(Stop::Halted)),
+        notes: feeder.notes,
+        traffic,
+        repeated: feeder.repeated,
+        breakdown: feeder.breakdown,
+    })
+}
+
+/// Runs both, until the recording ends.
+async fn record_while(
+    feeding: impl Future<Output = ()>,
+    recording: impl Future<Output = Result<Traffic>>,
+) -> Result<Traffic> {
+    let (mut feeding, mut recording) = (std::pin::pin!(feeding), std::pin::pin!(recording));
+    let mut fed = false;
+    loop {
+        tokio::select! {
+            () = &mut feeding, if !fed => fed = true,
+            done = &mut recording => return done,
+        }
+    }
+}
+
+/// Returns false if the send stopped before the end.
+async fn feed(feeder: &mut Feeder<'_>, work: Recipients<'_>) -> Result<bool> {
+    match (work, feeder.pass.plan, feeder.pass.reading) {
+        (Recipients::Send(tokens), Some(plan), _) => {
+            feed_rows(feeder, (plan, tokens), Handling::Send).await
+        }
+        (Recipients::Share(tokens), Some(plan), _) => share(feeder, plan, tokens).await,
+        (Recipients::Join, _, Some(reading)) => join(feeder, reading).await,
+        _ => Err(Error::new(
+            ErrorKind::Bug,
+            "a send of rows without a plan, or of a queue without a way to the source",
+        )),
+    }
+}
+
+/// Enters everybody into the queue, and takes from it until nobody is left and everybody who joined is done. False if
+/// it stopped before.
+async fn share(feeder: &mut Feeder<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<bool> {
+    let pass = feeder.pass;
+    if !feed_rows(feeder, (plan, tokens), Handling::Enter).await? {
+        return Ok(false);
+    }
+    if pass.order.in_doubt == InDoubt::Retry {
+        pass.store.requeue(pass.push).await?;
+    }
+    // How much of the queue this process takes is known when it is empty.
+    pass.progress.stage("sending");
+    pass.progress.total(None);
+    let mut somebody_was_left = false;
+    loop {
+        tokens.rewind()?;
+        tokens.expire();
+        let before = feeder.taken;
+        if !feed_rows(feeder, (plan, tokens), Handling::Take).await? {
+            return Ok(false);
+        }
+        let is_idle = feeder.taken == before;
+        match wait_for_others(feeder).await? {
+            Others::Stopped => {
+                cancel_queue(pass).await?;
+                return Ok(false);
+            }
+            Others::Done => return Ok(true),
+            // Who waited before this pass, and still does, is not in this file.
+            Others::Left(left) if somebody_was_left && is_idle => {
+                feeder.notes.push(format!(
+                    "{left} recipients of another file still wait in the queue of this push"
+                ));
+                return Ok(true);
+            }
+            // Given back by a process that stopped.
+            Others::Left(_) => somebody_was_left = true,
+        }
+    }
+}
+
+async fn feed_rows(
+    feeder: &mut Feeder<'_>,
+    (plan, tokens): (&SendPlan, &mut TokenLookup),
+    handling: Handling,
+) -> Result<bool> {
+    let pass = feeder.pass;
+    let mut reader = AudienceReader::open(&pass.order.input)?;
+    let delivery = match pass.order.reach {
+        Reach::Live => Delivery::Live,
+        Reach::ValidateOnly => Delivery::ValidateOnly,
+    };
+    let collapse = pass.order.collapse_id();
+    let mut composer = Composer::new(plan.push.clone(), delivery, Some(&collapse));
+    let mut left = plan.rows;
+    let mut seen = HashSet::new();
+    while left > 0 {
+        let asked = renew(pass, plan, tokens).await;
+        if feeder.should_stop().await? {
+            if handling != Handling::Take {
+                cancel_rest(feeder, &mut reader, left, &mut seen).await?;
+            }
+            if handling != Handling::Send {
+                cancel_queue(pass).await?;
+            }
+            return Ok(false);
+        }
+        asked?;
+        let batch = read(
+            feeder,
+            &mut reader,
+            tokens,
+            &mut left,
+            (&mut seen, handling),
+        )?;
+        let rest = match handling {
+            Handling::Send => send_batch(feeder, &mut composer, batch).await?,
+            Handling::Enter => {
+                enter_batch(feeder, &mut composer, batch).await?;
+                Vec::new()
+            }
+            Handling::Take => {
+                if !take_batch(feeder, batch).await? {
+                    cancel_queue(pass).await?;
+                    return Ok(false);
+                }
+                Vec::new()
+            }
+        };
+        if !rest.is_empty() {
+            pass.cancel(rest).await?;
+            cancel_rest(feeder, &mut reader, left, &mut seen).await?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What the source said about the next rows may be too old, or not asked yet.
+async fn renew(pass: &SendPass<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<()> {
+    let order = pass.order;
+    let rate = (pass.rate, pass.until);
+    tokens
+        .renew(
+            Audience { order, plan },
+            BATCH as u64,
+            pass.reading,
+            pass.interrupt,
+            rate,
+        )
+        .await
+        .map_err(|error| {
+            error.context("the source cannot be asked for tokens again, so nobody more is sent to")
+        })
+}
+
+/// The next rows, each person once.
+fn read(
+    feeder: &mut Feeder<'_>,
+    reader: &mut AudienceReader,
+    tokens: &mut TokenLookup,
+    left: &mut u64,
+    (seen, handling): (&mut HashSet<UserKey>, Handling),
+) -> Result<Vec<Person>> {
+    let mut people = Vec::with_capacity(BATCH);
+    while people.len() < BATCH && *left > 0 {
+        let mut row = StringRecord::new();
+        reader.next_of(&mut row, *left)?;
+        *left -= 1;
+        let tokens = tokens.next(reader, &row)?;
+        let user = UserKey::of(reader.user(&row));
+        // Rows that repeat somebody were counted when everybody was entered.
+        let is_repeated = match handling {
+            Handling::Take => feeder.stands_above(&user, seen),
+            Handling::Send | Handling::Enter => feeder.is_repeated(&user, seen),
+        };
+        if !is_repeated {
+            people.push(Person::new(row, user, tokens));
+        } else if handling != Handling::Take {
+            feeder.pass.progress.advance(1);
+        }
+    }
+    Ok(people)
+}
