@@ -21,6 +21,7 @@ mod account;
 mod answer;
 mod auth;
 mod client;
+mod client_state;
 mod connection;
 mod dispatch;
 mod failure_guard;

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::answer::{PushAnswer, classify};
-use super::client::ClientState;
+use super::client_state::ClientState;
 use super::dispatch::{Current, InFlight, Next, PoolSlot};
 use super::request;
 use super::request::{DoubtCause, NoAnswer, Reply};
