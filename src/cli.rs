@@ -1,8 +1,7 @@
-//! The command line: what was typed, then what it means, then one match that runs it.
+//! The command line: parses the arguments, resolves the settings, runs the subcommand.
 //!
-//! One file a subcommand. A command is a clap structure with three functions: `flags` hands what was typed to the
-//! settings, `stdout` says what it writes there, `run` does it. This room alone reads the environment, touches the
-//! streams and decides the exit status.
+//! Each subcommand has a file in `commands/`. Only this module reads the environment, uses the standard streams and
+//! decides the exit status.
 
 mod audience_args;
 mod audience_request;
@@ -50,11 +49,11 @@ use early_args::EarlyArgs;
 #[command(
     name = "pushctl",
     version,
-    about = "Audiences out of PostgreSQL, pushes to phones",
+    about = "Generate audiences from PostgreSQL and send push notifications to them",
     before_help = help::examples(&[
-        ("pushctl generate layer2", "one audience, as CSV files in ./generated"),
-        ("pushctl audiences", "what there is to generate"),
-        ("pushctl config show", "every setting, and where it came from"),
+        ("pushctl generate layer2", "write an audience as CSV files into ./generated"),
+        ("pushctl audiences", "list the audiences"),
+        ("pushctl config show", "show every setting and its origin"),
     ]),
     after_help = help::statuses(&help::EVERY_KIND),
     subcommand_required = true,
@@ -73,7 +72,7 @@ struct Cli {
     command: Command,
 }
 
-/// The command line with what is not in the code: the audiences of query files.
+/// Returns the command line, with the audiences of query files as subcommands.
 pub fn command(offers: &[AudienceCommand]) -> clap::Command {
     let command = Cli::command()
         .mut_subcommand("generate", |generate| {
@@ -83,7 +82,7 @@ pub fn command(offers: &[AudienceCommand]) -> clap::Command {
     help::arrange(command)
 }
 
-/// The process: its arguments, its environment, its exit status.
+/// Runs the process from its arguments and environment to its exit status.
 pub fn main() -> ExitCode {
     let kind = panic_hook::guarded(|| {
         let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -111,7 +110,7 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     let (globals, command) = (cli.globals, cli.command.into_subcommand());
     let run_id = Uuid::now_v7();
     let mut output_args = globals.output_args(command.stdout(None));
-    // Until the settings are known, problems with them are told as the command line and the environment ask.
+    // Until the settings are known, errors are shown as the command line and the environment ask.
     output_args.talk = globals.talk(&environment);
     let ui = Ui::new(output_args, facts, run_id);
     if let Some(result) = command.run_without_settings(&ui) {
@@ -139,7 +138,7 @@ fn read_layers(globals: &Globals, environment: &mut Environment) -> Result<Optio
     ConfigFile::find(globals.config(), environment)
 }
 
-/// From a command's end to the kind of exit. A reader that went away got what it wanted.
+/// Returns the exit status of a result. A reader that closed standard output has all it wanted.
 fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
     if ui.stdout_is_closed() {
         return ExitStatus::Done;
@@ -150,7 +149,7 @@ fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
     })
 }
 
-/// The command line could not be parsed: it is wrong, or names an audience whose file is, or asks for help.
+/// Ends a command line that clap did not accept: it is wrong, names an audience with a broken file, or asks for help.
 fn refuse(
     message: &clap::Error,
     known: KnownAudiences,
@@ -170,7 +169,7 @@ fn refuse(
     say_usage(message, ahead.color(), &facts)
 }
 
-/// Help and version go to stdout, a wrong command line to stderr, each coloured as its stream wants it.
+/// Writes help and version to stdout, errors to stderr, each in colour if its stream supports it.
 fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> ExitStatus {
     let text = message.render();
     let paint = |is_terminal| {
@@ -180,7 +179,7 @@ fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> ExitStatu
             text.to_string()
         }
     };
-    // Whoever closed the stream does not want to read it.
+    // A closed stream is not an error.
     if message.use_stderr() {
         let _ = std::io::stderr().write_all(paint(facts.stderr_is_terminal).as_bytes());
         return ExitStatus::Usage;

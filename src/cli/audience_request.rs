@@ -19,16 +19,16 @@ use super::services::{LogWatch, catalogue, history};
 /// The flags of every command that reads the source by an audience.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SourceFlags {
-    /// Query files of your own, which take the place of built-in ones of the same name
+    /// Directory of your own query files, which replace built-in ones of the same name
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     queries: Option<PathBuf>,
-    /// The instant from which all windows are measured [default: the database's clock]
+    /// Reference time of all time windows [default: the database's clock]
     #[arg(long, global = true, value_name = "TIME")]
     as_of: Option<String>,
-    /// For one attempt to connect: name, TCP, TLS and log-in together [default: 10s]
+    /// Time limit of one connection attempt: name lookup, TCP, TLS and login [default: 10s]
     #[arg(long, global = true, value_name = "DURATION")]
     connect_timeout: Option<String>,
-    /// Attempts to connect at most, the first included [default: 5]
+    /// Maximum connection attempts, the first included [default: 5]
     #[arg(long, global = true, value_name = "N")]
     retries: Option<String>,
 }
@@ -50,7 +50,7 @@ impl SourceFlags {
     }
 }
 
-/// What was asked of an audience, in the terms of the library.
+/// An audience with its parameters and its reference time.
 pub(super) struct AudienceRequest {
     pub(super) definition: Definition,
     pub(super) values: Values,
@@ -60,7 +60,7 @@ pub(super) struct AudienceRequest {
 }
 
 impl AudienceRequest {
-    /// The audience with its parameters; everything that was typed is checked here, before anything is read.
+    /// Resolves the audience and checks its parameters, before anything is read.
     pub(super) fn of(
         context: &CommandContext,
         chosen: &Chosen,
@@ -81,7 +81,7 @@ impl AudienceRequest {
         })
     }
 
-    /// As the library takes it.
+    /// Returns the request as the library takes it.
     pub(super) fn question<'a>(&'a self, context: &'a CommandContext) -> QueryContext<'a> {
         QueryContext {
             definition: &self.definition,

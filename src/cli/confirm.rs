@@ -1,4 +1,4 @@
-//! Asking a person before something that cannot be taken back, in words that are not typed by accident.
+//! Asks for a confirmation before what cannot be undone, with a phrase that is not typed by accident.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
@@ -14,25 +14,25 @@ use super::context::{CommandContext, Confirmation};
 use super::message_args::hosts;
 use super::services;
 
-/// Whether a person is there who can be asked.
+/// Returns whether a terminal is there to ask a question on.
 pub(super) fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Says `what` is about to happen and wants `phrase` typed. Where nobody can be asked, `--yes` must have been given.
+/// Shows what is about to happen and waits for `phrase`. Without a terminal, `--yes` is required.
 pub(super) fn confirm(context: &CommandContext, what: &str, phrase: &str) -> Result<()> {
     if context.confirmation == Confirmation::Given {
         return Ok(());
     }
     if !can_ask() {
-        return Err(
-            Error::usage(format!("{what}, and there is nobody here to confirm it"))
-                .hint("add --yes if that is what you want"),
-        );
+        return Err(Error::usage(format!(
+            "{what}: not confirmed, and there is no terminal to ask on"
+        ))
+        .hint("confirm with --yes"));
     }
     context
         .ui
-        .say(format_args!("{what}.\nType \"{phrase}\" to go on:"));
+        .say(format_args!("{what}.\nType \"{phrase}\" to continue:"));
     let mut answer = String::new();
     std::io::stdin()
         .lock()
@@ -43,13 +43,13 @@ pub(super) fn confirm(context: &CommandContext, what: &str, phrase: &str) -> Res
     } else {
         Err(Error::new(
             ErrorKind::Refused,
-            "not confirmed, so nothing was done",
+            "not confirmed: nothing was done",
         ))
     }
 }
 
-/// What `send` asks a person, and what they should know: how many, the layer, the link, how it reads on a phone, whom the
-/// history holds back, which guards are off.
+/// Asks before a send, and shows the number of recipients, the layer, the link, a rendered message, the recipients that
+/// the notification history holds back, and the overridden guards.
 pub(super) async fn confirm_send(
     context: &CommandContext,
     sending: &mut Sending,
@@ -60,13 +60,13 @@ pub(super) async fn confirm_send(
     }
     let count = sending.count();
     let mut facts = vec![format!(
-        "\"{}\" goes to the phones of up to {} ({})",
+        "\"{}\" will be sent to up to {} ({})",
         sending.order.wording.title,
-        counted(count, "people"),
+        counted(count, "recipients"),
         counted(sending.plan.rows, "rows")
     )];
     facts.extend(described(context, sending)?);
-    // Where no person is asked, the question is an error, and no store is opened for it.
+    // Without a terminal the question is an error, and needs no store.
     if can_ask() {
         facts.push(held_back(context, sending).await?);
     }
@@ -83,7 +83,7 @@ fn described(context: &CommandContext, sending: &Sending) -> Result<Vec<String>>
     let rendered = render(&order.input, &push, 1)?;
     if let Some(sample) = rendered.samples.first() {
         facts.push(format!(
-            "the shortest of them reads \"{}\" / \"{}\"",
+            "the shortest message reads \"{}\" / \"{}\"",
             sample.title, sample.body
         ));
     }
@@ -94,19 +94,19 @@ async fn held_back(context: &CommandContext, sending: &mut Sending) -> Result<St
     let run_context = services::run_context(context, "send");
     let store = services::store(context).await?;
     Ok(match sending.held_back(&run_context, &store).await {
-        Ok(0) => "the notification history holds none of them back".to_owned(),
+        Ok(0) => "the notification history holds back no recipient".to_owned(),
         Ok(count) => format!(
-            "the notification history holds {} of them back",
+            "the notification history holds back {} of them",
             number(count)
         ),
         Err(error) => {
-            format!("the notification history does not say whom it holds back: {error:#}")
+            format!("recipients held back by the notification history: unknown ({error:#})")
         }
     })
 }
 
-/// The guards that a person has switched off for this run.
+/// Returns a line for each overridden guard of this run.
 pub(super) fn switched_off(overrides: &Overrides) -> Vec<String> {
-    let of = |one: &Override| format!("guards off: {one}");
+    let of = |one: &Override| format!("overridden guards: {one}");
     overrides.0.iter().map(of).collect()
 }

@@ -10,7 +10,7 @@ use crate::ui::{Document, Loudness};
 
 use super::context::CommandContext;
 
-/// The summary, as a document or for a person.
+/// Prints the summary of a send.
 pub(super) fn print_summary(context: &CommandContext, summary: &Summary) -> Result<()> {
     if !summary.adds_up() {
         context.ui.error(&Error::new(
@@ -33,7 +33,7 @@ pub(super) fn print_summary(context: &CommandContext, summary: &Summary) -> Resu
         .print(send::text(summary, context.ui.stdout_pen()))
 }
 
-/// What came of each run. As JSON an array for `--all`, however many there are.
+/// Prints the result of each run; with `--json`, `--all` always gives an array.
 pub(super) fn print_pipelines(
     context: &CommandContext,
     documents: &[Value],
@@ -50,7 +50,7 @@ pub(super) fn print_pipelines(
     }
     let with_pushes = |document: &&Value| document.get("pushes").is_some();
     for document in documents.iter().filter(with_pushes) {
-        // Where logs are collected as JSON lines, a line is all there may be.
+        // Where logs are JSON lines, the result is one line.
         if context.settings.talk.log_format == LogFormat::Json {
             context.ui.say(pipeline::line(document));
         } else {

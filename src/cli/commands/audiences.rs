@@ -90,7 +90,7 @@ fn list(context: &CommandContext, definitions: &[Definition]) -> Result<()> {
             .ui
             .json(&definitions.iter().map(document).collect::<Vec<_>>());
     }
-    let mut table = Table::new(["AUDIENCE", "WHO", "FILES"]);
+    let mut table = Table::new(["AUDIENCE", "USERS", "FILES"]);
     for definition in definitions {
         let stems: Vec<&str> = definition
             .header
@@ -126,7 +126,7 @@ fn show(context: &CommandContext, definition: &Definition) -> Result<()> {
     ))?;
     if !definition.parameters.is_empty() {
         ui.print(format_args!("\n{}", heading("Parameters")))?;
-        let mut table = Table::new(["FLAG", "TYPE", "DEFAULT", "MEANS"]);
+        let mut table = Table::new(["FLAG", "TYPE", "DEFAULT", "MEANING"]);
         for parameter in &definition.parameters {
             let default = parameter
                 .default_text()
@@ -142,7 +142,7 @@ fn show(context: &CommandContext, definition: &Definition) -> Result<()> {
         ui.table(&table)?;
     }
     ui.print(format_args!("\n{}", heading("Stages")))?;
-    let mut table = Table::new(["WHO STAYS", "WHO LEAVES"]);
+    let mut table = Table::new(["USERS THAT STAY", "REASON TO LEAVE"]);
     for stage in &header.stages {
         table.row([&stage.name, &stage.left]);
     }

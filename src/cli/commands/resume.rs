@@ -1,4 +1,4 @@
-//! `pushctl resume`: goes on with a run that was not finished, or lets a paused automation go on.
+//! `pushctl resume`: resumes an unfinished run, or ends the pause of an automation.
 
 use serde_json::json;
 
@@ -28,17 +28,17 @@ use crate::cli::{confirm, help, results, run_selector, services};
 use crate::settings::Settings;
 use crate::ui::Stdout;
 
-/// Go on with a run that was not finished, or with a paused automation
+/// Resume an unfinished run, or end the pause of an automation
 ///
-/// Whoever was sent to is left alone, everybody else gets their push. Messages whose answer was never seen are in doubt,
-/// and stay so unless --in-doubt retry says otherwise.
+/// Recipients with an outcome are not sent to again; the others get their push. Messages without an answer are in doubt.
+/// They are left in doubt unless --in-doubt retry sends them again, which asks for confirmation.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl resume last", "finish what was interrupted"),
-        ("pushctl resume 019351a2 --in-doubt retry", "and send again what may not have arrived"),
-        ("pushctl resume last --override max-audience --reason 'the launch'", "a run that a safeguard closed"),
-        ("pushctl resume layer3 --enable", "end a pause, from the next occurrence on"),
+        ("pushctl resume last", "resume the newest run"),
+        ("pushctl resume 019351a2 --in-doubt retry", "also send messages in doubt again"),
+        ("pushctl resume last --override max-audience --reason 'the launch'", "a run that a guard refused"),
+        ("pushctl resume layer3 --enable", "end the pause of an automation"),
     ]),
     after_help = help::statuses(&[
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
@@ -46,16 +46,16 @@ use crate::ui::Stdout;
     ]),
 )]
 pub struct Args {
-    /// The run's id, the beginning of it, or `last`; with --enable an automation's name
+    /// Run id, a prefix of it, or `last`; with --enable an automation
     #[arg(value_name = "RUN|NAME")]
     what: String,
-    /// End the pause of the automation of this name
+    /// End the pause of this automation
     #[arg(long, conflicts_with_all = ["in_doubt", "rate", "guards"])]
     enable: bool,
-    /// Messages whose answer was never seen: keep them as they are, or send them again
+    /// Messages without an answer: leave them in doubt, or send them again after a confirmation
     #[arg(long, value_name = "WHAT", value_enum)]
     in_doubt: Option<InDoubt>,
-    /// Messages a second at most [default: as the run was begun]
+    /// Rate limit, messages a second [default: that of the run]
     #[arg(long, value_name = "N")]
     rate: Option<String>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ impl Args {
         }
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.what).await?;
-        // A finished run may still have messages in doubt.
+        // A finished run can have messages in doubt.
         let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
         if !can_go_on && self.in_doubt != Some(InDoubt::Retry) {
             return Err(run::send::nothing_left(&run));
@@ -152,7 +152,7 @@ impl Args {
     }
 }
 
-/// Messages in doubt may have arrived: a person agrees to a second copy.
+/// Asks before messages in doubt are sent again: they may have arrived.
 async fn agreed(
     context: &CommandContext,
     store: &Store,
@@ -174,10 +174,10 @@ async fn agreed(
         ));
     }
     let what = format!(
-        "run {} goes on, and sends {} again that may have arrived",
+        "run {} will send {} again, which may already have arrived",
         run.id,
         match count {
-            0 => "what is in doubt".to_owned(),
+            0 => "its messages in doubt".to_owned(),
             1 => "1 message".to_owned(),
             several => format!("{} messages", number(several)),
         }
@@ -187,7 +187,7 @@ async fn agreed(
     confirm::confirm(context, &facts.join("\n  "), "send again")
 }
 
-/// Ends the pause of an automation. One that is not paused is told apart from one that nobody has heard of.
+/// Ends the pause of an automation; an unknown name is an error.
 async fn enable(context: &CommandContext, name: &str) -> Result<ExitStatus> {
     bounded(context, end_pause(context, name)).await
 }
@@ -196,9 +196,9 @@ async fn end_pause(context: &CommandContext, name: &str) -> Result<ExitStatus> {
     let store = services::store(context).await?;
     let was_paused = store.unpause(name).await?;
     if was_paused {
-        context
-            .ui
-            .say(format_args!("{name} goes on with its next occurrence"));
+        context.ui.say(format_args!(
+            "the pause of {name} is over: it sends again from its next occurrence on"
+        ));
     } else {
         let names = run_selector::names(context, &store).await?;
         if !names.iter().any(|known| known == name) {
@@ -214,7 +214,7 @@ async fn end_pause(context: &CommandContext, name: &str) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-/// A person resumes: it is as late as it is, and what is due later is waited for.
+/// A resume ignores lateness, and waits for later phases.
 const HOW: DriveOptions = DriveOptions {
     wait_for_due: true,
     until: None,

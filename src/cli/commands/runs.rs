@@ -1,4 +1,4 @@
-//! `pushctl runs`: what there has been, and what became of it.
+//! `pushctl runs`: the runs and their results.
 
 mod diff;
 mod export;
@@ -34,8 +34,8 @@ const STATUSES: [ExitStatus; 8] = [
 #[command(
     before_help = help::examples(&[
         ("pushctl runs --automation layer3-daily", "the last runs of an automation"),
-        ("pushctl runs show last", "the newest run of all"),
-        ("pushctl runs show last --html run.html", "as a page that needs nothing else"),
+        ("pushctl runs show last", "the newest run"),
+        ("pushctl runs show last --html run.html", "as one HTML page"),
     ]),
     after_help = help::statuses(&STATUSES),
     args_conflicts_with_subcommands = true,

@@ -17,10 +17,10 @@ use crate::cli::time_limit::bounded;
 use crate::cli::{globals, help, services};
 use crate::settings::Settings;
 
-/// Record accepted pushes in the notification history that it does not have yet
+/// Record accepted pushes that the notification history is missing
 ///
-/// A send does so itself. Pushes that the history could not record then stay in the state store, and count in the filter
-/// until they are delivered. The command can be repeated.
+/// A send records its pushes itself. Pushes that could not be recorded stay in the state store, and count for the cadence
+/// rules until they are delivered. The command can be repeated.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
@@ -102,9 +102,9 @@ fn tell(context: &CommandContext, synced: Synced) -> Result<ExitStatus> {
     Err(match failure {
         Some(error) => error
             .context(owed)
-            .hint("they count in the filter, and the next `pushctl sync` continues"),
+            .hint("they count for the cadence rules; repeat `pushctl sync`"),
         None => Error::usage(format!(
-            "{owed}, and another history is configured than at their send"
+            "{owed}: the configured history is not the one of their send"
         ))
         .hint("set PUSH_CADENCE_DATABASE_URL or CADENCE_SERVICE_URL as at the time of the send"),
     })
