@@ -1,4 +1,4 @@
-//! What a pipeline shows: a dry run's numbers are those of the live run after it, and whoever waits says for what.
+//! The output of a pipeline: a dry run's counts are those of the live run after it, and a wait names its reason.
 
 use serde_json::Value;
 
