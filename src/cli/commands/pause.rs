@@ -9,16 +9,16 @@ use crate::ui::{Document, Stdout};
 
 use crate::cli::context::{CommandContext, Confirmation};
 use crate::cli::time_limit::bounded;
-use crate::cli::{help, run_selector, services};
+use crate::cli::{help, open_runs, run_selector, services};
 
 /// Hold an automation from its next occurrence on, until `resume NAME --enable`
 ///
-/// A run that is open goes on: `cancel` stops it.
+/// A run that a process carries out continues; `cancel` stops it. Other open runs are held, too.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
         ("pushctl pause layer3-daily --reason 'new copy on Monday'", "nothing more is sent of it"),
-        ("pushctl resume layer3-daily --enable", "let it go on"),
+        ("pushctl resume layer3-daily --enable", "end the pause"),
     ]),
     after_help = help::statuses(&[
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Bug,
@@ -53,7 +53,7 @@ impl Args {
         let held = pauses.iter().find(|pause| pause.automation == self.name);
         if new {
             context.ui.say(format_args!(
-                "{} is paused: `pushctl resume {} --enable` lets it go on",
+                "{} is paused: `pushctl resume {} --enable` ends the pause",
                 self.name, self.name
             ));
         } else if let Some(held) = held {
@@ -67,11 +67,21 @@ impl Args {
             status: Some(RunStatus::Open),
             ..RunFilter::default()
         };
-        for run in store.runs(&open).await? {
-            context.ui.warn(format_args!(
-                "its run {} is open and goes on: `pushctl cancel {}` stops it",
-                run.id, self.name
-            ));
+        let runs = store.runs(&open).await?;
+        for open in open_runs::of(&store, runs, context.clock.now()).await? {
+            let id = &open.run.id;
+            // The pause is checked at a start: a process that is at work does not notice it.
+            if open.held.is_some() {
+                context.ui.warn(format_args!(
+                    "run {id} is in progress and continues: `pushctl cancel {}` stops it",
+                    self.name
+                ));
+            } else {
+                context.ui.warn(format_args!(
+                    "run {id} is open and is held, too: `pushctl cancel {}` ends it",
+                    self.name
+                ));
+            }
         }
         if context.ui.document() == Document::Json {
             context.ui.json(&json!({
