@@ -131,9 +131,9 @@ async fn of_two_ticks_at_once_one_sends_and_the_other_names_it(place: Place) {
         let error = errors.pop().expect("one of them is refused");
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(error.kind(), ErrorKind::Locked);
-        let told = format!("{error:#}");
+        let message = format!("{error:#}");
         let holder = format!("is held by alice@worker-1 (process {})", std::process::id());
-        assert!(told.contains(&holder), "{told}");
+        assert!(message.contains(&holder), "{message}");
     }
     verify(&stage).await;
 }

@@ -100,9 +100,9 @@ fn a_window_says_until_when_to_whom_and_how_to_stop_it() {
     let rows = office.runs().remove(0);
     office.ends(&["cancel", "daily"], 0);
     let ended = office.ended(process);
-    let told = "daily: cancellation window until ";
-    let line = ended.stderr.lines().find(|line| line.contains(told));
-    let line = line.unwrap_or_else(|| panic!("{told:?} in {ended}"));
+    let expected = "daily: cancellation window until ";
+    let line = ended.stderr.lines().find(|line| line.contains(expected));
+    let line = line.unwrap_or_else(|| panic!("{expected:?} in {ended}"));
     assert!(line.contains(" UTC ("), "{line}");
     let shown = office.ends(&["runs", "show", &rows.id, "--json"], 0).json();
     let files = shown["files"].as_array().expect("files").iter();
