@@ -1,25 +1,25 @@
-//! The pipeline: an automation from audience to phones, phase by phase, on a clock that someone else winds.
+//! The pipeline: carries an automation out phase by phase, from the audience to the pushes. An outside scheduler starts it.
 //!
-//! An [`Occurrence`](crate::automation::schedule::Occurrence) is an automation and the instant it is for; a run carries it
-//! out, and an occurrence has one run. What a run is about stands in its [`RunPlan`], which is written down when it
-//! begins; each phase's beginning and end is a durable record; so whoever holds the occurrence's lease can go on from
-//! wherever it stopped. [`step`] says what comes next, purely from those records and the time; [`driver`] does it.
+//! An [`Occurrence`](crate::automation::schedule::Occurrence) is an automation and the instant it is for. One run carries
+//! an occurrence out. Its [`RunPlan`] is recorded when it begins, and so are the beginning and the end of each phase.
+//! The process that holds the occurrence's lease can therefore continue the run from where an earlier one stopped.
+//! [`step`] decides the next step from those records and the time; [`driver`] carries it out.
 //!
-//! | module | what it knows |
+//! | module | contents |
 //! | --- | --- |
-//! | `plan` | what a run is about, and what its phases came to |
-//! | `step` | what is to be done now: pure |
-//! | `select_occurrence` | which occurrence a start is for: pure |
-//! | `driver` | one run, step by step, until it waits or is over |
-//! | `finish` | what is recorded and told of a run that is over |
+//! | `plan` | the plan of a run, and the records of its phases |
+//! | `step` | the next step of a run: pure |
+//! | `select_occurrence` | the occurrence that a start is for: pure |
+//! | `driver` | carries out one run, step by step, until it waits or is over |
+//! | `finish` | the end of a run: record, summary, notices |
 //! | `results` | the results of phases and the summary of a run, as they are recorded |
-//! | `activity` | whether an open run is running, waits or was interrupted: pure |
+//! | `activity` | whether an open run is running, waiting or interrupted: pure |
 //! | `generate`, `test`, `send`, `cleanup` | the phases |
-//! | `file_handoff` | where the next start finds the files |
-//! | `safeguards` | what makes a run refuse: pure |
+//! | `file_handoff` | keeps the files for the next start |
+//! | `safeguards` | the limits that make a run refuse: pure |
 //! | `notifications` | notices and heartbeats |
 //!
-//! Deliberately absent: a scheduler, and any wait that is not bounded by the occurrence's own times.
+//! Deliberately absent: a scheduler. Every wait is bounded by the times of the occurrence.
 
 mod activity;
 mod cleanup;
@@ -63,7 +63,7 @@ use crate::state::process_id::ProcessId;
 use crate::state::{Run, Store};
 use crate::template::link::AllowedHosts;
 
-/// How much of it is real.
+/// How much of a run is real.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
@@ -85,16 +85,16 @@ pub enum Phase {
     Generate,
     /// The test files through the real sender.
     Test,
-    /// Time for somebody to cancel.
+    /// The cancellation window.
     Window,
     /// The pushes, in order.
     Send,
-    /// Old files and records away.
+    /// Removes old files and records.
     Cleanup,
 }
 
 impl Mode {
-    /// As it is written.
+    /// Returns the name that flags and records use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::LiveSend => "live-send",
@@ -104,7 +104,7 @@ impl Mode {
         }
     }
 
-    /// Whether it has such a phase.
+    /// Returns whether the mode has a phase.
     pub fn has(self, phase: Phase) -> bool {
         match phase {
             Phase::Generate | Phase::Cleanup => true,
@@ -114,14 +114,14 @@ impl Mode {
         }
     }
 
-    /// Whether any phone may ring.
+    /// Returns whether messages may be delivered to phones.
     pub fn reaches_phones(self) -> bool {
         matches!(self, Self::LiveSend | Self::TestLiveSend)
     }
 }
 
 impl Phase {
-    /// As it is recorded.
+    /// Returns the name that records use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Generate => "generate",
@@ -133,7 +133,7 @@ impl Phase {
     }
 }
 
-/// How long things are kept.
+/// How long files and records are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Audience and outcome files.
@@ -142,57 +142,57 @@ pub struct Retention {
     pub records: Duration,
 }
 
-/// What a run may use of the world.
+/// The services and settings that a run uses.
 pub struct PipelineContext<'a> {
     /// Runs, phases, claims.
     pub store: &'a Store,
-    /// Who has had enough.
+    /// The notification history, which excludes recipients.
     pub cadence: &'a Cadence,
-    /// Whether a dry run asks neither for tokens nor the history.
+    /// Whether a dry run looks up no tokens and does not ask the notification history.
     pub offline: bool,
-    /// Where audiences come from.
+    /// The database that audiences are read from.
     pub source: &'a Source,
-    /// What audiences ask about earlier pushes.
+    /// The history of earlier pushes that queries may read.
     pub history: &'a HistorySource,
-    /// Which audiences there are.
+    /// The audiences that are known.
     pub catalogue: &'a Catalogue,
-    /// Where audience files go.
+    /// The directory of audience files.
     pub output: &'a Path,
-    /// How their lines end.
+    /// The line ending of audience files.
     pub ending: LineEnding,
-    /// Who gets test pushes, unless the automation says so itself.
+    /// The recipients of test pushes, unless the automation names its own.
     pub test_users: &'a [String],
-    /// Where deep links may lead.
+    /// The hosts that deep links may lead to.
     pub hosts: &'a AllowedHosts,
-    /// Who we are to the push service; `None` where nothing is sent.
+    /// The account at the push service; `None` where nothing is sent.
     pub account: Option<&'a ServiceAccount>,
-    /// How it is talked to.
+    /// How the push service is reached.
     pub service: &'a fcm::FcmSettings,
-    /// Where outcome files go.
+    /// The directory of outcome files.
     pub outcomes: &'a Path,
-    /// How long things are kept.
+    /// How long files and records are kept.
     pub retention: Retention,
-    /// This process, as others see it.
+    /// This process, as leases and records name it.
     pub holder: &'a ProcessId,
-    /// Civil time.
+    /// The clock of the schedule.
     pub clock: &'a Arc<dyn Clock>,
-    /// Whether somebody wants it to end.
+    /// Signals that ask the process to stop.
     pub interrupt: &'a Interrupt,
-    /// Who wants to know how far it is.
+    /// Where progress is shown.
     pub progress: &'a dyn Progress,
-    /// Is told how the connecting goes.
+    /// Where attempts to connect to the source are shown.
     pub watch: &'a dyn Watch,
-    /// For one phase that reads the source.
+    /// The time limit of a phase that reads the source.
     pub deadline: Duration,
-    /// Who else is told.
+    /// The webhook and the heartbeat of the automation.
     pub notices: &'a Notices,
 }
 
-/// A run that is at work: what its phases are handed.
+/// The run and the services that its phases work with.
 #[derive(Clone, Copy)]
 struct PhaseContext<'a> {
     run: &'a Run,
-    /// As it counts for this run: what was overridden does not limit it.
+    /// The plan without the limits that were overridden for this run.
     plan: &'a RunPlan,
     overrides: &'a Overrides,
     context: &'a PipelineContext<'a>,

@@ -1,17 +1,17 @@
-//! Runs: one lifecycle and one table of guards for every road to a phone.
+//! Runs: one lifecycle and one table of guards, for every way to start a push.
 //!
-//! | module | what it knows |
+//! | module | contents |
 //! | --- | --- |
-//! | `gates` | which guard applies on which road, and what may be overridden: the table |
-//! | `session` | the lifecycle: lease, record, work while the lease is held, release |
+//! | `gates` | the table: which guard applies on which road |
+//! | `session` | the lifecycle of a run: lease, record, work while the lease is held, release |
 //! | `send` | one send, begun, resumed or joined |
 //! | `pipeline` | one pipeline's run, begun or resumed |
 //! | `automation_order` | the order of `send --automation`, and whether a file is the automation's |
 //! | `services` | from settings to source, history and push service |
-//! | `context` | what all of them are handed |
+//! | `context` | the settings and services that all of them use |
 //!
-//! Deliberately absent: flags, questions to a person, and anything that is printed. Those are `cli`'s, which calls this
-//! room and is never imported by it.
+//! Deliberately absent: flags, questions to a person, and output. They belong to `cli`, which calls this module and is
+//! never imported by it.
 
 pub mod automation_order;
 pub mod context;

@@ -1,5 +1,5 @@
-//! The pipeline: its timeline on a clock that the test moves, whole runs against a real source, store and push service,
-//! what is left of runs that were killed, and the commands around it.
+//! The pipeline: its timeline on a clock that the test moves, whole runs against a real source, state store and push
+//! service, runs that are killed, and the commands.
 
 mod campaign;
 mod cancel;
@@ -43,7 +43,7 @@ fn automation(name: &str, schedule: &str, safeguards: &str, delays: &[u16]) -> A
         );
     }
     let mut automation = checked(text, &Catalogue::built_in());
-    // Whatever `check` would say of the two together.
+    // Set after the check, so that a test can combine limits that `check` would refuse.
     automation.file.safeguards = toml::from_str(safeguards).unwrap();
     let window = automation.schedule.lead.min(SignedDuration::from_mins(25));
     automation.schedule.window = window;
@@ -60,7 +60,7 @@ fn checked(text: String, catalogue: &Catalogue) -> Automation {
         now: NOON.parse().unwrap(),
     };
     let checked = check(&[SourceText { path, text }], &against);
-    let told = checked.report.human(Color::Plain);
+    let report = checked.report.human(Color::Plain);
     let automation = checked.automations.into_iter().next();
-    automation.unwrap_or_else(|| panic!("{told}"))
+    automation.unwrap_or_else(|| panic!("{report}"))
 }

@@ -1,4 +1,4 @@
-//! What an open run is doing. Pure: its records, whether a process holds its occurrence, and the time in, a word out.
+//! The activity of an open run, from its records, the lease of its occurrence and the time. Pure.
 
 use jiff::Timestamp;
 
@@ -7,20 +7,21 @@ use super::step::{Lateness, NextStep};
 use super::{Mode, Phase, PhaseRecords, RunPlan};
 use crate::state::Run;
 
-/// What an open run is doing.
+/// The activity of an open run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
     /// A process carries it.
     Running,
-    /// It is between two phases, and needs no process until then. The instant may have passed: the next start of the
-    /// automation goes on.
+    /// It is between two phases and needs no process until this instant. The instant may have passed: the next start of
+    /// the automation continues the run.
     Waiting(Timestamp, Phase),
-    /// No process carries it, and it stopped in the middle: a person resumes or cancels it, unless a tick goes on first.
+    /// No process carries it, and it stopped in the middle of a phase: a person resumes or cancels it, unless a tick
+    /// continues it first.
     Interrupted,
 }
 
 impl Activity {
-    /// Its word, as shown.
+    /// Returns the word that is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -30,12 +31,12 @@ impl Activity {
     }
 }
 
-/// What an open run is doing. `held`: a living process holds its occurrence.
+/// Returns the activity of an open run. `held`: a living process holds the lease of its occurrence.
 pub fn activity(run: &Run, records: &PhaseRecords, held: bool, now: Timestamp) -> Activity {
     if held {
         return Activity::Running;
     }
-    // A send has no phases to wait between, and no tick goes on with a rehearsal.
+    // A send has no phases to wait between, and no tick continues a dry run or a test.
     let Some(plan) = RunPlan::of(run)
         .ok()
         .filter(|plan| plan.mode == Mode::LiveSend)
@@ -46,7 +47,7 @@ pub fn activity(run: &Run, records: &PhaseRecords, held: bool, now: Timestamp) -
         return Activity::Interrupted;
     }
     match step::next(&plan, records, now, Lateness::Counts) {
-        // What follows the end of the window are the pushes.
+        // The pushes follow the end of the window.
         NextStep::Wait(at, Phase::Window) => Activity::Waiting(at, Phase::Send),
         NextStep::Wait(at, phase) => Activity::Waiting(at, phase),
         NextStep::Do(Phase::Generate) => Activity::Waiting(plan.times.generate_at, Phase::Generate),
@@ -54,7 +55,7 @@ pub fn activity(run: &Run, records: &PhaseRecords, held: bool, now: Timestamp) -
         NextStep::Do(Phase::Window) => Activity::Waiting(plan.times.test_at, Phase::Window),
         NextStep::Push(_) => Activity::Waiting(now, Phase::Send),
         NextStep::Do(phase) => Activity::Waiting(now, phase),
-        // By itself it sends nothing any more.
+        // Without a person it sends nothing any more.
         NextStep::TooLate(..)
         | NextStep::InterruptedPush(_)
         | NextStep::QuietHours(_)
@@ -62,7 +63,7 @@ pub fn activity(run: &Run, records: &PhaseRecords, held: bool, now: Timestamp) -
     }
 }
 
-/// Whether something was begun and is not done. The window and the whole of the pushes stay open while they wait.
+/// Returns whether a phase was begun and is not done. The window and the send phase stay open while they wait.
 fn is_in_the_middle(records: &PhaseRecords) -> bool {
     let waits = [Phase::Window.as_str(), Phase::Send.as_str()];
     records

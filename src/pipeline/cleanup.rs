@@ -1,4 +1,4 @@
-//! The last phase: files and records that are older than anybody needs. A file that cannot be removed is mentioned.
+//! The cleanup phase: removes files and records past their retention. A file that cannot be removed is noted.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -11,9 +11,10 @@ use super::step::after;
 use crate::audience::manifest::Manifest;
 use crate::error::Result;
 
-/// The names of outcome files end in one of these.
+/// The endings of the names of outcome files.
 const OUTCOMES: [&str; 3] = [".outcomes.csv", ".dead-tokens.csv", ".dead-tokens.sql"];
 
+/// Removes old files and records.
 pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     let context = phase.context;
     let mut notes = Vec::new();
@@ -50,7 +51,7 @@ fn remove(path: &Path, removed: &mut u64, notes: &mut Vec<String>) {
     }
 }
 
-/// The files of an audience's old manifests, each manifest after its files; nothing that is not in a manifest.
+/// Returns the files of an audience's old manifests, each manifest after its files. Files without a manifest are kept.
 fn old_audiences(directory: &Path, audience: &str, old: SystemTime) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for path in older(directory, old, |name| name.ends_with(".manifest.json")) {
@@ -58,7 +59,7 @@ fn old_audiences(directory: &Path, audience: &str, old: SystemTime) -> Vec<std::
             .ok()
             .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
         if let Some(manifest) = manifest.filter(|manifest| manifest.audience == audience) {
-            // A name in a manifest is never a path.
+            // A manifest lists plain names: a path could lead out of the directory.
             let plain = manifest
                 .files
                 .iter()

@@ -1,4 +1,4 @@
-//! One run, step by step, until it waits for a time, or is over. Whoever calls holds the occurrence's lease.
+//! Carries out a run step by step until it waits or is over. The caller holds the lease of the occurrence.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::notifications::{notify_start, notify_window};
 use super::plan::{DONE, REFUSED, push_phase};
 use super::results::{PushResult, as_json};
 use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
-use super::send::Sending;
+use super::send::PushState;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseContext, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
 use super::{cleanup, generate, send, step, test};
@@ -24,15 +24,15 @@ use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
 
-/// How often somebody is asked whether the run was cancelled, while it waits.
+/// How often a waiting run checks for a cancel.
 const CANCEL_INTERVAL: Duration = Duration::from_secs(2);
-/// Between two tries of a phase that failed for a reason that may pass.
+/// The pause before a phase is retried that failed for a transient reason.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a run is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriveOptions {
-    /// Wait for what is due later, or leave that to the next start.
+    /// Whether to wait until the next phase is due, or leave it to the next start.
     pub wait_for_due: bool,
     /// Stop once this phase is done.
     pub until: Option<Phase>,
@@ -40,20 +40,20 @@ pub struct DriveOptions {
     pub lateness: Lateness,
 }
 
-/// Where a run stands when its driver leaves it.
+/// The state of a run when its driver returns.
 #[derive(Debug)]
 pub enum DriveResult {
-    /// Something is due then.
+    /// The phase is due at this instant.
     Waiting(Timestamp, Phase),
-    /// The phase that it was to stop after is done.
+    /// The phase of [`DriveOptions::until`] is done.
     Reached(Phase),
-    /// It is over. The error decides the exit status.
+    /// The run is over. The error decides the exit status.
     Over {
-        /// How it ended.
+        /// The final status.
         status: RunStatus,
-        /// What it did: the run's summary in the store.
+        /// The summary, as the store keeps it.
         summary: Value,
-        /// Why it was not simply done.
+        /// The reason for every status but done.
         error: Option<Error>,
     },
 }
@@ -73,15 +73,15 @@ impl From<FinishedRun> for DriveResult {
     }
 }
 
-/// A run being driven.
+/// Carries out one run.
 struct Driver<'a> {
     phase: PhaseContext<'a>,
 }
 
-/// Drives a run.
+/// Carries out a run until it waits or is over.
 ///
 /// # Errors
-/// It stopped, and can go on: a signal, a service out of reach, credentials that were refused.
+/// The run stopped and can be resumed: a signal, an unreachable service, rejected credentials.
 pub async fn drive(
     run: &Run,
     context: &PipelineContext<'_>,
@@ -107,19 +107,19 @@ pub async fn drive(
             Err(error) => error,
         };
         if options.wait_for_due && driver.is_worth_retrying(&error) {
-            let told = format!("{error:#}; trying again in a minute");
-            context.progress.note(&told);
+            let note = format!("{error:#}; retrying in a minute");
+            context.progress.note(&note);
             driver.wait_to_try_again().await;
         } else if is_final(error.kind()) && !is_unwritable(&error) {
             return Ok(finish::fail(&driver.phase, error).await?.into());
         } else {
-            return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
+            return Err(error.hint(format!("`pushctl resume {}` continues the run", run.id)));
         }
     }
 }
 
-/// Sends again what is in doubt of a run that is over, and corrects how it ended; the summaries, push by push. `overrides`
-/// are those of this start alone: what was overridden for the run itself is asked again.
+/// Sends the messages in doubt of a run that is over again, corrects its status, and returns the summary of each push.
+/// `overrides` are those of this start alone: the overrides of the run itself do not count.
 ///
 /// # Errors
 /// A guard refuses, or a send stopped.
@@ -158,7 +158,7 @@ pub async fn resend_in_doubt(
     finish::missing_file(&run.id, &PushResult::read(&summaries)).map_or(Ok(summaries), Err)
 }
 
-/// The course of a run as it counts: what was overridden does not limit it.
+/// Returns the plan of a run without the limits that were overridden.
 fn effective_plan(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
     let mut plan = RunPlan::of(run)?;
     plan.automation = apply_overrides(plan.automation, overrides);
@@ -168,7 +168,7 @@ fn effective_plan(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
     Ok(plan)
 }
 
-/// Whether an error ends a run for good. The others leave it open: it can go on.
+/// Returns whether an error ends a run for good. The other errors leave the run open.
 fn is_final(kind: ErrorKind) -> bool {
     match kind {
         ErrorKind::Unreachable
@@ -187,7 +187,7 @@ fn is_final(kind: ErrorKind) -> bool {
 }
 
 impl Driver<'_> {
-    /// One step; where the run stands, if that was the last one.
+    /// Carries out one step; returns the state of the run if that was the last one.
     async fn advance(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
         let context = self.phase.context;
         self.check_interrupts().await?;
@@ -212,8 +212,8 @@ impl Driver<'_> {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
             }
             NextStep::Wait(at, phase) => {
-                self.wait(at, &self.waiting_note(at, phase, &records))
-                    .await?
+                let note = self.waiting_note(at, phase, &records);
+                self.wait(at, &note).await?;
             }
             NextStep::TooLate(due, phase) => {
                 return Err(finish::too_late(
@@ -231,7 +231,7 @@ impl Driver<'_> {
         Ok(None)
     }
 
-    /// A signal, or a cancel.
+    /// Returns an error after a signal or a cancel.
     async fn check_interrupts(&self) -> Result<()> {
         if let Some(kind) = self.phase.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
@@ -248,7 +248,7 @@ impl Driver<'_> {
         Err(cancelled_by(&cancel))
     }
 
-    /// Returns what is waited for, to whom it will go, and how to stop it.
+    /// Returns the note of a wait: the phase, its time, the recipients, and the command that cancels.
     fn waiting_note(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
         let name = &self.phase.run.automation;
         let local = at.to_zoned(self.phase.plan.times.zone());
@@ -279,7 +279,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Waits, and looks for a cancel all the while. Nothing is kept open.
+    /// Waits until an instant, and checks for a cancel meanwhile. No connection to the store is kept open.
     async fn wait(&self, at: Timestamp, what: &str) -> Result<()> {
         let context = self.phase.context;
         context.progress.note(what);
@@ -291,7 +291,7 @@ impl Driver<'_> {
                 return Ok(());
             }
             self.pause(left.unsigned_abs().min(CANCEL_INTERVAL)).await;
-            // The loop of the caller hears the same, and knows what to do.
+            // The caller's loop checks both again and returns the error.
             if context.interrupt.fired().is_some()
                 || context
                     .store
@@ -312,7 +312,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Waits a minute, and looks for a cancel all the while; a store that is out of reach has none to tell.
+    /// Waits a minute before a retry, and checks for a cancel meanwhile. An unreachable store does not end the wait.
     async fn wait_to_try_again(&self) {
         let mut left = RETRY_PAUSE;
         while !left.is_zero() {
@@ -330,7 +330,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Whether what failed is worth another try before it would be too late for the last push.
+    /// Returns whether an error is transient and a retry would not be too late for the last push.
     fn is_worth_retrying(&self, error: &Error) -> bool {
         let times = &self.phase.plan.times;
         let delays = self.phase.plan.automation.push.iter();
@@ -356,14 +356,14 @@ impl Driver<'_> {
         Error::new(
             ErrorKind::Refused,
             format!(
-                "push {} would go out now, within quiet_hours = \"{hours}\"",
+                "push {} would be sent now, within quiet_hours = \"{hours}\"",
                 place + 1
             ),
         )
-        .hint("quiet_hours_action = \"delay\" makes such pushes wait until the hours are over")
+        .hint("quiet_hours_action = \"delay\" delays such a push until the quiet hours end")
     }
 
-    /// Does a phase, and records its beginning and its end.
+    /// Runs a phase, and records its beginning and its end.
     async fn run_phase(&self, phase: Phase, records: &PhaseRecords) -> Result<()> {
         match phase {
             Phase::Generate => {
@@ -389,7 +389,7 @@ impl Driver<'_> {
         }
     }
 
-    /// The attempt that is open, or a new one.
+    /// Returns the open attempt of a phase, or begins one.
     async fn open_attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
@@ -428,7 +428,7 @@ impl Driver<'_> {
             Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
             Err(error) => {
                 let detail = json!({ "error": format!("{error:#}") });
-                // What went wrong matters more than that it could not be written down.
+                // The error of the phase matters more than a failure to record it.
                 let result = match error.kind() {
                     ErrorKind::Refused => REFUSED,
                     _ => "failed",
@@ -439,7 +439,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Opens the window, or closes it.
+    /// Opens the cancellation window, or closes it.
     async fn window(&self, records: &PhaseRecords) -> Result<()> {
         let word = Phase::Window.as_str();
         let is_new = records.begun(word).is_none();
@@ -454,23 +454,23 @@ impl Driver<'_> {
             .await
     }
 
-    /// A crash in the middle of a push leaves open who has got it: a person decides.
+    /// Returns the error of a push that a crash interrupted. Which recipients have it is not known, so a person decides.
     fn interrupted_push(&self, place: usize) -> Error {
         Error::new(
             ErrorKind::Locked,
             format!(
-                "run {} was interrupted in the middle of push {}, and it is too late to go on by itself",
+                "run {} was interrupted in the middle of push {}, and it is too late to continue without a person",
                 self.phase.run.id,
                 place + 1
             ),
         )
         .hint(format!(
-            "until then no other run of {} begins; `pushctl cancel {}` ends it",
+            "until it is resumed or cancelled, no other run of {} begins; `pushctl cancel {}` ends it",
             self.phase.run.automation, self.phase.run.id
         ))
     }
 
-    /// One push of a run that is over, once more.
+    /// Sends the messages in doubt of one push of a run that is over again.
     async fn resend(&self, place: usize, order: &Order) -> Result<Value> {
         let gate = while_sending(&self.phase.plan.automation, None);
         let word = push_phase(place);
@@ -490,7 +490,7 @@ impl Driver<'_> {
             match (sent.paused_until, sent.error) {
                 (Some(until), _) => {
                     let what = format!(
-                        "{}: the quiet hours end at {}, and push {} goes on; to stop: pushctl cancel {}",
+                        "{}: quiet hours until {}, then push {} continues; to stop: pushctl cancel {}",
                         self.phase.run.automation,
                         until
                             .to_zoned(self.phase.plan.times.zone())
@@ -524,9 +524,9 @@ impl Driver<'_> {
         let result = Box::pin(send::run(&self.phase, place, records, lateness)).await;
         self.phase.context.progress.finish();
         let (result, detail, error) = match result {
-            Ok((detail, Sending::Done)) => (DONE, detail, None),
-            Ok((detail, Sending::Paused)) => ("paused", detail, None),
-            Ok((detail, Sending::Stopped(error))) => ("stopped", detail, Some(error)),
+            Ok((detail, PushState::Done)) => (DONE, detail, None),
+            Ok((detail, PushState::Paused)) => ("paused", detail, None),
+            Ok((detail, PushState::Stopped(error))) => ("stopped", detail, Some(error)),
             Err(error) => (
                 "failed",
                 json!({ "error": format!("{error:#}") }),

@@ -1,5 +1,5 @@
-//! The files of a run, where the next start can find them: on the disk, and, for machines without one of their own, in a
-//! state store that several machines share.
+//! Keeps the files of a run for the next start: on the disk, and in the state store where several machines share it, since
+//! the disk of one machine may not last.
 
 use std::fs::File;
 
@@ -8,7 +8,7 @@ use super::plan::{GeneratedFile, GeneratedFiles};
 use crate::csv_writer::cannot_write;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
-/// Keeps everything that is going to be sent.
+/// Stores every file that will be sent, if several machines share the state store.
 pub(super) async fn store_files(phase: &PhaseContext<'_>, files: &GeneratedFiles) -> Result<()> {
     if !phase.context.store.is_shared() {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) async fn store_files(phase: &PhaseContext<'_>, files: &GeneratedFiles
     Ok(())
 }
 
-/// Makes sure that a file is on the disk. Whether it is the right one is seen when it is read.
+/// Fetches a file from the state store unless it is on the disk. Its SHA-256 is checked when it is read.
 pub(super) async fn fetch_file(
     phase: &PhaseContext<'_>,
     files: &GeneratedFiles,

@@ -1,4 +1,4 @@
-//! The first phase: audience files, manifest, and the safeguards that need them.
+//! The generate phase: audience files, manifest, and the safeguards that need them.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,7 @@ use crate::delivery::SendPlan;
 use crate::error::{Error, Result};
 use crate::progress::Silent;
 
+/// Generates the audience files and checks the safeguards.
 pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     let context = phase.context;
     let definition = context
@@ -59,14 +60,14 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         pushes: files_of_pushes(phase, &definition, &values, manifest)?,
         notes: Vec::new(),
     };
-    // Several pushes may go to one file; its people are counted once.
+    // Several pushes may go to one file; its recipients are counted once.
     let live = files.pushes.iter().filter_map(|push| push.live.as_ref());
     let rows: BTreeMap<&str, u64> = live.map(|file| (&*file.name, file.rows)).collect();
     files.rows = rows.into_values().sum();
     files
         .notes
         .extend(manifest.missing_test_users.iter().map(|id| {
-            format!("the test user {id} is not in the source database: no test push to them")
+            format!("the test user {id} is not in the source database and gets no test push")
         }));
     check_safeguards(phase, &mut files).await?;
     store_files(phase, &files).await?;
@@ -116,7 +117,7 @@ fn files_of_pushes(
     pushes.collect()
 }
 
-/// Renders every row that will be sent, and refuses what the automation does not allow.
+/// Renders every row that will be sent, and checks the audience against the safeguards.
 async fn check_safeguards(phase: &PhaseContext<'_>, files: &mut GeneratedFiles) -> Result<()> {
     let mut facts = AudienceFacts {
         rows: files.rows,

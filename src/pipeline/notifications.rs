@@ -1,4 +1,4 @@
-//! Who else is told: notices at the webhook, beats for the monitor. What does not arrive is mentioned, and holds nothing up.
+//! Notices to the webhook and heartbeats to the monitor. One that cannot be delivered is noted and does not stop the run.
 
 use jiff::Timestamp;
 
@@ -12,12 +12,12 @@ use crate::notify::{Beat, Event, Notice, Notices};
 use crate::progress::Progress;
 use crate::state::{Run, RunStatus};
 
-/// Where the news of one run go.
+/// The notices and heartbeats of one run.
 pub(super) struct Notifier<'a> {
     pub(super) run: &'a Run,
     pub(super) plan: &'a RunPlan,
     pub(super) notices: &'a Notices,
-    /// What was overridden for it.
+    /// The guards that were overridden for the run.
     pub(super) overrides: &'a Overrides,
     pub(super) progress: &'a dyn Progress,
 }
@@ -116,7 +116,7 @@ impl<'a> Notifier<'a> {
         }
     }
 
-    /// A rehearsal is nobody's news.
+    /// Sends a notice. A dry run sends none.
     async fn send(&self, event: Event, mut facts: Vec<(String, String)>) {
         if !self.plan.mode.reaches_phones() {
             return;
@@ -135,7 +135,7 @@ impl<'a> Notifier<'a> {
         }
     }
 
-    /// The monitor watches over the daily job: a test in the morning must not pass for it.
+    /// Sends a heartbeat, of live runs alone: the monitor watches the scheduled job, and a test must not count as one.
     async fn beat(&self, beat: Beat) {
         if self.plan.mode != Mode::LiveSend {
             return;

@@ -1,5 +1,5 @@
-//! What a run is about, and what its phases came to: everything that is needed to go on after a crash. It is kept as JSON,
-//! the course in the run's plan, the results in the details of its phases.
+//! The plan of a run and the records of its phases: everything that a later start needs to continue it after a crash. Both
+//! are kept as JSON, in the plan of the run and in the details of its phases.
 
 use std::path::PathBuf;
 
@@ -15,75 +15,75 @@ use crate::automation::schedule::Occurrence;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::{self, Run};
 
-/// What a run is about.
+/// The plan of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunPlan {
     /// The automation as its file was when the run began: a file that changes later does not change the run.
     pub automation: AutomationFile,
-    /// How much of it is real.
+    /// How much of the run is real.
     pub mode: Mode,
-    /// When its phases are due.
+    /// The times at which its phases are due.
     pub times: Times,
 }
 
-/// When the phases of a run are due.
+/// The times at which the phases of a run are due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
-    /// Generation begins.
+    /// The start of the generate phase.
     pub generate_at: Timestamp,
-    /// The tests are sent.
+    /// The time of the test pushes.
     pub test_at: Timestamp,
-    /// People receive it.
+    /// The time of the first live push.
     pub send_at: Timestamp,
-    /// A push that could not begin so long after it was due does not begin.
+    /// How late a push may begin.
     pub lateness_seconds: i64,
-    /// So long there is to cancel.
+    /// The length of the cancellation window.
     pub window_seconds: i64,
-    /// The zone of quiet hours, an IANA name.
+    /// The time zone of the quiet hours, an IANA name.
     pub zone: String,
 }
 
-/// What the generate phase made; the detail of its record.
+/// The files of the generate phase, as the detail of its record holds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratedFiles {
-    /// Where the files are.
+    /// The directory of the files.
     pub directory: PathBuf,
-    /// The manifest's name there.
+    /// The name of the manifest in it.
     pub manifest: Option<String>,
-    /// The instant of all windows.
+    /// The instant that all time windows of the query end at.
     pub as_of: String,
-    /// Rows of all files that get a push.
+    /// Rows of all files that a push goes to.
     pub rows: u64,
-    /// One for each push, in order.
+    /// The files of each push, in order.
     pub pushes: Vec<PushFiles>,
-    /// What a person should know.
+    /// Warnings and notes for a person.
     pub notes: Vec<String>,
 }
 
 /// The files of one push.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushFiles {
-    /// As the automation names it.
+    /// The name that the automation uses.
     pub audience_file: String,
-    /// Its people; `None` if there are none.
+    /// The file of its recipients; `None` if there are none.
     pub live: Option<GeneratedFile>,
-    /// The test users' rows.
+    /// The file of the test users.
     pub test: Option<GeneratedFile>,
 }
 
-/// A file, as it was when it was written.
+/// A file, as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratedFile {
-    /// Its name in the directory.
+    /// The name in the directory.
     pub name: String,
-    /// Records without the header.
+    /// Rows without the header.
     pub rows: u64,
-    /// Of its content, in hexadecimal.
+    /// The SHA-256 of the content, in hexadecimal.
     pub sha256: String,
 }
 
 impl Times {
-    /// Those of an occurrence.
+    /// Returns the times of an occurrence.
     pub fn of(occurrence: &Occurrence) -> Self {
         let zone = occurrence.send_at.time_zone();
         let send_at = occurrence.send_at.timestamp();
@@ -97,7 +97,7 @@ impl Times {
         }
     }
 
-    /// The same, for a run that waits for nothing.
+    /// Returns the same times for a run that waits for nothing.
     #[must_use]
     pub fn at_once(mut self, now: Timestamp) -> Self {
         self.generate_at = now;
@@ -105,7 +105,7 @@ impl Times {
         self
     }
 
-    /// The zone.
+    /// Returns the time zone.
     pub fn zone(&self) -> TimeZone {
         TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC)
     }
@@ -120,7 +120,7 @@ impl Times {
 }
 
 impl RunPlan {
-    /// The course of a recorded run.
+    /// Returns the plan of a recorded run.
     pub fn of(run: &Run) -> Result<Self> {
         let plan = run.plan.get("course").cloned().unwrap_or(Value::Null);
         serde_json::from_value(plan).kind(ErrorKind::Usage, || {
@@ -128,14 +128,16 @@ impl RunPlan {
         })
     }
 
-    /// As the plan of a run.
+    /// Returns the plan as a run records it.
     pub fn plan(&self) -> Result<Value> {
-        let plan = serde_json::to_value(self)
-            .kind(ErrorKind::Bug, || "a course that cannot be written down")?;
+        let plan = serde_json::to_value(self).kind(
+            ErrorKind::Bug,
+            || "the plan of a run cannot be written as JSON",
+        )?;
         Ok(serde_json::json!({ "course": plan }))
     }
 
-    /// The hours in which nobody is to be woken.
+    /// Returns the quiet hours of the automation.
     pub fn quiet_hours(&self) -> Option<QuietHours> {
         self.automation
             .safeguards
@@ -150,13 +152,13 @@ impl RunPlan {
 #[derive(Debug, Clone, Default)]
 pub struct PhaseRecords(pub Vec<state::PhaseRecord>);
 
-/// What a phase's record ends with when nothing is left to do about it.
+/// The result of a phase that is done.
 pub(super) const DONE: &str = "done";
-/// And when a safeguard ended the attempt.
+/// The result of an attempt that a safeguard ended.
 pub(super) const REFUSED: &str = "refused";
 
 impl PhaseRecords {
-    /// The record of a phase that is done.
+    /// Returns the record of a phase, if it is done.
     pub fn done(&self, phase: &str) -> Option<&state::PhaseRecord> {
         let is_done = |record: &&state::PhaseRecord| {
             record.phase == phase && record.result.as_deref() == Some(DONE)
@@ -164,7 +166,7 @@ impl PhaseRecords {
         self.0.iter().find(is_done)
     }
 
-    /// How many attempts of a phase a safeguard ended.
+    /// Returns how many attempts of a phase a safeguard ended.
     pub(super) fn refusals(&self, phase: &str) -> usize {
         let refused = |record: &&state::PhaseRecord| {
             record.phase == phase && record.result.as_deref() == Some(REFUSED)
@@ -172,18 +174,18 @@ impl PhaseRecords {
         self.0.iter().filter(refused).count()
     }
 
-    /// When a phase was first begun.
+    /// Returns when a phase was first begun.
     pub fn begun(&self, phase: &str) -> Option<Timestamp> {
         let first = self.0.iter().find(|record| record.phase == phase);
         first.map(|record| record.begun_at)
     }
 
-    /// When a phase was done.
+    /// Returns when a phase was done.
     pub fn ended(&self, phase: &str) -> Option<Timestamp> {
         self.done(phase)?.ended_at
     }
 
-    /// The attempt that was begun and not ended, if its process is gone or still at it.
+    /// Returns the attempt of a phase that was begun and has not ended.
     pub(super) fn open(&self, phase: &str) -> Option<u32> {
         let open =
             |record: &&state::PhaseRecord| record.phase == phase && record.ended_at.is_none();
@@ -196,7 +198,7 @@ impl PhaseRecords {
         latest.detail.clone()
     }
 
-    /// What generation made.
+    /// Returns the files of the generate phase.
     pub fn files(&self) -> Result<GeneratedFiles> {
         let detail = self
             .done(Phase::Generate.as_str())
@@ -208,7 +210,7 @@ impl PhaseRecords {
     }
 }
 
-/// How a push's own record is called; `place` counts from 0.
+/// Returns the phase name of the record of one push; `place` counts from 0.
 pub(super) fn push_phase(place: usize) -> String {
     format!("push-{}", place + 1)
 }

@@ -1,4 +1,4 @@
-//! What makes a run refuse before anything is sent, and while it is sent. Pure, but for the look at the last run.
+//! The limits that make a run refuse before and while messages are sent. Pure, except that [`rows_before`] reads the store.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -15,23 +15,23 @@ use super::plan::RunPlan;
 use super::step::{after, is_quiet};
 use super::{Mode, PhaseRecords};
 
-/// What is known once the audience is generated.
+/// Facts about a generated audience.
 #[derive(Debug, Clone, Default)]
 pub struct AudienceFacts {
-    /// Rows of all files that get a push.
+    /// Rows of all files that a push goes to.
     pub rows: u64,
-    /// The same of the last completed run.
+    /// The same number of the last completed run.
     pub rows_before: Option<u64>,
-    /// For each push its file, rows, and rows that would be skipped.
+    /// The file, the rows and the rows that would be skipped, for each push.
     pub skipped: Vec<(String, u64, u64)>,
 }
 
-/// Every safeguard that refuses, and what is only worth a warning.
+/// The refusals and the warnings of the safeguards.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SafeguardDecision {
-    /// Each makes the run refuse.
+    /// Reasons to refuse the run.
     pub refusals: Vec<String>,
-    /// Each is only said.
+    /// Warnings, which do not stop the run.
     pub warnings: Vec<String>,
 }
 
@@ -46,12 +46,12 @@ impl SafeguardDecision {
         }
         Err(Error::new(ErrorKind::Refused, self.refusals.join("; "))
             .context(format!("a safeguard of {automation} refuses"))
-            .hint("[safeguards] of the automation says what is allowed")
-            .hint("--override GUARD --reason TEXT passes once (min-audience, max-audience, max-change, max-skipped, quiet-hours)"))
+            .hint("the limits are in [safeguards] of the automation")
+            .hint("--override GUARD --reason TEXT lifts a limit once (min-audience, max-audience, max-change, max-skipped, quiet-hours)"))
     }
 }
 
-/// Returns an automation as it counts for a run: what was overridden does not limit it.
+/// Returns an automation without the limits that were overridden.
 #[must_use]
 pub fn apply_overrides(mut file: AutomationFile, overrides: &Overrides) -> AutomationFile {
     let safeguards = &mut file.safeguards;
@@ -155,7 +155,7 @@ pub fn check_audience(safeguards: &Safeguards, facts: &AudienceFacts) -> Safegua
     verdict
 }
 
-/// Which pushes would go out in the quiet hours, by the timetable.
+/// Returns the pushes that are scheduled within the quiet hours.
 pub(super) fn quiet_pushes(plan: &RunPlan) -> Vec<String> {
     if plan.automation.safeguards.quiet_hours_action == QuietAction::Delay {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Which occurrence a start is for. Pure.
+//! Selects the occurrence that a start is for. Pure.
 
 use jiff::Timestamp;
 
@@ -6,23 +6,23 @@ use super::plan::Times;
 use crate::automation::Automation;
 use crate::automation::schedule::Occurrence;
 
-/// A missed occurrence is told of for so long.
+/// How long after its latest start a missed occurrence is reported.
 const REPORT_MISSED_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(6);
-/// A process that is started earlier than this before its time is not meant for it.
+/// How early before an occurrence a process may be started for it.
 const MAX_EARLY_START: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
-/// What a start finds.
+/// The result of the selection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SelectedOccurrence {
-    /// This occurrence, now or soon.
+    /// An occurrence that is due now or soon.
     Occurrence(Occurrence),
-    /// This one was missed, and may not be sent any more.
+    /// An occurrence that was missed and must not be sent any more.
     Missed(Occurrence),
-    /// Nothing; the next is this, if there is one.
+    /// No occurrence; the next one, if the schedule has any.
     Nothing(Option<Occurrence>),
 }
 
-/// For a tick: what its instant belongs to.
+/// Selects the occurrence of a tick: the one that is due now.
 pub fn for_tick(automation: &Automation, now: Timestamp) -> SelectedOccurrence {
     let standing = automation.schedule.standing(now);
     match (standing.current, standing.missed) {
@@ -34,7 +34,7 @@ pub fn for_tick(automation: &Automation, now: Timestamp) -> SelectedOccurrence {
     }
 }
 
-/// For a process that stays: also what begins soon.
+/// Selects the occurrence of a process that waits: one that is due now or begins soon.
 pub fn for_process(automation: &Automation, now: Timestamp) -> SelectedOccurrence {
     match (for_tick(automation, now), soon(automation, now)) {
         (SelectedOccurrence::Nothing(_) | SelectedOccurrence::Missed(_), Some(soon)) => {
@@ -49,13 +49,13 @@ fn soon(automation: &Automation, now: Timestamp) -> Option<Occurrence> {
     (next.generate_at.duration_since(now) <= MAX_EARLY_START).then_some(next)
 }
 
-/// An occurrence of its own, beginning now; sent as long after as the automation's lead says.
+/// Returns a new occurrence that begins now and is sent after the lead time of the automation.
 pub fn ad_hoc(automation: &Automation, now: Timestamp) -> Occurrence {
     let send_at = now.saturating_add(automation.schedule.lead).unwrap_or(now);
     automation.schedule.occurrence(send_at)
 }
 
-/// The same for a run that only tests or counts: it waits for nothing.
+/// Returns a new occurrence for a test or a dry run, which waits for nothing.
 pub fn without_waiting(automation: &Automation, now: Timestamp) -> (Occurrence, Times) {
     const LEAD: jiff::SignedDuration = jiff::SignedDuration::from_mins(3);
     let schedule = automation.schedule.clone().shortened(LEAD, LEAD);

@@ -1,4 +1,4 @@
-//! The live phase: each push in turn, to exactly the file that was tested.
+//! The send phase: each push in turn, to the same file that was tested.
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -23,13 +23,13 @@ use crate::guards::Guard;
 use crate::progress::Silent;
 use crate::template::push::Wording;
 
-/// How far a push came.
-pub(super) enum Sending {
-    /// To its end.
+/// The state of a push after an attempt.
+pub(super) enum PushState {
+    /// It is done.
     Done,
-    /// To the beginning of quiet hours that are waited for.
+    /// It waits for the end of the quiet hours.
     Paused,
-    /// It was stopped.
+    /// It stopped with this error.
     Stopped(Error),
 }
 
@@ -39,16 +39,19 @@ pub(super) async fn run(
     place: usize,
     records: &PhaseRecords,
     lateness: Lateness,
-) -> Result<(Value, Sending)> {
+) -> Result<(Value, PushState)> {
     let files = records.files()?;
     let Some(file) = files.pushes.get(place).and_then(|push| push.live.as_ref()) else {
-        let nobody = json!({ "rows": 0, "ended": "done", "notes": ["nobody is in this file"] });
-        return Ok((nobody, Sending::Done));
+        let empty = json!({ "rows": 0, "ended": "done", "notes": ["no recipients for this push"] });
+        return Ok((empty, PushState::Done));
     };
     fetch_file(phase, &files, file).await?;
     let order = order(phase, place, &files, file);
     if phase.plan.mode == Mode::RealDryRun {
-        return Ok((as_json(&dry_run_push(phase, &order).await?)?, Sending::Done));
+        return Ok((
+            as_json(&dry_run_push(phase, &order).await?)?,
+            PushState::Done,
+        ));
     }
     let latest = match lateness {
         Lateness::Counts => Some(step::latest(phase.plan, records, place)),
@@ -60,17 +63,17 @@ pub(super) async fn run(
         error,
         paused_until,
     } = deliver(phase, &order, &gate).await?;
-    // Messages that failed do not keep the next push from being sent; the next step waits for the quiet hours' end.
+    // Failed messages do not hold back the next push. The next step waits for the end of the quiet hours.
     let over = matches!(summary.ended, SendResult::Done | SendResult::Partial);
-    let sending = match error {
-        _ if paused_until.is_some() => Sending::Paused,
-        Some(error) if !over => Sending::Stopped(error),
-        _ => Sending::Done,
+    let state = match error {
+        _ if paused_until.is_some() => PushState::Paused,
+        Some(error) if !over => PushState::Stopped(error),
+        _ => PushState::Done,
     };
-    Ok((as_json(&summary)?, sending))
+    Ok((as_json(&summary)?, state))
 }
 
-/// What a push of the automation asks for.
+/// Returns the order of a push of the automation.
 pub(super) fn order(
     phase: &PhaseContext<'_>,
     place: usize,
@@ -109,7 +112,7 @@ pub(super) fn order(
     }
 }
 
-/// Sends an order under this run.
+/// Sends an order as part of this run.
 pub(super) async fn deliver(
     phase: &PhaseContext<'_>,
     order: &Order,
@@ -140,6 +143,7 @@ pub(super) async fn deliver(
     Box::pin(carry_out(order, &plan, &mut tokens, &phase.run.id, &ways)).await
 }
 
+/// Counts the messages of an order and sends none.
 pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Result<Summary> {
     let context = phase.context;
     let named = (phase.run.id.as_str(), context.clock.now());

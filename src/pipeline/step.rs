@@ -1,4 +1,4 @@
-//! What is to be done now. Pure: the records of a run and the time in, a step out.
+//! The next step of a run, from its plan, its records and the time. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,35 +6,35 @@ use super::plan::push_phase;
 use super::{Phase, PhaseRecords, RunPlan};
 use crate::automation::file::QuietAction;
 
-/// What is to be done about a run.
+/// The next step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// Nothing until then, when this phase begins or goes on.
+    /// Waits until this instant, when the phase begins or continues.
     Wait(Timestamp, Phase),
-    /// This phase.
+    /// Runs this phase.
     Do(Phase),
-    /// This push, counted from 0.
+    /// Sends this push, counted from 0.
     Push(usize),
-    /// It is later than the automation allows; this phase was due then.
+    /// Refuses: the phase was due at this instant, and it is later than the automation allows.
     TooLate(Timestamp, Phase),
-    /// This push was interrupted in the middle, and it is later than the automation allows: a person decides.
+    /// Leaves the run to a person: this push was interrupted in the middle, and it is later than the automation allows.
     InterruptedPush(usize),
-    /// This push would go out in the quiet hours.
+    /// Refuses: this push would be sent in the quiet hours.
     QuietHours(usize),
-    /// Nothing, for good.
+    /// The run is over.
     Over,
 }
 
 /// Whether lateness matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lateness {
-    /// Somebody else's clock started this: too late is too late.
+    /// A scheduler started the run: the limit holds.
     Counts,
-    /// A person asked for it, and knows what time it is.
+    /// A person started the run and knows the time: the limit does not hold.
     Waived,
 }
 
-/// The next step of a run at `now`.
+/// Returns the next step of a run at `now`.
 pub fn next(
     plan: &RunPlan,
     records: &PhaseRecords,
@@ -102,13 +102,13 @@ pub fn window_closes(plan: &RunPlan, records: &PhaseRecords) -> Timestamp {
     times.send_at.max(after(from, times.window()))
 }
 
-/// What the test pushes may take of the window that begins with them: a quarter. Where they take longer, the window
-/// begins when they are done.
+/// Returns how long the test pushes may take within the window: a quarter of it. If they take longer, the window begins
+/// when they are done.
 fn spare(plan: &RunPlan) -> SignedDuration {
     SignedDuration::from_secs(plan.times.window_seconds / 4)
 }
 
-/// When a window would close whose test pushes leave now.
+/// Returns when the window would close if the test pushes were sent now.
 fn whole_window(plan: &RunPlan, now: Timestamp) -> Timestamp {
     if !plan.mode.has(Phase::Window) {
         return plan.times.send_at;
@@ -156,13 +156,13 @@ fn push_step(
     NextStep::Do(Phase::Send)
 }
 
-/// Whether an instant is inside the quiet hours.
+/// Returns whether an instant is within the quiet hours.
 pub(super) fn is_quiet(plan: &RunPlan, at: Timestamp) -> bool {
     let time = at.to_zoned(plan.times.zone()).time();
     plan.quiet_hours().is_some_and(|hours| hours.contains(time))
 }
 
-/// The instant itself, or the end of the quiet hours that it is in, where the automation waits for that.
+/// Returns the instant, or the end of the quiet hours around it if the automation delays pushes until then.
 fn after_quiet(plan: &RunPlan, at: Timestamp) -> Timestamp {
     if plan.automation.safeguards.quiet_hours_action == QuietAction::Refuse {
         return at;
@@ -190,7 +190,7 @@ fn due_after(plan: &RunPlan, previous: Timestamp, place: usize) -> Timestamp {
     after(previous, SignedDuration::from_mins(delay))
 }
 
-/// When a push may begin at the latest. What runs into quiet hours that are waited for has as long again after them.
+/// Returns the latest start of a push. A push that is delayed by quiet hours may be as late again after their end.
 fn latest_after(plan: &RunPlan, due: Timestamp) -> Timestamp {
     let latest = after(due, plan.times.lateness());
     match after_quiet(plan, latest) {

@@ -1,4 +1,4 @@
-//! The second phase: the test files through the real sender. Every push must be accepted, or nothing is sent live.
+//! The test phase: sends the test files. If the push service does not accept every message, nothing is sent live.
 
 use serde_json::Value;
 
@@ -12,9 +12,10 @@ use crate::count::number;
 use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The layer that test pushes are recorded as; no rule of cadence holds for it.
+/// The layer of test pushes, which no rule of the notification history limits.
 const TEST_LAYER: u32 = 4;
 
+/// Sends the test push of each push.
 pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Result<Value> {
     let files = records.files()?;
     let earlier = records.refusals(Phase::Test.as_str());
@@ -34,7 +35,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Res
                 let problem = format!("{} has no test file", push.audience_file);
                 tested.problems.push(problem);
             }
-            // Nobody gets this push, so there is nothing to test.
+            // The push has no recipients, so there is nothing to test.
             None => {}
         }
     }
@@ -43,7 +44,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Res
         if !tested.problems.is_empty() && phase.plan.automation.test.required {
             return Err(Error::new(ErrorKind::Refused, tested.problems.join("; "))
                     .context("a test push was not accepted, so nothing is sent live")
-                    .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
+                    .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tests one"));
         }
     }
     as_json(&tested)
@@ -63,7 +64,7 @@ async fn test_push(
     let sent = deliver(phase, order, &WhileSending::default()).await?;
     let summary = sent.summary;
     match (summary.ended, sent.error) {
-        // A signal, a service out of reach: the test is not over.
+        // After a signal or an unreachable service the test phase can continue.
         (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
         (_, error) if summary.accepted < summary.rows => {
             let lacking = summary.without_token + summary.skipped;
@@ -95,8 +96,8 @@ async fn test_push(
     Ok(())
 }
 
-/// The same words to the test users: a push of its own, for which no rule holds. After a test that was refused it is
-/// another one: whoever has a valid token by now gets it.
+/// Returns the order of a test push: the same text to the test users, as a separate push that no rule limits. After a
+/// refused test it is a new push, so that test users with a valid token by now get it.
 fn test_order(phase: &PhaseContext<'_>, order: Order, earlier: usize) -> Order {
     let again = match earlier {
         0 => String::new(),

@@ -1,10 +1,10 @@
-//! `send --automation NAME --push K`: words, layer and safeguards out of an automation's file, recipients out of the newest
-//! file that was generated for it; and whether that file is the automation's.
+//! `send --automation NAME --push K`: takes text, layer and safeguards from the file of an automation, and the recipients
+//! from the newest audience file that was generated for it.
 //!
-//! A file is the automation's if a manifest beside it lists it, made with the automation's parameters, without a limit, not
-//! longer ago than `max_audience_age`, and its content is what the manifest says. A file that no manifest lists proves none
-//! of this: it is refused, unless the guard `audience` is overridden. A manifest without `limit` was made without one:
-//! every version has recorded it.
+//! An audience file belongs to the automation if a manifest beside it lists it, and that manifest has the automation's
+//! parameters, no limit, an age of at most `max_audience_age`, and the SHA-256 of the file. A file that no manifest lists
+//! is refused, unless the guard `audience` is overridden. Every version has recorded `limit`, so a manifest without it was
+//! made without a limit.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ use crate::settings::generate::OutputTarget;
 use crate::state::Store;
 use crate::template::push::Wording;
 
-/// A push of an automation as it is sent by hand.
+/// A push of an automation that is sent by hand.
 pub struct ByHand<'a> {
     automation: &'a Automation,
     push: &'a PushTable,
@@ -39,7 +39,7 @@ pub struct ByHand<'a> {
 }
 
 impl<'a> ByHand<'a> {
-    /// Puts what the automation says in place of what the order says. `input` is the audience, if it was named.
+    /// Fills an order in from the automation. `input` is the audience, if it was given.
     ///
     /// # Errors
     /// There is no such push, there is no file for it, or the file is not the automation's.
@@ -85,7 +85,7 @@ impl<'a> ByHand<'a> {
         Ok(by_hand)
     }
 
-    /// Refuses what the automation does not allow: the size of its audience, how it changed, the quiet hours.
+    /// Checks the safeguards of the automation: audience size, change, skipped rows, quiet hours.
     pub async fn allowed(
         &self,
         context: &RunContext<'_>,
@@ -110,7 +110,7 @@ impl<'a> ByHand<'a> {
             && quiet.end_after(context.clock.now()).is_some()
         {
             verdict.refusals.push(format!(
-                "this push would go out now, within quiet_hours = \"{}\"",
+                "this push would be sent now, within quiet_hours = \"{}\"",
                 quiet.hours
             ));
         }
@@ -138,17 +138,16 @@ impl<'a> ByHand<'a> {
                 if self.overrides.lift(Guard::Audience) {
                     return Ok(input);
                 }
-                return Err(self.wrong_audience("--users names people, not its audience"));
+                return Err(
+                    self.wrong_audience("--users lists user ids instead of an audience file")
+                );
             }
         };
         if self.overrides.lift(Guard::Audience) {
             return Ok(Input::File { path, sha256: None });
         }
         let Some(manifest) = manifest else {
-            let unknown = format!(
-                "no manifest lists {}, so nothing is known of it",
-                path.display()
-            );
+            let unknown = format!("no manifest lists {}", path.display());
             return Err(self.wrong_audience(&unknown));
         };
         let entry = entry_of(&manifest, &path);
@@ -167,14 +166,11 @@ impl<'a> ByHand<'a> {
         Ok(Input::File { path, sha256 })
     }
 
-    /// The parameters, the limit and the age of a manifest.
+    /// Checks the audience, the parameters, the limit and the age of a manifest.
     fn check_manifest(&self, manifest: &Manifest, values: &Values, now: Timestamp) -> Result<()> {
         let table = &self.automation.file.audience;
         if manifest.audience != table.name {
-            let why = format!(
-                "it is of the audience {}, not of {}",
-                manifest.audience, table.name
-            );
+            let why = format!("its audience is {}, not {}", manifest.audience, table.name);
             return Err(self.wrong_audience(&why));
         }
         let made = &manifest.parameters;
@@ -182,7 +178,7 @@ impl<'a> ByHand<'a> {
         if let Some(name) = values.keys().chain(made.keys()).find(differs) {
             let shown = |of: &Values| of.get(name).map_or("nothing", String::as_str).to_owned();
             let why = format!(
-                "it was made with {name} = {}, and the automation says {}",
+                "it was made with {name} = {}, and the automation has {}",
                 shown(made),
                 shown(values)
             );
@@ -196,7 +192,7 @@ impl<'a> ByHand<'a> {
         let most = duration(most).map_err(Error::usage)?;
         let as_of: Timestamp = manifest.as_of.parse().map_err(|_| {
             self.wrong_audience(&format!(
-                "its manifest has no instant, but {}",
+                "as_of of its manifest is no instant: {}",
                 manifest.as_of
             ))
         })?;
@@ -215,14 +211,14 @@ impl<'a> ByHand<'a> {
     fn wrong_audience(&self, why: &str) -> Error {
         Error::new(ErrorKind::Refused, why)
             .context(format!(
-                "the file is not the audience of {}",
+                "the file is not an audience of {}",
                 self.automation.name()
             ))
             .hint(format!(
-                "`pushctl generate {}` with the parameters of the automation makes one",
+                "`pushctl generate {}` with the parameters of the automation writes one",
                 self.automation.file.audience.name
             ))
-            .hint("--override audience --reason TEXT passes once")
+            .hint("--override audience --reason TEXT sends it, once")
     }
 
     fn stem(&self, definition: &Definition, values: &Values) -> Option<String> {
@@ -259,7 +255,7 @@ impl<'a> ByHand<'a> {
         Err(no_file(directory, &self.push.audience_file, definition))
     }
 
-    /// The rows of every file that gets a push of the automation.
+    /// Returns the rows of all files that a push of the automation goes to.
     fn rows_of(&self, definition: &Definition, values: &Values, manifest: &Manifest) -> u64 {
         let mut rows = 0;
         for push in &self.automation.file.push {
@@ -275,8 +271,8 @@ impl<'a> ByHand<'a> {
     }
 }
 
-/// The newest manifest of the output directory that was made with these parameters; without one the newest of the audience,
-/// which is refused for what is different about it.
+/// Returns the newest manifest in the output directory that has these parameters; without one the newest of the audience,
+/// whose refusal then names the difference.
 fn newest(
     context: &RunContext<'_>,
     definition: &Definition,
@@ -302,7 +298,7 @@ fn no_file(directory: &Path, wanted: &str, definition: &Definition) -> Error {
     ))
 }
 
-/// The manifest beside a file that lists it; the newest, where files are replaced under the same name.
+/// Returns the newest manifest beside a file that lists it. Files may be replaced under the same name.
 fn manifest_of(path: &Path) -> Option<Manifest> {
     let listing = manifests(path.parent()?).into_iter();
     listing

@@ -1,4 +1,4 @@
-//! What a run may use of the world.
+//! The settings and services that a run uses.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use crate::settings::Settings;
 use crate::source::Watch;
 use crate::state::process_id::ProcessId;
 
-/// What a run may use of the world; the command makes it.
+/// The settings and services that a run uses. The command makes it.
 pub struct RunContext<'a> {
     /// Every setting.
     pub settings: &'a Settings,
     /// The time limit of the command.
     pub budget: &'a Budget,
-    /// Whether a signal asks the command to end.
+    /// Signals that ask the command to stop.
     pub interrupt: &'a Interrupt,
-    /// Civil time.
+    /// The clock of schedules and records.
     pub clock: &'a Arc<dyn Clock>,
     /// The id of the run that the command begins, if it begins one.
     pub id: String,
-    /// This process, as others see it.
+    /// This process, as leases and records name it.
     pub holder: ProcessId,
-    /// The command's name, for the server's list of sessions.
+    /// The name of the command, for the session list of the source database.
     pub command: &'static str,
-    /// Where a person reads what happens.
+    /// Where messages for a person are shown.
     pub reporter: &'a dyn Reporter,
 }
 
-/// What a person is shown while a run is at work.
+/// Shows a person messages and progress of a run.
 pub trait Reporter: Watch {
     /// Shows a message.
     fn say(&self, text: &str);

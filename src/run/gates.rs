@@ -2,7 +2,7 @@
 //! start one. [`rule`] says which guard applies on which road.
 //!
 //! Every match here is exhaustive: a new road or a new guard does not compile until its row and its column are filled in.
-//! The test of the table goes through [`Guard`] × [`Road`] likewise, and wants a case for each cell.
+//! The test of the table goes through [`Guard`] × [`Road`] too, and requires a case for each cell.
 
 use clap::ValueEnum;
 
@@ -32,11 +32,11 @@ pub enum Road {
 /// Whether a guard applies on a road.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// It must hold; what does not pass is refused.
+    /// The guard must hold, or the start is refused.
     Applies,
-    /// It does not refuse, but what it finds is said.
+    /// The guard warns and does not refuse, for this reason.
     Warns(&'static str),
-    /// It does not apply, for this reason.
+    /// The guard does not apply, for this reason.
     DoesNotApply(&'static str),
 }
 
@@ -46,8 +46,8 @@ use Rule::{Applies, DoesNotApply, Warns};
 type Row = [Rule; 8];
 
 const EVERYWHERE: Row = [Applies; 8];
-const NO_AUTOMATION: Rule = DoesNotApply("a send of its own belongs to no automation");
-const BEGUN: Rule = DoesNotApply("the run that goes on is the open one itself");
+const NO_AUTOMATION: Rule = DoesNotApply("a send by hand belongs to no automation");
+const BEGUN: Rule = DoesNotApply("the open run is the one that is continued");
 const CHECKED: Rule = DoesNotApply("the send that is joined was checked when it began");
 const NO_TIME: Rule = DoesNotApply("it has no time at which it is due");
 const OVER: Rule = DoesNotApply("the run is over; its messages were due before");
@@ -98,9 +98,9 @@ fn row(guard: Guard) -> Row {
         }
         Guard::Lateness => [
             NO_TIME, NO_TIME, Applies,
-            DoesNotApply("its time is the present"),
+            DoesNotApply("it is due at once"),
             Applies,
-            Warns("a person resumes, and reads how late it is"),
+            Warns("a person resumes, and the warning says how late the run is"),
             DoesNotApply("only a send by hand is shared, and it has no time at which it is due"),
             OVER,
         ],
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_road_leaves_out_has_a_reason() {
+    fn every_cell_that_does_not_apply_has_a_reason() {
         for guard in Guard::all() {
             for road in Road::all() {
                 if let DoesNotApply(why) | Warns(why) = rule(*guard, *road) {

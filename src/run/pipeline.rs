@@ -1,4 +1,4 @@
-//! A pipeline's run as it is begun, continued and resumed, and what may be used of the services for it.
+//! Begins, continues and resumes the run of a pipeline.
 
 use std::sync::Arc;
 
@@ -26,12 +26,12 @@ use crate::state::process_id::ProcessId;
 use crate::state::{NewRun, Run, RunFilter, RunStatus, Store};
 use crate::template::link::AllowedHosts;
 
-/// What a run may use of the services, made once for all runs of a command.
+/// The services that pipelines use, opened once for all runs of a command.
 pub struct PipelineServices<'a> {
     context: &'a RunContext<'a>,
     store: Store,
     cadence: Cadence,
-    /// Whether a dry run asks neither for tokens nor the history.
+    /// Whether a dry run looks up no tokens and does not ask the notification history.
     pub offline: bool,
     source: Source,
     history: HistorySource,
@@ -43,7 +43,7 @@ pub struct PipelineServices<'a> {
 }
 
 impl<'a> PipelineServices<'a> {
-    /// Opens it. `sends`: whether a service account is needed.
+    /// Opens the services. `sends`: whether a service account is needed.
     pub fn open(context: &'a RunContext<'a>, store: Store, sends: bool) -> Result<Self> {
         let settings = context.settings;
         let account = sends.then(|| services::account(settings)).transpose()?;
@@ -78,7 +78,7 @@ impl<'a> PipelineServices<'a> {
         &self.store
     }
 
-    /// The run that carried an occurrence out, however that ended.
+    /// Returns the run that carried out an occurrence, if it is over.
     pub async fn finished_run(&self, automation: &str, occurrence: &str) -> Result<Option<Run>> {
         let filter = RunFilter {
             automation: Some(automation.to_owned()),
@@ -90,7 +90,7 @@ impl<'a> PipelineServices<'a> {
         Ok(runs.into_iter().next().filter(|_| !is_open))
     }
 
-    /// Returns this process, as others see it.
+    /// Returns this process, as leases and records name it.
     pub fn holder(&self) -> &ProcessId {
         &self.context.holder
     }
@@ -103,7 +103,7 @@ impl<'a> PipelineServices<'a> {
         let settings = context.settings;
         let OutputTarget::Directory(output) = &settings.generate.output else {
             return Err(Error::usage(
-                "a pipeline's files go into a directory, not to standard output",
+                "the files of a pipeline need a directory: --output cannot be standard output",
             ));
         };
         Ok(pipeline::PipelineContext {
@@ -135,16 +135,16 @@ impl<'a> PipelineServices<'a> {
     }
 }
 
-/// How a start result a run.
+/// How a start left a run.
 pub struct StartResult {
-    /// For `--json`.
+    /// The document that `--json` prints.
     pub document: Value,
-    /// Decides the exit status.
+    /// The error that decides the exit status.
     pub error: Option<Error>,
 }
 
 impl StartResult {
-    /// It could not go on, and is open.
+    /// Returns the result of a start that stopped with an error; the run stays open.
     pub fn stopped(run: &Run, error: Error) -> Self {
         Self {
             document: StartDocument::of(run, run.status.as_str()).json(),
@@ -153,7 +153,7 @@ impl StartResult {
     }
 }
 
-/// Begins a run of an occurrence that has none yet, or goes on with the one that is open.
+/// Begins the run of an occurrence, or continues its open run.
 pub async fn begin<'a>(
     services: &PipelineServices<'a>,
     new: &NewRun,
@@ -161,7 +161,7 @@ pub async fn begin<'a>(
     options: DriveOptions,
 ) -> Result<StartResult> {
     let before = async || {
-        // No other process begins or ends one while the lease is held.
+        // No other process begins or ends a run of the occurrence while the lease is held.
         match services
             .finished_run(&new.automation, &new.occurrence)
             .await?
@@ -170,7 +170,7 @@ pub async fn begin<'a>(
             Some(over) => Err(Error::new(
                 ErrorKind::Nothing,
                 format!(
-                    "{} is {} already, by run {}",
+                    "{} is {} already: run {}",
                     over.occurrence,
                     over.status.as_str(),
                     over.id
@@ -185,7 +185,7 @@ pub async fn begin<'a>(
     result
 }
 
-/// Goes on with an open run, by a tick.
+/// Continues an open run by a tick.
 pub async fn continue_by_tick(
     services: &PipelineServices<'_>,
     run: &Run,
@@ -200,7 +200,7 @@ pub async fn continue_by_tick(
     result
 }
 
-/// Drives a run whose occurrence is ours.
+/// Continues a run; the lease of its occurrence is held.
 async fn continue_run(
     services: &PipelineServices<'_>,
     recorded: &Recorded,
@@ -219,7 +219,7 @@ async fn continue_run(
     Ok(start_result(services.context, run, ending))
 }
 
-/// Where a start result a run, as `--json` prints it. A run that is over has its summary instead.
+/// The state in which a start left a run, as `--json` prints it. A run that is over has its summary instead.
 #[derive(Serialize)]
 struct StartDocument<'a> {
     run: &'a str,
@@ -272,7 +272,7 @@ fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Sta
         }
         DriveResult::Reached(phase) => {
             context.reporter.say(&format!(
-                "{}: {} is done, and it was to stop there; `pushctl resume {}` goes on",
+                "{}: stopped after {}, as --until says; `pushctl resume {}` continues the run",
                 run.automation,
                 phase.as_str(),
                 run.id
@@ -293,7 +293,7 @@ fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Sta
     }
 }
 
-/// Resumes a run: goes on with one that is open or that a guard closed, and sends again what is in doubt if that is asked.
+/// Resumes a run: continues one that is open or that a guard closed, and sends messages in doubt again if asked to.
 pub async fn resume<'a>(
     services: &PipelineServices<'a>,
     run: &Run,
@@ -302,8 +302,8 @@ pub async fn resume<'a>(
     in_doubt: Option<InDoubt>,
 ) -> Result<StartResult> {
     let retries = in_doubt == Some(InDoubt::Retry);
-    let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
-    let (road, opening) = if can_go_on {
+    let can_continue = matches!(run.status, RunStatus::Open | RunStatus::Refused);
+    let (road, opening) = if can_continue {
         (Road::Resume, Opening::Reopen(run))
     } else {
         (Road::InDoubtRetry, Opening::Finished(run))
@@ -327,7 +327,7 @@ pub async fn resume<'a>(
     result
 }
 
-/// Sends once more what is in doubt of a run that is over.
+/// Sends the messages in doubt of a run that is over again.
 async fn resend(
     services: &PipelineServices<'_>,
     recorded: &Recorded,

@@ -1,4 +1,4 @@
-//! One send: prepared, begun under a recorded run, resumed or joined.
+//! One send: prepares, begins, resumes or joins it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,18 +25,18 @@ use crate::settings::{HistoryKind, Origin};
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
-/// How often a send that waits for the end of the quiet hours looks whether it was cancelled.
+/// How often a send that waits for the end of the quiet hours checks for a cancel.
 const CANCEL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A send that is ready to begin.
 pub struct Sending {
-    /// What is to be sent to whom.
+    /// The message, the audience and the limits.
     pub order: Order,
     /// The checked file.
     pub plan: SendPlan,
     /// The automation, as its file is when the send begins.
     pub automation: Option<AutomationFile>,
-    /// What the source says of each recipient's tokens.
+    /// The tokens of each recipient, as the source has them.
     tokens: TokenLookup,
     /// The source; `None` where none is configured, and the file has a token column.
     source: Option<Source>,
@@ -74,7 +74,7 @@ pub fn automation_of(plan: &Value) -> Option<AutomationFile> {
 }
 
 impl Sending {
-    /// Draws the plan of an order up and looks the tokens up; the source is closed when this returns.
+    /// Looks up the tokens of an order. The connection to the source is closed when this returns.
     pub async fn prepare(
         context: &RunContext<'_>,
         order: Order,
@@ -114,12 +114,12 @@ impl Sending {
         plan
     }
 
-    /// Returns how many messages leave at most.
+    /// Returns how many messages are sent at most.
     pub fn count(&self) -> u64 {
         self.plan.sendable().min(self.tokens.found().with)
     }
 
-    /// Counts what a live send would do now, and sends nothing.
+    /// Counts the messages that a live send would send now, and sends none.
     pub async fn rehearse(&mut self, context: &RunContext<'_>, store: &Store) -> Result<Summary> {
         let cadence = services::cadence(context.settings, store)?;
         let asking = Asking::All {
@@ -130,27 +130,27 @@ impl Sending {
         count(context, (&self.order, &self.plan), asking).await
     }
 
-    /// Counts the recipients whom the notification history holds back.
+    /// Counts the recipients that the notification history excludes.
     pub async fn held_back(&mut self, context: &RunContext<'_>, store: &Store) -> Result<u64> {
         let cadence = services::cadence(context.settings, store)?;
         if cadence.is_off() {
             return Ok(0);
         }
-        // A dry run goes on without the history where a live send would; a count of nobody would be wrong then.
+        // A dry run may continue without the history; the count would then be a wrong 0.
         cadence.screen(Layer::new(self.order.layer)?).await?;
         let summary = self.rehearse(context, store).await?;
         self.tokens.rewind()?;
         Ok(summary.excluded)
     }
 
-    /// Records a run and sends; goes on with the one there is, if the occurrence has one that was not finished.
+    /// Records a run and sends. If the occurrence has an open run, it is continued.
     pub async fn begin(
         mut self,
         context: &RunContext<'_>,
         store: &Store,
         overrides: Option<&Override>,
     ) -> Result<Sent> {
-        // A process that may not send should not leave a run behind.
+        // Without an account nothing can be sent, and no run should be recorded.
         services::account(context.settings)?;
         let road = match self.automation {
             Some(_) => Road::SendAutomation,
@@ -183,7 +183,7 @@ impl Sending {
         let work = async |recorded: Recorded| {
             if !recorded.is_new {
                 context.reporter.say(&format!(
-                    "going on with run {}, which was not finished",
+                    "continuing run {}, which was not finished",
                     recorded.run.id
                 ));
             }
@@ -196,7 +196,7 @@ impl Sending {
         session.conduct(Opening::Begin(&new), before, work).await
     }
 
-    /// Goes on with a recorded run, or sends again what is in doubt of one that is over.
+    /// Continues a recorded run, or sends the messages in doubt of one that is over again.
     pub async fn resume(
         mut self,
         context: &RunContext<'_>,
@@ -210,7 +210,7 @@ impl Sending {
         } else {
             (Road::Resume, Opening::Reopen(run))
         };
-        // What was overridden for the run itself does not count for what is sent again.
+        // Overrides of the run itself do not count when messages in doubt are sent again.
         let mut counting = Overrides(overrides.cloned().into_iter().collect());
         if !is_over {
             counting.0.extend(Overrides::of(&run.plan).0);
@@ -228,8 +228,8 @@ impl Sending {
         session.conduct(opening, before, work).await
     }
 
-    /// Refuses a file that is larger than its automation allows, or of which too many rows are skipped. How many rows all
-    /// files of the automation have is not known any more.
+    /// Refuses a file with more rows, or more skipped rows, than its automation allows. The total of all files of the
+    /// automation is not known here, so `min_audience` and `max_change_percent` are not checked.
     fn check_safeguards(&self, overrides: &Overrides) -> Result<()> {
         let Some(file) = &self.automation else {
             return Ok(());
@@ -245,7 +245,7 @@ impl Sending {
         check_audience(&safeguards, &facts).error(&file.name)
     }
 
-    /// Sends under a lease and a recorded run, and waits where the quiet hours are waited for.
+    /// Sends, and waits for the end of the quiet hours if the automation says so. The lease is held.
     async fn deliver(
         &mut self,
         context: &RunContext<'_>,
@@ -253,7 +253,7 @@ impl Sending {
         recorded: &Recorded,
     ) -> Result<Sent> {
         let services = SendServices::new(context, store)?;
-        // What an earlier send could not tell the history; if it cannot now either, the send itself will say so.
+        // Accepted pushes that an earlier send could not record in the history. If this fails again, the send reports it.
         let _ = services.cadence.sync(&context.holder).await;
         let source = self.source.clone();
         let run = &recorded.run;
@@ -282,17 +282,18 @@ impl Sending {
             progress.finish();
             let sent = ended(store, &run.id, attempt, sent).await?;
             match sent.paused_until {
-                Some(until) if wait(context, store, &run.id, until).await? => {
-                    // A recipient may have another device by then, or none.
+                Some(until) => {
+                    wait(context, store, &run.id, until).await?;
+                    // A recipient may have another device by now, or none.
                     let asked = (&self.order, &self.plan);
                     self.tokens = look_up(context, asked, source.as_ref()).await?;
                 }
-                _ => return Ok(sent),
+                None => return Ok(sent),
             }
         }
     }
 
-    /// A deadline that was given holds; without one there is time for every message and more.
+    /// Returns the end of a given deadline; without one, an instant that leaves time for every message.
     fn until(&self, context: &RunContext<'_>) -> Instant {
         if is_given(context, "deadline") {
             return context.budget.end();
@@ -301,7 +302,7 @@ impl Sending {
     }
 }
 
-/// Counts what a live send could do, and asks nothing but the file.
+/// Counts the messages that a live send could send, from the file alone.
 pub async fn rehearse_offline(
     context: &RunContext<'_>,
     order: &Order,
@@ -325,7 +326,7 @@ async fn count(
     summary
 }
 
-/// Returns whether anything but the default says what a setting is.
+/// Returns whether a setting was given, by a flag, a variable or a file.
 fn is_given(context: &RunContext<'_>, name: &str) -> bool {
     let mut resolved = context.settings.resolved.iter();
     resolved.any(|one| one.key.name == name && one.origin != Origin::Default)
@@ -347,7 +348,7 @@ async fn look_up(
     tokens
 }
 
-/// Takes part in a send that another process has begun.
+/// Joins a send that another process has begun.
 pub async fn join(
     context: &RunContext<'_>,
     store: &Store,
@@ -356,7 +357,7 @@ pub async fn join(
 ) -> Result<Sent> {
     let mut services = SendServices::new(context, store)?;
     if !is_given(context, "push.rate") {
-        // Its part of the send's rate is all that limits it.
+        // The share of the send's rate is the only limit.
         services.service.rate = order.rate.unwrap_or(services.service.rate);
     }
     let source = services::source(context)?;
@@ -378,8 +379,8 @@ pub async fn join(
             progress.finish();
             let sent = sent?;
             match sent.paused_until {
-                Some(until) if wait(context, store, &run.id, until).await? => {}
-                _ => return Ok(sent),
+                Some(until) => wait(context, store, &run.id, until).await?,
+                None => return Ok(sent),
             }
         }
     };
@@ -404,13 +405,13 @@ fn session<'a>(
     }
 }
 
-/// What is looked at before each batch: a send without an automation has no such limits.
+/// Returns the limits that are checked before each batch. A send without an automation has none.
 fn gate(run: &Run, overrides: &Overrides) -> WhileSending {
     let automation = automation_of(&run.plan).map(|file| apply_overrides(file, overrides));
     automation.map_or_else(WhileSending::default, |file| while_sending(&file, None))
 }
 
-/// What every pass of a send uses.
+/// The services that every pass of a send uses.
 struct SendServices {
     account: ServiceAccount,
     cadence: Cadence,
@@ -459,41 +460,36 @@ fn reading<'m>(context: &'m RunContext<'_>, source: &'m Source) -> Reading<'m> {
     }
 }
 
-/// Waits for the end of the quiet hours; false if a signal or a cancel came first.
-async fn wait(
-    context: &RunContext<'_>,
-    store: &Store,
-    run: &str,
-    until: Timestamp,
-) -> Result<bool> {
+/// Waits for the end of the quiet hours, or for a cancel, which the next pass records.
+async fn wait(context: &RunContext<'_>, store: &Store, run: &str, until: Timestamp) -> Result<()> {
     context
         .reporter
-        .say(&format!("quiet hours: sending goes on at {until}"));
+        .say(&format!("quiet hours: sending continues at {until}"));
     store.rest().await;
     loop {
         let left = until.duration_since(context.clock.now());
         if !left.is_positive() {
-            return Ok(true);
+            return Ok(());
         }
         tokio::select! {
             kind = context.interrupt.wait() => return Err(Interrupt::error(kind)),
             () = context.clock.sleep(left.unsigned_abs().min(CANCEL_INTERVAL)) => {}
         }
         if store.cancellation(run).await?.is_some() {
-            // The next pass records who was not got to.
-            return Ok(true);
+            // The next pass records the recipients that were not reached.
+            return Ok(());
         }
         store.rest().await;
     }
 }
 
-/// Records how a pass ended. What stopped and can go on stays open.
+/// Records how a pass ended. A send that stopped and can be resumed stays open.
 async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Result<Sent> {
     let sent = match sent {
         Ok(sent) => sent,
         Err(error) => {
             let detail = json!({ "error": format!("{error:#}") });
-            // What went wrong matters more than that it could not be written down.
+            // The error of the send matters more than a failure to record it.
             let _ = store
                 .end_phase(run, "send", attempt, "failed", &detail)
                 .await;
@@ -524,7 +520,7 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
     }
 }
 
-/// Corrects a run that was over: the messages that were in doubt have an answer now.
+/// Corrects the status of a run that was over: its messages in doubt have an answer now.
 async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
     let status = match sent.summary.ended {
         SendResult::Done => RunStatus::Done,
@@ -537,7 +533,10 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
 }
 
 fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(ErrorKind::Bug, || "a summary that is no JSON")
+    serde_json::to_value(summary).kind(
+        ErrorKind::Bug,
+        || "the summary of a send cannot be written as JSON",
+    )
 }
 
 /// Returns the error of a run that has nothing left to do.

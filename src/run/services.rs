@@ -23,7 +23,7 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
     let settings = &settings.cadence;
     let missing = |name: &str, kind: &str| {
         Error::usage(format!(
-            "the notification history is to be {kind}, and {name} is not set"
+            "{name} is not set, and the notification history is {kind}"
         ))
         .hint("set it, or choose another history with --cadence")
     };
@@ -46,7 +46,7 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
     Cadence::new(place, store.clone())
 }
 
-/// Returns the account that the push service knows us by.
+/// Returns the service account for the push service.
 pub fn account(settings: &Settings) -> Result<ServiceAccount> {
     let push = &settings.push;
     if let Some(path) = &push.credentials {
@@ -66,7 +66,7 @@ pub fn account(settings: &Settings) -> Result<ServiceAccount> {
     }
 }
 
-/// Returns how messages are sent, as far as settings say.
+/// Returns the settings of the push service.
 pub fn push_settings(settings: &Settings) -> fcm::FcmSettings {
     let push = &settings.push;
     fcm::FcmSettings {
@@ -102,7 +102,7 @@ pub fn source_if_any(context: &RunContext<'_>) -> Result<Option<Source>> {
     is_configured.then(|| source(context)).transpose()
 }
 
-/// Returns the source database, not connected to yet. What is worth knowing about its address is said.
+/// Returns the source database, not connected to yet. Notes and advice about its address are shown.
 pub fn source(context: &RunContext<'_>) -> Result<Source> {
     let address = with_inputs(context, Address::resolve)?;
     for note in address.notes() {
@@ -136,7 +136,7 @@ fn with_inputs<T>(
     })
 }
 
-/// Returns where the notification history is, if it is configured.
+/// Returns the notification history that queries read, if it is configured.
 pub fn history(context: &RunContext<'_>) -> Result<HistorySource> {
     let Some(url) = &context.settings.cadence.database_url else {
         return Ok(HistorySource::None);
@@ -146,7 +146,7 @@ pub fn history(context: &RunContext<'_>) -> Result<HistorySource> {
     Ok(HistorySource::Postgres(Box::new(to(context, address))))
 }
 
-/// Returns the address in one URL, and nothing else.
+/// Returns the address of a URL, without defaults from the environment.
 pub fn address_of(url: &Secret) -> Result<Address> {
     Address::resolve(&Inputs {
         url: Some(url),

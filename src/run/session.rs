@@ -1,5 +1,5 @@
 //! The lifecycle of a run, the same on every road: acquire the lease of the occurrence, record the run, work while the
-//! lease is held, release it. What goes wrong at the end never hides what came of the work.
+//! lease is held, release it. A failure to release never hides the result of the work.
 
 use jiff::Timestamp;
 
@@ -11,45 +11,45 @@ use crate::pipeline::{Mode, Overdue, cancelled_by, close_run, overdue};
 use crate::state::process_id::ProcessId;
 use crate::state::{Begun, BegunAlone, Lease, NewRun, Run, RunStatus, Store, Taking};
 
-/// How a session comes to its run.
+/// The run that a session works on.
 #[derive(Debug, Clone, Copy)]
 pub enum Opening<'a> {
     /// A new run, or the open one of the same occurrence.
     Begin(&'a NewRun),
-    /// An open run, as it is.
+    /// An open run.
     Continue(&'a Run),
-    /// An open run, or one that a guard closed.
+    /// An open run, or one that a guard refused.
     Reopen(&'a Run),
-    /// A run that is over: its messages in doubt are sent again.
+    /// A run that is over, whose messages in doubt are sent again.
     Finished(&'a Run),
     /// An open run that another process carries.
     Join(&'a Run),
 }
 
-/// One start of a run.
+/// A start of a run.
 pub struct RunSession<'a> {
-    /// Where runs and leases are kept.
+    /// The store of runs and leases.
     pub store: &'a Store,
-    /// This process, as others see it.
+    /// This process, as leases and records name it.
     pub holder: &'a ProcessId,
-    /// Where a person reads what happens.
+    /// Where messages for a person are shown.
     pub reporter: &'a dyn Reporter,
-    /// The present.
+    /// The current time.
     pub now: Timestamp,
     /// How the run is started.
     pub road: Road,
-    /// What a person overrides with this start.
+    /// The guards that a person overrides with this start.
     pub overrides: Option<&'a Override>,
 }
 
-/// A run that is ours to work on.
+/// A recorded run that this process works on.
 #[derive(Debug)]
 pub struct Recorded {
     /// The run, as it is recorded now.
     pub run: Run,
-    /// Whether this start made it.
+    /// Whether this start began it.
     pub is_new: bool,
-    /// Everything that was overridden for it.
+    /// Every override of the run.
     pub overrides: Overrides,
 }
 
@@ -74,9 +74,9 @@ pub async fn not_paused(store: &Store, automation: &str, overrides: &Overrides) 
         ),
     )
     .hint(format!(
-        "`pushctl resume {automation} --enable` lets it go on"
+        "`pushctl resume {automation} --enable` ends the pause"
     ))
-    .hint("--override paused --reason TEXT passes once"))
+    .hint("--override paused --reason TEXT sends despite the pause, once"))
 }
 
 /// Returns the refusal of a start while another live run of the automation is open.
@@ -84,20 +84,20 @@ pub fn another_is_open(run: &Run) -> Error {
     Error::new(
         ErrorKind::Locked,
         format!(
-            "{} has an open run already: {} ({}), begun by {}",
+            "{} already has an open run: {} ({}), begun by {}",
             run.automation, run.id, run.occurrence, run.begun_by
         ),
     )
-    .hint(format!("`pushctl resume {}` goes on with it", run.id))
+    .hint(format!("`pushctl resume {}` continues it", run.id))
     .hint(format!("`pushctl cancel {}` ends it", run.id))
 }
 
 impl RunSession<'_> {
-    /// Conducts a run from its lease to its release. `before` is asked once the lease is held and before anything is
-    /// recorded: what it refuses leaves no run behind. `work` gets the recorded run.
+    /// Carries a run from the lease to its release. `before` is called while the lease is held and before anything is
+    /// recorded: if it refuses, no run is recorded. `work` gets the recorded run.
     ///
     /// # Errors
-    /// Another process holds the occurrence, a guard refuses, or the error of the work.
+    /// Another process holds the lease, a guard refuses, or the work fails.
     pub async fn conduct<T>(
         &self,
         opening: Opening<'_>,
@@ -115,7 +115,7 @@ impl RunSession<'_> {
             result = Box::pin(working) => result,
             () = lease.lost() => Err(lease_lost(&lease)),
         };
-        // What came of the work matters more; a lease that cannot be given back ends by itself.
+        // The result of the work matters more; a lease that cannot be released expires.
         let _ = lease.release().await;
         result
     }
@@ -144,13 +144,13 @@ impl RunSession<'_> {
         | Opening::Finished(run)
         | Opening::Join(run)) = opening
         else {
-            return Err(Error::new(ErrorKind::Bug, "a run without a beginning"));
+            return Err(Error::new(ErrorKind::Bug, "a session without a run"));
         };
-        // It may have been ended just before the lease was free.
+        // Another process may have ended the run just before this one got the lease.
         let found = self.store.run(&run.id).await?;
         let run = found.ok_or_else(|| not_recorded(&run.id))?;
         let overrides = match opening {
-            // What was overridden for the run itself does not count for what is sent again.
+            // Overrides of the run itself do not count when messages in doubt are sent again.
             Opening::Finished(_) => Overrides(self.overrides.cloned().into_iter().collect()),
             _ => self.all_overrides(&run),
         };
@@ -199,8 +199,8 @@ impl RunSession<'_> {
         }
     }
 
-    /// Closes an earlier run of the automation that is too late to send; refuses if one can still send, or was interrupted
-    /// in the middle of a push: those wait for a person, or for their own next start.
+    /// Closes earlier runs of the automation that are too late to send or cancelled. Refuses if one can still send, or was
+    /// interrupted in the middle of a push: it waits for a person or for its own next start.
     async fn close_overdue_runs(&self, new: &NewRun) -> Result<()> {
         while let Some(other) = self
             .store
@@ -221,7 +221,7 @@ impl RunSession<'_> {
         Ok(())
     }
 
-    /// Closes a run that cannot send any more; false if it can.
+    /// Closes a run that cannot send any more; returns false if it can.
     async fn close(&self, run: &Run) -> Result<bool> {
         let records = self.store.phases(&run.id).await?;
         let error = match self.store.cancellation(&run.id).await? {
@@ -262,7 +262,7 @@ impl RunSession<'_> {
             Some(other) if alone => Err(another_is_open(&other)),
             _ => Err(Error::new(
                 ErrorKind::Locked,
-                format!("another run has taken {} up", run.occurrence),
+                format!("another run of {} has begun", run.occurrence),
             )),
         }
     }
@@ -287,7 +287,7 @@ impl RunSession<'_> {
         ))
     }
 
-    /// A pause holds what reaches people: tests and dry runs may go on meanwhile.
+    /// Refuses a live run of a paused automation. Tests and dry runs are not held.
     async fn not_paused(
         &self,
         (automation, mode): (&str, &str),
@@ -300,14 +300,14 @@ impl RunSession<'_> {
         not_paused(self.store, automation, overrides).await
     }
 
-    /// What was overridden for a run before, and what is now.
+    /// Returns the recorded overrides of a run and those of this start.
     fn all_overrides(&self, run: &Run) -> Overrides {
         let mut overrides = Overrides::of(&run.plan);
         overrides.0.extend(self.overrides.cloned());
         overrides
     }
 
-    /// The run as it is recorded now; what is overridden with this start is added to it.
+    /// Adds the overrides of this start to the run, and returns it as it is recorded now.
     async fn recorded(&self, run: Run, overrides: Overrides, is_new: bool) -> Result<Recorded> {
         if self.overrides.is_some() {
             let mut plan = run.plan.clone();
@@ -326,13 +326,13 @@ impl RunSession<'_> {
 fn not_recorded(id: &str) -> Error {
     Error::new(
         ErrorKind::Nothing,
-        format!("run {id} is not recorded any more"),
+        format!("run {id} is no longer in the state store"),
     )
 }
 
 fn lease_lost(lease: &Lease) -> Error {
     Error::new(
         ErrorKind::Locked,
-        format!("{} was taken over by another process", lease.name()),
+        format!("another process took over {}", lease.name()),
     )
 }

@@ -7,7 +7,7 @@ use crate::pipeline::office::Office;
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::store::Place;
 
-const HINT: &str = "`pushctl resume daily --enable` lets it go on";
+const HINT: &str = "`pushctl resume daily --enable` ends the pause";
 
 #[test]
 fn a_paused_automation_sends_on_no_road() {

@@ -1,4 +1,4 @@
-//! What is left when a start dies at any moment, and the next one goes on.
+//! Starts that are killed at any moment, and later starts that continue the run.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +14,7 @@ use pushctl::state::ledger::{Ending as Outcome, Standing};
 use pushctl::state::{RunFilter, RunStatus, Store};
 use sha2::{Digest as _, Sha256};
 
-use super::stage::{Came, STAY, Site, Stage, TICK, hand, text, today};
+use super::stage::{Site, Stage, StartOutcome, TICK, WAIT, hand, text, today};
 use crate::support::campaign::{Campaign, Random};
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::store::{Hand, Place};
@@ -27,7 +27,7 @@ const SITE: &str = "PUSHCTL_TEST_SITE";
 const AT: &str = "PUSHCTL_TEST_AT";
 const FORM: &str = "PUSHCTL_TEST_FORM";
 
-/// How a run is driven.
+/// How a run is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Process,
@@ -35,7 +35,7 @@ enum Form {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn campaign_runs_killed_in_every_phase_reach_everybody_once() {
+async fn campaign_runs_killed_in_every_phase_reach_each_recipient_once() {
     let campaign = Campaign::start("runs killed", 6, 100);
     let mut random = campaign.random();
     let mut killed = BTreeMap::new();
@@ -127,7 +127,7 @@ async fn verify(stage: &Stage) {
             .any(|one| one.phase == phase && one.begun_at > ended);
         assert!(!later, "{phase} was repeated: {}", shown());
     }
-    // Nobody forgotten: whoever was not reached is known to be in doubt.
+    // No recipient is lost: one that was not reached is recorded as in doubt.
     let mut in_doubt = 0;
     let pushes = store.pushes("daily", &run.occurrence).await.unwrap();
     assert_eq!(pushes.len(), 2);
@@ -164,7 +164,7 @@ async fn verify(stage: &Stage) {
     }
 }
 
-/// A start in a process of its own, killed after a while unless it ends before; what it said.
+/// Starts a process, kills it after a while unless it ends before, and returns its output.
 fn child(site: &Site, form: Form, at: Timestamp, patience: Option<Duration>) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -203,14 +203,14 @@ async fn a_start_that_is_there_to_be_killed() {
     };
     let site: Site = serde_json::from_str(&site).unwrap();
     let clock = Arc::new(Hand::at(&std::env::var(AT).unwrap()));
-    let how = match std::env::var(FORM).unwrap().as_str() {
-        "Process" => STAY,
+    let options = match std::env::var(FORM).unwrap().as_str() {
+        "Process" => WAIT,
         _ => TICK,
     };
     println!("started");
-    let came = site.start(how, clock).await.unwrap();
+    let came = site.start(options, clock).await.unwrap();
     match came {
-        Came::To(DriveResult::Over { error, .. }) => println!("ended: over, {error:?}"),
+        StartOutcome::To(DriveResult::Over { error, .. }) => println!("ended: over, {error:?}"),
         other => println!("ended: {other:?}"),
     }
 }

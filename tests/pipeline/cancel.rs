@@ -9,12 +9,15 @@ use crate::support::cli::Outcome;
 use crate::support::fcm::script::Script;
 use crate::support::store::Place;
 
-/// What the contract gives a process that waits, and what a loaded machine may need beyond that.
+/// The documented time until a waiting process ends, and a margin for a loaded machine.
 const PROMISED: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_secs(8);
 
-/// Cancels a process that is under way; what came of it. How long it took is printed.
-#[expect(clippy::print_stderr, reason = "a figure for whoever runs it")]
+/// Cancels a running process, and returns the outcome of both. The time it took is printed.
+#[expect(
+    clippy::print_stderr,
+    reason = "a figure for the person who runs the test"
+)]
 fn cancelled(office: &Office, process: std::process::Child, what: &str) -> (Outcome, Outcome) {
     let said = office.ends(&["cancel", "daily", "--reason", "wrong shoe"], 0);
     let begun = Instant::now();
@@ -44,7 +47,7 @@ fn in_the_window(place: Place, what: &str) {
     let cancel = cancel.unwrap();
     assert!(cancel.who.starts_with("alice@"));
     assert_eq!(cancel.reason.as_deref(), Some("wrong shoe"));
-    // It is over: for whoever cancels once more, and for every start.
+    // The run is over for another cancel and for every start.
     let again = office.ends(&["cancel", "daily"], 6);
     assert!(again.stderr.contains("nothing to cancel"), "{again}");
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
@@ -59,7 +62,7 @@ fn in_the_window_nothing_is_sent() {
 }
 
 #[test]
-fn in_the_window_nothing_is_sent_whichever_machine_says_so() {
+fn in_the_window_nothing_is_sent_after_a_cancel_from_another_machine() {
     in_the_window(Place::postgres(), "in the window, PostgreSQL store");
 }
 
@@ -85,12 +88,12 @@ fn while_it_sends(place: Place, what: &str) {
 }
 
 #[test]
-fn while_it_sends_nobody_more_is_claimed() {
+fn while_it_sends_no_further_recipient_is_claimed() {
     while_it_sends(Place::sqlite(), "while it sends, embedded store");
 }
 
 #[test]
-fn while_it_sends_nobody_more_is_claimed_whichever_machine_says_so() {
+fn while_it_sends_no_further_recipient_is_claimed_after_a_cancel_from_another_machine() {
     while_it_sends(Place::postgres(), "while it sends, PostgreSQL store");
 }
 

@@ -1,4 +1,4 @@
-//! The commands: four modes, stops after a phase, ticks of all automations, and what is not sent again.
+//! `run-pipeline`: four modes, --until, ticks of all automations, and repeated starts.
 
 use pushctl::state::RunStatus;
 
@@ -20,11 +20,11 @@ fn one_tick_after_the_time_does_everything_and_the_next_does_nothing() {
     assert_eq!(outcome["pushes"][0]["accepted"], 5, "{outcome:#}");
     assert_eq!(office.reached().len(), 10);
     assert_eq!(office.tests(), 2);
-    // Somebody's cron fires twice.
+    // A scheduler fires twice.
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
     let process = office.ends(&["run-pipeline", "daily"], 6);
     assert!(
-        process.stderr.contains("is done already, by run "),
+        process.stderr.contains("is done already: run "),
         "{process}"
     );
     assert_eq!(office.reached().len(), 10);
@@ -63,7 +63,7 @@ fn four_modes_reach_whom_they_say() {
             assert_eq!(document["pushes"][1]["not_attempted"], 5, "{document:#}");
             assert_eq!(office.stand_in.connections(), 0);
         }
-        // A rehearsal takes nothing away from the real thing.
+        // A dry run does not use up the occurrence.
         if mode != "live-send" {
             assert_eq!(office.tick(0).json()["status"], "done");
             assert_eq!(office.reached().len(), 10);
@@ -142,7 +142,7 @@ fn all_is_an_array_however_many_there_are() {
 }
 
 #[test]
-fn one_that_is_disabled_needs_somebody_to_agree() {
+fn a_disabled_automation_needs_a_confirmation() {
     let office = office(&File {
         enabled: false,
         ..File::default()
@@ -185,7 +185,7 @@ fn a_pause_holds_what_comes_and_what_was_begun() {
 }
 
 #[test]
-fn an_occurrence_that_was_missed_is_told_of_once() {
+fn a_missed_occurrence_is_reported_once() {
     let office = office(&File {
         due_in: -40,
         ..File::default()
@@ -225,7 +225,7 @@ fn a_job_page_gets_a_table() {
 }
 
 #[test]
-fn nothing_is_due_and_the_next_time_is_told() {
+fn a_start_with_nothing_due_names_the_next_time() {
     let office = office(&File {
         due_in: 600,
         lead: 30,

@@ -13,7 +13,7 @@ use pushctl::pipeline::driver::{DriveOptions, DriveResult};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{LEASE_TTL, RunStatus, Taking};
 
-use super::stage::{Came, STAY, Stage, TICK, hand, text, today};
+use super::stage::{Stage, StartOutcome, TICK, WAIT, hand, text, today};
 use crate::state::in_both_stores;
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::store::{Hand, Place};
@@ -55,7 +55,7 @@ fn slow(milliseconds: u64) -> Script {
     )
 }
 
-/// Everybody once, two test pushes, the records of a whole run.
+/// Each recipient once, two test pushes, the records of a whole run.
 async fn verify(stage: &Stage) {
     assert_eq!(stage.reached().len(), FANS as usize);
     assert_eq!(stage.tests(), 2);
@@ -65,7 +65,7 @@ async fn verify(stage: &Stage) {
 }
 
 /// Ticks at these minutes after the lead; what each came to.
-async fn ticks(stage: &Stage, minutes: impl IntoIterator<Item = i64>) -> Vec<Came> {
+async fn ticks(stage: &Stage, minutes: impl IntoIterator<Item = i64>) -> Vec<StartOutcome> {
     let lead: Timestamp = today("13:31:00").parse().unwrap();
     let mut came = Vec::new();
     for minute in minutes {
@@ -77,24 +77,24 @@ async fn ticks(stage: &Stage, minutes: impl IntoIterator<Item = i64>) -> Vec<Cam
 
 async fn one_process_goes_from_the_lead_to_the_end(place: Place) {
     let stage = stage(place, Script::default());
-    let came = stage.site.start(STAY, hand(&today("13:30:40"))).await;
+    let came = stage.site.start(WAIT, hand(&today("13:30:40"))).await;
     assert_eq!(came.unwrap().status(), Some(RunStatus::Done));
     verify(&stage).await;
     // Started once more, it finds nothing to do.
-    let again = stage.site.start(STAY, hand(&today("13:40:00"))).await;
-    assert!(matches!(again, Ok(Came::Nothing)), "{again:?}");
+    let again = stage.site.start(WAIT, hand(&today("13:40:00"))).await;
+    assert!(matches!(again, Ok(StartOutcome::Nothing)), "{again:?}");
 }
 
 async fn ticks_each_minute_do_the_same(place: Place) {
     let stage = stage(place, Script::default());
     let came = ticks(&stage, -2..7).await;
-    assert!(matches!(came[0], Came::Nothing));
+    assert!(matches!(came[0], StartOutcome::Nothing));
     assert_eq!(came[2].waiting().unwrap().1, Phase::Test);
     assert_eq!(came[3].waiting().unwrap().1, Phase::Window);
     assert_eq!(came[4].waiting().unwrap().1, Phase::Send);
     assert_eq!(came[5].status(), Some(RunStatus::Done));
     let mut later = came[6..].iter();
-    assert!(later.all(|came| matches!(came, Came::Nothing)));
+    assert!(later.all(|came| matches!(came, StartOutcome::Nothing)));
     verify(&stage).await;
 }
 
@@ -103,15 +103,18 @@ async fn ticks_and_processes_take_turns(place: Place) {
     ticks(&stage, [0]).await;
     let until = DriveOptions {
         until: Some(Phase::Test),
-        ..STAY
+        ..WAIT
     };
     let came = stage.site.start(until, hand(&today("13:31:30"))).await;
     assert!(
-        matches!(came, Ok(Came::To(DriveResult::Reached(Phase::Test)))),
+        matches!(
+            came,
+            Ok(StartOutcome::To(DriveResult::Reached(Phase::Test)))
+        ),
         "{came:?}"
     );
     ticks(&stage, [1, 2]).await;
-    let came = stage.site.start(STAY, hand(&today("13:33:30"))).await;
+    let came = stage.site.start(WAIT, hand(&today("13:33:30"))).await;
     assert_eq!(came.unwrap().status(), Some(RunStatus::Done));
     verify(&stage).await;
 }
@@ -128,9 +131,9 @@ async fn of_two_ticks_at_once_one_sends_and_the_other_names_it(place: Place) {
         let error = errors.pop().expect("one of them is refused");
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(error.kind(), ErrorKind::Locked);
-        let told = format!("{error:#}");
+        let message = format!("{error:#}");
         let holder = format!("is held by alice@worker-1 (process {})", std::process::id());
-        assert!(told.contains(&holder), "{told}");
+        assert!(message.contains(&holder), "{message}");
     }
     verify(&stage).await;
 }
@@ -167,7 +170,7 @@ async fn a_holder_that_fell_silent_is_taken_over(place: Place) {
     assert_eq!(stage.reached().len(), 20);
 }
 
-/// A clock that somebody else moves: who sleeps on it waits for that.
+/// A clock that the test moves; a sleeper waits until it is moved.
 struct Moved(Hand);
 
 impl Clock for Moved {
@@ -189,7 +192,7 @@ impl Clock for Moved {
 async fn a_tick_beside_a_process_leaves_it_alone() {
     let stage = stage(Place::sqlite(), Script::default());
     let clock = Arc::new(Moved(Hand::at(&today("13:32:00"))));
-    let process = stage.site.start(STAY, Arc::clone(&clock) as Arc<dyn Clock>);
+    let process = stage.site.start(WAIT, Arc::clone(&clock) as Arc<dyn Clock>);
     let beside = async {
         while stage.tests() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -217,7 +220,7 @@ async fn a_tick_beside_a_process_leaves_it_alone() {
 async fn a_clock_that_jumps_over_a_living_process_leaves_one_sender() {
     let stage = stage(Place::sqlite(), slow(200));
     let clock = Arc::new(Moved(Hand::at(&today("13:32:00"))));
-    let process = stage.site.start(STAY, Arc::clone(&clock) as Arc<dyn Clock>);
+    let process = stage.site.start(WAIT, Arc::clone(&clock) as Arc<dyn Clock>);
     let beside = async {
         while stage.tests() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,4 +1,4 @@
-//! Where there is no disk that lasts: what was tested is kept in the state store, and forgotten when the run is over.
+//! Machines whose disk does not last: the tested files are kept in the state store until the run is over.
 
 use super::office::{File, Office};
 use crate::support::fcm::script::{Reply, Script};

@@ -1,4 +1,4 @@
-//! A driver without a world: it does what `step` says, on records in memory, and each step takes as long as it is told.
+//! A driver without services: it follows `step` on records in memory, and each step takes a given time.
 
 use jiff::{SignedDuration, Timestamp};
 use pushctl::pipeline::step;

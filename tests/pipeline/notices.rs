@@ -1,4 +1,4 @@
-//! Who is told what, and that nobody's silence holds a run up.
+//! Notices and heartbeats of a run, and that an unreachable receiver does not hold it up.
 
 use tokio::task::block_in_place;
 
@@ -7,13 +7,13 @@ use crate::notify::server::{Answer, Server};
 use crate::support::fcm::script::{Reply, Script};
 
 /// An office with a webhook and a monitor.
-struct Told {
+struct Watched {
     office: Office,
     webhook: Server,
     monitor: Server,
 }
 
-impl Told {
+impl Watched {
     async fn new(script: Script) -> Self {
         let fine = || vec![Answer::status(200, "ok"); 20];
         let (webhook, monitor) = (Server::start(fine()).await, Server::start(fine()).await);
@@ -55,79 +55,80 @@ fn contains(text: &str, parts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_event_of_a_run_is_told() {
-    let told = Told::new(Script::default()).await;
-    told.office.file(&file());
-    block_in_place(|| told.office.tick(0));
-    let notices = told.notices();
+async fn each_event_of_a_run_sends_a_notice() {
+    let watched = Watched::new(Script::default()).await;
+    watched.office.file(&file());
+    block_in_place(|| watched.office.tick(0));
+    let notices = watched.notices();
     assert_eq!(notices.len(), 3, "{notices:#?}");
     contains(&notices[0], &["daily", "10", "haves", "wants"]);
     contains(&notices[1], &["2 of 2"]);
     contains(&notices[2], &["10 of 10"]);
-    assert_eq!(told.beats(), ["/beat/start", "/beat"]);
+    assert_eq!(watched.beats(), ["/beat/start", "/beat"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_window_is_told_with_the_command_that_cancels_and_the_cancel_too() {
-    let told = Told::new(Script::default()).await;
-    told.office.file(&File {
+async fn the_window_and_its_cancel_send_notices_and_the_first_names_the_command() {
+    let watched = Watched::new(Script::default()).await;
+    watched.office.file(&File {
         notify: file().notify,
         ..File::waiting(20)
     });
     block_in_place(|| {
-        told.office.tick(0);
-        told.office.tick(0);
+        watched.office.tick(0);
+        watched.office.tick(0);
     });
-    let notices = told.notices();
+    let notices = watched.notices();
     assert_eq!(notices.len(), 3, "{notices:#?}");
     contains(&notices[2], &["pushctl cancel daily", "10", "haves"]);
-    assert_eq!(told.beats(), ["/beat/start"]);
+    assert_eq!(watched.beats(), ["/beat/start"]);
     block_in_place(|| {
-        told.office
+        watched
+            .office
             .ends(&["cancel", "daily", "--reason", "wrong shoe"], 0);
-        told.office.tick(0);
+        watched.office.tick(0);
     });
-    assert_eq!(told.notices().len(), 4);
-    contains(&told.notices()[3], &["wrong shoe", "alice@"]);
-    assert_eq!(told.beats(), ["/beat/start", "/beat/fail"]);
+    assert_eq!(watched.notices().len(), 4);
+    contains(&watched.notices()[3], &["wrong shoe", "alice@"]);
+    assert_eq!(watched.beats(), ["/beat/start", "/beat/fail"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_is_told_to_both() {
-    let told = Told::new(Script::default().always("token-tester", Reply::Unregistered)).await;
-    told.office.file(&file());
-    block_in_place(|| told.office.tick(12));
-    let notices = told.notices();
+async fn a_refusal_sends_a_notice_and_a_failed_beat() {
+    let watched = Watched::new(Script::default().always("token-tester", Reply::Unregistered)).await;
+    watched.office.file(&file());
+    block_in_place(|| watched.office.tick(12));
+    let notices = watched.notices();
     contains(notices.last().unwrap(), &["a test push was not accepted"]);
-    assert_eq!(told.beats(), ["/beat/start", "/beat/fail"]);
+    assert_eq!(watched.beats(), ["/beat/start", "/beat/fail"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rehearsal_is_nobodys_news() {
-    let told = Told::new(Script::default()).await;
-    told.office.file(&file());
-    let rehearse = |mode| {
+async fn a_dry_run_sends_no_notice() {
+    let watched = Watched::new(Script::default()).await;
+    watched.office.file(&file());
+    let dry_run = |mode| {
         let arguments = ["run-pipeline", "daily", "--mode", mode];
-        block_in_place(|| told.office.ends(&arguments, 0));
+        block_in_place(|| watched.office.ends(&arguments, 0));
     };
-    rehearse("real-dry-run");
-    rehearse("test-dry-run");
-    assert_eq!((told.notices().len(), told.beats().len()), (0, 0));
-    // Phones ring, but it is not the job that the monitor waits for.
-    rehearse("test-live-send");
-    assert_eq!(told.beats().len(), 0);
-    contains(&told.notices()[1], &["2 of 2"]);
+    dry_run("real-dry-run");
+    dry_run("test-dry-run");
+    assert_eq!((watched.notices().len(), watched.beats().len()), (0, 0));
+    // Messages are delivered, but this is not the job that the monitor watches.
+    dry_run("test-live-send");
+    assert_eq!(watched.beats().len(), 0);
+    contains(&watched.notices()[1], &["2 of 2"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_there_to_be_told_fails_no_run() {
-    let mut told = Told::new(Script::default()).await;
-    told.office.set("HOOK", "http://127.0.0.1:9/secret-hook");
-    told.office.set("BEAT", "http://127.0.0.1:9/secret-beat");
-    told.office.file(&file());
-    let outcome = block_in_place(|| told.office.tick(0));
+async fn an_unreachable_webhook_fails_no_run() {
+    let mut watched = Watched::new(Script::default()).await;
+    watched.office.set("HOOK", "http://127.0.0.1:9/secret-hook");
+    watched.office.set("BEAT", "http://127.0.0.1:9/secret-beat");
+    watched.office.file(&file());
+    let outcome = block_in_place(|| watched.office.tick(0));
     assert_eq!(outcome.json()["status"], "done");
-    assert_eq!(told.office.reached().len(), 10);
+    assert_eq!(watched.office.reached().len(), 10);
     contains(&outcome.stderr, &["webhook", "heartbeat"]);
     assert!(!outcome.stderr.contains("secret"), "{outcome}");
 }

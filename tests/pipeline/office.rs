@@ -1,4 +1,4 @@
-//! `run-pipeline` and what is around it, as they are typed: a sandbox with automations, a source, a store, the stand-in.
+//! `run-pipeline` and the commands around it, as a user types them: a sandbox with automations, a source, a store, the stand-in.
 //!
 //! The program's clock is the machine's, so an occurrence is laid around the present instant: one that was due a minute
 //! ago and has no window goes from its audience to its phones in one start.
@@ -181,7 +181,7 @@ impl Office {
             .outcome(&child.wait_with_output().expect("it ends"))
     }
 
-    /// The tokens of fans that were reached, sorted; nobody twice.
+    /// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
     pub(crate) fn reached(&self) -> Vec<String> {
         let accepted = self.stand_in.accepted().into_iter();
         let mut tokens: Vec<String> = accepted

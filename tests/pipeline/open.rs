@@ -1,4 +1,4 @@
-//! What is said of a run that no process carries: it waits, or it was interrupted; and what ends it.
+//! Open runs that no process carries: `status` shows them as waiting or interrupted, and a cancel ends them.
 
 use pushctl::state::RunStatus;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ fn killed_in_the_middle(place: Place) {
         phases.iter().all(|phase| phase.ended_at.is_some()),
         "{phases:#?}"
     );
-    // Nothing is open, nothing goes on, and the sums add up.
+    // Nothing is open, nothing continues, and the counts add up.
     assert_eq!(status(&office)["interrupted"], json!([]));
     office.ends(&["cancel", "daily"], 6);
     office.ends(&["resume", &run.id], 6);

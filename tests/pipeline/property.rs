@@ -1,4 +1,4 @@
-//! Whatever the instants at which somebody else's clock starts it: nothing early, nothing late, nothing twice.
+//! At any instants of ticks, no push begins early, too late or twice.
 
 use jiff::{SignedDuration, Timestamp};
 use pushctl::automation::quiet_hours::QuietHours;
@@ -71,7 +71,7 @@ fn in_time(model: &Model, due: Timestamp, now: Timestamp) -> bool {
     let Some(hours) = model.course.quiet_hours().filter(|_| waits) else {
         return now <= due + lateness;
     };
-    // What is due in the quiet hours is due when they are over, by whole minutes of the civil clock.
+    // A push that is due in the quiet hours is due at their end, by whole minutes of the local clock.
     let after_quiet = |mut at: Timestamp| {
         while is_quiet(model, hours, at) {
             at += minutes(1) - SignedDuration::from_secs(at.as_second().rem_euclid(60));
@@ -89,7 +89,7 @@ fn is_quiet(model: &Model, hours: QuietHours, at: Timestamp) -> bool {
 }
 
 #[test]
-fn campaign_no_push_begins_before_its_time_or_too_late_whatever_the_ticks() {
+fn campaign_no_push_begins_before_its_time_or_too_late_at_any_ticks() {
     let campaign = Campaign::start("ticks at random instants", 400, 20_000);
     let mut random = campaign.random();
     let mut sent = 0;

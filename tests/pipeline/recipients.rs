@@ -6,7 +6,7 @@ use super::office::{File, Office};
 use super::stage::TESTER;
 use crate::support::fcm::script::Script;
 
-/// Ten fans: the account of the second is deleted, and the fourth has handed their phone down to the sixth.
+/// Ten fans: the account of the second is deleted, and the phone of the fourth now belongs to the sixth.
 fn office() -> Office {
     let office = Office::new(10, Script::default());
     office.market.execute(

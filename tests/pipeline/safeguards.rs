@@ -1,4 +1,4 @@
-//! Each safeguard refuses in its own words and with exit status 12, and nobody is reached.
+//! Each safeguard refuses with its own message and exit status 12, and no recipient is reached.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn guarded(safeguards: &str) -> File {
     }
 }
 
-/// A run of ten fans that is refused for this reason, before anybody is reached.
+/// A run of ten fans that is refused for this reason before any recipient is reached.
 fn refuses(office: &Office, file: &File, expected: &str) -> Value {
     office.file(file);
     let outcome = office.tick(12);
@@ -54,7 +54,7 @@ fn an_audience_that_changed_too_much_since_the_last_completed_run() {
     office.market.execute(
         "DELETE FROM users WHERE username IN ('fan-1', 'fan-2', 'fan-3', 'fan-4', 'fan-5')",
     );
-    // A rehearsal is not what a run is compared with.
+    // A run is not compared with a dry run.
     office.ends(&["run-pipeline", "daily", "--mode", "test-dry-run"], 12);
     office.file(&File {
         due_in: -2,
@@ -93,7 +93,7 @@ fn quiet_hours() {
     let document = refuses(
         &ten(),
         &file,
-        "push 1 would go out now, within quiet_hours = ",
+        "push 1 would be sent now, within quiet_hours = ",
     );
     assert_eq!(document["test"]["accepted"], 2);
     let office = ten();
@@ -109,7 +109,7 @@ fn quiet_hours() {
 }
 
 #[test]
-fn a_test_push_that_is_rejected_and_sent_anew_when_somebody_resumes() {
+fn a_rejected_test_push_is_sent_again_when_a_person_resumes() {
     let script = Script::default().on("token-tester", [Reply::Unregistered, Reply::Unregistered]);
     let office = Office::new(10, script);
     let expected = "of push 1 to ";
@@ -120,7 +120,7 @@ fn a_test_push_that_is_rejected_and_sent_anew_when_somebody_resumes() {
         "{reason}"
     );
     assert!(reason.contains("the service accepted 0 of 1"), "{reason}");
-    // No other start goes on by itself.
+    // No other start continues the run.
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
     assert_eq!(office.reached().len(), 0);
     // By now the tester's device is registered.
@@ -143,10 +143,10 @@ fn a_test_that_is_not_required_stops_nothing() {
 }
 
 #[test]
-fn nobody_to_test_with() {
-    let nobody = "00000000-0000-4000-8000-00000000dead";
+fn a_required_test_without_test_users_is_refused() {
+    let unknown_user = "00000000-0000-4000-8000-00000000dead";
     let file = File {
-        test: format!("user_ids = [\"{nobody}\"]"),
+        test: format!("user_ids = [\"{unknown_user}\"]"),
         ..File::default()
     };
     refuses(&ten(), &file, "haves has no test file");

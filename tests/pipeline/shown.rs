@@ -1,4 +1,4 @@
-//! What a pipeline shows: a dry run's numbers are those of the live run after it, and whoever waits says for what.
+//! The output of a pipeline: a dry run's counts are those of the live run after it, and a wait names its reason.
 
 use serde_json::Value;
 
@@ -100,9 +100,9 @@ fn a_window_says_until_when_to_whom_and_how_to_stop_it() {
     let rows = office.runs().remove(0);
     office.ends(&["cancel", "daily"], 0);
     let ended = office.ended(process);
-    let told = "daily: cancellation window until ";
-    let line = ended.stderr.lines().find(|line| line.contains(told));
-    let line = line.unwrap_or_else(|| panic!("{told:?} in {ended}"));
+    let expected = "daily: cancellation window until ";
+    let line = ended.stderr.lines().find(|line| line.contains(expected));
+    let line = line.unwrap_or_else(|| panic!("{expected:?} in {ended}"));
     assert!(line.contains(" UTC ("), "{line}");
     let shown = office.ends(&["runs", "show", &rows.id, "--json"], 0).json();
     let files = shown["files"].as_array().expect("files").iter();

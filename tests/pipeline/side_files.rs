@@ -31,7 +31,7 @@ fn a_directory_that_cannot_be_written_is_refused_before_the_test_pushes_and_the_
 }
 
 #[test]
-fn a_directory_that_goes_away_in_the_middle_costs_no_push_and_is_told_at_the_end() {
+fn a_directory_that_disappears_midway_costs_no_push_and_is_reported_at_the_end() {
     let mut office = Office::new(80, Script::default());
     office.file(&File::default());
     office.set("PUSHCTL_RATE", "20");
@@ -40,7 +40,7 @@ fn a_directory_that_goes_away_in_the_middle_costs_no_push_and_is_told_at_the_end
     let here = office.sandbox.here();
     fs::rename(here.join("outcomes"), here.join("away")).unwrap();
     fs::write(here.join("outcomes"), "a file").unwrap();
-    // The first push goes on to its end; the second is not begun.
+    // The first push continues to its end; the second is not begun.
     let outcome = office.ended(running);
     assert_eq!(outcome.status, 1, "{outcome}");
     assert_eq!(office.reached().len(), 40);

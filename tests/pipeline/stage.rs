@@ -1,4 +1,4 @@
-//! Where runs take place: a source with fans in it, a state store, the stand-in, and starts as commands make them.
+//! A stage for runs: a source with fans, a state store, the stand-in, and starts as the command makes them.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -39,10 +39,10 @@ use crate::support::fcm::{Options, StandIn};
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::{Hand, Place, address};
 
-/// Gets the test pushes.
+/// The test user.
 pub(super) const TESTER: &str = "00000000-0000-4000-8000-0000000fffff";
 
-/// Two files: fans with an even number have, the others want.
+/// Two files: fans with an even number in one, the others in the other.
 pub(super) const QUERY: &str = "\
 --| title = \"Fans\"
 --| order = \"user_id\"
@@ -66,7 +66,7 @@ pub(super) struct Stage {
     _directory: TempDir,
 }
 
-/// Everything that a process needs to know of it.
+/// The stage as a child process reads it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Site {
     pub(super) directory: PathBuf,
@@ -80,17 +80,17 @@ pub(super) struct Site {
     pub(super) rate: u32,
 }
 
-/// What a start came to.
+/// The result of a start.
 #[derive(Debug)]
-pub(super) enum Came {
-    /// Nothing is due, or it is over already.
+pub(super) enum StartOutcome {
+    /// Nothing is due, or the run is over already.
     Nothing,
-    /// Where the run stands.
+    /// The state of the run.
     To(DriveResult),
 }
 
-/// The automation of the stage: haves, and after some minutes wants. Every two seconds of waiting are a look at the store,
-/// so there is little of it.
+/// The automation of the stage: haves, and after some minutes wants. A waiting run reads the store every two seconds, so
+/// the waits are short.
 pub(super) fn text(delay: u16, safeguards: &str) -> String {
     let mut text = format!(
         "name = \"daily\"\nenabled = true\n[schedule]\nsend_at = \"13:33\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"\nlead_minutes = 2\n[window]\ncancel_minutes = 1\n[audience]\nname = \"fans\"\n[test]\nuser_ids = [\"{TESTER}\"]\n[safeguards]\n{safeguards}\n"
@@ -138,12 +138,12 @@ impl Stage {
         }
     }
 
-    /// Lets time pass for leases where they do not end on the clock that a start is given.
+    /// Lets time pass for leases, which PostgreSQL measures by its own clock.
     pub(super) fn let_leases_age(&self, time: Duration) {
         self.place.let_pass(time);
     }
 
-    /// The tokens of fans that were reached, sorted; nobody twice.
+    /// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
     pub(super) fn reached(&self) -> Vec<String> {
         let accepted = self.stand_in.accepted().into_iter();
         let mut tokens: Vec<String> = accepted
@@ -156,14 +156,14 @@ impl Stage {
         tokens
     }
 
-    /// How many test pushes arrived.
+    /// Returns how many test pushes arrived.
     pub(super) fn tests(&self) -> usize {
         let accepted = self.stand_in.accepted();
         let tests = accepted.iter().filter(|one| one.token == "token-tester");
         tests.count()
     }
 
-    /// The only run there is, with its phases as `phase@time:result`.
+    /// Returns the only run, with its phases as `phase@time:result`.
     pub(super) async fn only_run(&self) -> (Run, Vec<String>) {
         let store = self.site.store(hand(super::NOON)).await.unwrap();
         let runs = store.runs(&RunFilter::default()).await.unwrap();
@@ -181,7 +181,7 @@ impl Stage {
     }
 }
 
-/// A tester, and fans with a device each.
+/// Creates a test user, and fans with a device each.
 pub(super) fn people(market: &Database, fans: u32) {
     market.execute(&format!(
         "INSERT INTO users (id, username, first_name, bio) VALUES ('{TESTER}', 'tester', 'T', 'bio');
@@ -197,7 +197,7 @@ pub(super) fn hand(instant: &str) -> Arc<dyn Clock> {
     Arc::new(Hand::at(instant))
 }
 
-/// An instant of the day of [`super::NOON`], by the clock of Chicago.
+/// Returns an instant of the day of [`super::NOON`], in the time zone of Chicago.
 pub(super) fn today(time: &str) -> String {
     format!("2026-11-21T{time}-06:00")
 }
@@ -207,7 +207,7 @@ pub(super) const TICK: DriveOptions = DriveOptions {
     until: None,
     lateness: Lateness::Counts,
 };
-pub(super) const STAY: DriveOptions = DriveOptions {
+pub(super) const WAIT: DriveOptions = DriveOptions {
     wait_for_due: true,
     ..TICK
 };
@@ -230,22 +230,26 @@ impl Site {
         Catalogue::with_directory(&self.directory.join("queries")).unwrap()
     }
 
-    /// One start, as the command makes it: what is due, under the occurrence's lease.
-    pub(super) async fn start(&self, how: DriveOptions, clock: Arc<dyn Clock>) -> Result<Came> {
-        self.start_as("alice@worker-1", how, clock, Interrupt::never())
+    /// Starts the due occurrence under its lease, as the command does.
+    pub(super) async fn start(
+        &self,
+        options: DriveOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<StartOutcome> {
+        self.start_as("alice@worker-1", options, clock, Interrupt::never())
             .await
     }
 
     pub(super) async fn start_as(
         &self,
         who: &str,
-        how: DriveOptions,
+        options: DriveOptions,
         clock: Arc<dyn Clock>,
         interrupt: Interrupt,
-    ) -> Result<Came> {
+    ) -> Result<StartOutcome> {
         let automation = self.automation();
         let store = self.store(Arc::clone(&clock)).await?;
-        let due = if how.wait_for_due {
+        let due = if options.wait_for_due {
             select_occurrence::for_process(&automation, clock.now())
         } else {
             select_occurrence::for_tick(&automation, clock.now())
@@ -253,7 +257,7 @@ impl Site {
         let (SelectedOccurrence::Occurrence(occurrence) | SelectedOccurrence::Missed(occurrence)) =
             due
         else {
-            return Ok(Came::Nothing);
+            return Ok(StartOutcome::Nothing);
         };
         let new = NewRun {
             id: uuid::Uuid::now_v7().to_string(),
@@ -272,9 +276,9 @@ impl Site {
         let session = RunSession {
             store: &store,
             holder: &holder,
-            reporter: &Mute,
+            reporter: &SilentReporter,
             now: clock.now(),
-            road: if how.wait_for_due {
+            road: if options.wait_for_due {
                 Road::Pipeline
             } else {
                 Road::Tick
@@ -283,11 +287,11 @@ impl Site {
         };
         let over = async || self.over(&store, &new.occurrence).await;
         let work = async |recorded: Recorded| {
-            self.drive(&recorded.run, how, &store, &holder, &clock, &interrupt)
+            self.drive(&recorded.run, options, &store, &holder, &clock, &interrupt)
                 .await
         };
         match session.conduct(Opening::Begin(&new), over, work).await {
-            Err(error) if error.kind() == ErrorKind::Nothing => Ok(Came::Nothing),
+            Err(error) if error.kind() == ErrorKind::Nothing => Ok(StartOutcome::Nothing),
             came => came,
         }
     }
@@ -299,7 +303,7 @@ impl Site {
         };
         let before = store.runs(&of_it).await?;
         if before.iter().any(|run| run.status != RunStatus::Open) {
-            return Err(Error::new(ErrorKind::Nothing, "it is over already"));
+            return Err(Error::new(ErrorKind::Nothing, "the run is over already"));
         }
         Ok(())
     }
@@ -307,12 +311,12 @@ impl Site {
     async fn drive(
         &self,
         run: &Run,
-        how: DriveOptions,
+        options: DriveOptions,
         store: &Store,
         holder: &ProcessId,
         clock: &Arc<dyn Clock>,
         interrupt: &Interrupt,
-    ) -> Result<Came> {
+    ) -> Result<StartOutcome> {
         let cadence = Cadence::new(cadence::HistoryLocation::Embedded, store.clone())?;
         let purpose = Purpose {
             command: "run-pipeline".to_owned(),
@@ -328,7 +332,7 @@ impl Site {
             rate: self.rate,
             ..fcm::FcmSettings::default()
         };
-        let means = PipelineContext {
+        let context = PipelineContext {
             store,
             cadence: &cadence,
             offline: false,
@@ -354,16 +358,16 @@ impl Site {
             deadline: Duration::from_secs(60),
             notices: &Notices::new(None, None, NotifyTimeouts::default()).0,
         };
-        drive(run, &means, how).await.map(Came::To)
+        drive(run, &context, options).await.map(StartOutcome::To)
     }
 }
 
-/// A person who is shown nothing.
-struct Mute;
+/// Shows nothing.
+struct SilentReporter;
 
-impl Watch for Mute {}
+impl Watch for SilentReporter {}
 
-impl Reporter for Mute {
+impl Reporter for SilentReporter {
     fn say(&self, _text: &str) {}
 
     fn warn(&self, _text: &str) {}
@@ -373,8 +377,8 @@ impl Reporter for Mute {
     }
 }
 
-impl Came {
-    /// How it ended, if it is over.
+impl StartOutcome {
+    /// Returns the final status, if the run is over.
     pub(super) fn status(&self) -> Option<RunStatus> {
         match self {
             Self::To(DriveResult::Over { status, .. }) => Some(*status),
@@ -382,7 +386,7 @@ impl Came {
         }
     }
 
-    /// What is due next, and when.
+    /// Returns the next phase and when it is due.
     pub(super) fn waiting(&self) -> Option<(Timestamp, Phase)> {
         match self {
             Self::To(DriveResult::Waiting(at, phase)) => Some((*at, *phase)),

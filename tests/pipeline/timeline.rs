@@ -1,4 +1,4 @@
-//! What comes next, second by second, on a clock that the test moves.
+//! The next step, second by second, on a clock that the test moves.
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned};
 use pushctl::pipeline::step::{Lateness, NextStep};

@@ -263,7 +263,17 @@ async fn an_automation_is_paused_once_and_goes_on_when_it_is_enabled(place: Plac
     let words = ["pause", "layer3-daily", "--reason", "new copy on Monday"];
     let paused = run(&sandbox, &place, &words);
     assert_eq!((paused.status, paused.stdout.as_str()), (0, ""), "{paused}");
-    assert!(paused.stderr.contains("continues; to stop it"), "{paused}");
+    assert!(
+        paused.stderr.contains("is open and is held, too"),
+        "{paused}"
+    );
+    let lease = held(&store_now(&place).await).await;
+    let carried = run(&sandbox, &place, &words);
+    assert!(
+        carried.stderr.contains("is in progress and continues"),
+        "{carried}"
+    );
+    lease.release().await.unwrap();
     let again = run(&sandbox, &place, &["pause", "layer3-daily", "--json"]).json();
     assert_eq!(again["new"], false);
     assert_eq!(again["reason"], "new copy on Monday");

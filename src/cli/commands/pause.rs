@@ -11,12 +11,12 @@ use crate::cli::commands::Subcommand;
 use crate::cli::context::{CommandContext, Confirmation};
 use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
-use crate::cli::{help, run_selector, services};
+use crate::cli::{help, open_runs, run_selector, services};
 use crate::settings::Settings;
 
 /// Pause an automation from its next occurrence on, until `resume NAME --enable`
 ///
-/// An open run continues; `cancel` stops it.
+/// A run that a process carries out continues; `cancel` stops it. Other open runs are held, too.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
@@ -76,11 +76,21 @@ impl Args {
             status: Some(RunStatus::Open),
             ..RunFilter::default()
         };
-        for run in store.runs(&open).await? {
-            context.ui.warn(format_args!(
-                "its open run {} continues; to stop it: pushctl cancel {}",
-                run.id, self.name
-            ));
+        let runs = store.runs(&open).await?;
+        for open in open_runs::of(&store, runs, context.clock.now()).await? {
+            let id = &open.run.id;
+            // The pause is checked at a start: a process that is at work does not notice it.
+            if open.held.is_some() {
+                context.ui.warn(format_args!(
+                    "run {id} is in progress and continues: `pushctl cancel {}` stops it",
+                    self.name
+                ));
+            } else {
+                context.ui.warn(format_args!(
+                    "run {id} is open and is held, too: `pushctl cancel {}` ends it",
+                    self.name
+                ));
+            }
         }
         if context.ui.document() == Document::Json {
             context.ui.json(&json!({
