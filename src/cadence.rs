@@ -4,9 +4,9 @@
 //! under which it claims. The limits are checked twice: at the filter, to know the numbers before the send, and
 //! in the transaction that claims, so that two concurrent sends cannot both pass the limit.
 //!
-//! Pushes that an external history has not recorded yet (the outbox) are counted from the ledger. The service of `http` reports
-//! neither its rules nor a user's push counts, so a push that another sender makes between its answer and the claim is not
-//! counted. No other history has that gap.
+//! Pushes that an external history has not recorded yet (the outbox) count from the ledger. The service of `http`
+//! reports neither its rules nor a user's push counts, so a push that another sender makes between its answer and the
+//! claim is not counted. No other history has that gap.
 //!
 //! It fails closed: an error means that no push may be sent. A send that ignores cadence does not ask.
 
@@ -16,7 +16,6 @@ mod postgres;
 mod rules;
 mod sync;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use breakdown::{Breakdown, Exclusion};
@@ -79,14 +78,6 @@ pub struct Filtered {
     /// One for each id asked about.
     pub verdicts: Vec<CadenceDecision>,
     pub breakdown: Breakdown,
-}
-
-/// The users with at least so many pushes of a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reached {
-    Users(Vec<Uuid>),
-    /// Unknown, and the reason.
-    Unknown(&'static str),
 }
 
 impl Cadence {
@@ -161,52 +152,9 @@ impl Cadence {
             basis,
         })
     }
-
-    /// Returns whether the history answers; for `doctor`. The state store is asked elsewhere.
-    pub async fn check(&self) -> Result<()> {
-        match &self.history {
-            HistoryBackend::Postgres(postgres) => postgres.rules().await.map(drop),
-            HistoryBackend::Http(http) => http.health().await,
-            HistoryBackend::Embedded | HistoryBackend::Off => Ok(()),
-        }
-    }
-
-    /// Returns every user with at least `at_least` pushes of a layer after an instant.
-    pub async fn reached(&self, layer: Layer, at_least: u32, since: Timestamp) -> Result<Reached> {
-        let here = async |at_least, basis| {
-            let reached = self
-                .store
-                .users_reached(layer.number(), at_least, since, basis)
-                .await?;
-            let known = reached
-                .into_iter()
-                .filter_map(|(user, count)| Some((user.uuid()?, count)));
-            Ok(known.collect::<Vec<_>>())
-        };
-        Ok(match &self.history {
-            HistoryBackend::Off => Reached::Unknown("cadence is off"),
-            HistoryBackend::Http(_) => Reached::Unknown(
-                "the cadence service does not report how many pushes a user received",
-            ),
-            HistoryBackend::Embedded => {
-                let users: Vec<(Uuid, u32)> = here(at_least, Basis::Here).await?;
-                Reached::Users(users.into_iter().map(|(user, _)| user).collect())
-            }
-            HistoryBackend::Postgres(postgres) => {
-                let synced = self.store.deliveries().await?;
-                let untold = here(1, Basis::Elsewhere { synced }).await?;
-                Reached::Users(postgres.reached(layer, at_least, since, &untold).await?)
-            }
-        })
-    }
 }
 
 impl Screen<'_> {
-    /// Returns the rules as they stand.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
     /// Rules that would apply and do not; the caller must report them.
     pub fn unapplied(&self) -> Vec<Unapplied> {
         match self.cadence.history {

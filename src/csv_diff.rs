@@ -1,9 +1,9 @@
 //! Compares two CSV files row by row by a key.
 //!
-//! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's offset:
-//! 40 bytes a row, independent of its length. The second file is streamed; where a row differs, the first is read
-//! again at that row's offset. Columns are matched by name; a column that only one file has is
-//! listed and not compared. Line endings, a BOM and needless quotes make no difference.
+//! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's
+//! offset: 40 bytes a row, independent of its length. The second file is streamed; where a row differs, the first is
+//! read again at that row's offset. Columns are matched by name; a column that only one file has is listed and not
+//! compared. Line endings, a BOM and needless quotes make no difference.
 //!
 //! Values are compared as text: `1` and `1.0` are different.
 

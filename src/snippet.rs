@@ -131,7 +131,8 @@ pub fn floor_char_boundary(text: &str, offset: usize) -> usize {
     at
 }
 
-/// Replaces tabs by spaces and other control characters by their escapes, so that quoted text cannot control a terminal.
+/// Replaces tabs by spaces and other control characters by their escapes, so that quoted text cannot control a
+/// terminal.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -8,18 +8,29 @@ use pushctl::cli::commands::completions::{Shell, script};
 
 use crate::support::cli::Sandbox;
 
+/// The file in `completions/` that holds the script of a shell.
+fn file_name(shell: Shell) -> &'static str {
+    match shell {
+        Shell::Bash => "pushctl.bash",
+        Shell::Zsh => "_pushctl",
+        Shell::Fish => "pushctl.fish",
+        Shell::PowerShell => "_pushctl.ps1",
+        Shell::Elvish => "pushctl.elv",
+    }
+}
+
 #[test]
 fn the_scripts_in_the_repository_are_the_ones_that_pushctl_prints() {
     for shell in Shell::value_variants() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("completions")
-            .join(shell.file_name());
+            .join(file_name(*shell));
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
         let printed = script(*shell).expect("a script");
         assert!(
             kept == printed,
             "completions/{} is stale: run `make completions`",
-            shell.file_name()
+            file_name(*shell)
         );
     }
 }

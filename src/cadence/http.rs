@@ -1,7 +1,7 @@
 //! The history behind the cadence service: its HTTP contract.
 //!
-//! When its own database is unreachable it answers 500 with every user eligible and an `error` field. An answer with an error,
-//! or one that contradicts itself, is a failure here.
+//! When its own database is unreachable it answers 500 with every user eligible and an `error` field. An answer with an
+//! error, or one that contradicts itself, is a failure here.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -130,12 +130,6 @@ impl Http {
         let request = self.request(Method::POST, "api/track-notification", Some(&body))?;
         let answer = send(request).await.map_err(|(error, _)| error)?;
         refuse_error(serde_json::from_str(&answer).ok().as_ref())
-    }
-
-    pub(super) async fn health(&self) -> Result<()> {
-        self.patiently(Method::GET, "api/health", None)
-            .await
-            .map(drop)
     }
 
     /// Sends a repeatable request, with retries of transient failures.

@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
 use uuid::Uuid;
 
-use super::rules::{Layer, Rule, Rules};
+use super::rules::{Rule, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, ReconnectingSession};
@@ -30,14 +30,6 @@ const COUNTED: &str = "
     FROM unnest($1) WITH ORDINALITY AS asked (user_id, place)
     JOIN user_notifications n ON n.user_id = asked.user_id AND n.sent_at > $2
     GROUP BY asked.place";
-
-const REACHED: &str = "
-    SELECT user_id FROM (
-        SELECT user_id, 1::bigint AS pushes FROM user_notifications
-        WHERE layer_id = $1 AND sent_at > $2 AND user_id IS NOT NULL
-        UNION ALL
-        SELECT * FROM unnest($3, $4)) AS every (user_id, pushes)
-    GROUP BY user_id HAVING sum(pushes) >= $5 ORDER BY user_id";
 
 const RECORD: &str = "
     INSERT INTO user_notifications (id, user_id, layer_id, sent_at, push_title, push_body, audience_description, deep_link)
@@ -106,37 +98,6 @@ impl PostgresHistory {
             counted.extend(found.await?);
         }
         Ok(counted)
-    }
-
-    /// Returns the users with at least so many pushes, `untold` ones (from the ledger) included.
-    pub(super) async fn reached(
-        &self,
-        layer: Layer,
-        at_least: u32,
-        since: Timestamp,
-        untold: &[(Uuid, u32)],
-    ) -> Result<Vec<Uuid>> {
-        let users: Vec<Uuid> = untold.iter().map(|(user, _)| *user).collect();
-        let counts: Vec<i64> = untold.iter().map(|(_, count)| i64::from(*count)).collect();
-        let (layer, at_least) = (
-            i32::try_from(layer.number()).unwrap_or(0),
-            i64::from(at_least),
-        );
-        let values = &[
-            (&layer as &(dyn ToSql + Sync), Type::INT4),
-            (&since, Type::TIMESTAMPTZ),
-            (&users, Type::UUID_ARRAY),
-            (&counts, Type::INT8_ARRAY),
-            (&at_least, Type::INT8),
-        ];
-        self.link
-            .with(|client| async move {
-                self.begin(&client).await?;
-                let rows = client.query_typed(REACHED, values).await?;
-                client.batch_execute("COMMIT").await?;
-                rows.iter().map(|row| row.try_get(0)).collect()
-            })
-            .await
     }
 
     /// Records pushes; does not change those that exist.

@@ -1,7 +1,7 @@
 //! Synchronisation of an external history from the outbox: after a send, or later when the history is reachable.
 //!
-//! A database records a push exactly once: each push has an id of its own there. The service of [`super::http`] gets it at least
-//! once: if it took a push and its answer was lost, the push is sent again.
+//! A database records a push exactly once: each push has an id of its own there. The service of [`super::http`] gets it
+//! at least once: if it took a push and its answer was lost, the push is sent again.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;

@@ -302,8 +302,8 @@ fn subcommand(offer: &AudienceCommand, above: &clap::Command) -> clap::Command {
     }
 }
 
-/// The audience that was named, with what was given for it. To be flattened into the arguments of a command that
-/// has the audiences as subcommands; that command's own flags are `global`, so that they stand on either side of the name.
+/// The audience that was named, with what was given for it. To be flattened into the arguments of a command that has
+/// the audiences as subcommands; that command's own flags are `global`, so that they stand on either side of the name.
 #[derive(Debug, Clone)]
 pub struct Chosen {
     /// The audience's name.

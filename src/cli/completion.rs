@@ -1,7 +1,7 @@
 //! Live completion: the scripts of `pushctl completions` call it at each key press.
 //!
-//! Answers come from the command line's own definition, from query and automation files and from an embedded state store,
-//! never from a network. A broken file yields fewer candidates and no message.
+//! Answers come from the command line's own definition, from query and automation files and from an embedded state
+//! store, never from a network. A broken file yields fewer candidates and no message.
 
 use crate::exit::ExitStatus;
 use std::ffi::{OsStr, OsString};
@@ -61,7 +61,8 @@ fn asked(arguments: &[OsString]) -> Vec<OsString> {
         .collect()
 }
 
-/// Returns the names of automations, for an argument that takes one: `add = ArgValueCandidates::new(complete::automations)`.
+/// Returns the names of automations, for an argument that takes one: `add =
+/// ArgValueCandidates::new(complete::automations)`.
 pub(super) fn automations() -> Vec<CompletionCandidate> {
     automation_files()
         .iter()
@@ -104,8 +105,8 @@ fn candidate(
     Some(CompletionCandidate::new(value(&source)?).help(help))
 }
 
-/// Returns the files of the directory that the command line, the environment or the configuration names; of the usual one,
-/// where those cannot be read.
+/// Returns the files of the directory that the command line, the environment or the configuration names; of the usual
+/// one, where those cannot be read.
 fn automation_files() -> Vec<PathBuf> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = asked(&arguments);

@@ -1,6 +1,5 @@
 //! The rules hold in every place alike.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -175,62 +174,5 @@ async fn with_cadence_off_nothing_is_recorded_and_nothing_counts_later() {
     assert_eq!(
         send(&store, &embedded, layer(3), "four", &[id(1)]).await,
         [id(1)]
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_had_enough_pushes_of_a_layer_are_known_in_every_place_that_can_know() {
-    use pushctl::cadence::Reached;
-    let database = history();
-    let place = Place::sqlite();
-    let store = place.open().await;
-    let now = place.clock.now();
-    let past = [
-        (1, 5, 10),
-        (1, 5, 20),
-        (2, 5, 10),
-        (3, 5, 10),
-        (3, 3, 20),
-        (4, 5, 10),
-        (4, 5, 60 * 24 * 91),
-    ];
-    database.execute(&insert(&past, now));
-    let since = now - Duration::from_secs(90 * 86_400);
-    let cadence = Cadence::new(at(&database), store.clone()).unwrap();
-    let users =
-        |numbers: &[u64]| Reached::Users(numbers.iter().map(|n| id(*n).parse().unwrap()).collect());
-    assert_eq!(
-        cadence.reached(layer(5), 2, since).await.unwrap(),
-        users(&[1])
-    );
-    // What the history was not told of yet counts as well.
-    place.clock.advance(Duration::from_secs(200 * 3600));
-    assert_eq!(
-        send(&store, &cadence, layer(5), "monday", &[id(2), id(7)])
-            .await
-            .len(),
-        2
-    );
-    assert_eq!(
-        cadence.reached(layer(5), 2, since).await.unwrap(),
-        users(&[1, 2])
-    );
-    cadence.sync(&super::holder()).await.unwrap();
-    assert_eq!(
-        cadence.reached(layer(5), 2, since).await.unwrap(),
-        users(&[1, 2])
-    );
-    let embedded = Cadence::new(Where::Embedded, Place::sqlite().open().await).unwrap();
-    assert_eq!(
-        embedded.reached(layer(5), 1, since).await.unwrap(),
-        users(&[])
-    );
-    let http = Cadence::new(
-        Where::Http("http://127.0.0.1:9".to_owned()),
-        Arc::new(place).open().await,
-    )
-    .unwrap();
-    assert!(
-        matches!(http.reached(layer(5), 1, since).await.unwrap(), Reached::Unknown(why) if why.contains("does not report"))
     );
 }

@@ -32,8 +32,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Cancel open runs
 ///
 /// Before the live phase nothing is sent; during it no further push is claimed. Works from any machine that reaches the
-/// state store. A process that carries a run notices within two seconds and ends with exit status 20; its summary has the
-/// number of accepted pushes. A run without a process, waiting or interrupted, is ended by the cancel itself.
+/// state store. A process that carries a run notices within two seconds and ends with exit status 20; its summary has
+/// the number of accepted pushes. A run without a process, waiting or interrupted, is ended by the cancel itself.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[

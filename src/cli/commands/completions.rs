@@ -47,17 +47,6 @@ pub enum Shell {
 }
 
 impl Shell {
-    /// Returns the file in `completions/` that holds its script.
-    pub fn file_name(self) -> &'static str {
-        match self {
-            Self::Bash => "pushctl.bash",
-            Self::Zsh => "_pushctl",
-            Self::Fish => "pushctl.fish",
-            Self::PowerShell => "_pushctl.ps1",
-            Self::Elvish => "pushctl.elv",
-        }
-    }
-
     fn name(self) -> &'static str {
         match self {
             Self::Bash => "bash",

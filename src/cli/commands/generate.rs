@@ -177,8 +177,8 @@ impl Args {
         }
     }
 
-    /// Returns the file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem without
-    /// parameters, or as the manifest has it, with them.
+    /// Returns the file that goes to standard output: the chosen one, or the only one. It may be chosen by its stem
+    /// without parameters, or as the manifest has it, with them.
     fn chosen_file(&self, asked: &AudienceRequest) -> Result<usize> {
         let definition = &asked.definition;
         let files = &definition.header.files;

@@ -30,8 +30,8 @@ use crate::ui::Stdout;
 
 /// Resume an unfinished run, or end the pause of an automation
 ///
-/// Recipients with an outcome are not sent to again; the others get their push. Messages without an answer are in doubt.
-/// They are left in doubt unless --in-doubt retry sends them again, which asks for confirmation.
+/// Recipients with an outcome are not sent to again; the others get their push. Messages without an answer are in
+/// doubt. They are left in doubt unless --in-doubt retry sends them again, which asks for confirmation.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[

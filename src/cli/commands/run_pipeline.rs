@@ -34,8 +34,8 @@ use crate::ui::Stdout;
 /// Run an automation: generate, test, wait, send, clean up
 ///
 /// Started half an hour before the send (see `pushctl schedule show`), it runs until the end. With --tick it runs the
-/// phases that are due and ends; start it every few minutes. Each phase is recorded, so a later start continues where an
-/// earlier one stopped. An occurrence is sent once, however often the command is started.
+/// phases that are due and ends; start it every few minutes. Each phase is recorded, so a later start continues where
+/// an earlier one stopped. An occurrence is sent once, however often the command is started.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[

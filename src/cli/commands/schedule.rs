@@ -1,4 +1,4 @@
-//! `pushctl schedule`: the times of automations, and the lines for an external scheduler. pushctl never schedules itself.
+//! `pushctl schedule`: the times of automations, and the lines for an external scheduler.
 
 use crate::exit::ExitStatus;
 use clap::ValueEnum;
@@ -35,8 +35,8 @@ pub struct Args {
 enum Action {
     /// Show when each automation comes next, or the lines for a scheduler
     ///
-    /// The lines are for the enabled automations. A scheduler in UTC gets a fixed time only where no clock change
-    /// makes it wrong; else it starts `run-pipeline --all --tick` every five minutes, which runs the phases that are due.
+    /// The lines are for the enabled automations. A scheduler in UTC gets a fixed time only where no clock change makes
+    /// it wrong; else it starts `run-pipeline --all --tick` every five minutes, which runs the phases that are due.
     #[command(
         before_help = help::examples(&[
             ("pushctl schedule show", "the next time of each"),

@@ -33,8 +33,8 @@ use crate::ui::Stdout;
 
 /// Send a push to an audience, once to each recipient
 ///
-/// Checks the whole file, looks up tokens, asks for confirmation of the count, and sends. Every recipient is claimed
-/// in the state store before their message leaves: after a crash `pushctl resume` finishes the rest, and the same words to
+/// Checks the whole file, looks up tokens, asks for confirmation of the count, and sends. Every recipient is claimed in
+/// the state store before their message leaves: after a crash `pushctl resume` finishes the rest, and the same words to
 /// the same file send nothing a second time, unless --occurrence names another occasion.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -71,7 +71,7 @@ pub struct Args {
     /// Maximum rows, the first of the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Occurrence: a recipient gets one push per occurrence [default: from the file's content, the message and the layer]
+    /// Occurrence, in which a recipient gets one push [default: from the file's content, the message and the layer]
     #[arg(long, value_name = "NAME")]
     occurrence: Option<String>,
     /// Rate limit, messages a second [default: 5000]

@@ -24,8 +24,8 @@ use crate::cli::{help, run_selector, services};
 
 /// Show open runs, paused automations and the next occurrences
 ///
-/// Running: a process carries the run. Waiting: the run is between two phases; the next start of its automation continues
-/// it. Interrupted: no process carries the run; the commands that resume and cancel it are shown.
+/// Running: a process carries the run. Waiting: the run is between two phases; the next start of its automation
+/// continues it. Interrupted: no process carries the run; the commands that resume and cancel it are shown.
 ///
 /// The next occurrences are read from the automation files of the configured directory.
 #[derive(Debug, clap::Args)]

@@ -19,8 +19,8 @@ use crate::settings::Settings;
 
 /// Record accepted pushes that the notification history is missing
 ///
-/// A send records its pushes itself. Pushes that could not be recorded stay in the state store, and count for the cadence
-/// rules until they are delivered. The command can be repeated.
+/// A send records its pushes itself. Pushes that could not be recorded stay in the state store, and count for the
+/// cadence rules until they are delivered. The command can be repeated.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | plan | `course.automation`, `course.times.zone` | the automation's file; its zone |
 //! | plan | `order` | a send without an automation |
-//! | detail of `generate` | `directory`, `pushes`, `funnel` | the audience's files, push by push; the manifest's funnel |
+//! | detail of `generate` | `directory`, `pushes`, `funnel` | the audience's files by push; the manifest's funnel |
 //! | detail of a push, summary, or its `pushes` | `push`, `rows`, … | a send's summary |
 //! | detail | `note`, `error` | a few words; what went wrong |
 //!

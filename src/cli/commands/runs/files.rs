@@ -14,9 +14,9 @@ use super::STATUSES;
 
 /// Write the outcome files of a run again
 ///
-/// For a run whose files could not be written or were lost: outcomes, and dead tokens as a list and as SQL, per push, from
-/// the state store. The store keeps hashes of tokens only: a token that is not in the files of the directory is in the SQL
-/// file by its hash. Rows that repeat a recipient are left out.
+/// For a run whose files could not be written or were lost: outcomes, and dead tokens as a list and as SQL, per push,
+/// from the state store. The store keeps hashes of tokens only: a token that is not in the files of the directory is in
+/// the SQL file by its hash. Rows that repeat a recipient are left out.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
