@@ -1,8 +1,8 @@
 //! Delivery: from a CSV to phones, once.
 //!
-//! An [`Order`] says what is to be sent to whom. [`SendPlan::draw_up`] reads its file once and finds everything that can be
+//! An [`Order`] says what is to be sent to whom. [`SendPlan::prepare`] reads its file once and finds everything that can be
 //! found wrong before anything is sent; [`TokenLookup::look_up`] asks for tokens, and closes the source again;
-//! [`send::carry_out`] claims, sends and records, group by group, and sums up. Every one of them streams the file: what
+//! [`send::send_all`] claims, sends and records, group by group, and sums up. Every one of them streams the file: what
 //! grows with it is eight bytes a row while it is checked, and a temporary file without a name for the tokens.
 //!
 //! | module | what it knows |
@@ -71,7 +71,7 @@ pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;
 pub use preflight::fits;
 pub use summary::{SendResult, Summary};
-pub use token_lookup::{Found, Reading, TokenLookup};
+pub use token_lookup::{SourceReader, TokenCounts, TokenLookup};
 pub use while_sending::{Quiet, WhileSending};
 
 use crate::csv_writer::hex;
@@ -142,7 +142,7 @@ pub enum Input {
     Users(Vec<String>),
 }
 
-/// Which devices of a person.
+/// Which devices of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Devices {

@@ -1,4 +1,4 @@
-//! An audience file as a send reads it: a header line, then a row for each person. Whatever is wrong with it is told
+//! An audience file as a send reads it: a header line, then a row for each recipient. Whatever is wrong with it is told
 //! with the file's name and the line.
 
 use std::fs::File;
@@ -81,7 +81,7 @@ impl AudienceReader {
         self.token.is_some()
     }
 
-    /// Reads the next row; false at the end. A row without a person is an error, as is one with more or fewer fields
+    /// Reads the next row; false at the end. A row without a recipient is an error, as is one with more or fewer fields
     /// than the header.
     pub fn next(&mut self, row: &mut StringRecord) -> Result<bool> {
         let is_row = self

@@ -4,14 +4,14 @@
 //! the accounts and tokens, the words. So its numbers are those of a live send that begins now. Where the source or the history is not
 //! asked, `--offline`, the messages that would be sent are counted as `up to`, and the summary says why.
 //!
-//! Memory grows with the audience here: a hash for each token, and one for each person who had this push.
+//! Memory grows with the audience here: a hash for each token, and one for each recipient who had this push.
 
 use std::collections::{BTreeMap, HashSet};
 
 use csv::StringRecord;
 use jiff::Timestamp;
 
-use super::eligibility::{Person, is_held_out, sent_anyway};
+use super::eligibility::{AudienceRecipient, is_held_out, sent_anyway};
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
 use super::token_lookup::Lacking;
@@ -29,7 +29,7 @@ const BATCH: usize = 2_000;
 const PAGE: u32 = 2_000;
 
 /// What a dry run asks.
-pub enum Asking<'a> {
+pub enum DryRunSources<'a> {
     /// Everything that a live send asks.
     All {
         /// Who had this push already.
@@ -47,16 +47,16 @@ pub enum Asking<'a> {
 }
 
 /// Counts what a live send of the order would do.
-pub async fn rehearse(
+pub async fn count(
     order: &Order,
     plan: &SendPlan,
-    asking: Asking<'_>,
+    asking: DryRunSources<'_>,
     progress: &dyn Progress,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
     let is_off = match &asking {
-        Asking::All { cadence, .. } => cadence.is_off(),
-        Asking::Nothing { cadence_is_off } => *cadence_is_off,
+        DryRunSources::All { cadence, .. } => cadence.is_off(),
+        DryRunSources::Nothing { cadence_is_off } => *cadence_is_off,
     };
     let invalid_ids = plan.check_user_ids(order, is_off)?;
     let mut summary = Summary {
@@ -66,7 +66,7 @@ pub async fn rehearse(
         ..Summary::blank(order, run, now)
     };
     let (known, screen, tokens) = match asking {
-        Asking::All {
+        DryRunSources::All {
             store,
             cadence,
             tokens,
@@ -79,7 +79,7 @@ pub async fn rehearse(
             let screen = open_screen(order, cadence, &mut summary).await?;
             (Known::of(order, store).await?, screen, Some(tokens))
         }
-        Asking::Nothing { .. } => {
+        DryRunSources::Nothing { .. } => {
             "not asked".clone_into(&mut summary.cadence);
             let note = "--offline: neither the source nor the notification history was asked, so people without a token and people who have had enough are among those who would be sent to";
             summary.notes.push(note.to_owned());
@@ -88,7 +88,7 @@ pub async fn rehearse(
         }
     };
     summary.notes.extend(invalid_ids);
-    let mut rehearsal = Rehearsal {
+    let mut counting = DryRun {
         order,
         plan,
         composer: Composer::new(
@@ -104,8 +104,8 @@ pub async fn rehearse(
     };
     progress.stage("counting");
     progress.total(Some(plan.rows));
-    rehearsal.count_rows(progress, &mut summary).await?;
-    rehearsal.conclude(&mut summary);
+    counting.count_rows(progress, &mut summary).await?;
+    counting.conclude(&mut summary);
     Ok(summary)
 }
 
@@ -181,7 +181,7 @@ impl Known {
     }
 }
 
-struct Rehearsal<'a> {
+struct DryRun<'a> {
     order: &'a Order,
     plan: &'a SendPlan,
     composer: Composer,
@@ -194,7 +194,7 @@ struct Rehearsal<'a> {
     had: u64,
 }
 
-impl Rehearsal<'_> {
+impl DryRun<'_> {
     async fn count_rows(&mut self, progress: &dyn Progress, summary: &mut Summary) -> Result<()> {
         let mut reader = AudienceReader::open(&self.order.input)?;
         let mut counter = Counter::of(progress);
@@ -216,7 +216,7 @@ impl Rehearsal<'_> {
                 } else if self.known.people.contains(&user) {
                     self.had += 1;
                 } else {
-                    batch.push(Person::new(row, user, tokens));
+                    batch.push(AudienceRecipient::new(row, user, tokens));
                 }
             }
             self.count(batch, summary).await?;
@@ -224,35 +224,35 @@ impl Rehearsal<'_> {
         Ok(())
     }
 
-    async fn count(&mut self, batch: Vec<Person>, summary: &mut Summary) -> Result<()> {
-        let verdicts = self.ask_history(&batch, summary).await?;
+    async fn count(&mut self, batch: Vec<AudienceRecipient>, summary: &mut Summary) -> Result<()> {
+        let decisions = self.ask_history(&batch, summary).await?;
         let count =
             |map: &mut BTreeMap<String, u64>, key: String| *map.entry(key).or_default() += 1;
-        for (place, person) in batch.into_iter().enumerate() {
-            let token = match (&self.tokens, person.tokens.first()) {
+        for (place, recipient) in batch.into_iter().enumerate() {
+            let token = match (&self.tokens, recipient.tokens.first()) {
                 (None, _) => Some(ANY_TOKEN),
                 (Some(_), token) => token.map(String::as_str),
             };
-            if is_held_out(self.order, &person.user) {
+            if is_held_out(self.order, &recipient.user) {
                 summary.held_out += 1;
-            } else if let Some(CadenceDecision::Excluded(exclusion)) = verdicts.get(place) {
+            } else if let Some(CadenceDecision::Excluded(exclusion)) = decisions.get(place) {
                 count(&mut summary.excluded_by_rule, exclusion.key().to_owned());
             } else if let Some(token) = token {
-                match self.composer.compose(token, &person.row) {
-                    Ok(_) => self.claim(&person.tokens, summary),
+                match self.composer.compose(token, &recipient.row) {
+                    Ok(_) => self.claim(&recipient.tokens, summary),
                     Err(skip) => count(&mut summary.skipped_by_reason, skip_code(&skip)),
                 }
-            } else if person.lacking == Lacking::NoToken {
+            } else if recipient.lacking == Lacking::NoToken {
                 summary.without_token += 1;
             } else {
-                let code = person.lacking.code().to_owned();
+                let code = recipient.lacking.code().to_owned();
                 count(&mut summary.skipped_by_reason, code);
             }
         }
         Ok(())
     }
 
-    /// Counts the messages to a person: one for each token that got none yet.
+    /// Counts the messages to a recipient: one for each token that got none yet.
     fn claim(&mut self, tokens: &[String], summary: &mut Summary) {
         if self.tokens.is_none() {
             summary.not_attempted += 1;
@@ -269,7 +269,7 @@ impl Rehearsal<'_> {
 
     async fn ask_history(
         &mut self,
-        batch: &[Person],
+        batch: &[AudienceRecipient],
         summary: &mut Summary,
     ) -> Result<Vec<CadenceDecision>> {
         let Some(screen) = &self.screen else {

@@ -22,8 +22,8 @@ use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
 /// For so long a history that is out of reach is not asked again, where that stops nobody: finding out takes its time.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// A row, its person, and their tokens.
-pub(super) struct Person {
+/// A row, its recipient, and their tokens.
+pub(super) struct AudienceRecipient {
     pub(super) row: StringRecord,
     pub(super) user: UserKey,
     pub(super) tokens: Vec<String>,
@@ -31,7 +31,7 @@ pub(super) struct Person {
     pub(super) lacking: Lacking,
 }
 
-impl Person {
+impl AudienceRecipient {
     pub(super) fn new(row: StringRecord, user: UserKey, tokens: Tokens) -> Self {
         let (tokens, lacking) = match tokens {
             Ok(tokens) => (tokens, Lacking::NoToken),
@@ -47,8 +47,8 @@ impl Person {
 }
 
 /// Somebody who may be sent to as far as is known.
-pub(super) struct EligibleBatch {
-    pub(super) person: Person,
+pub(super) struct EligibleRow {
+    pub(super) recipient: AudienceRecipient,
     pub(super) counted: Counted,
     /// The message to their first token.
     pub(super) body: Bytes,
@@ -56,40 +56,40 @@ pub(super) struct EligibleBatch {
     pub(super) words: Option<Words>,
 }
 
-/// A batch, sifted.
-pub(super) struct Sifted<'a> {
-    pub(super) ready: Vec<EligibleBatch>,
+/// A batch, screened.
+pub(super) struct ScreenedBatch<'a> {
+    pub(super) ready: Vec<EligibleRow>,
     pub(super) dismissed: Vec<Dismissal>,
     /// Held back by the history, though perhaps only for what this very push has done before.
-    pub(super) excluded: Vec<(Person, Dismissal)>,
+    pub(super) excluded: Vec<(AudienceRecipient, Dismissal)>,
     pub(super) guard: Guard,
     pub(super) screen: Option<Screen<'a>>,
 }
 
 /// Sorts a batch. An error is that of the history: nobody of the batch may be sent to.
-pub(super) async fn sift<'a>(
+pub(super) async fn select_eligible<'a>(
     feeder: &mut Feeder<'a>,
     composer: &mut Composer,
-    people: Vec<Person>,
-) -> Result<Sifted<'a>> {
-    let (screen, verdicts) = ask_history(feeder, &people).await?;
+    people: Vec<AudienceRecipient>,
+) -> Result<ScreenedBatch<'a>> {
+    let (screen, decisions) = ask_history(feeder, &people).await?;
     let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
-    let mut sifted = Sifted {
+    let mut screened = ScreenedBatch {
         ready: Vec::with_capacity(people.len()),
         dismissed: Vec::new(),
         excluded: Vec::new(),
         guard,
         screen,
     };
-    for (person, verdict) in people.into_iter().zip(verdicts) {
-        sort(feeder.pass, composer, person, verdict, &mut sifted);
+    for (recipient, decision) in people.into_iter().zip(decisions) {
+        screen_recipient(feeder.pass, composer, recipient, decision, &mut screened);
     }
-    Ok(sifted)
+    Ok(screened)
 }
 
 async fn ask_history<'a>(
     feeder: &mut Feeder<'a>,
-    people: &[Person],
+    people: &[AudienceRecipient],
 ) -> Result<(Option<Screen<'a>>, Vec<CadenceDecision>)> {
     let everybody = || vec![CadenceDecision::Eligible(Counted::default()); people.len()];
     let pass = feeder.pass;
@@ -104,7 +104,7 @@ async fn ask_history<'a>(
     }
     let ids: Vec<String> = people
         .iter()
-        .map(|person| person.user.to_string())
+        .map(|recipient| recipient.user.to_string())
         .collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let asked = async {
@@ -128,48 +128,50 @@ async fn ask_history<'a>(
     }
 }
 
-fn sort(
+fn screen_recipient(
     pass: &SendPass<'_>,
     composer: &mut Composer,
-    person: Person,
-    verdict: CadenceDecision,
-    sifted: &mut Sifted<'_>,
+    recipient: AudienceRecipient,
+    decision: CadenceDecision,
+    screened: &mut ScreenedBatch<'_>,
 ) {
-    let dismiss = |person: &Person, code: String| Dismissal {
-        user: person.user.clone(),
+    let dismiss = |recipient: &AudienceRecipient, code: String| Dismissal {
+        user: recipient.user.clone(),
         ending: Ending::Skipped,
         code,
     };
-    if is_held_out(pass.order, &person.user) {
-        sifted
+    if is_held_out(pass.order, &recipient.user) {
+        screened
             .dismissed
-            .push(dismiss(&person, "holdout".to_owned()));
+            .push(dismiss(&recipient, "holdout".to_owned()));
         return;
     }
-    let counted = match verdict {
+    let counted = match decision {
         CadenceDecision::Eligible(counted) => counted,
         CadenceDecision::Excluded(exclusion) => {
-            let dismissal = dismiss(&person, exclusion.key().to_owned());
-            sifted.excluded.push((person, dismissal));
+            let dismissal = dismiss(&recipient, exclusion.key().to_owned());
+            screened.excluded.push((recipient, dismissal));
             return;
         }
     };
-    let Some(token) = person.tokens.first() else {
-        let code = person.lacking.code().to_owned();
-        sifted.dismissed.push(dismiss(&person, code));
+    let Some(token) = recipient.tokens.first() else {
+        let code = recipient.lacking.code().to_owned();
+        screened.dismissed.push(dismiss(&recipient, code));
         return;
     };
-    match composer.compose(token, &person.row) {
+    match composer.compose(token, &recipient.row) {
         Ok(body) => {
             let words = pass.own_words(composer);
-            sifted.ready.push(EligibleBatch {
-                person,
+            screened.ready.push(EligibleRow {
+                recipient,
                 counted,
                 body,
                 words,
             });
         }
-        Err(skip) => sifted.dismissed.push(dismiss(&person, skip_code(&skip))),
+        Err(skip) => screened
+            .dismissed
+            .push(dismiss(&recipient, skip_code(&skip))),
     }
 }
 

@@ -29,7 +29,7 @@ struct DescribedFile {
 }
 
 /// Refuses a file beside the marker of a publication that was cut short.
-pub(super) fn is_published(input: &Input) -> Result<()> {
+pub(super) fn check_commit_marker(input: &Input) -> Result<()> {
     let Some((directory, _)) = place(input) else {
         return Ok(());
     };
@@ -52,7 +52,7 @@ pub(super) fn is_published(input: &Input) -> Result<()> {
 }
 
 /// Refuses a file whose content is not what the manifest beside it says.
-pub(super) fn is_as_described(input: &Input, sha256: &str) -> Result<()> {
+pub(super) fn check_manifest(input: &Input, sha256: &str) -> Result<()> {
     let Some((directory, name)) = place(input) else {
         return Ok(());
     };

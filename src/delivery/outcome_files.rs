@@ -120,7 +120,7 @@ fn names(stem: &str) -> [String; 3] {
 }
 
 /// Says which files of a send are missing, and how to get them.
-pub(super) fn are_missing(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
+pub(super) fn missing_files_error(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
     let path = directory.join(&names(stem)[0]);
     Error::new(ErrorKind::Failed, format!("{error:#}"))
         .context(format!(
@@ -133,7 +133,7 @@ pub(super) fn are_missing(error: &Error, directory: &Path, stem: &str, run: &str
 }
 
 /// Writes the files of a run that is over once more, push by push, from what the ledger knows. Rows that repeat a
-/// person are not in it; dead tokens are listed as far as their text is found in the directory.
+/// recipient are not in it; dead tokens are listed as far as their text is found in the directory.
 ///
 /// # Errors
 /// The run is not over, or has sent nothing; or a file cannot be written.

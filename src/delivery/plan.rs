@@ -34,7 +34,7 @@ pub struct SendPlan {
     pub has_tokens: bool,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// Rows whose person stands in an earlier row.
+    /// Rows whose recipient stands in an earlier row.
     pub repeated: u64,
     /// Rows that will be skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
@@ -53,7 +53,7 @@ impl SendPlan {
     ///
     /// # Errors
     /// The words or the file are wrong, or the file is another than the order knows; each with file and line.
-    pub fn draw_up(
+    pub fn prepare(
         order: &Order,
         overrides: &Overrides,
         hosts: &AllowedHosts,
@@ -64,7 +64,7 @@ impl SendPlan {
             PushTemplate::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
         let mut reader = AudienceReader::open_hashed(&order.input)?;
         if !overrides.lift(Guard::CommitMarker) {
-            input_checks::is_published(&order.input)?;
+            input_checks::check_commit_marker(&order.input)?;
         }
         let push = texts.bind(reader.columns()).map_err(|found| {
             Problem::error(&found)
@@ -86,9 +86,9 @@ impl SendPlan {
         drop(counter);
         let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
         let sha256 = reader.sha256()?;
-        unchanged(&order.input, &sha256)?;
+        check_unchanged(&order.input, &sha256)?;
         if !overrides.lift(Guard::Audience) {
-            input_checks::is_as_described(&order.input, &sha256)?;
+            input_checks::check_manifest(&order.input, &sha256)?;
         }
         if reading.rows == 0 {
             return Err(Error::new(
@@ -115,7 +115,7 @@ impl SendPlan {
     }
 
     /// Refuses an audience without a single id that is valid for the notification history; returns a note for one that
-    /// has some invalid ids. Asked before anything is claimed, and before a run is recorded: one that can never send
+    /// has some invalid ids. TokenQuery before anything is claimed, and before a run is recorded: one that can never send
     /// should not stay behind.
     ///
     /// # Errors
@@ -199,7 +199,7 @@ fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
     (count, several)
 }
 
-fn unchanged(input: &Input, sha256: &str) -> Result<()> {
+fn check_unchanged(input: &Input, sha256: &str) -> Result<()> {
     match input {
         Input::File {
             path,

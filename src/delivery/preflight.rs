@@ -17,7 +17,7 @@ use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
 use crate::template::push::Wording;
 
 /// Proves that the history answers, and says which rules do not hold. Where it need not answer, when it did not.
-pub(super) async fn ask_history(
+pub(super) async fn check_history(
     order: &Order,
     layer: Layer,
     context: &SendContext<'_>,

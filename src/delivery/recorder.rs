@@ -106,15 +106,15 @@ pub(super) async fn record_all(
         if count == 0 {
             return Ok(traffic);
         }
-        let landed = land_all(pass, buffer.drain(..), &mut traffic, dead);
+        let batch = collect_reports(pass, buffer.drain(..), &mut traffic, dead);
         // Before the ledger says so, if it can be: nothing is lost then. It never keeps the ledger from being told.
         dead.flush();
-        pass.store.record(pass.push, landed.answers).await?;
+        pass.store.record(pass.push, batch.answers).await?;
         pass.store
-            .release(pass.push, pass.sender, &landed.released)
+            .release(pass.push, pass.sender, &batch.released)
             .await?;
         pass.shared.window.return_room(count, 0);
-        pass.progress.advance(landed.rows);
+        pass.progress.advance(batch.rows);
         pass.progress.detail(&traffic.detail());
         if count < GROUP {
             sleep(GATHER).await;
@@ -122,16 +122,16 @@ pub(super) async fn record_all(
     }
 }
 
-fn land_all(
+fn collect_reports(
     pass: &SendPass<'_>,
     reports: impl Iterator<Item = MessageReport>,
     traffic: &mut Traffic,
     dead: &mut DeadTokens,
 ) -> RecordBatch {
-    let mut landed = RecordBatch::default();
+    let mut batch = RecordBatch::default();
     let now = Instant::now();
     for report in reports {
-        let Some(flight) = pass.take_submitted(report.id) else {
+        let Some(message) = pass.take_submitted(report.id) else {
             continue;
         };
         if let Outcome::Unsent {
@@ -139,18 +139,18 @@ fn land_all(
         } = report.outcome
             && !pass.is_cancelled()
         {
-            landed.released.push(flight.claim);
+            batch.released.push(message.claim);
             continue;
         }
         let ending = ending(&report.outcome);
         traffic.count(&report, ending, now);
-        landed.rows += u64::from(flight.ends_row && ending != Ending::Cancelled);
+        batch.rows += u64::from(message.ends_row && ending != Ending::Cancelled);
         if ending == Ending::Dead {
-            dead.add(&flight.user, &flight.token);
+            dead.add(&message.user, &message.token);
         }
-        landed.answers.push(answer(flight, report, ending));
+        batch.answers.push(answer(message, report, ending));
     }
-    landed
+    batch
 }
 
 fn ending(outcome: &Outcome) -> Ending {
@@ -168,7 +168,7 @@ fn ending(outcome: &Outcome) -> Ending {
     }
 }
 
-fn answer(flight: SubmittedMessage, report: MessageReport, ending: Ending) -> Answer {
+fn answer(message: SubmittedMessage, report: MessageReport, ending: Ending) -> Answer {
     let code = match ending {
         Ending::Accepted => None,
         Ending::Cancelled => Some("cancelled".to_owned()),
@@ -179,12 +179,12 @@ fn answer(flight: SubmittedMessage, report: MessageReport, ending: Ending) -> An
         _ => None,
     };
     Answer {
-        claim: flight.claim,
+        claim: message.claim,
         ending,
         code,
         message_name,
         attempts: report.attempts,
         elapsed: report.elapsed,
-        words: flight.words,
+        words: message.words,
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::claim_batch::{BATCH, cancel_rest, send_batch};
 use super::dead_tokens::DeadTokens;
-use super::eligibility::Person;
+use super::eligibility::AudienceRecipient;
 use super::feeder::Feeder;
 use super::recorder::{Traffic, record_all};
 use super::send_pass::SendPass;
@@ -144,7 +144,7 @@ async fn share(feeder: &mut Feeder<'_>, plan: &SendPlan, tokens: &mut TokenLooku
     // How much of the queue this process takes is known when it is empty.
     pass.progress.stage("sending");
     pass.progress.total(None);
-    let mut somebody_was_left = false;
+    let mut some_were_left = false;
     loop {
         tokens.rewind()?;
         tokens.expire();
@@ -160,14 +160,14 @@ async fn share(feeder: &mut Feeder<'_>, plan: &SendPlan, tokens: &mut TokenLooku
             }
             Others::Done => return Ok(true),
             // Who waited before this pass, and still does, is not in this file.
-            Others::Left(left) if somebody_was_left && is_idle => {
+            Others::Left(left) if some_were_left && is_idle => {
                 feeder.notes.push(format!(
                     "{left} recipients of another file still wait in the queue of this push"
                 ));
                 return Ok(true);
             }
             // Given back by a process that stopped.
-            Others::Left(_) => somebody_was_left = true,
+            Others::Left(_) => some_were_left = true,
         }
     }
 }
@@ -247,14 +247,14 @@ async fn renew(pass: &SendPass<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -
         })
 }
 
-/// The next rows, each person once.
+/// The next rows, each recipient once.
 fn read(
     feeder: &mut Feeder<'_>,
     reader: &mut AudienceReader,
     tokens: &mut TokenLookup,
     left: &mut u64,
     (seen, handling): (&mut HashSet<UserKey>, Handling),
-) -> Result<Vec<Person>> {
+) -> Result<Vec<AudienceRecipient>> {
     let mut people = Vec::with_capacity(BATCH);
     while people.len() < BATCH && *left > 0 {
         let mut row = StringRecord::new();
@@ -268,7 +268,7 @@ fn read(
             Handling::Send | Handling::Enter => feeder.is_repeated(&user, seen),
         };
         if !is_repeated {
-            people.push(Person::new(row, user, tokens));
+            people.push(AudienceRecipient::new(row, user, tokens));
         } else if handling != Handling::Take {
             feeder.pass.progress.advance(1);
         }

@@ -11,7 +11,7 @@ use super::dead_tokens::DeadTokens;
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
-use super::preflight::{ask_history, connect, open_push};
+use super::preflight::{check_history, connect, open_push};
 use super::recorder::Traffic;
 use super::row_loop;
 use super::row_loop::{PassResult, Recipients};
@@ -51,7 +51,7 @@ pub fn time_for(rows: u64, rate: u32) -> Duration {
 /// # Errors
 /// Nothing was claimed: the history or the push service could not be asked, or the push was begun with other words. What
 /// goes wrong later is in [`Sent::error`].
-pub async fn carry_out(
+pub async fn send_all(
     order: &Order,
     plan: &SendPlan,
     tokens: &mut TokenLookup,
@@ -85,7 +85,7 @@ fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Sent {
 /// Joins a send that another process has entered into the queue.
 ///
 /// # Errors
-/// As [`carry_out`]; and there is no such push.
+/// As [`send_all`]; and there is no such push.
 pub async fn join(order: &Order, run: &str, context: &SendContext<'_>) -> Result<Sent> {
     let mut sending = SendRun::open(order, None, run, context).await?;
     let passed = Box::pin(sending.pass(Recipients::Join)).await?;
@@ -136,7 +136,7 @@ impl<'a> SendRun<'a> {
             .map(|plan| plan.check_user_ids(order, is_off))
             .transpose()?;
         let (mut notes, away) = match order.reach {
-            Reach::Live => ask_history(order, layer, context).await?,
+            Reach::Live => check_history(order, layer, context).await?,
             Reach::ValidateOnly => (Vec::new(), None),
         };
         notes.extend(invalid_ids.flatten());
@@ -233,7 +233,7 @@ impl<'a> SendRun<'a> {
         let sums = self.sums().await?;
         let further = store.further_devices(&self.push).await?;
         self.notes.append(&mut passed.notes);
-        self.tell_history().await?;
+        self.sync_history().await?;
         let ours = self.sender.is_alive(store).await?;
         let (files, missing) = if ours {
             match self.write_files(&passed.repeated).await {
@@ -255,11 +255,11 @@ impl<'a> SendRun<'a> {
             ));
         }
         if !self.again && sums.excluded.contains_key(Exclusion::Unattributed.key()) {
-            self.notes.push(said_by_the_service(&passed.breakdown));
+            self.notes.push(breakdown_note(&passed.breakdown));
         }
         let (ended, error) = end(&passed, &sums, self.run);
         let files_error = missing.as_ref().map(|missing| format!("{missing:#}"));
-        let error = with_missing(error, missing);
+        let error = with_missing_files(error, missing);
         let repeated = passed.repeated.values().sum();
         let people = sums.claims() - further + repeated;
         let rows = self.plan.map_or(people, |plan| plan.rows);
@@ -302,10 +302,11 @@ impl<'a> SendRun<'a> {
         let (store, outcomes) = (self.context.store, self.context.outcomes);
         let push = (store, &self.push);
         let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.dead).await;
-        let WrittenFiles { files, by_hash } = written
-            .map_err(|error| outcome_files::are_missing(&error, outcomes, &self.stem, self.run))?;
+        let WrittenFiles { files, by_hash } = written.map_err(|error| {
+            outcome_files::missing_files_error(&error, outcomes, &self.stem, self.run)
+        })?;
         let dead = std::mem::replace(&mut self.dead, DeadTokens::of(outcomes, &self.stem));
-        let failure = dead.failure().map(again);
+        let failure = dead.failure().map(copy_of);
         dead.forget();
         // Those that another process has found are in its own list.
         if by_hash == 0 || self.order.shared {
@@ -322,7 +323,7 @@ impl<'a> SendRun<'a> {
     }
 
     /// Hands what was accepted to a history elsewhere. Whatever it does not take now is owed to it, and counts meanwhile.
-    async fn tell_history(&mut self) -> Result<()> {
+    async fn sync_history(&mut self) -> Result<()> {
         if self.push.recording != Recording::Elsewhere {
             return Ok(());
         }
@@ -342,7 +343,7 @@ impl<'a> SendRun<'a> {
 }
 
 /// A missing file is an error of its own only where nothing worse happened: what stopped a send is told first.
-fn with_missing(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
+fn with_missing_files(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
     match (error, missing) {
         (Some(error), Some(missing)) if error.kind() == ErrorKind::Partial => {
             Some(missing.context(error))
@@ -356,7 +357,7 @@ fn with_missing(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
 }
 
 /// A service that says how many it held back by which rule, and not whom, leaves the ledger without the rules.
-fn said_by_the_service(breakdown: &Breakdown) -> String {
+fn breakdown_note(breakdown: &Breakdown) -> String {
     let rules = Rule::ALL.map(|rule| (rule.key(), breakdown.of(Exclusion::Rule(rule))));
     let said: Vec<String> = rules
         .iter()
@@ -441,7 +442,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
         }
         Some(Stop::Failed(error)) => (
             SendResult::Stopped,
-            Some(again(error).context("the send stopped").hint(resume)),
+            Some(copy_of(error).context("the send stopped").hint(resume)),
         ),
         None => {
             let failed: u64 = sums.failed.values().sum();
@@ -460,7 +461,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
 }
 
 /// The same error once more: it is told in the summary, and at the end.
-fn again(error: &Error) -> Error {
+fn copy_of(error: &Error) -> Error {
     let same = Error::new(error.kind(), format!("{error:#}"));
     error.hints().iter().fold(same, Error::hint)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Reading, WhileSending};
+use super::{SourceReader, WhileSending};
 use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::fcm::{self, ServiceAccount};
@@ -38,9 +38,9 @@ pub struct SendContext<'a> {
     /// When it must have ended, if it must.
     pub until: Option<Instant>,
     /// The way to the source; `None` if none is configured and the audience brings its tokens.
-    pub reading: Option<Reading<'a>>,
+    pub reading: Option<SourceReader<'a>>,
     /// Quiet hours, and the latest instant.
     pub gate: &'a WhileSending,
-    /// The guards that a person overrides.
+    /// The guards that a recipient overrides.
     pub overrides: &'a Overrides,
 }

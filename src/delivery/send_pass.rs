@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::claim_window::ClaimWindow;
 use super::stop_reason::Stop;
-use super::{Order, Reading, SendPlan, WhileSending};
+use super::{Order, SendPlan, SourceReader, WhileSending};
 use crate::cadence::{Cadence, Layer};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -35,7 +35,7 @@ pub(super) struct SendPass<'a> {
     /// The maximum of messages a second of this process, however large its part of the rate is.
     pub(super) own_rate: f64,
     /// The way to the source, if one is configured.
-    pub(super) reading: Option<&'a Reading<'a>>,
+    pub(super) reading: Option<&'a SourceReader<'a>>,
     /// `None`: cadence does not apply.
     pub(super) cadence: Option<&'a Cadence>,
     pub(super) client: &'a Client,

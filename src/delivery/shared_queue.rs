@@ -10,7 +10,7 @@
 //!   leaves to the first.
 //!
 //! One that joins goes on until the process with the file has ended, which it sees by the lease of the occurrence; if that
-//! process is dead, until there is nothing left that it may take. Whom nobody took waits for `pushctl resume`. A person's
+//! process is dead, until there is nothing left that it may take. Whom nobody took waits for `pushctl resume`. A recipient's
 //! further devices are not sent to.
 //!
 //! The rate is that of the send: each of the living senders gets the same part of it.
@@ -21,12 +21,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::claim_batch::exclude;
-use super::eligibility::{Person, sift};
+use super::claim_batch::add_excluded;
+use super::eligibility::{AudienceRecipient, select_eligible};
 use super::feeder::{Feeder, RATE_CHECK, STOP_CHECK};
 use super::send_pass::{SendPass, SubmittedMessage};
-use super::token_lookup::{Asked, BATCH, Lacking, Tokens, ask, fresh_budget, read_source};
-use super::{Devices, Reading, lease_name};
+use super::token_lookup::{BATCH, Lacking, TokenQuery, Tokens, ask, fresh_budget, read_source};
+use super::{Devices, SourceReader, lease_name};
 use crate::cadence::Screen;
 use crate::error::Result;
 use crate::fcm::{Composer, SendJob};
@@ -36,7 +36,7 @@ use crate::state::ledger::{
 };
 
 /// The place of the token in a message that has none yet.
-const HOLE: &[u8] = b"\"token\":\"\"";
+const EMPTY_TOKEN: &[u8] = b"\"token\":\"\"";
 /// Taken from the queue at once at most.
 const GROUP: usize = 500;
 /// What is looked up in the queue at once is sent in about this time, so that the answers hold and little is looked up
@@ -55,22 +55,30 @@ struct Known {
 pub(super) async fn enter_batch(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
-    batch: Vec<Person>,
+    batch: Vec<AudienceRecipient>,
 ) -> Result<()> {
     let pass = feeder.pass;
-    let mut sifted = sift(feeder, composer, batch).await?;
-    exclude(feeder, composer, &mut sifted).await?;
-    pass.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
-    let mut queued = Vec::with_capacity(sifted.ready.len());
-    let mut taken = Vec::with_capacity(sifted.ready.len());
-    for one in sifted.ready {
-        let Ok(payload) = composer.compose("", &one.person.row) else {
+    let mut screened = select_eligible(feeder, composer, batch).await?;
+    add_excluded(feeder, composer, &mut screened).await?;
+    pass.dismiss(std::mem::take(&mut screened.dismissed))
+        .await?;
+    let mut queued = Vec::with_capacity(screened.ready.len());
+    let mut taken = Vec::with_capacity(screened.ready.len());
+    for one in screened.ready {
+        let Ok(payload) = composer.compose("", &one.recipient.row) else {
             continue;
         };
-        taken.push(Dismissal::skipped(one.person.user.clone(), "token-taken"));
+        taken.push(Dismissal::skipped(
+            one.recipient.user.clone(),
+            "token-taken",
+        ));
         queued.push(Queued {
-            token: one.person.tokens.first().map(|token| TokenHash::of(token)),
-            user: one.person.user,
+            token: one
+                .recipient
+                .tokens
+                .first()
+                .map(|token| TokenHash::of(token)),
+            user: one.recipient.user,
             counted: one.counted,
             payload: payload.to_vec(),
         });
@@ -83,23 +91,26 @@ pub(super) async fn enter_batch(
 }
 
 /// Takes those of a batch of the file who still wait in the queue; false if it stopped before the end.
-pub(super) async fn take_batch(feeder: &mut Feeder<'_>, batch: Vec<Person>) -> Result<bool> {
-    let known = batch.into_iter().map(|person| Known {
-        user: person.user,
-        token: person.tokens.into_iter().next().ok_or(person.lacking),
+pub(super) async fn take_batch(
+    feeder: &mut Feeder<'_>,
+    batch: Vec<AudienceRecipient>,
+) -> Result<bool> {
+    let known = batch.into_iter().map(|recipient| Known {
+        user: recipient.user,
+        token: recipient.tokens.into_iter().next().ok_or(recipient.lacking),
     });
     take_known(feeder, known.collect()).await
 }
 
 /// Takes part in a send that another process has begun; false if it stopped before there was nothing to do.
-pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &Reading<'_>) -> Result<bool> {
+pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &SourceReader<'_>) -> Result<bool> {
     let pass = feeder.pass;
     feeder.share_rate().await?;
     // The others slow down before this one begins.
     sleep(RATE_CHECK * 2).await;
     loop {
-        // Asked first: what its holder entered before it ended is seen by the sweep that follows.
-        let first_lives = first_lives(pass).await?;
+        // TokenQuery first: what its holder entered before it ended is seen by the sweep that follows.
+        let file_process_lives = file_process_lives(pass).await?;
         let (place, of) = pass
             .store
             .place_among_senders(pass.run, pass.sender)
@@ -112,11 +123,11 @@ pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &Reading<'_>) -> Resu
         let is_idle = feeder.taken == before;
         match left {
             // Another that joined is still at work, and may give back what it took.
-            Some(_) if is_idle && !first_lives && somebody_waits(pass).await? => {
+            Some(_) if is_idle && !file_process_lives && has_unanswered(pass).await? => {
                 feeder.pause(STOP_CHECK).await;
             }
-            Some(0) if is_idle && !first_lives => return Ok(true),
-            Some(left) if is_idle && !first_lives => {
+            Some(0) if is_idle && !file_process_lives => return Ok(true),
+            Some(left) if is_idle && !file_process_lives => {
                 feeder.notes.push(format!(
                     "{left} recipients still wait in the queue, because their token is not the one they were entered with; `pushctl resume {}` sees to them",
                     pass.run
@@ -139,7 +150,7 @@ pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &Reading<'_>) -> Resu
 /// left; `None` if it stopped.
 async fn sweep(
     feeder: &mut Feeder<'_>,
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     part: (u32, u32),
 ) -> Result<Option<u64>> {
     let pass = feeder.pass;
@@ -149,14 +160,14 @@ async fn sweep(
         let rate = pass.client.progress().rate;
         let page = pass
             .store
-            .waiting(pass.push, before, page_of(rate), part)
+            .waiting(pass.push, before, page_size(rate), part)
             .await?;
         let Some(last) = page.last() else {
             return Ok(Some(left));
         };
         before = last.claim;
         let count = page.len();
-        let known = match look_page_up(feeder, reading, page).await {
+        let known = match look_up_page(feeder, reading, page).await {
             Ok(known) => known,
             Err(error) => {
                 let stopped = feeder.should_stop().await?;
@@ -171,21 +182,21 @@ async fn sweep(
 }
 
 /// Asks the source about a page of the queue. Only those come back of whom it is certain what is to be done.
-async fn look_page_up(
+async fn look_up_page(
     feeder: &mut Feeder<'_>,
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     page: Vec<Waiting>,
 ) -> Result<Vec<Known>> {
     let pass = feeder.pass;
-    let asked: Vec<Asked> = page
+    let asked: Vec<TokenQuery> = page
         .iter()
-        .map(|one| Asked {
+        .map(|one| TokenQuery {
             user: one.user.uuid(),
             token: None,
         })
         .collect();
     let budget = fresh_budget(reading.budget, pass.until);
-    let reading = Reading {
+    let reading = SourceReader {
         budget: &budget,
         ..*reading
     };
@@ -194,7 +205,7 @@ async fn look_page_up(
     });
     let (answers, _) = answers.await?;
     let known = page.into_iter().zip(answers).filter_map(|(one, tokens)| {
-        let token = certain(&one, tokens)?;
+        let token = certain_token(&one, tokens)?;
         Some(Known {
             user: one.user,
             token,
@@ -250,15 +261,15 @@ async fn take_known(feeder: &mut Feeder<'_>, mut known: Vec<Known>) -> Result<bo
 
 fn take_from_queue(pass: &SendPass<'_>, one: Taken, token: String) -> SendJob {
     let words = words_of(&one.payload);
-    let body = fill(&one.payload, &token);
-    let flight = SubmittedMessage {
+    let body = insert_token(&one.payload, &token);
+    let message = SubmittedMessage {
         claim: one.claim,
         user: one.user,
         token,
         words,
         ends_row: true,
     };
-    pass.job(flight, body)
+    pass.job(message, body)
 }
 
 /// Of a cancelled run everybody who still waits is recorded as such.
@@ -282,7 +293,7 @@ pub(super) async fn cancel_queue(pass: &SendPass<'_>) -> Result<()> {
 }
 
 /// Whether a living process still waits for an answer.
-async fn somebody_waits(pass: &SendPass<'_>) -> Result<bool> {
+async fn has_unanswered(pass: &SendPass<'_>) -> Result<bool> {
     pass.store.settle(pass.push).await?;
     let tally = pass.store.tally(pass.push).await?;
     Ok(tally.iter().any(|row| row.standing == Standing::Unanswered))
@@ -312,7 +323,7 @@ pub(super) async fn wait_for_others(feeder: &mut Feeder<'_>) -> Result<Others> {
 }
 
 /// Whether the process with the audience file is at work.
-async fn first_lives(pass: &SendPass<'_>) -> Result<bool> {
+async fn file_process_lives(pass: &SendPass<'_>) -> Result<bool> {
     let lease = lease_name(&pass.order.automation, &pass.order.occurrence);
     pass.store.is_held(&lease).await
 }
@@ -332,13 +343,13 @@ pub(super) enum Others {
     clippy::cast_sign_loss,
     reason = "a rate is at most 100,000 a second"
 )]
-fn page_of(rate: f64) -> u32 {
+fn page_size(rate: f64) -> u32 {
     let most = u32::try_from(BATCH).unwrap_or(u32::MAX);
     ((rate * PAGE.as_secs_f64()) as u32).clamp(500, most)
 }
 
 /// The token of one who waits, or why there is none; nothing where the process with the file has to say.
-fn certain(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<String, Lacking>> {
+fn certain_token(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<String, Lacking>> {
     match tokens {
         Err(Lacking::Deleted) => Some(Err(Lacking::Deleted)),
         Err(_) => None,
@@ -382,18 +393,18 @@ fn not_sent(one: &Taken, ending: Ending, code: &str) -> Answer {
 }
 
 /// The message with its token. A token is printable ASCII; whatever else there might be is written as JSON wants it.
-fn fill(payload: &[u8], token: &str) -> bytes::Bytes {
-    let Some(at) = memchr::memmem::find(payload, HOLE) else {
+fn insert_token(payload: &[u8], token: &str) -> bytes::Bytes {
+    let Some(at) = memchr::memmem::find(payload, EMPTY_TOKEN) else {
         return bytes::Bytes::copy_from_slice(payload);
     };
     let quoted = Value::String(token.to_owned()).to_string();
-    let hole = at + HOLE.len() - 2;
+    let hole = at + EMPTY_TOKEN.len() - 2;
     [&payload[..hole], quoted.as_bytes(), &payload[hole + 2..]]
         .concat()
         .into()
 }
 
-/// What the person reads.
+/// What the recipient reads.
 fn words_of(payload: &[u8]) -> Option<Words> {
     let message: Value = serde_json::from_slice(payload).ok()?;
     let text = |pointer: &str| Some(message.pointer(pointer)?.as_str()?.to_owned());

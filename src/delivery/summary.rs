@@ -6,7 +6,7 @@
 //! | shown as | what it counts |
 //! | --- | --- |
 //! | rows | records of the file, the header not among them, [`Order::limit`] respected |
-//! | repeated | rows whose person stands in an earlier row |
+//! | repeated | rows whose recipient stands in an earlier row |
 //! | excluded by cadence | people whom a rule of the notification history holds back, by rule |
 //! | held out | people of the control group |
 //! | without a token, token sent to already | people without a device; people all of whose tokens got this push for somebody else |
@@ -61,7 +61,7 @@ pub struct Summary {
     pub reason: Option<String>,
     /// Rows of the audience.
     pub rows: u64,
-    /// Rows whose person stands in an earlier row.
+    /// Rows whose recipient stands in an earlier row.
     pub repeated: u64,
     /// Held back by the notification history.
     pub excluded: u64,
@@ -102,7 +102,7 @@ pub struct Summary {
     pub others: u64,
     /// Where the notification history was: `postgres`, `http`, `embedded` or `off`.
     pub cadence: String,
-    /// What a person should know beside the numbers.
+    /// What a recipient should know beside the numbers.
     pub notes: Vec<String>,
     /// When this run began to send, RFC 3339.
     #[schemars(with = "String")]

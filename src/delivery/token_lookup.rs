@@ -46,14 +46,14 @@ const ACCOUNTS: &str = include_str!("accounts.sql");
 const TOKENS: &str = include_str!("tokens.sql");
 /// People asked about at once.
 pub(super) const BATCH: usize = 32_768;
-/// Devices of one person at most.
+/// Devices of one recipient at most.
 const MOST_DEVICES: usize = 100;
 /// For so long an answer of the source holds.
 const FRESH: Duration = Duration::from_secs(600);
 const CANNOT_KEEP: &str = "cannot keep tokens in a temporary file";
 
 /// How the source is reached while a send goes on.
-pub struct Reading<'a> {
+pub struct SourceReader<'a> {
     /// Where accounts and tokens are.
     pub source: &'a Source,
     /// For one look-up.
@@ -76,7 +76,7 @@ pub(super) type Tokens = std::result::Result<Vec<String>, Lacking>;
 
 /// A recipient, and the token that an audience file brings for them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct TokenQuery {
     /// Nobody in `users` has an id that is no UUID.
     pub(super) user: Option<Uuid>,
     pub(super) token: Option<String>,
@@ -84,7 +84,7 @@ pub(super) struct Asked {
 
 /// What a look-up over an audience came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Found {
+pub struct TokenCounts {
     /// Rows with a token that may be sent to.
     pub with: u64,
     /// Rows without.
@@ -97,7 +97,7 @@ pub struct Found {
 pub struct TokenLookup {
     /// `None`: the tokens of the file are taken at its word, because no source is configured.
     answers: Option<Answers>,
-    found: Found,
+    found: TokenCounts,
     /// The next row, from 0.
     row: u64,
 }
@@ -148,10 +148,10 @@ impl Lacking {
 
 impl TokenLookup {
     /// Takes the tokens of the file at its word.
-    pub fn unasked(plan: &SendPlan) -> Self {
-        let found = Found {
+    pub fn unchecked(plan: &SendPlan) -> Self {
+        let found = TokenCounts {
             with: plan.rows,
-            ..Found::default()
+            ..TokenCounts::default()
         };
         Self {
             answers: None,
@@ -164,7 +164,7 @@ impl TokenLookup {
     pub async fn look_up(
         order: &Order,
         plan: &SendPlan,
-        reading: &Reading<'_>,
+        reading: &SourceReader<'_>,
         interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<Self> {
@@ -179,11 +179,11 @@ impl TokenLookup {
     }
 
     /// What the look-up came to.
-    pub fn found(&self) -> Found {
+    pub fn found(&self) -> TokenCounts {
         self.found
     }
 
-    /// What a person should know beside the numbers.
+    /// What a recipient should know beside the numbers.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.answers.is_none() {
@@ -228,7 +228,7 @@ impl TokenLookup {
         &mut self,
         audience: Audience<'_>,
         wanted: u64,
-        reading: Option<&Reading<'_>>,
+        reading: Option<&SourceReader<'_>>,
         interrupt: &Interrupt,
         (rate, until): (u32, Option<Instant>),
     ) -> Result<()> {
@@ -240,7 +240,7 @@ impl TokenLookup {
             return Ok(());
         };
         let budget = fresh_budget(reading.budget, until);
-        let reading = Reading {
+        let reading = SourceReader {
             budget: &budget,
             ..*reading
         };
@@ -293,10 +293,10 @@ fn cannot_read() -> &'static str {
 async fn ask_rows(
     audience: Audience<'_>,
     (first, count): (u64, u64),
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     interrupt: &Interrupt,
     progress: &dyn Progress,
-) -> Result<(Answers, Found)> {
+) -> Result<(Answers, TokenCounts)> {
     let keep = || CANNOT_KEEP;
     let mut spool = tempfile::tempfile().kind(ErrorKind::Failed, keep)?;
     let asked_at = Instant::now();
@@ -328,7 +328,7 @@ async fn ask_rows(
 
 /// Opens the source for a look-up, and says what is missing where it may not be asked.
 pub(super) async fn read_source<T>(
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     interrupt: &Interrupt,
     work: impl AsyncFnMut(&Snapshot) -> Result<T>,
 ) -> Result<T> {
@@ -358,20 +358,20 @@ async fn ask_all(
     snapshot: &Snapshot,
     out: &mut BufWriter<&mut File>,
     progress: &dyn Progress,
-) -> Result<Found> {
+) -> Result<TokenCounts> {
     let mut reader = AudienceReader::open(&order.input)?;
     let mut row = StringRecord::new();
     for skipped in 0..first {
         reader.next_of(&mut row, first + count - skipped)?;
     }
     let mut left = count;
-    let mut found = Found::default();
+    let mut found = TokenCounts::default();
     while left > 0 {
         let mut batch = Vec::with_capacity(BATCH);
         while batch.len() < BATCH && left > 0 {
             reader.next_of(&mut row, left)?;
             left -= 1;
-            batch.push(Asked {
+            batch.push(TokenQuery {
                 user: UserKey::of(reader.user(&row)).uuid(),
                 token: reader.token(&row).map(str::to_owned),
             });
@@ -429,7 +429,7 @@ fn read_tokens(spool: &mut BufReader<File>) -> std::io::Result<Tokens> {
 /// What the source says about a batch, in its order; and how many of the tokens that the batch brings it does not know.
 pub(super) async fn ask(
     snapshot: &Snapshot,
-    batch: &[Asked],
+    batch: &[TokenQuery],
     devices: Devices,
 ) -> Result<(Vec<Tokens>, u64)> {
     let look_up: HashSet<Uuid> = batch
@@ -454,7 +454,7 @@ pub(super) async fn ask(
             ("pushctl.tokens", array(brought.map(str::to_owned))),
         ])
         .await?;
-    let mut said = Said::default();
+    let mut said = SourceAnswer::default();
     snapshot
         .copy_out(ACCOUNTS, &mut |line| {
             if let Some((user, deleted)) = split(line) {
@@ -480,7 +480,7 @@ pub(super) async fn ask(
 
 /// What came back about a batch.
 #[derive(Debug, Default)]
-struct Said {
+struct SourceAnswer {
     /// Everyone who has an account, and whether it is deleted.
     accounts: HashMap<Uuid, bool>,
     /// Who registered a token last.
@@ -489,7 +489,7 @@ struct Said {
     registered: HashMap<Uuid, Vec<String>>,
 }
 
-impl Said {
+impl SourceAnswer {
     /// Takes a registration in; to be called for the latest first.
     fn registration(&mut self, user: Uuid, token: String, is_looked_up: bool) {
         if is_looked_up {
@@ -501,7 +501,7 @@ impl Said {
         self.owners.entry(token).or_insert(user);
     }
 
-    fn about(&self, asked: &Asked, devices: Devices) -> Tokens {
+    fn about(&self, asked: &TokenQuery, devices: Devices) -> Tokens {
         let account = asked.user.and_then(|user| self.accounts.get(&user));
         if account == Some(&true) {
             return Err(Lacking::Deleted);
@@ -572,15 +572,15 @@ mod tests {
         Uuid::from_u64_pair(7, n)
     }
 
-    fn asked(n: u64) -> Asked {
-        Asked {
+    fn asked(n: u64) -> TokenQuery {
+        TokenQuery {
             user: Some(id(n)),
             token: None,
         }
     }
 
-    fn said(accounts: &[(u64, bool)], registrations: &[(u64, &str)]) -> Said {
-        let mut said = Said::default();
+    fn said(accounts: &[(u64, bool)], registrations: &[(u64, &str)]) -> SourceAnswer {
+        let mut said = SourceAnswer::default();
         said.accounts
             .extend(accounts.iter().map(|(n, deleted)| (id(*n), *deleted)));
         for (n, token) in registrations {
@@ -609,7 +609,7 @@ mod tests {
         let said = said(&[(1, false), (2, false)], &[(2, "x"), (1, "x")]);
         let brings = |n, token: &str| {
             let token = Some(token.to_owned());
-            said.about(&Asked { token, ..asked(n) }, Devices::Latest)
+            said.about(&TokenQuery { token, ..asked(n) }, Devices::Latest)
         };
         assert_eq!(brings(1, "x"), Err(Lacking::TokenMoved));
         assert_eq!(brings(2, "x"), Ok(vec!["x".to_owned()]));

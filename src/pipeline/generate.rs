@@ -121,7 +121,7 @@ impl Driver<'_> {
         for (place, push) in files.pushes.iter().enumerate() {
             if let Some(file) = &push.live {
                 let order = self.order(place, files, file);
-                let plan = SendPlan::draw_up(
+                let plan = SendPlan::prepare(
                     &order,
                     self.overrides,
                     self.context.hosts,

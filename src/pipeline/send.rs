@@ -10,11 +10,11 @@ use super::step::{self, Lateness};
 use super::{Mode, PhaseRecords};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::dry_run::{Asking, rehearse};
-use crate::delivery::send::{self, Sent, carry_out};
+use crate::delivery::dry_run::{self, DryRunSources};
+use crate::delivery::send::{self, Sent, send_all};
 use crate::delivery::{
-    CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
-    TokenLookup, WhileSending,
+    CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendResult, SourceReader,
+    Summary, TokenLookup, WhileSending,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::guards::Guard;
@@ -127,7 +127,7 @@ impl Driver<'_> {
             gate,
             overrides: self.overrides,
         };
-        Box::pin(carry_out(order, &plan, &mut tokens, &self.run.id, &ways)).await
+        Box::pin(send_all(order, &plan, &mut tokens, &self.run.id, &ways)).await
     }
 
     pub(super) async fn rehearse(&self, order: &Order) -> Result<Summary> {
@@ -135,23 +135,23 @@ impl Driver<'_> {
         let named = (self.run.id.as_str(), context.clock.now());
         if context.offline {
             let plan = self.planned(order)?;
-            let asking = Asking::Nothing {
+            let asking = DryRunSources::Nothing {
                 cadence_is_off: context.cadence.is_off(),
             };
-            return rehearse(order, &plan, asking, context.progress, named).await;
+            return dry_run::count(order, &plan, asking, context.progress, named).await;
         }
         let budget = Budget::start(context.deadline);
         let (plan, mut tokens) = self.looked_up(order, &self.reading(&budget)).await?;
-        let asking = Asking::All {
+        let asking = DryRunSources::All {
             store: context.store,
             cadence: context.cadence,
             tokens: &mut tokens,
         };
-        rehearse(order, &plan, asking, context.progress, named).await
+        dry_run::count(order, &plan, asking, context.progress, named).await
     }
 
-    fn reading<'b>(&'b self, budget: &'b Budget) -> Reading<'b> {
-        Reading {
+    fn reading<'b>(&'b self, budget: &'b Budget) -> SourceReader<'b> {
+        SourceReader {
             source: self.context.source,
             budget,
             watch: self.context.watch,
@@ -160,7 +160,7 @@ impl Driver<'_> {
 
     fn planned(&self, order: &Order) -> Result<SendPlan> {
         let context = self.context;
-        SendPlan::draw_up(
+        SendPlan::prepare(
             order,
             self.overrides,
             context.hosts,
@@ -172,7 +172,7 @@ impl Driver<'_> {
     async fn looked_up(
         &self,
         order: &Order,
-        reading: &Reading<'_>,
+        reading: &SourceReader<'_>,
     ) -> Result<(SendPlan, TokenLookup)> {
         let context = self.context;
         let plan = self.planned(order)?;
