@@ -1,4 +1,4 @@
-//! A batch on its way: who is held back is recorded, who remains is claimed group by group, and what was won is submitted.
+//! Sends a batch: records the excluded recipients, claims the others group by group, and submits the won claims.
 
 use std::collections::HashSet;
 
@@ -17,10 +17,10 @@ use crate::state::ledger::{
 
 /// Rows read, and asked the history about, at once.
 pub(super) const BATCH: usize = 4_000;
-/// Claims made by one durable commit at most.
+/// The maximum of claims in a durable commit.
 const GROUP: usize = 1_000;
 
-/// Sends a batch; those who were not got to, if it was stopped.
+/// Sends a batch. Returns the remaining recipients if the send stopped.
 pub(super) async fn send_batch(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
@@ -40,15 +40,15 @@ pub(super) async fn send_batch(
         let answers = claim(pass, &ready, &screened.guard).await?;
         let won = |one: &Claimed| matches!(one, Claimed::Won(_));
         feeder.claimed(answers.iter().filter(|one| won(one)).count());
-        // At once: what is claimed and has not left is in doubt after a crash.
+        // Without delay: a claim whose message has not left is in doubt after a crash.
         submit(feeder, composer, (ready, answers), &screened).await?;
         ready = rest;
     }
     Ok(Vec::new())
 }
 
-/// Those whom the history holds back. Where this push was begun before, what it holds against them may be this very
-/// push: the ledger is asked, under a guard that lets nobody through.
+/// Adds the recipients whom the history excludes to the dismissed. Where this push was begun before, the history may
+/// exclude them because of this same push: a claim under a guard that admits no recipient finds these.
 pub(super) async fn add_excluded(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
@@ -62,7 +62,7 @@ pub(super) async fn add_excluded(
             .extend(excluded.into_iter().map(|(_, dismissal)| dismissal));
         return Ok(());
     }
-    let nobody = Guard {
+    let admits_none = Guard {
         limits: vec![Limit {
             layers: u32::MAX,
             since: pass.push.opened_at,
@@ -76,7 +76,7 @@ pub(super) async fn add_excluded(
         .collect();
     let answers = pass
         .store
-        .claim(pass.push, pass.sender, candidates, &nobody)
+        .claim(pass.push, pass.sender, candidates, &admits_none)
         .await?;
     for ((recipient, dismissal), answer) in excluded.into_iter().zip(answers) {
         match answer {
@@ -99,7 +99,7 @@ async fn claim(pass: &SendPass<'_>, ready: &[EligibleRow], guard: &Guard) -> Res
         .await
 }
 
-/// Submits what was won of a group, and records why the others were not.
+/// Submits the won claims of a group, and records the reasons for the others.
 async fn submit(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
@@ -150,7 +150,7 @@ async fn submit(
     pass.dismiss(dismissed).await
 }
 
-/// Somebody who was claimed before. If their message is in doubt, and that is to be tried again, it is.
+/// Handles a recipient who was claimed before: sends the messages in doubt again, if the order says so.
 pub(super) async fn resend_in_doubt(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,

@@ -1,8 +1,8 @@
-//! A dry run: what would become of every row, as far as it can be told without the push service.
+//! A dry run: the outcome of every row, as far as it is known without the push service.
 //!
-//! It asks what a live send asks, in the same order: the ledger (who had this very push), the control group, the history,
-//! the accounts and tokens, the words. So its numbers are those of a live send that begins now. Where the source or the history is not
-//! asked, `--offline`, the messages that would be sent are counted as `up to`, and the summary says why.
+//! It checks what a live send checks, in the same order: the ledger (earlier recipients of this push), the control group,
+//! the history, the accounts and tokens, the texts. So its counts are those of a live send that begins now. With
+//! `--offline`, the count of messages is an upper bound (`up to`), and the summary says why.
 //!
 //! Memory grows with the audience here: a hash for each token, and one for each recipient who had this push.
 
@@ -23,30 +23,30 @@ use crate::progress::{Counter, Progress};
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, TokenHash, UserKey};
 
-/// Rows the history is asked about at once.
+/// The rows of one question to the history.
 const BATCH: usize = 2_000;
-/// Recipients read from the ledger at once.
+/// The recipients of one page of the ledger.
 const PAGE: u32 = 2_000;
 
-/// What a dry run asks.
+/// The sources of a dry run.
 pub enum DryRunSources<'a> {
-    /// Everything that a live send asks.
+    /// All sources of a live send.
     All {
-        /// Who had this push already.
+        /// The ledger.
         store: &'a Store,
-        /// Who has had enough.
+        /// The notification history.
         cadence: &'a Cadence,
-        /// What the source says of each recipient's tokens.
+        /// The recipients' tokens.
         tokens: &'a mut TokenLookup,
     },
-    /// Nothing but the file.
+    /// The file alone.
     Nothing {
-        /// Whether a live send would not ask the history either.
+        /// Whether a live send would not ask the history, either.
         cadence_is_off: bool,
     },
 }
 
-/// Counts what a live send of the order would do.
+/// Counts the outcomes of a live send of the order.
 pub async fn count(
     order: &Order,
     plan: &SendPlan,
@@ -81,7 +81,7 @@ pub async fn count(
         }
         DryRunSources::Nothing { .. } => {
             "not asked".clone_into(&mut summary.cadence);
-            let note = "--offline: neither the source nor the notification history was asked, so people without a token and people who have had enough are among those who would be sent to";
+            let note = "--offline: neither the source nor the notification history was asked, so the count includes recipients without a token and recipients whom cadence would exclude";
             summary.notes.push(note.to_owned());
             summary.is_upper_bound = true;
             (Known::default(), None, None)
@@ -109,14 +109,14 @@ pub async fn count(
     Ok(summary)
 }
 
-/// Opens the history's screen; none where it cannot be asked and that stops nobody.
+/// Opens the history's screen; `None` where a send goes on without it.
 async fn open_screen<'a>(
     order: &Order,
     cadence: &'a Cadence,
     summary: &mut Summary,
 ) -> Result<Option<Screen<'a>>> {
     if cadence.is_off() {
-        let note = "cadence is off: nobody would be held back";
+        let note = "cadence is off: no recipient would be excluded";
         summary.notes.push(note.to_owned());
     }
     match cadence.screen(Layer::new(order.layer)?).await {
@@ -137,11 +137,11 @@ fn cannot_ask(order: &Order, error: Error, summary: &mut Summary) -> Result<()> 
         return Ok(());
     }
     Err(error
-        .context("the notification history cannot be asked, and a live send would send to nobody")
+        .context("the notification history does not answer, and a live send would send no message")
         .hint("--offline counts without asking it"))
 }
 
-/// What the ledger knows of the push already.
+/// The claims of the push in the ledger.
 #[derive(Default)]
 struct Known {
     people: HashSet<UserKey>,
@@ -186,11 +186,11 @@ struct DryRun<'a> {
     plan: &'a SendPlan,
     composer: Composer,
     screen: Option<Screen<'a>>,
-    /// None where the source is not asked.
+    /// `None` where the source is not asked.
     tokens: Option<&'a mut TokenLookup>,
     known: Known,
     seen: HashSet<UserKey>,
-    /// People of this audience who had the push.
+    /// Recipients of this audience who were sent the push before.
     had: u64,
 }
 
@@ -252,7 +252,7 @@ impl DryRun<'_> {
         Ok(())
     }
 
-    /// Counts the messages to a recipient: one for each token that got none yet.
+    /// Counts the messages to a recipient: one for each token without a message.
     fn claim(&mut self, tokens: &[String], summary: &mut Summary) {
         if self.tokens.is_none() {
             summary.not_attempted += 1;
@@ -286,7 +286,7 @@ impl DryRun<'_> {
         }
     }
 
-    /// Adds what the ledger knew, as a live send's summary does.
+    /// Adds the counts of the ledger, as the summary of a live send does.
     fn conclude(self, summary: &mut Summary) {
         let Known {
             sums, further, run, ..
@@ -296,7 +296,7 @@ impl DryRun<'_> {
             summary.others = people.saturating_sub(self.had);
             summary.further_devices += further;
             summary.notes.push(format!(
-                "run {run} has begun this push: {} of this audience had it, and would not get it again",
+                "run {run} has begun this push: {} of this audience would not get it again",
                 crate::count::counted(self.had, "people")
             ));
         }

@@ -1,4 +1,4 @@
-//! What came back, into the ledger: reports are gathered, and recorded by one durable commit for many.
+//! Records outcomes in the ledger: reports are collected, and many are recorded in one durable commit.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::fcm::{MessageReport, Outcome, Reports, Unsent};
 use crate::state::ledger::{Answer, Claim, Ending};
 
-/// Reports recorded at once at most.
+/// The maximum of reports in a commit.
 const GROUP: usize = 1_000;
-/// How long a few reports wait for company: a commit costs the same for one as for hundreds.
+/// The wait for further reports: a commit costs the same for one as for hundreds.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Reports on their way into the ledger.
@@ -22,11 +22,11 @@ struct RecordBatch {
     answers: Vec<Answer>,
     /// Claims of messages that certainly did not leave.
     released: Vec<Claim>,
-    /// Rows of the audience that are done with: answered, refused or in doubt, but neither released nor cancelled.
+    /// Finished rows of the audience: answered, refused or in doubt, but neither released nor cancelled.
     rows: u64,
 }
 
-/// The messages of this process that left, by what came of them. The bar, the summary's `messages` and the rate are all
+/// The messages of this process that left, by outcome. The progress bar, the summary's `messages` and the rate are all
 /// made from these.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Traffic {
@@ -39,7 +39,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Counts a message that ended at an instant. One that never left is none.
+    /// Counts a message that ended at an instant, unless it never left.
     fn count(&mut self, report: &MessageReport, ending: Ending, at: Instant) {
         if matches!(report.outcome, Outcome::Unsent { .. }) {
             return;
@@ -83,7 +83,7 @@ impl Traffic {
         per_second(self.accepted + self.failed + self.dead, time)
     }
 
-    /// Returns what stands beside the bar: in the summary's words, what was not accepted.
+    /// Returns the text beside the progress bar: the messages that were not accepted, as the summary names them.
     fn detail(&self) -> String {
         several(&[
             (self.failed, "failed"),
@@ -93,7 +93,7 @@ impl Traffic {
     }
 }
 
-/// Records reports until the last; what came of the messages.
+/// Records reports until the last. Returns the messages by outcome.
 pub(super) async fn record_all(
     pass: &SendPass<'_>,
     reports: &mut Reports,
@@ -107,7 +107,7 @@ pub(super) async fn record_all(
             return Ok(traffic);
         }
         let batch = collect_reports(pass, buffer.drain(..), &mut traffic, dead);
-        // Before the ledger says so, if it can be: nothing is lost then. It never keeps the ledger from being told.
+        // Before the ledger, so that a crash loses no token. A failure to write does not keep the ledger from recording.
         dead.flush();
         pass.store.record(pass.push, batch.answers).await?;
         pass.store

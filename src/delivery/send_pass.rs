@@ -23,7 +23,7 @@ use crate::state::ledger::{Claim, Dismissal, Ending, LedgerPush, Sender, UserKey
 /// One pass of a send over its audience.
 pub(super) struct SendPass<'a> {
     pub(super) order: &'a Order,
-    /// What the file holds; `None` in a process that only takes from the queue.
+    /// The checked file; `None` in a process that only takes from the queue.
     pub(super) plan: Option<&'a SendPlan>,
     pub(super) push: &'a LedgerPush,
     pub(super) layer: Layer,
@@ -58,7 +58,7 @@ pub(super) struct SharedState {
     stop: Mutex<Option<Stop>>,
 }
 
-/// A message that was submitted: what its report does not say.
+/// A submitted message: the part that its report does not have.
 pub(super) struct SubmittedMessage {
     pub(super) claim: Claim,
     pub(super) user: UserKey,
