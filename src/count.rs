@@ -1,8 +1,8 @@
-//! Counts and rates as people read them: thousands separators, the right plural, and no rate that means nothing.
+//! Counts and rates for display: thousands separators, plurals, and no rate over too short a time.
 
 use std::time::Duration;
 
-/// Over less time than this a rate says more about the clock than about the work, and is not shown.
+/// The minimum time of a rate: over less, it is not meaningful and not shown.
 pub const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Returns a count with separators: `1,234,567`.
@@ -18,7 +18,7 @@ pub fn number(count: u64) -> String {
     text
 }
 
-/// Returns a count with its unit, of which the plural is given: `1 row`, `4,813 rows`.
+/// Returns a count with its unit, given in the plural: `1 row`, `4,813 rows`.
 pub fn counted(count: u64, units: &str) -> String {
     format!("{} {}", number(count), unit(count, units))
 }
@@ -33,7 +33,7 @@ pub fn unit(count: u64, units: &str) -> &str {
     }
 }
 
-/// Returns how many units there were in a second; nothing where that would mean nothing.
+/// Returns the units a second; `None` over too short a time.
 pub fn per_second(units: u64, time: Duration) -> Option<f64> {
     if units == 0 || time < SHORTEST {
         return None;
@@ -42,7 +42,7 @@ pub fn per_second(units: u64, time: Duration) -> Option<f64> {
     Some(units as f64 / time.as_secs_f64())
 }
 
-/// Returns a rate as it is shown: whole units, and a decimal where there are few.
+/// Returns a rate for display: whole units, with a decimal below ten.
 pub fn rate(per_second: f64) -> String {
     if per_second < 9.95 {
         return format!("{per_second:.1}");

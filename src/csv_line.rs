@@ -2,7 +2,7 @@
 //! so does an empty line between records. LF, CRLF and a lone CR each end a line, as editors count them.
 //!
 //! The `csv` crate's own count is behind by one where lines end in CRLF, and by the empty lines in front of a record; its
-//! byte offsets are right. So the lines are counted anew, which only errors and samples need.
+//! byte offsets are right. So this counts the lines again, which only errors and samples need.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -45,23 +45,23 @@ pub fn lines_at(content: impl Read, offsets: &[u64]) -> io::Result<Vec<u64>> {
 mod tests {
     use super::*;
 
-    /// The line of each record, of which each names the line it begins in.
-    fn told_and_counted(text: &str) -> Vec<(u64, u64)> {
+    /// Returns the line that each record of a text names, and the counted one.
+    fn named_and_counted(text: &str) -> Vec<(u64, u64)> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .from_reader(text.as_bytes());
         let mut record = csv::StringRecord::new();
-        let (mut told, mut offsets) = (Vec::new(), Vec::new());
+        let (mut named, mut offsets) = (Vec::new(), Vec::new());
         while reader.read_record(&mut record).expect("CSV") {
-            told.push(record[0].parse().expect("a line"));
+            named.push(record[0].parse().expect("a line"));
             offsets.push(record.position().expect("a position").byte());
         }
         let all = lines_at(text.as_bytes(), &offsets).expect("lines");
         for (offset, line) in offsets.iter().zip(&all) {
             assert_eq!(line_at(text.as_bytes(), *offset).expect("a line"), *line);
         }
-        told.into_iter().zip(all).collect()
+        named.into_iter().zip(all).collect()
     }
 
     #[test]
@@ -69,10 +69,10 @@ mod tests {
         let lf = "1,header\n2,a\n3,\"two\nlines\"\n5,b\n\n\n8,c\n9,\"x\n\n\ny\"\n13,no end";
         for ending in ["\n", "\r\n", "\r"] {
             let text = lf.replace('\n', ending);
-            let lines = told_and_counted(&text);
+            let lines = named_and_counted(&text);
             assert_eq!(lines.len(), 7, "{text:?}");
-            for (told, counted) in lines {
-                assert_eq!(counted, told, "{text:?}");
+            for (named, counted) in lines {
+                assert_eq!(counted, named, "{text:?}");
             }
         }
     }

@@ -1,38 +1,38 @@
-//! Delivery: from a CSV to phones, once.
+//! Delivery: sends each recipient of an audience file one push.
 //!
-//! An [`Order`] says what is to be sent to whom. [`SendPlan::draw_up`] reads its file once and finds everything that can be
-//! found wrong before anything is sent; [`TokenLookup::look_up`] asks for tokens, and closes the source again;
-//! [`send::carry_out`] claims, sends and records, group by group, and sums up. Every one of them streams the file: what
-//! grows with it is eight bytes a row while it is checked, and a temporary file without a name for the tokens.
+//! An [`Order`] names the audience and the message. [`SendPlan::prepare`] reads the file once and reports every problem
+//! that can be found before a send; [`TokenLookup::look_up`] reads the tokens from the source, and closes it again;
+//! [`send::send_all`] claims, sends and records, group by group, and returns the summary. Each of them streams the file:
+//! memory grows by eight bytes a row while it is checked, and the tokens are in an unnamed temporary file.
 //!
-//! | module | what it knows |
+//! | module | subject |
 //! | --- | --- |
-//! | `audience_reader` | a file's columns and rows, and how both may be wrong |
-//! | `plan` | what can be told before anything is sent |
-//! | `input_checks` | whether a file is what its publication made of it |
-//! | `token_lookup` | which tokens a recipient has, and why they have none |
-//! | `eligibility` | who of a batch may be sent to, and why the others may not |
-//! | `preflight` | what stands before the first claim |
-//! | `user_ids` | whether the ids are valid for the notification history |
+//! | `audience_reader` | the columns and rows of a file, and their errors |
+//! | `plan` | the checks of a file before a send |
+//! | `input_checks` | the checks of a file against its manifest and the commit marker |
+//! | `token_lookup` | the tokens of each recipient, or the reason why there is none |
+//! | `eligibility` | the eligible recipients of a batch, and the reasons for the others |
+//! | `preflight` | the steps before the first claim |
+//! | `user_ids` | the check of user ids for the notification history |
 //! | `row_loop` | the loop over the file, and its end |
 //! | `feeder` | the loop's own state: room for claims, stop checks, its part of the rate |
 //! | `send_pass` | what the loop and the recorder share |
 //! | `claim_window` | the room for claims without an outcome |
-//! | `claim_batch` | a batch: claimed group by group, and submitted |
-//! | `stop_reason` | why a send ends early, and how it hears of that |
-//! | `while_sending` | quiet hours and lateness while it goes |
+//! | `claim_batch` | claims a batch group by group, and submits it |
+//! | `stop_reason` | the reasons for an early end |
+//! | `while_sending` | quiet hours and the latest instant during a send |
 //! | `preview` | samples of the messages |
 //! | `dry_run` | a dry run |
-//! | `recorder` | what came back, into the ledger |
+//! | `recorder` | records outcomes in the ledger |
 //! | `shared_queue` | the queue of a send that several processes share |
 //! | `outcome_files` | the files of a finished send |
-//! | `outcomes_directory` | their directory, before the first claim |
-//! | `dead_tokens` | the tokens that are registered no more |
-//! | `summary` | the sums, which add up to the file's rows |
+//! | `outcomes_directory` | the checks of their directory before the first claim |
+//! | `dead_tokens` | the list of dead tokens |
+//! | `summary` | the counts, which add up to the rows of the file |
 //! | `send_context` | the services and limits of a send |
-//! | `send` | one send from beginning to end, and again after a crash |
+//! | `send` | one send from beginning to end, also after a crash |
 //!
-//! Going on after a crash is the same work again: who was claimed before is left alone, because the ledger says so.
+//! A send is resumed after a crash by the same steps: recipients who are claimed in the ledger are not claimed again.
 
 mod audience_reader;
 mod claim_batch;
@@ -71,98 +71,98 @@ pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;
 pub use preflight::fits;
 pub use summary::{SendResult, Summary};
-pub use token_lookup::{Found, Reading, TokenLookup};
+pub use token_lookup::{SourceReader, TokenCounts, TokenLookup};
 pub use while_sending::{Quiet, WhileSending};
 
 use crate::csv_writer::hex;
 use crate::template::push::Wording;
 
-/// What sends without an automation are recorded under.
+/// The automation name of sends without an automation.
 pub const AD_HOC: &str = "send";
-/// The occurrence of test pushes is the run's with this at its end.
+/// The end of the occurrence name of test pushes.
 pub const TEST_SUFFIX: &str = "#test";
 
-/// The name of the lease under which an occurrence is held by the process that sends it.
+/// Returns the name of the lease that the sending process holds on an occurrence.
 pub fn lease_name(automation: &str, occurrence: &str) -> String {
-    // The occurrence of an automation names it already.
+    // The occurrence of an automation begins with the name of the automation.
     if occurrence.starts_with(&format!("{automation}@")) {
         return format!("occurrence/{occurrence}");
     }
     format!("occurrence/{automation}@{occurrence}")
 }
 
-/// What is to be sent to whom: everything that is needed to begin, and to go on after a crash. No secret.
+/// A push and its audience: everything that a send needs to begin and to resume after a crash. No secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// The automation, or `send` for one without.
     pub automation: String,
-    /// What the push is for: somebody gets one push of an occurrence once.
+    /// The occasion of the push: a recipient gets each push of an occurrence once.
     pub occurrence: String,
     /// The push's place in its occurrence, from 1.
     pub number: u32,
     /// 1 to 5.
     pub layer: u32,
-    /// To whom.
+    /// The audience.
     pub input: Input,
-    /// Only the first so many rows.
+    /// The maximum of rows, from the first.
     pub limit: Option<u64>,
-    /// The words.
+    /// The texts of the message.
     pub wording: Wording,
-    /// Which of somebody's devices.
+    /// The devices of a recipient that are sent to.
     pub devices: Devices,
-    /// Whether it reaches phones.
+    /// Whether messages reach phones.
     pub reach: Reach,
-    /// What becomes of messages whose answer was never seen.
+    /// Whether messages in doubt are sent again.
     pub in_doubt: InDoubt,
-    /// What happens if the history cannot be asked.
+    /// Whether to send if the notification history does not answer.
     pub cadence_failure: CadenceFailure,
-    /// The share of people, in percent, who are left out for comparison.
+    /// The control group, in percent of the recipients.
     pub holdout_percent: f64,
-    /// The share of failures above which a send stops itself.
+    /// The share of failures above which a send stops.
     pub max_failure_rate: Option<f64>,
     /// Whether other processes may join.
     #[serde(default)]
     pub shared: bool,
-    /// Messages a second at most, if the order says so itself.
+    /// The maximum of messages a second, if it is the order's own.
     pub rate: Option<u32>,
 }
 
-/// Where the people are.
+/// The audience.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
     /// A CSV file.
     File {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// The SHA-256 of its content, in hexadecimal, once it is known: a file that changed is refused.
         sha256: Option<String>,
     },
-    /// A handful of ids.
+    /// User ids from the command line.
     Users(Vec<String>),
 }
 
-/// Which devices of a person.
+/// Which devices of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Devices {
-    /// The one that was used last.
+    /// The device used last.
     Latest,
-    /// Every one.
+    /// All devices.
     All,
 }
 
-/// How far a send goes.
+/// The reach of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
-    /// To phones.
+    /// Messages reach phones.
     Live,
-    /// To the push service, which checks each message and goes no further.
+    /// The push service checks each message and delivers none.
     ValidateOnly,
 }
 
-/// What becomes of messages in doubt.
+/// The treatment of messages in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum InDoubt {
@@ -172,18 +172,18 @@ pub enum InDoubt {
     Retry,
 }
 
-/// What happens if the notification history cannot be asked.
+/// The behaviour of a send if the notification history does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum CadenceFailure {
-    /// Nobody is sent to.
+    /// No message is sent.
     Abort,
-    /// Everybody is, and it is said.
+    /// Messages are sent without asking, and a note says so.
     Send,
 }
 
 impl Input {
-    /// What messages call it.
+    /// Returns its name in messages.
     pub fn name(&self) -> String {
         match self {
             Self::File { path, .. } => path.display().to_string(),
@@ -191,7 +191,7 @@ impl Input {
         }
     }
 
-    /// The name of the file without directory and ending: what the history is told of the audience.
+    /// Returns the file name without directory and ending: the name of the audience in the notification history.
     pub fn stem(&self) -> Option<String> {
         match self {
             Self::File { path, .. } => Some(path.file_stem()?.to_string_lossy().into_owned()),
@@ -201,12 +201,12 @@ impl Input {
 }
 
 impl Order {
-    /// What the names of its outcome files begin with: a run may have several pushes, and tests of them.
+    /// Returns the beginning of the names of its outcome files: a run may have several pushes, and test pushes.
     pub fn file_stem(&self, run: &str) -> String {
         file_stem((&self.automation, &self.occurrence, self.number), run)
     }
 
-    /// What makes a phone show one of several copies of this push.
+    /// Returns the id by which a phone shows only one of several copies of this push.
     pub fn collapse_id(&self) -> String {
         let text = format!("{}@{}#{}", self.automation, self.occurrence, self.number);
         format!("pushctl-{}", &hex(&Sha256::digest(text))[..16])
@@ -225,8 +225,8 @@ fn file_stem((automation, occurrence, number): (&str, &str, u32), run: &str) -> 
     format!("{run}.{phase}-{number}")
 }
 
-/// The occurrence of a send without an automation: the same words to the same people are the same push, so that an
-/// impatient second call sends nothing.
+/// Returns the occurrence of a send without an automation. The same texts to the same recipients are the same push, so
+/// that a repeated command sends nothing.
 pub fn occurrence_of(content: &str, layer: u32, wording: &Wording) -> String {
     let mut digest = Sha256::new();
     let link = wording.deep_link.as_deref().unwrap_or_default();

@@ -53,11 +53,11 @@ fn case(guard: Guard, road: Road) -> Case {
         Guard::Claim => match road {
             Road::Join => Test(
                 "send/shared.rs",
-                "four_processes_share_a_send_and_nobody_is_sent_to_twice_or_forgotten",
+                "four_processes_share_a_send_and_each_recipient_gets_one_message",
             ),
             Road::Send | Road::SendAutomation => Test(
                 "send/modes.rs",
-                "an_impatient_second_call_sends_nothing_and_says_so",
+                "a_repeated_command_sends_nothing_and_says_so",
             ),
             _ => Test(
                 "pipeline/commands.rs",
@@ -67,7 +67,7 @@ fn case(guard: Guard, road: Road) -> Case {
         Guard::MinAudience => match road {
             Road::Send => Test(
                 "send/files.rs",
-                "what_is_wrong_with_a_file_is_told_with_its_line_and_nothing_is_sent",
+                "an_error_in_a_file_names_its_line_and_nothing_is_sent",
             ),
             _ => Test(
                 "gates/sizes.rs",
@@ -118,7 +118,7 @@ fn case(guard: Guard, road: Road) -> Case {
         Guard::Cancel => match road {
             Road::Send | Road::SendAutomation | Road::Join => Test(
                 "send/modes.rs",
-                "a_cancel_ends_a_send_and_everybody_is_accounted_for",
+                "a_cancel_ends_a_send_and_every_recipient_is_counted",
             ),
             Road::Tick => Test(
                 "pipeline/cancel.rs",

@@ -37,12 +37,12 @@ use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::{Hand, address};
 
-/// What a send says unless a test says otherwise.
+/// The default arguments of a send.
 const DEFAULTS: [(&str, &str); 4] = [
     ("--audience", "a.csv"),
     ("--layer", "1"),
     ("--title", "Hello"),
-    ("--body", "Somebody wants your shoes"),
+    ("--body", "A buyer wants your shoes"),
 ];
 
 /// Where pushctl sends from: a sandbox, the push service, a state store.

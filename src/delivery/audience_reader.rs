@@ -1,5 +1,4 @@
-//! An audience file as a send reads it: a header line, then a row for each person. Whatever is wrong with it is told
-//! with the file's name and the line.
+//! An audience file as a send reads it: a header line, then a row for each recipient. Errors name the file and the line.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -15,7 +14,7 @@ use crate::csv_writer::hex;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
 
-/// The names a user column may have, the best first.
+/// The names of a user column, in order of preference.
 pub const USER_COLUMNS: [&str; 7] = ["user_id", "userId", "id", "User ID", "ID", "user", "User"];
 /// The column that makes a look-up of tokens unnecessary.
 const TOKEN_COLUMN: &str = "token";
@@ -31,12 +30,12 @@ pub struct AudienceReader {
 }
 
 impl AudienceReader {
-    /// Opens it and reads the header.
+    /// Opens an audience and reads the header.
     pub fn open(input: &Input) -> Result<Self> {
         Self::read(input, None)
     }
 
-    /// The same for [`AudienceReader::sha256`].
+    /// Opens an audience for [`AudienceReader::sha256`].
     pub(super) fn open_hashed(input: &Input) -> Result<Self> {
         Self::read(input, Some(Sha256::new()))
     }
@@ -66,23 +65,23 @@ impl AudienceReader {
         })
     }
 
-    /// The columns' names.
+    /// Returns the names of the columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// The name of the column that names people.
+    /// Returns the name of the user column.
     pub(super) fn user_column(&self) -> &str {
         self.columns[self.user].trim()
     }
 
-    /// Whether the rows bring their tokens.
+    /// Returns whether there is a token column.
     pub fn has_tokens(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Reads the next row; false at the end. A row without a person is an error, as is one with more or fewer fields
-    /// than the header.
+    /// Reads the next row; returns false at the end. A row without a user id, or with more or fewer fields than the header,
+    /// is an error.
     pub fn next(&mut self, row: &mut StringRecord) -> Result<bool> {
         let is_row = self
             .reader
@@ -90,7 +89,7 @@ impl AudienceReader {
             .map_err(|error| wrong(&self.input, &error))?;
         if is_row && self.user(row).is_empty() {
             return Err(Error::usage(format!(
-                "{}: this row names nobody: its {} is empty",
+                "{}: the {} of this row is empty",
                 self.place(row),
                 self.columns[self.user]
             )));
@@ -113,12 +112,12 @@ impl AudienceReader {
         ))
     }
 
-    /// Whose row it is.
+    /// Returns the user id of a row.
     pub fn user<'r>(&self, row: &'r StringRecord) -> &'r str {
         row.get(self.user).unwrap_or_default().trim()
     }
 
-    /// The token that the row brings, if it brings one.
+    /// Returns the token of a row, if it has one.
     pub fn token<'r>(&self, row: &'r StringRecord) -> Option<&'r str> {
         let token = row.get(self.token?)?.trim();
         (!token.is_empty()).then_some(token)
@@ -129,7 +128,7 @@ impl AudienceReader {
         place(&self.input, Self::offset(row))
     }
 
-    /// Returns the line that a row begins in; what the reader counted if the content cannot be read again.
+    /// Returns the line that a row begins in; the CSV reader's own count if the content cannot be read again.
     pub fn line(&self, row: &StringRecord) -> u64 {
         let lines = self.lines(&[Self::offset(row)]).ok();
         let line = lines.and_then(|lines| lines.first().copied());
@@ -147,7 +146,7 @@ impl AudienceReader {
             .kind(ErrorKind::Failed, || format!("cannot read {}", self.name))
     }
 
-    /// Reads what is left, and, of one that was opened for it, says what the whole content's SHA-256 is, in hexadecimal.
+    /// Reads the rest, and returns the SHA-256 of the whole content in hexadecimal; empty unless opened for it.
     pub fn sha256(self) -> Result<String> {
         let mut rest = self.reader.into_inner();
         io::copy(&mut rest, &mut io::sink())
@@ -181,7 +180,7 @@ fn content(input: &Input) -> Result<Box<dyn Read + Send>> {
     })
 }
 
-/// The file, and the line of the row that begins at an offset; the file alone if it cannot be read again.
+/// Returns the file, and the line of the row at an offset; the file alone if it cannot be read again.
 fn place(input: &Input, offset: u64) -> String {
     let line = content(input).ok();
     let line = line.and_then(|content| csv_line::line_at(content, offset).ok());
@@ -215,11 +214,11 @@ fn user_column(name: &str, columns: &[String]) -> Result<usize> {
         .find_map(|wanted| columns.iter().position(|column| column.trim() == *wanted));
     found.ok_or_else(|| {
         let error = Error::usage(format!(
-            "{name}:1: no column names the user; it has {}",
+            "{name}:1: no user column; the columns are {}",
             columns.join(", ")
         ))
         .hint(format!(
-            "call the column one of {}",
+            "name the user column one of {}",
             USER_COLUMNS.join(", ")
         ));
         let alike = columns
@@ -246,7 +245,7 @@ fn wrong(input: &Input, error: &csv::Error) -> Error {
             at(pos.as_ref()),
             counted(*len, "fields")
         ))
-        .hint("a field with a comma, a quote or a line break must stand in quotes"),
+        .hint("put a field with a comma, a quote or a line break in quotes"),
         csv::ErrorKind::Utf8 { pos, err } => Error::usage(format!(
             "{}: field {} is not UTF-8",
             at(pos.as_ref()),

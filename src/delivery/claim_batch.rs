@@ -1,10 +1,10 @@
-//! A batch on its way: who is held back is recorded, who remains is claimed group by group, and what was won is submitted.
+//! Sends a batch: records the excluded recipients, claims the others group by group, and submits the won claims.
 
 use std::collections::HashSet;
 
 use csv::StringRecord;
 
-use super::eligibility::{EligibleBatch, Person, Sifted, sift};
+use super::eligibility::{AudienceRecipient, EligibleRow, ScreenedBatch, select_eligible};
 use super::feeder::Feeder;
 use super::send_pass::{SendPass, SubmittedMessage};
 use super::{AudienceReader, InDoubt};
@@ -17,51 +17,52 @@ use crate::state::ledger::{
 
 /// Rows read, and asked the history about, at once.
 pub(super) const BATCH: usize = 4_000;
-/// Claims made by one durable commit at most.
+/// The maximum of claims in a durable commit.
 const GROUP: usize = 1_000;
 
-/// Sends a batch; those who were not got to, if it was stopped.
+/// Sends a batch. Returns the remaining recipients if the send stopped.
 pub(super) async fn send_batch(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
-    batch: Vec<Person>,
+    batch: Vec<AudienceRecipient>,
 ) -> Result<Vec<UserKey>> {
     let pass = feeder.pass;
-    let mut sifted = sift(feeder, composer, batch).await?;
-    exclude(feeder, composer, &mut sifted).await?;
-    pass.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
-    let mut ready = std::mem::take(&mut sifted.ready);
+    let mut screened = select_eligible(feeder, composer, batch).await?;
+    add_excluded(feeder, composer, &mut screened).await?;
+    pass.dismiss(std::mem::take(&mut screened.dismissed))
+        .await?;
+    let mut ready = std::mem::take(&mut screened.ready);
     while !ready.is_empty() {
         let Some(group) = feeder.wait_for_room(ready.len().min(GROUP)).await? else {
-            return Ok(ready.into_iter().map(|one| one.person.user).collect());
+            return Ok(ready.into_iter().map(|one| one.recipient.user).collect());
         };
         let rest = ready.split_off(group);
-        let answers = claim(pass, &ready, &sifted.guard).await?;
+        let answers = claim(pass, &ready, &screened.guard).await?;
         let won = |one: &Claimed| matches!(one, Claimed::Won(_));
         feeder.claimed(answers.iter().filter(|one| won(one)).count());
-        // At once: what is claimed and has not left is in doubt after a crash.
-        submit(feeder, composer, (ready, answers), &sifted).await?;
+        // Without delay: a claim whose message has not left is in doubt after a crash.
+        submit(feeder, composer, (ready, answers), &screened).await?;
         ready = rest;
     }
     Ok(Vec::new())
 }
 
-/// Those whom the history holds back. Where this push was begun before, what it holds against them may be this very
-/// push: the ledger is asked, under a guard that lets nobody through.
-pub(super) async fn exclude(
+/// Adds the recipients whom the history excludes to the dismissed. Where this push was begun before, the history may
+/// exclude them because of this same push: a claim under a guard that admits no recipient finds these.
+pub(super) async fn add_excluded(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
-    sifted: &mut Sifted<'_>,
+    screened: &mut ScreenedBatch<'_>,
 ) -> Result<()> {
     let pass = feeder.pass;
-    let excluded = std::mem::take(&mut sifted.excluded);
+    let excluded = std::mem::take(&mut screened.excluded);
     if !pass.again {
-        sifted
+        screened
             .dismissed
             .extend(excluded.into_iter().map(|(_, dismissal)| dismissal));
         return Ok(());
     }
-    let nobody = Guard {
+    let admits_none = Guard {
         limits: vec![Limit {
             layers: u32::MAX,
             since: pass.push.opened_at,
@@ -71,41 +72,39 @@ pub(super) async fn exclude(
     };
     let candidates = excluded
         .iter()
-        .map(|(person, _)| candidate(person, Counted::default()))
+        .map(|(recipient, _)| candidate(recipient, Counted::default()))
         .collect();
     let answers = pass
         .store
-        .claim(pass.push, pass.sender, candidates, &nobody)
+        .claim(pass.push, pass.sender, candidates, &admits_none)
         .await?;
-    for ((person, dismissal), answer) in excluded.into_iter().zip(answers) {
+    for ((recipient, dismissal), answer) in excluded.into_iter().zip(answers) {
         match answer {
-            Claimed::Before(devices) => before(feeder, composer, &person, &devices).await?,
-            _ => sifted.dismissed.push(dismissal),
+            Claimed::Before(devices) => {
+                resend_in_doubt(feeder, composer, &recipient, &devices).await?
+            }
+            _ => screened.dismissed.push(dismissal),
         }
     }
     Ok(())
 }
 
-async fn claim(
-    pass: &SendPass<'_>,
-    ready: &[EligibleBatch],
-    guard: &Guard,
-) -> Result<Vec<Claimed>> {
+async fn claim(pass: &SendPass<'_>, ready: &[EligibleRow], guard: &Guard) -> Result<Vec<Claimed>> {
     let candidates = ready
         .iter()
-        .map(|one| candidate(&one.person, one.counted))
+        .map(|one| candidate(&one.recipient, one.counted))
         .collect();
     pass.store
         .claim(pass.push, pass.sender, candidates, guard)
         .await
 }
 
-/// Submits what was won of a group, and records why the others were not.
+/// Submits the won claims of a group, and records the reasons for the others.
 async fn submit(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
-    (ready, answers): (Vec<EligibleBatch>, Vec<Claimed>),
-    sifted: &Sifted<'_>,
+    (ready, answers): (Vec<EligibleRow>, Vec<Claimed>),
+    screened: &ScreenedBatch<'_>,
 ) -> Result<()> {
     let pass = feeder.pass;
     let asked = ready.len();
@@ -119,27 +118,30 @@ async fn submit(
         match answer {
             Claimed::Won(won) => {
                 for (place, device) in won.iter().enumerate() {
-                    let token = &one.person.tokens[device.token];
+                    let token = &one.recipient.tokens[device.token];
                     let body = if device.token == 0 {
                         one.body.clone()
                     } else {
-                        match composer.compose(token, &one.person.row) {
+                        match composer.compose(token, &one.recipient.row) {
                             Ok(body) => body,
                             Err(_) => continue,
                         }
                     };
                     let words = one.words.take().filter(|_| place == 0);
-                    let flight = flight(device.claim, &one.person, token, words, place == 0);
-                    jobs.push(pass.job(flight, body));
+                    let message =
+                        submitted_message(device.claim, &one.recipient, token, words, place == 0);
+                    jobs.push(pass.job(message, body));
                 }
             }
-            Claimed::Before(devices) => before(feeder, composer, &one.person, &devices).await?,
+            Claimed::Before(devices) => {
+                resend_in_doubt(feeder, composer, &one.recipient, &devices).await?
+            }
             Claimed::Repeated => pass.progress.advance(1),
-            Claimed::TokenTaken => dismiss(one.person.user, "token-taken"),
+            Claimed::TokenTaken => dismiss(one.recipient.user, "token-taken"),
             Claimed::Over(limit) => {
-                let screen = sifted.screen.as_ref();
+                let screen = screened.screen.as_ref();
                 let key = screen.map_or("cadence", |screen| screen.exclusion(limit).key());
-                dismiss(one.person.user, key);
+                dismiss(one.recipient.user, key);
             }
         }
     }
@@ -148,11 +150,11 @@ async fn submit(
     pass.dismiss(dismissed).await
 }
 
-/// Somebody who was claimed before. If their message is in doubt, and that is to be tried again, it is.
-pub(super) async fn before(
+/// Handles a recipient who was claimed before: sends the messages in doubt again, if the order says so.
+pub(super) async fn resend_in_doubt(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
-    person: &Person,
+    recipient: &AudienceRecipient,
     devices: &[Device],
 ) -> Result<()> {
     let pass = feeder.pass;
@@ -169,7 +171,7 @@ pub(super) async fn before(
         return Ok(());
     }
     let known = |device: &&Device| {
-        person
+        recipient
             .tokens
             .iter()
             .any(|token| device.token == Some(TokenHash::of(token)))
@@ -181,16 +183,16 @@ pub(super) async fn before(
         let claim = claims.iter().find(|claim| claim.id == device.claim.id)?;
         Some((device, *claim))
     }) {
-        let token = person
+        let token = recipient
             .tokens
             .iter()
             .find(|token| device.token == Some(TokenHash::of(token)));
         if let Some(token) = token
-            && let Ok(body) = composer.compose(token, &person.row)
+            && let Ok(body) = composer.compose(token, &recipient.row)
         {
             let words = pass.own_words(composer);
-            let flight = flight(claim, person, token, words, false);
-            jobs.push(pass.job(flight, body));
+            let message = submitted_message(claim, recipient, token, words, false);
+            jobs.push(pass.job(message, body));
         }
     }
     pass.shared.window.return_room(0, jobs.len());
@@ -221,26 +223,26 @@ pub(super) async fn cancel_rest(
     Ok(())
 }
 
-fn flight(
+fn submitted_message(
     claim: Claim,
-    person: &Person,
+    recipient: &AudienceRecipient,
     token: &str,
     words: Option<Words>,
     ends_row: bool,
 ) -> SubmittedMessage {
     SubmittedMessage {
         claim,
-        user: person.user.clone(),
+        user: recipient.user.clone(),
         token: token.to_owned(),
         words,
         ends_row,
     }
 }
 
-fn candidate(person: &Person, counted: Counted) -> Candidate {
+fn candidate(recipient: &AudienceRecipient, counted: Counted) -> Candidate {
     Candidate {
-        user: person.user.clone(),
-        tokens: person
+        user: recipient.user.clone(),
+        tokens: recipient
             .tokens
             .iter()
             .map(|token| TokenHash::of(token))

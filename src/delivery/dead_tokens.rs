@@ -1,11 +1,11 @@
-//! The tokens that are registered no more: gathered while a send goes on, listed at its end.
+//! The dead tokens of a send: collected while it runs, listed at its end.
 //!
-//! They are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line. A crash may tear the last line:
-//! it is passed over.
+//! They are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line. A crash may leave the last
+//! line incomplete: it is ignored.
 //!
-//! The ledger comes first: where the file cannot be written, tokens wait in memory for the end of the send, when the list
-//! is written whole. What does not fit there, or was lost with a process, is still known to the ledger by its hash, and
-//! stands in the SQL file that way.
+//! The ledger comes first: where the file cannot be written, tokens stay in memory until the end of the send, when the
+//! whole list is written. A token that does not fit there, or was lost with a process, is known to the ledger by its hash,
+//! and is in the SQL file by it.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -18,21 +18,21 @@ use crate::csv_writer::cannot_write;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::ledger::{TokenHash, UserKey};
 
-/// Bytes of tokens that wait in memory where the file cannot be written: some 80,000 of them.
+/// The maximum of bytes of tokens in memory where the file cannot be written: about 80,000 tokens.
 const MOST_WAITING: usize = 16 << 20;
-/// What the names of such lists end in.
+/// The end of the names of lists.
 const LIST: &str = ".dead-tokens.csv";
 const PARTIAL: &str = ".dead-tokens.partial";
 
 /// The dead tokens of a run.
 pub(super) struct DeadTokens {
     directory: PathBuf,
-    /// What its own names begin with; and those of the run that opened the push, if that is another one.
+    /// The beginnings of the names of this run's files, and of the run that opened the push.
     stems: Vec<String>,
     path: PathBuf,
     file: Option<File>,
     pending: Vec<u8>,
-    /// Why the file cannot be written. It is not tried again before the end.
+    /// The error of the file. It is not written again before the end.
     failure: Option<Error>,
 }
 
@@ -51,13 +51,13 @@ impl DeadTokens {
         }
     }
 
-    /// Reads what another run found, too.
+    /// Adds the lists of another run.
     pub(super) fn and_of(mut self, stem: String) -> Self {
         self.stems.push(stem);
         self
     }
 
-    /// Adds one; it is on the disk after [`DeadTokens::flush`], if the disk takes it.
+    /// Adds a token, which [`DeadTokens::flush`] writes.
     pub(super) fn add(&mut self, user: &UserKey, token: &str) {
         let line = serde_json::json!([token, user.to_string()]).to_string();
         if self.failure.is_some() && self.pending.len() + line.len() > MOST_WAITING {
@@ -67,7 +67,7 @@ impl DeadTokens {
         self.pending.push(b'\n');
     }
 
-    /// Writes what was added, unless the file could not be written before.
+    /// Writes added tokens, unless the file could not be written before.
     pub(super) fn flush(&mut self) {
         if self.pending.is_empty() || self.failure.is_some() {
             return;
@@ -76,7 +76,7 @@ impl DeadTokens {
             Ok(()) => self.pending.clear(),
             Err(error) => {
                 let error = cannot_write(&self.path, error);
-                tracing::warn!("{error:#}; the send goes on, and dead tokens are kept in memory");
+                tracing::warn!("{error:#}; the send continues, and dead tokens are kept in memory");
                 self.failure = Some(error);
             }
         }
@@ -92,19 +92,19 @@ impl DeadTokens {
             .write_all(&self.pending)
             .and_then(|()| file.sync_data());
         if written.is_err() {
-            // On a full disk, half a line is of less use than the room that it takes.
+            // On a full disk, half a line only takes space.
             let _ = file.set_len(before);
         }
         written
     }
 
-    /// Why some could not be written while the send went on.
+    /// Returns the error of the file while the send ran.
     pub(super) fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
     }
 
-    /// Every one that is known: this process's, those of an earlier part of the run or of the run that opened the push, and of
-    /// those who joined it here.
+    /// Returns all known dead tokens: of this process, of earlier parts of the run, of the run that opened the push, and of
+    /// processes that joined on this machine.
     pub(super) fn read(&self) -> Result<Dead> {
         let mut found = Dead::new();
         take_lines(self.pending.as_slice(), &mut found)
@@ -132,7 +132,7 @@ impl DeadTokens {
         Ok(found)
     }
 
-    /// They are in the list now.
+    /// Removes the partial file: the tokens are in the list now.
     pub(super) fn forget(self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -155,7 +155,7 @@ fn read_file(path: &Path, found: &mut Dead) -> Result<()> {
 
 fn take_lines(lines: impl std::io::BufRead, found: &mut Dead) -> std::io::Result<()> {
     for line in lines.split(b'\n') {
-        // A torn line is no JSON.
+        // An incomplete line is not JSON.
         if let Ok((token, user)) = serde_json::from_slice::<(String, String)>(&line?) {
             found.insert((user, token));
         }
@@ -173,7 +173,7 @@ fn there(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Opens it for appending; behind a torn line a new one is begun.
+/// Opens the file for appending, on a new line.
 fn append_to(path: &Path) -> std::io::Result<File> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
@@ -215,8 +215,7 @@ pub(super) fn write_list((file, path): (File, PathBuf), tokens: &Dead) -> Result
     file.sync_all().map_err(failed)
 }
 
-/// A token that was registered anew meanwhile would be another one: what is dead stays dead. `by_hash` are those of which
-/// only the hash is known.
+/// Writes the statement that clears dead tokens. `by_hash` are those of which only the hash is known.
 pub(super) fn write_sql(
     (mut file, path): (File, PathBuf),
     run: &str,
@@ -225,8 +224,8 @@ pub(super) fn write_sql(
 ) -> Result<()> {
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut text = format!(
-        "-- {} that the push service said are registered no more, found by run {run}.\n\
-         -- To be run by the owner of the source database; pushctl writes nothing there.\n",
+        "-- {} that the push service reported as unregistered, found by run {run}.\n\
+         -- For the owner of the source database; pushctl writes nothing there.\n",
         counted((tokens.len() + by_hash.len()) as u64, "tokens"),
     );
     if !tokens.is_empty() {
@@ -236,7 +235,7 @@ pub(super) fn write_sql(
         text += &clear("token", &quoted.collect::<Vec<_>>());
     }
     if !by_hash.is_empty() {
-        text += "-- The text of these tokens is not known here any more: by user and hash.\n";
+        text += "-- These tokens are known by user and hash only.\n";
         let pairs = by_hash
             .iter()
             .map(|(user, hash)| format!("  ({}, '{hash}')", quote(user)));
@@ -260,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_line_costs_nothing_but_itself() {
+    fn an_incomplete_line_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let mut dead = DeadTokens::of(directory.path(), "run-1");
         dead.add(&UserKey::of("ana"), "token\twith\nbreaks");
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_waits_in_memory_up_to_a_bound() {
+    fn tokens_that_cannot_be_written_stay_in_memory_up_to_a_bound() {
         let directory = tempfile::tempdir().unwrap();
         let blocked = directory.path().join("file");
         std::fs::write(&blocked, "").unwrap();
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_one_who_joined_is_read_too_and_nobody_elses() {
+    fn the_list_of_a_joined_process_is_read_and_no_other() {
         let directory = tempfile::tempdir().unwrap();
         for (name, token) in [
             ("run-1.dead-tokens.csv", "t:1"),

@@ -1,17 +1,17 @@
-//! A dry run: what would become of every row, as far as it can be told without the push service.
+//! A dry run: the outcome of every row, as far as it is known without the push service.
 //!
-//! It asks what a live send asks, in the same order: the ledger (who had this very push), the control group, the history,
-//! the accounts and tokens, the words. So its numbers are those of a live send that begins now. Where the source or the history is not
-//! asked, `--offline`, the messages that would be sent are counted as `up to`, and the summary says why.
+//! It checks what a live send checks, in the same order: the ledger (earlier recipients of this push), the control group,
+//! the history, the accounts and tokens, the texts. So its counts are those of a live send that begins now. With
+//! `--offline`, the count of messages is an upper bound (`up to`), and the summary says why.
 //!
-//! Memory grows with the audience here: a hash for each token, and one for each person who had this push.
+//! Memory grows with the audience here: a hash for each token, and one for each recipient who had this push.
 
 use std::collections::{BTreeMap, HashSet};
 
 use csv::StringRecord;
 use jiff::Timestamp;
 
-use super::eligibility::{Person, is_held_out, sent_anyway};
+use super::eligibility::{AudienceRecipient, is_held_out, sent_anyway};
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
 use super::token_lookup::Lacking;
@@ -23,40 +23,40 @@ use crate::progress::{Counter, Progress};
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, TokenHash, UserKey};
 
-/// Rows the history is asked about at once.
+/// The rows of one question to the history.
 const BATCH: usize = 2_000;
-/// Recipients read from the ledger at once.
+/// The recipients of one page of the ledger.
 const PAGE: u32 = 2_000;
 
-/// What a dry run asks.
-pub enum Asking<'a> {
-    /// Everything that a live send asks.
+/// The sources of a dry run.
+pub enum DryRunSources<'a> {
+    /// All sources of a live send.
     All {
-        /// Who had this push already.
+        /// The ledger.
         store: &'a Store,
-        /// Who has had enough.
+        /// The notification history.
         cadence: &'a Cadence,
-        /// What the source says of each recipient's tokens.
+        /// The recipients' tokens.
         tokens: &'a mut TokenLookup,
     },
-    /// Nothing but the file.
+    /// The file alone.
     Nothing {
-        /// Whether a live send would not ask the history either.
+        /// Whether a live send would not ask the history, either.
         cadence_is_off: bool,
     },
 }
 
-/// Counts what a live send of the order would do.
-pub async fn rehearse(
+/// Counts the outcomes of a live send of the order.
+pub async fn count(
     order: &Order,
     plan: &SendPlan,
-    asking: Asking<'_>,
+    asking: DryRunSources<'_>,
     progress: &dyn Progress,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
     let is_off = match &asking {
-        Asking::All { cadence, .. } => cadence.is_off(),
-        Asking::Nothing { cadence_is_off } => *cadence_is_off,
+        DryRunSources::All { cadence, .. } => cadence.is_off(),
+        DryRunSources::Nothing { cadence_is_off } => *cadence_is_off,
     };
     let invalid_ids = plan.check_user_ids(order, is_off)?;
     let mut summary = Summary {
@@ -66,7 +66,7 @@ pub async fn rehearse(
         ..Summary::blank(order, run, now)
     };
     let (known, screen, tokens) = match asking {
-        Asking::All {
+        DryRunSources::All {
             store,
             cadence,
             tokens,
@@ -79,16 +79,16 @@ pub async fn rehearse(
             let screen = open_screen(order, cadence, &mut summary).await?;
             (Known::of(order, store).await?, screen, Some(tokens))
         }
-        Asking::Nothing { .. } => {
+        DryRunSources::Nothing { .. } => {
             "not asked".clone_into(&mut summary.cadence);
-            let note = "--offline: neither the source nor the notification history was asked, so people without a token and people who have had enough are among those who would be sent to";
+            let note = "--offline: neither the source nor the notification history was asked, so the count includes recipients without a token and recipients whom cadence would exclude";
             summary.notes.push(note.to_owned());
             summary.is_upper_bound = true;
             (Known::default(), None, None)
         }
     };
     summary.notes.extend(invalid_ids);
-    let mut rehearsal = Rehearsal {
+    let mut counting = DryRun {
         order,
         plan,
         composer: Composer::new(
@@ -104,19 +104,19 @@ pub async fn rehearse(
     };
     progress.stage("counting");
     progress.total(Some(plan.rows));
-    rehearsal.count_rows(progress, &mut summary).await?;
-    rehearsal.conclude(&mut summary);
+    counting.count_rows(progress, &mut summary).await?;
+    counting.conclude(&mut summary);
     Ok(summary)
 }
 
-/// Opens the history's screen; none where it cannot be asked and that stops nobody.
+/// Opens the history's screen; `None` where a send goes on without it.
 async fn open_screen<'a>(
     order: &Order,
     cadence: &'a Cadence,
     summary: &mut Summary,
 ) -> Result<Option<Screen<'a>>> {
     if cadence.is_off() {
-        let note = "cadence is off: nobody would be held back";
+        let note = "cadence is off: no recipient would be excluded";
         summary.notes.push(note.to_owned());
     }
     match cadence.screen(Layer::new(order.layer)?).await {
@@ -137,11 +137,11 @@ fn cannot_ask(order: &Order, error: Error, summary: &mut Summary) -> Result<()> 
         return Ok(());
     }
     Err(error
-        .context("the notification history cannot be asked, and a live send would send to nobody")
+        .context("the notification history does not answer, and a live send would send no message")
         .hint("--offline counts without asking it"))
 }
 
-/// What the ledger knows of the push already.
+/// The claims of the push in the ledger.
 #[derive(Default)]
 struct Known {
     people: HashSet<UserKey>,
@@ -181,20 +181,20 @@ impl Known {
     }
 }
 
-struct Rehearsal<'a> {
+struct DryRun<'a> {
     order: &'a Order,
     plan: &'a SendPlan,
     composer: Composer,
     screen: Option<Screen<'a>>,
-    /// None where the source is not asked.
+    /// `None` where the source is not asked.
     tokens: Option<&'a mut TokenLookup>,
     known: Known,
     seen: HashSet<UserKey>,
-    /// People of this audience who had the push.
+    /// Recipients of this audience who were sent the push before.
     had: u64,
 }
 
-impl Rehearsal<'_> {
+impl DryRun<'_> {
     async fn count_rows(&mut self, progress: &dyn Progress, summary: &mut Summary) -> Result<()> {
         let mut reader = AudienceReader::open(&self.order.input)?;
         let mut counter = Counter::of(progress);
@@ -216,7 +216,7 @@ impl Rehearsal<'_> {
                 } else if self.known.people.contains(&user) {
                     self.had += 1;
                 } else {
-                    batch.push(Person::new(row, user, tokens));
+                    batch.push(AudienceRecipient::new(row, user, tokens));
                 }
             }
             self.count(batch, summary).await?;
@@ -224,35 +224,35 @@ impl Rehearsal<'_> {
         Ok(())
     }
 
-    async fn count(&mut self, batch: Vec<Person>, summary: &mut Summary) -> Result<()> {
-        let verdicts = self.ask_history(&batch, summary).await?;
+    async fn count(&mut self, batch: Vec<AudienceRecipient>, summary: &mut Summary) -> Result<()> {
+        let decisions = self.ask_history(&batch, summary).await?;
         let count =
             |map: &mut BTreeMap<String, u64>, key: String| *map.entry(key).or_default() += 1;
-        for (place, person) in batch.into_iter().enumerate() {
-            let token = match (&self.tokens, person.tokens.first()) {
+        for (place, recipient) in batch.into_iter().enumerate() {
+            let token = match (&self.tokens, recipient.tokens.first()) {
                 (None, _) => Some(ANY_TOKEN),
                 (Some(_), token) => token.map(String::as_str),
             };
-            if is_held_out(self.order, &person.user) {
+            if is_held_out(self.order, &recipient.user) {
                 summary.held_out += 1;
-            } else if let Some(CadenceDecision::Excluded(exclusion)) = verdicts.get(place) {
+            } else if let Some(CadenceDecision::Excluded(exclusion)) = decisions.get(place) {
                 count(&mut summary.excluded_by_rule, exclusion.key().to_owned());
             } else if let Some(token) = token {
-                match self.composer.compose(token, &person.row) {
-                    Ok(_) => self.claim(&person.tokens, summary),
+                match self.composer.compose(token, &recipient.row) {
+                    Ok(_) => self.claim(&recipient.tokens, summary),
                     Err(skip) => count(&mut summary.skipped_by_reason, skip_code(&skip)),
                 }
-            } else if person.lacking == Lacking::NoToken {
+            } else if recipient.lacking == Lacking::NoToken {
                 summary.without_token += 1;
             } else {
-                let code = person.lacking.code().to_owned();
+                let code = recipient.lacking.code().to_owned();
                 count(&mut summary.skipped_by_reason, code);
             }
         }
         Ok(())
     }
 
-    /// Counts the messages to a person: one for each token that got none yet.
+    /// Counts the messages to a recipient: one for each token without a message.
     fn claim(&mut self, tokens: &[String], summary: &mut Summary) {
         if self.tokens.is_none() {
             summary.not_attempted += 1;
@@ -269,7 +269,7 @@ impl Rehearsal<'_> {
 
     async fn ask_history(
         &mut self,
-        batch: &[Person],
+        batch: &[AudienceRecipient],
         summary: &mut Summary,
     ) -> Result<Vec<CadenceDecision>> {
         let Some(screen) = &self.screen else {
@@ -286,7 +286,7 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// Adds what the ledger knew, as a live send's summary does.
+    /// Adds the counts of the ledger, as the summary of a live send does.
     fn conclude(self, summary: &mut Summary) {
         let Known {
             sums, further, run, ..
@@ -296,7 +296,7 @@ impl Rehearsal<'_> {
             summary.others = people.saturating_sub(self.had);
             summary.further_devices += further;
             summary.notes.push(format!(
-                "run {run} has begun this push: {} of this audience had it, and would not get it again",
+                "run {run} has begun this push: {} of this audience would not get it again",
                 crate::count::counted(self.had, "people")
             ));
         }

@@ -1,7 +1,7 @@
-//! Who of a batch may be sent to, and why the others may not.
+//! The eligible recipients of a batch, and the reasons for which the others get no message.
 //!
-//! The history is asked about thousands at once. It is asked again, in effect, by the claim, under the [`Guard`] that the
-//! screen gives: what happens between the two is not missed.
+//! The notification history is asked about thousands of recipients at once. The claim applies its rules again, through
+//! the [`Guard`] of the screen, so a push between the two is not missed.
 
 use std::time::Duration;
 
@@ -19,19 +19,20 @@ use crate::error::{Error, Result};
 use crate::fcm::Composer;
 use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
 
-/// For so long a history that is out of reach is not asked again, where that stops nobody: finding out takes its time.
+/// The time for which a history that did not answer is not asked again, where the send goes on without it: every
+/// attempt costs a timeout.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// A row, its person, and their tokens.
-pub(super) struct Person {
+/// A recipient, with the row and the tokens.
+pub(super) struct AudienceRecipient {
     pub(super) row: StringRecord,
     pub(super) user: UserKey,
     pub(super) tokens: Vec<String>,
-    /// Why there are no tokens, if there are none.
+    /// The reason, if there is no token.
     pub(super) lacking: Lacking,
 }
 
-impl Person {
+impl AudienceRecipient {
     pub(super) fn new(row: StringRecord, user: UserKey, tokens: Tokens) -> Self {
         let (tokens, lacking) = match tokens {
             Ok(tokens) => (tokens, Lacking::NoToken),
@@ -46,65 +47,65 @@ impl Person {
     }
 }
 
-/// Somebody who may be sent to as far as is known.
-pub(super) struct EligibleBatch {
-    pub(super) person: Person,
+/// A recipient who may be sent to.
+pub(super) struct EligibleRow {
+    pub(super) recipient: AudienceRecipient,
     pub(super) counted: Counted,
-    /// The message to their first token.
+    /// The message to the first token.
     pub(super) body: Bytes,
-    /// What they read, where it is not what everybody reads.
+    /// The recipient's texts, where they differ from the push's own.
     pub(super) words: Option<Words>,
 }
 
-/// A batch, sifted.
-pub(super) struct Sifted<'a> {
-    pub(super) ready: Vec<EligibleBatch>,
+/// A batch after screening.
+pub(super) struct ScreenedBatch<'a> {
+    pub(super) ready: Vec<EligibleRow>,
     pub(super) dismissed: Vec<Dismissal>,
-    /// Held back by the history, though perhaps only for what this very push has done before.
-    pub(super) excluded: Vec<(Person, Dismissal)>,
+    /// Excluded by the history, perhaps only because of this same push before.
+    pub(super) excluded: Vec<(AudienceRecipient, Dismissal)>,
     pub(super) guard: Guard,
     pub(super) screen: Option<Screen<'a>>,
 }
 
-/// Sorts a batch. An error is that of the history: nobody of the batch may be sent to.
-pub(super) async fn sift<'a>(
+/// Screens a batch. After an error, which is the history's, no recipient of the batch may be sent to.
+pub(super) async fn select_eligible<'a>(
     feeder: &mut Feeder<'a>,
     composer: &mut Composer,
-    people: Vec<Person>,
-) -> Result<Sifted<'a>> {
-    let (screen, verdicts) = ask_history(feeder, &people).await?;
+    people: Vec<AudienceRecipient>,
+) -> Result<ScreenedBatch<'a>> {
+    let (screen, decisions) = ask_history(feeder, &people).await?;
     let guard = screen.as_ref().map_or_else(Guard::none, Screen::guard);
-    let mut sifted = Sifted {
+    let mut screened = ScreenedBatch {
         ready: Vec::with_capacity(people.len()),
         dismissed: Vec::new(),
         excluded: Vec::new(),
         guard,
         screen,
     };
-    for (person, verdict) in people.into_iter().zip(verdicts) {
-        sort(feeder.pass, composer, person, verdict, &mut sifted);
+    for (recipient, decision) in people.into_iter().zip(decisions) {
+        screen_recipient(feeder.pass, composer, recipient, decision, &mut screened);
     }
-    Ok(sifted)
+    Ok(screened)
 }
 
 async fn ask_history<'a>(
     feeder: &mut Feeder<'a>,
-    people: &[Person],
+    people: &[AudienceRecipient],
 ) -> Result<(Option<Screen<'a>>, Vec<CadenceDecision>)> {
-    let everybody = || vec![CadenceDecision::Eligible(Counted::default()); people.len()];
+    let all_eligible = || vec![CadenceDecision::Eligible(Counted::default()); people.len()];
     let pass = feeder.pass;
     let Some(cadence) = pass.cadence else {
-        return Ok((None, everybody()));
+        return Ok((None, all_eligible()));
     };
     let asked_lately = feeder
         .history_failed
         .is_some_and(|since| since.elapsed() < AWAY);
     if asked_lately {
-        return Ok((None, everybody()));
+        return Ok((None, all_eligible()));
     }
     let ids: Vec<String> = people
         .iter()
-        .map(|person| person.user.to_string())
+        .map(|recipient| recipient.user.to_string())
         .collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let asked = async {
@@ -120,67 +121,69 @@ async fn ask_history<'a>(
         Err(error) if pass.order.cadence_failure == CadenceFailure::Send => {
             feeder.history_failed = Some(Instant::now());
             feeder.note_once(&sent_anyway(&error));
-            Ok((None, everybody()))
+            Ok((None, all_eligible()))
         }
         Err(error) => Err(error
-            .context("the notification history cannot be asked, so nobody more is sent to")
-            .hint("try again with `pushctl resume` once it answers; --cadence-failure send would send without asking")),
+            .context("the notification history does not answer, so no further message is sent")
+            .hint("run `pushctl resume` once it answers; --cadence-failure send sends without asking it")),
     }
 }
 
-fn sort(
+fn screen_recipient(
     pass: &SendPass<'_>,
     composer: &mut Composer,
-    person: Person,
-    verdict: CadenceDecision,
-    sifted: &mut Sifted<'_>,
+    recipient: AudienceRecipient,
+    decision: CadenceDecision,
+    screened: &mut ScreenedBatch<'_>,
 ) {
-    let dismiss = |person: &Person, code: String| Dismissal {
-        user: person.user.clone(),
+    let dismiss = |recipient: &AudienceRecipient, code: String| Dismissal {
+        user: recipient.user.clone(),
         ending: Ending::Skipped,
         code,
     };
-    if is_held_out(pass.order, &person.user) {
-        sifted
+    if is_held_out(pass.order, &recipient.user) {
+        screened
             .dismissed
-            .push(dismiss(&person, "holdout".to_owned()));
+            .push(dismiss(&recipient, "holdout".to_owned()));
         return;
     }
-    let counted = match verdict {
+    let counted = match decision {
         CadenceDecision::Eligible(counted) => counted,
         CadenceDecision::Excluded(exclusion) => {
-            let dismissal = dismiss(&person, exclusion.key().to_owned());
-            sifted.excluded.push((person, dismissal));
+            let dismissal = dismiss(&recipient, exclusion.key().to_owned());
+            screened.excluded.push((recipient, dismissal));
             return;
         }
     };
-    let Some(token) = person.tokens.first() else {
-        let code = person.lacking.code().to_owned();
-        sifted.dismissed.push(dismiss(&person, code));
+    let Some(token) = recipient.tokens.first() else {
+        let code = recipient.lacking.code().to_owned();
+        screened.dismissed.push(dismiss(&recipient, code));
         return;
     };
-    match composer.compose(token, &person.row) {
+    match composer.compose(token, &recipient.row) {
         Ok(body) => {
             let words = pass.own_words(composer);
-            sifted.ready.push(EligibleBatch {
-                person,
+            screened.ready.push(EligibleRow {
+                recipient,
                 counted,
                 body,
                 words,
             });
         }
-        Err(skip) => sifted.dismissed.push(dismiss(&person, skip_code(&skip))),
+        Err(skip) => screened
+            .dismissed
+            .push(dismiss(&recipient, skip_code(&skip))),
     }
 }
 
-/// What the summary says where the history is out of reach and that stops nobody.
+/// Returns the note for the summary of a send that goes on without the history.
 pub(super) fn sent_anyway(error: &Error) -> String {
     format!(
-        "the notification history cannot be asked, and cadence_failure = \"send\": sent to people whatever they had before ({error:#})"
+        "the notification history does not answer, and cadence_failure = \"send\": sent without regard to earlier pushes ({error:#})"
     )
 }
 
-/// Whether somebody belongs to the control group: always the same people for an automation, whatever else changes.
+/// Returns whether a recipient is in the control group. An automation keeps the same control group.
 pub(super) fn is_held_out(order: &Order, user: &UserKey) -> bool {
     const PARTS: u64 = 100_000;
     if order.holdout_percent <= 0.0 {

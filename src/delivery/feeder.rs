@@ -37,9 +37,9 @@ pub(super) struct Feeder<'a> {
     pub(super) taken: u64,
     /// When the history last did not answer, where the send goes on without it.
     pub(super) history_failed: Option<Instant>,
-    /// The recipients who stand in several rows, and how many of those rows are too many.
+    /// The recipients who are in several rows, and the number of their rows beyond the first.
     pub(super) repeated: HashMap<UserKey, u64>,
-    /// What the history says it held back.
+    /// The counts of excluded recipients as the history reports them.
     pub(super) breakdown: Breakdown,
     pub(super) notes: Vec<String>,
 }
@@ -173,16 +173,16 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Returns whether a row's recipient stands in an earlier row, and counts the row if so.
+    /// Returns whether a row's recipient is in an earlier row, and counts the row if so.
     pub(super) fn is_repeated(&mut self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
-        let is_repeated = self.stands_above(user, seen);
+        let is_repeated = self.is_in_earlier_row(user, seen);
         if is_repeated {
             *self.repeated.entry(user.clone()).or_default() += 1;
         }
         is_repeated
     }
 
-    pub(super) fn stands_above(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
+    pub(super) fn is_in_earlier_row(&self, user: &UserKey, seen: &mut HashSet<UserKey>) -> bool {
         let several = self.pass.plan.map(|plan| &plan.several);
         several.is_some_and(|several| several.contains(&hash(user))) && !seen.insert(user.clone())
     }

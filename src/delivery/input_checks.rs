@@ -1,9 +1,9 @@
-//! Whether an audience file is what its publication made of it.
+//! The checks of an audience file against the publication it comes from.
 //!
 //! `generate` publishes the files of a run together, and a manifest with their SHA-256 after them. With stable names
 //! (`--name-suffix ''`) a run replaces the files of the run before, so a run that is killed in the middle leaves new files
-//! beside old ones. Two things tell: the commit marker in which the others still lie, and a manifest that names a file with
-//! another SHA-256. Both refuse a send. A file that no manifest names was not generated here, and is left alone.
+//! beside old ones. A commit marker beside the file, or a manifest that names the file with another
+//! SHA-256, shows this, and the send is refused. A file that no manifest names was not generated here and is not checked.
 //!
 //! Deliberately absent: finishing the publication. The reader of a file may be another user, or on another machine, than
 //! its writer; `generate` finishes it when it publishes into the directory again.
@@ -16,7 +16,7 @@ use super::Input;
 use crate::atomic_publish;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What of a manifest is needed here; one of any version has it.
+/// The part of a manifest that is needed here. Manifests of every version have it.
 #[derive(Deserialize)]
 struct Described {
     files: Vec<DescribedFile>,
@@ -28,8 +28,8 @@ struct DescribedFile {
     sha256: String,
 }
 
-/// Refuses a file beside the marker of a publication that was cut short.
-pub(super) fn is_published(input: &Input) -> Result<()> {
+/// Refuses a file beside the commit marker of an interrupted publication.
+pub(super) fn check_commit_marker(input: &Input) -> Result<()> {
     let Some((directory, _)) = place(input) else {
         return Ok(());
     };
@@ -39,20 +39,20 @@ pub(super) fn is_published(input: &Input) -> Result<()> {
     Err(Error::new(
         ErrorKind::Refused,
         format!(
-            "{} lies beside a publication that was interrupted ({}): it may be the file of an earlier run",
+            "the publication beside {} was interrupted ({}): the file may be from an earlier run",
             input.name(),
             marker.display()
         ),
     )
     .hint(format!(
-        "`pushctl generate AUDIENCE --output {}` finishes that publication, and then makes a new one",
+        "`pushctl generate AUDIENCE --output {}` finishes that publication, and then generates again",
         directory.display()
     ))
-    .hint("--override commit-marker --reason TEXT sends to the file as it is"))
+    .hint("--override commit-marker --reason TEXT sends to the file unchanged"))
 }
 
-/// Refuses a file whose content is not what the manifest beside it says.
-pub(super) fn is_as_described(input: &Input, sha256: &str) -> Result<()> {
+/// Refuses a file whose content differs from the manifest beside it.
+pub(super) fn check_manifest(input: &Input, sha256: &str) -> Result<()> {
     let Some((directory, name)) = place(input) else {
         return Ok(());
     };
@@ -80,11 +80,11 @@ pub(super) fn is_as_described(input: &Input, sha256: &str) -> Result<()> {
             short(&described)
         ),
     )
-    .hint("generate the audience again; a file that was edited on purpose is sent under another name, which no manifest has")
-    .hint("--override audience --reason TEXT sends to the file as it is"))
+    .hint("generate the audience again; to send a file that was edited on purpose, rename it")
+    .hint("--override audience --reason TEXT sends to the file unchanged"))
 }
 
-/// The directory and the name under which a file was published: where a link leads.
+/// Returns the directory and the name under which a file was published, with links resolved.
 fn place(input: &Input) -> Option<(PathBuf, String)> {
     let Input::File { path, .. } = input else {
         return None;
@@ -105,8 +105,8 @@ fn manifests(directory: &Path) -> impl Iterator<Item = PathBuf> {
         .filter(|path| path.to_string_lossy().ends_with(atomic_publish::MANIFEST))
 }
 
-/// The SHA-256 that a manifest gives for a file. A directory may hold hundreds of manifests: one in which the name does
-/// not occur is not parsed.
+/// Returns the SHA-256 of a file in a manifest. A directory may hold hundreds of manifests: a manifest without the name
+/// is not parsed.
 fn described_in(manifest: &Path, name: &str) -> Option<String> {
     let text = std::fs::read(manifest).ok()?;
     memchr::memmem::find(&text, name.as_bytes())?;

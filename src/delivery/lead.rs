@@ -1,5 +1,5 @@
-//! How many claims may be made now, so that they run ahead of the wire by little: after a crash a claim that never left
-//! cannot be told from a message whose answer was lost.
+//! The number of claims that may be made now, so that few claims wait to leave: after a crash a claim that never left
+//! cannot be distinguished from a message whose answer was lost.
 //!
 //! A group is as large as what can leave once it is claimed: what the push client could put on the wire at once, and what
 //! will leave of its own accord while the claim is made, which takes as long as the one before, and during which as much
@@ -13,22 +13,22 @@ use tokio::time::Instant;
 
 use crate::fcm::DispatchProgress;
 
-/// Claims are made no more often than this: a commit costs the same for one as for dozens.
+/// The minimum time between claims: a commit costs the same for one claim as for dozens.
 const SPACING: Duration = Duration::from_millis(5);
 
-/// What is known about the claims made so far.
+/// The experience with earlier claims.
 #[derive(Debug, Default)]
 pub(super) struct Lead {
     began: Option<Began>,
-    /// Nothing is claimed before this.
+    /// The time of the next claim.
     next: Option<Instant>,
-    /// How long a claim takes: the last two count for as much as all before them.
+    /// The duration of a claim: a moving average.
     takes: Duration,
-    /// How many messages left while the last was made.
+    /// The messages that left during the last claim.
     departed: u64,
 }
 
-/// The claim that is being made.
+/// The claim in progress.
 #[derive(Debug, Clone, Copy)]
 struct Began {
     at: Instant,
@@ -36,7 +36,7 @@ struct Began {
 }
 
 impl Lead {
-    /// How many claims may be made now, beside `unrecorded` ones that have no outcome yet.
+    /// Returns how many claims may be made now, beside `unrecorded` ones without an outcome.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -61,20 +61,20 @@ impl Lead {
             .saturating_sub(progress.fresh)
     }
 
-    /// A group is about to be claimed.
+    /// Begins the claim of a group.
     pub(super) fn begin(&mut self, progress: &DispatchProgress, now: Instant) {
         let left = progress.left;
         self.began = Some(Began { at: now, left });
     }
 
-    /// It is claimed, and `won` of it are to be sent.
+    /// Ends the claim of a group, of which `won` messages are sent.
     pub(super) fn end(&mut self, won: usize, progress: &DispatchProgress, now: Instant) {
         let Some(began) = self.began.take() else {
             return;
         };
         self.takes = (self.takes + (now - began.at)) / 2;
         self.departed = progress.left.saturating_sub(began.left);
-        // Where nobody was won there is nothing to wait for.
+        // Without a won claim there is nothing to wait for.
         self.next = (won > 0).then_some(began.at + SPACING);
     }
 }
@@ -96,7 +96,7 @@ mod tests {
         }
     }
 
-    /// What waits, what may leave, and what has left, at 4,000 a second.
+    /// The waiting messages, the free places and the messages that left, at 4,000 a second.
     struct Wire {
         fresh: usize,
         tokens: usize,
@@ -104,7 +104,7 @@ mod tests {
     }
 
     impl Wire {
-        /// A millisecond passes.
+        /// Simulates a millisecond.
         fn step(&mut self) {
             self.tokens = (self.tokens + 4).min(800);
             let leaves = self.fresh.min(self.tokens);
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// The groups of a send whose claims take so many milliseconds.
+    /// Returns the groups of a send whose claims take the given milliseconds.
     fn groups(takes: u32, count: usize) -> Vec<usize> {
         let millisecond = Duration::from_millis(1);
         let (mut lead, mut now) = (Lead::default(), Instant::now());
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_what_leaves_while_the_next_is_claimed() {
+    fn a_group_is_as_large_as_what_leaves_during_the_next_claim() {
         let fast = groups(2, 40);
         assert!(
             fast[20..].iter().all(|size| (8..=32).contains(size)),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_claimed_while_what_was_claimed_has_not_left_or_may_not_leave() {
+    fn no_claim_is_made_while_claimed_messages_wait_or_the_service_pauses() {
         let (lead, now) = (Lead::default(), Instant::now());
         assert_eq!(lead.allowance(&progress(40, 0, 0), 200, now), 40);
         assert_eq!(lead.allowance(&progress(40, 40, 0), 200, now), 0);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_at_most_half_of_what_is_on_the_wire_or_a_few() {
+    fn a_group_is_at_most_half_of_the_unrecorded_claims_or_a_few() {
         let (lead, now) = (Lead::default(), Instant::now());
         assert_eq!(lead.allowance(&progress(80, 0, 0), 100, now), 50);
         assert_eq!(lead.allowance(&progress(80, 10, 0), 100, now), 40);

@@ -1,18 +1,18 @@
 //! The files of a send, in the directory for outcomes. `RUN` is the run's id, with `.push-1` or `.test-1` for the pushes of
 //! an automation:
 //!
-//! | name | what it holds |
+//! | name | content |
 //! | --- | --- |
 //! | `RUN.outcomes.csv` | `user_id, outcome, code, message_name, attempts, ms`: a row for each row of the audience, and for each further device |
-//! | `RUN.dead-tokens.csv` | `user_id, token` of every token that the service said is registered no more; mode 0600 |
+//! | `RUN.dead-tokens.csv` | `user_id, token` of every dead token: the push service reports it as unregistered; mode 0600 |
 //! | `RUN.dead-tokens.sql` | the statement that clears them, for the database's owner; mode 0600 |
 //!
-//! The ledger comes first: a file that cannot be written takes nothing away from it, and [`rewrite`] writes it again. A
-//! dead token of which only the hash is left stands in the SQL file by that, and not in the list.
+//! The ledger comes first: it is complete also if a file cannot be written, and [`rewrite`] writes the file later. A dead
+//! token of which only the hash is known is in the SQL file by its hash, and not in the list.
 //!
 //! While a send goes on, dead tokens are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line, which
-//! a run that goes on after a crash finds again; the files appear at the end, whole. A run that goes on after it was
-//! stopped finds what it had found in its list.
+//! a run resumed after a crash reads; the files appear at the end, complete. A run resumed after a stop reads its
+//! list.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -28,9 +28,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::ledger::{Ending, LedgerPush, Recipient, Standing, TokenHash, UserKey};
 use crate::state::{Run, RunStatus, Store};
 
-/// What the names of outcome files end in.
+/// The end of the names of outcome files.
 pub(super) const OUTCOMES: &str = ".outcomes.csv";
-/// More often than this the test pushes of an occurrence are not begun again.
+/// The maximum of test pushes of an occurrence.
 const TESTS: u32 = 20;
 
 const HEADER: [&str; 6] = [
@@ -42,21 +42,21 @@ const HEADER: [&str; 6] = [
     "ms",
 ];
 
-/// Where the files of a finished send are.
+/// The paths of the files of a finished send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OutcomeFiles {
     /// Outcomes, row by row.
     pub outcomes: PathBuf,
     /// Dead tokens, if there are any.
     pub dead_tokens: Option<PathBuf>,
-    /// The statement that clears them.
+    /// The statement that clears them in the source.
     pub dead_tokens_sql: Option<PathBuf>,
 }
 
-/// Files that were written.
+/// Written files.
 #[derive(Debug)]
 pub struct WrittenFiles {
-    /// Where they are.
+    /// The paths.
     pub files: OutcomeFiles,
     /// Dead tokens that are in the SQL file by their hash only.
     pub by_hash: u64,
@@ -119,29 +119,29 @@ fn names(stem: &str) -> [String; 3] {
     [OUTCOMES, ".dead-tokens.csv", ".dead-tokens.sql"].map(|ending| format!("{stem}{ending}"))
 }
 
-/// Says which files of a send are missing, and how to get them.
-pub(super) fn are_missing(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
+/// Returns the error about missing files of a send, and how to write them.
+pub(super) fn missing_files_error(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
     let path = directory.join(&names(stem)[0]);
     Error::new(ErrorKind::Failed, format!("{error:#}"))
         .context(format!(
-            "cannot write {} and the lists of dead tokens beside it; what became of each recipient is in the state store",
+            "cannot write {} and the lists of dead tokens beside it; the outcome of each recipient is in the state store",
             path.display()
         ))
         .hint(format!(
-            "`pushctl runs files {run}` writes them once that is mended"
+            "`pushctl runs files {run}` writes them once that is fixed"
         ))
 }
 
-/// Writes the files of a run that is over once more, push by push, from what the ledger knows. Rows that repeat a
-/// person are not in it; dead tokens are listed as far as their text is found in the directory.
+/// Writes the files of a finished run again from the ledger, push by push. Repeated rows are not in them; dead tokens are
+/// listed as far as their text is in the directory.
 ///
 /// # Errors
-/// The run is not over, or has sent nothing; or a file cannot be written.
+/// The run is open, or has sent nothing; or a file cannot be written.
 pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<WrittenFiles>> {
     if run.status == RunStatus::Open {
         return Err(
-            Error::usage(format!("run {} is not over", run.id)).hint(format!(
-                "`pushctl resume {}` goes on with it, and writes its files at the end",
+            Error::usage(format!("run {} is still open", run.id)).hint(format!(
+                "`pushctl resume {}` finishes it, and writes its files at the end",
                 run.id
             )),
         );
@@ -161,7 +161,7 @@ pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<W
     Ok(written)
 }
 
-/// The pushes of a run, test pushes too, by the names of their files. Of several tests the last has the name.
+/// Returns the pushes of a run, with test pushes, by the names of their files. The last of several tests has the name.
 async fn pushes_of(
     directory: &Path,
     store: &Store,

@@ -1,17 +1,17 @@
-//! The directory for outcome files before a send's first claim: it can be written to, and the state store is not older than
-//! the files in it.
+//! The checks of the outcomes directory before the first claim: it is writable, and the state store is not older than the
+//! files in it.
 //!
-//! A store that was restored from an older copy, or that was begun anew, has forgotten who was sent to, and would send to
-//! them again. The outcome files tell. Every send notes itself in `.pushctl-store-ID`, one small file for each state store
+//! A store that was restored from an older copy, or a new one, does not know the earlier recipients, and would send to them
+//! again. The outcome files show this. Every send writes a note to `.pushctl-store-ID`, one small file for each state store
 //! that uses the directory:
 //!
 //! `{"run":RUN,"at":TIME,"sender":NUMBER}`
 //!
-//! `sender` is the number that the store gave to the send; a store gives each number once, and an older copy of it stands
-//! at a lower one. A store that has no note here yet (it is new, was filled by an import, or the files were made before
-//! there were notes) is measured by the newest run that wrote here, of whichever store: it knows that run, or has opened a
-//! push since then. So stores that share a directory do not disturb each other, and records and files may be removed as
-//! they grow old.
+//! `sender` is the number that the store gave to the send; a store gives each number once, and an older copy of it has a
+//! lower one. A store that has no note here yet (it is new, was filled by an import, or the files were made before
+//! there were notes) is compared with the newest run of any store that wrote here: it knows that run, or has opened a
+//! push since then. So stores can share a directory, and old records and
+//! files can be removed.
 
 use std::fmt;
 use std::io::Write as _;
@@ -27,14 +27,14 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::Store;
 
 const NOTE: &str = ".pushctl-store-";
-/// What is written to see whether anything can be: more than a file system keeps beside a file's name.
+/// The content of a test write: more than a file system stores in the directory entry itself.
 const PROBE: [u8; 4096] = [b'.'; 4096];
-/// About what a row of the outcome file takes, with its share of dead tokens.
+/// The approximate size of a row of the outcome file, with its share of dead tokens.
 const ROW: u64 = 160;
-/// Room that is wanted whatever the audience: the last answers, and lists of dead tokens.
+/// The minimum of free space: for the last answers and the lists of dead tokens.
 const LEAST: u64 = 256 * 1024;
 
-/// What a store's newest send left in the directory.
+/// The note of a store's newest send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     run: String,
@@ -43,8 +43,8 @@ struct Note {
     sender: i64,
 }
 
-/// Why outcome files cannot be written into a directory. It can be mended: a run that meets it before its first claim
-/// stays open.
+/// The reason why outcome files cannot be written into a directory. It can be fixed, so a run that fails for it before its
+/// first claim stays open.
 #[derive(Debug)]
 struct Unwritable {
     message: String,
@@ -64,7 +64,7 @@ impl std::error::Error for Unwritable {
     }
 }
 
-/// Whether a send ended because it could not write outcome files, before its first claim.
+/// Returns whether a send ended before its first claim because it could not write outcome files.
 pub(crate) fn is_unwritable(error: &Error) -> bool {
     error.find::<Unwritable>().is_some()
 }
@@ -82,14 +82,14 @@ pub(super) fn check_writable(directory: &Path, rows: u64) -> Result<()> {
     match room(directory) {
         Some(room) if room < needed => Err(unwritable(
             format!(
-                "{} has room for {}, and the outcome files of {rows} rows take about {}",
+                "{} has {} free, and the outcome files of {rows} rows take about {}",
                 directory.display(),
                 size(room),
                 size(needed)
             ),
             None,
         )
-        .hint("nothing was sent; make room there, or name another directory with --outcomes")),
+        .hint("nothing was sent; free some space, or choose another directory with --outcomes")),
         _ => Ok(()),
     }
 }
@@ -97,14 +97,14 @@ pub(super) fn check_writable(directory: &Path, rows: u64) -> Result<()> {
 fn cannot_use(directory: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind as Io;
     let mend = match error.kind() {
-        Io::StorageFull | Io::QuotaExceeded => "make room there",
+        Io::StorageFull | Io::QuotaExceeded => "free some space",
         Io::NotADirectory | Io::AlreadyExists => "that path, or a part of it, is a file: move it",
         Io::ReadOnlyFilesystem => "the file system is read-only: mount it for writing",
-        _ => "let this user write there",
+        _ => "give this user write permission",
     };
     let message = format!("cannot write outcome files into {}", directory.display());
     unwritable(message, Some(error)).hint(format!(
-        "nothing was sent; {mend}, or name another directory with --outcomes"
+        "nothing was sent; {mend}, or choose another directory with --outcomes"
     ))
 }
 
@@ -112,7 +112,7 @@ fn unwritable(message: String, cause: Option<std::io::Error>) -> Error {
     Error::from_cause(ErrorKind::Failed, Unwritable { message, cause })
 }
 
-/// Bytes that this user may still write there; `None` where the file system does not say.
+/// Returns the free bytes for this user; `None` where the file system does not report them.
 fn room(directory: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(directory).ok()?;
     (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
@@ -125,7 +125,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Refuses a store that is older than the files in the directory. Asked before the send is enrolled in it.
+/// Refuses a store that is older than the files in the directory. TokenQuery before the send is enrolled in it.
 pub(super) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
     let own = read(&note_path(directory, &store.identity().await?));
     if let Some(note) = own {
@@ -137,7 +137,7 @@ pub(super) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
             note.run, note.at
         );
         return Err(too_old(directory, store, &note.run, &why).hint(
-            "it was probably restored from a copy: restore a newer one, or everyone who was sent to since then may be sent to again",
+            "it was probably restored from a backup: restore a newer one, or recipients since then may get a push again",
         ));
     }
     let Some((run, at)) = newest_run(directory) else {
@@ -154,7 +154,7 @@ pub(super) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
     }
     let why = format!("it does not know run {run} of {at:.0}");
     Err(too_old(directory, store, &run, &why).hint(
-        "is it the right store (--state, PUSHCTL_STATE_URL)? A new store does not know who was sent to; one that is to have nothing to do with those files takes another directory, with --outcomes",
+        "check that it is the right store (--state, PUSHCTL_STATE_URL); a new store does not know earlier recipients. For an unrelated store, choose another directory with --outcomes",
     ))
 }
 
@@ -173,7 +173,7 @@ fn too_old(directory: &Path, store: &Store, run: &str, why: &str) -> Error {
     .hint("--override state-store --reason TEXT sends with this store anyway")
 }
 
-/// Notes a send, durably. `anew`: also where the note that is there names a later one.
+/// Writes the note of a send durably. `anew`: also over the note of a later send.
 pub(super) async fn note(
     directory: &Path,
     store: &Store,
@@ -189,7 +189,8 @@ pub(super) async fn note(
         at,
         sender,
     };
-    let text = serde_json::to_vec(&note).kind(ErrorKind::Bug, || "a note that is no JSON")?;
+    let text =
+        serde_json::to_vec(&note).kind(ErrorKind::Bug, || "a note cannot be written as JSON")?;
     let failed = |error| cannot_write(&path, error);
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     file.write_all(&text)
@@ -209,10 +210,10 @@ fn read(path: &Path) -> Option<Note> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// The newest run that wrote into the directory, as notes and the names of outcome files tell, and its time.
+/// Returns the newest run that wrote into the directory, and its time, by notes and names of outcome files.
 fn newest_run(directory: &Path) -> Option<(String, Timestamp)> {
     let entries = std::fs::read_dir(directory).ok()?.flatten();
-    let told = entries.filter_map(|entry| {
+    let runs = entries.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         if name.starts_with(NOTE) {
             let note = read(&entry.path())?;
@@ -220,10 +221,10 @@ fn newest_run(directory: &Path) -> Option<(String, Timestamp)> {
         }
         run_of(&name)
     });
-    told.max_by_key(|(_, at)| *at)
+    runs.max_by_key(|(_, at)| *at)
 }
 
-/// The run that an outcome file is named after, and when it was begun.
+/// Returns the run of an outcome file, and when it began.
 fn run_of(name: &str) -> Option<(String, Timestamp)> {
     if !name.ends_with(OUTCOMES) {
         return None;
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_an_outcome_file_tells_its_run_and_its_time() {
+    fn the_name_of_an_outcome_file_gives_its_run_and_its_time() {
         let run = Uuid::now_v7();
         let (named, at) = run_of(&format!("{run}.push-1.outcomes.csv")).unwrap();
         assert_eq!(named, run.to_string());

@@ -1,4 +1,4 @@
-//! What can be told before anything is sent: the file is read from end to end, every row rendered and measured.
+//! The checks of an order before a send: the whole file is read, every row rendered and measured.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use crate::template::Skip;
 use crate::template::link::AllowedHosts;
 use crate::template::push::{BoundPush, Problem, PushTemplate};
 
-/// About as long as the service's tokens are: the payload's size does not count it, but the rendering wants one.
+/// A token for rendering without a recipient's token. The limit on the payload's size does not count the token.
 pub(super) const ANY_TOKEN: &str = "token";
 
 /// A checked order.
@@ -34,17 +34,17 @@ pub struct SendPlan {
     pub has_tokens: bool,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// Rows whose person stands in an earlier row.
+    /// Rows whose recipient is in an earlier row.
     pub repeated: u64,
     /// Rows that will be skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Brackets that look like variables and are sent as they stand: place and text.
+    /// Brackets that look like variables and are sent unchanged: place and text.
     pub lookalikes: Vec<(String, String)>,
-    /// The words, ready for rows.
+    /// The texts, bound to the columns.
     pub(super) push: BoundPush,
-    /// Hashes of the people who stand in several rows.
+    /// Hashes of the recipients who are in several rows.
     pub(super) several: HashSet<u64>,
-    /// Which ids the notification history cannot know.
+    /// The check of the user ids.
     pub(super) user_ids: UserIds,
 }
 
@@ -52,8 +52,8 @@ impl SendPlan {
     /// Reads the whole file and renders every row.
     ///
     /// # Errors
-    /// The words or the file are wrong, or the file is another than the order knows; each with file and line.
-    pub fn draw_up(
+    /// The texts or the file are wrong, or the file has changed since the order was made; each with file and line.
+    pub fn prepare(
         order: &Order,
         overrides: &Overrides,
         hosts: &AllowedHosts,
@@ -64,11 +64,11 @@ impl SendPlan {
             PushTemplate::parse(&order.wording, hosts).map_err(|found| Problem::error(&found))?;
         let mut reader = AudienceReader::open_hashed(&order.input)?;
         if !overrides.lift(Guard::CommitMarker) {
-            input_checks::is_published(&order.input)?;
+            input_checks::check_commit_marker(&order.input)?;
         }
         let push = texts.bind(reader.columns()).map_err(|found| {
             Problem::error(&found)
-                .context(format!("the words do not fit {}", order.input.name()))
+                .context(format!("the texts do not fit {}", order.input.name()))
                 .hint(format!("its columns are {}", reader.columns().join(", ")))
         })?;
         let mut reading = PlanReader::new(&push, order);
@@ -86,17 +86,14 @@ impl SendPlan {
         drop(counter);
         let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
         let sha256 = reader.sha256()?;
-        unchanged(&order.input, &sha256)?;
+        check_unchanged(&order.input, &sha256)?;
         if !overrides.lift(Guard::Audience) {
-            input_checks::is_as_described(&order.input, &sha256)?;
+            input_checks::check_manifest(&order.input, &sha256)?;
         }
         if reading.rows == 0 {
             return Err(Error::new(
                 ErrorKind::Refused,
-                format!(
-                    "{} has no rows: there is nobody to send to",
-                    order.input.name()
-                ),
+                format!("{} has no rows: there is no recipient", order.input.name()),
             ));
         }
         let (repeated, several) = repetitions(reading.hashes);
@@ -115,7 +112,7 @@ impl SendPlan {
     }
 
     /// Refuses an audience without a single id that is valid for the notification history; returns a note for one that
-    /// has some invalid ids. Asked before anything is claimed, and before a run is recorded: one that can never send
+    /// has some invalid ids. TokenQuery before anything is claimed, and before a run is recorded: one that can never send
     /// should not stay behind.
     ///
     /// # Errors
@@ -124,13 +121,13 @@ impl SendPlan {
         self.user_ids.check(order, self.rows, cadence_is_off)
     }
 
-    /// Rows that can get a message as far as the file tells.
+    /// Returns the rows that can get a message, by the file alone.
     pub fn sendable(&self) -> u64 {
         self.rows - self.repeated - self.skipped.values().sum::<u64>()
     }
 }
 
-/// The state of a reading.
+/// The counts of a reading.
 struct PlanReader {
     composer: Composer,
     rows: u64,
@@ -150,7 +147,7 @@ impl PlanReader {
         }
     }
 
-    /// An empty variable skips its row; a message that can never be sent is the fault of the words, and refused.
+    /// Takes a row. An empty variable skips the row; a message that can never be sent is an error of the texts.
     fn take(&mut self, reader: &AudienceReader, row: &StringRecord) -> Result<()> {
         self.rows += 1;
         let user = UserKey::of(reader.user(row));
@@ -164,13 +161,13 @@ impl PlanReader {
             }
             Err(skip @ (Skip::Link(_) | Skip::TooLarge { .. })) => {
                 Err(Error::usage(format!("{}: {skip}", reader.place(row)))
-                    .hint("nothing was sent: change the words, or take the row out"))
+                    .hint("nothing was sent; change the texts, or remove the row"))
             }
         }
     }
 }
 
-/// How outcome files and sums call the reason a row is skipped for.
+/// Returns the code of a skipped row in outcome files and summaries.
 pub(super) fn skip_code(skip: &Skip) -> String {
     match skip {
         Skip::Empty { column } => format!("empty:{column}"),
@@ -180,14 +177,14 @@ pub(super) fn skip_code(skip: &Skip) -> String {
     }
 }
 
-/// The same in every run of a process; only compared within one.
+/// Returns a hash that is compared within one process only.
 pub(super) fn hash(user: &UserKey) -> u64 {
     let mut hasher = DefaultHasher::new();
     user.hash(&mut hasher);
     hasher.finish()
 }
 
-/// How many rows repeat somebody, and the hashes of those people.
+/// Returns the number of repeated rows, and the hashes of their recipients.
 fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
     hashes.sort_unstable();
     let repeated = hashes.windows(2).filter(|pair| pair[0] == pair[1]);
@@ -199,7 +196,7 @@ fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
     (count, several)
 }
 
-fn unchanged(input: &Input, sha256: &str) -> Result<()> {
+fn check_unchanged(input: &Input, sha256: &str) -> Result<()> {
     match input {
         Input::File {
             path,
@@ -207,13 +204,13 @@ fn unchanged(input: &Input, sha256: &str) -> Result<()> {
         } if known != sha256 => Err(Error::new(
             ErrorKind::Refused,
             format!(
-                "{} is not the file it was: its SHA-256 is {}… and was {}…",
+                "{} has changed since the send began: its SHA-256 is {}… and was {}…",
                 path.display(),
                 &sha256[..12],
                 &known[..known.len().min(12)]
             ),
         )
-        .hint("put the old file back, or begin anew with the new one")),
+        .hint("restore the old file, or start a new send with the new one")),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! What stands before the first claim: the history answers, the push service is reached, the push has the words it was
-//! begun with.
+//! The steps before the first claim: the history answers, the push service is connected, and the texts are those that
+//! the push was begun with.
 
 use std::sync::Arc;
 
@@ -16,15 +16,16 @@ use crate::state::Store;
 use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
 use crate::template::push::Wording;
 
-/// Proves that the history answers, and says which rules do not hold. Where it need not answer, when it did not.
-pub(super) async fn ask_history(
+/// Checks that the history answers. Returns notes on rules that do not apply, and, where the send goes on without the
+/// history, when it did not answer.
+pub(super) async fn check_history(
     order: &Order,
     layer: Layer,
     context: &SendContext<'_>,
 ) -> Result<(Vec<String>, Option<Instant>)> {
     let mut notes = Vec::new();
     if context.cadence.is_off() {
-        notes.push("cadence is off: nobody is held back, and nothing is recorded".to_owned());
+        notes.push("cadence is off: no recipient is excluded, and no push is recorded in the notification history".to_owned());
     }
     if let Some(place) = context.cadence.place() {
         let stage = format!("connecting to the notification history {place}");
@@ -38,8 +39,8 @@ pub(super) async fn ask_history(
         }
         Err(error) => {
             return Err(error
-                .context("the notification history cannot be asked, so nobody is sent to")
-                .hint("--cadence-failure send would send without asking"));
+                .context("the notification history does not answer, so no message is sent")
+                .hint("--cadence-failure send sends without asking it"));
         }
     }
     Ok((notes, None))
@@ -91,8 +92,8 @@ pub(super) async fn open_push(
     Ok(push)
 }
 
-/// Refuses an order whose push was begun with other words. To be asked before a run is recorded for it, too: one that can
-/// never send should not stay behind.
+/// Refuses an order whose push was begun with other texts. Called before a run is recorded, so that no run stays open that
+/// can never send.
 pub async fn fits(order: &Order, store: &Store) -> Result<()> {
     let pushes = store.pushes(&order.automation, &order.occurrence).await?;
     match pushes.iter().find(|push| push.number == order.number) {
@@ -101,7 +102,7 @@ pub async fn fits(order: &Order, store: &Store) -> Result<()> {
     }
 }
 
-/// The ledger knows title, body and link; the rest stands in the plan of the run that began.
+/// The ledger has title, body and link; the rest is in the plan of the run that began the push.
 async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
     let begun = store.run(&push.run).await?;
     let begun = begun.and_then(|run| run.plan.pointer("/order/wording").cloned());
@@ -114,10 +115,10 @@ async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<(
     Err(Error::new(
         ErrorKind::Refused,
         format!(
-            "push {number} of {occurrence} was begun by run {run} with other words or another layer"
+            "push {number} of {occurrence} was begun by run {run} with other texts or another layer"
         ),
     )
-    .hint("send it under another --occurrence, or with the words it was begun with"))
+    .hint("send it under another --occurrence, or with the texts of that run"))
 }
 
 fn words(order: &Order) -> Words {

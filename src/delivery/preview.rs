@@ -18,29 +18,29 @@ pub struct Sample {
     pub kind: &'static str,
     /// The line of the file that the row begins in; the header is line 1.
     pub line: u64,
-    /// The same in bytes, as long as the lines are not counted.
+    /// The offset of the row in bytes.
     #[serde(skip)]
     pub offset: u64,
-    /// Whose row it is.
+    /// The recipient's id.
     pub user_id: String,
-    /// First line on the phone.
+    /// The title.
     pub title: String,
-    /// The text below it.
+    /// The body.
     pub body: String,
-    /// Where a tap leads.
+    /// The deep link.
     pub deep_link: Option<String>,
     /// Size of the payload, of which 4096 are allowed.
     pub bytes: usize,
 }
 
-/// What a file's messages look like.
+/// The messages of a file, in samples.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Preview {
     /// Rows of the file.
     pub rows: u64,
     /// Samples, the shortest and the longest first.
     pub samples: Vec<Sample>,
-    /// Rows that no message can be made for, by reason.
+    /// Rows without a message, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Brackets that look like variables and are not.
     pub lookalikes: Vec<String>,
@@ -51,7 +51,7 @@ pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Prev
     let mut reader = AudienceReader::open(input)?;
     let bound = push.bind(reader.columns()).map_err(|found| {
         Problem::error(&found)
-            .context(format!("the words do not fit {}", input.name()))
+            .context(format!("the texts do not fit {}", input.name()))
             .hint(format!("its columns are {}", reader.columns().join(", ")))
     })?;
     let mut composer = Composer::new(bound, Delivery::Live, None);

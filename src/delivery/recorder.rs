@@ -1,4 +1,4 @@
-//! What came back, into the ledger: reports are gathered, and recorded by one durable commit for many.
+//! Records outcomes in the ledger: reports are collected, and many are recorded in one durable commit.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::fcm::{MessageReport, Outcome, Reports, Unsent};
 use crate::state::ledger::{Answer, Claim, Ending};
 
-/// Reports recorded at once at most.
+/// The maximum of reports in a commit.
 const GROUP: usize = 1_000;
-/// How long a few reports wait for company: a commit costs the same for one as for hundreds.
+/// The wait for further reports: a commit costs the same for one as for hundreds.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Reports on their way into the ledger.
@@ -22,11 +22,11 @@ struct RecordBatch {
     answers: Vec<Answer>,
     /// Claims of messages that certainly did not leave.
     released: Vec<Claim>,
-    /// Rows of the audience that are done with: answered, refused or in doubt, but neither released nor cancelled.
+    /// Finished rows of the audience: answered, refused or in doubt, but neither released nor cancelled.
     rows: u64,
 }
 
-/// The messages of this process that left, by what came of them. The bar, the summary's `messages` and the rate are all
+/// The messages of this process that left, by outcome. The progress bar, the summary's `messages` and the rate are all
 /// made from these.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Traffic {
@@ -39,7 +39,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Counts a message that ended at an instant. One that never left is none.
+    /// Counts a message that ended at an instant, unless it never left.
     fn count(&mut self, report: &MessageReport, ending: Ending, at: Instant) {
         if matches!(report.outcome, Outcome::Unsent { .. }) {
             return;
@@ -83,7 +83,7 @@ impl Traffic {
         per_second(self.accepted + self.failed + self.dead, time)
     }
 
-    /// Returns what stands beside the bar: in the summary's words, what was not accepted.
+    /// Returns the text beside the progress bar: the messages that were not accepted, as the summary names them.
     fn detail(&self) -> String {
         several(&[
             (self.failed, "failed"),
@@ -93,7 +93,7 @@ impl Traffic {
     }
 }
 
-/// Records reports until the last; what came of the messages.
+/// Records reports until the last. Returns the messages by outcome.
 pub(super) async fn record_all(
     pass: &SendPass<'_>,
     reports: &mut Reports,
@@ -106,15 +106,15 @@ pub(super) async fn record_all(
         if count == 0 {
             return Ok(traffic);
         }
-        let landed = land_all(pass, buffer.drain(..), &mut traffic, dead);
-        // Before the ledger says so, if it can be: nothing is lost then. It never keeps the ledger from being told.
+        let batch = collect_reports(pass, buffer.drain(..), &mut traffic, dead);
+        // Before the ledger, so that a crash loses no token. A failure to write does not keep the ledger from recording.
         dead.flush();
-        pass.store.record(pass.push, landed.answers).await?;
+        pass.store.record(pass.push, batch.answers).await?;
         pass.store
-            .release(pass.push, pass.sender, &landed.released)
+            .release(pass.push, pass.sender, &batch.released)
             .await?;
         pass.shared.window.return_room(count, 0);
-        pass.progress.advance(landed.rows);
+        pass.progress.advance(batch.rows);
         pass.progress.detail(&traffic.detail());
         if count < GROUP {
             sleep(GATHER).await;
@@ -122,16 +122,16 @@ pub(super) async fn record_all(
     }
 }
 
-fn land_all(
+fn collect_reports(
     pass: &SendPass<'_>,
     reports: impl Iterator<Item = MessageReport>,
     traffic: &mut Traffic,
     dead: &mut DeadTokens,
 ) -> RecordBatch {
-    let mut landed = RecordBatch::default();
+    let mut batch = RecordBatch::default();
     let now = Instant::now();
     for report in reports {
-        let Some(flight) = pass.take_submitted(report.id) else {
+        let Some(message) = pass.take_submitted(report.id) else {
             continue;
         };
         if let Outcome::Unsent {
@@ -139,18 +139,18 @@ fn land_all(
         } = report.outcome
             && !pass.is_cancelled()
         {
-            landed.released.push(flight.claim);
+            batch.released.push(message.claim);
             continue;
         }
         let ending = ending(&report.outcome);
         traffic.count(&report, ending, now);
-        landed.rows += u64::from(flight.ends_row && ending != Ending::Cancelled);
+        batch.rows += u64::from(message.ends_row && ending != Ending::Cancelled);
         if ending == Ending::Dead {
-            dead.add(&flight.user, &flight.token);
+            dead.add(&message.user, &message.token);
         }
-        landed.answers.push(answer(flight, report, ending));
+        batch.answers.push(answer(message, report, ending));
     }
-    landed
+    batch
 }
 
 fn ending(outcome: &Outcome) -> Ending {
@@ -168,7 +168,7 @@ fn ending(outcome: &Outcome) -> Ending {
     }
 }
 
-fn answer(flight: SubmittedMessage, report: MessageReport, ending: Ending) -> Answer {
+fn answer(message: SubmittedMessage, report: MessageReport, ending: Ending) -> Answer {
     let code = match ending {
         Ending::Accepted => None,
         Ending::Cancelled => Some("cancelled".to_owned()),
@@ -179,12 +179,12 @@ fn answer(flight: SubmittedMessage, report: MessageReport, ending: Ending) -> An
         _ => None,
     };
     Answer {
-        claim: flight.claim,
+        claim: message.claim,
         ending,
         code,
         message_name,
         attempts: report.attempts,
         elapsed: report.elapsed,
-        words: flight.words,
+        words: message.words,
     }
 }

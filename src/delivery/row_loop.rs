@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::claim_batch::{BATCH, cancel_rest, send_batch};
 use super::dead_tokens::DeadTokens;
-use super::eligibility::Person;
+use super::eligibility::AudienceRecipient;
 use super::feeder::Feeder;
 use super::recorder::{Traffic, record_all};
 use super::send_pass::SendPass;
@@ -28,7 +28,7 @@ use crate::state::ledger::UserKey;
 /// How long answers under way are awaited after a stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What a pass has to do.
+/// The work of a pass.
 pub(super) enum Recipients<'w> {
     /// Claim and send to every row.
     Send(&'w mut TokenLookup),
@@ -38,28 +38,28 @@ pub(super) enum Recipients<'w> {
     Join,
 }
 
-/// What becomes of a batch of rows.
+/// The handling of a batch of rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Handling {
-    /// Claimed, and sent to.
+    /// Claim, and send.
     Send,
-    /// Entered into the queue.
+    /// Enter into the queue.
     Enter,
-    /// Taken from the queue, and sent to.
+    /// Take from the queue, and send.
     Take,
 }
 
-/// What a pass over the file came to.
+/// The result of a pass.
 pub(super) struct PassResult {
     /// Every row was taken.
     pub(super) complete: bool,
     pub(super) stop: Option<Stop>,
     pub(super) notes: Vec<String>,
-    /// What came of the messages.
+    /// The messages by outcome.
     pub(super) traffic: Traffic,
-    /// People who stand in several rows, and how many of those are too many.
+    /// The recipients who are in several rows, and the number of their rows beyond the first.
     pub(super) repeated: HashMap<UserKey, u64>,
-    /// Whom the history held back, as it says itself.
+    /// The counts of excluded recipients as the history reports them.
     pub(super) breakdown: Breakdown,
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn run(
             Err(error) => pass.stop(Stop::Failed(error)),
         }
         pass.client.close();
-        // Everything may have been submitted by now, and most of it wait its turn: a stop is heard until the last answer.
+        // Most messages may still wait to leave: a stop is obeyed until the last answer.
         if let Err(error) = feeder.until_stopped().await {
             pass.stop(Stop::Failed(error));
         }
@@ -131,8 +131,8 @@ async fn feed(feeder: &mut Feeder<'_>, work: Recipients<'_>) -> Result<bool> {
     }
 }
 
-/// Enters everybody into the queue, and takes from it until nobody is left and everybody who joined is done. False if
-/// it stopped before.
+/// Enters all recipients into the queue, and takes from it until it is empty and every process that joined is done.
+/// Returns false if the send stopped before.
 async fn share(feeder: &mut Feeder<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<bool> {
     let pass = feeder.pass;
     if !feed_rows(feeder, (plan, tokens), Handling::Enter).await? {
@@ -144,7 +144,7 @@ async fn share(feeder: &mut Feeder<'_>, plan: &SendPlan, tokens: &mut TokenLooku
     // How much of the queue this process takes is known when it is empty.
     pass.progress.stage("sending");
     pass.progress.total(None);
-    let mut somebody_was_left = false;
+    let mut some_were_left = false;
     loop {
         tokens.rewind()?;
         tokens.expire();
@@ -159,15 +159,15 @@ async fn share(feeder: &mut Feeder<'_>, plan: &SendPlan, tokens: &mut TokenLooku
                 return Ok(false);
             }
             Others::Done => return Ok(true),
-            // Who waited before this pass, and still does, is not in this file.
-            Others::Left(left) if somebody_was_left && is_idle => {
+            // A recipient who still waits after a pass is not in this file.
+            Others::Left(left) if some_were_left && is_idle => {
                 feeder.notes.push(format!(
                     "{left} recipients of another file still wait in the queue of this push"
                 ));
                 return Ok(true);
             }
-            // Given back by a process that stopped.
-            Others::Left(_) => somebody_was_left = true,
+            // Returned by a process that stopped.
+            Others::Left(_) => some_were_left = true,
         }
     }
 }
@@ -229,7 +229,7 @@ async fn feed_rows(
     Ok(true)
 }
 
-/// What the source said about the next rows may be too old, or not asked yet.
+/// Looks up the tokens of the next rows, if the known tokens are too old or missing.
 async fn renew(pass: &SendPass<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -> Result<()> {
     let order = pass.order;
     let rate = (pass.rate, pass.until);
@@ -243,18 +243,20 @@ async fn renew(pass: &SendPass<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -
         )
         .await
         .map_err(|error| {
-            error.context("the source cannot be asked for tokens again, so nobody more is sent to")
+            error.context(
+                "the source does not answer another token look-up, so no further message is sent",
+            )
         })
 }
 
-/// The next rows, each person once.
+/// Returns the recipients of the next rows, each once.
 fn read(
     feeder: &mut Feeder<'_>,
     reader: &mut AudienceReader,
     tokens: &mut TokenLookup,
     left: &mut u64,
     (seen, handling): (&mut HashSet<UserKey>, Handling),
-) -> Result<Vec<Person>> {
+) -> Result<Vec<AudienceRecipient>> {
     let mut people = Vec::with_capacity(BATCH);
     while people.len() < BATCH && *left > 0 {
         let mut row = StringRecord::new();
@@ -262,13 +264,13 @@ fn read(
         *left -= 1;
         let tokens = tokens.next(reader, &row)?;
         let user = UserKey::of(reader.user(&row));
-        // Rows that repeat somebody were counted when everybody was entered.
+        // Repeated rows were counted when the recipients were entered.
         let is_repeated = match handling {
-            Handling::Take => feeder.stands_above(&user, seen),
+            Handling::Take => feeder.is_in_earlier_row(&user, seen),
             Handling::Send | Handling::Enter => feeder.is_repeated(&user, seen),
         };
         if !is_repeated {
-            people.push(Person::new(row, user, tokens));
+            people.push(AudienceRecipient::new(row, user, tokens));
         } else if handling != Handling::Take {
             feeder.pass.progress.advance(1);
         }

@@ -1,4 +1,4 @@
-//! One send from its first claim to its files; and again after a crash, which is the same.
+//! One send from its first claim to its outcome files. A send is resumed after a crash by the same steps.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use super::dead_tokens::DeadTokens;
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
-use super::preflight::{ask_history, connect, open_push};
+use super::preflight::{check_history, connect, open_push};
 use super::recorder::Traffic;
 use super::row_loop;
 use super::row_loop::{PassResult, Recipients};
@@ -28,30 +28,31 @@ use crate::guards::Guard;
 use crate::interrupt::Interrupt;
 use crate::state::ledger::{LedgerPush, Recording, Sender, UserKey};
 
-/// What came of a send that began.
+/// The result of a send that began.
 pub struct Sent {
-    /// The sums.
+    /// The counts.
     pub summary: Summary,
-    /// What stopped it, or which messages failed; decides the exit status.
+    /// The reason for a stop, or the failed messages; decides the exit status.
     pub error: Option<Error>,
-    /// It stopped for the quiet hours, and goes on after this instant.
+    /// The end of the quiet hours for which it stopped.
     pub paused_until: Option<Timestamp>,
 }
 
-/// What a send takes at least beside its messages: connecting, ramping up, waiting for the last answers.
+/// The time that a send takes beside its messages: connecting, ramping up, waiting for the last answers.
 const OVERHEAD: Duration = Duration::from_secs(600);
 
-/// How long a send may take that nobody gave a deadline: thrice what its rate promises, and ten minutes.
+/// Returns the time budget of a send without a deadline: three times what its rate needs, and ten minutes.
 pub fn time_for(rows: u64, rate: u32) -> Duration {
     OVERHEAD + Duration::from_secs(3 * rows / u64::from(rate.max(1)))
 }
 
-/// Sends. The caller has drawn up the plan, looked the tokens up, recorded the run, and holds the occurrence's lease.
+/// Sends to every recipient of the order. The caller has prepared the plan, looked up the tokens, recorded the run, and
+/// holds the lease of the occurrence.
 ///
 /// # Errors
-/// Nothing was claimed: the history or the push service could not be asked, or the push was begun with other words. What
-/// goes wrong later is in [`Sent::error`].
-pub async fn carry_out(
+/// Nothing was claimed: the history or the push service does not answer, or the push was begun with other texts. Later
+/// errors are in [`Sent::error`].
+pub async fn send_all(
     order: &Order,
     plan: &SendPlan,
     tokens: &mut TokenLookup,
@@ -76,7 +77,7 @@ pub async fn carry_out(
     Ok(with_notes(sending.conclude(passed).await?, tokens))
 }
 
-/// What there is to say about the tokens stands last.
+/// Adds the notes about the tokens, which are last.
 fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Sent {
     sent.summary.notes.extend(tokens.notes());
     sent
@@ -85,7 +86,7 @@ fn with_notes(mut sent: Sent, tokens: &TokenLookup) -> Sent {
 /// Joins a send that another process has entered into the queue.
 ///
 /// # Errors
-/// As [`carry_out`]; and there is no such push.
+/// As [`send_all`]; and there is no such push.
 pub async fn join(order: &Order, run: &str, context: &SendContext<'_>) -> Result<Sent> {
     let mut sending = SendRun::open(order, None, run, context).await?;
     let passed = Box::pin(sending.pass(Recipients::Join)).await?;
@@ -94,25 +95,25 @@ pub async fn join(order: &Order, run: &str, context: &SendContext<'_>) -> Result
 
 struct SendRun<'a> {
     order: &'a Order,
-    /// `None` for whoever has joined.
+    /// `None` in a process that joined.
     plan: Option<&'a SendPlan>,
     run: &'a str,
     context: &'a SendContext<'a>,
     layer: Layer,
     push: LedgerPush,
-    /// What the names of its outcome files begin with.
+    /// The beginning of the names of its outcome files.
     stem: String,
     sender: Sender,
     client: Option<(Client, fcm::Reports)>,
-    /// Somebody may have been claimed before.
+    /// Recipients may have been claimed before.
     again: bool,
     dead: DeadTokens,
     notes: Vec<String>,
-    /// When the history was found out of reach, where that stops nobody.
+    /// When the history did not answer, where the send goes on without it.
     away: Option<Instant>,
     began_at: jiff::Timestamp,
     traffic: Traffic,
-    /// What the progress calls the next pass.
+    /// The name of the next pass in the progress display.
     stage: &'static str,
 }
 
@@ -136,7 +137,7 @@ impl<'a> SendRun<'a> {
             .map(|plan| plan.check_user_ids(order, is_off))
             .transpose()?;
         let (mut notes, away) = match order.reach {
-            Reach::Live => ask_history(order, layer, context).await?,
+            Reach::Live => check_history(order, layer, context).await?,
             Reach::ValidateOnly => (Vec::new(), None),
         };
         notes.extend(invalid_ids.flatten());
@@ -183,7 +184,7 @@ impl<'a> SendRun<'a> {
             None => connect(self.order, self.plan, self.context).await?,
         };
         client.send_under(self.sender.expiry());
-        // How much of a queue this process takes is known when it is empty.
+        // The share of the queue that this process takes is unknown until the queue is empty.
         let (stage, total) = match &work {
             Recipients::Send(_) => (self.stage, self.plan.map(|plan| plan.rows)),
             Recipients::Share(_) => ("entering into the queue", self.plan.map(|plan| plan.rows)),
@@ -233,7 +234,7 @@ impl<'a> SendRun<'a> {
         let sums = self.sums().await?;
         let further = store.further_devices(&self.push).await?;
         self.notes.append(&mut passed.notes);
-        self.tell_history().await?;
+        self.sync_history().await?;
         let ours = self.sender.is_alive(store).await?;
         let (files, missing) = if ours {
             match self.write_files(&passed.repeated).await {
@@ -242,7 +243,7 @@ impl<'a> SendRun<'a> {
             }
         } else {
             self.notes.push(
-                "another process has taken this send over: its outcome files count, and this one wrote none"
+                "another process has taken over this send and writes the outcome files; this process wrote none"
                     .to_owned(),
             );
             (None, None)
@@ -250,16 +251,16 @@ impl<'a> SendRun<'a> {
         self.sender.leave().await?;
         if self.traffic.messages() == 0 && self.push.run != self.run && passed.stop.is_none() {
             self.notes.push(format!(
-                "nothing was sent: run {} had sent this push to all of them; another --occurrence would send it again",
+                "nothing was sent: run {} has sent this push to every recipient; to send it again, use another --occurrence",
                 self.push.run
             ));
         }
         if !self.again && sums.excluded.contains_key(Exclusion::Unattributed.key()) {
-            self.notes.push(said_by_the_service(&passed.breakdown));
+            self.notes.push(breakdown_note(&passed.breakdown));
         }
         let (ended, error) = end(&passed, &sums, self.run);
         let files_error = missing.as_ref().map(|missing| format!("{missing:#}"));
-        let error = with_missing(error, missing);
+        let error = with_missing_files(error, missing);
         let repeated = passed.repeated.values().sum();
         let people = sums.claims() - further + repeated;
         let rows = self.plan.map_or(people, |plan| plan.rows);
@@ -294,7 +295,7 @@ impl<'a> SendRun<'a> {
         })
     }
 
-    /// Writes the outcome files. The error beside them: the list of dead tokens could not be kept whole.
+    /// Writes the outcome files. The error beside them says that the list of dead tokens is incomplete.
     async fn write_files(
         &mut self,
         repeated: &HashMap<UserKey, u64>,
@@ -302,27 +303,29 @@ impl<'a> SendRun<'a> {
         let (store, outcomes) = (self.context.store, self.context.outcomes);
         let push = (store, &self.push);
         let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.dead).await;
-        let WrittenFiles { files, by_hash } = written
-            .map_err(|error| outcome_files::are_missing(&error, outcomes, &self.stem, self.run))?;
+        let WrittenFiles { files, by_hash } = written.map_err(|error| {
+            outcome_files::missing_files_error(&error, outcomes, &self.stem, self.run)
+        })?;
         let dead = std::mem::replace(&mut self.dead, DeadTokens::of(outcomes, &self.stem));
-        let failure = dead.failure().map(again);
+        let failure = dead.failure().map(copy_of);
         dead.forget();
-        // Those that another process has found are in its own list.
+        // Dead tokens that another process found are in its own list.
         if by_hash == 0 || self.order.shared {
             return Ok((files, None));
         }
-        let told = format!(
-            "the text of {by_hash} dead tokens is not known here any more; they are in the SQL file by their hash, and not in the list"
+        let message = format!(
+            "{by_hash} dead tokens are known by their hash only; they are in the SQL file, and not in the list"
         );
-        let incomplete = failure.map(|failure| failure.context(&told));
+        let incomplete = failure.map(|failure| failure.context(&message));
         if incomplete.is_none() && self.traffic.messages() > 0 {
-            self.notes.push(told);
+            self.notes.push(message);
         }
         Ok((files, incomplete))
     }
 
-    /// Hands what was accepted to a history elsewhere. Whatever it does not take now is owed to it, and counts meanwhile.
-    async fn tell_history(&mut self) -> Result<()> {
+    /// Records accepted messages in a notification history elsewhere. Those that it does not take now are kept, and count
+    /// in cadence meanwhile.
+    async fn sync_history(&mut self) -> Result<()> {
         if self.push.recording != Recording::Elsewhere {
             return Ok(());
         }
@@ -333,7 +336,7 @@ impl<'a> SendRun<'a> {
                 .map(|error| format!(" ({error:#})"))
                 .unwrap_or_default();
             self.notes.push(format!(
-                "the notification history has not been told of {}{why}; nothing is lost: `pushctl sync` tells it",
+                "not recorded in the notification history yet: {}{why}; `pushctl sync` records the rest",
                 counted(synced.left, "pushes")
             ));
         }
@@ -341,8 +344,8 @@ impl<'a> SendRun<'a> {
     }
 }
 
-/// A missing file is an error of its own only where nothing worse happened: what stopped a send is told first.
-fn with_missing(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
+/// Joins the error of a send with that of its missing files. The reason for a stop comes first.
+fn with_missing_files(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
     match (error, missing) {
         (Some(error), Some(missing)) if error.kind() == ErrorKind::Partial => {
             Some(missing.context(error))
@@ -355,8 +358,8 @@ fn with_missing(error: Option<Error>, missing: Option<Error>) -> Option<Error> {
     }
 }
 
-/// A service that says how many it held back by which rule, and not whom, leaves the ledger without the rules.
-fn said_by_the_service(breakdown: &Breakdown) -> String {
+/// Returns the note on a cadence service that reports counts by rule, and not the recipients.
+fn breakdown_note(breakdown: &Breakdown) -> String {
     let rules = Rule::ALL.map(|rule| (rule.key(), breakdown.of(Exclusion::Rule(rule))));
     let said: Vec<String> = rules
         .iter()
@@ -364,14 +367,14 @@ fn said_by_the_service(breakdown: &Breakdown) -> String {
         .map(|(key, count)| format!("{key} {}", crate::count::number(*count)))
         .collect();
     format!(
-        "the cadence service does not say who is held back by which rule; of all it held back it says: {}",
+        "the cadence service does not report the rule for each recipient; its counts by rule: {}",
         said.join(", ")
     )
 }
 
-/// How it ended, and the error to end with.
+/// Returns the result of a send, and its error.
 fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Option<Error>) {
-    let resume = format!("`pushctl resume {run}` goes on with the rest; nobody is sent to twice");
+    let resume = format!("`pushctl resume {run}` sends the rest; no recipient gets the push twice");
     match &passed.stop {
         Some(Stop::Interrupted(kind)) => (
             SendResult::Stopped,
@@ -398,9 +401,9 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             };
             let error = if halt.cause == fcm::HaltCause::Safeguard {
                 error
-                    .hint(format!("mend the cause first: `pushctl runs export {run}` lists every answer"))
+                    .hint(format!("fix the cause first: `pushctl runs export {run}` lists every answer"))
                     .hint(format!(
-                        "`pushctl resume {run} --override failures --reason TEXT` goes on whatever the answers say"
+                        "`pushctl resume {run} --override failures --reason TEXT` sends the rest without the failure guard"
                     ))
             } else {
                 error
@@ -410,38 +413,40 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
         Some(Stop::OutOfTime) => {
             let error = Error::new(
                 ErrorKind::Unreachable,
-                "the deadline ended before the last message",
+                "the deadline passed before the last message was sent",
             );
             (
                 SendResult::Stopped,
-                Some(error.hint(resume).hint("raise --deadline, or --rate")),
+                Some(error.hint(resume).hint("increase --deadline or --rate")),
             )
         }
         Some(Stop::Quiet {
             hours,
             until: Some(until),
         }) => {
-            let message = format!("the quiet hours {hours} have begun; it goes on at {until}");
+            let message =
+                format!("the quiet hours {hours} have begun; the send continues at {until}");
             let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Stopped, Some(error.hint(resume)))
         }
         Some(Stop::Quiet { hours, until: None }) => {
-            let message = format!("the quiet hours {hours} have begun, so no further message left");
+            let message =
+                format!("the quiet hours {hours} have begun; no further message was sent");
             let error = Error::new(ErrorKind::Refused, message)
                 .hint(format!("{resume}, after the quiet hours"))
-                .hint("quiet_hours_action = \"delay\" makes it wait until they are over");
+                .hint("quiet_hours_action = \"delay\" makes a send wait until they end");
             (SendResult::Refused, Some(error))
         }
         Some(Stop::Late(latest)) => {
             let message = format!(
-                "too late: max_lateness_minutes allows messages until {latest:.0}, so no further one left"
+                "too late: max_lateness_minutes allows messages until {latest:.0}; no further message was sent"
             );
             let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Refused, Some(error.hint(resume)))
         }
         Some(Stop::Failed(error)) => (
             SendResult::Stopped,
-            Some(again(error).context("the send stopped").hint(resume)),
+            Some(copy_of(error).context("the send stopped").hint(resume)),
         ),
         None => {
             let failed: u64 = sums.failed.values().sum();
@@ -450,17 +455,17 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
                 return (SendResult::Done, None);
             }
             let all = sums.messages();
-            let told = format!("of {} {}", counted(all, "messages"), several(&counts));
+            let message = format!("of {} {}", counted(all, "messages"), several(&counts));
             (
                 SendResult::Partial,
-                Some(Error::new(ErrorKind::Partial, told)),
+                Some(Error::new(ErrorKind::Partial, message)),
             )
         }
     }
 }
 
-/// The same error once more: it is told in the summary, and at the end.
-fn again(error: &Error) -> Error {
+/// Returns a copy of an error, which is in the summary and ends the command.
+fn copy_of(error: &Error) -> Error {
     let same = Error::new(error.kind(), format!("{error:#}"));
     error.hints().iter().fold(same, Error::hint)
 }

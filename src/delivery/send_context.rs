@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Reading, WhileSending};
+use super::{SourceReader, WhileSending};
 use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::fcm::{self, ServiceAccount};
@@ -15,32 +15,32 @@ use crate::progress::Progress;
 use crate::state::Store;
 use crate::state::process_id::ProcessId;
 
-/// What a send may use.
+/// The services and limits of a send.
 pub struct SendContext<'a> {
-    /// Where claims and outcomes are kept.
+    /// The store of claims and outcomes.
     pub store: &'a Store,
-    /// Who has had enough.
+    /// The notification history.
     pub cadence: &'a Cadence,
-    /// Who we are to the push service.
+    /// The service account for the push service.
     pub account: &'a ServiceAccount,
-    /// How it is talked to.
+    /// The settings of the push service.
     pub service: &'a fcm::FcmSettings,
-    /// Where outcome files go.
+    /// The directory for outcome files.
     pub outcomes: &'a Path,
-    /// This process, as others see it.
+    /// The identity of this process in leases.
     pub holder: &'a ProcessId,
     /// Civil time.
     pub clock: &'a Arc<dyn Clock>,
-    /// Whether somebody wants it to end.
+    /// The interrupt by signals.
     pub interrupt: &'a Interrupt,
-    /// Who wants to know how far it is.
+    /// The progress display.
     pub progress: &'a dyn Progress,
-    /// When it must have ended, if it must.
+    /// The end of the time budget, if there is one.
     pub until: Option<Instant>,
     /// The way to the source; `None` if none is configured and the audience brings its tokens.
-    pub reading: Option<Reading<'a>>,
+    pub reading: Option<SourceReader<'a>>,
     /// Quiet hours, and the latest instant.
     pub gate: &'a WhileSending,
-    /// The guards that a person overrides.
+    /// The overridden guards.
     pub overrides: &'a Overrides,
 }

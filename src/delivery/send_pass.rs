@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::claim_window::ClaimWindow;
 use super::stop_reason::Stop;
-use super::{Order, Reading, SendPlan, WhileSending};
+use super::{Order, SendPlan, SourceReader, WhileSending};
 use crate::cadence::{Cadence, Layer};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -23,7 +23,7 @@ use crate::state::ledger::{Claim, Dismissal, Ending, LedgerPush, Sender, UserKey
 /// One pass of a send over its audience.
 pub(super) struct SendPass<'a> {
     pub(super) order: &'a Order,
-    /// What the file holds; `None` in a process that only takes from the queue.
+    /// The checked file; `None` in a process that only takes from the queue.
     pub(super) plan: Option<&'a SendPlan>,
     pub(super) push: &'a LedgerPush,
     pub(super) layer: Layer,
@@ -35,7 +35,7 @@ pub(super) struct SendPass<'a> {
     /// The maximum of messages a second of this process, however large its part of the rate is.
     pub(super) own_rate: f64,
     /// The way to the source, if one is configured.
-    pub(super) reading: Option<&'a Reading<'a>>,
+    pub(super) reading: Option<&'a SourceReader<'a>>,
     /// `None`: cadence does not apply.
     pub(super) cadence: Option<&'a Cadence>,
     pub(super) client: &'a Client,
@@ -58,7 +58,7 @@ pub(super) struct SharedState {
     stop: Mutex<Option<Stop>>,
 }
 
-/// A message that was submitted: what its report does not say.
+/// A submitted message: the part that its report does not have.
 pub(super) struct SubmittedMessage {
     pub(super) claim: Claim,
     pub(super) user: UserKey,

@@ -1,19 +1,19 @@
-//! A send that several processes share: one enters everybody into the queue of the state store, each takes from it.
+//! A send that several processes share: one enters all recipients into the queue of the state store, each takes from it.
 //!
-//! What is queued is the whole message but its token: nothing of the kind is stored in clear. So a process takes only
-//! recipients whose token it knows by then, and claims those very people:
+//! A queued message is complete except for its token, because tokens are never stored in clear. So a process takes only
+//! recipients whose token it knows, and claims exactly these:
 //!
-//! - The process with the audience file goes through it a second time, with tokens that the source was asked for anew.
-//!   It alone decides that a recipient has no token.
-//! - One that joins pages through the queue from its end, asks the source about a page, and takes from it whose queued
-//!   token is theirs, and whose account is deleted. Everybody else (the token changed, or stands only in the file) it
-//!   leaves to the first.
+//! - The process with the audience file reads it a second time, with tokens newly read from the source. It alone decides
+//!   that a recipient has no token.
+//! - A process that joins pages through the queue from its end, asks the source about a page, and takes from it whose queued
+//!   token is theirs, and whose account is deleted. All others (the token changed, or is only in the file) it
+//!   leaves to the process with the file.
 //!
-//! One that joins goes on until the process with the file has ended, which it sees by the lease of the occurrence; if that
-//! process is dead, until there is nothing left that it may take. Whom nobody took waits for `pushctl resume`. A person's
-//! further devices are not sent to.
+//! A process that joins runs until the process with the file has ended, which the lease of the occurrence shows; if that
+//! process is dead, until there is no recipient left that it may take. Recipients whom no process took wait for
+//! `pushctl resume`. A recipient's further devices are not sent to.
 //!
-//! The rate is that of the send: each of the living senders gets the same part of it.
+//! The rate is that of the send: the living senders share it equally.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::claim_batch::exclude;
-use super::eligibility::{Person, sift};
+use super::claim_batch::add_excluded;
+use super::eligibility::{AudienceRecipient, select_eligible};
 use super::feeder::{Feeder, RATE_CHECK, STOP_CHECK};
 use super::send_pass::{SendPass, SubmittedMessage};
-use super::token_lookup::{Asked, BATCH, Lacking, Tokens, ask, fresh_budget, read_source};
-use super::{Devices, Reading, lease_name};
+use super::token_lookup::{BATCH, Lacking, TokenQuery, Tokens, ask, fresh_budget, read_source};
+use super::{Devices, SourceReader, lease_name};
 use crate::cadence::Screen;
 use crate::error::Result;
 use crate::fcm::{Composer, SendJob};
@@ -35,42 +35,50 @@ use crate::state::ledger::{
     Words,
 };
 
-/// The place of the token in a message that has none yet.
-const HOLE: &[u8] = b"\"token\":\"\"";
-/// Taken from the queue at once at most.
+/// The empty token of a queued message.
+const EMPTY_TOKEN: &[u8] = b"\"token\":\"\"";
+/// The maximum of recipients taken from the queue at once.
 const GROUP: usize = 500;
-/// What is looked up in the queue at once is sent in about this time, so that the answers hold and little is looked up
-/// that another process takes meanwhile.
+/// The time in which a page of the queue is sent. A short one, so that looked-up tokens stay valid and few recipients
+/// are looked up in vain because another process takes them.
 const PAGE: Duration = Duration::from_secs(30);
-/// How long a queue is left alone in which there is nobody but whom this process may not take.
+/// The pause if the queue holds only recipients whom this process may not take.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// A recipient who may wait in the queue, and what is known of their token.
+/// A recipient who may wait in the queue, with the token or the reason for its absence.
 struct Known {
     user: UserKey,
     token: std::result::Result<String, Lacking>,
 }
 
-/// Enters a batch into the queue. Who stands in the ledger for this push already is left as they are.
+/// Enters a batch into the queue, except for recipients who are in the ledger for this push already.
 pub(super) async fn enter_batch(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
-    batch: Vec<Person>,
+    batch: Vec<AudienceRecipient>,
 ) -> Result<()> {
     let pass = feeder.pass;
-    let mut sifted = sift(feeder, composer, batch).await?;
-    exclude(feeder, composer, &mut sifted).await?;
-    pass.dismiss(std::mem::take(&mut sifted.dismissed)).await?;
-    let mut queued = Vec::with_capacity(sifted.ready.len());
-    let mut taken = Vec::with_capacity(sifted.ready.len());
-    for one in sifted.ready {
-        let Ok(payload) = composer.compose("", &one.person.row) else {
+    let mut screened = select_eligible(feeder, composer, batch).await?;
+    add_excluded(feeder, composer, &mut screened).await?;
+    pass.dismiss(std::mem::take(&mut screened.dismissed))
+        .await?;
+    let mut queued = Vec::with_capacity(screened.ready.len());
+    let mut taken = Vec::with_capacity(screened.ready.len());
+    for one in screened.ready {
+        let Ok(payload) = composer.compose("", &one.recipient.row) else {
             continue;
         };
-        taken.push(Dismissal::skipped(one.person.user.clone(), "token-taken"));
+        taken.push(Dismissal::skipped(
+            one.recipient.user.clone(),
+            "token-taken",
+        ));
         queued.push(Queued {
-            token: one.person.tokens.first().map(|token| TokenHash::of(token)),
-            user: one.person.user,
+            token: one
+                .recipient
+                .tokens
+                .first()
+                .map(|token| TokenHash::of(token)),
+            user: one.recipient.user,
             counted: one.counted,
             payload: payload.to_vec(),
         });
@@ -78,28 +86,31 @@ pub(super) async fn enter_batch(
     let entered = queued.len() as u64;
     pass.store.enqueue(pass.push, queued).await?;
     pass.progress.advance(entered);
-    // Whoever is not in the queue now shares a token with somebody who is.
+    // A recipient who is not in the queue now shares a token with one who is.
     pass.store.dismiss(pass.push, pass.sender, taken).await
 }
 
-/// Takes those of a batch of the file who still wait in the queue; false if it stopped before the end.
-pub(super) async fn take_batch(feeder: &mut Feeder<'_>, batch: Vec<Person>) -> Result<bool> {
-    let known = batch.into_iter().map(|person| Known {
-        user: person.user,
-        token: person.tokens.into_iter().next().ok_or(person.lacking),
+/// Takes the recipients of a batch who still wait in the queue. Returns false if the send stopped before the end.
+pub(super) async fn take_batch(
+    feeder: &mut Feeder<'_>,
+    batch: Vec<AudienceRecipient>,
+) -> Result<bool> {
+    let known = batch.into_iter().map(|recipient| Known {
+        user: recipient.user,
+        token: recipient.tokens.into_iter().next().ok_or(recipient.lacking),
     });
     take_known(feeder, known.collect()).await
 }
 
-/// Takes part in a send that another process has begun; false if it stopped before there was nothing to do.
-pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &Reading<'_>) -> Result<bool> {
+/// Takes part in a send that another process has begun. Returns false if it stopped before the queue was done.
+pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &SourceReader<'_>) -> Result<bool> {
     let pass = feeder.pass;
     feeder.share_rate().await?;
     // The others slow down before this one begins.
     sleep(RATE_CHECK * 2).await;
     loop {
-        // Asked first: what its holder entered before it ended is seen by the sweep that follows.
-        let first_lives = first_lives(pass).await?;
+        // TokenQuery first: what its holder entered before it ended is seen by the sweep that follows.
+        let file_process_lives = file_process_lives(pass).await?;
         let (place, of) = pass
             .store
             .place_among_senders(pass.run, pass.sender)
@@ -111,20 +122,20 @@ pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &Reading<'_>) -> Resu
         }
         let is_idle = feeder.taken == before;
         match left {
-            // Another that joined is still at work, and may give back what it took.
-            Some(_) if is_idle && !first_lives && somebody_waits(pass).await? => {
+            // Another process that joined is still sending, and may return what it took.
+            Some(_) if is_idle && !file_process_lives && has_unanswered(pass).await? => {
                 feeder.pause(STOP_CHECK).await;
             }
-            Some(0) if is_idle && !first_lives => return Ok(true),
-            Some(left) if is_idle && !first_lives => {
+            Some(0) if is_idle && !file_process_lives => return Ok(true),
+            Some(left) if is_idle && !file_process_lives => {
                 feeder.notes.push(format!(
-                    "{left} recipients still wait in the queue, because their token is not the one they were entered with; `pushctl resume {}` sees to them",
+                    "{left} recipients still wait in the queue, because their token is not the one they were entered with; `pushctl resume {}` sends to them",
                     pass.run
                 ));
                 return Ok(true);
             }
             Some(0) if is_idle => feeder.pause(STOP_CHECK).await,
-            // They are left to the process with the file: to ask about them all the time helps nobody.
+            // They are left to the process with the file; asking more often does not help.
             Some(_) if is_idle => feeder.pause(IDLE).await,
             Some(_) | None => {}
         }
@@ -135,11 +146,11 @@ pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &Reading<'_>) -> Resu
     }
 }
 
-/// Goes through the queue once, from its end, page by page: looks tokens up, and takes whom it may. Returns how many it
-/// left; `None` if it stopped.
+/// Reads the queue once, from its end, page by page: looks tokens up, and takes the recipients it may. Returns how many
+/// it left; `None` if the send stopped.
 async fn sweep(
     feeder: &mut Feeder<'_>,
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     part: (u32, u32),
 ) -> Result<Option<u64>> {
     let pass = feeder.pass;
@@ -149,14 +160,14 @@ async fn sweep(
         let rate = pass.client.progress().rate;
         let page = pass
             .store
-            .waiting(pass.push, before, page_of(rate), part)
+            .waiting(pass.push, before, page_size(rate), part)
             .await?;
         let Some(last) = page.last() else {
             return Ok(Some(left));
         };
         before = last.claim;
         let count = page.len();
-        let known = match look_page_up(feeder, reading, page).await {
+        let known = match look_up_page(feeder, reading, page).await {
             Ok(known) => known,
             Err(error) => {
                 let stopped = feeder.should_stop().await?;
@@ -170,22 +181,22 @@ async fn sweep(
     }
 }
 
-/// Asks the source about a page of the queue. Only those come back of whom it is certain what is to be done.
-async fn look_page_up(
+/// Looks up the tokens of a page of the queue. Returns only the recipients that this process may decide on.
+async fn look_up_page(
     feeder: &mut Feeder<'_>,
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     page: Vec<Waiting>,
 ) -> Result<Vec<Known>> {
     let pass = feeder.pass;
-    let asked: Vec<Asked> = page
+    let asked: Vec<TokenQuery> = page
         .iter()
-        .map(|one| Asked {
+        .map(|one| TokenQuery {
             user: one.user.uuid(),
             token: None,
         })
         .collect();
     let budget = fresh_budget(reading.budget, pass.until);
-    let reading = Reading {
+    let reading = SourceReader {
         budget: &budget,
         ..*reading
     };
@@ -194,7 +205,7 @@ async fn look_page_up(
     });
     let (answers, _) = answers.await?;
     let known = page.into_iter().zip(answers).filter_map(|(one, tokens)| {
-        let token = certain(&one, tokens)?;
+        let token = certain_token(&one, tokens)?;
         Some(Known {
             user: one.user,
             token,
@@ -203,7 +214,7 @@ async fn look_page_up(
     Ok(known.collect())
 }
 
-/// Takes those of `known` who still wait, group by group, and submits their messages. False if it stopped.
+/// Takes those of `known` who still wait, group by group, and submits their messages. Returns false if the send stopped.
 async fn take_known(feeder: &mut Feeder<'_>, mut known: Vec<Known>) -> Result<bool> {
     let pass = feeder.pass;
     while !known.is_empty() {
@@ -250,26 +261,23 @@ async fn take_known(feeder: &mut Feeder<'_>, mut known: Vec<Known>) -> Result<bo
 
 fn take_from_queue(pass: &SendPass<'_>, one: Taken, token: String) -> SendJob {
     let words = words_of(&one.payload);
-    let body = fill(&one.payload, &token);
-    let flight = SubmittedMessage {
+    let body = insert_token(&one.payload, &token);
+    let message = SubmittedMessage {
         claim: one.claim,
         user: one.user,
         token,
         words,
         ends_row: true,
     };
-    pass.job(flight, body)
+    pass.job(message, body)
 }
 
-/// Of a cancelled run everybody who still waits is recorded as such.
+/// Records the waiting recipients of a cancelled run as cancelled.
 pub(super) async fn cancel_queue(pass: &SendPass<'_>) -> Result<()> {
     let most = u32::try_from(GROUP).unwrap_or(u32::MAX);
     while pass.is_cancelled() {
-        let nobody = Guard::none();
-        let taken = pass
-            .store
-            .take(pass.push, pass.sender, most, &nobody)
-            .await?;
+        let none = Guard::none();
+        let taken = pass.store.take(pass.push, pass.sender, most, &none).await?;
         if taken.is_empty() {
             break;
         }
@@ -281,15 +289,14 @@ pub(super) async fn cancel_queue(pass: &SendPass<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a living process still waits for an answer.
-async fn somebody_waits(pass: &SendPass<'_>) -> Result<bool> {
+/// Returns whether a living process still waits for an answer.
+async fn has_unanswered(pass: &SendPass<'_>) -> Result<bool> {
     pass.store.settle(pass.push).await?;
     let tally = pass.store.tally(pass.push).await?;
     Ok(tally.iter().any(|row| row.standing == Standing::Unanswered))
 }
 
-/// Waits until every message of everybody who takes part is answered or given up, or until somebody is in the queue
-/// again whom no process has taken.
+/// Waits until every message of every process is answered or given up, or until recipients are back in the queue.
 pub(super) async fn wait_for_others(feeder: &mut Feeder<'_>) -> Result<Others> {
     let pass = feeder.pass;
     loop {
@@ -311,34 +318,35 @@ pub(super) async fn wait_for_others(feeder: &mut Feeder<'_>) -> Result<Others> {
     }
 }
 
-/// Whether the process with the audience file is at work.
-async fn first_lives(pass: &SendPass<'_>) -> Result<bool> {
+/// Returns whether the process with the audience file lives.
+async fn file_process_lives(pass: &SendPass<'_>) -> Result<bool> {
     let lease = lease_name(&pass.order.automation, &pass.order.occurrence);
     pass.store.is_held(&lease).await
 }
 
-/// What became of the other processes.
+/// The state of the other processes.
 pub(super) enum Others {
     Done,
-    /// So many wait in the queue again.
+    /// The number of recipients who wait in the queue again.
     Left(u64),
-    /// This one is to stop.
+    /// This process has to stop.
     Stopped,
 }
 
-/// How many recipients are looked up at once.
+/// Returns how many recipients are looked up at once.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a rate is at most 100,000 a second"
 )]
-fn page_of(rate: f64) -> u32 {
+fn page_size(rate: f64) -> u32 {
     let most = u32::try_from(BATCH).unwrap_or(u32::MAX);
     ((rate * PAGE.as_secs_f64()) as u32).clamp(500, most)
 }
 
-/// The token of one who waits, or why there is none; nothing where the process with the file has to say.
-fn certain(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<String, Lacking>> {
+/// Returns the token of a waiting recipient, or the reason for its absence; `None` where the process with the file
+/// decides.
+fn certain_token(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<String, Lacking>> {
     match tokens {
         Err(Lacking::Deleted) => Some(Err(Lacking::Deleted)),
         Err(_) => None,
@@ -349,7 +357,7 @@ fn certain(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<String, 
     }
 }
 
-/// The token to send to, or the code that says why not.
+/// Returns the token to send to, or the code of the reason against it.
 fn sendable(
     one: &Taken,
     token: std::result::Result<String, Lacking>,
@@ -359,7 +367,7 @@ fn sendable(
         return Err(screen.map_or("cadence", |screen| screen.exclusion(limit).key()));
     }
     let token = token.map_err(Lacking::code)?;
-    // Another recipient of the push has it, so it was not put in the place of the one they were entered with.
+    // Another recipient of the push has this token, so the queued token was not replaced by it.
     if one
         .token
         .is_some_and(|queued| queued != TokenHash::of(&token))
@@ -381,19 +389,19 @@ fn not_sent(one: &Taken, ending: Ending, code: &str) -> Answer {
     }
 }
 
-/// The message with its token. A token is printable ASCII; whatever else there might be is written as JSON wants it.
-fn fill(payload: &[u8], token: &str) -> bytes::Bytes {
-    let Some(at) = memchr::memmem::find(payload, HOLE) else {
+/// Returns the message with its token, which is escaped as JSON.
+fn insert_token(payload: &[u8], token: &str) -> bytes::Bytes {
+    let Some(at) = memchr::memmem::find(payload, EMPTY_TOKEN) else {
         return bytes::Bytes::copy_from_slice(payload);
     };
     let quoted = Value::String(token.to_owned()).to_string();
-    let hole = at + HOLE.len() - 2;
+    let hole = at + EMPTY_TOKEN.len() - 2;
     [&payload[..hole], quoted.as_bytes(), &payload[hole + 2..]]
         .concat()
         .into()
 }
 
-/// What the person reads.
+/// Returns the texts of a queued message.
 fn words_of(payload: &[u8]) -> Option<Words> {
     let message: Value = serde_json::from_slice(payload).ok()?;
     let text = |pointer: &str| Some(message.pointer(pointer)?.as_str()?.to_owned());

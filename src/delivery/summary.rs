@@ -1,27 +1,27 @@
-//! The sums of a send: every row of the audience is in exactly one of them.
+//! The counts of a send: every row of the audience is in exactly one of them.
 //!
-//! Every number that is shown while sending and afterwards, and what it counts. The bar, the line at the end, the text, the
-//! Markdown table, the JSON document, `runs show`, its page, the notices and the reasons of a stop are all made from these.
+//! All counts that are shown during and after a send. The progress bar, the line at the end, the text, the Markdown table,
+//! the JSON document, `runs show`, its page, the notifications and the reasons of a stop are made from these.
 //!
-//! | shown as | what it counts |
+//! | shown as | counts |
 //! | --- | --- |
 //! | rows | records of the file, the header not among them, [`Order::limit`] respected |
-//! | repeated | rows whose person stands in an earlier row |
-//! | excluded by cadence | people whom a rule of the notification history holds back, by rule |
-//! | held out | people of the control group |
-//! | without a token, token sent to already | people without a device; people all of whose tokens got this push for somebody else |
-//! | skipped | rows that no message can be made for, by reason |
-//! | accepted, failed, dead | messages by the service's answer; what never left because its platform is stopped has failed |
-//! | in doubt | messages that left, and whose answer was never seen: they are neither accepted nor failed, anywhere |
-//! | cancelled | people who were not sent to because the run was cancelled |
-//! | under way | people whom another process has claimed, or who wait in its queue |
-//! | not attempted | rows that were not got to; what was claimed and released again is among them |
+//! | repeated | rows whose recipient is in an earlier row |
+//! | excluded by cadence | recipients whom a rule of the notification history excludes, by rule |
+//! | held out | recipients in the control group |
+//! | without a token, token sent to already | recipients without a device; recipients all of whose tokens got this push for another recipient |
+//! | skipped | rows without a message, by reason |
+//! | accepted, failed, dead | messages by the answer of the push service; a message that never left because its platform is stopped has failed |
+//! | in doubt | messages that left, and whose answer was never seen: neither accepted nor failed |
+//! | cancelled | recipients who were not sent to because the run was cancelled |
+//! | under way | recipients whom another process has claimed, or who wait in its queue |
+//! | not attempted | rows that were not reached, and rows claimed and released again |
 //! | would be sent | of a dry run: messages that a live send of the same order would submit now; `up to` where the source or the history was not asked |
 //! | failed, dead, in doubt beside the bar | the same of the messages of this process, in this pass |
 //! | messages | messages of this process that left: accepted, failed, dead, in doubt |
 //! | messages a second | accepted, failed and dead answers, by the time from the first request to the last answer; none within less than [`SHORTEST`](crate::count::SHORTEST) |
 //! | seconds | from the push service being reached to the files being written |
-//! | `sending: N of M rows` | rows that are done with: repeated, excluded, held out, without a token, skipped, or with a message that left; never released, cancelled or not attempted ones |
+//! | `sending: N of M rows` | finished rows: repeated, excluded, held out, without a token, skipped, or with a message that left; never released, cancelled or not attempted ones |
 //! | `checking`, `reading`, `looking up tokens: N rows` | rows read, to the last one |
 //! | N/s beside a stage | its count by its time so far; none in the first second |
 //! | of N messages M failed, K in doubt | all messages that left; those that failed; those in doubt |
@@ -37,7 +37,7 @@ use super::{Order, Reach};
 use crate::cadence::Breakdown;
 use crate::state::ledger::{Ending, Standing, TallyRow};
 
-/// What came of a send. `--json` prints it; `pushctl schema summary` describes it.
+/// The result of a send. `--json` prints it; `pushctl schema summary` describes it.
 ///
 /// `rows + others = repeated + excluded + held_out + without_token + token_taken + skipped + (accepted + failed + dead +
 /// in_doubt + cancelled + under_way − further_devices) + not_attempted`.
@@ -47,7 +47,7 @@ pub struct Summary {
     pub run: String,
     /// The automation, or `send`.
     pub automation: String,
-    /// What the push was for.
+    /// The occurrence.
     pub occurrence: String,
     /// Its place in the occurrence, from 1.
     pub push: u32,
@@ -57,52 +57,52 @@ pub struct Summary {
     pub mode: String,
     /// How it ended.
     pub ended: SendResult,
-    /// What stopped it, in words.
+    /// The reason for a stop.
     pub reason: Option<String>,
     /// Rows of the audience.
     pub rows: u64,
-    /// Rows whose person stands in an earlier row.
+    /// Rows whose recipient is in an earlier row.
     pub repeated: u64,
-    /// Held back by the notification history.
+    /// Excluded by the notification history.
     pub excluded: u64,
-    /// By which rule; all of them together are `excluded`.
+    /// By rule; the sum is `excluded`.
     pub excluded_by_rule: BTreeMap<String, u64>,
     /// The control group.
     pub held_out: u64,
-    /// Without a device to send to, as the source says of each of them.
+    /// Without a token in the source.
     pub without_token: u64,
-    /// All of their tokens were sent to for somebody else.
+    /// All of their tokens got the push for another recipient.
     pub token_taken: u64,
-    /// No message could be made for them, their account is deleted, or their token is registered to someone else.
+    /// The message could not be rendered, the account is deleted, or the token is registered to another user.
     pub skipped: u64,
-    /// Why; all of them together are `skipped`.
+    /// By reason; the sum is `skipped`.
     pub skipped_by_reason: BTreeMap<String, u64>,
-    /// The push service took the message.
+    /// Accepted by the push service.
     pub accepted: u64,
-    /// It refused, or could not be brought to take it.
+    /// Refused by the push service, or not accepted after all retries.
     pub failed: u64,
-    /// By its code; all of them together are `failed`.
+    /// By code; the sum is `failed`.
     pub failed_by_code: BTreeMap<String, u64>,
-    /// The token is registered no more.
+    /// The token is no longer registered.
     pub dead: u64,
-    /// Nobody can tell whether it was taken.
+    /// Sent, but the answer was never seen.
     pub in_doubt: u64,
-    /// Not sent, because somebody cancelled.
+    /// Not sent, because the run was cancelled.
     pub cancelled: u64,
     /// Being sent by another process.
     pub under_way: u64,
-    /// Messages to second and further devices of somebody: counted as messages above, though not as rows.
+    /// Messages to second and further devices of a recipient: counted as messages above, though not as rows.
     pub further_devices: u64,
-    /// Rows that were not got to. Of a dry run, the messages that a live send would submit.
+    /// Rows that were not reached. In a dry run, the messages that a live send would submit.
     pub not_attempted: u64,
-    /// Of a dry run that did not ask the source or the history: `not_attempted` is as many as there could be.
+    /// In a dry run that did not ask the source or the history, `not_attempted` is an upper bound.
     #[serde(default)]
     pub is_upper_bound: bool,
-    /// People of other files who had this very push.
+    /// Recipients of this push who are not in this file.
     pub others: u64,
     /// Where the notification history was: `postgres`, `http`, `embedded` or `off`.
     pub cadence: String,
-    /// What a person should know beside the numbers.
+    /// Notes on the counts.
     pub notes: Vec<String>,
     /// When this run began to send, RFC 3339.
     #[schemars(with = "String")]
@@ -112,13 +112,13 @@ pub struct Summary {
     pub ended_at: Timestamp,
     /// Seconds between the two.
     pub seconds: f64,
-    /// Messages of this process that left: fewer than are accounted for above, where an earlier run had begun.
+    /// Messages of this process that left: fewer than above, where an earlier run had begun.
     pub messages: u64,
     /// Answers in a second, from the first request to the last answer; 0 where there was less than a second between them.
     pub messages_per_second: f64,
-    /// The files that it wrote.
+    /// The outcome files.
     pub files: Option<OutcomeFiles>,
-    /// Why a file is missing, or a list incomplete.
+    /// The reason why a file is missing or a list incomplete.
     #[serde(default)]
     pub files_error: Option<String>,
 }
@@ -127,21 +127,21 @@ pub struct Summary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SendResult {
-    /// Every row was attended to, and no message failed.
+    /// Every row is finished, and no message failed.
     Done,
-    /// Every row was attended to; some messages failed or are in doubt.
+    /// Every row is finished; some messages failed or are in doubt.
     Partial,
-    /// It stopped and can go on.
+    /// Stopped; can be resumed.
     Stopped,
-    /// A safeguard stopped it.
+    /// Stopped by a guard.
     Refused,
-    /// Somebody cancelled it.
+    /// Cancelled.
     Cancelled,
-    /// Nothing was to be sent: a dry run.
+    /// A dry run: nothing was sent.
     Rehearsed,
 }
 
-/// A tally of the ledger, sorted into the sums.
+/// The counts of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct OutcomeSums {
     pub(super) excluded: BTreeMap<String, u64>,
@@ -187,13 +187,13 @@ impl OutcomeSums {
         }
     }
 
-    /// Messages that left, of this process and of others.
+    /// Returns the messages that left, of all processes.
     pub(super) fn messages(&self) -> u64 {
         let failed: u64 = self.failed.values().sum();
         self.accepted + failed + self.dead + self.in_doubt
     }
 
-    /// Claims in all.
+    /// Returns the number of claims.
     pub(super) fn claims(&self) -> u64 {
         let sum = |map: &BTreeMap<String, u64>| map.values().sum::<u64>();
         sum(&self.excluded)
@@ -211,7 +211,7 @@ impl OutcomeSums {
 }
 
 impl Summary {
-    /// Nothing counted yet.
+    /// Returns a summary without counts.
     pub(super) fn blank(order: &Order, run: &str, now: Timestamp) -> Self {
         Self {
             run: run.to_owned(),
@@ -257,7 +257,7 @@ impl Summary {
         }
     }
 
-    /// Adds the sums of the ledger to what was counted.
+    /// Adds the counts of the ledger.
     pub(super) fn add(&mut self, sums: &OutcomeSums) {
         let merge = |into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>| {
             for (key, count) in from {
@@ -278,7 +278,7 @@ impl Summary {
         self.under_way += sums.under_way;
     }
 
-    /// Whether every row is in exactly one sum.
+    /// Returns whether every row is in exactly one count.
     pub fn adds_up(&self) -> bool {
         let messages = self.accepted
             + self.failed

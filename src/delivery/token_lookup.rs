@@ -1,22 +1,22 @@
-//! Which tokens a recipient has, asked of the source: the one look-up, for every kind of send.
+//! The look-up of tokens in the source, for every kind of send.
 //!
-//! The source is asked about thousands of people at once, each batch by two statements (`accounts.sql`, `tokens.sql`),
-//! over a connection that is closed before anything is sent. The answers stand in a temporary file without a name, row
-//! by row in the order of the audience, so memory does not grow with it. There is no index on a device's user or token
-//! in the source, so a batch is a scan of the table: few and large they are.
+//! The source is asked about thousands of recipients at once, each batch by two statements (`accounts.sql`, `tokens.sql`),
+//! over a connection that is closed before anything is sent. The answers are in an unnamed temporary file, row by
+//! row in the order of the audience, so memory does not grow with it. The source has no index on a device's user or
+//! token, so a batch scans the table: batches are few and large.
 //!
 //! "At send time" means: right before the first claim, and again whenever the answers are older than [`FRESH`], for as
 //! many rows as are sent in that time. A process that joins a shared send asks about each page of the queue before it
 //! takes from it.
 //!
-//! | the source says | what becomes of the recipient |
+//! | the source | the recipient |
 //! | --- | --- |
 //! | `users.deleted_at` is not 0 | skipped, `deleted` |
 //! | no token in `devices`, and none in the file | skipped, `no-token` |
 //! | a token, but no row in `users` | skipped, `unknown-user`: an account that was erased is gone from there, too |
-//! | the latest registration of each of their tokens is somebody else's | skipped, `token-moved` |
+//! | the latest registration of each of their tokens is another user's | skipped, `token-moved` |
 //! | a token whose latest registration is theirs | sent to: the one used last, or every one |
-//! | nothing about a token that stands in the file | sent to: the file knows better, and a note counts them |
+//! | nothing about a token that stands in the file | sent to, and counted in a note |
 //!
 //! The latest registration of a token is the row of `devices` with the latest `updated_at`, then the highest `id`.
 //!
@@ -44,25 +44,25 @@ use crate::state::ledger::UserKey;
 
 const ACCOUNTS: &str = include_str!("accounts.sql");
 const TOKENS: &str = include_str!("tokens.sql");
-/// People asked about at once.
+/// The recipients of one question to the source.
 pub(super) const BATCH: usize = 32_768;
-/// Devices of one person at most.
+/// The maximum of devices of a recipient.
 const MOST_DEVICES: usize = 100;
-/// For so long an answer of the source holds.
+/// The time for which an answer of the source is valid.
 const FRESH: Duration = Duration::from_secs(600);
 const CANNOT_KEEP: &str = "cannot keep tokens in a temporary file";
 
-/// How the source is reached while a send goes on.
-pub struct Reading<'a> {
-    /// Where accounts and tokens are.
+/// The access to the source during a send.
+pub struct SourceReader<'a> {
+    /// The source of accounts and tokens.
     pub source: &'a Source,
-    /// For one look-up.
+    /// The budget of one look-up.
     pub budget: &'a Budget,
-    /// Is told how the connecting goes.
+    /// The log of connection attempts.
     pub watch: &'a dyn Watch,
 }
 
-/// Why a recipient has no token that may be sent to.
+/// The reason why a recipient has no usable token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lacking {
     NoToken,
@@ -71,21 +71,21 @@ pub(super) enum Lacking {
     UnknownUser,
 }
 
-/// The tokens of a recipient that may be sent to, the one used last first and never none; or why there is none.
+/// The usable tokens of a recipient, at least one, the last used first; or the reason why there is none.
 pub(super) type Tokens = std::result::Result<Vec<String>, Lacking>;
 
-/// A recipient, and the token that an audience file brings for them.
+/// A recipient, and their token in the audience file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asked {
-    /// Nobody in `users` has an id that is no UUID.
+pub(super) struct TokenQuery {
+    /// `None` for an id that is not a UUID: `users` has no such row.
     pub(super) user: Option<Uuid>,
     pub(super) token: Option<String>,
 }
 
-/// What a look-up over an audience came to.
+/// The counts of a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Found {
-    /// Rows with a token that may be sent to.
+pub struct TokenCounts {
+    /// Rows with a usable token.
     pub with: u64,
     /// Rows without.
     pub without: u64,
@@ -95,14 +95,14 @@ pub struct Found {
 
 /// The tokens of an audience, in the order of its rows.
 pub struct TokenLookup {
-    /// `None`: the tokens of the file are taken at its word, because no source is configured.
+    /// `None`: the tokens of the file are not checked, because no source is configured.
     answers: Option<Answers>,
-    found: Found,
+    found: TokenCounts,
     /// The next row, from 0.
     row: u64,
 }
 
-/// What the source said about some rows.
+/// The tokens of some rows.
 struct Answers {
     spool: BufReader<File>,
     first: u64,
@@ -110,7 +110,7 @@ struct Answers {
     asked_at: Instant,
 }
 
-/// An audience that is to be looked up.
+/// The audience of a look-up.
 #[derive(Clone, Copy)]
 pub(super) struct Audience<'a> {
     pub(super) order: &'a Order,
@@ -125,7 +125,7 @@ impl Lacking {
         Self::UnknownUser,
     ];
 
-    /// As outcome files and sums call it.
+    /// Returns the code in outcome files and summaries.
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::NoToken => "no-token",
@@ -135,7 +135,7 @@ impl Lacking {
         }
     }
 
-    /// In place of a number of tokens, of which there are far fewer.
+    /// Returns the byte in place of a number of tokens, which is far smaller.
     fn byte(self) -> u8 {
         match self {
             Self::NoToken => 255,
@@ -147,11 +147,11 @@ impl Lacking {
 }
 
 impl TokenLookup {
-    /// Takes the tokens of the file at its word.
-    pub fn unasked(plan: &SendPlan) -> Self {
-        let found = Found {
+    /// Uses the tokens of the file unchecked.
+    pub fn unchecked(plan: &SendPlan) -> Self {
+        let found = TokenCounts {
             with: plan.rows,
-            ..Found::default()
+            ..TokenCounts::default()
         };
         Self {
             answers: None,
@@ -160,11 +160,11 @@ impl TokenLookup {
         }
     }
 
-    /// Asks the source about every row of an audience.
+    /// Looks up the tokens of every row of an audience.
     pub async fn look_up(
         order: &Order,
         plan: &SendPlan,
-        reading: &Reading<'_>,
+        reading: &SourceReader<'_>,
         interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<Self> {
@@ -178,33 +178,33 @@ impl TokenLookup {
         })
     }
 
-    /// What the look-up came to.
-    pub fn found(&self) -> Found {
+    /// Returns the counts of the look-up.
+    pub fn found(&self) -> TokenCounts {
         self.found
     }
 
-    /// What a person should know beside the numbers.
+    /// Returns the notes for the summary.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.answers.is_none() {
             notes.push(
-                "accounts and tokens were not checked: the file has a token column, and no database is configured to ask"
+                "accounts and tokens were not checked: the file has a token column, and no source is configured"
                     .to_owned(),
             );
         }
         match self.found.unregistered {
             0 => {}
-            1 => notes.push(
-                "1 token of the file is in no row of devices; it is used as it is".to_owned(),
-            ),
+            1 => {
+                notes.push("1 token of the file is not in devices; it is used unchecked".to_owned())
+            }
             many => notes.push(format!(
-                "{many} tokens of the file are in no row of devices; they are used as they are"
+                "{many} tokens of the file are not in devices; they are used unchecked"
             )),
         }
         notes
     }
 
-    /// Begins anew with the first row.
+    /// Starts again with the first row.
     pub fn rewind(&mut self) -> Result<()> {
         self.row = 0;
         match &mut self.answers {
@@ -215,20 +215,20 @@ impl TokenLookup {
         }
     }
 
-    /// Lets the source be asked anew before the next row, however lately it was asked.
+    /// Makes the next [`TokenLookup::renew`] ask the source again.
     pub(super) fn expire(&mut self) {
         if let Some(answers) = &mut self.answers {
             answers.rows = 0;
         }
     }
 
-    /// Asks the source again, unless its answers about the next `wanted` rows are there and hold. `rate` says how many
-    /// rows are worth asking about, `until` when the send must have ended.
+    /// Asks the source again, unless it has valid answers about the next `wanted` rows. `rate` decides how many rows it asks
+    /// about; `until` is the end of the time budget.
     pub(super) async fn renew(
         &mut self,
         audience: Audience<'_>,
         wanted: u64,
-        reading: Option<&Reading<'_>>,
+        reading: Option<&SourceReader<'_>>,
         interrupt: &Interrupt,
         (rate, until): (u32, Option<Instant>),
     ) -> Result<()> {
@@ -240,7 +240,7 @@ impl TokenLookup {
             return Ok(());
         };
         let budget = fresh_budget(reading.budget, until);
-        let reading = Reading {
+        let reading = SourceReader {
             budget: &budget,
             ..*reading
         };
@@ -250,7 +250,7 @@ impl TokenLookup {
         Ok(())
     }
 
-    /// The tokens of the next row, which is `row`.
+    /// Returns the tokens of the next row, which is `row`.
     pub(super) fn next(&mut self, reader: &AudienceReader, row: &StringRecord) -> Result<Tokens> {
         self.row += 1;
         match &mut self.answers {
@@ -264,8 +264,8 @@ impl TokenLookup {
 }
 
 impl Answers {
-    /// How many rows to ask about anew, if the answers about `wanted` rows from `row` on are not there or too old; the
-    /// audience has `rows` of them.
+    /// Returns how many rows to ask about, if the answers about `wanted` rows from `row` on are missing or too old; the
+    /// audience has `rows` rows.
     fn lacks(&self, (row, wanted, rows): (u64, u64, u64), rate: u32) -> Option<u64> {
         let end = rows.min(row + wanted);
         let are_there = self.first <= row && end <= self.first + self.rows;
@@ -274,13 +274,13 @@ impl Answers {
     }
 }
 
-/// A budget for one more look-up in the middle of a send.
+/// Returns the budget of a further look-up during a send.
 pub(super) fn fresh_budget(first: &Budget, until: Option<Instant>) -> Budget {
     let left = until.map(|end| end.saturating_duration_since(Instant::now()));
     Budget::start(left.map_or(first.total(), |left| left.min(first.total())))
 }
 
-/// As many rows as are sent while an answer holds; not so few that the source is asked all the time.
+/// Returns how many rows are sent while an answer is valid, and at least a batch.
 fn worth_asking(rate: u32) -> u64 {
     (u64::from(rate) * FRESH.as_secs()).max(BATCH as u64)
 }
@@ -293,10 +293,10 @@ fn cannot_read() -> &'static str {
 async fn ask_rows(
     audience: Audience<'_>,
     (first, count): (u64, u64),
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     interrupt: &Interrupt,
     progress: &dyn Progress,
-) -> Result<(Answers, Found)> {
+) -> Result<(Answers, TokenCounts)> {
     let keep = || CANNOT_KEEP;
     let mut spool = tempfile::tempfile().kind(ErrorKind::Failed, keep)?;
     let asked_at = Instant::now();
@@ -305,7 +305,7 @@ async fn ask_rows(
     let found = read_source(reading, interrupt, async |snapshot| {
         progress.stage("looking up tokens");
         progress.total(Some(count));
-        // After a failure it begins anew.
+        // After a failure the look-up starts again.
         spool
             .set_len(0)
             .and_then(|()| spool.rewind())
@@ -326,9 +326,9 @@ async fn ask_rows(
     Ok((answers, found))
 }
 
-/// Opens the source for a look-up, and says what is missing where it may not be asked.
+/// Opens the source for a look-up. An error names the missing table or grant.
 pub(super) async fn read_source<T>(
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
     interrupt: &Interrupt,
     work: impl AsyncFnMut(&Snapshot) -> Result<T>,
 ) -> Result<T> {
@@ -343,7 +343,7 @@ fn explain(error: Error, role: &str) -> Error {
     match sqlstate.as_deref() {
         // Insufficient privilege, undefined table, undefined column.
         Some("42501" | "42P01" | "42703") => error
-            .context("the source cannot be asked which accounts are deleted and whose a token is, so nobody is sent to")
+            .context("the accounts and tokens cannot be read from the source, so no message is sent")
             .hint(format!(
                 "pushctl reads users (id, deleted_at) and devices (id, user_id, token, updated_at): GRANT SELECT ON users, devices TO \"{}\"",
                 role.replace('"', "\"\"")
@@ -358,20 +358,20 @@ async fn ask_all(
     snapshot: &Snapshot,
     out: &mut BufWriter<&mut File>,
     progress: &dyn Progress,
-) -> Result<Found> {
+) -> Result<TokenCounts> {
     let mut reader = AudienceReader::open(&order.input)?;
     let mut row = StringRecord::new();
     for skipped in 0..first {
         reader.next_of(&mut row, first + count - skipped)?;
     }
     let mut left = count;
-    let mut found = Found::default();
+    let mut found = TokenCounts::default();
     while left > 0 {
         let mut batch = Vec::with_capacity(BATCH);
         while batch.len() < BATCH && left > 0 {
             reader.next_of(&mut row, left)?;
             left -= 1;
-            batch.push(Asked {
+            batch.push(TokenQuery {
                 user: UserKey::of(reader.user(&row)).uuid(),
                 token: reader.token(&row).map(str::to_owned),
             });
@@ -426,10 +426,10 @@ fn read_tokens(spool: &mut BufReader<File>) -> std::io::Result<Tokens> {
     Ok(Ok(tokens))
 }
 
-/// What the source says about a batch, in its order; and how many of the tokens that the batch brings it does not know.
+/// Returns the tokens of a batch, in its order, and the number of tokens of the file that the source does not know.
 pub(super) async fn ask(
     snapshot: &Snapshot,
-    batch: &[Asked],
+    batch: &[TokenQuery],
     devices: Devices,
 ) -> Result<(Vec<Tokens>, u64)> {
     let look_up: HashSet<Uuid> = batch
@@ -454,11 +454,11 @@ pub(super) async fn ask(
             ("pushctl.tokens", array(brought.map(str::to_owned))),
         ])
         .await?;
-    let mut said = Said::default();
+    let mut answer = SourceAnswer::default();
     snapshot
         .copy_out(ACCOUNTS, &mut |line| {
             if let Some((user, deleted)) = split(line) {
-                said.accounts.insert(user, deleted == "t");
+                answer.accounts.insert(user, deleted == "t");
             }
             Ok(())
         })
@@ -466,31 +466,31 @@ pub(super) async fn ask(
     snapshot
         .copy_out(TOKENS, &mut |line| {
             if let Some((user, token)) = split(line) {
-                said.registration(user, token, look_up.contains(&user));
+                answer.registration(user, token, look_up.contains(&user));
             }
             Ok(())
         })
         .await?;
     let unregistered = batch.iter().filter_map(|one| one.token.as_ref());
-    let unregistered = unregistered.filter(|token| !said.owners.contains_key(*token));
+    let unregistered = unregistered.filter(|token| !answer.owners.contains_key(*token));
     let unregistered = unregistered.count() as u64;
-    let tokens = batch.iter().map(|one| said.about(one, devices)).collect();
+    let tokens = batch.iter().map(|one| answer.about(one, devices)).collect();
     Ok((tokens, unregistered))
 }
 
-/// What came back about a batch.
+/// The answer of the source about a batch.
 #[derive(Debug, Default)]
-struct Said {
-    /// Everyone who has an account, and whether it is deleted.
+struct SourceAnswer {
+    /// The accounts, and whether they are deleted.
     accounts: HashMap<Uuid, bool>,
-    /// Who registered a token last.
+    /// The user of the latest registration of each token.
     owners: HashMap<String, Uuid>,
-    /// The tokens that people registered, the latest first.
+    /// The tokens of each user, the latest first.
     registered: HashMap<Uuid, Vec<String>>,
 }
 
-impl Said {
-    /// Takes a registration in; to be called for the latest first.
+impl SourceAnswer {
+    /// Adds a registration. The caller adds the latest first.
     fn registration(&mut self, user: Uuid, token: String, is_looked_up: bool) {
         if is_looked_up {
             let theirs = self.registered.entry(user).or_default();
@@ -501,7 +501,7 @@ impl Said {
         self.owners.entry(token).or_insert(user);
     }
 
-    fn about(&self, asked: &Asked, devices: Devices) -> Tokens {
+    fn about(&self, asked: &TokenQuery, devices: Devices) -> Tokens {
         let account = asked.user.and_then(|user| self.accounts.get(&user));
         if account == Some(&true) {
             return Err(Lacking::Deleted);
@@ -538,7 +538,7 @@ impl Said {
     }
 }
 
-/// An array as the server reads it.
+/// Returns the text of a PostgreSQL array.
 fn array(values: impl Iterator<Item = String>) -> String {
     let quoted = values.map(|value| {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"");
@@ -547,7 +547,7 @@ fn array(values: impl Iterator<Item = String>) -> String {
     format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }
 
-/// The two fields of a line.
+/// Returns the two fields of a line.
 fn split(line: &[u8]) -> Option<(Uuid, String)> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let mut ranges = Vec::new();
@@ -572,30 +572,31 @@ mod tests {
         Uuid::from_u64_pair(7, n)
     }
 
-    fn asked(n: u64) -> Asked {
-        Asked {
+    fn asked(n: u64) -> TokenQuery {
+        TokenQuery {
             user: Some(id(n)),
             token: None,
         }
     }
 
-    fn said(accounts: &[(u64, bool)], registrations: &[(u64, &str)]) -> Said {
-        let mut said = Said::default();
-        said.accounts
+    fn source_answer(accounts: &[(u64, bool)], registrations: &[(u64, &str)]) -> SourceAnswer {
+        let mut answer = SourceAnswer::default();
+        answer
+            .accounts
             .extend(accounts.iter().map(|(n, deleted)| (id(*n), *deleted)));
         for (n, token) in registrations {
-            said.registration(id(*n), (*token).to_owned(), true);
+            answer.registration(id(*n), (*token).to_owned(), true);
         }
-        said
+        answer
     }
 
     #[test]
-    fn a_token_is_theirs_whose_registration_is_the_latest() {
-        let said = said(
+    fn a_token_belongs_to_the_user_of_its_latest_registration() {
+        let answer = source_answer(
             &[(1, false), (2, false), (3, true), (4, false)],
             &[(2, "x"), (1, "x"), (1, "old"), (3, "y"), (5, "z")],
         );
-        let theirs = |n| said.about(&asked(n), Devices::Latest);
+        let theirs = |n| answer.about(&asked(n), Devices::Latest);
         assert_eq!(theirs(1), Ok(vec!["old".to_owned()]));
         assert_eq!(theirs(2), Ok(vec!["x".to_owned()]));
         assert_eq!(theirs(3), Err(Lacking::Deleted));
@@ -605,11 +606,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_the_file_is_checked_and_one_that_the_source_does_not_know_is_used() {
-        let said = said(&[(1, false), (2, false)], &[(2, "x"), (1, "x")]);
+    fn a_token_of_the_file_is_checked_and_an_unknown_one_is_used() {
+        let answer = source_answer(&[(1, false), (2, false)], &[(2, "x"), (1, "x")]);
         let brings = |n, token: &str| {
             let token = Some(token.to_owned());
-            said.about(&Asked { token, ..asked(n) }, Devices::Latest)
+            answer.about(&TokenQuery { token, ..asked(n) }, Devices::Latest)
         };
         assert_eq!(brings(1, "x"), Err(Lacking::TokenMoved));
         assert_eq!(brings(2, "x"), Ok(vec!["x".to_owned()]));
@@ -618,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_or_too_old_is_asked_for_again() {
+    fn missing_and_old_answers_are_looked_up_again() {
         let answers = |first, rows, age| Answers {
             spool: BufReader::new(tempfile::tempfile().unwrap()),
             first,
@@ -641,14 +642,14 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_out_of_an_array_as_they_went_in() {
+    fn an_array_quotes_its_values() {
         let values = ["a\"b", "c\\d", "e,f"].map(str::to_owned);
         assert_eq!(array(values.into_iter()), r#"{"a\"b","c\\d","e,f"}"#);
         assert_eq!(array(std::iter::empty()), "{}");
     }
 
     #[test]
-    fn every_reason_and_every_number_of_tokens_is_told_apart() {
+    fn reasons_and_numbers_of_tokens_have_different_bytes() {
         let most = u8::try_from(MOST_DEVICES).unwrap();
         assert!(Lacking::ALL.iter().all(|one| one.byte() > most));
     }

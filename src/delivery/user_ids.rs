@@ -1,5 +1,5 @@
-//! Whether an audience's user ids are valid for the notification history: every history knows people by UUID. An id of
-//! another kind is held back by cadence (`invalidUuid`), so an audience that has no other would reach no one.
+//! The check of user ids for the notification history, which identifies recipients by UUID. Cadence excludes any other
+//! id (`invalidUuid`), so an audience without a single UUID would reach no recipient.
 
 use csv::StringRecord;
 
@@ -8,12 +8,12 @@ use crate::error::{Error, Result};
 use crate::report::number;
 use crate::state::ledger::UserKey;
 
-/// What the check of a file found.
+/// The result of the check.
 #[derive(Debug, Clone, Default)]
 pub(super) struct UserIds {
     /// Rows whose id is no UUID.
     invalid: u64,
-    /// The first of those.
+    /// The first of these rows.
     sample: Option<Sample>,
 }
 
@@ -24,7 +24,7 @@ struct Sample {
     line: u64,
 }
 
-/// Characters of an id that are quoted.
+/// The maximum of characters of an id in a message.
 const QUOTED: usize = 60;
 
 impl UserIds {
@@ -54,15 +54,15 @@ impl UserIds {
         let name = order.input.name();
         if self.invalid < rows {
             return Ok(Some(format!(
-                "{} of {} user ids are no UUIDs and get nothing; the first is {id:?} in line {line}",
+                "{} of {} user ids are not UUIDs and get no message; the first is {id:?} in line {line}",
                 number(self.invalid),
                 number(rows)
             )));
         }
         Err(Error::usage(format!(
-            "{name}: none of the {} values in column {column:?} is a UUID (line {line}: {id:?}), and the notification history knows people by UUID only",
+            "{name}: none of the {} values in column {column:?} is a UUID (line {line}: {id:?}), and the notification history identifies recipients by UUID",
             number(rows)
         ))
-        .hint("nothing was sent: the users' UUIDs belong into a column called user_id; --cadence off would send without asking the history"))
+        .hint("nothing was sent; put the UUIDs of the users into a column named user_id, or use --cadence off to send without the history"))
     }
 }

@@ -1,4 +1,4 @@
-//! What the present instant says about a send under way: quiet hours may begin, and it may become too late.
+//! The time limits of a running send: quiet hours may begin, and the latest instant may pass.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -7,10 +7,10 @@ use super::stop_reason::Stop;
 use crate::automation::file::QuietAction;
 use crate::automation::quiet_hours::QuietHours;
 
-/// The limits in time of a send; without any it may go on for ever.
+/// The time limits of a send.
 #[derive(Debug, Clone, Default)]
 pub struct WhileSending {
-    /// When no recipient is to be woken.
+    /// The quiet hours.
     pub quiet: Option<Quiet>,
     /// No message leaves after this instant.
     pub latest: Option<Timestamp>,
@@ -21,9 +21,9 @@ pub struct WhileSending {
 pub struct Quiet {
     /// The times of day.
     pub hours: QuietHours,
-    /// Where those are told.
+    /// The time zone of the hours.
     pub zone: TimeZone,
-    /// What happens to a push that would go out in them.
+    /// The action on a push in quiet hours.
     pub action: QuietAction,
 }
 
@@ -35,7 +35,7 @@ impl Quiet {
 }
 
 impl WhileSending {
-    /// Returns why a send has to stop now, if it has.
+    /// Returns the reason to stop now, if there is one.
     pub(super) fn look(&self, now: Timestamp) -> Option<Stop> {
         if let Some(latest) = self.latest.filter(|latest| now > *latest) {
             return Some(Stop::Late(latest));

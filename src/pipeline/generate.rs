@@ -127,7 +127,7 @@ async fn check_safeguards(phase: &PhaseContext<'_>, files: &mut GeneratedFiles) 
     for (place, push) in files.pushes.iter().enumerate() {
         if let Some(file) = &push.live {
             let order = send::order(phase, place, files, file);
-            let plan = SendPlan::draw_up(
+            let plan = SendPlan::prepare(
                 &order,
                 phase.overrides,
                 phase.context.hosts,

@@ -11,12 +11,11 @@ use super::step::{self, Lateness};
 use super::{Mode, PhaseContext, PhaseRecords};
 use crate::automation::file;
 use crate::budget::Budget;
-use crate::delivery::dry_run;
-use crate::delivery::dry_run::Asking;
-use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
+use crate::delivery::dry_run::{self, DryRunSources};
+use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
-    CadenceFailure, Devices, InDoubt, Input, Order, Reach, Reading, SendPlan, SendResult, Summary,
-    TokenLookup, WhileSending,
+    CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendResult, SourceReader,
+    Summary, TokenLookup, WhileSending,
 };
 use crate::error::{Error, Result};
 use crate::guards::Guard;
@@ -140,7 +139,7 @@ pub(super) async fn deliver(
         gate,
         overrides: phase.overrides,
     };
-    Box::pin(carry_out(order, &plan, &mut tokens, &phase.run.id, &ways)).await
+    Box::pin(send_all(order, &plan, &mut tokens, &phase.run.id, &ways)).await
 }
 
 /// Counts the messages of an order and sends none.
@@ -149,23 +148,23 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
     let named = (phase.run.id.as_str(), context.clock.now());
     if context.offline {
         let plan = plan_of(phase, order)?;
-        let asking = Asking::Nothing {
+        let asking = DryRunSources::Nothing {
             cadence_is_off: context.cadence.is_off(),
         };
-        return dry_run::rehearse(order, &plan, asking, context.progress, named).await;
+        return dry_run::count(order, &plan, asking, context.progress, named).await;
     }
     let budget = Budget::start(context.deadline);
     let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
-    let asking = Asking::All {
+    let asking = DryRunSources::All {
         store: context.store,
         cadence: context.cadence,
         tokens: &mut tokens,
     };
-    dry_run::rehearse(order, &plan, asking, context.progress, named).await
+    dry_run::count(order, &plan, asking, context.progress, named).await
 }
 
-fn reading<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> Reading<'b> {
-    Reading {
+fn reading<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> SourceReader<'b> {
+    SourceReader {
         source: phase.context.source,
         budget,
         watch: phase.context.watch,
@@ -174,7 +173,7 @@ fn reading<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> Reading<'b> {
 
 fn plan_of(phase: &PhaseContext<'_>, order: &Order) -> Result<SendPlan> {
     let context = phase.context;
-    SendPlan::draw_up(
+    SendPlan::prepare(
         order,
         phase.overrides,
         context.hosts,
@@ -186,7 +185,7 @@ fn plan_of(phase: &PhaseContext<'_>, order: &Order) -> Result<SendPlan> {
 async fn plan_and_tokens(
     phase: &PhaseContext<'_>,
     order: &Order,
-    reading: &Reading<'_>,
+    reading: &SourceReader<'_>,
 ) -> Result<(SendPlan, TokenLookup)> {
     let context = phase.context;
     let plan = plan_of(phase, order)?;

@@ -11,11 +11,11 @@ use super::services;
 use super::session::{Opening, Recorded, RunSession};
 use crate::automation::AutomationFile;
 use crate::cadence::{Cadence, Layer};
-use crate::delivery::dry_run::{Asking, rehearse};
+use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send;
-use crate::delivery::send::{SendContext, Sent, carry_out, time_for};
+use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
-    Order, Reach, Reading, SendPlan, SendResult, Summary, TokenLookup, WhileSending, fits,
+    Order, Reach, SendPlan, SendResult, SourceReader, Summary, TokenLookup, WhileSending, fits,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
@@ -103,7 +103,7 @@ impl Sending {
         overrides: &Overrides,
     ) -> Result<SendPlan> {
         let progress = context.reporter.progress();
-        let plan = SendPlan::draw_up(
+        let plan = SendPlan::prepare(
             order,
             overrides,
             &services::hosts(context.settings)?,
@@ -122,7 +122,7 @@ impl Sending {
     /// Counts the messages that a live send would send now, and sends none.
     pub async fn rehearse(&mut self, context: &RunContext<'_>, store: &Store) -> Result<Summary> {
         let cadence = services::cadence(context.settings, store)?;
-        let asking = Asking::All {
+        let asking = DryRunSources::All {
             store,
             cadence: &cadence,
             tokens: &mut self.tokens,
@@ -271,7 +271,7 @@ impl Sending {
                     (&gate, &recorded.overrides),
                 )
             };
-            let sent = Box::pin(carry_out(
+            let sent = Box::pin(send_all(
                 &self.order,
                 &self.plan,
                 &mut self.tokens,
@@ -308,7 +308,7 @@ pub async fn rehearse_offline(
     order: &Order,
     plan: &SendPlan,
 ) -> Result<Summary> {
-    let asking = Asking::Nothing {
+    let asking = DryRunSources::Nothing {
         cadence_is_off: context.settings.cadence.kind() == HistoryKind::Off,
     };
     count(context, (order, plan), asking).await
@@ -317,11 +317,11 @@ pub async fn rehearse_offline(
 async fn count(
     context: &RunContext<'_>,
     (order, plan): (&Order, &SendPlan),
-    asking: Asking<'_>,
+    asking: DryRunSources<'_>,
 ) -> Result<Summary> {
     let named = (context.id.as_str(), context.clock.now());
     let progress = context.reporter.progress();
-    let summary = rehearse(order, plan, asking, progress.as_ref(), named).await;
+    let summary = dry_run::count(order, plan, asking, progress.as_ref(), named).await;
     progress.finish();
     summary
 }
@@ -338,7 +338,7 @@ async fn look_up(
     source: Option<&Source>,
 ) -> Result<TokenLookup> {
     let Some(source) = source else {
-        return Ok(TokenLookup::unasked(plan));
+        return Ok(TokenLookup::unchecked(plan));
     };
     let progress = context.reporter.progress();
     let (interrupt, shown) = (context.interrupt, progress.as_ref());
@@ -452,8 +452,8 @@ impl SendServices {
     }
 }
 
-fn reading<'m>(context: &'m RunContext<'_>, source: &'m Source) -> Reading<'m> {
-    Reading {
+fn reading<'m>(context: &'m RunContext<'_>, source: &'m Source) -> SourceReader<'m> {
+    SourceReader {
         source,
         budget: context.budget,
         watch: context.reporter,

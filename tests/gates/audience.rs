@@ -76,7 +76,7 @@ fn only_the_audience_of_the_automation_is_sent_by_hand() {
     assert_eq!(outcome.status, 12, "{outcome}");
     assert!(outcome.stderr.contains("no manifest lists"), "{outcome}");
     tamper(&office, "haves");
-    refused(&office, by_hand, 12, "is not the file it was");
+    refused(&office, by_hand, 12, "has changed since the send began");
     generate(&office);
     let outcome = start(&office, by_hand, &[]);
     assert_eq!(outcome.status, 0, "{outcome}");
@@ -120,7 +120,7 @@ fn only_the_tested_file_is_sent_on_every_road() {
         let outcome = start(&office, road, &[]);
         assert_eq!(outcome.status, 12, "{road:?}: {outcome}");
         assert!(
-            outcome.stderr.contains("is not the file it was"),
+            outcome.stderr.contains("has changed since the send began"),
             "{outcome}"
         );
         // The first push had its file.
@@ -140,11 +140,16 @@ fn only_the_tested_file_is_sent_on_every_road() {
         times["test_at"] = times["generate_at"].clone();
         store.amend_plan(&waiting.id, &plan).await.unwrap();
     });
-    refused(&now, Road::Resume, 12, "is not the file it was");
+    refused(&now, Road::Resume, 12, "has changed since the send began");
 
     let over = office();
     assert_eq!(start(&over, Road::Tick, &[]).status, 0);
     tamper(&over, "haves");
-    refused(&over, Road::InDoubtRetry, 12, "is not the file it was");
+    refused(
+        &over,
+        Road::InDoubtRetry,
+        12,
+        "has changed since the send began",
+    );
     overridden(&over, Road::InDoubtRetry, "audience");
 }

@@ -43,7 +43,7 @@ fn in_the_quiet_hours_nothing_is_sent_on_any_road() {
     refused(&office, Road::Tick, 12, "within quiet_hours = ");
     overridden(&office, Road::Resume, "quiet-hours");
     assert_eq!(office.reached().len(), 10);
-    let quiet_now = "have begun, so no further message left";
+    let quiet_now = "have begun; no further message was sent";
     refused(&office, Road::InDoubtRetry, 12, quiet_now);
     overridden(&office, Road::InDoubtRetry, "quiet-hours");
 }

@@ -201,7 +201,7 @@ fn a_file_that_is_not_the_tested_one() {
     assert_eq!(changed, 1);
     let outcome = office.tick(12);
     assert!(
-        outcome.stderr.contains("is not the file it was"),
+        outcome.stderr.contains("has changed since the send began"),
         "{outcome}"
     );
     assert_eq!(office.reached().len(), 0);

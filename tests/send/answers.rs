@@ -1,4 +1,4 @@
-//! The answer table as somebody who sends sees it: what is counted and listed, and how the command ends.
+//! The answer table through `send`: counts, lists and exit statuses.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,7 +13,7 @@ use crate::support::postgres::Postgres;
 /// A token, its replies one after the other, what is recorded in the end, and the tries.
 type Line = (&'static str, Vec<Reply>, (&'static str, &'static str), u32);
 
-/// Every answer that ends one message and not the send.
+/// Returns every answer that ends one message and not the send.
 fn table() -> Vec<Line> {
     let (none, second) = (None, Some(RetryAfter::Seconds(1)));
     let internal = |retry_after| Reply::Internal { retry_after };
@@ -107,7 +107,7 @@ fn table() -> Vec<Line> {
 }
 
 #[test]
-fn every_answer_about_one_message_is_counted_listed_and_tried_as_the_table_says() {
+fn every_answer_about_one_message_is_counted_listed_and_retried_as_documented() {
     for kept in BOTH {
         let script = table()
             .into_iter()
@@ -138,15 +138,15 @@ fn every_answer_about_one_message_is_counted_listed_and_tried_as_the_table_says(
             );
         }
         office.delivered();
-        // One token for all, though several may have found the old one refused.
+        // One new token for all messages whose old token was refused.
         assert_eq!(office.stand_in.token_requests(), 2);
-        waits_are_as_told(&office);
+        check_waits(&office);
         dead_list(&office, &sent, &[(id(1), "dead")]);
     }
 }
 
-/// The first wait is 200 ms here and doubles, with up to half of it more; Retry-After is obeyed.
-fn waits_are_as_told(office: &Office) {
+/// Checks that the first wait is 200 ms and doubles, with up to half of it more, and that Retry-After is obeyed.
+fn check_waits(office: &Office) {
     let waits = office.stand_in.waits("internal-ever");
     for (wait, least) in waits.iter().zip([200, 400, 800]) {
         let (least, most) = (
@@ -161,7 +161,7 @@ fn waits_are_as_told(office: &Office) {
     }
 }
 
-/// The list holds exactly these, and nobody else may read it.
+/// Checks that the list has exactly these tokens, and mode 0600.
 fn dead_list(office: &Office, sent: &Sent, expected: &[(String, &str)]) {
     let mut text = "user_id,token\r\n".to_owned();
     for (user, token) in expected {
@@ -188,7 +188,7 @@ fn dead_list(office: &Office, sent: &Sent, expected: &[(String, &str)]) {
 }
 
 #[test]
-fn too_fast_makes_everybody_wait() {
+fn a_429_pauses_all_messages() {
     let quota = |retry_after| Reply::Quota { retry_after };
     for (retry_after, least) in [(None, 400), (Some(RetryAfter::Seconds(1)), 1_000)] {
         let office = Office::playing(Script::default().on("t-0", [quota(retry_after)]));
@@ -204,7 +204,7 @@ fn too_fast_makes_everybody_wait() {
         let first = office.stand_in.attempts("t-0")[0].at;
         let waited = Duration::from_millis(least);
         assert!(office.stand_in.waits("t-0")[0] >= waited);
-        // Who was not under way at that moment waited as well.
+        // Messages that were not in flight waited as well.
         let last = office.stand_in.attempts("t-199")[0].at;
         assert!(last - first >= waited);
         assert_eq!(sent.rows.iter().map(|row| row.attempts).sum::<u32>(), 201);
@@ -236,7 +236,7 @@ fn a_wrong_project_stops_with_status_4_and_declares_nothing_dead() {
 }
 
 #[test]
-fn a_service_that_is_right_again_gets_the_rest() {
+fn resume_sends_the_rest_after_the_project_is_fixed() {
     for kept in BOTH {
         let office = Office::keeping(kept, Script::default().nth("*", 50, Reply::NotFound));
         office.audience(&people(0..300));
@@ -267,7 +267,7 @@ fn a_message_that_the_service_refuses_stops_the_send() {
 }
 
 #[test]
-fn a_list_of_dead_tokens_stops_itself_and_goes_on_when_told_to() {
+fn many_dead_tokens_stop_a_send_and_an_override_resumes_it() {
     let script = (0..150).fold(Script::default(), |script, n| {
         script.on(&format!("t-{n}"), [Reply::Unregistered])
     });
@@ -304,7 +304,7 @@ fn a_list_of_dead_tokens_stops_itself_and_goes_on_when_told_to() {
 }
 
 #[test]
-fn the_failure_rate_that_is_allowed_stops_a_send() {
+fn max_failure_rate_stops_a_send() {
     let script = (0..60).fold(Script::default(), |script, n| {
         script.on(&format!("t-{n}"), [Reply::InvalidToken])
     });
@@ -316,7 +316,7 @@ fn the_failure_rate_that_is_allowed_stops_a_send() {
 }
 
 #[test]
-fn the_statement_for_dead_tokens_clears_exactly_those() {
+fn the_sql_for_dead_tokens_clears_exactly_these() {
     let database = Postgres::shared().database("dead");
     let odd = "it's; DROP TABLE devices; --\\";
     let mut file = "user_id,token\n".to_owned();
@@ -366,7 +366,7 @@ fn the_statement_for_dead_tokens_clears_exactly_those() {
 }
 
 #[test]
-fn connections_that_end_in_the_middle_cost_nobody_a_message_and_nobody_gets_two() {
+fn closed_connections_lose_no_message_and_repeat_none() {
     let script = Script::default()
         .nth("*", 100, Reply::GoAway)
         .nth("*", 200, Reply::GoAwayNow)

@@ -13,14 +13,14 @@ fn file(office: &Office) -> PathBuf {
     office.sandbox.home().join("state.db")
 }
 
-/// What a backup takes that knows of one file only.
+/// Copies the store file alone, as a backup of one file does.
 fn back_up(office: &Office, name: &str) -> PathBuf {
     let copy = office.sandbox.home().join(name);
     fs::copy(file(office), &copy).unwrap();
     copy
 }
 
-/// Puts a copy in the store's place.
+/// Replaces the store by a copy.
 fn restore(office: &Office, copy: &PathBuf) {
     for log in ["state.db-wal", "state.db-shm"] {
         let _ = fs::remove_file(office.sandbox.home().join(log));
@@ -28,7 +28,7 @@ fn restore(office: &Office, copy: &PathBuf) {
     fs::copy(copy, file(office)).unwrap();
 }
 
-/// The summary of a send whose outcome files are elsewhere.
+/// Sends with outcome files in another directory, and returns the summary.
 fn elsewhere(office: &Office, arguments: &[&str]) -> Value {
     let outcome = office.run(&order(arguments));
     assert_eq!(outcome.status, 0, "{outcome}");
@@ -36,7 +36,7 @@ fn elsewhere(office: &Office, arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn a_copy_of_the_file_alone_knows_everybody_who_was_sent_to() {
+fn a_copy_of_the_store_file_alone_knows_all_recipients() {
     let office = Office::playing(Script::default().always("t-1", Reply::Unregistered));
     office.audience(&people(0..300));
     let first = office.send(&[]);
@@ -72,8 +72,8 @@ fn the_file_is_whole_after_an_interrupt_and_after_an_error() {
     let sum = ["accepted", "failed", "in_doubt"].map(|name| sent.count(name));
     assert_eq!(sum.iter().sum::<u64>(), 400, "{}", sent.summary);
     assert_eq!(office.delivered().len() as u64, sent.count("accepted"));
-    // Commands that only read leave it so, also where they fail.
-    office.run(&["runs", "show", "nobody"]);
+    // Commands that only read leave it whole, also if they fail.
+    office.run(&["runs", "show", "unknown"]);
     restore(&office, &back_up(&office, "read.db"));
     assert_eq!(office.run(&["resume", stopped.run()]).status, 6);
 }
@@ -84,7 +84,7 @@ fn the_last_of_several_processes_leaves_the_file_whole() {
     office.audience(&people(0..300));
     let slow = office.start(&["--rate", "100"]);
     office.wait_for(20);
-    // These end while the other has the file open.
+    // These end while another process has the file open.
     for _ in 0..5 {
         assert_eq!(office.run(&["status"]).status, 0);
     }
@@ -121,7 +121,7 @@ fn a_store_that_was_restored_from_an_older_copy_is_refused() {
             Some(copy) => restore(&office, copy),
             None => forget_the_second(&office),
         }
-        // As often as it is tried, with another push and with the same.
+        // Repeatedly, with another push and with the same.
         for occurrence in ["second", "second", "third"] {
             let said = office.refused(&["--occurrence", occurrence], 12);
             let file = format!("outcomes/{}.outcomes.csv", newest.run());
@@ -138,7 +138,7 @@ fn a_store_that_was_restored_from_an_older_copy_is_refused() {
     }
 }
 
-/// What a dump that was made before would bring back.
+/// Removes the second push, as restoring an older dump does.
 fn forget_the_second(office: &Office) {
     let database = office.state.as_ref().unwrap();
     database.execute(
@@ -204,7 +204,7 @@ fn a_new_store_beside_the_outcome_files_of_another_is_refused() {
 }
 
 #[test]
-fn a_store_that_was_filled_by_an_import_goes_on_where_the_other_was() {
+fn an_imported_store_continues_after_the_exported_one() {
     let office = Office::playing(Script::default());
     office.audience(&people(0..3));
     office.send(&[]);
@@ -222,7 +222,7 @@ fn a_store_that_was_filled_by_an_import_goes_on_where_the_other_was() {
 }
 
 #[test]
-fn a_guard_that_a_person_switched_off_lets_an_older_store_send() {
+fn an_override_lets_an_older_store_send() {
     let office = Office::playing(Script::default());
     office.audience(&people(0..3));
     office.send(&["--occurrence", "first"]);
@@ -231,7 +231,7 @@ fn a_guard_that_a_person_switched_off_lets_an_older_store_send() {
     restore(&office, &copy);
     office.audience(&people(3..6));
     office.refused(&["--occurrence", "third"], 12);
-    // The run is open, and is gone on with.
+    // The open run is resumed.
     let connection = rusqlite::Connection::open(file(&office)).unwrap();
     let changed = connection.execute(
         "UPDATE runs SET plan = json_set(plan, '$.overrides', json('[{\"guards\":[\"state-store\"],\"reason\":\"r\",\"actor\":\"a\",\"at\":\"2026-11-21T13:33:00Z\"}]'))
@@ -253,7 +253,7 @@ fn a_guard_that_a_person_switched_off_lets_an_older_store_send() {
 }
 
 #[test]
-fn a_file_that_is_no_store_of_this_program_is_said_to_be_none() {
+fn a_file_that_is_not_a_state_store_is_refused() {
     let office = Office::playing(Script::default());
     office.audience(&people(0..1));
     office.sandbox.write("here/empty.db", "");

@@ -1,13 +1,13 @@
-//! What is left when the sender, the push service or the state database dies at any moment of a send, and after `resume`.
+//! The state after the sender, the push service or the state database dies at any moment of a send, and after `resume`.
 //!
-//! The service is a process of its own, whose log says what it accepted, whoever heard of it. After each death the run is
-//! resumed until it is finished; then, whatever happened:
+//! The service is a process of its own, whose log has every accepted message. After each death the run is resumed until
+//! it is finished. Then:
 //!
-//! * no token stands in the log twice;
-//! * every recipient stands in exactly one row of the outcomes;
-//! * who counts as accepted is in the log; who is in the log and does not count as accepted is in doubt;
-//! * who is in doubt was claimed, and their answer was not recorded: never more than what may be under way at once;
-//! * after the death of a sender, most of who is in doubt was on the wire: claims run ahead of it by half at most.
+//! * no token is in the log twice;
+//! * every recipient is in exactly one row of the outcomes;
+//! * every accepted recipient is in the log; a recipient in the log who does not count as accepted is in doubt;
+//! * a recipient in doubt was claimed, and the answer was not recorded: never more than may be in flight at once;
+//! * after the death of a sender, most messages in doubt were on the wire: at most half as many claims wait to leave.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -156,7 +156,7 @@ struct Seen {
 }
 
 #[test]
-fn a_campaign_of_killed_senders_loses_nobody_and_sends_to_nobody_twice() {
+fn killed_senders_lose_no_recipient_and_send_no_push_twice() {
     let campaign = Campaign::start("killed senders", 6, 200);
     let mut random = campaign.random();
     for kept in BOTH {
@@ -168,13 +168,13 @@ fn a_campaign_of_killed_senders_loses_nobody_and_sends_to_nobody_twice() {
         campaign.report(&format!("{kept:?}: {seen:?}"));
         assert!(
             seen.in_the_middle > 0,
-            "nobody was killed in the middle: {seen:?}"
+            "no process was killed in the middle: {seen:?}"
         );
     }
 }
 
 #[test]
-fn a_campaign_of_killed_senders_leaves_little_in_doubt_that_was_not_on_the_wire() {
+fn killed_senders_leave_few_unsent_claims_in_doubt() {
     let campaign = Campaign::start("claims ahead of the wire", 6, 120);
     let mut random = campaign.random();
     for kept in BOTH {
@@ -193,7 +193,7 @@ fn a_campaign_of_killed_senders_leaves_little_in_doubt_that_was_not_on_the_wire(
 }
 
 #[test]
-fn a_campaign_of_killed_services_loses_nobody_and_sends_to_nobody_twice() {
+fn killed_push_services_lose_no_recipient_and_send_no_push_twice() {
     let campaign = Campaign::start("killed services", 2, 100);
     let mut random = campaign.random();
     for kept in BOTH {
@@ -207,7 +207,7 @@ fn a_campaign_of_killed_services_loses_nobody_and_sends_to_nobody_twice() {
 }
 
 #[test]
-fn a_campaign_of_killed_state_databases_loses_nobody_and_sends_to_nobody_twice() {
+fn killed_state_databases_lose_no_recipient_and_send_no_push_twice() {
     let cluster = Postgres::start("send-crash");
     let campaign = Campaign::start("killed state databases", 2, 100);
     let mut random = campaign.random();
@@ -293,7 +293,7 @@ impl<'a> Round<'a> {
                 cluster.resume();
             }
         }
-        // Whoever was claimed and has no answer now will never have one.
+        // A claim without an answer now will never have one.
         let dies = matches!(victim, Victim::Sender | Victim::FrozenSender);
         let lost = dies.then(|| self.unanswered());
         let mut latest = sending.map(|child| self.office.sent(self.office.ended(child)));
@@ -319,7 +319,7 @@ impl<'a> Round<'a> {
         self.look(&latest, seen);
     }
 
-    /// Counts who is in doubt, and how many of them were on the wire.
+    /// Counts the recipients in doubt, and those of them who were on the wire.
     fn compare(&self, lost: &BTreeSet<String>, seen: &mut Seen) {
         let log: HashSet<String> = self.service.log().into_iter().collect();
         let seen_of = |user: &String| log.contains(&token_of(user));
@@ -342,7 +342,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Who is claimed and has no outcome.
+    /// Returns the claimed recipients without an outcome.
     fn unanswered(&self) -> BTreeSet<String> {
         self.office.in_store(async |store| {
             let run = store.runs(&RunFilter::default()).await.unwrap().remove(0);
@@ -395,14 +395,14 @@ impl<'a> Round<'a> {
         assert_eq!(unique.len(), log.len(), "a token was sent to twice");
         assert_eq!(sent.rows.len() as u64, PEOPLE, "{}", sent.summary);
         let users: HashSet<&str> = sent.rows.iter().map(|row| &*row.user).collect();
-        assert_eq!(users.len() as u64, PEOPLE, "somebody has two rows");
+        assert_eq!(users.len() as u64, PEOPLE, "a recipient has two rows");
         let mut in_doubt = 0;
         for row in &sent.rows {
             let logged = unique.contains(&*token_of(&row.user));
             match &*row.outcome {
                 "accepted" => assert!(logged, "accepted, and not in the log: {row:?}"),
                 "in_doubt" => {
-                    // Whoever dies is heard at once: nobody waits for an answer that will never come.
+                    // A death is noticed at once: no process waits for an answer that never comes.
                     assert_ne!(row.code, "TIMED_OUT", "{row:?}");
                     in_doubt += 1;
                     seen.accepted_in_doubt += u64::from(logged);

@@ -1,4 +1,4 @@
-//! Audience files as people have them, and what is wrong with some.
+//! Audience files of all kinds, and their errors.
 
 use std::fmt::Write as _;
 
@@ -20,18 +20,21 @@ fn every_accepted_name_of_the_user_column_is_found() {
 }
 
 #[test]
-fn a_file_that_names_nobody_is_refused_with_the_columns_it_has() {
+fn a_file_without_user_ids_is_refused() {
     let office = Office::playing(Script::default());
     office.audience("user-id,token\nx,t\n");
     let said = office.refused(&[], 2);
     assert!(
-        said.contains("a.csv:1: no column names the user; it has user-id, token"),
+        said.contains("a.csv:1: no user column; the columns are user-id, token"),
         "{said}"
     );
     assert!(said.contains("is it \"user-id\"?"), "{said}");
     office.audience(&format!("user_id,token\n{},t-0\n ,t-1\n", id(0)));
     let said = office.refused(&[], 2);
-    assert!(said.contains("a.csv:3: this row names nobody"), "{said}");
+    assert!(
+        said.contains("a.csv:3: the user_id of this row is empty"),
+        "{said}"
+    );
     assert_eq!(office.stand_in.token_requests(), 0);
 }
 
@@ -76,7 +79,7 @@ fn a_row_without_a_value_is_skipped_counted_and_listed() {
     );
     assert_eq!(sent.summary["skipped_by_reason"]["empty:name"], 2);
     assert_eq!(office.delivered(), ["t-0"]);
-    // With a default nobody is skipped.
+    // With a default no row is skipped.
     let sent = office.send(&["--body", "[[var:name|default:\"you\"]]"]);
     assert_eq!(sent.count("accepted"), 4, "{}", sent.summary);
 }
@@ -115,7 +118,7 @@ fn quoted_line_breaks_boms_and_either_line_ending_are_read_alike() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_with_its_line_and_nothing_is_sent() {
+fn an_error_in_a_file_names_its_line_and_nothing_is_sent() {
     let office = Office::playing(Script::default());
     let good = people(0..2);
     let long = "x".repeat(4200);
@@ -202,7 +205,7 @@ fn a_huge_field_that_no_text_uses_does_no_harm() {
 }
 
 #[test]
-fn people_and_tokens_that_stand_in_a_file_several_times_are_sent_to_once() {
+fn repeated_recipients_and_tokens_are_sent_to_once() {
     let office = Office::playing(Script::default());
     let mut file = people(0..3);
     file += &people([1]).replace("user_id,name,token\n", "");
@@ -237,7 +240,9 @@ fn a_file_that_changed_is_refused_when_its_send_goes_on() {
     let outcome = office.run(&["resume", sent.run()]);
     assert_eq!(outcome.status, 12, "{outcome}");
     assert!(
-        outcome.stderr.contains("a.csv is not the file it was"),
+        outcome
+            .stderr
+            .contains("a.csv has changed since the send began"),
         "{outcome}"
     );
     assert!(office.delivered().len() < 3);

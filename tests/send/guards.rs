@@ -1,4 +1,4 @@
-//! What stops a send before it does harm: answers that are mostly bad, and ids that the history cannot know.
+//! Guards during a send: mostly bad answers, and user ids that are not UUIDs.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ fn file(is_bad: impl Fn(u64) -> bool) -> String {
     text
 }
 
-/// It stopped itself, and says how many of which answers, why most often, and how to go on.
+/// Checks that the send stopped, with the counts, the most frequent code, and the hints.
 fn stopped(sent: &Sent, which: &str, code: &str) {
     assert_eq!(sent.status(), 12, "{}", sent.outcome);
     assert_eq!(sent.summary["ended"], "refused");
@@ -33,7 +33,7 @@ fn stopped(sent: &Sent, which: &str, code: &str) {
         assert!(reason.contains(part), "{part}: {reason}");
     }
     for hint in [
-        format!("`pushctl resume {}` goes on", sent.run()),
+        format!("`pushctl resume {}` sends the rest", sent.run()),
         "--override failures".to_owned(),
     ] {
         assert!(sent.outcome.stderr.contains(&hint), "{}", sent.outcome);
@@ -59,7 +59,7 @@ fn a_send_whose_first_answers_are_all_bad_stops_after_a_hundred_of_them() {
 }
 
 #[test]
-fn once_the_cause_is_mended_resume_sends_the_rest() {
+fn resume_sends_the_rest_once_the_cause_is_fixed() {
     for kept in BOTH {
         let mut script = Script::default().always("*", Reply::Html { status: 502 });
         script.rules[0].times = Some(120);
@@ -132,7 +132,7 @@ fn a_small_audience_is_judged_by_half_of_it_and_a_handful_is_sent() {
     assert_eq!((sent.status(), sent.count("in_doubt")), (3, 19));
 }
 
-/// Nothing was claimed, nobody was sent to, and no run is left behind.
+/// Checks that nothing was claimed or sent, and that no run was recorded.
 fn nothing_happened(office: &Office) {
     assert_eq!(office.stand_in.requests().len(), 0);
     let runs = office.run(&["runs", "--json"]).json();
@@ -159,7 +159,7 @@ fn an_audience_without_a_valid_user_id_is_an_error_of_the_file() {
 }
 
 #[test]
-fn ids_that_are_invalid_among_valid_ones_are_counted_and_said() {
+fn some_invalid_user_ids_are_counted_and_noted() {
     let office = Office::playing(Script::default());
     office.audience(&(people(0..3) + "1001,Zed,t-9\n1002,Yen,t-8\n"));
     let dry = office.send(&["--dry-run"]);

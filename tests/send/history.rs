@@ -15,7 +15,7 @@ fn url(database: &Database) -> String {
     database.url_with("tls_only", "sslmode=require")
 }
 
-/// Pushes somebody has had, so many hours ago.
+/// Records a push to a person, the given hours ago.
 fn had(database: &Database, person: u64, layer: u32, hours: u32) {
     database.execute(&format!(
         "INSERT INTO user_notifications (id, user_id, layer_id, sent_at)
@@ -32,7 +32,7 @@ fn recorded(database: &Database) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_history_that_is_away_before_sends_nothing_unless_that_was_asked_for() {
+fn an_unreachable_history_stops_a_send_unless_cadence_failure_is_send() {
     let mut office = Office::playing(Script::default());
     office.set(
         "PUSH_CADENCE_DATABASE_URL",
@@ -56,7 +56,7 @@ fn a_history_that_is_away_before_sends_nothing_unless_that_was_asked_for() {
     assert!(
         outcome
             .stderr
-            .contains("the notification history cannot be asked, so nobody is sent to"),
+            .contains("the notification history does not answer, so no message is sent"),
         "{outcome}"
     );
     assert!(
@@ -72,17 +72,20 @@ fn a_history_that_is_away_before_sends_nothing_unless_that_was_asked_for() {
     );
     let notes = sent.summary["notes"].to_string();
     assert!(
-        notes.contains("the notification history cannot be asked"),
+        notes.contains("the notification history does not answer"),
         "{notes}"
     );
-    assert!(notes.contains("has not been told of 3 pushes"), "{notes}");
+    assert!(
+        notes.contains("not recorded in the notification history yet: 3 pushes"),
+        "{notes}"
+    );
     assert!(!notes.contains("hunter2"));
     // Only the second one's.
     assert_eq!(office.delivered(), tokens(0..3));
 }
 
 #[test]
-fn a_history_that_is_away_afterwards_is_told_by_the_next_send_once() {
+fn pushes_that_an_unreachable_history_missed_are_recorded_by_the_next_send() {
     for kept in BOTH {
         let database = history();
         let slow = Reply::Slow {
@@ -112,12 +115,13 @@ fn a_history_that_is_away_afterwards_is_told_by_the_next_send_once() {
         );
         let notes = sent.summary["notes"].to_string();
         assert!(
-            notes.contains("has not been told of 3 pushes") && notes.contains("pushctl sync"),
+            notes.contains("not recorded in the notification history yet: 3 pushes")
+                && notes.contains("pushctl sync"),
             "{notes}"
         );
         database.execute("ALTER TABLE away RENAME TO user_notifications");
         assert_eq!(recorded(&database).len(), 0);
-        // What is owed is told, and counts: nobody gets a second one of layer 3.
+        // Pushes not recorded there yet count: no recipient gets a second one of layer 3.
         office.audience(&people(2..5));
         let sent = office.send(&arguments);
         assert_eq!(
@@ -147,7 +151,7 @@ fn a_history_that_is_away_afterwards_is_told_by_the_next_send_once() {
 }
 
 #[test]
-fn who_is_held_back_is_told_by_rule_in_either_place() {
+fn excluded_recipients_are_counted_by_rule_in_either_place() {
     let database = history();
     had(&database, 0, 3, 10);
     for hours in [1, 2, 3] {
@@ -185,7 +189,7 @@ fn who_is_held_back_is_told_by_rule_in_either_place() {
         json!({"invalidUuid": 1, "l3Cooldown": 5})
     );
     assert_eq!(sent.summary["cadence"], "embedded");
-    // Off is off, and said.
+    // `--cadence off` excludes no recipient, and a note says so.
     let sent = office.send(&["--layer", "3", "--body", "Another one", "--cadence", "off"]);
     assert_eq!(sent.count("accepted"), 6, "{}", sent.summary);
     assert!(sent.summary["notes"].to_string().contains("cadence is off"));
@@ -238,7 +242,7 @@ fn two_sends_at_once_leave_the_last_free_place_to_one_of_them() {
 }
 
 #[test]
-fn the_existing_service_is_asked_and_told() {
+fn the_existing_service_is_asked_and_records_pushes() {
     let service = Service::start([(id(1), "l3Cooldown"), (id(2), "l2l3WeeklyLimit")]);
     let mut office = Office::playing(Script::default());
     office.set("CADENCE_SERVICE_URL", service.url());
@@ -252,7 +256,7 @@ fn the_existing_service_is_asked_and_told() {
         "{}",
         sent.outcome
     );
-    // It says how many by which rule, and not whom.
+    // It reports counts by rule, and not the recipients.
     assert_eq!(
         sent.summary["excluded_by_rule"],
         json!({"invalidUuid": 1, "cadence": 2})
@@ -266,7 +270,7 @@ fn the_existing_service_is_asked_and_told() {
         json!({"userId": id(3), "layerId": 3, "pushTitle": "Hello", "pushBody": "Hi Ana 3", "audienceDescription": "a"})
     );
     assert_eq!(tracked.len(), 2);
-    // Its own failure, with everybody eligible, is no answer.
+    // An answer of a failed service, with every user eligible, does not count.
     service.next([Mood::FailsOpen; 20]);
     office.audience(&people(5..8));
     let sent = office.send(&["--layer", "3"]);

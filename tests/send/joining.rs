@@ -1,6 +1,6 @@
 //! Joining a shared send at any moment: also while recipients are still being entered.
 //!
-//! Every person has a token but each [`WITHOUT`]th, so a recipient who is called tokenless and has one shows.
+//! Every person has a token except each [`WITHOUT`]th, so a recipient who has a token and counts as tokenless is noticed.
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -15,7 +15,7 @@ use crate::support::campaign::{Campaign, Random};
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::postgres::{Database, Postgres};
 
-/// Each so manieth person has no device.
+/// Each person whose number is a multiple of this has no device.
 const WITHOUT: u64 = 97;
 
 fn source(people: u64) -> Database {
@@ -74,7 +74,7 @@ fn join(office: &Office) -> Child {
     office.spawn(&["send", "--join", "last", "--json"])
 }
 
-/// Nobody tokenless who has a token, nobody twice, and every sum adds up.
+/// Checks that exactly the recipients without a token count as such, that none is sent to twice, and the sums.
 fn check(office: &Office, people: u64, sent: &Sent) {
     let counts = [
         "rows",
@@ -118,7 +118,7 @@ fn round(
     let mut seen = Vec::new();
     for (child, there) in joined {
         let outcome = office.ended(child);
-        // Who comes when everything is over is told so.
+        // Joining after the end is an error.
         if outcome.status == 6 {
             continue;
         }
@@ -138,7 +138,7 @@ fn round(
 }
 
 #[test]
-fn whoever_joins_while_recipients_are_entered_calls_nobody_tokenless_who_has_a_token() {
+fn joining_while_recipients_are_entered_counts_none_with_a_token_as_tokenless() {
     const PEOPLE: u64 = 9_000;
     let database = source(PEOPLE);
     for kept in BOTH {
@@ -146,14 +146,14 @@ fn whoever_joins_while_recipients_are_entered_calls_nobody_tokenless_who_has_a_t
         let (seen, of_others) = round(kept, &database, PEOPLE, "3000", &waits);
         assert!(
             seen.iter().any(|there| *there < PEOPLE),
-            "nobody joined in the middle: {seen:?}"
+            "no process joined in the middle: {seen:?}"
         );
         assert!(of_others > 0, "those who joined sent nothing");
     }
 }
 
 #[test]
-fn a_campaign_of_joiners_at_every_instant_calls_nobody_tokenless_who_has_a_token() {
+fn joining_at_every_instant_counts_none_with_a_token_as_tokenless() {
     let campaign = Campaign::start("joiners", 2, 60);
     let full = campaign.rounds() > 2;
     let people = if full { 60_000 } else { 6_000 };
@@ -174,7 +174,7 @@ fn a_campaign_of_joiners_at_every_instant_calls_nobody_tokenless_who_has_a_token
 }
 
 #[test]
-fn a_campaign_of_killed_sharers_forgets_nobody_and_sends_to_nobody_twice() {
+fn killed_sharing_processes_lose_no_recipient_and_send_no_push_twice() {
     let campaign = Campaign::start("killed sharers", 2, 60);
     let full = campaign.rounds() > 2;
     let people = if full { 20_000 } else { 9_000 };
@@ -231,7 +231,7 @@ fn outcomes_of(sent: &Sent, people: impl IntoIterator<Item = u64>) -> Vec<(Strin
     people.into_iter().map(of).collect()
 }
 
-/// Enters everybody, and is killed when it has begun to send.
+/// Enters all recipients, and is killed after the first messages.
 fn entered_and_killed(office: &Office, people: u64) -> String {
     let mut first = office.start(&["--share", "--rate", "40"]);
     let run = begun(office);

@@ -1,4 +1,4 @@
-//! The ways to send, and not to.
+//! The modes of `send`.
 
 use pushctl::state::{CancelTarget, RunFilter, RunStatus};
 use serde_json::Value;
@@ -22,7 +22,7 @@ fn without_a_terminal_and_without_yes_nothing_is_sent() {
 }
 
 #[test]
-fn a_dry_run_reaches_nobody_and_keeps_nothing_from_being_sent() {
+fn a_dry_run_sends_nothing_and_does_not_block_a_later_send() {
     for kept in BOTH {
         let office = Office::keeping(kept, Script::default());
         office.audience(&(people(0..3) + &format!("{},,t-9\n{},Bo,\n", id(9), id(8))));
@@ -49,7 +49,7 @@ fn a_dry_run_reaches_nobody_and_keeps_nothing_from_being_sent() {
 }
 
 #[test]
-fn validating_sends_everything_to_the_service_and_keeps_nothing_from_being_sent() {
+fn validate_only_sends_every_message_for_validation_and_does_not_block_a_later_send() {
     for kept in BOTH {
         let office = Office::keeping(kept, Script::default().always("t-1", Reply::Unregistered));
         office.audience(&people(0..3));
@@ -67,7 +67,7 @@ fn validating_sends_everything_to_the_service_and_keeps_nothing_from_being_sent(
         let accepted = office.stand_in.accepted();
         assert_eq!(accepted.len(), 4);
         assert!(accepted.iter().all(|one| one.fate == Fate::Validated));
-        // Layer 3 lets nobody have two in three days: what was validated was not sent.
+        // Layer 3 allows one push in three days: a validated push does not count.
         let sent = office.send(&["--layer", "3"]);
         assert_eq!(
             (sent.count("accepted"), sent.count("excluded")),
@@ -100,7 +100,7 @@ fn a_limit_sends_to_the_first_rows_and_the_rest_can_follow() {
     );
     assert_eq!(sent.count("messages"), 3);
     assert_eq!(office.delivered(), tokens(0..5));
-    // Fewer rows than were sent to: the others are told as such.
+    // Fewer rows than were sent to: the others are counted apart.
     let sent = office.send(&["--limit", "1"]);
     assert_eq!(
         (sent.count("rows"), sent.count("others")),
@@ -111,7 +111,7 @@ fn a_limit_sends_to_the_first_rows_and_the_rest_can_follow() {
 }
 
 #[test]
-fn an_impatient_second_call_sends_nothing_and_says_so() {
+fn a_repeated_command_sends_nothing_and_says_so() {
     for kept in BOTH {
         let office = Office::keeping(kept, Script::default().always("t-1", Reply::Unregistered));
         office.audience(&people(0..5));
@@ -137,7 +137,7 @@ fn an_impatient_second_call_sends_nothing_and_says_so() {
 }
 
 #[test]
-fn other_words_under_the_same_occurrence_are_refused() {
+fn other_texts_under_the_same_occurrence_are_refused() {
     let office = Office::playing(Script::default());
     office.audience(&people(0..3));
     assert_eq!(office.send(&["--occurrence", "friday"]).status(), 0);
@@ -226,7 +226,7 @@ fn the_summary_is_as_its_schema_says() {
 }
 
 #[test]
-fn a_cancel_ends_a_send_and_everybody_is_accounted_for() {
+fn a_cancel_ends_a_send_and_every_recipient_is_counted() {
     for kept in BOTH {
         for rate in ["100", "5000"] {
             let slow = Reply::Slow {
@@ -271,7 +271,7 @@ fn a_cancel_ends_a_send_and_everybody_is_accounted_for() {
 }
 
 #[test]
-fn a_service_that_is_away_leaves_a_run_that_can_go_on() {
+fn an_unreachable_push_service_leaves_a_run_that_can_be_resumed() {
     let mut office = Office::playing(Script::default());
     office.audience(&people(0..3));
     let url = office.stand_in.base_url();
@@ -297,7 +297,7 @@ fn a_service_that_is_away_leaves_a_run_that_can_go_on() {
 }
 
 #[test]
-fn an_automation_lends_its_words_and_its_layer() {
+fn send_with_an_automation_uses_its_texts_and_layer() {
     let office = Office::playing(Script::default());
     let file = include_str!("../../automations/layer3.toml");
     office.sandbox.write("here/automations/layer3.toml", file);

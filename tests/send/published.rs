@@ -1,4 +1,4 @@
-//! An audience file as its publication left it: beside one that was interrupted, or a manifest that describes another.
+//! Audience files beside an interrupted publication, or a manifest that describes other content.
 
 use std::fs;
 
@@ -57,7 +57,7 @@ fn generate(office: &Office, first: &str) {
 fn a_file_beside_an_interrupted_publication_is_refused_until_generate_has_finished_it() {
     let office = office();
     generate(&office, "0");
-    // The next run was killed when nothing had been moved out yet.
+    // The next run was killed before any file was published.
     let directory = office.sandbox.here().join("generated");
     let marker = directory.join(".pushctl-killed.commit");
     fs::create_dir(&marker).unwrap();
@@ -101,7 +101,7 @@ fn a_file_whose_manifest_describes_another_content_is_refused() {
         }
     }
     assert!(office.delivered().is_empty());
-    // Another manifest that describes it is as good; under another name it is nobody's.
+    // Another manifest that describes it is valid, too; under another name no manifest applies.
     fs::write(directory.join("edited.csv"), &old).unwrap();
     let sent = office.send(&[
         "--audience",
@@ -123,7 +123,7 @@ fn a_file_whose_manifest_describes_another_content_is_refused() {
 }
 
 #[test]
-fn a_run_that_goes_on_and_a_file_without_a_manifest_are_looked_at_alike() {
+fn a_resumed_run_and_a_file_without_a_manifest_are_checked_alike() {
     let office = office();
     office.audience(&people(0..400));
     let sending = office.start(&["--rate", "100"]);

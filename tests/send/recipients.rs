@@ -1,4 +1,4 @@
-//! Who may be sent to as the source sees it: the account lives, and the token is theirs.
+//! Recipients by the source: the account is not deleted, and the token is registered to them.
 
 use super::{BOTH, Kept, Office, Sent, id, until};
 use crate::support::fcm::script::{Reply, Script};
@@ -25,7 +25,7 @@ fn device(database: &Database, person: u64, token: &str, updated: &str) {
     ));
 }
 
-/// Everything that may be wrong with a recipient, and what is to come of it.
+/// Returns a source with every kind of ineligible recipient.
 fn market() -> Database {
     let database = Postgres::shared().database("recipients");
     people(
@@ -62,8 +62,8 @@ fn office(kept: Kept, database: &Database) -> Office {
     office
 }
 
-/// What a dry run and the live send that follows agree on.
-fn told(sent: &Sent) -> String {
+/// Returns the counts that a dry run and the live send after it agree on.
+fn counts(sent: &Sent) -> String {
     let sendable =
         sent.count("accepted") + sent.count("not_attempted") - sent.count("further_devices");
     format!(
@@ -98,7 +98,7 @@ fn a_deleted_account_and_a_token_that_moved_are_counted_listed_and_never_sent_to
             ]
         );
         assert_eq!(office.delivered(), ["handed-down", "older-4", "own-0"]);
-        assert_eq!(told(&dry), told(&sent));
+        assert_eq!(counts(&dry), counts(&sent));
         assert_eq!(sent.summary["skipped_by_reason"]["deleted"], 1);
         assert_eq!(sent.summary["skipped_by_reason"]["token-moved"], 1);
     }
@@ -118,7 +118,7 @@ fn with_all_devices_those_that_moved_are_left_out() {
         ["handed-down", "older-4", "own-0", "second-0"]
     );
     assert_eq!(sent.count("further_devices"), 1);
-    assert_eq!(told(&dry), told(&sent));
+    assert_eq!(counts(&dry), counts(&sent));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn with_tokens() -> String {
         (3, "handed-down"),
         // In no row of devices: from elsewhere.
         (4, "elsewhere-4"),
-        // Nobody has heard of 9.
+        // 9 is in no table.
         (9, "token-9"),
     ];
     let rows = rows.map(|(n, token)| format!("{},{token}\n", id(n)));
@@ -188,18 +188,18 @@ fn a_token_column_is_checked_where_there_is_a_source() {
         office.delivered(),
         ["elsewhere-4", "handed-down", "own-0", "own-6"]
     );
-    assert_eq!(told(&dry), told(&sent));
+    assert_eq!(counts(&dry), counts(&sent));
     for one in [&dry, &sent] {
         let notes = one.summary["notes"].to_string();
         assert!(
-            notes.contains("2 tokens of the file are in no row of devices"),
+            notes.contains("2 tokens of the file are not in devices"),
             "{notes}"
         );
     }
 }
 
 #[test]
-fn a_token_column_is_believed_where_there_is_no_source_and_the_summary_says_so() {
+fn a_token_column_is_used_unchecked_without_a_source_and_the_summary_says_so() {
     let mut office = Office::playing(Script::default());
     office.audience(&with_tokens());
     let dry = office.send(&["--dry-run"]);
@@ -209,7 +209,7 @@ fn a_token_column_is_believed_where_there_is_no_source_and_the_summary_says_so()
     // Two rows bring the same token, and a row brings none.
     assert_eq!(sent.outcomes()[3], (&*id(3), "skipped", "token-taken"));
     assert_eq!(sent.count("without_token"), 1);
-    assert_eq!(told(&dry), told(&sent));
+    assert_eq!(counts(&dry), counts(&sent));
     for one in [&dry, &sent] {
         let notes = one.summary["notes"].to_string();
         assert!(
@@ -217,7 +217,7 @@ fn a_token_column_is_believed_where_there_is_no_source_and_the_summary_says_so()
             "{notes}"
         );
     }
-    // A source that is configured and away is asked in vain, and nobody is sent to.
+    // With a configured source that is unreachable, no message is sent.
     let port = crate::support::programs::free_port();
     office.set(
         "DATABASE_URL",
@@ -280,7 +280,7 @@ fn tokens_are_asked_for_through_a_transaction_pooler() {
 }
 
 #[test]
-fn who_was_deleted_after_a_stop_is_not_sent_to_by_the_resume() {
+fn an_account_deleted_after_a_stop_is_skipped_by_resume() {
     let database = Postgres::shared().database("later");
     people(&database, &(0..40).map(|n| (n, false)).collect::<Vec<_>>());
     for n in 0..40 {

@@ -1,4 +1,4 @@
-//! What nobody may read anywhere.
+//! Secrets are in no output, log, process list or store.
 
 use std::fmt::Write as _;
 
@@ -89,7 +89,7 @@ fn no_token_key_or_password_is_in_any_output_log_process_list_or_store() {
                 assert_eq!(around, None, "{secret} is in {place}");
             }
         }
-        // Whoever asks for the list of dead tokens may read it, nobody else.
+        // The list of dead tokens has them, with mode 0600.
         assert_eq!(sent.count("dead"), 1);
     }
 }

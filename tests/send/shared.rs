@@ -6,7 +6,7 @@ use crate::support::postgres::{Database, Postgres};
 
 const PEOPLE: u64 = 800;
 
-/// Everybody has a device; two share its token.
+/// Returns a source in which each person has a device; two share its token.
 fn source() -> Database {
     let database = Postgres::shared().database("shared");
     let people: Vec<String> = (0..PEOPLE)
@@ -36,7 +36,7 @@ fn office(database: &Database) -> Office {
 }
 
 #[test]
-fn four_processes_share_a_send_and_nobody_is_sent_to_twice_or_forgotten() {
+fn four_processes_share_a_send_and_each_recipient_gets_one_message() {
     let database = source();
     let office = office(&database);
     let first = office.start(&["--share", "--rate", "100"]);
@@ -68,7 +68,7 @@ fn four_processes_share_a_send_and_nobody_is_sent_to_twice_or_forgotten() {
         .iter()
         .map(|outcome| outcome.json()["messages"].as_u64().expect("a number"))
         .sum();
-    assert!(of_others > 0, "nobody who joined sent anything");
+    assert!(of_others > 0, "no joined process sent anything");
     assert_eq!(of_others + sent.count("messages"), PEOPLE - 1);
     // A hundred a second is what the send may, not what each of the four may.
     let mut left: Vec<_> = (0..PEOPLE)
@@ -81,7 +81,7 @@ fn four_processes_share_a_send_and_nobody_is_sent_to_twice_or_forgotten() {
 }
 
 #[test]
-fn whoever_shared_is_killed_and_those_who_joined_and_a_resume_finish() {
+fn joined_processes_and_a_resume_finish_after_the_first_process_is_killed() {
     let database = source();
     let office = office(&database);
     let mut first = office.start(&["--share", "--rate", "200"]);

@@ -1,4 +1,4 @@
-//! What is shown adds up: each number on the bar's line, in the text and in the summary counts what it says.
+//! Shown counts: the numbers of the progress bar, the text and the summary agree.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ fn done(line: &str, total: &str) -> u64 {
 }
 
 #[test]
-fn a_file_is_checked_to_its_last_row_and_counted_without_asking_anybody() {
+fn an_offline_dry_run_checks_a_file_to_its_last_row() {
     let office = Office::playing(Script::default());
     office.audience(&people(0..ROWS));
     let sent = office.send(&["--layer", "3", "--dry-run", "--offline"]);
@@ -67,7 +67,7 @@ fn a_file_is_checked_to_its_last_row_and_counted_without_asking_anybody() {
 }
 
 #[test]
-fn after_a_signal_only_rows_that_are_done_with_count_as_sent() {
+fn after_a_signal_only_finished_rows_count_as_sent() {
     for (kept, name) in [(Kept::Sqlite, "TERM"), (Kept::Postgres, "INT")] {
         let office = Office::keeping(kept, Script::default());
         office.audience(&people(0..ROWS));
@@ -92,7 +92,7 @@ fn after_a_signal_only_rows_that_are_done_with_count_as_sent() {
 }
 
 #[test]
-fn after_a_cancel_only_rows_that_are_done_with_count_as_sent() {
+fn after_a_cancel_only_finished_rows_count_as_sent() {
     let office = Office::playing(Script::default());
     office.audience(&people(0..ROWS));
     let sending = office.start(&["--rate", "500"]);
@@ -144,7 +144,7 @@ fn a_rate_is_that_of_the_answers_and_is_only_shown_where_it_means_something() {
 }
 
 #[test]
-fn what_is_in_doubt_has_not_failed_anywhere() {
+fn messages_in_doubt_do_not_count_as_failed() {
     let office = Office::playing(Script::default().always("*", Reply::AcceptThenReset));
     office.audience(&people(0..110));
     let sent = office.send(&["--max-failure-rate", "0.5"]);
@@ -232,18 +232,18 @@ fn devices() -> Database {
     database
 }
 
-/// Somebody twice, somebody without a name, an id that is none, and everybody of [`devices`].
-fn everybody() -> String {
+/// Returns everyone of [`devices`], with a repeated recipient, one without a name, and an id that is not a UUID.
+fn all_people() -> String {
     let mut text = "user_id,name\n".to_owned();
     for n in 0..20 {
         let name = if n == 6 { "" } else { "Ana" };
         let _ = writeln!(text, "{},{name}", id(n));
     }
-    let _ = writeln!(text, "{},Ana\nnobody,Ana", id(7));
+    let _ = writeln!(text, "{},Ana\nnot-an-id,Ana", id(7));
     text
 }
 
-/// What a dry run must know as well as a live send.
+/// The counts in which a dry run and a live send agree.
 const SUMS: [&str; 13] = [
     "rows",
     "others",
@@ -277,7 +277,7 @@ fn had(database: &Database, people: &[u64], layer: u32) {
 
 /// A dry run, the live send that follows, and a dry run after it.
 fn dry_and_live(office: &Office, excluded: u64, flags: &[&str]) {
-    office.audience(&everybody());
+    office.audience(&all_people());
     let arguments = [&["--layer", "3", "--body", "Hi [[var:name]]"], flags].concat();
     let dry = [&arguments[..], &["--dry-run"]].concat();
     let before = office.stand_in.accepted().len();
@@ -362,7 +362,7 @@ fn a_dry_run_without_its_history_says_so_or_counts_as_the_live_send_would() {
     let counting = office.start(&[&arguments[..], &["--cadence-failure", "send"]].concat());
     let refused = office.ended(refusing);
     assert_eq!(refused.status, 5, "{refused}");
-    for part in ["a live send would send to nobody", "--offline"] {
+    for part in ["a live send would send no message", "--offline"] {
         assert!(refused.stderr.contains(part), "{refused}");
     }
     let counted = office.sent(office.ended(counting));
@@ -374,7 +374,7 @@ fn a_dry_run_without_its_history_says_so_or_counts_as_the_live_send_would() {
 }
 
 #[test]
-fn an_error_about_a_row_names_its_line_in_the_file_whatever_ends_lines() {
+fn an_error_about_a_row_names_its_line_with_any_line_ending() {
     let rows = "user_id,name,token\n1,\"two\nlines\",t-1\n\n2,b,t-2\n3,only\n";
     for ending in ["\n", "\r\n"] {
         let office = Office::playing(Script::default());
@@ -407,7 +407,10 @@ fn an_error_about_a_row_names_its_line_in_the_file_whatever_ends_lines() {
         assert_eq!(lines, [(2, "1"), (5, "2"), (6, "3")], "{ending:?}");
         office.audience(&rows.replace("3,only", " ,c,t-3").replace('\n', ending));
         let said = office.refused(&[], 2);
-        assert!(said.contains("a.csv:6: this row names nobody"), "{said}");
+        assert!(
+            said.contains("a.csv:6: the user_id of this row is empty"),
+            "{said}"
+        );
     }
 }
 
@@ -443,11 +446,11 @@ fn who_waits_in_a_queue_is_counted_once_entered_and_once_sent() {
     let source = devices();
     let mut office = Office::playing(Script::default());
     office.set("DATABASE_URL", source.url());
-    office.audience(&everybody());
+    office.audience(&all_people());
     let sent = office.send(&["--share"]);
     assert_eq!(sent.status(), 0, "{}", sent.outcome);
     let entered = stage(&sent.outcome, "entering into the queue");
-    // Whoever shares a token that is queued already is not entered, and counts as done with all the same.
+    // A recipient whose token is queued already is not entered, and counts as finished.
     assert_eq!(done(&entered, "22 rows"), 22, "{}", sent.outcome);
     let line = stage(&sent.outcome, "sending");
     let shown = format!("{} rows, ", sent.count("accepted"));

@@ -1,4 +1,4 @@
-//! Outcome files and lists of dead tokens: checked before the first claim, and never in the way of the ledger.
+//! Outcome files and lists of dead tokens: checked before the first claim; a failure to write them never stops the ledger.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ fn is_dead(n: u64) -> bool {
     format!("t-{n}").starts_with("t-1")
 }
 
-/// Nothing was sent and nobody was claimed.
+/// Checks that nothing was sent or claimed.
 fn assert_untouched(office: &Office) {
     assert!(office.stand_in.accepted().is_empty());
     let pushes = office.in_store(async |store| store.newest_push().await.unwrap());
@@ -47,7 +47,7 @@ fn a_directory_that_cannot_be_written_is_refused_before_the_first_claim() {
         for (directory, why) in [
             ("taken", "File exists"),
             ("taken/below", "Not a directory"),
-            // Nobody may make anything there, not even the superuser.
+            // Not even the superuser can create a file there.
             ("/proc/outcomes", "No such file"),
         ] {
             for more in [&[][..], &["--validate-only"]] {
@@ -120,7 +120,7 @@ fn answers_are_recorded_when_the_directory_goes_away_in_the_middle() {
     }
 }
 
-/// Everybody was sent to, the ledger says so, and the command says which file is missing.
+/// Checks that every recipient was sent to and recorded, and that the error names the missing file.
 fn recorded_all_the_same(office: &Office, sent: &Sent) {
     let dead = (0..60).filter(|n| is_dead(*n)).count() as u64;
     let alive: Vec<u64> = (0..60).filter(|n| !is_dead(*n)).collect();
@@ -262,7 +262,10 @@ fn a_disk_without_room_or_without_writing_is_refused_before_the_first_claim() {
     office.audience(&people(0..4_000));
     fs::create_dir(office.sandbox.here().join("outcomes")).unwrap();
     for (options, told) in [
-        ("size=400k", ["outcomes has room for ", "about 881 KiB"]),
+        (
+            "size=400k",
+            [" free, and the outcome files of ", "about 881 KiB"],
+        ),
         (
             "ro",
             ["cannot write outcome files", "Read-only file system"],
@@ -277,7 +280,7 @@ fn a_disk_without_room_or_without_writing_is_refused_before_the_first_claim() {
     }
 }
 
-/// `send` with another file system in place of `outcomes`, which nobody else sees.
+/// Runs `send` with another file system mounted at `outcomes`, in a mount namespace of its own.
 fn mounted(office: &Office, options: &str) -> Outcome {
     let send = office.command(&order(&[]));
     let mut command = Command::new("unshare");
@@ -306,7 +309,7 @@ fn the_files_of_a_run_that_is_not_over_are_not_written_again() {
     office.wait_for(5);
     let outcome = office.run(&["runs", "files", "last"]);
     assert_eq!(outcome.status, 2, "{outcome}");
-    assert!(outcome.stderr.contains("is not over"), "{outcome}");
+    assert!(outcome.stderr.contains("is still open"), "{outcome}");
     crate::support::programs::signal("INT", sending.id());
     assert_eq!(office.ended(sending).status, 130);
 }

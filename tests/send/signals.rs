@@ -1,4 +1,4 @@
-//! Being told to stop in the middle of a send.
+//! Signals during a send.
 
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ fn a_signal_ends_a_send_in_order_and_resume_finishes_it() {
 }
 
 #[test]
-fn a_signal_is_heard_while_everything_waits_for_the_service() {
+fn a_signal_stops_a_send_during_a_pause_of_the_service() {
     let hour = Reply::Quota {
         retry_after: Some(RetryAfter::Seconds(3_600)),
     };
@@ -67,9 +67,9 @@ fn a_signal_is_heard_while_everything_waits_for_the_service() {
 }
 
 #[test]
-fn a_second_signal_ends_a_send_at_once_and_what_was_under_way_is_in_doubt() {
+fn a_second_signal_stops_a_send_immediately_and_messages_in_flight_are_in_doubt() {
     for kept in BOTH {
-        // The service took the first of these; nobody can know.
+        // The service accepted the first of these, which the sender cannot know.
         let lost = Reply::Slow {
             ms: 60_000,
             then: Box::new(Reply::Accept),

@@ -1,4 +1,4 @@
-//! Tokens out of the source's devices.
+//! Tokens from the devices of the source.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ const DEVICES: [(u64, &str, &str); 9] = [
 ];
 
 #[test]
-fn everybody_is_sent_to_on_the_device_used_last_and_each_token_once() {
+fn each_recipient_is_sent_to_on_the_device_used_last_and_each_token_once() {
     let database = source(&DEVICES);
     let office = office(&database, Script::default());
     // The last one is in no table.
@@ -86,7 +86,7 @@ fn with_all_devices_each_gets_the_message_and_is_counted_beside_the_rows() {
 }
 
 #[test]
-fn many_devices_of_few_people_stay_within_what_may_run_ahead() {
+fn many_devices_of_few_people_stay_within_the_claim_window() {
     let tokens: Vec<String> = (0..90).map(|n| format!("d-{n}")).collect();
     let devices: Vec<_> = tokens
         .iter()
@@ -122,7 +122,7 @@ fn people_can_be_named_on_the_command_line() {
 }
 
 #[test]
-fn the_source_is_left_before_the_first_message_leaves() {
+fn the_source_is_closed_before_the_first_message_leaves() {
     let database = source(&DEVICES);
     let slow = Reply::Slow {
         ms: 1_500,
@@ -142,7 +142,7 @@ fn the_source_is_left_before_the_first_message_leaves() {
 }
 
 #[test]
-fn a_source_that_is_away_sends_nothing() {
+fn an_unreachable_source_stops_a_send() {
     let mut office = Office::playing(Script::default());
     office.audience(&audience(&[0]));
     let port = crate::support::programs::free_port();

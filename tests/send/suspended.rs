@@ -1,7 +1,7 @@
-//! A sender that stands still for longer than its lease, and wakes up; and one whose machine has another time.
+//! A sender that is suspended for longer than its lease; and one whose machine has another time.
 //!
-//! What was on the wire when it stopped may still be answered. Nothing more leaves, whether another process has gone on
-//! with the run meanwhile or not.
+//! Messages on the wire may still be answered. No further message leaves, whether another process has resumed the run or
+//! not.
 
 use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command};
@@ -87,7 +87,7 @@ fn assert_lapsed(sent: &Sent) {
 /// Claims wait for a pause of the service to end when the process is stopped: none of them has left. Another process finds
 /// them in doubt and is told to send them again.
 #[test]
-fn what_had_not_left_is_sent_by_the_one_who_took_over_and_by_no_other() {
+fn unsent_messages_are_sent_by_the_process_that_took_over_only() {
     for kept in BOTH {
         let quota = Reply::Quota {
             retry_after: Some(RetryAfter::Seconds(3)),
@@ -108,7 +108,7 @@ fn what_had_not_left_is_sent_by_the_one_who_took_over_and_by_no_other() {
             woken
                 .outcome
                 .stdout
-                .contains("another process has taken this send over"),
+                .contains("another process has taken over this send"),
             "{}",
             woken.outcome
         );
@@ -118,9 +118,9 @@ fn what_had_not_left_is_sent_by_the_one_who_took_over_and_by_no_other() {
     }
 }
 
-/// Nobody has gone on: what had not left is free again, and the rest goes on where it stopped.
+/// No other process has resumed the run: unsent claims are released, and `resume` sends the rest.
 #[test]
-fn a_sender_that_stood_still_stops_and_can_be_resumed() {
+fn a_suspended_sender_stops_and_can_be_resumed() {
     for kept in BOTH {
         let mut office = office(kept, Script::default());
         let child = office.start(&["--rate", "1000"]);
@@ -137,7 +137,7 @@ fn a_sender_that_stood_still_stops_and_can_be_resumed() {
 }
 
 #[test]
-fn a_campaign_of_suspended_senders_sends_nothing_late_and_forgets_nobody() {
+fn suspended_senders_send_nothing_late_and_lose_no_recipient() {
     let campaign = Campaign::start("suspended senders", 2, 60);
     let mut random = campaign.random();
     for kept in BOTH {
@@ -162,7 +162,7 @@ fn round(kept: Kept, random: &mut Random) -> usize {
     });
     std::thread::sleep(Duration::from_micros(random.next() >> 50));
     if child.try_wait().unwrap().is_some() {
-        // It was done, or the machine was too busy: there is nobody to stop.
+        // The send was done, or the machine was too busy: there is no process to stop.
         return 0;
     }
     let stopped = Stopped::stop(&mut office, child);
@@ -218,7 +218,7 @@ fn round(kept: Kept, random: &mut Random) -> usize {
     twice.len()
 }
 
-/// How many recipients stand where.
+/// Returns the recipients by state.
 fn standing(office: &Office) -> Vec<(&'static str, u64)> {
     let tally = office.in_store(async |store: Store| {
         let run = store.runs(&RunFilter::default()).await.unwrap().remove(0);
@@ -245,7 +245,7 @@ fn a_machine_that_is_ahead_of_another_takes_no_living_lease_over() {
         let name = "occurrence/send@2026-11-21";
         let taking = store.take_lease(name, &holder).await.unwrap();
         let Taking::Taken(lease) = taking else {
-            panic!("nobody had it");
+            panic!("the lease was free");
         };
         let told = office.refused(&["--occurrence", "2026-11-21"], 11);
         assert!(told.contains("bob@worker-2"), "{told}");
