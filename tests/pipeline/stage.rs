@@ -43,7 +43,7 @@ use crate::support::store::{Hand, Place, address};
 pub(super) const TESTER: &str = "00000000-0000-4000-8000-0000000fffff";
 
 /// Two files: fans with an even number have, the others want.
-pub(super) const QUERY: &str = "\
+pub(crate) const QUERY: &str = "\
 --| title = \"Fans\"
 --| order = \"user_id\"
 --| [[files]]
