@@ -95,12 +95,7 @@ fn an_occurrence_of_its_own_meets_the_guards_of_its_later_phases() {
     };
     let interrupted = "lies beside a publication that was interrupted";
     ended(&marker, at_marker, 12, interrupted);
-    ended(
-        &outcomes,
-        at_outcomes,
-        1,
-        "cannot write outcome files into taken",
-    );
+    ended(&outcomes, at_outcomes, 1, "cannot write outcome files into");
     ended(&store, at_store, 12, "is older than the outcome files");
     ended(&names, at_names, 2, "is a UUID");
     for office in [&marker, &outcomes, &store, &names] {
