@@ -15,7 +15,7 @@ mod recipients;
 mod safeguards;
 mod shown;
 mod side_files;
-mod stage;
+pub(crate) mod stage;
 mod timeline;
 
 use std::fmt::Write as _;

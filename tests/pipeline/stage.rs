@@ -42,8 +42,8 @@ use crate::support::store::{Hand, Place, address};
 /// The test user.
 pub(super) const TESTER: &str = "00000000-0000-4000-8000-0000000fffff";
 
-/// Two files: fans with an even number in one, the others in the other.
-pub(super) const QUERY: &str = "\
+/// Two files: fans with an even number have, the others want.
+pub(crate) const QUERY: &str = "\
 --| title = \"Fans\"
 --| order = \"user_id\"
 --| [[files]]

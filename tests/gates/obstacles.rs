@@ -1,0 +1,154 @@
+//! Guards that look at what lies around a run before its first claim: an unfinished publication, a directory that takes no
+//! outcome files, a store that is older than they are.
+
+use std::cell::Cell;
+
+use pushctl::run::gates::Road;
+
+use super::{due, generate, killed_while_shared, messages, start};
+use crate::pipeline::office::Office;
+use crate::support::fcm::script::Script;
+use crate::support::store::Place;
+
+/// What a guard refuses, and with which words.
+pub(super) struct Obstacle<'a> {
+    pub(super) guard: &'a str,
+    pub(super) status: i32,
+    pub(super) expected: &'a str,
+    /// The exit status of a run that was sent although it is there.
+    pub(super) passed: i32,
+    pub(super) put: &'a dyn Fn(&mut Office),
+    pub(super) clear: &'a dyn Fn(&mut Office),
+}
+
+impl Obstacle<'_> {
+    /// The road is refused, before the test pushes too, and a person passes the guard.
+    fn on(&self, office: &mut Office, road: Road) {
+        self.stops(office, road);
+        self.passes(office, road);
+    }
+
+    fn stops(&self, office: &mut Office, road: Road) {
+        (self.put)(office);
+        let before = messages(office);
+        let outcome = start(office, road, &[]);
+        assert_eq!(outcome.status, self.status, "{road:?}: {outcome}");
+        assert!(
+            outcome.stderr.contains(self.expected),
+            "{road:?}: {outcome}"
+        );
+        assert_eq!(messages(office), before, "{road:?}");
+        (self.clear)(office);
+    }
+
+    fn passes(&self, office: &mut Office, road: Road) {
+        (self.put)(office);
+        let before = messages(office);
+        let more = ["--override", self.guard, "--reason", "agreed"];
+        let outcome = start(office, road, &more);
+        if road == Road::Join {
+            // What the process that was killed had under way is in doubt.
+            assert!([self.passed, 3].contains(&outcome.status), "{outcome}");
+        } else {
+            assert_eq!(outcome.status, self.passed, "{road:?}: {outcome}");
+        }
+        let sent = messages(office) > before;
+        // Nothing was in doubt.
+        assert_eq!(sent, road != Road::InDoubtRetry, "{road:?}: {outcome}");
+        (self.clear)(office);
+    }
+
+    /// Every road but `--now` and `--join`. One office for all: cadence is off, and each occurrence is another one.
+    fn on_every_road(&self, office: &mut Office) {
+        office.set("PUSHCTL_CADENCE", "off");
+        office.file(&due(-9, ""));
+        generate(office);
+        self.on(office, Road::Send);
+        self.on(office, Road::SendAutomation);
+        let begun = |office: &Office, minutes| {
+            office.file(&due(minutes, ""));
+            office.ends(&["run-pipeline", "daily", "--until", "generate"], 0);
+        };
+        begun(office, -7);
+        self.stops(office, Road::Pipeline);
+        self.on(office, Road::Resume);
+        self.on(office, Road::InDoubtRetry);
+        begun(office, -5);
+        self.passes(office, Road::Pipeline);
+        begun(office, -3);
+        self.stops(office, Road::Tick);
+        let more = ["--override", self.guard, "--reason", "agreed"];
+        let before = messages(office);
+        assert_eq!(start(office, Road::Tick, &more).status, 2);
+        assert_eq!(messages(office), before);
+    }
+
+    fn on_a_join(&self) {
+        let mut office = killed_while_shared(60, Script::default());
+        self.on(&mut office, Road::Join);
+    }
+}
+
+pub(super) const MARKER: &str = "generated/.pushctl-killed.commit";
+
+#[test]
+fn a_file_beside_an_unfinished_publication_is_sent_on_no_road() {
+    Obstacle {
+        guard: "commit-marker",
+        status: 12,
+        expected: "lies beside a publication that was interrupted",
+        passed: 0,
+        put: &|office| std::fs::create_dir(office.sandbox.here().join(MARKER)).unwrap(),
+        clear: &|office| std::fs::remove_dir(office.sandbox.here().join(MARKER)).unwrap(),
+    }
+    .on_every_road(&mut Office::new(10, Script::default()));
+}
+
+#[test]
+fn without_a_place_for_outcome_files_nothing_is_sent_on_any_road() {
+    let obstacle = Obstacle {
+        guard: "outcomes",
+        status: 1,
+        expected: "cannot write outcome files into",
+        // Everything is sent, and the files are missing.
+        passed: 1,
+        put: &|office| {
+            office.sandbox.write("here/taken", "a file");
+            office.set("PUSHCTL_OUTCOMES", "taken");
+        },
+        clear: &|office| office.set("PUSHCTL_OUTCOMES", "outcomes"),
+    };
+    obstacle.on_every_road(&mut Office::new(10, Script::default()));
+    obstacle.on_a_join();
+}
+
+/// A directory with the outcomes of a run that is an hour ahead, and that no store here knows.
+pub(super) fn newer(office: &mut Office, directory: &str) {
+    let ahead = jiff::Timestamp::now().as_second() + 3600;
+    let ahead = uuid::Timestamp::from_unix(uuid::NoContext, ahead.unsigned_abs(), 0);
+    let run = uuid::Uuid::new_v7(ahead);
+    let path = format!("here/{directory}/{run}.outcomes.csv");
+    office.sandbox.write(&path, "");
+    office.set("PUSHCTL_OUTCOMES", directory);
+}
+
+#[test]
+fn a_store_that_is_older_than_the_outcome_files_sends_on_no_road() {
+    let directories = Cell::new(0);
+    let obstacle = Obstacle {
+        guard: "state-store",
+        status: 12,
+        expected: "is older than the outcome files in",
+        passed: 0,
+        // Whoever passes makes the store the one that counts there.
+        put: &|office| {
+            directories.set(directories.get() + 1);
+            newer(office, &format!("newer-{}", directories.get()));
+        },
+        clear: &|office| office.set("PUSHCTL_OUTCOMES", "outcomes"),
+    };
+    for place in [Place::sqlite(), Place::postgres()] {
+        obstacle.on_every_road(&mut Office::at(place, 10, Script::default()));
+    }
+    obstacle.on_a_join();
+}
