@@ -197,7 +197,7 @@ fn candidates(
     runs: &[Glimpse],
     automations: &[String],
 ) -> Vec<CompletionCandidate> {
-    let told = |run: &Glimpse| {
+    let candidate = |run: &Glimpse| {
         let help = format!("{}, {}", run.occurrence, run.status);
         CompletionCandidate::new(&run.id).help(Some(StyledStr::from(help)))
     };
@@ -208,11 +208,15 @@ fn candidates(
                 candidates.extend(automations.iter().map(CompletionCandidate::new));
             }
             Takes::OpenRuns => {
-                candidates.extend(runs.iter().filter(|run| run.status == "open").map(told));
+                candidates.extend(
+                    runs.iter()
+                        .filter(|run| run.status == "open")
+                        .map(candidate),
+                );
             }
             Takes::Runs => {
                 candidates.extend(runs.first().map(|_| CompletionCandidate::new("last")));
-                candidates.extend(runs.iter().map(told));
+                candidates.extend(runs.iter().map(candidate));
             }
         }
     }

@@ -43,11 +43,11 @@ mod tests {
     #[test]
     fn a_panic_is_told_with_its_place_but_not_with_text_made_at_run_time() {
         use std::sync::Mutex;
-        static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
         let before = panic::take_hook();
         panic::set_hook(Box::new(|panic| {
-            if let Ok(mut said) = SAID.lock() {
-                said.push(describe(panic));
+            if let Ok(mut message) = MESSAGES.lock() {
+                message.push(describe(panic));
             }
         }));
         let secret = String::from("hunter2");
@@ -55,14 +55,14 @@ mod tests {
         let literal = panic::catch_unwind(|| panic!("no such state"));
         panic::set_hook(before);
         assert!(with_secret.is_err() && literal.is_err());
-        let said = SAID.lock().expect("not poisoned").join("\n");
+        let message = MESSAGES.lock().expect("not poisoned").join("\n");
         assert!(
-            said.contains("src/cli/panic_hook.rs:") && said.contains(": no such state\n"),
-            "{said}"
+            message.contains("src/cli/panic_hook.rs:") && message.contains(": no such state\n"),
+            "{message}"
         );
         assert!(
-            !said.contains("hunter2") && !said.contains("cannot use"),
-            "{said}"
+            !message.contains("hunter2") && !message.contains("cannot use"),
+            "{message}"
         );
     }
 }

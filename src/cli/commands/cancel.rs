@@ -97,14 +97,14 @@ impl Args {
             });
         }
         close_all(&store, &holder, &mut ending).await?;
-        let told: Vec<Value> = ending.iter().map(Stopping::document).collect();
+        let stopped: Vec<Value> = ending.iter().map(Stopping::document).collect();
         for one in &ending {
             context.ui.say(one.line());
         }
         if context.ui.document() == Document::Json {
-            context.ui.json(&self.document(&holder.who, &told))?;
+            context.ui.json(&self.document(&holder.who, &stopped))?;
         }
-        tell_all(context, &store, &ending).await?;
+        send_notices(context, &store, &ending).await?;
         Ok(ExitStatus::Done)
     }
 
@@ -248,7 +248,7 @@ async fn close_held(store: &Store, run: &Run) -> Result<End> {
 }
 
 /// Sends the notices of the runs that this command ended, after all are ended: a webhook may be slow.
-async fn tell_all(context: &CommandContext, store: &Store, ending: &[Stopping]) -> Result<()> {
+async fn send_notices(context: &CommandContext, store: &Store, ending: &[Stopping]) -> Result<()> {
     let progress = context.ui.progress("rows");
     for one in ending {
         if !matches!(one.end, End::Closed) {

@@ -78,11 +78,11 @@ fn document(resolved: &[Resolved]) -> serde_json::Value {
 fn table(resolved: &[Resolved]) -> Table {
     let mut table = Table::new(["SETTING", "VALUE", "FROM", "OVERRIDES"]);
     for each in resolved {
-        let said = each
+        let listed = each
             .overridden
             .iter()
             .filter(|(origin, _)| *origin != Origin::Default);
-        let overridden: Vec<String> = said
+        let overridden: Vec<String> = listed
             .map(|(origin, value)| format!("{value} ({origin})"))
             .collect();
         let origin = each

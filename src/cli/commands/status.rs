@@ -111,7 +111,7 @@ async fn over(store: &Store, next: &[Upcoming]) -> Result<BTreeMap<String, RunSt
 
 /// Returns an open run as JSON.
 fn open_document(one: &OpenRun) -> Value {
-    let mut told = json!({
+    let mut shown = json!({
         "run": one.run.id, "automation": one.run.automation, "occurrence": one.run.occurrence,
         "mode": one.run.mode, "state": one.as_str(), "begun_at": one.run.begun_at,
         "begun_by": one.run.begun_by, "phase": one.phase(), "since": one.since(),
@@ -121,13 +121,13 @@ fn open_document(one: &OpenRun) -> Value {
     });
     match one.activity {
         Activity::Waiting(due, phase) => {
-            told["next_phase"] = phase.as_str().into();
-            told["due_at"] = due.to_string().into();
+            shown["next_phase"] = phase.as_str().into();
+            shown["due_at"] = due.to_string().into();
         }
-        Activity::Interrupted => told["resume"] = one.resume().into(),
+        Activity::Interrupted => shown["resume"] = one.resume().into(),
         Activity::Running => {}
     }
-    told
+    shown
 }
 
 fn document(status: &Status) -> Value {
@@ -145,11 +145,11 @@ fn document(status: &Status) -> Value {
         .next
         .iter()
         .map(|next| {
-            let mut told = json!(next);
-            told["paused"] = status.is_paused(&next.automation).into();
+            let mut shown = json!(next);
+            shown["paused"] = status.is_paused(&next.automation).into();
             let over = status.over.get(&next.occurrence);
-            told["status"] = over.map(|status| status.as_str()).into();
-            told
+            shown["status"] = over.map(|status| status.as_str()).into();
+            shown
         })
         .collect();
     json!({

@@ -148,7 +148,7 @@ impl<'a> Records<'a> {
         Some(AudienceFile {
             stem: stem(&path),
             sha256: self.planned("/order/input/file/sha256"),
-            rows: self.push_summaries().first().map(|told| told.rows),
+            rows: self.push_summaries().first().map(|summary| summary.rows),
             path,
         })
     }
@@ -159,10 +159,10 @@ impl<'a> Records<'a> {
         let pushes = summary.and_then(|summary| summary.get("pushes")?.as_array());
         let details = self.phases.iter().filter_map(|phase| phase.detail.as_ref());
         let documents = details.chain(summary).chain(pushes.into_iter().flatten());
-        let told = documents.filter_map(read::<PushSummary>);
-        let by_number: BTreeMap<u32, PushSummary> = told
-            .filter(|told| told.push > 0)
-            .map(|told| (told.push, told))
+        let summaries = documents.filter_map(read::<PushSummary>);
+        let by_number: BTreeMap<u32, PushSummary> = summaries
+            .filter(|summary| summary.push > 0)
+            .map(|summary| (summary.push, summary))
             .collect();
         by_number.into_values().collect()
     }

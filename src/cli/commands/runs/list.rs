@@ -44,8 +44,8 @@ impl Args {
         };
         match context.ui.document() {
             Document::Json => {
-                let told = |run: &Run| document(run, state(run));
-                let runs: Vec<Value> = runs.iter().map(told).collect();
+                let shown = |run: &Run| document(run, state(run));
+                let runs: Vec<Value> = runs.iter().map(shown).collect();
                 context.ui.json(&json!({ "runs": runs }))?;
             }
             Document::Text if runs.is_empty() => context.ui.say("there are no runs yet"),
