@@ -1,4 +1,4 @@
-//! Writes a file that appears under its name only once it is complete.
+//! Writes a file that gets its name only when it is complete.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,14 +9,14 @@ use tempfile::NamedTempFile;
 use crate::csv_writer::cannot_write;
 use crate::error::Result;
 
-/// A temporary file beside its final place; dropped without [`WholeFile::finish`], it is removed.
+/// A temporary file beside its final path; removed if dropped without [`WholeFile::finish`].
 pub(crate) struct WholeFile {
     out: BufWriter<NamedTempFile>,
     path: PathBuf,
 }
 
 impl WholeFile {
-    /// Begins a file of mode 0600 in the directory of `path`.
+    /// Creates a temporary file of mode 0600 in the directory of `path`.
     pub(crate) fn begin(path: &Path) -> Result<Self> {
         let directory = match path.parent() {
             Some(directory) if !directory.as_os_str().is_empty() => directory,

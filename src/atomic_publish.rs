@@ -1,13 +1,13 @@
-//! Several files that appear together: all of a run's, or none.
+//! Publishes all files of a run together, or none.
 //!
 //! On disk, inside the output directory and therefore on its file system:
-//! - `.pushctl-RUN.staging/` holds files being written; its `lock` is locked while the writer lives;
-//! - `.pushctl-RUN.commit/` is the same directory after one rename, which is the instant of publication:
-//!   it holds complete, synced files under their final names, which are then moved out, the manifest
-//!   last. An empty `NAME.absent` says that a file of that name, from an earlier run, is to go.
+//! - `.pushctl-RUN.staging/` contains files being written; its `lock` is locked while the writing process lives;
+//! - `.pushctl-RUN.commit/` is the same directory after one rename, which is the instant of publication: it contains
+//!   complete, synced files under their final names, which are then moved out, the manifest last. An empty
+//!   `NAME.absent` marks a file of an earlier run that must be removed.
 //!
-//! Whoever opens the directory next clears up after the dead: an abandoned staging directory is removed,
-//! an abandoned commit is finished. Deliberately absent: undoing a publication.
+//! The next run in the directory cleans up after runs that were killed: it removes an abandoned staging directory and
+//! finishes an abandoned commit. Deliberately absent: undoing a publication.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -23,13 +23,13 @@ const STAGING: &str = ".staging";
 const COMMIT: &str = ".commit";
 const LOCK: &str = "lock";
 const ABSENT: &str = ".absent";
-/// What the name of a manifest ends in.
+/// The end of a manifest's name.
 pub const MANIFEST: &str = ".manifest.json";
 
-/// For another run's publication, which is a few renames: only a stopped process takes longer.
+/// The timeout for another run's publication, which is a few renames: only a suspended process takes longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A directory in which a run's files are made ready. Dropped without [`Staging::publish`], it vanishes.
+/// A directory for a run's unpublished files. If dropped without [`Staging::publish`], it is removed.
 #[derive(Debug)]
 pub struct Staging {
     output: PathBuf,
@@ -43,14 +43,14 @@ pub struct Staging {
 /// A file to publish: its name in the staging directory, and its final one.
 #[derive(Debug, Clone)]
 pub struct Rename {
-    /// As given to [`Staging::create`].
+    /// The name given to [`Staging::create`].
     pub staged: String,
-    /// As it will be found in the output directory.
+    /// The name in the output directory.
     pub name: String,
 }
 
 impl Staging {
-    /// Makes the output directory if there is none, clears up after the dead, and opens a staging directory.
+    /// Creates the output directory if it does not exist, cleans up after killed runs, and opens a staging directory.
     ///
     /// # Errors
     /// The path is a file, or cannot be written.
@@ -64,7 +64,7 @@ impl Staging {
         }
         std::fs::create_dir_all(output).map_err(|error| cannot_write(output, error))?;
         let lock = OutputLock::take(output)?;
-        clear_up(output, &lock);
+        clean_up(output, &lock);
         let directory = output.join(format!("{PREFIX}{run_id}{STAGING}"));
         DirBuilder::new()
             .mode(0o700)
@@ -83,13 +83,13 @@ impl Staging {
         })
     }
 
-    /// A new, empty file of mode 0600; one of the same name is begun anew.
+    /// Creates an empty file of mode 0600, replacing one of the same name.
     pub fn create(&self, staged: &str) -> Result<(File, PathBuf)> {
         let path = self.directory.join(staged);
         Ok((create(&path)?, path))
     }
 
-    /// Forgets every file so far.
+    /// Removes every file created so far.
     pub fn restart(&self) -> Result<()> {
         let failed = |error| cannot_write(&self.directory, error);
         for entry in std::fs::read_dir(&self.directory).map_err(failed)? {
@@ -101,13 +101,13 @@ impl Staging {
         Ok(())
     }
 
-    /// Waits until no other process opens or publishes in the same directory. The wait is short: a
-    /// publication is a few renames.
+    /// Waits until no other process opens or publishes in the same directory. The wait is short: a publication is a few
+    /// renames.
     pub fn lock_output(&self) -> Result<OutputLock> {
         OutputLock::take(&self.output)
     }
 
-    /// Makes all files appear, in the given order, and last the manifest. `absent` names are removed.
+    /// Publishes the files in the given order and the manifest last, and removes the files named in `absent`.
     pub fn publish(
         self,
         lock: &OutputLock,
@@ -125,7 +125,7 @@ impl Staging {
         self.publish_files(lock, files, absent)
     }
 
-    /// Makes all files appear, in the given order. `absent` names are removed.
+    /// Publishes the files in the given order, and removes the files named in `absent`.
     pub fn publish_files(
         mut self,
         lock: &OutputLock,
@@ -159,7 +159,7 @@ impl Drop for Staging {
     }
 }
 
-/// The right to open or publish in a directory, until dropped.
+/// A lock that allows one process to open or publish in a directory; released when dropped.
 #[derive(Debug)]
 pub struct OutputLock(File);
 
@@ -178,20 +178,20 @@ impl OutputLock {
                     return Err(Error::new(
                         ErrorKind::Locked,
                         format!(
-                            "another run has been publishing into {} for too long",
+                            "another run has locked the output directory {} for too long",
                             output.display()
                         ),
                     )
-                    .hint("look for a stopped pushctl process, or choose another --output"));
+                    .hint("look for a suspended pushctl process, or name another directory with --output"));
                 }
             }
         }
     }
 }
 
-/// Returns the marker of a publication into `directory` that was cut short: some of its files are there, others still lie
-/// in the marker. One that is under way is awaited.
-pub fn cut_short(directory: &Path) -> Option<PathBuf> {
+/// Returns the commit marker of an interrupted publication into `directory`: some of its files are there, the others
+/// are still in the marker. Waits for a publication in progress.
+pub fn interrupted_publication(directory: &Path) -> Option<PathBuf> {
     let began = Instant::now();
     loop {
         let marker = marker_in(directory)?;
@@ -236,9 +236,9 @@ fn move_out(output: &Path, commit: &Path) -> Result<()> {
     std::fs::remove_dir_all(commit).map_err(failed)
 }
 
-/// Finishes commits and removes staging directories whose owner is dead. What cannot be cleared up now
-/// (somebody else's files, say) is left: it is in nobody's way.
-fn clear_up(output: &Path, _lock: &OutputLock) {
+/// Finishes commits and removes staging directories whose process is dead. Files that cannot be cleaned up now (for
+/// example another user's) are left: they disturb no later run.
+fn clean_up(output: &Path, _lock: &OutputLock) {
     let Ok(entries) = std::fs::read_dir(output) else {
         return;
     };
@@ -256,14 +256,14 @@ fn clear_up(output: &Path, _lock: &OutputLock) {
         };
         match cleared {
             Ok(()) => {
-                tracing::info!(directory = %path.display(), "cleared up after a run that was killed");
+                tracing::info!(directory = %path.display(), "cleaned up after a run that was killed");
             }
-            Err(error) => tracing::warn!("a killed run's files could not be cleared up: {error:#}"),
+            Err(error) => tracing::warn!("cannot clean up after a run that was killed: {error:#}"),
         }
     }
 }
 
-/// Whether nobody holds the directory's lock.
+/// Returns whether no process holds the directory's lock.
 fn abandoned(directory: &Path) -> bool {
     match File::open(directory.join(LOCK)) {
         Ok(lock) => !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
@@ -309,14 +309,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_run_that_fails() {
+    fn a_failed_run_leaves_no_files() {
         let output = tempfile::tempdir().unwrap();
         drop(staged(output.path(), "r1", "0", b"half"));
         assert!(names(output.path()).is_empty());
     }
 
     #[test]
-    fn files_of_an_earlier_run_that_are_empty_now_go() {
+    fn files_of_an_earlier_run_that_would_be_empty_now_are_removed() {
         let output = tempfile::tempdir().unwrap();
         std::fs::write(output.path().join("b.csv"), "old").unwrap();
         let staging = staged(output.path(), "r1", "0", b"new");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_that_was_cut_short_is_finished_by_the_next_run() {
+    fn an_interrupted_publication_is_finished_by_the_next_run() {
         let output = tempfile::tempdir().unwrap();
         let commit = output.path().join(".pushctl-dead.commit");
         std::fs::create_dir(&commit).unwrap();
@@ -350,15 +350,15 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_that_is_under_way_is_awaited_and_one_that_was_cut_short_is_told() {
+    fn a_publication_in_progress_is_awaited_and_an_interrupted_one_is_returned() {
         let output = tempfile::tempdir().unwrap();
-        assert_eq!(cut_short(output.path()), None);
+        assert_eq!(interrupted_publication(output.path()), None);
         let marker = output.path().join(".pushctl-run.commit");
         std::fs::create_dir(&marker).unwrap();
         let lock = create(&marker.join(LOCK)).unwrap();
         lock.lock().unwrap();
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| cut_short(output.path()));
+            let reader = scope.spawn(|| interrupted_publication(output.path()));
             std::thread::sleep(Duration::from_millis(200));
             assert!(!reader.is_finished());
             std::fs::remove_dir_all(&marker).unwrap();
@@ -366,11 +366,11 @@ mod tests {
         });
         drop(lock);
         std::fs::create_dir(&marker).unwrap();
-        assert_eq!(cut_short(output.path()), Some(marker));
+        assert_eq!(interrupted_publication(output.path()), Some(marker));
     }
 
     #[test]
-    fn a_process_that_stopped_while_publishing_is_not_waited_for_without_end() {
+    fn the_wait_for_a_process_suspended_while_publishing_has_a_timeout() {
         let output = tempfile::tempdir().unwrap();
         let stopped = OutputLock::take(output.path()).unwrap();
         let error = Staging::open(output.path(), "next").unwrap_err();
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_living_run_is_left_alone() {
+    fn the_files_of_a_living_run_are_kept() {
         let output = tempfile::tempdir().unwrap();
         let living = staged(output.path(), "living", "0", b"");
         drop(Staging::open(output.path(), "next").unwrap());

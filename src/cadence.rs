@@ -90,7 +90,7 @@ pub enum Reached {
 }
 
 impl Cadence {
-    /// Opens no connection before it is needed. An invalid URL is a usage error.
+    /// Returns the cadence; opens no connection before it is needed. An invalid URL is a usage error.
     pub fn new(place: HistoryLocation, store: Store) -> Result<Self> {
         let history = match place {
             HistoryLocation::Postgres(address) => {
@@ -215,7 +215,7 @@ impl Screen<'_> {
         }
     }
 
-    /// What the ledger is to respect when it claims.
+    /// Returns the limits for the claims of the ledger.
     pub fn guard(&self) -> Guard {
         Guard {
             limits: self.limits.iter().map(|(_, limit)| *limit).collect(),
@@ -223,7 +223,7 @@ impl Screen<'_> {
         }
     }
 
-    /// Why a claim was refused that exceeded a limit of the guard.
+    /// Returns the reason for a claim that exceeded a limit of the guard.
     pub fn exclusion(&self, limit: usize) -> Exclusion {
         let rule = self.limits.get(limit).map(|(rule, _)| *rule);
         rule.map_or(Exclusion::Unattributed, Exclusion::Rule)
@@ -269,7 +269,7 @@ impl Screen<'_> {
         })
     }
 
-    /// What the history says of UUIDs; for those it excludes without attribution, its own sums.
+    /// Asks the history about UUIDs; returns its own sums for those that it excludes without a rule.
     async fn ask(&self, uuids: &[Uuid]) -> Result<(Vec<CadenceDecision>, Breakdown)> {
         let nothing = || {
             (

@@ -1,27 +1,25 @@
-//! The command line: what was typed, then what it means, then one match that runs it.
+//! The command line: parses the arguments, resolves the settings, runs the subcommand.
 //!
-//! One file a subcommand. A command is a clap structure with three functions: `flags` hands what was typed to the
-//! settings, `stdout` says what it writes there, `run` does it. This room alone reads the environment, touches the
-//! streams and decides the exit status.
+//! Each subcommand has a file in `commands/`. Only this module reads the environment, uses the standard streams and
+//! decides the exit status.
 
 mod audience_args;
+mod audience_request;
 mod automation_args;
 pub mod commands;
 mod completion;
-mod conduct;
 mod confirm;
-mod connect;
 mod context;
 mod early_args;
 mod globals;
 mod help;
 mod message_args;
 mod open_runs;
-mod overriding;
+mod override_args;
 mod panic_hook;
+mod results;
 mod run_selector;
 mod runtime;
-mod sending;
 mod services;
 mod time_limit;
 
@@ -31,18 +29,19 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 use uuid::Uuid;
 
 use crate::error::Result;
 use crate::settings::logging::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
-use crate::ui::{OutputArgs, Stdout, Terminal, Ui};
+use crate::ui::{OutputArgs, Terminal, Ui};
 
 pub use audience_args::{AudienceCommand, Chosen, KnownAudiences, Parameter, known};
 pub use context::{CommandContext, Confirmation};
 pub use globals::Globals;
 
+use commands::Command;
 use early_args::EarlyArgs;
 
 /// The whole command line.
@@ -50,11 +49,11 @@ use early_args::EarlyArgs;
 #[command(
     name = "pushctl",
     version,
-    about = "Audiences out of PostgreSQL, pushes to phones",
+    about = "Generate audiences from PostgreSQL and send push notifications to them",
     before_help = help::examples(&[
-        ("pushctl generate layer2", "one audience, as CSV files in ./generated"),
-        ("pushctl audiences", "what there is to generate"),
-        ("pushctl config show", "every setting, and where it came from"),
+        ("pushctl generate layer2", "write an audience as CSV files into ./generated"),
+        ("pushctl audiences", "list the audiences"),
+        ("pushctl config show", "show every setting and its origin"),
     ]),
     after_help = help::statuses(&help::EVERY_KIND),
     subcommand_required = true,
@@ -73,75 +72,7 @@ struct Cli {
     command: Command,
 }
 
-/// The subcommands that there are.
-#[derive(Debug, Subcommand)]
-enum Command {
-    Generate(commands::generate::Args),
-    Why(commands::why::Args),
-    Audiences(commands::audiences::Args),
-    Send(commands::send::Args),
-    Preview(commands::preview::Args),
-    Resume(commands::resume::Args),
-    Check(commands::check::Args),
-    Schedule(commands::schedule::Args),
-    Diff(commands::diff::Args),
-    Config(commands::config::Args),
-    Completions(commands::completions::Args),
-    Man(commands::man::Args),
-    Schema(commands::schema::Args),
-    State(commands::state::Args),
-    Sync(commands::sync::Args),
-    Cancel(commands::cancel::Args),
-    Pause(commands::pause::Args),
-    RunPipeline(commands::run_pipeline::Args),
-    Runs(commands::runs::Args),
-    Status(commands::status::Args),
-}
-
-impl Command {
-    /// Hands the flags of this command to the settings.
-    fn flags(&self, flags: &mut Flags) {
-        match self {
-            Self::Generate(args) => args.flags(flags),
-            Self::Why(args) => args.flags(flags),
-            Self::Audiences(args) => args.flags(flags),
-            Self::Send(args) => args.flags(flags),
-            Self::Resume(args) => args.flags(flags),
-            Self::Check(args) => args.flags(flags),
-            Self::Sync(args) => args.flags(flags),
-            Self::RunPipeline(args) => args.flags(flags),
-            Self::Schedule(args) => args.flags(flags),
-            Self::Preview(_)
-            | Self::Diff(_)
-            | Self::Config(_)
-            | Self::State(_)
-            | Self::Cancel(_)
-            | Self::Pause(_)
-            | Self::Runs(_)
-            | Self::Status(_)
-            | Self::Completions(_)
-            | Self::Man(_)
-            | Self::Schema(_) => {}
-        }
-    }
-
-    /// What it writes to standard output; before the settings are known, as far as its flags say.
-    fn stdout(&self, settings: Option<&Settings>) -> Stdout {
-        match self {
-            Self::Generate(args) => args.stdout(settings),
-            // What they write there comes last, when all bars are gone.
-            Self::Send(_) | Self::Resume(_) | Self::RunPipeline(_) => Stdout::Free,
-            Self::State(args) => args.stdout(),
-            Self::Sync(_) => commands::sync::Args::stdout(),
-            Self::Cancel(_) => commands::cancel::Args::stdout(),
-            Self::Pause(_) => commands::pause::Args::stdout(),
-            Self::Runs(args) => args.stdout(),
-            _ => Stdout::Data,
-        }
-    }
-}
-
-/// The command line with what is not in the code: the audiences of query files.
+/// Returns the command line, with the audiences of query files as subcommands.
 pub fn command(offers: &[AudienceCommand]) -> clap::Command {
     let command = Cli::command()
         .mut_subcommand("generate", |generate| {
@@ -151,7 +82,7 @@ pub fn command(offers: &[AudienceCommand]) -> clap::Command {
     help::arrange(command)
 }
 
-/// The process: its arguments, its environment, its exit status.
+/// Runs the process from its arguments and environment to its exit status.
 pub fn main() -> ExitCode {
     let kind = panic_hook::guarded(|| {
         let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -176,29 +107,30 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
         Ok(cli) => cli,
         Err(message) => return refuse(&message, known, &ahead, facts),
     };
+    let (globals, command) = (cli.globals, cli.command.into_subcommand());
     let run_id = Uuid::now_v7();
-    let mut output_args = cli.globals.output_args(cli.command.stdout(None));
-    // Until the settings are known, problems with them are told as the command line and the environment ask.
-    output_args.talk = cli.globals.talk(&environment);
+    let mut output_args = globals.output_args(command.stdout(None));
+    // Until the settings are known, errors are shown as the command line and the environment ask.
+    output_args.talk = globals.talk(&environment);
     let ui = Ui::new(output_args, facts, run_id);
-    if let Command::Completions(_) | Command::Man(_) | Command::Schema(_) = cli.command {
-        return conclude(&ui, without_settings(cli.command, &ui));
+    if let Some(result) = command.run_without_settings(&ui) {
+        return conclude(&ui, result);
     }
     let mut flags = Flags::default();
-    cli.globals.flags(&mut flags);
-    cli.command.flags(&mut flags);
-    let layers = read_layers(&cli.globals, &mut environment);
+    globals.flags(&mut flags);
+    command.flags(&mut flags);
+    let layers = read_layers(&globals, &mut environment);
     let settings = layers.and_then(|file| Settings::resolve(&flags, &environment, file.as_ref()));
     let settings = match settings {
         Ok(settings) => settings,
         Err(error) => return conclude(&ui, Err(error)),
     };
     output_args.talk = settings.talk;
-    output_args.stdout = cli.command.stdout(Some(&settings));
+    output_args.stdout = command.stdout(Some(&settings));
     let ui = Ui::new(output_args, facts, run_id);
     ui.listen();
-    let context = CommandContext::new(ui.clone(), settings, cli.globals.confirmation(), run_id);
-    conclude(&ui, carry_out(cli.command, context))
+    let context = CommandContext::new(ui.clone(), settings, globals.confirmation(), run_id);
+    conclude(&ui, command.run(context))
 }
 
 fn read_layers(globals: &Globals, environment: &mut Environment) -> Result<Option<ConfigFile>> {
@@ -206,48 +138,7 @@ fn read_layers(globals: &Globals, environment: &mut Environment) -> Result<Optio
     ConfigFile::find(globals.config(), environment)
 }
 
-/// What needs neither settings nor a runtime, and so works when they are broken.
-fn without_settings(command: Command, ui: &Ui) -> Result<ExitStatus> {
-    match command {
-        Command::Completions(args) => args.run(ui),
-        Command::Man(args) => args.run(ui),
-        Command::Schema(args) => args.run(ui),
-        _ => Ok(ExitStatus::Bug),
-    }
-}
-
-fn carry_out(command: Command, context: CommandContext) -> Result<ExitStatus> {
-    match command {
-        Command::Config(args) => args.run(&context),
-        Command::Audiences(args) => args.run(&context),
-        Command::Check(args) => args.run(&context),
-        Command::Schedule(args) => args.run(&context),
-        Command::Diff(args) => args.run(&context),
-        Command::Generate(args) => runtime::run(context, async |context| args.run(&context).await),
-        Command::Preview(args) => args.run(&context),
-        Command::Send(args) => {
-            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
-        }
-        Command::Resume(args) => {
-            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
-        }
-        Command::Why(args) => runtime::run(context, async |context| args.run(&context).await),
-        Command::RunPipeline(args) => {
-            runtime::run(context, async |context| Box::pin(args.run(&context)).await)
-        }
-        Command::State(args) => runtime::run(context, async |context| args.run(&context).await),
-        Command::Sync(args) => runtime::run(context, async |context| args.run(&context).await),
-        Command::Cancel(args) => runtime::run(context, async |context| args.run(&context).await),
-        Command::Pause(args) => runtime::run(context, async |context| args.run(&context).await),
-        Command::Runs(args) => runtime::run(context, async |context| args.run(&context).await),
-        Command::Status(args) => runtime::run(context, async |context| args.run(&context).await),
-        command @ (Command::Completions(_) | Command::Man(_) | Command::Schema(_)) => {
-            without_settings(command, &context.ui)
-        }
-    }
-}
-
-/// From a command's end to the kind of exit. A reader that went away got what it wanted.
+/// Returns the exit status of a result. A reader that closed standard output has all it wanted.
 fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
     if ui.stdout_is_closed() {
         return ExitStatus::Done;
@@ -258,7 +149,7 @@ fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
     })
 }
 
-/// The command line could not be parsed: it is wrong, or names an audience whose file is, or asks for help.
+/// Ends a command line that clap did not accept: it is wrong, names an audience with a broken file, or asks for help.
 fn refuse(
     message: &clap::Error,
     known: KnownAudiences,
@@ -278,7 +169,7 @@ fn refuse(
     say_usage(message, ahead.color(), &facts)
 }
 
-/// Help and version go to stdout, a wrong command line to stderr, each coloured as its stream wants it.
+/// Writes help and version to stdout, errors to stderr, each in colour if its stream supports it.
 fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> ExitStatus {
     let text = message.render();
     let paint = |is_terminal| {
@@ -288,7 +179,7 @@ fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> ExitStatu
             text.to_string()
         }
     };
-    // Whoever closed the stream does not want to read it.
+    // A closed stream is not an error.
     if message.use_stderr() {
         let _ = std::io::stderr().write_all(paint(facts.stderr_is_terminal).as_bytes());
         return ExitStatus::Usage;

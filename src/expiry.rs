@@ -1,8 +1,8 @@
-//! The end of a right that lasts only while it is renewed: written by the task that renews it, read by whatever acts
-//! under it, as late as it can be.
+//! The expiry of a lease: written by the task that renews the lease, and read as late as possible by the code that acts
+//! under it.
 //!
-//! It is measured on a clock that also runs while the machine is suspended, so a process that stood still for any reason
-//! finds its right ended at the first look.
+//! It is measured on a clock that also runs while the machine is suspended, so a process that was suspended for any
+//! reason finds its lease expired at the first check.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,25 +10,25 @@ use std::time::Duration;
 
 use crate::clock::since_boot;
 
-/// When a right ends; clones share it. A look costs two loads and a reading of the clock.
+/// The instant at which a lease expires; clones share it. A check costs an atomic load and a reading of the clock.
 #[derive(Debug, Clone)]
 pub struct Expiry(Arc<AtomicU64>);
 
-/// In place of an end: revoked, for good.
+/// The value of a revoked lease.
 const REVOKED: u64 = 0;
 
 impl Expiry {
-    /// Ends `length` after `start`, which is a time since boot.
+    /// Expires `length` after `start`, which is a time since boot.
     pub(crate) fn new(start: Duration, length: Duration) -> Self {
         Self(Arc::new(AtomicU64::new(micros(start + length))))
     }
 
-    /// A right that lasts for `length` from now.
+    /// Expires `length` from now.
     pub fn lasting(length: Duration) -> Self {
         Self::new(since_boot(), length)
     }
 
-    /// It was renewed: it ends at `end`, unless it was revoked.
+    /// Moves the expiry to `end`, unless the lease was revoked.
     pub(crate) fn renew(&self, end: Duration) {
         let _ = self
             .0
@@ -37,12 +37,12 @@ impl Expiry {
             });
     }
 
-    /// It is another's now, and never comes back.
+    /// Makes it expired for good, because another process holds the lease.
     pub(crate) fn revoke(&self) {
         self.0.store(REVOKED, Ordering::Release);
     }
 
-    /// Whether it has ended.
+    /// Returns whether the lease has expired.
     pub fn is_past(&self) -> bool {
         micros(since_boot()) >= self.0.load(Ordering::Acquire)
     }
@@ -57,16 +57,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_right_ends_unless_it_is_renewed_and_once_revoked_is_never_renewed() {
+    fn a_lease_expires_unless_it_is_renewed_and_a_revoked_one_is_never_renewed() {
         let now = since_boot();
         let hour = Duration::from_secs(3600);
-        let right = Expiry::new(now.saturating_sub(hour), hour);
-        let other = right.clone();
-        assert!(right.is_past());
-        right.renew(now + hour);
+        let expiry = Expiry::new(now.saturating_sub(hour), hour);
+        let other = expiry.clone();
+        assert!(expiry.is_past());
+        expiry.renew(now + hour);
         assert!(!other.is_past());
-        right.revoke();
-        right.renew(now + hour);
+        expiry.revoke();
+        expiry.renew(now + hour);
         assert!(other.is_past());
     }
 }

@@ -1,26 +1,27 @@
-//! The push service, FCM HTTP v1: messages in, one report a message out.
+//! Sends messages to the push service (FCM HTTP v1) and reports the outcome of each.
 //!
-//! [`Client`] takes [`SendJob`]s (an id of the caller's and the bytes that a [`Composer`] wrote) and reports each exactly
-//! once, whatever happens: accepted, dead, failed, in doubt, or not sent. Everything in between is its own affair:
-//! connections, bearer tokens, pace, pauses, repeats, and stopping when going on would do harm.
+//! [`Client`] takes [`SendJob`]s (an id chosen by the caller, and the bytes that a [`Composer`] wrote) and reports each
+//! exactly once: accepted, dead, failed, in doubt, or not sent. It manages connections, bearer tokens, the rate limit,
+//! pauses and retries, and it stops when continuing would do harm.
 //!
-//! | module | what it knows |
+//! | module | subject |
 //! | --- | --- |
-//! | `account`, `auth` | who we are, and the bearer token that one task keeps fresh for all |
-//! | `message` | the bytes of a message |
-//! | `transport`, `request` | one HTTP/2 connection; one request on it, and how far it got |
-//! | `answer` | the answer table: pure |
-//! | `rate_limiter`, `failure_guard` | how fast, and when to stop: pure |
-//! | `dispatch` | what is queued, waiting and under way, and what each answer leads to: pure |
-//! | `connection` | one connection and the requests on it, driven by one task |
-//! | `client` | the handle, and the tasks behind it |
+//! | `account`, `auth` | the service account, and the bearer token that one task renews for all connections |
+//! | `message` | the JSON of a message |
+//! | `transport`, `request` | one HTTP/2 connection; one request on it, and whether the service can have processed it |
+//! | `answer` | how an answer is classified; pure |
+//! | `rate_limiter`, `failure_guard` | how fast to send, and when too many messages fail; pure |
+//! | `dispatch` | the queue, the retries and the messages in flight, and the action for each answer; pure |
+//! | `connection` | a task that drives one connection and the requests on it |
+//! | `client` | the public handle, and its background tasks |
 //!
-//! Deliberately absent: a ledger (the caller has claimed what it submits), topics, batches, HTTP/1.1.
+//! Deliberately absent: a ledger (the caller claims a recipient before it submits the job), topics, batches, HTTP/1.1.
 
 mod account;
 mod answer;
 mod auth;
 mod client;
+mod client_state;
 mod connection;
 mod dispatch;
 mod failure_guard;
@@ -43,65 +44,65 @@ pub use message::{Composer, Delivery};
 
 use crate::error::Error;
 
-/// Streams that the service allows on one connection.
+/// The number of streams that the service allows on one connection.
 const MAX_STREAMS: usize = 100;
 
-/// A failure, and whether trying again can help.
+/// A failure of an attempt, and whether a retry can help.
 #[derive(Debug)]
-enum Setback {
-    /// It may pass by itself.
-    Passing(Error),
-    /// It will not.
-    Lasting(Error),
+enum AttemptError {
+    /// A retry may succeed.
+    Transient(Error),
+    /// A retry would fail in the same way.
+    Permanent(Error),
 }
 
-impl Setback {
+impl AttemptError {
     fn error(&self) -> &Error {
         match self {
-            Self::Passing(error) | Self::Lasting(error) => error,
+            Self::Transient(error) | Self::Permanent(error) => error,
         }
     }
 
     fn context(self, message: &str) -> Self {
         match self {
-            Self::Passing(error) => Self::Passing(error.context(message)),
-            Self::Lasting(error) => Self::Lasting(error.context(message)),
+            Self::Transient(error) => Self::Transient(error.context(message)),
+            Self::Permanent(error) => Self::Permanent(error.context(message)),
         }
     }
 }
 
-/// How messages are sent.
+/// Settings of a client.
 #[derive(Debug, Clone)]
 pub struct FcmSettings {
-    /// `https://fcm.googleapis.com`, or what stands in for it.
+    /// `https://fcm.googleapis.com`, or the address of a stand-in.
     pub base_url: String,
-    /// In place of the one in the service account's file.
+    /// The token endpoint, in place of the one in the service account file.
     pub token_uri: Option<String>,
-    /// Further authorities to trust, PEM.
+    /// A PEM file with certificate authorities to trust in addition to the system's.
     pub trusted: Option<PathBuf>,
-    /// Connections at most; each is opened when those before it are full, and kept.
+    /// The largest number of connections. One is opened when those before it are full, and stays open.
     pub connections: usize,
-    /// Requests at once on a connection; the service allows 100.
+    /// The largest number of concurrent requests on a connection; the service allows 100.
     pub streams: usize,
-    /// Messages a second at most.
+    /// The rate limit, in messages a second.
     pub rate: u32,
-    /// How many messages there will be, if that is known. A send of more than ten seconds is ramped up.
+    /// The number of messages to expect, if it is known. A send of more than ten seconds ramps its rate up.
     pub expected: Option<u64>,
-    /// How long a large send takes to reach its rate.
+    /// The time in which a large send ramps up to its rate limit.
     pub ramp: Duration,
-    /// How long an answer is waited for; after that the message is in doubt.
+    /// The timeout for an answer; after it the message is in doubt.
     pub answer_timeout: Duration,
-    /// How long a connection may take.
+    /// The timeout for opening a connection.
     pub connect_timeout: Duration,
-    /// How long the service may be out of reach before the run stops.
+    /// The send stops after the push service has been unreachable this long.
     pub patience: Duration,
-    /// How long everything waits after a 429 that does not say.
+    /// The pause of the whole send after a 429 without `Retry-After`.
     pub quota_pause: Duration,
-    /// The first wait after a 500 or 503 that does not say; each further one doubles.
+    /// The first wait after a 500 or 503 without `Retry-After`; each further wait doubles.
     pub backoff: Duration,
-    /// How often a message is sent at most when the answer is 500 or 503.
+    /// The largest number of attempts for a message that is answered with 500 or 503.
     pub tries: u32,
-    /// When the run stops itself.
+    /// The failure rates at which the send stops.
     pub limits: Limits,
 }
 
@@ -146,68 +147,63 @@ impl Default for FcmSettings {
     }
 }
 
-/// One message to one token. Whoever submits it has claimed it.
+/// One message to one token. The caller has claimed it before it submits it.
 #[derive(Debug, Clone)]
 pub struct SendJob {
-    /// The caller's; comes back in the report.
+    /// An id chosen by the caller; the report carries it.
     pub id: u64,
-    /// What [`Composer::compose`] wrote.
+    /// The bytes that [`Composer::compose`] returned.
     pub body: Bytes,
-    /// The token's platform, if the caller knows it: what allows stopping one platform and not the others.
+    /// The token's platform, if the caller knows it. It allows stopping one platform and continuing for the others.
     pub platform: Option<Platform>,
 }
 
-/// What became of one job. Every job gets exactly one.
+/// The outcome of one job. Every job gets exactly one report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageReport {
-    /// The job's id.
     pub id: u64,
-    /// How it ended.
     pub outcome: Outcome,
-    /// How many times a request left.
+    /// The number of requests that were sent.
     pub attempts: u32,
-    /// From the first request to the end; zero if none left.
+    /// The time from the first request to the outcome; zero if no request was sent.
     pub elapsed: Duration,
 }
 
-/// How a message ended.
+/// The outcome of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The service took it.
+    /// The service accepted it.
     Accepted {
         /// `projects/…/messages/…`
         name: String,
     },
-    /// The token is registered no more.
+    /// The token is no longer registered.
     Dead,
-    /// It was refused, or tried as often as is sensible.
+    /// The service rejected it, or every allowed attempt failed.
     Failed {
-        /// Why, in the service's words.
+        /// The service's error code.
         code: Code,
     },
-    /// It left, and nobody can tell whether it was accepted.
+    /// A request was sent and no answer came, so the service may or may not have accepted it.
     InDoubt {
-        /// How the answer was lost.
+        /// The way in which the answer was lost.
         code: Code,
     },
-    /// It is certain that it was not accepted, and the run stopped before it could be sent (again).
-    Unsent {
-        /// What stopped it.
-        why: Unsent,
-    },
+    /// It was certainly not accepted, and the send stopped before it could be sent (again).
+    Unsent { why: Unsent },
 }
 
 /// Why a message was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsent {
-    /// The run stopped; see [`Client::halted`].
+    /// The send stopped; see [`Client::halted`].
     Stopped,
-    /// Its platform's certificate is bad.
+    /// The service cannot send to the message's platform, because its certificate is bad.
     PlatformStopped(Platform),
 }
 
 impl Outcome {
-    /// The code for the outcome file; empty for an accepted message.
+    /// Returns the code for the outcome file; empty for an accepted message.
     pub fn code(&self) -> &str {
         match self {
             Self::Accepted { .. } => "",

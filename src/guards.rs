@@ -1,6 +1,6 @@
-//! Guards: the conditions that must hold before or while a push is sent, and how a person overrides one for a run.
+//! Guards: the conditions that must hold before or while a push is sent, and how an actor overrides one for a run.
 //!
-//! Which guard applies on which road to a phone is the table in [`run::gates`](crate::run::gates).
+//! The table in [`run::gates`](crate::run::gates) says which guard applies to which way of starting a push.
 
 use std::fmt;
 
@@ -22,13 +22,13 @@ pub enum Guard {
     Paused,
     /// The automation has no other open live run.
     OpenRun,
-    /// The occurrence's lease is held, on the state store's clock, and still held before each message leaves.
+    /// The occurrence's lease is held, by the state store's clock, and is checked again before each message is sent.
     Lease,
-    /// A recipient is claimed durably before the message leaves, once for a push.
+    /// A recipient is claimed durably before the message is sent, once for a push.
     Claim,
     /// The audience has at least `min_audience` rows.
     MinAudience,
-    /// The audience has at most `max_audience` rows; more than `warn_audience` is mentioned.
+    /// The audience has at most `max_audience` rows; more than `warn_audience` causes a warning.
     MaxAudience,
     /// The audience changed by at most `max_change_percent` since the last completed run.
     MaxChange,
@@ -36,19 +36,19 @@ pub enum Guard {
     MaxSkipped,
     /// No push is sent during `quiet_hours`.
     QuietHours,
-    /// No push begins, or goes on, later than `max_lateness_minutes` after it was due.
+    /// No push begins or continues more than `max_lateness_minutes` after its time.
     Lateness,
-    /// The audience is the automation's: its parameters, no limit, young enough, the content of its manifest.
+    /// The audience file matches the automation: its parameters, no limit, its age, and the checksums of its manifest.
     Audience,
-    /// No unfinished publication lies beside the audience file.
+    /// No interrupted publication is beside the audience file.
     CommitMarker,
     /// The test pushes were accepted.
     Test,
-    /// The whole cancellation window lies before the first live push.
+    /// The whole cancellation window passed before the first live push.
     Window,
-    /// The notification history allows another push to this person.
+    /// The notification history allows another push to the recipient.
     Cadence,
-    /// The recipient's account is not deleted and the token is theirs, asked at the time of sending.
+    /// The recipient's account is not deleted and the token belongs to the recipient, checked when the message is sent.
     Recipient,
     /// The user ids are valid for the history in use.
     UserIds,
@@ -58,11 +58,11 @@ pub enum Guard {
     StateStore,
     /// Not too many messages fail.
     Failures,
-    /// The command's time limit, whichever peer is silent.
+    /// The command's deadline, also while a server does not answer.
     Deadline,
     /// The run was not cancelled.
     Cancel,
-    /// A person agreed to what is about to be sent.
+    /// The push was confirmed.
     Confirmation,
 }
 
@@ -72,7 +72,7 @@ impl Guard {
         Self::value_variants()
     }
 
-    /// Returns its name: what `--override` takes, and what is recorded.
+    /// Returns its name, for `--override` and for records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Paused => "paused",
@@ -105,14 +105,14 @@ impl Guard {
     pub fn fixed(self) -> Option<&'static str> {
         match self {
             Self::Lease | Self::Claim => {
-                Some("without it two processes would send to the same people")
+                Some("without it two processes would send to the same recipients")
             }
-            Self::Cadence => Some("it is a promise to the recipients"),
-            Self::Recipient => Some("the message would reach another person"),
-            Self::UserIds => Some("a recipient without a valid id cannot be counted"),
-            Self::Deadline => Some("--deadline sets it"),
-            Self::Cancel => Some("a cancel is final; begin another run"),
-            Self::Confirmation => Some("--yes confirms"),
+            Self::Cadence => Some("cadence rules are a promise to the recipients"),
+            Self::Recipient => Some("without it a message could reach another person"),
+            Self::UserIds => Some("the history cannot count a recipient without a valid id"),
+            Self::Deadline => Some("change the time limit with --deadline"),
+            Self::Cancel => Some("a cancel is final; start another run"),
+            Self::Confirmation => Some("confirm with --yes"),
             Self::Paused
             | Self::OpenRun
             | Self::MinAudience
@@ -131,7 +131,7 @@ impl Guard {
         }
     }
 
-    /// Parses a name that `--override` was given.
+    /// Parses a name given to `--override`.
     ///
     /// # Errors
     /// There is no such guard, or it cannot be overridden.
@@ -142,7 +142,7 @@ impl Guard {
                 .iter()
                 .filter(|guard| guard.fixed().is_none())
                 .map(|guard| guard.as_str());
-            let error = Error::usage(format!("--override: there is no guard {name:?}"));
+            let error = Error::usage(format!("--override: unknown guard {name:?}"));
             return Err(match nearest(name, names.clone()) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error.hint(format!("guards: {}", names.collect::<Vec<_>>().join(", "))),
@@ -163,20 +163,18 @@ impl fmt::Display for Guard {
     }
 }
 
-/// Guards that a person switched off for one run.
+/// Guards that an actor overrode for one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
-    /// Which.
     pub guards: Vec<Guard>,
-    /// Why, in the person's words.
+    /// The reason given with the override.
     pub reason: String,
-    /// Who: `alice@worker-1`.
+    /// `alice@worker-1`
     pub actor: String,
-    /// When.
     pub at: Timestamp,
 }
 
-/// Which, by whom and why: `max-audience, by alice@worker-1: the press release`.
+/// Writes guards, actor and reason: `max-audience, by alice@worker-1: the press release`.
 impl fmt::Display for Override {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.guards.iter().map(|guard| guard.as_str()).collect();
@@ -190,7 +188,7 @@ impl fmt::Display for Override {
     }
 }
 
-/// Everything that was overridden for a run: kept in its plan as `overrides`, beside the order or the course.
+/// All overrides of a run: the key `overrides` in its plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Overrides(pub Vec<Override>);
@@ -208,21 +206,21 @@ impl Overrides {
     /// Writes the overrides into a run's plan.
     ///
     /// # Errors
-    /// They are no JSON, which is a defect.
+    /// They cannot be written as JSON, which is a bug.
     pub fn write(&self, plan: &mut Value) -> Result<()> {
         if !self.0.is_empty() {
             plan[KEY] = serde_json::to_value(self)
-                .kind(ErrorKind::Bug, || "overrides that cannot be written down")?;
+                .kind(ErrorKind::Bug, || "cannot write the overrides as JSON")?;
         }
         Ok(())
     }
 
-    /// Returns the override that switches a guard off, if one does.
+    /// Returns the override of a guard, if there is one.
     pub fn lifting(&self, guard: Guard) -> Option<&Override> {
         self.0.iter().rev().find(|one| one.guards.contains(&guard))
     }
 
-    /// Returns whether a guard is switched off.
+    /// Returns whether a guard is overridden.
     pub fn lift(&self, guard: Guard) -> bool {
         self.lifting(guard).is_some()
     }
@@ -233,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_guard_has_a_name_of_its_own_that_is_read_back_and_serialised_likewise() {
+    fn every_guard_has_its_own_name_which_is_parsed_and_serialised_alike() {
         for guard in Guard::all() {
             let json = serde_json::to_value(guard).unwrap();
             assert_eq!(json, guard.as_str());
@@ -248,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_slip_gets_the_nearest() {
+    fn a_misspelled_name_gets_a_suggestion() {
         let error = Guard::parse("max-audiense").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert_eq!(error.hints(), ["did you mean max-audience?"]);

@@ -1,7 +1,7 @@
-//! Interrupts: the binary catches a signal once, and every wait in the library listens here.
+//! Interrupts: the binary catches a signal once, and every wait in the library ends on it.
 //!
-//! Work is not aborted from outside: each module that holds something (a running statement, a lease, a
-//! half-written file) waits on the interrupt itself, cleans up and returns an error of that kind.
+//! Work is not aborted from outside: each module that holds a resource (a running statement, a lease, an incomplete
+//! file) waits for the interrupt itself, cleans up and returns an error of that kind.
 
 use std::future;
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind};
 
-/// The sending end. If it is dropped unfired, the interrupt never comes.
+/// The sending end. If it is dropped before it fired, the interrupt never comes.
 #[derive(Debug)]
 pub struct Trigger(watch::Sender<Option<ErrorKind>>);
 
@@ -23,7 +23,7 @@ pub fn channel() -> (Trigger, Interrupt) {
 }
 
 impl Trigger {
-    /// Interrupts all listeners, once: the first kind stays.
+    /// Interrupts all receivers, once: the first kind is kept.
     /// `kind` is [`ErrorKind::Interrupted`], [`ErrorKind::Terminated`] or [`ErrorKind::Cancelled`].
     pub fn fire(&self, kind: ErrorKind) {
         self.0.send_if_modified(|fired| {
@@ -45,7 +45,7 @@ impl Interrupt {
         *self.0.borrow()
     }
 
-    /// Waits for it to fire; returns at once if it has, never if its trigger is gone.
+    /// Waits until it fires: returns at once if it has fired, and never if its trigger was dropped.
     pub async fn wait(&self) -> ErrorKind {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await.map(|kind| *kind) {
@@ -54,7 +54,7 @@ impl Interrupt {
         }
     }
 
-    /// Returns the error with which interrupted work ends.
+    /// Returns the error of interrupted work.
     pub fn error(kind: ErrorKind) -> Error {
         Error::new(
             kind,

@@ -1,4 +1,4 @@
-//! Parse, run, exit status: all of it in [`pushctl::cli`].
+//! The binary; the command line is in [`pushctl::cli`].
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@
 //! | `select_occurrence` | which occurrence a start is for: pure |
 //! | `driver` | one run, step by step, until it waits or is over |
 //! | `finish` | what is recorded and told of a run that is over |
-//! | `cancelled` | the end of a run that was cancelled while no process carried it |
+//! | `results` | the results of phases and the summary of a run, as they are recorded |
 //! | `activity` | whether an open run is running, waits or was interrupted: pure |
 //! | `generate`, `test`, `send`, `cleanup` | the phases |
 //! | `file_handoff` | where the next start finds the files |
@@ -22,7 +22,6 @@
 //! Deliberately absent: a scheduler, and any wait that is not bounded by the occurrence's own times.
 
 mod activity;
-mod cancelled;
 mod cleanup;
 pub mod driver;
 mod file_handoff;
@@ -30,6 +29,7 @@ mod finish;
 mod generate;
 mod notifications;
 mod plan;
+mod results;
 pub mod safeguards;
 pub mod select_occurrence;
 mod send;
@@ -44,9 +44,9 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use activity::{Activity, activity};
-pub use cancelled::{cancelled_by, close_cancelled, tell_cancelled};
-pub use finish::{Overdue, close_overdue, overdue};
+pub use finish::{Overdue, cancelled_by, close_run, notify_cancelled, overdue};
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
+pub use results::PushResult;
 
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
@@ -54,12 +54,13 @@ use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::csv_writer::LineEnding;
 use crate::fcm::{self, ServiceAccount};
+use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
 use crate::notify::Notices;
 use crate::progress::Progress;
 use crate::source::{Source, Watch};
-use crate::state::Store;
 use crate::state::process_id::ProcessId;
+use crate::state::{Run, Store};
 use crate::template::link::AllowedHosts;
 
 /// How much of it is real.
@@ -185,4 +186,14 @@ pub struct PipelineContext<'a> {
     pub deadline: Duration,
     /// Who else is told.
     pub notices: &'a Notices,
+}
+
+/// A run that is at work: what its phases are handed.
+#[derive(Clone, Copy)]
+struct PhaseContext<'a> {
+    run: &'a Run,
+    /// As it counts for this run: what was overridden does not limit it.
+    plan: &'a RunPlan,
+    overrides: &'a Overrides,
+    context: &'a PipelineContext<'a>,
 }

@@ -1,43 +1,43 @@
-//! How the library says how far it is, without knowing who listens.
+//! The interface through which the library reports progress.
 //!
-//! The terminal's bar, the log's lines and the answer to SIGUSR1 are all made from these calls (see `ui`).
-//! Diagnostics do not pass through here: those go to `tracing`.
+//! The terminal's progress bar, progress in the log and the answer to SIGUSR1 all come from these calls (see `ui`).
+//! Diagnostics do not use it: they go to `tracing`.
 
-/// Somebody who wants to know how far a piece of work is. Every method returns at once and never fails.
+/// A receiver of progress reports. Every method returns at once and never fails.
 pub trait Progress: Send + Sync {
-    /// A stage begins, and the one before it ends. The count and the total start over.
+    /// Begins a stage and ends the previous one. The count and the total start over.
     fn stage(&self, name: &str);
 
-    /// How many units the present stage has; `None` while nobody knows.
+    /// Sets the number of units in the present stage; `None` while it is unknown.
     fn total(&self, units: Option<u64>);
 
-    /// So many more units (rows, pushes) of the present stage are done. Cheap enough to call for each one.
+    /// Adds completed units (rows, pushes) of the present stage. Cheap enough to call for each unit.
     fn advance(&self, units: u64);
 
-    /// Something a person may want to know while it goes on: an attempt that failed, a wait and its reason.
+    /// Reports an event during the stage, such as a failed attempt, or a wait and its reason.
     fn note(&self, text: &str);
 
-    /// A few words beside the count of the present stage, in place of those before.
+    /// Sets a short text beside the count of the present stage.
     fn detail(&self, text: &str) {
         let _ = text;
     }
 
-    /// The last stage ends.
+    /// Ends the last stage.
     fn finish(&self);
 }
 
-/// Counts units and passes them on in blocks. What is left of the last block is passed on when the counter goes, so that
-/// the count of a stage is exact at its end, however it ends.
+/// Counts units and reports them in blocks. Dropping the counter reports the rest of the last block, so that the count
+/// of a stage is exact at its end, also after an error.
 pub struct Counter<'a> {
     progress: &'a dyn Progress,
     pending: u64,
 }
 
 impl<'a> Counter<'a> {
-    /// Units to a block.
+    /// Units in a block.
     pub const BLOCK: u64 = 4_096;
 
-    /// Counts for the present stage.
+    /// Makes a counter for the present stage.
     pub fn of(progress: &'a dyn Progress) -> Self {
         Self {
             progress,
@@ -45,17 +45,17 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// Counts one unit; true where a block is full.
+    /// Counts one unit. Returns true when a block is full.
     pub fn one(&mut self) -> bool {
         self.pending += 1;
         let is_full = self.pending == Self::BLOCK;
         if is_full {
-            self.pass_on();
+            self.report();
         }
         is_full
     }
 
-    fn pass_on(&mut self) {
+    fn report(&mut self) {
         if self.pending > 0 {
             self.progress.advance(self.pending);
             self.pending = 0;
@@ -65,11 +65,11 @@ impl<'a> Counter<'a> {
 
 impl Drop for Counter<'_> {
     fn drop(&mut self) {
-        self.pass_on();
+        self.report();
     }
 }
 
-/// Nobody listens.
+/// Ignores all progress.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Silent;
 

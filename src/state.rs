@@ -1,12 +1,12 @@
-//! What must outlive a process: runs and their phases, leases, cancels, pauses, the ledger of claims and outcomes,
-//! this store's own notification history, the outbox of a history elsewhere, and the breaker. Nothing else.
+//! The state store: runs and their phases, leases, cancels, pauses, the ledger of claims and outcomes, the store's own
+//! notification history, the outbox for a remote history, audience files of open runs, and the circuit breaker.
 //!
-//! One interface, [`Store`], over two databases: a SQLite file for one machine, PostgreSQL (schema `pushctl`)
-//! for several. The tables are the same in both and are described in `migrations/*/NNNN_name.up.sql`; times are
-//! microseconds since 1970, documents are JSON text. Ordinary records are one SQL text for both; only the ledger's
-//! hot path is written twice, around one decision ([`ledger`]).
+//! [`Store`] is one interface to two databases: a SQLite file for one machine, or PostgreSQL (schema `pushctl`) for
+//! several. Both have the same tables, described in `migrations/*/NNNN_name.up.sql`; times are microseconds since 1970,
+//! documents are JSON text. Most statements are one SQL text for both databases; only the ledger's hot path is written
+//! twice, around one shared decision ([`ledger`]).
 //!
-//! Deliberately absent: tokens (only the first half of their SHA-256 is kept), and anything of the source database.
+//! Deliberately absent: tokens (only the first half of their SHA-256 is stored), and any data of the source database.
 
 mod breaker;
 mod cancels;

@@ -1,15 +1,15 @@
-//! What people and programs see: stdout is data, stderr is talk.
+//! The output streams: stdout is data, stderr is log.
 //!
 //! | | a terminal | anything else | `--log-format json` |
 //! | --- | --- | --- | --- |
 //! | result | table, text, or with `--json` one document | the same, without colour or cutting | the same |
 //! | progress | a bar | a line at the end of each stage | a JSON line at the end of each stage |
-//! | what happens | plain lines | lines with instant and level | JSON lines, on stdout where no data is written |
+//! | log | plain lines | lines with instant and level | JSON lines, on stdout where no data is written |
 //! | failure | `error:`, `caused by:`, `hint:` | the same | one JSON line |
 //!
 //! With `--json`, a command that fails before its document is written writes one of its own,
 //! `{"error": {"kind", "exit_status", "message", "causes", "hints"}}`, so that stdout always holds exactly one.
-//! `-q` silences all talk but errors; what a command was asked to show is data and is written all the same.
+//! `-q` silences the log except errors; data is still written.
 //! A reader that closes stdout ends the command quietly (see [`Ui::stdout_is_closed`]).
 
 mod diagnostics;
@@ -40,7 +40,7 @@ pub use table::{Alignment, Table};
 use log::{Fields, Log};
 use progress_bar::{Ends, ProgressDisplay};
 
-/// The two streams. Cheap to clone; every clone writes in turn with the others.
+/// The two streams. Cheap to clone; clones never mix their lines.
 #[derive(Clone)]
 pub struct Ui {
     lines: Arc<Log>,
@@ -70,32 +70,32 @@ impl Ui {
         }
     }
 
-    /// From here on the `tracing` events of the library become lines.
+    /// Turns the `tracing` events of the library into log lines from here on.
     pub fn listen(&self) {
         diagnostics::listen(Arc::clone(&self.lines), self.output_args.loudness);
     }
 
-    /// Whether the result is to be one JSON document.
+    /// Returns the form of the result: text or one JSON document.
     pub fn document(&self) -> Document {
         self.output_args.document
     }
 
-    /// How much is to be said.
+    /// Returns the log level.
     pub fn loudness(&self) -> Loudness {
         self.output_args.loudness
     }
 
-    /// Columns to fit stdout into; `None` where nothing limits them.
+    /// Returns the width of stdout; `None` without a limit.
     pub fn stdout_width(&self) -> Option<usize> {
         self.facts.width.filter(|_| self.facts.stdout_is_terminal)
     }
 
-    /// For styled text on stdout.
+    /// Returns the painter of stdout.
     pub fn stdout_pen(&self) -> Painter {
         Painter::new(self.lines.look().stdout_color)
     }
 
-    /// Something a person wants to know on the way or at the end: a file was written, a step was skipped.
+    /// Logs an information: a file was written, a step was skipped.
     pub fn say(&self, message: impl Display) {
         if self.output_args.loudness > Loudness::Quiet {
             self.lines
@@ -103,7 +103,7 @@ impl Ui {
         }
     }
 
-    /// Something a person should look at, though the command goes on.
+    /// Logs a warning; the command continues.
     pub fn warn(&self, message: impl Display) {
         if self.output_args.loudness > Loudness::Quiet {
             self.lines
@@ -111,9 +111,9 @@ impl Ui {
         }
     }
 
-    /// The command failed. With `--json` also as the document, if none was written yet.
+    /// Logs the error of the command; with `--json` it is also the document, if none was written.
     pub fn error(&self, error: &Error) {
-        // Whatever was going on is not any more.
+        // The stages in progress have ended.
         self.lines.end_bars();
         self.lines.error(error);
         let is_due = self.output_args.document == Document::Json
@@ -127,12 +127,12 @@ impl Ui {
                 "causes": messages.get(1..).unwrap_or_default(),
                 "hints": error.hints(),
             }});
-            // Who does not read the document has the text on stderr.
+            // The text is on stderr in any case.
             let _ = self.json(&document);
         }
     }
 
-    /// Text on stdout, and a line break.
+    /// Writes text and a line break to stdout.
     pub fn print(&self, text: impl Display) -> Result<()> {
         let text = format!("{text}\n");
         let written = self
@@ -142,12 +142,12 @@ impl Ui {
         written.kind(ErrorKind::Failed, || "cannot write to standard output")
     }
 
-    /// A table on stdout.
+    /// Writes a table to stdout.
     pub fn table(&self, table: &Table) -> Result<()> {
         self.print(table.render(self.stdout_pen(), self.stdout_width()))
     }
 
-    /// The command's JSON document on stdout, in several lines on a terminal. Once a command.
+    /// Writes the command's JSON document to stdout, indented on a terminal; once per command.
     pub fn json(&self, document: &impl Serialize) -> Result<()> {
         let again = self
             .shared
@@ -162,24 +162,24 @@ impl Ui {
         self.print(text.kind(ErrorKind::Bug, || "cannot write the result as JSON")?)
     }
 
-    /// Stdout for bytes: a CSV, a manual page. Not buffered.
+    /// Returns unbuffered stdout for bytes: a CSV, a manual page.
     pub fn stdout(&self) -> Out {
         Out {
             shared: Arc::clone(&self.shared),
         }
     }
 
-    /// Whether a reader has closed stdout. The command then ends quietly and counts as done: `… | head` got what it wanted.
+    /// Returns whether a reader has closed stdout. The command then ends with status 0, for `… | head`.
     pub fn stdout_is_closed(&self) -> bool {
         self.shared.stdout_is_closed.load(Ordering::Relaxed)
     }
 
-    /// Progress in `unit`s (`rows`, `pushes`), for the library to report to.
+    /// Returns a progress reporter in `unit`s (`rows`, `pushes`).
     pub fn progress(&self, unit: &'static str) -> Arc<dyn Progress> {
-        self.meter(unit, Ends::Told)
+        self.meter(unit, Ends::Logged)
     }
 
-    /// Progress of something that is only worth seeing while it lasts: it leaves no line behind.
+    /// Returns a progress reporter that leaves no line behind.
     pub fn waiting(&self) -> Arc<dyn Progress> {
         self.meter("", Ends::Silent)
     }
@@ -201,7 +201,7 @@ impl Ui {
         meter
     }
 
-    /// Somebody asked how far it is (SIGUSR1): answers also under `-q`.
+    /// Logs the progress on SIGUSR1, also with `-q`.
     pub fn report_progress(&self) {
         let meters: Vec<_> = {
             let meters = self

@@ -1,4 +1,4 @@
-//! Cadence: who is held back, in each of the three places where the history can be, and how it is told of what was sent.
+//! Cadence rules and the recording of pushes, with each of the three kinds of notification history.
 
 mod claims;
 mod http;
@@ -91,7 +91,7 @@ async fn open(store: &Store, cadence: &Cadence, layer: Layer, occurrence: &str) 
     store.open_push(&new).await.unwrap()
 }
 
-/// Filters, claims, and has everybody accepted who was won; their ids.
+/// Filters, claims and accepts recipients; returns the ids of those that were claimed.
 async fn send(
     store: &Store,
     cadence: &Cadence,

@@ -1,4 +1,4 @@
-//! Shells complete pushctl's command lines, whatever is broken.
+//! Shell completion, also with broken files.
 
 use std::path::Path;
 use std::process::Command;
@@ -102,9 +102,9 @@ fn bash_completes_with_the_candidates_of_the_script() {
 }
 
 #[test]
-fn automations_are_offered_by_name_and_by_file_whatever_is_broken() {
+fn automations_are_offered_by_name_and_by_file_even_if_broken() {
     let sandbox = Sandbox::new();
-    let text = "name = \"daily\"\ndescription = \"For everybody\"\nenabled = maybe\n";
+    let text = "name = \"daily\"\ndescription = \"For all users\"\nenabled = maybe\n";
     sandbox.write("here/automations/layer3.toml", text);
     sandbox.write("here/automations/layer2.toml", "name = \"weekly\"\n[audi");
     sandbox.write("here/automations/notes.txt", "name = \"no\"");

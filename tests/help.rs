@@ -1,4 +1,4 @@
-//! Every command explains itself, and what it says there is true.
+//! Help texts are complete and correct.
 
 use clap::Command;
 

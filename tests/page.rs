@@ -129,7 +129,7 @@ fn full() -> RunReport {
                 "window",
                 "2026-11-21T19:08:02Z",
                 Some("2026-11-21T19:33:00Z"),
-                "nobody cancelled",
+                "not cancelled",
             ),
             phase(
                 "send",
@@ -355,7 +355,7 @@ fn no_text_becomes_markup_and_nothing_is_fetched() {
         assert!(!page.contains(fetched), "{fetched}");
     }
     assert!(page.contains("default-src 'none'"));
-    assert!(page.contains("By then 2 of 7 pushes had been accepted."));
+    assert!(page.contains("2 of 7 pushes were accepted before."));
 }
 
 #[test]

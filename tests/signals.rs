@@ -1,4 +1,4 @@
-//! What signals do to a command that is waiting for a server which has accepted and says nothing.
+//! Signals during a connection attempt to a server that does not answer.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};

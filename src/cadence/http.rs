@@ -204,15 +204,15 @@ impl FilterAnswer {
 impl BreakdownCounts {
     /// Returns the sums if they account for every excluded user, else one unattributed count.
     fn attributed(self, excluded: u64) -> Breakdown {
-        let told = Breakdown {
+        let reported = Breakdown {
             layer_3_cooldown: self.l3_cooldown,
             combined: self.l2l3_weekly_limit,
             layer_5_cooldown: self.l5_cooldown,
             invalid_uuid: self.invalid_uuid,
             unattributed: 0,
         };
-        if told.total() == excluded {
-            return told;
+        if reported.total() == excluded {
+            return reported;
         }
         Breakdown {
             unattributed: excluded,
@@ -221,7 +221,7 @@ impl BreakdownCounts {
     }
 }
 
-/// Returns the body of a successful response; the error's flag says whether a retry may help.
+/// Returns the body of a successful response; the error's flag is set if a retry may help.
 async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     let unreachable = |cause: reqwest::Error| {
         let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url())
@@ -243,30 +243,30 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
         _ if passes => ErrorKind::Unreachable,
         _ => ErrorKind::Failed,
     };
-    let told = serde_json::from_str(&body)
+    let reported = serde_json::from_str(&body)
         .ok()
         .and_then(|body| refuse_error(Some(&body)).err());
     let message = format!("the cadence service answered {status}");
     Err((
-        told.map_or_else(
+        reported.map_or_else(
             || Error::new(kind, &message),
-            |told| Error::new(kind, told).context(&message),
+            |reported| Error::new(kind, reported).context(&message),
         ),
         passes,
     ))
 }
 
-/// Rejects an answer that contains an `error`, whatever its status.
+/// Rejects an answer that contains an `error`, with any status.
 fn refuse_error(body: Option<&Json>) -> Result<()> {
-    let told = body
+    let reported = body
         .and_then(|body| body.get("error"))
         .filter(|error| !error.is_null());
-    let Some(told) = told else {
+    let Some(reported) = reported else {
         return Ok(());
     };
-    let text = told
+    let text = reported
         .as_str()
-        .map_or_else(|| told.to_string(), str::to_owned);
+        .map_or_else(|| reported.to_string(), str::to_owned);
     let short: String = text.chars().take(200).collect();
     Err(Error::new(
         ErrorKind::Unreachable,

@@ -58,7 +58,7 @@ impl Layer {
     pub fn new(number: u32) -> Result<Self> {
         match u8::try_from(number) {
             Ok(layer @ 1..=5) => Ok(Self(layer)),
-            _ => Err(Error::usage(format!("{number} is not a layer"))
+            _ => Err(Error::usage(format!("--layer must be 1 to 5, not {number}"))
                 .hint("layers are 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new-user series")),
         }
     }
@@ -256,13 +256,13 @@ mod tests {
         let mut rules = Rules::default();
         rules.set(Rule::Layer3Cooldown, RuleState::Missing);
         rules.set(Rule::Combined, RuleState::Inactive);
-        let told = |layer| -> Vec<String> {
+        let warnings = |layer| -> Vec<String> {
             let unapplied = rules.unapplied(Layer::new(layer).unwrap());
             unapplied.iter().map(Unapplied::to_string).collect()
         };
-        assert_eq!(told(1), [""; 0]);
+        assert_eq!(warnings(1), [""; 0]);
         assert_eq!(
-            told(3),
+            warnings(3),
             [
                 "the cadence rule layer_3_cooldown_hours is missing: it holds back no recipient",
                 "the cadence rule combined_l2_l3_limit_hours is switched off: it holds back no recipient",

@@ -74,7 +74,7 @@ impl Cadence {
                 .iter()
                 .filter_map(|owed| Some((owed.user.uuid()?, owed)))
                 .collect();
-            let (claims, failure) = self.tell(&owed).await;
+            let (claims, failure) = self.send(&owed).await;
             self.store.delivered(&claims).await?;
             synced.delivered += claims.len() as u64;
             if failure.is_some() {
@@ -84,20 +84,20 @@ impl Cadence {
     }
 
     /// Returns the claims that the history recorded, and its failure.
-    async fn tell(&self, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
+    async fn send(&self, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
         match &self.history {
             HistoryBackend::Postgres(postgres) => match postgres.record(owed).await {
                 Ok(()) => (owed.iter().map(|(_, owed)| owed.claim).collect(), None),
                 Err(error) => (Vec::new(), Some(error)),
             },
-            HistoryBackend::Http(http) => tell_one_by_one(http, owed).await,
+            HistoryBackend::Http(http) => send_one_by_one(http, owed).await,
             HistoryBackend::Embedded | HistoryBackend::Off => (Vec::new(), None),
         }
     }
 }
 
 /// After a failure no new delivery begins; those under way are awaited, because the service may have taken them.
-async fn tell_one_by_one(http: &Http, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
+async fn send_one_by_one(http: &Http, owed: &[(Uuid, &Owed)]) -> (Vec<i64>, Option<Error>) {
     let mut waiting = owed.iter();
     let mut under_way = FuturesUnordered::new();
     let (mut taken, mut failure) = (Vec::new(), None);

@@ -15,8 +15,8 @@ use crate::settings::{Flags, generate};
 use crate::suggest::nearest;
 use crate::template::link::AllowedHosts;
 
-use super::connect;
 use super::context::CommandContext;
+use super::services;
 
 /// The flags of every command that reads automation files.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,7 +48,7 @@ impl AutomationFlags {
 /// A name is a path, a directory, or the name of a file in the configured directory without `.toml`. A file that
 /// cannot be read is a finding like any other.
 pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Checked> {
-    let catalogue = connect::catalogue(context)?;
+    let catalogue = services::catalogue(context)?;
     let link_hosts = AllowedHosts::new(&context.settings.push.link_hosts)?;
     let against = Against {
         catalogue: &catalogue,

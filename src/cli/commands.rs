@@ -6,7 +6,6 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod diff;
-mod enable;
 pub mod generate;
 pub mod man;
 pub mod pause;
@@ -21,3 +20,82 @@ pub mod state;
 pub mod status;
 pub mod sync;
 pub mod why;
+
+use crate::error::Result;
+use crate::exit::ExitStatus;
+use crate::settings::{Flags, Settings};
+use crate::ui::{Stdout, Ui};
+
+use super::context::CommandContext;
+
+/// What the command line needs of every subcommand.
+pub(super) trait Subcommand {
+    /// Passes the flags that are settings on to the settings.
+    fn flags(&self, _flags: &mut Flags) {}
+
+    /// Returns what the command writes to standard output; before the settings are known, as far as its flags say.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Data
+    }
+
+    /// Runs a command that needs no settings, and so works when they are broken; `None` for every other command.
+    fn run_without_settings(&self, _ui: &Ui) -> Option<Result<ExitStatus>> {
+        None
+    }
+
+    /// Runs the command to its end.
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus>;
+}
+
+/// The subcommands, in the order of the help.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    Generate(generate::Args),
+    Why(why::Args),
+    Audiences(audiences::Args),
+    Send(send::Args),
+    Preview(preview::Args),
+    Resume(resume::Args),
+    Check(check::Args),
+    Schedule(schedule::Args),
+    Diff(diff::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Schema(schema::Args),
+    State(state::Args),
+    Sync(sync::Args),
+    Cancel(cancel::Args),
+    Pause(pause::Args),
+    RunPipeline(run_pipeline::Args),
+    Runs(runs::Args),
+    Status(status::Args),
+}
+
+impl Command {
+    /// Returns the subcommand behind the name.
+    pub(super) fn into_subcommand(self) -> Box<dyn Subcommand> {
+        match self {
+            Self::Generate(args) => Box::new(args),
+            Self::Why(args) => Box::new(args),
+            Self::Audiences(args) => Box::new(args),
+            Self::Send(args) => Box::new(args),
+            Self::Preview(args) => Box::new(args),
+            Self::Resume(args) => Box::new(args),
+            Self::Check(args) => Box::new(args),
+            Self::Schedule(args) => Box::new(args),
+            Self::Diff(args) => Box::new(args),
+            Self::Config(args) => Box::new(args),
+            Self::Completions(args) => Box::new(args),
+            Self::Man(args) => Box::new(args),
+            Self::Schema(args) => Box::new(args),
+            Self::State(args) => Box::new(args),
+            Self::Sync(args) => Box::new(args),
+            Self::Cancel(args) => Box::new(args),
+            Self::Pause(args) => Box::new(args),
+            Self::RunPipeline(args) => Box::new(args),
+            Self::Runs(args) => Box::new(args),
+            Self::Status(args) => Box::new(args),
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! What a command is handed.
+//! What a command gets: output, settings, time limit, interrupt, clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::settings::Settings;
 use crate::state::Store;
 use crate::ui::Ui;
 
-/// How long the end of a command waits for the state store to be closed: a store that is kept busy by others, or a slow
-/// disk, must not hold up the exit. What is not closed by then is as safe as after a crash.
+/// Time limit for closing the state store at the end: a busy store or a slow disk must not delay the exit. A store that
+/// is not closed in time is as safe as after a crash.
 const CLOSING: Duration = Duration::from_millis(900);
 
-/// Everything a command may use of the world.
+/// Everything a command may use outside its own memory.
 #[derive(Clone)]
 pub struct CommandContext {
     /// The streams.
@@ -25,15 +25,15 @@ pub struct CommandContext {
     pub settings: Settings,
     /// Started with the process, as long as `--deadline`.
     pub budget: Budget,
-    /// Whether somebody wants it to end.
+    /// Whether a signal has asked the command to end.
     pub interrupt: Interrupt,
-    /// Civil time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Names this run in logs, manifests and the server's list of sessions; ids of later runs sort after it.
+    /// The id of this run in logs, manifests and `pg_stat_activity`; later runs have greater ids.
     pub run_id: Uuid,
-    /// Whether questions are answered already.
+    /// Whether `--yes` was given.
     pub confirmation: Confirmation,
-    /// The state stores that were opened, to be closed at the end.
+    /// The opened state stores, which are closed at the end.
     pub(super) open_stores: OpenStores,
 }
 
@@ -47,7 +47,7 @@ impl OpenStores {
         stores.push(store.clone());
     }
 
-    /// Closes all of them, whatever became of the command.
+    /// Closes all of them, also after an error.
     pub(super) async fn close(&self) {
         let stores = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let closing = async {
@@ -64,9 +64,9 @@ impl OpenStores {
 /// `--yes`, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirmation {
-    /// Whoever called has to be asked.
+    /// The command asks.
     Needed,
-    /// Whoever called has agreed beforehand.
+    /// Every question is answered with yes.
     Given,
 }
 

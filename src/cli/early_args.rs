@@ -26,7 +26,7 @@ impl<'a> EarlyArgs<'a> {
         }
     }
 
-    /// Returns whether one of these words is among them.
+    /// Returns whether one of these words is an argument.
     pub(super) fn mentions(&self, words: &[&str]) -> bool {
         self.arguments
             .iter()

@@ -13,7 +13,7 @@ use crate::ui::{Bars, Document, Loudness, OutputArgs, Stdout};
 
 use super::context::Confirmation;
 
-/// Flags that stand before or after the subcommand.
+/// Flags that are accepted before and after the subcommand.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -39,7 +39,7 @@ pub struct Globals {
     /// Log lines in place of progress bars
     #[arg(long, global = true)]
     no_progress: bool,
-    /// Answer every question with yes
+    /// Answer every confirmation with yes
     #[arg(short, long, global = true)]
     yes: bool,
     #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, help = "Connection URL of the source database [env: DATABASE_URL]")]

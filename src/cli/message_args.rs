@@ -1,4 +1,4 @@
-//! The words of a push as flags, and the audience they are for: what `send` and `preview` share.
+//! The message and the audience of a push as flags of `send` and `preview`.
 
 use std::path::PathBuf;
 
@@ -12,30 +12,30 @@ use crate::template::push::Wording;
 
 use super::context::CommandContext;
 
-/// What people read.
+/// The flags of the message.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct WordFlags {
-    /// First line on the phone; [[var:column]] stands for a value of the row
+    /// Title; [[var:column]] inserts a value of the row
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
-    /// The text below it
+    /// Body; takes the same variables
     #[arg(long, value_name = "TEXT")]
     body: Option<String>,
-    /// Where a tap leads: an https URL whose host is allowed
+    /// Deep link: an https URL with an allowed host
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     deep_link: Option<String>,
-    /// A further string for the app; may be given several times
+    /// Data string for the app; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     data: Vec<String>,
 }
 
-/// To whom.
+/// The flags of the audience.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct AudienceFlags {
-    /// The audience file: CSV with a column that names the user
+    /// Audience file: CSV with a column of user ids
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     audience: Option<PathBuf>,
-    /// A handful of people by id, in place of a file
+    /// User ids, in place of a file
     #[arg(
         long,
         value_name = "ID,ID",
@@ -46,12 +46,12 @@ pub(super) struct AudienceFlags {
 }
 
 impl WordFlags {
-    /// The words; title and body are needed.
+    /// Returns the message; title and body are required.
     pub(super) fn wording(&self) -> Result<Wording> {
         let needed = |text: &Option<String>, flag: &str| {
             text.clone().ok_or_else(|| {
-                Error::usage(format!("what do people read? {flag} is missing"))
-                    .hint("`pushctl preview` shows what a push will look like")
+                Error::usage(format!("{flag} TEXT is required"))
+                    .hint("`pushctl preview` shows the rendered push")
             })
         };
         let mut data = std::collections::BTreeMap::new();
@@ -71,12 +71,12 @@ impl WordFlags {
 }
 
 impl AudienceFlags {
-    /// Whether anybody was named.
+    /// Returns whether an audience was given.
     pub(super) fn is_given(&self) -> bool {
         self.audience.is_some() || !self.users.is_empty()
     }
 
-    /// Where the people are.
+    /// Returns the audience.
     pub(super) fn input(&self) -> Result<Input> {
         if !self.users.is_empty() {
             return Ok(Input::Users(
@@ -84,7 +84,7 @@ impl AudienceFlags {
             ));
         }
         let path = self.audience.clone().ok_or_else(|| {
-            Error::usage("to whom? --audience FILE or --users ID,ID is missing")
+            Error::usage("--audience FILE or --users ID,ID is required")
                 .hint("`pushctl generate AUDIENCE` writes audience files")
         })?;
         let path = std::path::absolute(&path).unwrap_or(path);
@@ -92,7 +92,7 @@ impl AudienceFlags {
     }
 }
 
-/// The hosts that deep links may lead to.
+/// Returns the allowed hosts of deep links.
 pub(super) fn hosts(context: &CommandContext) -> Result<AllowedHosts> {
     run::services::hosts(&context.settings)
 }

@@ -1,4 +1,4 @@
-//! The runs that are open, and what each is doing: what `status` and `runs` say of them in the same words.
+//! Open runs and their activity, as `status` and `runs` show them.
 
 use jiff::Timestamp;
 
@@ -9,20 +9,20 @@ use crate::state::{Cancellation, HeldBy, PhaseRecord, Run, RunFilter, RunStatus,
 
 use super::run_selector;
 
-/// What the leases of those who carry out an occurrence begin with.
+/// The prefix of the leases on occurrences.
 const OCCURRENCES: &str = "occurrence/";
 
-/// An open run, and who is at work on it.
+/// An open run, and the process that works on it.
 pub(super) struct OpenRun {
     pub(super) run: Run,
-    /// The latest, without the records of single pushes.
+    /// The latest phase, without the records of single pushes.
     pub(super) phase: Option<PhaseRecord>,
     pub(super) held: Option<HeldBy>,
     pub(super) cancelled: Option<Cancellation>,
     pub(super) activity: Activity,
 }
 
-/// Every open run, newest first.
+/// Returns every open run, newest first.
 pub(super) async fn all(store: &Store, now: Timestamp) -> Result<Vec<OpenRun>> {
     let open = RunFilter {
         status: Some(RunStatus::Open),
@@ -31,7 +31,7 @@ pub(super) async fn all(store: &Store, now: Timestamp) -> Result<Vec<OpenRun>> {
     of(store, store.runs(&open).await?, now).await
 }
 
-/// Those of `runs` that are open.
+/// Returns the open ones of `runs`.
 pub(super) async fn of(
     store: &Store,
     runs: impl IntoIterator<Item = Run>,
@@ -47,7 +47,7 @@ pub(super) async fn of(
             leases = store.leases(OCCURRENCES).await?;
         }
         let name = lease_name(&run.automation, &run.occurrence);
-        // The lease of a process that is known to be dead lasts a while, and holds nothing.
+        // The lease of a dead process is left until it expires.
         let occurrence = leases
             .iter()
             .find(|held| held.name == name && !held.holder.is_known_dead())
@@ -69,7 +69,7 @@ pub(super) async fn of(
 }
 
 impl OpenRun {
-    /// `running`, `waiting`, `interrupted`, or `cancelled` once that is so: it sends nothing any more.
+    /// Returns `running`, `waiting`, `interrupted`, or `cancelled` once a cancel is recorded.
     pub(super) fn as_str(&self) -> &'static str {
         match &self.cancelled {
             Some(_) => RunStatus::Cancelled.as_str(),
@@ -77,7 +77,7 @@ impl OpenRun {
         }
     }
 
-    /// `send`, or `after generate` between two phases.
+    /// Returns the phase: `send`, or `after generate` between two phases.
     pub(super) fn phase(&self) -> String {
         match &self.phase {
             None => "begun".to_owned(),
@@ -86,7 +86,7 @@ impl OpenRun {
         }
     }
 
-    /// Since when it is there.
+    /// Returns the start of the phase, or of the pause after it.
     pub(super) fn since(&self) -> Timestamp {
         let last = self.phase.as_ref();
         last.map_or(self.run.begun_at, |phase| {
@@ -94,12 +94,12 @@ impl OpenRun {
         })
     }
 
-    /// What goes on with it.
+    /// Returns the command that resumes it.
     pub(super) fn resume(&self) -> String {
         format!("pushctl resume {}", self.run.id)
     }
 
-    /// What ends it.
+    /// Returns the command that cancels it.
     pub(super) fn cancel(&self) -> String {
         format!("pushctl cancel {}", self.run.id)
     }

@@ -1,4 +1,4 @@
-//! From what a person typed to the run or the automation that they mean.
+//! Finds the run or the automation that an argument names.
 
 use crate::automation::Automation;
 use crate::error::{Error, ErrorKind, Result};
@@ -7,12 +7,12 @@ use crate::suggest::nearest;
 
 use super::context::CommandContext;
 
-/// Fewer letters of a run's id are too few to mean one.
+/// The shortest prefix of a run's id that is accepted.
 const SHORTEST_PREFIX: usize = 4;
-/// Runs named where an id could be several.
+/// Runs listed when a prefix matches several.
 const SHOWN: u32 = 6;
 
-/// What a name on the command line stands for.
+/// What an argument names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Meant {
     /// An automation.
@@ -21,7 +21,7 @@ pub(super) enum Meant {
     Run(Box<Run>),
 }
 
-/// A run by its id, by the beginning of its id, or `last`.
+/// Finds a run by its id, a prefix of its id, or `last`.
 pub(super) async fn run(context: &CommandContext, store: &Store, wanted: &str) -> Result<Run> {
     if wanted == "last" {
         let newest = RunFilter {
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &CommandContext, store: &Store, wanted: &str) -
             ..RunFilter::default()
         };
         let newest = store.runs(&newest).await?.into_iter().next();
-        return newest.ok_or_else(|| Error::usage("there has been no run yet"));
+        return newest.ok_or_else(|| Error::usage("there are no runs yet"));
     }
     if let Some(run) = by_id(store, wanted).await? {
         return Ok(run);
@@ -41,11 +41,11 @@ pub(super) async fn run(context: &CommandContext, store: &Store, wanted: &str) -
             "{wanted} is an automation: `pushctl runs --automation {wanted}` lists its runs"
         ))
     } else {
-        error.hint("`pushctl runs` lists them; the beginning of an id is enough, and so is `last`")
+        error.hint("`pushctl runs` lists the runs; a prefix of the id, or `last`, also works")
     })
 }
 
-/// An automation by its name, or a run by its id or the beginning of it. Anything else is an error with a suggestion.
+/// Finds an automation by its name, or a run by its id or a prefix of it.
 pub(super) async fn meant(context: &CommandContext, store: &Store, wanted: &str) -> Result<Meant> {
     let names = names(context, store).await?;
     if names.iter().any(|name| name == wanted) {
@@ -57,7 +57,7 @@ pub(super) async fn meant(context: &CommandContext, store: &Store, wanted: &str)
     Err(unknown(wanted, &names))
 }
 
-/// The automations that there are, or have been: those of past runs and those of the directory.
+/// Returns the known automations: those of past runs and those of the directory.
 pub(super) async fn names(context: &CommandContext, store: &Store) -> Result<Vec<String>> {
     let mut names = store.automations().await?;
     let (automations, _) = automations(context);
@@ -71,8 +71,7 @@ pub(super) async fn names(context: &CommandContext, store: &Store) -> Result<Vec
     Ok(names)
 }
 
-/// The automations of the directory whose files are right, and the number of those that are not; none where there is no
-/// directory.
+/// Returns the valid automations of the directory, and the number of invalid files; none without a directory.
 pub(super) fn automations(context: &CommandContext) -> (Vec<Automation>, usize) {
     let Ok(checked) = super::automation_args::checked(context, &[]) else {
         return (Vec::new(), 0);
@@ -81,7 +80,7 @@ pub(super) fn automations(context: &CommandContext) -> (Vec<Automation>, usize) 
     (checked.automations, wrong)
 }
 
-/// The phase that a run is in, or the last one that it was in. What is recorded of single pushes is part of `send`.
+/// Returns the current or last phase of a run. Records of single pushes are part of `send`.
 pub(super) fn latest_phase(phases: Vec<PhaseRecord>) -> Option<PhaseRecord> {
     phases
         .into_iter()
@@ -89,7 +88,7 @@ pub(super) fn latest_phase(phases: Vec<PhaseRecord>) -> Option<PhaseRecord> {
         .find(|phase| !phase.phase.starts_with("push-"))
 }
 
-/// Nothing is called that; perhaps something nearly is.
+/// Returns the error for an unknown name, with the nearest known one.
 pub(super) fn unknown(wanted: &str, names: &[String]) -> Error {
     let error = Error::new(
         ErrorKind::Usage,
@@ -97,7 +96,7 @@ pub(super) fn unknown(wanted: &str, names: &[String]) -> Error {
     );
     match nearest(wanted, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean {near}?")),
-        None if names.is_empty() => error.hint("`pushctl runs` lists what there has been"),
+        None if names.is_empty() => error.hint("`pushctl runs` lists the runs"),
         None => error.hint(format!("there are: {}", names.join(", "))),
     }
 }
@@ -114,8 +113,6 @@ async fn by_id(store: &Store, wanted: &str) -> Result<Option<Run>> {
         return Ok(found.pop());
     }
     let ids: Vec<&str> = found.iter().map(|run| run.id.as_str()).collect();
-    Err(
-        Error::usage(format!("{wanted} is the beginning of several runs"))
-            .hint(format!("type more of it: {}", ids.join(", "))),
-    )
+    Err(Error::usage(format!("{wanted} matches several runs"))
+        .hint(format!("use a longer prefix of one of: {}", ids.join(", "))))
 }

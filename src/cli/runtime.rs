@@ -1,7 +1,7 @@
-//! The asynchronous runtime of a command, and the signals it hears.
+//! The asynchronous runtime of a command, and its signals.
 //!
-//! SIGINT and SIGTERM ask the command to end; a second one ends the process at once. SIGUSR1 asks how far it is.
-//! Built by hand and left by `shutdown_background`: a name look-up that hangs must not hold up the exit.
+//! SIGINT and SIGTERM ask the command to end; a second one ends the process immediately. SIGUSR1 prints the progress.
+//! The runtime is left with `shutdown_background`: a name lookup that hangs must not delay the exit.
 
 use crate::exit::ExitStatus;
 use tokio::runtime::Builder;
@@ -31,7 +31,7 @@ pub(super) fn run(
         let signals = Signals::catch()?;
         tokio::spawn(signals.listen(trigger, ui));
         let result = command(context).await;
-        // The process ends before the stores' threads would notice that nobody needs them any more.
+        // The process would end before the stores' threads notice that they are unused.
         open_stores.close().await;
         result
     });
@@ -77,10 +77,7 @@ impl Signals {
     }
 }
 
-#[expect(
-    clippy::exit,
-    reason = "the person asked twice: whatever still runs is given up"
-)]
+#[expect(clippy::exit, reason = "a second signal ends the process immediately")]
 fn exit_at_once(kind: ErrorKind) -> ! {
     std::process::exit(i32::from(ExitStatus::from(kind).code()))
 }

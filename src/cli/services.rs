@@ -1,20 +1,26 @@
-//! From settings to the state store, the notification history and the push service: what every command that sends,
-//! or asks about sends, shares.
+//! Opens the state store, the source database and the notification history from the settings of a command.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::audience::Catalogue;
+use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
+use crate::clock::text::show_duration;
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::run;
-use crate::run::context::RunContext;
+use crate::run::context::{Reporter, RunContext};
 use crate::run::services::address_of;
 use crate::settings;
+use crate::source::{Source, Watch};
 use crate::state::process_id::ProcessId;
 use crate::state::{Location, Store};
+use crate::ui::Ui;
 
 use super::context::CommandContext;
 
-/// Where the state store is.
+/// Returns the location of the state store.
 pub(super) fn location(context: &CommandContext) -> Result<Location> {
     match &context.settings.state {
         settings::StateSettings::File(path) => Ok(Location::Embedded(path.clone())),
@@ -24,13 +30,13 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
             Ok(Location::Postgres(Box::new(address)))
         }
         settings::StateSettings::Nowhere => Err(Error::usage(
-            "there is nowhere to keep state: neither HOME nor XDG_STATE_HOME is set",
+            "no place for the state store: neither HOME nor XDG_STATE_HOME is set",
         )
-        .hint("name a file with --state FILE, or a PostgreSQL with PUSHCTL_STATE_URL")),
+        .hint("set a file with --state FILE, or a PostgreSQL database with PUSHCTL_STATE_URL")),
     }
 }
 
-/// The state store, ready for use.
+/// Opens the state store.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
     let location = location(context)?;
     let progress = context.ui.waiting();
@@ -47,12 +53,12 @@ pub(super) async fn store(context: &CommandContext) -> Result<Store> {
     Ok(store)
 }
 
-/// The notification history as it is configured.
+/// Returns the configured notification history.
 pub(super) fn cadence(context: &CommandContext, store: &Store) -> Result<Cadence> {
     run::services::cadence(&context.settings, store)
 }
 
-/// What the library may use of the world for `command`.
+/// Returns what the library may use for `command`.
 pub(super) fn run_context<'a>(
     context: &'a CommandContext,
     command: &'static str,
@@ -65,11 +71,66 @@ pub(super) fn run_context<'a>(
         id: context.run_id.to_string(),
         holder: holder(context),
         command,
-        voice: &context.ui,
+        reporter: &context.ui,
     }
 }
 
-/// This process, as others are told of it: `alice@worker-1`.
+/// Returns this process as leases and runs record it: `alice@worker-1`.
 pub(super) fn holder(context: &CommandContext) -> ProcessId {
     ProcessId::this_process(context.settings.actor.on_this_machine())
+}
+
+/// Returns the audiences, including those of the configured directory.
+pub(super) fn catalogue(context: &CommandContext) -> Result<Catalogue> {
+    run::services::catalogue(&context.settings)
+}
+
+/// Returns the source database, not connected yet; logs notes about its address.
+pub(super) fn source(context: &CommandContext, command: &'static str) -> Result<Source> {
+    run::services::source(&run_context(context, command))
+}
+
+/// Returns the location of the notification history, if one is configured.
+pub(super) fn history(context: &CommandContext, command: &'static str) -> Result<HistorySource> {
+    run::services::history(&run_context(context, command))
+}
+
+/// Logs the attempts to connect.
+pub(super) struct LogWatch(pub(super) Ui);
+
+impl Watch for LogWatch {
+    fn waiting(&self, wait: Duration, cause: &Error) {
+        Watch::waiting(&self.0, wait, cause);
+    }
+
+    fn connected(&self, host: &str, server_version: &str) {
+        Watch::connected(&self.0, host, server_version);
+    }
+}
+
+impl Reporter for Ui {
+    fn say(&self, text: &str) {
+        Self::say(self, text);
+    }
+
+    fn warn(&self, text: &str) {
+        Self::warn(self, text);
+    }
+
+    fn progress(&self) -> Arc<dyn Progress> {
+        Self::progress(self, "rows")
+    }
+}
+
+impl Watch for Ui {
+    fn waiting(&self, wait: Duration, cause: &Error) {
+        let wait = show_duration(Duration::from_millis(
+            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        ));
+        Self::say(self, format_args!("{cause:#}; retrying in {wait}"));
+    }
+
+    fn connected(&self, host: &str, server_version: &str) {
+        tracing::info!(target: "pushctl::source", "connected to {host}, PostgreSQL {server_version}");
+    }
 }

@@ -1,4 +1,4 @@
-//! No command outlives its budget, and none goes on when it was told to end.
+//! Ends a command at its deadline or at a signal.
 
 use std::future::Future;
 
@@ -26,8 +26,8 @@ pub(super) async fn ended(context: &CommandContext) -> Error {
         kind = context.interrupt.wait() => Interrupt::error(kind),
         () = tokio::time::sleep_until(context.budget.end()) => Error::new(
             ErrorKind::Unreachable,
-            format!("it was not done within {}", show_duration(context.budget.total())),
+            format!("not finished within {}", show_duration(context.budget.total())),
         )
-        .hint("--deadline allows for more"),
+        .hint("allow more time with --deadline"),
     }
 }

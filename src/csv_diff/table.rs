@@ -96,7 +96,7 @@ impl CsvTable {
 
     pub(super) fn duplicate(&self, earlier: u64, key: &[usize]) -> Error {
         let names = key.iter().filter_map(|place| self.header.get(*place));
-        let said: Vec<String> = names
+        let listed: Vec<String> = names
             .zip(self.values(key))
             .map(|(name, value)| format!("{name} {value:?}"))
             .collect();
@@ -104,7 +104,7 @@ impl CsvTable {
             "{}:{}: the key {} is already on line {}",
             self.path,
             line_at(&self.path, self.offset()),
-            said.join(", "),
+            listed.join(", "),
             line_at(&self.path, earlier),
         ))
         .hint("--key takes several columns, separated by commas")

@@ -33,7 +33,7 @@ pub(super) fn check_commit_marker(input: &Input) -> Result<()> {
     let Some((directory, _)) = place(input) else {
         return Ok(());
     };
-    let Some(marker) = atomic_publish::cut_short(&directory) else {
+    let Some(marker) = atomic_publish::interrupted_publication(&directory) else {
         return Ok(());
     };
     Err(Error::new(

@@ -1,4 +1,4 @@
-//! Who pushctl is to the push service: a service account, from its file or from three variables.
+//! The service account with which pushctl signs in to the push service, from its file or from three variables.
 
 use std::fmt;
 use std::fs;
@@ -10,26 +10,26 @@ use serde::Deserialize;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::settings::secret::Secret;
 
-/// Where tokens are lent, unless the account's file or a setting says otherwise.
+/// The token endpoint, unless the account's file or a setting names another.
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 
-/// Where a service account comes from.
+/// The origin of a service account.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// `GOOGLE_APPLICATION_CREDENTIALS`: the JSON file that the console gives.
+    /// `GOOGLE_APPLICATION_CREDENTIALS`: the JSON file from the console.
     File(PathBuf),
     /// `FIREBASE_PROJECT_ID`, `FIREBASE_CLIENT_EMAIL`, `FIREBASE_PRIVATE_KEY`.
     Variables {
-        /// The project that messages are sent for.
+        /// The Firebase project.
         project: String,
-        /// The account's address.
+        /// The account's email address.
         client_email: String,
         /// PEM; line breaks may be written as `\n`.
         private_key: Secret,
     },
 }
 
-/// A service account that can sign.
+/// A service account with its signing key.
 #[derive(Clone)]
 pub struct ServiceAccount {
     pub(super) project: String,
@@ -47,7 +47,7 @@ impl fmt::Debug for ServiceAccount {
     }
 }
 
-/// The parts of the console's file that matter here.
+/// The fields of the console's JSON file that are used.
 #[derive(Deserialize)]
 struct AccountFile {
     #[serde(default, rename = "type")]
@@ -62,7 +62,7 @@ struct AccountFile {
 }
 
 impl ServiceAccount {
-    /// Reads the account and parses its key; nothing is asked of the network.
+    /// Reads the account and parses its key, without any network access.
     pub fn load(credentials: &Credentials) -> Result<Self> {
         match credentials {
             Credentials::File(path) => Self::from_file(path),
@@ -74,12 +74,12 @@ impl ServiceAccount {
         }
     }
 
-    /// The project that messages are sent for.
+    /// Returns the Firebase project.
     pub fn project(&self) -> &str {
         &self.project
     }
 
-    /// The account's address.
+    /// Returns the account's email address.
     pub fn client_email(&self) -> &str {
         &self.client_email
     }
@@ -87,10 +87,13 @@ impl ServiceAccount {
     fn from_file(path: &Path) -> Result<Self> {
         let named = || format!("cannot read the service account {}", path.display());
         let text = fs::read(path).kind(ErrorKind::Usage, named)?;
-        // serde's own message could quote the file, and with it the key.
+        // serde's own message could quote the file, and with it the private key.
         let file: AccountFile = serde_json::from_slice(&text).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Error::usage(format!("not a service account's JSON at {place}")).context(named())
+            Error::usage(format!(
+                "it is not the JSON file of a service account ({place})"
+            ))
+            .context(named())
         })?;
         if file.kind != "service_account" {
             return Err(Error::usage(format!(
@@ -98,7 +101,9 @@ impl ServiceAccount {
                 file.kind
             ))
             .context(named())
-            .hint("create a key for a service account in the console, and use that file"));
+            .hint(
+                "create a key for a service account in the console and use the file that it offers",
+            ));
         }
         Self::from_parts(
             &file.project_id,
@@ -123,12 +128,14 @@ impl ServiceAccount {
         }
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
         if !project.bytes().all(sound) {
-            return Err(Error::usage(format!("`{project}` is not a project id")));
+            return Err(Error::usage(format!(
+                "`{project}` is not a Firebase project id"
+            )));
         }
         let pem = private_key.trim().trim_matches('"').replace("\\n", "\n");
         let key = rsa_key(&pem).ok_or_else(|| {
             Error::usage("the service account's private key is not an RSA key in PEM form").hint(
-                "it starts with -----BEGIN PRIVATE KEY-----; line breaks may be written as \\n",
+                "the key starts with -----BEGIN PRIVATE KEY-----;  line breaks may be written as \\n",
             )
         })?;
         Ok(Self {
@@ -140,7 +147,8 @@ impl ServiceAccount {
     }
 }
 
-/// The RSA key of a PEM text. For an encrypted key OpenSSL would ask at the terminal, so it gets an empty passphrase.
+/// Parses an RSA key in PEM form. For an encrypted key OpenSSL would ask for the passphrase at the terminal, so it gets
+/// an empty one.
 fn rsa_key(pem: &str) -> Option<PKey<Private>> {
     let key = PKey::private_key_from_pem_callback(pem.as_bytes(), |_| Ok(0)).ok()?;
     (key.id() == Id::RSA).then_some(key)
@@ -151,14 +159,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_no_service_account_is_refused_without_quoting_it() {
+    fn a_file_that_is_not_a_service_account_is_rejected_without_quoting_it() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("account.json");
         for (text, reason) in [
-            ("{\"private_key\": \"hush", "not a service account's JSON"),
+            (
+                "{\"private_key\": \"hush",
+                "not the JSON file of a service account",
+            ),
             (
                 "{\"private_key\": 7, \"type\": \"hush\"}",
-                "not a service account's JSON",
+                "not the JSON file of a service account",
             ),
             (
                 "{\"type\": \"authorized_user\"}",
@@ -173,11 +184,11 @@ mod tests {
             fs::write(&path, text).expect("written");
             let error =
                 ServiceAccount::load(&Credentials::File(path.clone())).expect_err("refused");
-            let said = format!("{error:#}");
+            let message = format!("{error:#}");
             assert_eq!(error.kind(), ErrorKind::Usage);
-            assert!(said.contains(reason), "{said}");
-            assert!(said.contains("account.json"), "{said}");
-            assert!(!said.contains("hush"), "{said}");
+            assert!(message.contains(reason), "{message}");
+            assert!(message.contains("account.json"), "{message}");
+            assert!(!message.contains("hush"), "{message}");
         }
     }
 }

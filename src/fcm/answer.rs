@@ -1,7 +1,7 @@
-//! What the push service says, and what follows from it. Pure: an answer in, an [`PushAnswer`] out.
+//! Classifies the answers of the push service. Pure: an answer in, a [`PushAnswer`] out.
 //!
-//! A token is declared dead on `FcmError` UNREGISTERED and on nothing else; a 404 without it means that the project
-//! is wrong. A 200 without a message name proves nothing: some box on the way may have said it.
+//! A token is dead on `FcmError` UNREGISTERED and on nothing else; a 404 without it means that the project is wrong.
+//! A 200 without a message name proves nothing: a proxy in between may have sent it.
 
 #[cfg(test)]
 mod tests;
@@ -13,21 +13,21 @@ use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// The operating systems that tokens belong to, as far as the service tells them apart.
+/// The platform of a token, as far as the service distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Platform {
     /// Android.
     Android,
-    /// iOS and its relatives.
+    /// iOS, iPadOS and macOS.
     Apple,
     /// Browsers.
     Web,
 }
 
-/// A code for the outcome file: the service's own word where there is one.
+/// A code for the outcome file: the service's own error code where it sends one.
 pub type Code = Cow<'static, str>;
 
-/// One row of the answer table.
+/// The class of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PushAnswer {
     /// 200 with a message name.
@@ -37,43 +37,43 @@ pub(super) enum PushAnswer {
     },
     /// `FcmError` UNREGISTERED.
     Dead,
-    /// This recipient cannot be sent to; never retried.
+    /// The service rejects this token; never retried.
     Failed {
         /// The service's code.
         code: Code,
     },
-    /// `INVALID_ARGUMENT` whose field violations blame the message: every other row would fail too.
+    /// `INVALID_ARGUMENT` whose field violations concern the message: every other row would fail too.
     BadMessage {
-        /// The violations, in words.
+        /// The field violations.
         reason: String,
     },
     /// `THIRD_PARTY_AUTH_ERROR`: the certificate of a platform is bad.
     ThirdPartyAuth {
-        /// Which platform, when the answer says so.
+        /// The platform, if the answer names it.
         platform: Option<Platform>,
     },
-    /// 401 otherwise: our token is no longer good.
+    /// Any other 401: the bearer token is no longer valid.
     Unauthenticated,
-    /// 403 or 404 without `FcmError`: the wrong project, or an API that is switched off.
+    /// 403 or 404 without `FcmError`: the project is wrong, or the API is not enabled in it.
     Misconfigured {
-        /// What the service said.
+        /// The service's message.
         reason: String,
     },
-    /// 429: too fast.
+    /// 429: the rate limit is exceeded.
     Quota {
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// 500 or 503: the service has trouble.
-    Trouble {
+    /// 500 or 503: an error inside the service.
+    ServerError {
         /// The service's code.
         code: Code,
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Nobody can tell whether the message was accepted.
+    /// The answer does not show whether the message was accepted.
     Unclear {
-        /// What was answered, as a code.
+        /// The answer, as a code.
         code: Code,
     },
 }
@@ -116,7 +116,7 @@ struct Violation {
     description: String,
 }
 
-/// Reads an answer. `now` is for a `Retry-After` that is a date.
+/// Classifies an answer. `now` is for a `Retry-After` that is a date.
 pub(super) fn classify(
     status: StatusCode,
     retry_after: Option<&HeaderValue>,
@@ -149,9 +149,9 @@ impl ErrorBody {
             (400, _) => self.invalid(),
             (401, None) => PushAnswer::Unauthenticated,
             (403 | 404, None) => PushAnswer::Misconfigured {
-                reason: self.said(status),
+                reason: self.text(status),
             },
-            (code @ (500 | 503), _) => PushAnswer::Trouble {
+            (code @ (500 | 503), _) => PushAnswer::ServerError {
                 code: if code == 500 {
                     "INTERNAL"
                 } else {
@@ -166,7 +166,7 @@ impl ErrorBody {
                     None => Cow::Owned(format!("HTTP_{}", status.as_u16())),
                 },
             },
-            // A gateway that gave up, or something that is no answer at all.
+            // A gateway that gave up, or a status that the service does not use.
             (code, _) => PushAnswer::Unclear {
                 code: Cow::Owned(format!("HTTP_{code}")),
             },
@@ -182,23 +182,23 @@ impl ErrorBody {
     }
 
     fn platform(&self) -> Option<Platform> {
-        let speaks = |kind: &str| {
+        let has_detail = |kind: &str| {
             self.details
                 .iter()
                 .any(|detail| detail.kind.ends_with(kind))
         };
-        if speaks("google.firebase.fcm.v1.ApnsError") {
+        if has_detail("google.firebase.fcm.v1.ApnsError") {
             Some(Platform::Apple)
-        } else if speaks("google.firebase.fcm.v1.WebpushError") {
+        } else if has_detail("google.firebase.fcm.v1.WebpushError") {
             Some(Platform::Web)
         } else {
             None
         }
     }
 
-    /// 400: the token is bad, unless a violation names another field.
+    /// Classifies a 400: the token is bad, unless a field violation names another field.
     fn invalid(&self) -> PushAnswer {
-        let blamed: Vec<String> = self
+        let violations: Vec<String> = self
             .details
             .iter()
             .flat_map(|detail| &detail.field_violations)
@@ -208,26 +208,26 @@ impl ErrorBody {
                 field => format!("{field}: {}", violation.description),
             })
             .collect();
-        if blamed.is_empty() {
+        if violations.is_empty() {
             return PushAnswer::Failed {
                 code: "INVALID_ARGUMENT".into(),
             };
         }
         PushAnswer::BadMessage {
-            reason: blamed.join("; "),
+            reason: violations.join("; "),
         }
     }
 
-    fn said(self, status: StatusCode) -> String {
+    fn text(self, status: StatusCode) -> String {
         match (self.status.as_str(), self.message.as_str()) {
-            ("", "") => format!("the service answered {status}"),
-            (code, "") => format!("the service answered {status}: {code}"),
-            (_, message) => format!("the service answered {status}: {message}"),
+            ("", "") => format!("the push service answered {status}"),
+            (code, "") => format!("the push service answered {status}: {code}"),
+            (_, message) => format!("the push service answered {status}: {message}"),
         }
     }
 }
 
-/// `Retry-After`: seconds, or an HTTP date. Longer than a day is as good as nonsense.
+/// Parses a `Retry-After` in seconds or as an HTTP date; a wait of more than a day is cut to a day.
 fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(86_400);
     let text = value.to_str().ok()?.trim();

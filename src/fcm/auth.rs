@@ -1,6 +1,7 @@
-//! Bearer tokens: a signed assertion is exchanged for one, and one task keeps it fresh for everybody.
+//! Fetches bearer tokens: the token endpoint exchanges a signed assertion for one.
 //!
-//! [`keep`] is that task. Whoever finds the token refused tells it so and waits; however many do, one request is made.
+//! One task of the client renews the token for all connections, so a rejected token leads to one request, however many
+//! messages it was rejected for.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Setback;
+use super::AttemptError;
 use super::account::ServiceAccount;
 use crate::clock::Clock;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -23,19 +24,19 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// The JWT header of an assertion (RFC 7515): RSASSA-PKCS1-v1_5 with SHA-256.
 const HEADER: &[u8] = br#"{"typ":"JWT","alg":"RS256"}"#;
 const ASSERTION_SECONDS: i64 = 3600;
-/// How long before its end a token is replaced; of a short-lived one, a tenth of its life.
-const AHEAD: Duration = Duration::from_secs(300);
+/// How long before its expiry a token is replaced; a short-lived token is replaced after nine tenths of its life.
+const RENEW_AHEAD: Duration = Duration::from_secs(300);
 
-/// A token, as the header that carries it.
+/// A bearer token, as the header that carries it.
 #[derive(Clone)]
 pub(super) struct Bearer {
     /// Marked sensitive, so that no `Debug` shows it.
     pub(super) header: HeaderValue,
-    /// When to fetch the next one.
+    /// When to fetch the next token.
     pub(super) renew: Instant,
 }
 
-/// Exchanges assertions for tokens.
+/// Exchanges assertions for bearer tokens.
 #[derive(Debug)]
 pub(super) struct TokenSource {
     http: reqwest::Client,
@@ -74,13 +75,13 @@ impl TokenSource {
         }
     }
 
-    /// One request to the token endpoint.
-    pub(super) async fn lend(&self, clock: &dyn Clock) -> Result<Bearer, Setback> {
+    /// Fetches a token with one request to the token endpoint.
+    pub(super) async fn fetch(&self, clock: &dyn Clock) -> Result<Bearer, AttemptError> {
         let asked = Instant::now();
         let form = format!(
             "grant_type={}&assertion={}",
             GRANT.replace(':', "%3A"),
-            self.assertion(clock).map_err(Setback::Lasting)?
+            self.assertion(clock).map_err(AttemptError::Permanent)?
         );
         let answer = self
             .http
@@ -91,7 +92,10 @@ impl TokenSource {
             .await;
         let trouble = |cause: reqwest::Error| {
             let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url());
-            Setback::Passing(error.context(format!("no token from {}", self.token_uri)))
+            AttemptError::Transient(error.context(format!(
+                "cannot fetch a bearer token from {}",
+                self.token_uri
+            )))
         };
         let answer = answer.map_err(trouble)?;
         let status = answer.status();
@@ -99,11 +103,11 @@ impl TokenSource {
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
-        let lent: AccessToken = serde_json::from_slice(&body).map_err(|_| {
-            let said = "the token endpoint's answer holds no token";
-            Setback::Passing(Error::new(ErrorKind::Unreachable, said))
+        let token: AccessToken = serde_json::from_slice(&body).map_err(|_| {
+            let message = "the token endpoint's answer contains no token";
+            AttemptError::Transient(Error::new(ErrorKind::Unreachable, message))
         })?;
-        bearer(&lent, asked).map_err(Setback::Passing)
+        bearer(&token, asked).map_err(AttemptError::Transient)
     }
 
     /// Returns the signed JWT of RFC 7523 that the token endpoint exchanges for a bearer token.
@@ -131,44 +135,44 @@ impl TokenSource {
         Ok(assertion)
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> Setback {
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> AttemptError {
         let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
-        let said = match (refusal.error.as_str(), refusal.error_description.as_str()) {
+        let message = match (refusal.error.as_str(), refusal.error_description.as_str()) {
             ("", _) => format!("the token endpoint answered {status}"),
             (error, "") => format!("the token endpoint answered {status}: {error}"),
-            (error, why) => format!("the token endpoint answered {status}: {error}: {why}"),
+            (error, reason) => format!("the token endpoint answered {status}: {error}: {reason}"),
         };
-        let passing = status.is_server_error()
+        let transient = status.is_server_error()
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
-        if passing {
-            return Setback::Passing(Error::new(ErrorKind::Unreachable, said));
+        if transient {
+            return AttemptError::Transient(Error::new(ErrorKind::Unreachable, message));
         }
         let account = format!(
-            "the service account {} is refused",
+            "the token endpoint rejects the service account {}",
             self.account.client_email
         );
-        Setback::Lasting(
-            Error::new(ErrorKind::Credentials, said)
+        AttemptError::Permanent(
+            Error::new(ErrorKind::Credentials, message)
                 .context(account)
-                .hint("check that its key was not deleted in the console")
+                .hint("check in the console that the account's key was not deleted")
                 .hint("check that this machine's clock is right: the assertion carries the time"),
         )
     }
 }
 
-fn bearer(lent: &AccessToken, asked: Instant) -> Result<Bearer> {
+fn bearer(token: &AccessToken, asked: Instant) -> Result<Bearer> {
     let mut header =
-        HeaderValue::try_from(format!("Bearer {}", lent.access_token)).map_err(|_| {
+        HeaderValue::try_from(format!("Bearer {}", token.access_token)).map_err(|_| {
             Error::new(
                 ErrorKind::Unreachable,
                 "the token cannot be sent in a header",
             )
         })?;
     header.set_sensitive(true);
-    let life = Duration::from_secs(lent.expires_in.max(1));
+    let life = Duration::from_secs(token.expires_in.max(1));
     Ok(Bearer {
         header,
-        renew: asked + life - AHEAD.min(life / 10),
+        renew: asked + life - RENEW_AHEAD.min(life / 10),
     })
 }

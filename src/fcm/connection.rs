@@ -1,7 +1,7 @@
-//! A lane: one connection and the requests on it, all driven by one task.
+//! Drives one connection, and the requests on it, in one task.
 //!
-//! The connection and its requests are polled together, so an answer wakes nobody else, frames that can be written
-//! together are, and a message costs no task of its own.
+//! The connection and its requests are polled together: an answer wakes no other task, frames that are ready at the
+//! same time are written together, and a message needs no task of its own.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -19,23 +19,23 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::answer::{PushAnswer, classify};
-use super::client::ClientState;
+use super::client_state::ClientState;
 use super::dispatch::{Current, InFlight, Next, PoolSlot};
 use super::request;
-use super::request::{Broken, Doubt, Reply};
+use super::request::{DoubtCause, NoAnswer, Reply};
 use super::transport::{Io, OpenedTransport};
 use crate::error::{Error, ErrorKind};
 
-/// A connection that has been silent for so long is asked whether it is still there before messages are put on it.
-const SILENCE: Duration = Duration::from_secs(10);
-/// How long it may take to say so.
-const PING_PATIENCE: Duration = Duration::from_secs(5);
-/// How many messages are put on a connection that has not answered any yet: if it leads nowhere, no more are in doubt.
-const UNPROVEN: usize = 10;
-/// Pauses between attempts to connect: the first, and the longest.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// After this long without an answer a connection is pinged before messages are sent on it.
+const PING_AFTER: Duration = Duration::from_secs(10);
+/// The timeout for the answer to a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Messages in flight on a connection without any answer yet: the most that are in doubt if it does not work.
+const MAX_UNPROVEN: usize = 10;
+/// The first and the longest wait between attempts to connect.
+const RECONNECT_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// Runs lane `number` until nothing is left to send.
+/// Opens and drives the connection of slot `number`, again after each loss, until nothing is left to send.
 pub(super) async fn run(
     shared: Arc<ClientState>,
     number: usize,
@@ -51,7 +51,7 @@ pub(super) async fn run(
                 Err(error) => {
                     shared.unreachable(error.error());
                     pause(&mut failures).await;
-                    shared.set_berth(number, PoolSlot::Closed);
+                    shared.set_slot(number, PoolSlot::Closed);
                     continue;
                 }
             },
@@ -61,35 +61,37 @@ pub(super) async fn run(
             .await
         {
             ConnectionEnd::Finished => {
-                shared.set_berth(number, PoolSlot::Closed);
+                shared.set_slot(number, PoolSlot::Closed);
                 return;
             }
             ConnectionEnd::Lost { silent: false } => failures = 0,
-            // It connects and then says nothing: no better than a failure to connect.
+            // A connection that answers nothing is no better than a failure to connect.
             ConnectionEnd::Lost { silent: true } => {
-                let said = "the push service takes connections and answers nothing";
-                shared.unreachable(&Error::new(ErrorKind::Unreachable, said));
-                shared.set_berth(number, PoolSlot::Opening);
+                let message = "the push service accepts connections and does not answer";
+                shared.unreachable(&Error::new(ErrorKind::Unreachable, message));
+                shared.set_slot(number, PoolSlot::Opening);
                 pause(&mut failures).await;
             }
         }
-        shared.set_berth(number, PoolSlot::Closed);
+        shared.set_slot(number, PoolSlot::Closed);
     }
 }
 
 async fn pause(failures: &mut u32) {
-    let wait = RECONNECT.0.saturating_mul(2_u32.saturating_pow(*failures));
+    let wait = RECONNECT_WAITS
+        .0
+        .saturating_mul(2_u32.saturating_pow(*failures));
     *failures += 1;
-    sleep(wait.min(RECONNECT.1)).await;
+    sleep(wait.min(RECONNECT_WAITS.1)).await;
 }
 
-/// Waits until the lane is needed; false when it never will be.
+/// Waits until another connection is needed. Returns false when nothing is left to send.
 async fn wanted(shared: &ClientState, number: usize) -> bool {
     poll_fn(|cx| {
         let mut dispatch = shared.dispatch();
-        shared.look_at_right(&mut dispatch, Instant::now());
+        shared.check_lease(&mut dispatch, Instant::now());
         if dispatch.has_reports() {
-            shared.settle(dispatch, Some(number));
+            shared.publish(dispatch, Some(number));
             dispatch = shared.dispatch();
         }
         if dispatch.is_done() {
@@ -101,7 +103,7 @@ async fn wanted(shared: &ClientState, number: usize) -> bool {
         } else {
             PoolSlot::Closed
         };
-        dispatch.slot(number, slot, cx.waker());
+        dispatch.register_slot(number, slot, cx.waker());
         if open {
             Poll::Ready(true)
         } else {
@@ -111,37 +113,37 @@ async fn wanted(shared: &ClientState, number: usize) -> bool {
     .await
 }
 
-/// How a connection came to its end.
+/// The reason why a connection is no longer used.
 enum ConnectionEnd {
-    /// There is nothing left to send.
+    /// Nothing is left to send.
     Finished,
-    /// It broke or was closed; silent if messages were put on it and nothing ever came back.
+    /// It broke or was closed; `silent` if messages were sent on it and no answer ever came.
     Lost { silent: bool },
 }
 
-type Landing = Pin<Box<dyn Future<Output = (usize, Result<Reply, Broken>)> + Send>>;
+type PendingAnswer = Pin<Box<dyn Future<Output = (usize, Result<Reply, NoAnswer>)> + Send>>;
 
 struct PushConnection<'s> {
     shared: &'s Arc<ClientState>,
     number: usize,
     send: SendRequest<Bytes>,
-    /// None once it has ended: only when it is dropped do all requests on it hear of that.
+    /// `None` once it has ended: the requests on it only fail when it is dropped.
     connection: Option<Connection<Pin<Box<dyn Io>>, Bytes>>,
     pings: Option<PingPong>,
-    /// Flights by seat; the futures know their seat only, so that a flight is never lost with its future.
-    seats: Vec<Option<InFlight>>,
-    free: Vec<usize>,
-    landing: FuturesUnordered<Landing>,
-    /// Of this turn: flights that have come back, work that was taken, and work that could not be sent after all.
-    landed: Vec<(InFlight, Result<PushAnswer, Broken>)>,
+    /// Messages in flight by index; the futures carry only the index, so a message is never lost with its future.
+    in_flight: Vec<Option<InFlight>>,
+    free_indexes: Vec<usize>,
+    answers: FuturesUnordered<PendingAnswer>,
+    /// Of this poll: messages with a result, messages taken from the queue, and messages that could not be sent.
+    results: Vec<(InFlight, Result<PushAnswer, NoAnswer>)>,
     taken: Vec<InFlight>,
-    returned: Vec<InFlight>,
+    not_sent: Vec<InFlight>,
     timer: Pin<Box<Sleep>>,
-    /// Nothing new is put on the connection; what is under way may still be answered.
-    retired: bool,
-    /// When the service last said something on it.
-    heard: Option<Instant>,
-    /// Whether messages were put on it.
+    /// Nothing more is sent on the connection; requests in flight may still be answered.
+    draining: bool,
+    /// When the latest answer came.
+    last_answer: Option<Instant>,
+    /// Whether messages were sent on it.
     used: bool,
     opened: Instant,
     pinging: Option<Instant>,
@@ -160,15 +162,15 @@ impl<'s> PushConnection<'s> {
             number,
             send,
             connection: Some(connection),
-            seats: Vec::new(),
-            free: Vec::new(),
-            landing: FuturesUnordered::new(),
-            landed: Vec::new(),
+            in_flight: Vec::new(),
+            free_indexes: Vec::new(),
+            answers: FuturesUnordered::new(),
+            results: Vec::new(),
             taken: Vec::new(),
-            returned: Vec::new(),
+            not_sent: Vec::new(),
             timer: Box::pin(sleep_until(now)),
-            retired: false,
-            heard: None,
+            draining: false,
+            last_answer: None,
             used: false,
             opened: now,
             pinging: None,
@@ -188,18 +190,19 @@ impl<'s> PushConnection<'s> {
             let now = Instant::now();
             self.collect(cx, now);
             let room = self.room(cx, now);
-            let (next, bearer) = self.turn(room, cx, now);
+            let (next, bearer) = self.exchange_work(room, cx, now);
             if let Some(bearer) = bearer.filter(|_| !self.taken.is_empty()) {
-                // What is launched has to be written, what cannot be launched has to be handed back.
-                self.launch(&bearer, now);
+                // Poll again: requests that were sent must be written, and messages that could not be sent must be
+                // returned.
+                self.send_taken(&bearer, now);
                 continue;
             }
-            if self.landing.is_empty() {
+            if self.answers.is_empty() {
                 if next == Next::Done {
                     return Poll::Ready(ConnectionEnd::Finished);
                 }
-                if self.retired || self.connection.is_none() {
-                    let silent = self.used && self.heard.is_none();
+                if self.draining || self.connection.is_none() {
+                    let silent = self.used && self.last_answer.is_none();
                     return Poll::Ready(ConnectionEnd::Lost { silent });
                 }
             }
@@ -209,19 +212,19 @@ impl<'s> PushConnection<'s> {
         }
     }
 
-    /// Takes the answers that have come.
+    /// Collects the answers that have arrived.
     fn collect(&mut self, cx: &mut Context<'_>, now: Instant) {
-        while let Poll::Ready(Some((seat, result))) = self.landing.poll_next_unpin(cx) {
-            let Some(flight) = self.seats.get_mut(seat).and_then(Option::take) else {
+        while let Poll::Ready(Some((index, result))) = self.answers.poll_next_unpin(cx) {
+            let Some(message) = self.in_flight.get_mut(index).and_then(Option::take) else {
                 continue;
             };
-            self.free.push(seat);
+            self.free_indexes.push(index);
             match &result {
-                // It may be dead; the others on it can still be answered.
-                Err(Broken::InDoubt(Doubt::TimedOut)) => self.retired = true,
-                Err(Broken::InDoubt(Doubt::ConnectionLost | Doubt::Abandoned)) => {}
-                Ok(_) | Err(Broken::NotAccepted | Broken::InDoubt(Doubt::Reset)) => {
-                    if self.heard.replace(now).is_none() {
+                // The connection may be dead; its other requests can still be answered.
+                Err(NoAnswer::InDoubt(DoubtCause::TimedOut)) => self.draining = true,
+                Err(NoAnswer::InDoubt(DoubtCause::ConnectionLost | DoubtCause::Abandoned)) => {}
+                Ok(_) | Err(NoAnswer::NotAccepted | NoAnswer::InDoubt(DoubtCause::Reset)) => {
+                    if self.last_answer.replace(now).is_none() {
                         self.shared.reached();
                     }
                 }
@@ -231,25 +234,25 @@ impl<'s> PushConnection<'s> {
                 let retry_after = reply.retry_after.as_ref();
                 classify(reply.status, retry_after, &reply.body, || clock.now())
             });
-            self.landed.push((flight, answer));
+            self.results.push((message, answer));
         }
         if self.shared.is_abandoned() {
-            let left = self.seats.drain(..).flatten();
-            let doubt = || Err(Broken::InDoubt(Doubt::Abandoned));
-            self.landed.extend(left.map(|flight| (flight, doubt())));
-            self.landing.clear();
-            self.free.clear();
+            let left = self.in_flight.drain(..).flatten();
+            let doubt = || Err(NoAnswer::InDoubt(DoubtCause::Abandoned));
+            self.results.extend(left.map(|message| (message, doubt())));
+            self.answers.clear();
+            self.free_indexes.clear();
         }
     }
 
-    /// How many requests may be put on the connection now.
+    /// Returns how many more requests may be sent on the connection now.
     fn room(&mut self, cx: &mut Context<'_>, now: Instant) -> usize {
-        if self.connection.is_none() || self.retired {
+        if self.connection.is_none() || self.draining {
             return 0;
         }
         if let Poll::Ready(Err(_)) = self.send.poll_ready(cx) {
-            // GOAWAY, as a rule: what is under way goes on.
-            self.retired = true;
+            // Usually a GOAWAY: the requests in flight continue.
+            self.draining = true;
             return 0;
         }
         if !self.is_alive(cx, now) {
@@ -259,119 +262,124 @@ impl<'s> PushConnection<'s> {
             .shared
             .streams
             .min(self.send.current_max_send_streams());
-        let most = if self.heard.is_some() {
+        let most = if self.last_answer.is_some() {
             most
         } else {
-            most.min(UNPROVEN)
+            most.min(MAX_UNPROVEN)
         };
-        most.saturating_sub(self.landing.len())
+        most.saturating_sub(self.answers.len())
     }
 
-    /// What the connection counts as when it takes nothing more. Others wait for one that has not answered yet, as
-    /// they do for one that is being opened.
+    /// Returns the slot's state without capacity. A connection without any answer yet counts as one that is being
+    /// opened, so that no other is opened meanwhile.
     fn without_room(&self) -> PoolSlot {
-        if self.heard.is_none() && !self.retired && self.connection.is_some() {
+        if self.last_answer.is_none() && !self.draining && self.connection.is_some() {
             PoolSlot::Opening
         } else {
             PoolSlot::Full
         }
     }
 
-    /// Whether the connection can be trusted with messages; if it has been silent for long, it is asked first.
+    /// Returns whether messages can be sent on the connection; after a long silence it is pinged first.
     fn is_alive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let silent = now - self.heard.unwrap_or(self.opened) > SILENCE;
+        let silent = now - self.last_answer.unwrap_or(self.opened) > PING_AFTER;
         let Some(pings) = &mut self.pings else {
             return true;
         };
         match self.pinging {
-            None if !silent || !self.landing.is_empty() => return true,
+            None if !silent || !self.answers.is_empty() => return true,
             None => {
                 if self.shared.dispatch().queued() == 0 {
                     return true;
                 }
                 if pings.send_ping(Ping::opaque()).is_err() {
-                    self.retired = true;
+                    self.draining = true;
                     return false;
                 }
-                self.pinging = Some(now + PING_PATIENCE);
+                self.pinging = Some(now + PING_TIMEOUT);
             }
             Some(_) => {}
         }
         match pings.poll_pong(cx) {
             Poll::Ready(Ok(_)) => {
                 self.pinging = None;
-                self.heard = Some(now);
+                self.last_answer = Some(now);
                 true
             }
             Poll::Ready(Err(_)) => {
-                self.retired = true;
+                self.draining = true;
                 false
             }
             Poll::Pending => {
                 if self.pinging.is_some_and(|end| now >= end) {
                     self.pinging = None;
-                    self.retired = true;
+                    self.draining = true;
                 }
                 false
             }
         }
     }
 
-    /// Hands back what has landed and takes new work, with the token to send it with.
-    fn turn(&mut self, room: usize, cx: &Context<'_>, now: Instant) -> (Next, Option<Current>) {
+    /// Exchanges work with the dispatch: returns results, and takes new messages and the token to send them with.
+    fn exchange_work(
+        &mut self,
+        room: usize,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> (Next, Option<Current>) {
         let shared = self.shared;
         let mut dispatch = shared.dispatch();
-        for flight in self.returned.drain(..) {
-            dispatch.put_back(flight, now);
+        for message in self.not_sent.drain(..) {
+            dispatch.put_back(message, now);
         }
-        for (flight, answer) in self.landed.drain(..) {
-            dispatch.land(flight, answer, now);
+        for (message, answer) in self.results.drain(..) {
+            dispatch.handle_answer(message, answer, now);
         }
-        shared.look_at_right(&mut dispatch, now);
+        shared.check_lease(&mut dispatch, now);
         let full = self.without_room();
         let slot = if room > 0 { PoolSlot::Room } else { full };
-        dispatch.slot(self.number, slot, cx.waker());
+        dispatch.register_slot(self.number, slot, cx.waker());
         let next = dispatch.take(self.number, room, now, &mut self.taken);
         if self.taken.len() == room {
-            dispatch.slot(self.number, full, cx.waker());
+            dispatch.register_slot(self.number, full, cx.waker());
         }
         let bearer = dispatch.bearer();
-        shared.settle(dispatch, Some(self.number));
+        shared.publish(dispatch, Some(self.number));
         (next, bearer)
     }
 
-    /// Sends what was taken.
-    fn launch(&mut self, bearer: &Current, now: Instant) {
+    /// Sends the messages that were taken.
+    fn send_taken(&mut self, bearer: &Current, now: Instant) {
         let mut lapsed = false;
-        for mut flight in self.taken.drain(..) {
+        for mut message in self.taken.drain(..) {
             lapsed = lapsed || !self.shared.may_send();
-            if self.retired || lapsed {
-                self.returned.push(flight);
+            if self.draining || lapsed {
+                self.not_sent.push(message);
                 continue;
             }
-            let body = flight.job.body.clone();
+            let body = message.job.body.clone();
             let request = request(&self.shared.endpoint.uri, &bearer.header, body.len());
             let Ok((response, mut stream)) = self.send.send_request(request, false) else {
-                // No stream was opened, so nothing has left.
-                self.retired = true;
-                self.returned.push(flight);
+                // No stream was opened, so nothing was sent.
+                self.draining = true;
+                self.not_sent.push(message);
                 continue;
             };
             self.used = true;
-            flight.attempts += 1;
-            flight.first.get_or_insert(now);
-            flight.sent = now;
-            flight.generation = bearer.generation;
-            // If this fails, the response says why.
+            message.attempts += 1;
+            message.first.get_or_insert(now);
+            message.sent = now;
+            message.generation = bearer.generation;
+            // If this fails, the response reports the error.
             let _ = stream.send_data(body, true);
-            let seat = self.free.pop().unwrap_or_else(|| {
-                self.seats.push(None);
-                self.seats.len() - 1
+            let index = self.free_indexes.pop().unwrap_or_else(|| {
+                self.in_flight.push(None);
+                self.in_flight.len() - 1
             });
-            self.seats[seat] = Some(flight);
+            self.in_flight[index] = Some(message);
             let patience = self.shared.answer_timeout;
-            self.landing.push(Box::pin(async move {
-                (seat, request::answer(response, patience).await)
+            self.answers.push(Box::pin(async move {
+                (index, request::answer(response, patience).await)
             }));
         }
         if lapsed {
@@ -379,7 +387,7 @@ impl<'s> PushConnection<'s> {
         }
     }
 
-    /// Sets the timer for what is to come; true if its time has come already.
+    /// Sets the timer for the next event. Returns true if its time has already come.
     fn is_due(&mut self, next: Next, cx: &mut Context<'_>) -> bool {
         let next = match next {
             Next::Wait(when) => Some(when),
@@ -395,7 +403,7 @@ impl<'s> PushConnection<'s> {
     }
 }
 
-/// The head of a request. The body's length is for boxes on the way that want to know it.
+/// Makes the head of a request. `Content-Length` is for proxies in between.
 fn request(uri: &http::Uri, bearer: &HeaderValue, length: usize) -> Request<()> {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(AUTHORIZATION, bearer.clone());

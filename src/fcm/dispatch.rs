@@ -1,8 +1,8 @@
-//! What is queued, what waits, what is under way, and what each answer leads to. Pure: it is told what time it is,
-//! and nothing in here waits, sends or prints.
+//! Keeps the queue, the retries and the messages in flight, and decides the action for each answer. Pure: the caller
+//! passes the time in, and nothing in here waits, sends or prints.
 //!
-//! Lanes (connections) ask for work in turn. The first one that has room gets it, so that few connections are used
-//! as long as few are enough, and a further one is opened only when all are full.
+//! Connections ask for work in the order of their slots. The first one with capacity gets it, so that few connections
+//! are used while few are enough, and another one is opened only when all are full.
 
 mod answer_policy;
 mod connection_pool;
@@ -23,57 +23,57 @@ use super::answer::{Platform, PushAnswer};
 use super::auth::Bearer;
 use super::failure_guard::{FailureGuard, Sign};
 use super::rate_limiter::RateLimiter;
-use super::request::Broken;
+use super::request::NoAnswer;
 use super::{FcmSettings, MessageReport, Outcome, SendJob, Unsent};
 use crate::error::{Error, ErrorKind};
 
-/// A send of more than this many seconds is large, and ramped up.
-const LARGE: u64 = 10;
+/// A send that takes more seconds than this at the full rate is ramped up.
+const RAMP_ABOVE_SECONDS: u64 = 10;
 
-/// Messages that may wait for a connection that is still to be opened.
-const FURTHER: usize = 10;
+/// Messages that may wait for a connection that is not open yet.
+const MAX_WAITING: usize = 10;
 
-/// A job on its way, with what has happened to it.
+/// A job and the history of its attempts.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) job: SendJob,
     pub(super) attempts: u32,
-    /// When the first and the latest request left.
+    /// When the first request was sent; `sent` is when the latest one was.
     pub(super) first: Option<Instant>,
     pub(super) sent: Instant,
-    /// Which bearer token the latest request carried.
+    /// The generation of the bearer token in the latest request.
     pub(super) generation: u64,
-    troubles: u32,
-    refusals: u32,
-    /// Sent again with a new bearer token because the service refused the old one.
+    server_errors: u32,
+    refused_streams: u32,
+    /// Whether it was already retried with a new bearer token because the service rejected the old one.
     reauthorized: bool,
 }
 
-/// Why a client stopped before everything was sent.
+/// The reason why a client stopped before everything was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt {
-    /// Which of the reasons there are.
+    /// The kind of reason.
     pub cause: HaltCause,
-    /// In words.
+    /// The text for people.
     pub reason: String,
-    /// What to do about it.
+    /// Advice, one sentence each.
     pub hints: Vec<String>,
 }
 
-/// The reasons there are to stop.
+/// The kinds of reasons to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HaltCause {
-    /// The caller asked for it.
+    /// The caller stopped it.
     Asked,
-    /// The project, the API or the service account is refused.
+    /// The service rejects the project, the API or the service account.
     Credentials,
-    /// The service refuses the message whoever it is for.
+    /// The service rejects the message, for every recipient.
     BadMessage,
-    /// The service was out of reach for too long.
+    /// The service was unreachable for too long.
     Unreachable,
-    /// The run watched itself and did not like what it saw.
+    /// Too many messages failed.
     Safeguard,
-    /// The caller's right to send has ended.
+    /// The caller's lease has expired.
     Lapsed,
 }
 
@@ -89,10 +89,10 @@ impl Halt {
     pub(super) fn lapsed() -> Self {
         let mut halt = Self::new(
             HaltCause::Lapsed,
-            "the lease that it sends under was not renewed in time, because this process stood still or could not reach \
-             the state store; nothing has left since then",
+            "the lease was not renewed in time, because this process was suspended or could not reach \
+             the state store; no message was sent after the lease expired",
         );
-        let hint = "`pushctl status` shows whether another process goes on with it";
+        let hint = "`pushctl status` shows whether another process continues this run";
         halt.hints.push(hint.to_owned());
         halt
     }
@@ -105,7 +105,7 @@ impl Halt {
         }
     }
 
-    /// As an error; its kind decides the exit status.
+    /// Returns it as an error, whose kind decides the exit status.
     pub fn error(&self) -> Error {
         let kind = match self.cause {
             HaltCause::Asked => ErrorKind::Interrupted,
@@ -120,16 +120,16 @@ impl Halt {
     }
 }
 
-/// What a lane should do when it has taken what there was.
+/// When a connection asks for work again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// There may be more: ask again as soon as there is room.
+    /// As soon as it has capacity: there may be more.
     More,
-    /// Ask again at this time, or when woken.
+    /// At this time, or when woken.
     Wait(Instant),
-    /// Ask again when woken.
+    /// When woken.
     Idle,
-    /// There is nothing left to do, for good.
+    /// Never: nothing is left to send.
     Done,
 }
 
@@ -140,13 +140,13 @@ pub(super) struct Current {
     pub(super) generation: u64,
 }
 
-/// Everything that lanes share.
+/// The state that all connections share.
 pub(super) struct Dispatch {
     fresh: VecDeque<InFlight>,
     later: BTreeMap<(Instant, u64), InFlight>,
     sequence: u64,
     under_way: usize,
-    /// Messages that were taken for the first time.
+    /// Messages that were taken for their first attempt.
     left: u64,
     limiter: RateLimiter,
     watch: FailureGuard,
@@ -155,7 +155,7 @@ pub(super) struct Dispatch {
     stopped: HashSet<Platform>,
     halt: Option<Halt>,
     closed: bool,
-    lanes: Vec<(PoolSlot, Option<Waker>)>,
+    slots: Vec<(PoolSlot, Option<Waker>)>,
     reports: Vec<MessageReport>,
     settings: FcmSettings,
 }
@@ -164,7 +164,7 @@ impl Dispatch {
     pub(super) fn new(settings: FcmSettings, now: Instant) -> Self {
         let large = settings
             .expected
-            .is_some_and(|count| count > u64::from(settings.rate) * LARGE);
+            .is_some_and(|count| count > u64::from(settings.rate) * RAMP_ABOVE_SECONDS);
         Self {
             fresh: VecDeque::new(),
             later: BTreeMap::new(),
@@ -178,13 +178,13 @@ impl Dispatch {
             stopped: HashSet::new(),
             halt: None,
             closed: false,
-            lanes: vec![(PoolSlot::Closed, None); settings.connections],
+            slots: vec![(PoolSlot::Closed, None); settings.connections],
             reports: Vec::new(),
             settings,
         }
     }
 
-    /// Queues a job; once stopped, reports it unsent instead.
+    /// Queues a job; after a stop, reports it unsent instead.
     pub(super) fn submit(&mut self, job: SendJob, now: Instant) {
         self.fresh.push_back(InFlight {
             job,
@@ -192,8 +192,8 @@ impl Dispatch {
             first: None,
             sent: now,
             generation: 0,
-            troubles: 0,
-            refusals: 0,
+            server_errors: 0,
+            refused_streams: 0,
             reauthorized: false,
         });
         if self.halt.is_some() {
@@ -201,15 +201,15 @@ impl Dispatch {
         }
     }
 
-    /// No more jobs will come.
+    /// Records that no more jobs will come.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Moves work for `lane` into `taken`, at most `room`.
+    /// Moves at most `room` messages for connection `number` into `taken`.
     pub(super) fn take(
         &mut self,
-        lane: usize,
+        number: usize,
         room: usize,
         now: Instant,
         taken: &mut Vec<InFlight>,
@@ -217,9 +217,9 @@ impl Dispatch {
         if self.is_done() {
             return Next::Done;
         }
-        let before = self.lanes.iter().take(lane);
-        let waits_its_turn = before.into_iter().any(|(slot, _)| *slot == PoolSlot::Room);
-        if self.halt.is_some() || self.bearer.is_none() || waits_its_turn {
+        let before = self.slots.iter().take(number);
+        let earlier_has_room = before.into_iter().any(|(slot, _)| *slot == PoolSlot::Room);
+        if self.halt.is_some() || self.bearer.is_none() || earlier_has_room {
             return Next::Idle;
         }
         let ready = self.count_ready(room.max(1), now);
@@ -235,84 +235,84 @@ impl Dispatch {
         let (granted, next) = self.limiter.take(ready, now);
         let mut unused = granted;
         for _ in 0..granted {
-            let Some(flight) = self.pop(now) else { break };
+            let Some(message) = self.pop(now) else { break };
             self.under_way += 1;
-            self.left += u64::from(flight.attempts == 0);
+            self.left += u64::from(message.attempts == 0);
             unused -= 1;
-            taken.push(flight);
+            taken.push(message);
         }
         self.limiter.give_back(unused);
-        // Asked again at once: either there is no room then, or nothing is ready.
+        // On the next call there is either no capacity or nothing ready.
         next.map_or(Next::More, Next::Wait)
     }
 
-    /// How much could leave now, counted up to `most`.
+    /// Counts the messages that could be sent now, up to `most`.
     fn count_ready(&self, most: usize, now: Instant) -> usize {
         let due = self.later.keys().take_while(|(due, _)| *due <= now);
         let due = due.take(most).count();
         (due + self.fresh.len().min(self.fresh_room())).min(most)
     }
 
-    /// How many messages may leave for the first time: few until the first answers have been judged.
+    /// Returns how many messages may be sent for the first time: few until the first answers have been judged.
     fn fresh_room(&self) -> usize {
         let open = self.under_way + self.later.len();
         self.watch.most_open().saturating_sub(open)
     }
 
-    /// Repeats first. What belongs to a stopped platform is reported on the way.
+    /// Returns the next message, retries first. Messages for a stopped platform are reported on the way.
     fn pop(&mut self, now: Instant) -> Option<InFlight> {
         loop {
-            let may_begin = self.fresh_room() > 0;
+            let may_start_fresh = self.fresh_room() > 0;
             let due = self
                 .later
                 .first_entry()
                 .filter(|entry| entry.key().0 <= now);
-            let flight = match due {
+            let message = match due {
                 Some(entry) => entry.remove(),
-                None if !may_begin => return None,
+                None if !may_start_fresh => return None,
                 None => self.fresh.pop_front()?,
             };
-            match flight.job.platform {
+            match message.job.platform {
                 Some(platform) if self.stopped.contains(&platform) => {
                     let why = Unsent::PlatformStopped(platform);
-                    self.report(&flight, Outcome::Unsent { why }, now);
+                    self.report(&message, Outcome::Unsent { why }, now);
                 }
-                _ => return Some(flight),
+                _ => return Some(message),
             }
         }
     }
 
-    /// A flight came back, with an answer or without.
-    pub(super) fn land(
+    /// Handles the answer to a message, or its absence.
+    pub(super) fn handle_answer(
         &mut self,
-        flight: InFlight,
-        result: Result<PushAnswer, Broken>,
+        message: InFlight,
+        result: Result<PushAnswer, NoAnswer>,
         now: Instant,
     ) {
         self.under_way -= 1;
-        let verdict = answer_policy::of(result, &flight, &self.settings, fastrand::f64());
-        self.follow(verdict, flight, now);
+        let action = answer_policy::of(result, &message, &self.settings, fastrand::f64());
+        self.apply(action, message, now);
     }
 
-    /// Work that was taken but never left: it is next again.
-    pub(super) fn put_back(&mut self, flight: InFlight, now: Instant) {
+    /// Takes back a message that was taken but not sent; it is sent next.
+    pub(super) fn put_back(&mut self, message: InFlight, now: Instant) {
         self.under_way -= 1;
-        self.left -= u64::from(flight.attempts == 0);
+        self.left -= u64::from(message.attempts == 0);
         self.limiter.give_back(1);
-        self.repeat(flight, Duration::ZERO, now);
+        self.repeat(message, Duration::ZERO, now);
     }
 
-    /// Whether a bearer token must be fetched before anything more can leave.
+    /// Returns whether nothing can be sent before a bearer token is fetched.
     pub(super) fn needs_bearer(&self) -> bool {
         self.bearer.is_none() && self.halt.is_none()
     }
 
-    /// The token to send with.
+    /// Returns the bearer token in use.
     pub(super) fn bearer(&self) -> Option<Current> {
         self.bearer.clone()
     }
 
-    /// A new token is there.
+    /// Sets a new bearer token.
     pub(super) fn authorize(&mut self, bearer: &Bearer) {
         self.generation += 1;
         self.bearer = Some(Current {
@@ -321,7 +321,7 @@ impl Dispatch {
         });
     }
 
-    /// Stops for good; the first reason counts. What is not under way is reported unsent.
+    /// Stops for good; the first reason is kept. Messages that are not in flight are reported unsent.
     pub(super) fn stop(&mut self, halt: Halt, now: Instant) {
         if self.halt.is_none() {
             self.halt = Some(halt);
@@ -329,7 +329,7 @@ impl Dispatch {
         self.return_unsent(now);
     }
 
-    /// Why it stopped.
+    /// Returns the reason for the stop.
     pub(super) fn halted(&self) -> Option<&Halt> {
         self.halt.as_ref()
     }
@@ -337,23 +337,23 @@ impl Dispatch {
     fn return_unsent(&mut self, now: Instant) {
         let waiting = mem::take(&mut self.later).into_values();
         let queued: Vec<InFlight> = waiting.chain(mem::take(&mut self.fresh)).collect();
-        for flight in &queued {
+        for message in &queued {
             let why = Unsent::Stopped;
-            self.report(flight, Outcome::Unsent { why }, now);
+            self.report(message, Outcome::Unsent { why }, now);
         }
     }
 
-    fn repeat(&mut self, flight: InFlight, wait: Duration, now: Instant) {
+    fn repeat(&mut self, message: InFlight, wait: Duration, now: Instant) {
         if self.halt.is_some() {
             let why = Unsent::Stopped;
-            self.report(&flight, Outcome::Unsent { why }, now);
+            self.report(&message, Outcome::Unsent { why }, now);
             return;
         }
         self.sequence += 1;
-        self.later.insert((now + wait, self.sequence), flight);
+        self.later.insert((now + wait, self.sequence), message);
     }
 
-    fn report(&mut self, flight: &InFlight, outcome: Outcome, now: Instant) {
+    fn report(&mut self, message: &InFlight, outcome: Outcome, now: Instant) {
         let sign = match &outcome {
             Outcome::Accepted { .. } => Some(Sign::Good),
             Outcome::Dead => Some(Sign::Dead),
@@ -363,77 +363,80 @@ impl Dispatch {
             Outcome::Unsent { .. } => None,
         };
         let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code(), now));
-        let elapsed = flight.first.map_or(Duration::ZERO, |first| now - first);
+        let elapsed = message.first.map_or(Duration::ZERO, |first| now - first);
         self.reports.push(MessageReport {
-            id: flight.job.id,
+            id: message.job.id,
             outcome,
-            attempts: flight.attempts,
+            attempts: message.attempts,
             elapsed,
         });
-        // A stop that spares nobody would only hide that everything was sent.
+        // Once every message was sent a stop would prevent nothing, and hide that the send is complete.
         let all_left = self.closed && self.queued() == 0;
         if let Some(reason) = reason.filter(|_| self.halt.is_none() && !all_left) {
             self.stop(Halt::new(HaltCause::Safeguard, reason), now);
         }
     }
 
-    /// Whether there are reports that have not been handed on.
+    /// Returns whether there are reports to deliver.
     pub(super) fn has_reports(&self) -> bool {
         !self.reports.is_empty()
     }
 
-    /// Hands them on.
+    /// Returns the reports and removes them.
     pub(super) fn reports(&mut self) -> std::vec::Drain<'_, MessageReport> {
         self.reports.drain(..)
     }
 
-    /// Whether nothing is left, and nothing more will come.
+    /// Returns whether every message is reported and no more will come.
     pub(super) fn is_done(&self) -> bool {
         self.closed && self.queued() == 0 && self.under_way == 0
     }
 
-    /// Whether anything waits to be sent.
+    /// Returns how many messages wait to be sent, for the first time or as a retry.
     pub(super) fn queued(&self) -> usize {
         self.fresh.len() + self.later.len()
     }
 
-    /// How much waits to be sent for the first time.
+    /// Returns how many messages wait to be sent for the first time.
     pub(super) fn fresh(&self) -> usize {
         self.fresh.len()
     }
 
-    /// Whether a message is to leave now, as far as the pace and its own wait go.
+    /// Returns whether a message can be sent now, by the rate limit and its own wait.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.limiter.paused_until(now).is_none() && self.count_ready(1, now) > 0
     }
 
-    /// How many messages have left for the first time.
+    /// Returns how many messages were sent at least once.
     pub(super) fn left(&self) -> u64 {
         self.left
     }
 
-    /// How many more could leave at once, by the pace and by the room on the connections. While a further connection may
-    /// be opened there is room for a few more: what waits for room is what opens it.
+    /// Returns how many more messages could be sent at once, by the rate limit and the capacity of the connections.
+    /// While another connection may be opened there is room for a few more, because waiting messages are what opens it.
     pub(super) fn vacant(&self, now: Instant) -> usize {
-        let open = self.connections();
-        let further = if open < self.lanes.len() { FURTHER } else { 0 };
+        let open = self.open_connections();
+        let further = if open < self.slots.len() {
+            MAX_WAITING
+        } else {
+            0
+        };
         let room = open.max(1) * self.settings.streams + further;
         self.limiter
             .available(now)
             .min(room.saturating_sub(self.under_way))
     }
 
-    /// How many requests are under way.
+    /// Returns how many messages are in flight.
     pub(super) fn under_way(&self) -> usize {
         self.under_way
     }
 
-    /// Changes how many messages a second may leave.
+    /// Changes the rate limit.
     pub(super) fn set_rate(&mut self, rate: f64, now: Instant) {
         self.limiter.set_full(rate, now);
     }
 
-    /// The pace.
     pub(super) fn limiter(&self) -> &RateLimiter {
         &self.limiter
     }

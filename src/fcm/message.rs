@@ -1,4 +1,4 @@
-//! The bytes of a message: everything that is the same for all recipients is written once, beforehand.
+//! Writes the JSON of messages. What is the same for all recipients is encoded once, in advance.
 //!
 //! ```json
 //! {"validate_only":false,"message":{"token":"…","notification":{"title":"…","body":"…"},
@@ -10,19 +10,19 @@ use bytes::Bytes;
 use crate::template::push::{BoundPush, LINK_KEYS, MAX_PAYLOAD, Rendered};
 use crate::template::{Row, Skip};
 
-/// Whether messages reach phones.
+/// Whether the service delivers messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// They do.
+    /// The service delivers them.
     Live,
-    /// The service checks them and goes no further.
+    /// The service validates them and does not deliver them.
     ValidateOnly,
 }
 
 /// Apple's limit for `apns-collapse-id`, in bytes.
-const COLLAPSE: usize = 64;
+const MAX_COLLAPSE_ID: usize = 64;
 
-/// Writes messages for the rows of one audience, into buffers that it keeps.
+/// Writes the messages for the rows of one audience; its buffers are reused.
 #[derive(Debug)]
 pub struct Composer {
     push: BoundPush,
@@ -34,9 +34,9 @@ pub struct Composer {
 }
 
 impl Composer {
-    /// `collapse` is what makes a phone show one of several copies: it becomes the Android tag, the collapse key and
-    /// the APNs collapse id (its first 64 bytes). It helps a later copy only if the first one carried it too, so a
-    /// send gives the same one to all its messages.
+    /// With `collapse`, a phone shows only one of several copies: it becomes the Android tag, the collapse key and the
+    /// APNs collapse id (its first 64 bytes). A later copy replaces the first one only if both carry the same id, so a
+    /// send uses one id for all its messages.
     pub fn new(push: BoundPush, delivery: Delivery, collapse: Option<&str>) -> Self {
         let head = match delivery {
             Delivery::Live => &b"{\"message\":{\"token\":"[..],
@@ -61,7 +61,7 @@ impl Composer {
         }
     }
 
-    /// The message for `row` to `token`, or why there is none.
+    /// Returns the message for `row` to `token`, or the reason why the row is skipped.
     pub fn compose<R: Row + ?Sized>(&mut self, token: &str, row: &R) -> Result<Bytes, Skip> {
         self.push.render(row, &mut self.rendered)?;
         let out = &mut self.buffer;
@@ -78,7 +78,7 @@ impl Composer {
         Ok(Bytes::copy_from_slice(out))
     }
 
-    /// The texts of the last row that was composed.
+    /// Returns the texts of the last row that was composed.
     pub fn rendered(&self) -> &Rendered {
         &self.rendered
     }
@@ -118,7 +118,10 @@ fn tail(collapse: Option<&str>) -> Vec<u8> {
     let mut out = Vec::new();
     if let Some(id) = collapse {
         let fits = |end: &usize| id.is_char_boundary(*end);
-        let id = &id[..(0..=COLLAPSE.min(id.len())).rev().find(fits).unwrap_or(0)];
+        let id = &id[..(0..=MAX_COLLAPSE_ID.min(id.len()))
+            .rev()
+            .find(fits)
+            .unwrap_or(0)];
         out.extend_from_slice(b",\"android\":{\"collapse_key\":");
         quote(&mut out, id);
         out.extend_from_slice(b",\"notification\":{\"tag\":");
@@ -241,7 +244,7 @@ mod tests {
         let mut composer = Composer::new(push(None, &[]), Delivery::Live, Some(&id));
         let message = message(&mut composer, ["a", "b"]);
         let cut = &message["message"]["apns"]["headers"]["apns-collapse-id"];
-        assert_eq!(cut.as_str().map(str::len), Some(COLLAPSE));
+        assert_eq!(cut.as_str().map(str::len), Some(MAX_COLLAPSE_ID));
     }
 
     proptest! {

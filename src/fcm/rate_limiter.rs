@@ -1,40 +1,40 @@
-//! How fast messages may leave, for the whole project. Pure: it is told what time it is.
+//! Limits the rate of messages, for all connections together. Pure: the caller passes the time in.
 //!
-//! A bucket fills at the rate that was asked for. A large send ramps up to it over the first minute. A 429 stops
-//! everything for as long as the service says, halves the rate, and from there the rate grows back steadily.
+//! A token bucket fills at the configured rate. A large send ramps up to it over the first minute. A 429 pauses
+//! everything for as long as the service says and halves the rate; after that the rate grows back steadily.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The bucket holds what flows in during this time, so that waking up late costs no throughput, nor does a caller that
-/// brings what it has claimed in groups: a group whose claim took less than this leaves at once.
+/// The bucket holds at most what flows in during this time. A late wake-up then costs no throughput, nor does a caller
+/// that submits messages in groups: a group whose claim took less than this is sent at once.
 const BURST: Duration = Duration::from_millis(200);
-/// Nobody is woken for less than this.
-const NAP: Duration = Duration::from_millis(2);
-/// A ramp starts at this share of the rate.
+/// The shortest wait, so that no task is woken for less.
+const MIN_WAIT: Duration = Duration::from_millis(2);
+/// The share of the rate at which a ramp starts.
 const RAMP_START: f64 = 0.1;
-/// A halved rate is back at its full height after about a minute.
+/// The share of the full rate that is regained each second: a halved rate is back after about a minute.
 const RECOVERY: f64 = 1.0 / 120.0;
 const MIN_RATE: f64 = 1.0;
 
-/// The pace of one send.
+/// The rate limiter of one send.
 #[derive(Debug, Clone)]
 pub(super) struct RateLimiter {
     full: f64,
-    /// What the service seems to take at present; at most `full`.
+    /// The rate that the service seems to accept at present; at most `full`.
     allowed: f64,
     ramp: Option<(Instant, Duration)>,
     tokens: f64,
     filled: Instant,
-    /// Nothing was asked for yet, and nothing is saved up before.
+    /// Whether nothing was requested yet: the bucket does not fill before the first message.
     idle: bool,
     paused: Option<Instant>,
     cut: Option<Instant>,
 }
 
 impl RateLimiter {
-    /// Messages a second, and over how long the rate is ramped up to.
+    /// `rate` is in messages a second; with `ramp` it is reached only after that time.
     pub(super) fn new(rate: u32, ramp: Option<Duration>, now: Instant) -> Self {
         let full = f64::from(rate.max(1));
         Self {
@@ -49,7 +49,7 @@ impl RateLimiter {
         }
     }
 
-    /// Changes the rate that was asked for. What the service seems to take changes with it.
+    /// Changes the full rate. The rate that the service seems to accept changes in proportion.
     pub(super) fn set_full(&mut self, full: f64, now: Instant) {
         self.fill(now);
         let full = full.max(f64::MIN_POSITIVE);
@@ -57,7 +57,7 @@ impl RateLimiter {
         self.full = full;
     }
 
-    /// Messages a second at present.
+    /// Returns the present rate, in messages a second.
     pub(super) fn rate(&self, now: Instant) -> f64 {
         let Some((start, length)) = self.ramp else {
             return self.allowed;
@@ -68,12 +68,12 @@ impl RateLimiter {
             .min(self.full * (RAMP_START + (1.0 - RAMP_START) * share))
     }
 
-    /// Until when everything waits.
+    /// Returns the end of the pause after a 429, if there is one.
     pub(super) fn paused_until(&self, now: Instant) -> Option<Instant> {
         self.paused.filter(|until| now < *until)
     }
 
-    /// How many of `wanted` messages may leave now; if fewer, when to ask again.
+    /// Takes up to `wanted` messages from the bucket. Returns how many may be sent now and, if fewer, when to retry.
     pub(super) fn take(&mut self, wanted: usize, now: Instant) -> (usize, Option<Instant>) {
         if let Some(until) = self.paused_until(now) {
             return (0, Some(until));
@@ -89,11 +89,11 @@ impl RateLimiter {
             return (granted, None);
         }
         let missing = (1.0 - self.tokens).max(0.0) / self.rate(now);
-        let next = Duration::from_secs_f64(missing).max(NAP);
+        let next = Duration::from_secs_f64(missing).max(MIN_WAIT);
         (granted, Some(now + next))
     }
 
-    /// How many messages could leave now.
+    /// Returns how many messages could be sent now.
     pub(super) fn available(&self, now: Instant) -> usize {
         if self.paused_until(now).is_some() {
             return 0;
@@ -103,7 +103,7 @@ impl RateLimiter {
         whole(filled.tokens)
     }
 
-    /// Gives back what [`RateLimiter::take`] granted and was not used.
+    /// Returns messages to the bucket that [`RateLimiter::take`] granted and that were not sent.
     pub(super) fn give_back(&mut self, unused: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a handful of messages")]
         {
@@ -111,7 +111,7 @@ impl RateLimiter {
         }
     }
 
-    /// A 429 for a message that left at `sent`: everything waits. The rate is cut once for all that were under way.
+    /// Pauses everything after a 429 for a message sent at `sent`. All messages in flight together cut the rate once.
     pub(super) fn throttle(&mut self, sent: Instant, wait: Duration, now: Instant) {
         let until = now + wait;
         self.paused = Some(self.paused.map_or(until, |before| before.max(until)));
@@ -119,7 +119,7 @@ impl RateLimiter {
             self.allowed = (self.rate(now) / 2.0).max(MIN_RATE);
             self.cut = Some(now);
         }
-        // What was saved up before must not burst out afterwards, nor may the pause itself fill the bucket.
+        // Neither what the bucket held before nor what it would gain during the pause may cause a burst afterwards.
         self.tokens = self.tokens.min(1.0);
         self.filled = self.paused.unwrap_or(now);
     }
@@ -148,7 +148,7 @@ impl RateLimiter {
     reason = "never negative, and at most a burst"
 )]
 fn whole(tokens: f64) -> usize {
-    // A wake-up at the very instant a message is due must find it.
+    // The tolerance is for rounding: a wake-up at exactly the time at which a message is due must find it.
     (tokens.max(0.0) + 1e-6) as usize
 }
 
@@ -158,14 +158,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// How many leave during `length`, asked as the sender asks.
+    /// Returns how many messages are sent during `length`, with the calls that a connection makes.
     fn sent(limiter: &mut RateLimiter, now: &mut Instant, length: Duration) -> usize {
         let end = *now + length;
         let mut sent = 0;
         loop {
             let (granted, next) = limiter.take(1_000, *now);
             sent += granted;
-            let next = next.unwrap_or(*now + NAP);
+            let next = next.unwrap_or(*now + MIN_WAIT);
             if next >= end {
                 *now = end;
                 return sent;
@@ -180,9 +180,9 @@ mod tests {
             let mut now = Instant::now();
             let mut limiter = RateLimiter::new(rate, None, now);
             let count = sent(&mut limiter, &mut now, SECOND * 10);
-            let asked = rate as usize * 10;
+            let limit = rate as usize * 10;
             assert!(
-                count <= asked + 1 && count + asked / 50 + 1 >= asked,
+                count <= limit + 1 && count + limit / 50 + 1 >= limit,
                 "{rate}/s: {count} in ten seconds"
             );
         }
@@ -214,9 +214,9 @@ mod tests {
         let mut now = Instant::now();
         let mut limiter = RateLimiter::new(1_000, None, now);
         sent(&mut limiter, &mut now, SECOND);
-        let flying = now;
+        let sent_at = now;
         now += Duration::from_millis(50);
-        limiter.throttle(flying, SECOND * 60, now);
+        limiter.throttle(sent_at, SECOND * 60, now);
         assert_eq!(limiter.take(10, now), (0, Some(now + SECOND * 60)));
         assert_eq!(sent(&mut limiter, &mut now, SECOND * 59), 0);
         now += SECOND;
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_were_under_way_together_cut_the_rate_once() {
+    fn messages_in_flight_together_cut_the_rate_once() {
         let start = Instant::now();
         let mut limiter = RateLimiter::new(1_000, None, start);
         let now = start + SECOND;
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_is_changed_is_kept_from_then_on() {
+    fn a_changed_rate_is_kept() {
         let mut now = Instant::now();
         let mut limiter = RateLimiter::new(1_000, None, now);
         sent(&mut limiter, &mut now, SECOND * 2);

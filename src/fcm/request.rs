@@ -1,10 +1,10 @@
-//! One request and its answer, and when there is no answer: how far the request can have got.
+//! Receives the answer to one request; without an answer, decides whether the service can have processed the request.
 //!
-//! What tells "not accepted" from "in doubt" is what HTTP/2 promises (RFC 9113, 8.7): a stream above the number in a
-//! GOAWAY, or reset with `REFUSED_STREAM`, was not processed. `h2` gives an open stream a *remote* GOAWAY error only
-//! when the stream's number is above the one in the frame; streams below it live on, and if the connection then ends
-//! they get an I/O error. So: remote and GOAWAY, or remote and `REFUSED_STREAM`: safe. Anything else: in doubt.
-
+//! HTTP/2 (RFC 9113, 8.7) separates "not accepted" from "in doubt": a stream above the number in a GOAWAY, or one that
+//! was reset with `REFUSED_STREAM`, was not processed. `h2` gives an open stream a *remote* GOAWAY error only when the
+//! stream's number is above the one in the frame; streams below it stay open, and if the connection then ends they get
+//! an I/O error. So a remote GOAWAY error and a remote `REFUSED_STREAM` mean "not accepted"; any other error means "in
+//! doubt".
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,10 +14,10 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use tokio::time::timeout;
 
-/// An answer's body is a few hundred bytes; what comes after this much is not read.
+/// The largest part of an answer's body that is read; bodies have a few hundred bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
@@ -25,45 +25,48 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
 }
 
-/// Why nothing came back.
+/// The state of a message whose request got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Broken {
-    /// It is certain that the message was not accepted.
+pub(super) enum NoAnswer {
+    /// The service certainly did not accept the message.
     NotAccepted,
-    /// It may have been.
-    InDoubt(Doubt),
+    /// The service may have accepted the message.
+    InDoubt(DoubtCause),
 }
 
-/// How an answer was lost.
+/// The way in which an answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// None came in time.
+pub(super) enum DoubtCause {
+    /// No answer came before the timeout.
     TimedOut,
-    /// The service reset the stream without saying that it refused it.
+    /// The service reset the stream with another code than `REFUSED_STREAM`.
     Reset,
     /// The connection ended.
     ConnectionLost,
-    /// Whoever sends did not want to wait any longer.
+    /// The caller stopped waiting for answers.
     Abandoned,
 }
 
-/// Awaits the answer, but not longer than `patience`.
-pub(super) async fn answer(response: ResponseFuture, patience: Duration) -> Result<Reply, Broken> {
-    timeout(patience, receive(response))
+/// Waits for the answer, at most `limit`.
+pub(super) async fn answer(response: ResponseFuture, limit: Duration) -> Result<Reply, NoAnswer> {
+    timeout(limit, receive(response))
         .await
-        .unwrap_or(Err(Broken::InDoubt(Doubt::TimedOut)))
+        .unwrap_or(Err(NoAnswer::InDoubt(DoubtCause::TimedOut)))
 }
 
-async fn receive(response: ResponseFuture) -> Result<Reply, Broken> {
-    let (head, stream) = response.await.map_err(|error| broken(&error))?.into_parts();
+async fn receive(response: ResponseFuture) -> Result<Reply, NoAnswer> {
+    let (head, stream) = response
+        .await
+        .map_err(|error| no_answer(&error))?
+        .into_parts();
     let body = match read(stream).await {
         Ok(body) => body,
-        Err(error) if head.status.is_success() => return Err(broken(&error)),
-        // These say enough by themselves.
+        Err(error) if head.status.is_success() => return Err(no_answer(&error)),
+        // The status alone decides.
         Err(_) if head.status == StatusCode::TOO_MANY_REQUESTS => Bytes::new(),
         Err(_) if head.status.is_server_error() => Bytes::new(),
-        // A refusal whose explanation was lost is still a refusal: ask again to hear it.
-        Err(_) => return Err(Broken::NotAccepted),
+        // The status says that it was rejected, only the reason is missing: another attempt gets the reason.
+        Err(_) => return Err(NoAnswer::NotAccepted),
     };
     Ok(Reply {
         status: head.status,
@@ -72,7 +75,7 @@ async fn receive(response: ResponseFuture) -> Result<Reply, Broken> {
     })
 }
 
-/// The body: as a rule one piece, which is not copied.
+/// Reads the body. It usually is one piece, which is not copied.
 async fn read(mut stream: RecvStream) -> Result<Bytes, h2::Error> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -96,13 +99,13 @@ async fn read(mut stream: RecvStream) -> Result<Bytes, h2::Error> {
     Ok(whole.freeze())
 }
 
-/// What an error on an open stream says about the message.
-pub(super) fn broken(error: &h2::Error) -> Broken {
+/// Returns what an error on an open stream means for the message.
+pub(super) fn no_answer(error: &h2::Error) -> NoAnswer {
     if error.is_remote() {
         if error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM) {
-            return Broken::NotAccepted;
+            return NoAnswer::NotAccepted;
         }
-        return Broken::InDoubt(Doubt::Reset);
+        return NoAnswer::InDoubt(DoubtCause::Reset);
     }
-    Broken::InDoubt(Doubt::ConnectionLost)
+    NoAnswer::InDoubt(DoubtCause::ConnectionLost)
 }

@@ -1,8 +1,8 @@
-//! One connection to the push service: addresses, TCP, TLS, and HTTP/2 or nothing.
+//! Opens connections to the push service: name resolution, TCP, TLS, HTTP/2.
 //!
-//! HTTP/2 is spoken through `h2` itself. A pool would hide on which connection a message went and how far it got,
-//! and that is what tells "safe to send again" from "in doubt"; it would also cost several times the CPU a message.
-//! Deliberately absent: HTTP/1.1, proxies, redirects.
+//! HTTP/2 is done with `h2` itself. A connection pool would hide which connection a message used and whether the
+//! service can have processed it, which separates "safe to send again" from "in doubt"; it would also cost several
+//! times
 
 use std::fmt;
 use std::io;
@@ -20,28 +20,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Setback;
+use super::AttemptError;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
-/// The caller's right to send, once it has said so.
-pub(super) type Right = Arc<OnceLock<Expiry>>;
+/// The expiry of the lease under which messages are sent, once the caller has set it.
+pub(super) type LeaseExpiry = Arc<OnceLock<Expiry>>;
 
-/// A connection on which nothing is written once the caller's right to send has ended: not even what was handed over
-/// while it lasted. What has come in can still be read.
-struct Guarded<S> {
+/// A connection that writes nothing once the caller's lease has expired, not even data handed over before. Data that
+/// has arrived can still be read.
+struct LeaseGuarded<S> {
     io: S,
-    right: Right,
+    lease: LeaseExpiry,
 }
 
-impl<S> Guarded<S> {
-    /// No waker is kept: a right that has ended stays so.
+impl<S> LeaseGuarded<S> {
+    /// Returns whether the lease lasts. No waker is kept, because an expired lease stays expired.
     fn may_write(&self) -> bool {
-        !self.right.get().is_some_and(Expiry::is_past)
+        !self.lease.get().is_some_and(Expiry::is_past)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LeaseGuarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Waiting<'_>,
@@ -51,7 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LeaseGuarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Waiting<'_>,
@@ -87,24 +87,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 }
 
-/// What HTTP/2 runs on.
+/// A byte stream that can carry HTTP/2.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
 
-/// A connection, and the way to put requests on it.
+/// An open connection, and the handle that sends requests on it.
 pub(super) struct OpenedTransport {
     pub(super) send: SendRequest<Bytes>,
     pub(super) connection: Connection<Pin<Box<dyn Io>>, Bytes>,
 }
 
-/// Where messages are posted.
+/// The address to which messages are posted.
 pub(super) struct Endpoint {
     pub(super) uri: Uri,
     host: String,
     port: u16,
     tls: Option<tokio_native_tls::TlsConnector>,
     timeout: Duration,
-    right: Right,
+    lease: LeaseExpiry,
 }
 
 impl fmt::Debug for Endpoint {
@@ -113,26 +113,26 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Refuses plain http to anything but this machine.
+/// Parses a URL; plain http is allowed only to this machine.
 pub(super) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
     let parsed: reqwest::Url = url
         .parse()
         .kind(ErrorKind::Usage, || format!("{what} `{url}` is not a URL"))?;
     let host = parsed.host_str().unwrap_or_default();
     let bare = host.trim_matches(['[', ']']);
-    let here = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_local = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match parsed.scheme() {
         "https" => Ok(parsed),
-        "http" if here => Ok(parsed),
+        "http" if is_local => Ok(parsed),
         _ => Err(
             Error::usage(format!("{what} `{url}` does not start with https://"))
-                .hint("plain http is only for a server on this machine"),
+                .hint("use https://; plain http is allowed only to a server on this machine"),
         ),
     }
 }
 
 impl Endpoint {
-    /// `base` with `/v1/projects/{project}/messages:send` behind it; `roots` are trusted beside the system's.
+    /// Makes the address from `base` and the project; `roots` are trusted in addition to the system's certificates.
     pub(super) fn new(
         base: &str,
         project: &str,
@@ -146,7 +146,7 @@ impl Endpoint {
             url.as_str().trim_end_matches('/')
         );
         let uri: Uri = whole.parse().kind(ErrorKind::Usage, || {
-            format!("{what} `{base}` cannot be used")
+            format!("{what} `{base}` is not a valid address")
         })?;
         let tls = (uri.scheme() == Some(&Scheme::HTTPS))
             .then(|| connector(roots))
@@ -158,61 +158,61 @@ impl Endpoint {
             uri,
             tls,
             timeout,
-            right: Right::default(),
+            lease: LeaseExpiry::default(),
         })
     }
 
-    /// The caller's right to send, on which every connection depends.
-    pub(super) fn right(&self) -> &OnceLock<Expiry> {
-        &self.right
+    /// The expiry of the caller's lease; after it no connection writes any more.
+    pub(super) fn lease(&self) -> &OnceLock<Expiry> {
+        &self.lease
     }
 
-    /// Opens a connection and agrees on HTTP/2.
-    pub(super) async fn connect(&self) -> Result<OpenedTransport, Setback> {
-        let late = |_| {
-            Err(Setback::Passing(Error::new(
+    /// Opens a connection that speaks HTTP/2.
+    pub(super) async fn connect(&self) -> Result<OpenedTransport, AttemptError> {
+        let timed_out = |_| {
+            Err(AttemptError::Transient(Error::new(
                 ErrorKind::Unreachable,
-                "no answer in time",
+                "no answer before the timeout",
             )))
         };
         timeout(self.timeout * 2, self.open())
             .await
-            .unwrap_or_else(late)
+            .unwrap_or_else(timed_out)
             .map_err(|error| {
                 error.context(&format!("cannot connect to {}:{}", self.host, self.port))
             })
     }
 
-    async fn open(&self) -> Result<OpenedTransport, Setback> {
-        let socket = self.reach().await.map_err(Setback::Passing)?;
-        let right = Arc::clone(&self.right);
-        let socket = Guarded { io: socket, right };
+    async fn open(&self) -> Result<OpenedTransport, AttemptError> {
+        let socket = self.connect_tcp().await.map_err(AttemptError::Transient)?;
+        let lease = Arc::clone(&self.lease);
+        let socket = LeaseGuarded { io: socket, lease };
         let io: Pin<Box<dyn Io>> = match &self.tls {
             None => Box::pin(socket),
             Some(tls) => {
                 let stream = tls.connect(&self.host, socket).await.map_err(tls_failure)?;
                 let agreed = stream.get_ref().negotiated_alpn().ok().flatten();
                 if agreed.as_deref() != Some(b"h2") {
-                    return Err(Setback::Lasting(not_http2(agreed.as_deref())));
+                    return Err(AttemptError::Permanent(not_http2(agreed.as_deref())));
                 }
                 Box::pin(stream)
             }
         };
         let (send, connection) = h2::client::Builder::new()
             .enable_push(false)
-            // Until the server's own number arrives.
+            // Holds until the server's own limit arrives.
             .initial_max_send_streams(super::MAX_STREAMS)
             // Answers are small; this keeps window updates rare.
             .initial_connection_window_size(1 << 20)
             .handshake(io)
             .await
-            .kind(ErrorKind::Unreachable, || "HTTP/2 failed")
-            .map_err(Setback::Passing)?;
+            .kind(ErrorKind::Unreachable, || "the HTTP/2 handshake failed")
+            .map_err(AttemptError::Transient)?;
         Ok(OpenedTransport { send, connection })
     }
 
-    /// TCP to the first address that answers; names are resolved anew each time.
-    async fn reach(&self) -> Result<TcpStream> {
+    /// Connects to the first address that answers. The name is resolved anew each time.
+    async fn connect_tcp(&self) -> Result<TcpStream> {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
             .await
             .kind(ErrorKind::Unreachable, || {
@@ -227,7 +227,7 @@ impl Endpoint {
         for address in addresses {
             match timeout(each, TcpStream::connect(address)).await {
                 Ok(Ok(socket)) => {
-                    // Without this, a batch of messages would wait for the answer to the one before.
+                    // With Nagle's algorithm a batch of messages would wait for the answer to the one before.
                     let _ = socket.set_nodelay(true);
                     return Ok(socket);
                 }
@@ -235,7 +235,8 @@ impl Endpoint {
                     last = Error::from_cause(ErrorKind::Unreachable, cause).context(address);
                 }
                 Err(_) => {
-                    last = Error::new(ErrorKind::Unreachable, "no answer in time").context(address);
+                    last = Error::new(ErrorKind::Unreachable, "no answer before the timeout")
+                        .context(address);
                 }
             }
         }
@@ -251,31 +252,35 @@ fn connector(roots: &[Certificate]) -> Result<tokio_native_tls::TlsConnector> {
     }
     let connector = builder
         .build()
-        .kind(ErrorKind::Failed, || "cannot set TLS up")?;
+        .kind(ErrorKind::Failed, || "cannot set up TLS")?;
     Ok(connector.into())
 }
 
-fn tls_failure(cause: native_tls::Error) -> Setback {
-    let said = format!("{cause:?}").to_lowercase();
-    if said.contains("certificate verify failed") || said.contains("not trusted") {
+fn tls_failure(cause: native_tls::Error) -> AttemptError {
+    let text = format!("{cause:?}").to_lowercase();
+    if text.contains("certificate verify failed") || text.contains("not trusted") {
         let error = Error::from_cause(ErrorKind::Credentials, cause)
             .context("the server's certificate is not trusted")
             .hint("if a private authority signed it, name that authority's certificate in the settings");
-        return Setback::Lasting(error);
+        return AttemptError::Permanent(error);
     }
-    Setback::Passing(Error::from_cause(ErrorKind::Unreachable, cause).context("TLS failed"))
+    AttemptError::Transient(
+        Error::from_cause(ErrorKind::Unreachable, cause).context("the TLS handshake failed"),
+    )
 }
 
 fn not_http2(agreed: Option<&[u8]>) -> Error {
-    let instead = agreed.map_or("nothing".into(), String::from_utf8_lossy);
+    let protocol = agreed.map_or("nothing".into(), String::from_utf8_lossy);
     Error::new(
         ErrorKind::Unreachable,
-        format!("the server does not speak HTTP/2 (TLS agreed on {instead})"),
+        format!(
+            "the push service does not speak HTTP/2 (TLS agreed on {protocol}; a proxy in between?)"
+        ),
     )
-    .hint("the push service requires HTTP/2; look for a proxy on the way that speaks only HTTP/1.1")
+    .hint("the push service requires HTTP/2; look for a proxy in between that speaks only HTTP/1.1")
 }
 
-/// For everything that is not a message: a client that trusts the same authorities.
+/// Makes the HTTP client for everything except messages; it trusts the same certificates.
 pub(super) fn https(roots: &[Certificate], timeout: Duration) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
@@ -293,15 +298,17 @@ pub(super) fn https(roots: &[Certificate], timeout: Duration) -> Result<reqwest:
     }
     builder
         .build()
-        .kind(ErrorKind::Failed, || "cannot set HTTP up")
+        .kind(ErrorKind::Failed, || "cannot set up the HTTP client")
 }
 
-/// Every certificate of a PEM bundle.
+/// Parses every certificate of a PEM bundle.
 pub(super) fn roots(pem: &[u8]) -> Result<Vec<Certificate>> {
     let roots = Certificate::stack_from_pem(pem)
         .kind(ErrorKind::Usage, || "the trusted certificates are not PEM")?;
     if roots.is_empty() {
-        return Err(Error::usage("there is no trusted certificate in the file"));
+        return Err(Error::usage(
+            "the file of trusted certificates contains none",
+        ));
     }
     Ok(roots)
 }
@@ -311,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_http_is_only_for_this_machine() {
+    fn plain_http_is_allowed_only_to_this_machine() {
         for url in [
             "https://fcm.googleapis.com",
             "http://127.0.0.1:80",

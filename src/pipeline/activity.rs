@@ -55,9 +55,10 @@ pub fn activity(run: &Run, records: &PhaseRecords, held: bool, now: Timestamp) -
         NextStep::Push(_) => Activity::Waiting(now, Phase::Send),
         NextStep::Do(phase) => Activity::Waiting(now, phase),
         // By itself it sends nothing any more.
-        NextStep::TooLate(..) | NextStep::Stranded(_) | NextStep::Quiet(_) | NextStep::Over => {
-            Activity::Interrupted
-        }
+        NextStep::TooLate(..)
+        | NextStep::InterruptedPush(_)
+        | NextStep::QuietHours(_)
+        | NextStep::Over => Activity::Interrupted,
     }
 }
 

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::driver::Driver;
+use super::PhaseContext;
+use super::results::{CleanupResult, as_json};
 use super::step::after;
 use crate::audience::manifest::Manifest;
 use crate::error::Result;
@@ -13,30 +14,28 @@ use crate::error::Result;
 /// The names of outcome files end in one of these.
 const OUTCOMES: [&str; 3] = [".outcomes.csv", ".dead-tokens.csv", ".dead-tokens.sql"];
 
-impl Driver<'_> {
-    pub(super) async fn clean_up(&self) -> Result<Value> {
-        let context = self.context;
-        let mut notes = Vec::new();
-        let old = SystemTime::from(context.clock.now())
-            .checked_sub(context.retention.files)
-            .unwrap_or(SystemTime::UNIX_EPOCH);
-        let mut removed = 0;
-        for path in old_audiences(context.output, &self.plan.automation.audience.name, old) {
-            remove(&path, &mut removed, &mut notes);
-        }
-        for path in old_outcomes(context.outcomes, old) {
-            remove(&path, &mut removed, &mut notes);
-        }
-        let records = signed(context.retention.records);
-        let before = after(context.clock.now(), -records);
-        let pruned = context.store.prune(before).await?;
-        Ok(json!({
-            "files_removed": removed,
-            "runs_forgotten": pruned.runs,
-            "pushes_forgotten": pruned.pushes,
-            "notes": notes,
-        }))
+pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
+    let context = phase.context;
+    let mut notes = Vec::new();
+    let old = SystemTime::from(context.clock.now())
+        .checked_sub(context.retention.files)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let mut removed = 0;
+    for path in old_audiences(context.output, &phase.plan.automation.audience.name, old) {
+        remove(&path, &mut removed, &mut notes);
     }
+    for path in old_outcomes(context.outcomes, old) {
+        remove(&path, &mut removed, &mut notes);
+    }
+    let records = signed(context.retention.records);
+    let before = after(context.clock.now(), -records);
+    let pruned = context.store.prune(before).await?;
+    as_json(&CleanupResult {
+        files_removed: removed,
+        runs_forgotten: pruned.runs,
+        pushes_forgotten: pruned.pushes,
+        notes,
+    })
 }
 
 fn signed(span: Duration) -> jiff::SignedDuration {

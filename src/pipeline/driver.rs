@@ -6,13 +6,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::finish::missing_file;
-use super::plan::{DONE, REFUSED, push_word};
-use super::safeguards::{AudienceFacts, judge, lifted, while_sending};
+use super::file_handoff::fetch_file;
+use super::finish;
+use super::finish::FinishedRun;
+use super::notifications::{notify_start, notify_window};
+use super::plan::{DONE, REFUSED, push_phase};
+use super::results::{PushResult, as_json};
+use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use super::send::Sending;
-use super::step;
 use super::step::{Lateness, NextStep};
-use super::{Phase, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
+use super::{Phase, PhaseContext, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
+use super::{cleanup, generate, send, step, test};
 use crate::count::counted;
 use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,15 +25,15 @@ use crate::interrupt::Interrupt;
 use crate::state::{Run, RunStatus};
 
 /// How often somebody is asked whether the run was cancelled, while it waits.
-const LOOK: Duration = Duration::from_secs(2);
+const CANCEL_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two tries of a phase that failed for a reason that may pass.
-const AGAIN: Duration = Duration::from_secs(60);
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a run is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriveOptions {
     /// Wait for what is due later, or leave that to the next start.
-    pub stay: bool,
+    pub wait_for_due: bool,
     /// Stop once this phase is done.
     pub until: Option<Phase>,
     /// Whether lateness matters.
@@ -54,13 +58,24 @@ pub enum DriveResult {
     },
 }
 
+impl From<FinishedRun> for DriveResult {
+    fn from(finished: FinishedRun) -> Self {
+        let FinishedRun {
+            status,
+            summary,
+            error,
+        } = finished;
+        Self::Over {
+            status,
+            summary,
+            error,
+        }
+    }
+}
+
 /// A run being driven.
-pub(super) struct Driver<'a> {
-    pub(super) run: &'a Run,
-    /// As it counts for this run: what was overridden does not limit it.
-    pub(super) plan: &'a RunPlan,
-    pub(super) overrides: &'a Overrides,
-    pub(super) context: &'a PipelineContext<'a>,
+struct Driver<'a> {
+    phase: PhaseContext<'a>,
 }
 
 /// Drives a run.
@@ -73,28 +88,30 @@ pub async fn drive(
     mut options: DriveOptions,
 ) -> Result<DriveResult> {
     let overrides = Overrides::of(&run.plan);
-    let plan = counting(run, &overrides)?;
+    let plan = effective_plan(run, &overrides)?;
     if overrides.lift(Guard::Lateness) {
         options.lateness = Lateness::Waived;
     }
     let driver = Driver {
-        run,
-        plan: &plan,
-        overrides: &overrides,
-        context,
+        phase: PhaseContext {
+            run,
+            plan: &plan,
+            overrides: &overrides,
+            context,
+        },
     };
     loop {
-        let error = match driver.go_on(options).await {
+        let error = match driver.advance(options).await {
             Ok(Some(ending)) => return Ok(ending),
             Ok(None) => continue,
             Err(error) => error,
         };
-        if options.stay && driver.may_pass(&error) {
+        if options.wait_for_due && driver.is_worth_retrying(&error) {
             let told = format!("{error:#}; trying again in a minute");
             context.progress.note(&told);
             driver.wait_to_try_again().await;
         } else if is_final(error.kind()) && !is_unwritable(&error) {
-            return driver.fail(error).await;
+            return Ok(finish::fail(&driver.phase, error).await?.into());
         } else {
             return Err(error.hint(format!("`pushctl resume {}` goes on", run.id)));
         }
@@ -106,17 +123,19 @@ pub async fn drive(
 ///
 /// # Errors
 /// A guard refuses, or a send stopped.
-pub async fn retry_doubts(
+pub async fn resend_in_doubt(
     run: &Run,
     context: &PipelineContext<'_>,
     overrides: &Overrides,
 ) -> Result<Vec<Value>> {
-    let plan = counting(run, overrides)?;
+    let plan = effective_plan(run, overrides)?;
     let driver = Driver {
-        run,
-        plan: &plan,
-        overrides,
-        context,
+        phase: PhaseContext {
+            run,
+            plan: &plan,
+            overrides,
+            context,
+        },
     };
     let records = PhaseRecords(context.store.phases(&run.id).await?);
     let files = records.files()?;
@@ -124,25 +143,25 @@ pub async fn retry_doubts(
         rows: files.rows,
         ..AudienceFacts::default()
     };
-    judge(&plan.automation.safeguards, &facts).error(&run.automation)?;
+    check_audience(&plan.automation.safeguards, &facts).error(&run.automation)?;
     let mut summaries = Vec::new();
     for (place, push) in files.pushes.iter().enumerate() {
-        let begun = records.begun(&push_word(place)).is_some();
+        let begun = records.begun(&push_phase(place)).is_some();
         if let Some(file) = push.live.as_ref().filter(|_| begun) {
-            driver.have_file(&files, file).await?;
-            let mut order = driver.order(place, &files, file);
+            fetch_file(&driver.phase, &files, file).await?;
+            let mut order = send::order(&driver.phase, place, &files, file);
             order.in_doubt = InDoubt::Retry;
-            summaries.push(driver.retry(place, &order).await?);
+            summaries.push(driver.resend(place, &order).await?);
         }
     }
-    driver.correct().await?;
-    missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
+    finish::correct(&driver.phase).await?;
+    finish::missing_file(&run.id, &PushResult::read(&summaries)).map_or(Ok(summaries), Err)
 }
 
 /// The course of a run as it counts: what was overridden does not limit it.
-fn counting(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
+fn effective_plan(run: &Run, overrides: &Overrides) -> Result<RunPlan> {
     let mut plan = RunPlan::of(run)?;
-    plan.automation = lifted(plan.automation, overrides);
+    plan.automation = apply_overrides(plan.automation, overrides);
     if overrides.lift(Guard::Window) {
         plan.times.window_seconds = 0;
     }
@@ -167,44 +186,18 @@ fn is_final(kind: ErrorKind) -> bool {
     }
 }
 
-/// The refusal of what begins, or goes on, later than the automation allows. Whether another run should be begun depends
-/// on who has got the push already, so the hint names the facts.
-pub(super) fn too_late(run: &Run, plan: &RunPlan, due: Timestamp, phase: Phase) -> Error {
-    let zone = plan.times.zone();
-    let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M %Z").to_string();
-    let lateness = plan.times.lateness();
-    let minutes = |time: SignedDuration| counted(time.as_mins().unsigned_abs(), "minutes");
-    let message = if phase == Phase::Window {
-        format!(
-            "too late: the cancellation window of {} would end after {} (send time {}, max_lateness_minutes = {})",
-            minutes(plan.times.window()),
-            clock(step::after(plan.times.send_at, lateness)),
-            clock(plan.times.send_at),
-            lateness.as_mins()
-        )
-    } else {
-        format!(
-            "too late: {} was due at {}, and max_lateness_minutes allows {}",
-            phase.as_str(),
-            clock(due),
-            minutes(lateness)
-        )
-    };
-    Error::new(ErrorKind::Refused, message)
-        .hint(format!(
-            "`pushctl resume {}` goes on with it however late it is, and sends to nobody twice",
-            run.id
-        ))
-        .hint("a run begun with --now is an occurrence of its own: it would send again to everyone who has this push")
-}
-
 impl Driver<'_> {
     /// One step; where the run stands, if that was the last one.
-    async fn go_on(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
-        let context = self.context;
-        self.heard().await?;
-        let records = PhaseRecords(context.store.phases(&self.run.id).await?);
-        let step = step::next(self.plan, &records, context.clock.now(), options.lateness);
+    async fn advance(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
+        let context = self.phase.context;
+        self.check_interrupts().await?;
+        let records = PhaseRecords(context.store.phases(&self.phase.run.id).await?);
+        let step = step::next(
+            self.phase.plan,
+            &records,
+            context.clock.now(),
+            options.lateness,
+        );
         let reached = options
             .until
             .filter(|phase| *phase != Phase::Cleanup && records.done(phase.as_str()).is_some());
@@ -212,35 +205,53 @@ impl Driver<'_> {
             return Ok(Some(DriveResult::Reached(phase)));
         }
         match step {
-            NextStep::Over => return self.conclude(&records).await.map(Some),
-            NextStep::Wait(at, phase) if !options.stay => {
+            NextStep::Over => {
+                return Ok(Some(finish::conclude(&self.phase, &records).await?.into()));
+            }
+            NextStep::Wait(at, phase) if !options.wait_for_due => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
             }
-            NextStep::Wait(at, phase) => self.wait(at, &self.waiting(at, phase, &records)).await?,
-            NextStep::TooLate(due, phase) => return Err(too_late(self.run, self.plan, due, phase)),
-            NextStep::Quiet(place) => return Err(self.quiet(place)),
-            NextStep::Do(phase) => Box::pin(self.phase(phase, &records)).await?,
-            NextStep::Stranded(place) => return Err(self.stranded(place)),
-            NextStep::Push(place) => self.push(place, &records, options.lateness).await?,
+            NextStep::Wait(at, phase) => {
+                self.wait(at, &self.waiting_note(at, phase, &records))
+                    .await?
+            }
+            NextStep::TooLate(due, phase) => {
+                return Err(finish::too_late(
+                    self.phase.run,
+                    self.phase.plan,
+                    due,
+                    phase,
+                ));
+            }
+            NextStep::QuietHours(place) => return Err(self.quiet_hours_error(place)),
+            NextStep::Do(phase) => Box::pin(self.run_phase(phase, &records)).await?,
+            NextStep::InterruptedPush(place) => return Err(self.interrupted_push(place)),
+            NextStep::Push(place) => self.run_push(place, &records, options.lateness).await?,
         }
         Ok(None)
     }
 
     /// A signal, or a cancel.
-    async fn heard(&self) -> Result<()> {
-        if let Some(kind) = self.context.interrupt.fired() {
+    async fn check_interrupts(&self) -> Result<()> {
+        if let Some(kind) = self.phase.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
         }
-        let Some(cancel) = self.context.store.cancellation(&self.run.id).await? else {
+        let Some(cancel) = self
+            .phase
+            .context
+            .store
+            .cancellation(&self.phase.run.id)
+            .await?
+        else {
             return Ok(());
         };
         Err(cancelled_by(&cancel))
     }
 
     /// Returns what is waited for, to whom it will go, and how to stop it.
-    fn waiting(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
-        let name = &self.run.automation;
-        let local = at.to_zoned(self.plan.times.zone());
+    fn waiting_note(&self, at: Timestamp, phase: Phase, records: &PhaseRecords) -> String {
+        let name = &self.phase.run.automation;
+        let local = at.to_zoned(self.phase.plan.times.zone());
         let local = local.strftime("%H:%M:%S %Z");
         let files = records.files().unwrap_or_default();
         let recipients = |rows| counted(rows, "recipients");
@@ -257,7 +268,7 @@ impl Driver<'_> {
             ),
             Phase::Send | Phase::Cleanup => {
                 let mut pushes = files.pushes.iter().enumerate();
-                let next = pushes.find(|(place, _)| records.ended(&push_word(*place)).is_none());
+                let next = pushes.find(|(place, _)| records.ended(&push_phase(*place)).is_none());
                 let rows = next.and_then(|(_, push)| push.live.as_ref());
                 let place = next.map_or(0, |(place, _)| place + 1);
                 format!(
@@ -270,7 +281,7 @@ impl Driver<'_> {
 
     /// Waits, and looks for a cancel all the while. Nothing is kept open.
     async fn wait(&self, at: Timestamp, what: &str) -> Result<()> {
-        let context = self.context;
+        let context = self.phase.context;
         context.progress.note(what);
         context.progress.stage(what);
         context.store.rest().await;
@@ -279,10 +290,14 @@ impl Driver<'_> {
             if !left.is_positive() {
                 return Ok(());
             }
-            self.pause(left.unsigned_abs().min(LOOK)).await;
+            self.pause(left.unsigned_abs().min(CANCEL_INTERVAL)).await;
             // The loop of the caller hears the same, and knows what to do.
             if context.interrupt.fired().is_some()
-                || context.store.cancellation(&self.run.id).await?.is_some()
+                || context
+                    .store
+                    .cancellation(&self.phase.run.id)
+                    .await?
+                    .is_some()
             {
                 return Ok(());
             }
@@ -292,40 +307,46 @@ impl Driver<'_> {
 
     async fn pause(&self, time: Duration) {
         tokio::select! {
-            _ = self.context.interrupt.wait() => {}
-            () = self.context.clock.sleep(time) => {}
+            _ = self.phase.context.interrupt.wait() => {}
+            () = self.phase.context.clock.sleep(time) => {}
         }
     }
 
     /// Waits a minute, and looks for a cancel all the while; a store that is out of reach has none to tell.
     async fn wait_to_try_again(&self) {
-        let mut left = AGAIN;
+        let mut left = RETRY_PAUSE;
         while !left.is_zero() {
-            self.pause(left.min(LOOK)).await;
-            left = left.saturating_sub(LOOK);
-            let cancelled = self.context.store.cancellation(&self.run.id).await;
-            if self.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
+            self.pause(left.min(CANCEL_INTERVAL)).await;
+            left = left.saturating_sub(CANCEL_INTERVAL);
+            let cancelled = self
+                .phase
+                .context
+                .store
+                .cancellation(&self.phase.run.id)
+                .await;
+            if self.phase.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
                 return;
             }
         }
     }
 
     /// Whether what failed is worth another try before it would be too late for the last push.
-    fn may_pass(&self, error: &Error) -> bool {
-        let times = &self.plan.times;
-        let delays = self.plan.automation.push.iter();
+    fn is_worth_retrying(&self, error: &Error) -> bool {
+        let times = &self.phase.plan.times;
+        let delays = self.phase.plan.automation.push.iter();
         let delays = delays.map(|push| i64::from(push.delay_minutes)).sum();
         let last = step::after(times.send_at, SignedDuration::from_mins(delays));
         let end = step::after(last, times.lateness());
         error.is_retryable()
             && step::after(
-                self.context.clock.now(),
-                AGAIN.try_into().unwrap_or_default(),
+                self.phase.context.clock.now(),
+                RETRY_PAUSE.try_into().unwrap_or_default(),
             ) < end
     }
 
-    fn quiet(&self, place: usize) -> Error {
+    fn quiet_hours_error(&self, place: usize) -> Error {
         let hours = self
+            .phase
             .plan
             .automation
             .safeguards
@@ -343,54 +364,66 @@ impl Driver<'_> {
     }
 
     /// Does a phase, and records its beginning and its end.
-    async fn phase(&self, phase: Phase, records: &PhaseRecords) -> Result<()> {
+    async fn run_phase(&self, phase: Phase, records: &PhaseRecords) -> Result<()> {
         match phase {
             Phase::Generate => {
                 if records.begun(Phase::Generate.as_str()).is_none() {
-                    self.tell_start().await;
+                    notify_start(&self.phase).await;
                 }
-                self.recorded(phase.as_str(), Box::pin(self.generate()))
+                self.record(phase.as_str(), Box::pin(generate::run(&self.phase)))
                     .await
             }
             Phase::Test => {
-                self.recorded(phase.as_str(), Box::pin(self.test(records)))
+                self.record(phase.as_str(), Box::pin(test::run(&self.phase, records)))
                     .await
             }
             Phase::Window => self.window(records).await,
             Phase::Send => {
-                let attempt = self.attempt(phase.as_str(), records).await?;
+                let attempt = self.open_attempt(phase.as_str(), records).await?;
                 self.end(phase.as_str(), attempt, DONE, &json!({})).await
             }
             Phase::Cleanup => {
-                self.recorded(phase.as_str(), Box::pin(self.clean_up()))
+                self.record(phase.as_str(), Box::pin(cleanup::run(&self.phase)))
                     .await
             }
         }
     }
 
     /// The attempt that is open, or a new one.
-    async fn attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
+    async fn open_attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
-            None => self.context.store.begin_phase(&self.run.id, phase).await,
+            None => {
+                self.phase
+                    .context
+                    .store
+                    .begin_phase(&self.phase.run.id, phase)
+                    .await
+            }
         }
     }
 
     async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
-        self.context
+        self.phase
+            .context
             .store
-            .end_phase(&self.run.id, phase, attempt, result, detail)
+            .end_phase(&self.phase.run.id, phase, attempt, result, detail)
             .await
     }
 
-    async fn recorded(
+    async fn record(
         &self,
         phase: &str,
         work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
     ) -> Result<()> {
-        let attempt = self.context.store.begin_phase(&self.run.id, phase).await?;
+        let attempt = self
+            .phase
+            .context
+            .store
+            .begin_phase(&self.phase.run.id, phase)
+            .await?;
         let result = work.await;
-        self.context.progress.finish();
+        self.phase.context.progress.finish();
         match result {
             Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
             Err(error) => {
@@ -410,11 +443,11 @@ impl Driver<'_> {
     async fn window(&self, records: &PhaseRecords) -> Result<()> {
         let word = Phase::Window.as_str();
         let is_new = records.begun(word).is_none();
-        let attempt = self.attempt(word, records).await?;
-        let closes = step::window_closes(self.plan, records);
-        if is_new && self.context.clock.now() < closes {
+        let attempt = self.open_attempt(word, records).await?;
+        let closes = step::window_closes(self.phase.plan, records);
+        if is_new && self.phase.context.clock.now() < closes {
             let files = records.files()?;
-            self.tell_window(&files, closes).await;
+            notify_window(&self.phase, &files, closes).await;
             return Ok(());
         }
         self.end(word, attempt, DONE, &json!({ "closed_at": closes }))
@@ -422,46 +455,51 @@ impl Driver<'_> {
     }
 
     /// A crash in the middle of a push leaves open who has got it: a person decides.
-    fn stranded(&self, place: usize) -> Error {
+    fn interrupted_push(&self, place: usize) -> Error {
         Error::new(
             ErrorKind::Locked,
             format!(
                 "run {} was interrupted in the middle of push {}, and it is too late to go on by itself",
-                self.run.id,
+                self.phase.run.id,
                 place + 1
             ),
         )
         .hint(format!(
             "until then no other run of {} begins; `pushctl cancel {}` ends it",
-            self.run.automation, self.run.id
+            self.phase.run.automation, self.phase.run.id
         ))
     }
 
     /// One push of a run that is over, once more.
-    async fn retry(&self, place: usize, order: &Order) -> Result<Value> {
-        let gate = while_sending(&self.plan.automation, None);
-        let word = push_word(place);
+    async fn resend(&self, place: usize, order: &Order) -> Result<Value> {
+        let gate = while_sending(&self.phase.plan.automation, None);
+        let word = push_phase(place);
         loop {
-            let attempt = self.context.store.begin_phase(&self.run.id, &word).await?;
-            let sent = Box::pin(self.deliver(order, &gate)).await?;
-            self.context.progress.finish();
+            let attempt = self
+                .phase
+                .context
+                .store
+                .begin_phase(&self.phase.run.id, &word)
+                .await?;
+            let sent = Box::pin(send::deliver(&self.phase, order, &gate)).await?;
+            self.phase.context.progress.finish();
             let over = matches!(sent.summary.ended, SendResult::Done | SendResult::Partial);
-            let detail = serde_json::to_value(&sent.summary).unwrap_or_default();
+            let detail = as_json(&sent.summary)?;
             let result = if over { DONE } else { "stopped" };
             self.end(&word, attempt, result, &detail).await?;
             match (sent.paused_until, sent.error) {
                 (Some(until), _) => {
                     let what = format!(
                         "{}: the quiet hours end at {}, and push {} goes on; to stop: pushctl cancel {}",
-                        self.run.automation,
+                        self.phase.run.automation,
                         until
-                            .to_zoned(self.plan.times.zone())
+                            .to_zoned(self.phase.plan.times.zone())
                             .strftime("%H:%M:%S %Z"),
                         place + 1,
-                        self.run.automation
+                        self.phase.run.automation
                     );
                     self.wait(until, &what).await?;
-                    self.heard().await?;
+                    self.check_interrupts().await?;
                 }
                 (None, Some(error)) if !over => return Err(error),
                 (None, _) => return Ok(detail),
@@ -469,12 +507,22 @@ impl Driver<'_> {
         }
     }
 
-    async fn push(&self, place: usize, records: &PhaseRecords, lateness: Lateness) -> Result<()> {
-        self.attempt(Phase::Send.as_str(), records).await?;
-        let word = push_word(place);
-        let attempt = self.context.store.begin_phase(&self.run.id, &word).await?;
-        let result = Box::pin(self.send(place, records, lateness)).await;
-        self.context.progress.finish();
+    async fn run_push(
+        &self,
+        place: usize,
+        records: &PhaseRecords,
+        lateness: Lateness,
+    ) -> Result<()> {
+        self.open_attempt(Phase::Send.as_str(), records).await?;
+        let word = push_phase(place);
+        let attempt = self
+            .phase
+            .context
+            .store
+            .begin_phase(&self.phase.run.id, &word)
+            .await?;
+        let result = Box::pin(send::run(&self.phase, place, records, lateness)).await;
+        self.phase.context.progress.finish();
         let (result, detail, error) = match result {
             Ok((detail, Sending::Done)) => (DONE, detail, None),
             Ok((detail, Sending::Paused)) => ("paused", detail, None),

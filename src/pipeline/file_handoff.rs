@@ -3,56 +3,59 @@
 
 use std::fs::File;
 
-use super::driver::Driver;
-use super::plan::{GeneratedFiles, OneFile};
+use super::PhaseContext;
+use super::plan::{GeneratedFile, GeneratedFiles};
 use crate::csv_writer::cannot_write;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
-impl Driver<'_> {
-    /// Keeps everything that is going to be sent.
-    pub(super) async fn keep_files(&self, files: &GeneratedFiles) -> Result<()> {
-        if !self.context.store.is_shared() {
-            return Ok(());
-        }
-        for push in &files.pushes {
-            for file in push.live.iter().chain(&push.test) {
-                let path = files.directory.join(&file.name);
-                let mut content = File::open(&path).kind(ErrorKind::Failed, || {
-                    format!("cannot read {}", path.display())
-                })?;
-                self.context
-                    .store
-                    .keep_file(&self.run.id, &file.name, &mut content)
-                    .await?;
-            }
-        }
-        Ok(())
+/// Keeps everything that is going to be sent.
+pub(super) async fn store_files(phase: &PhaseContext<'_>, files: &GeneratedFiles) -> Result<()> {
+    if !phase.context.store.is_shared() {
+        return Ok(());
     }
-
-    /// Makes sure that a file is on the disk. Whether it is the right one is seen when it is read.
-    pub(super) async fn have_file(&self, files: &GeneratedFiles, file: &OneFile) -> Result<()> {
-        let path = files.directory.join(&file.name);
-        if path.exists() {
-            return Ok(());
+    for push in &files.pushes {
+        for file in push.live.iter().chain(&push.test) {
+            let path = files.directory.join(&file.name);
+            let mut content = File::open(&path).kind(ErrorKind::Failed, || {
+                format!("cannot read {}", path.display())
+            })?;
+            phase
+                .context
+                .store
+                .keep_file(&phase.run.id, &file.name, &mut content)
+                .await?;
         }
-        let failed = |error| cannot_write(&path, error);
-        std::fs::create_dir_all(&files.directory).map_err(failed)?;
-        let mut fetched = tempfile::NamedTempFile::new_in(&files.directory).map_err(failed)?;
-        let store = self.context.store;
-        if !store
-            .fetch_file(&self.run.id, &file.name, fetched.as_file_mut())
-            .await?
-        {
-            return Err(Error::new(
+    }
+    Ok(())
+}
+
+/// Makes sure that a file is on the disk. Whether it is the right one is seen when it is read.
+pub(super) async fn fetch_file(
+    phase: &PhaseContext<'_>,
+    files: &GeneratedFiles,
+    file: &GeneratedFile,
+) -> Result<()> {
+    let path = files.directory.join(&file.name);
+    if path.exists() {
+        return Ok(());
+    }
+    let failed = |error| cannot_write(&path, error);
+    std::fs::create_dir_all(&files.directory).map_err(failed)?;
+    let mut fetched = tempfile::NamedTempFile::new_in(&files.directory).map_err(failed)?;
+    let store = phase.context.store;
+    if !store
+        .fetch_file(&phase.run.id, &file.name, fetched.as_file_mut())
+        .await?
+    {
+        return Err(Error::new(
                 ErrorKind::Refused,
                 format!("{} is gone, and nothing but the tested file is sent", path.display()),
             )
             .hint("keep state in PostgreSQL (PUSHCTL_STATE_URL) where the disk does not last: the files are kept there too"));
-        }
-        fetched.as_file().sync_all().map_err(failed)?;
-        fetched
-            .persist(&path)
-            .map_err(|error| failed(error.error))?;
-        Ok(())
     }
+    fetched.as_file().sync_all().map_err(failed)?;
+    fetched
+        .persist(&path)
+        .map_err(|error| failed(error.error))?;
+    Ok(())
 }

@@ -1,20 +1,35 @@
-//! How a run ends: what is recorded of it, and what is told.
+//! The end of a run: its record, its summary and its notices, whether its own process ends it or another one closes it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::driver::{DriveResult, Driver, too_late};
-use super::plan::push_word;
+use super::notifications::Notifier;
+use super::plan::push_phase;
+use super::results::{CancelledSend, PushResult, RunSummary, TestResult, as_json};
 use super::step;
 use super::step::{Lateness, NextStep};
-use super::{Phase, PhaseRecords, RunPlan};
+use super::{Phase, PhaseContext, PhaseRecords, RunPlan};
+use crate::count::counted;
+use crate::delivery::{SendResult, Summary};
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{PhaseRecord, Run, RunStatus, Store};
+use crate::guards::Overrides;
+use crate::notify::Notices;
+use crate::progress::Progress;
+use crate::state::{Cancellation, PhaseRecord, Run, RunStatus, Store};
 
-/// What the record of a phase ends with that a cancel ended.
-pub(super) const CANCELLED: &str = "cancelled";
+/// The result of a phase that a cancel ended.
+const CANCELLED: &str = "cancelled";
 
 const SOME_FAILED: &str = "some messages failed";
+
+/// A run that is over, as it is recorded.
+pub(super) struct FinishedRun {
+    pub(super) status: RunStatus,
+    pub(super) summary: Value,
+    /// The reason for every status but done.
+    pub(super) error: Option<Error>,
+}
 
 /// Whether a recorded run can still send.
 #[derive(Debug)]
@@ -25,7 +40,7 @@ pub enum Overdue {
     For(Error),
 }
 
-/// Returns whether an open run is too late to send. A run that is not a pipeline's has no time.
+/// Returns whether an open run is too late to send. A run of `send` has no due time and is never too late.
 pub fn overdue(run: &Run, phases: Vec<PhaseRecord>, now: Timestamp) -> Overdue {
     let Ok(plan) = RunPlan::of(run) else {
         return Overdue::No;
@@ -36,107 +51,157 @@ pub fn overdue(run: &Run, phases: Vec<PhaseRecord>, now: Timestamp) -> Overdue {
     }
 }
 
-/// Closes a run that is too late to send, or that was cancelled while no process carried it.
-pub async fn close_overdue(store: &Store, run: &Run, error: &Error) -> Result<()> {
-    let status = match error.kind() {
-        ErrorKind::Cancelled => RunStatus::Cancelled,
-        _ => RunStatus::Refused,
+/// Returns the error of a cancelled run.
+pub fn cancelled_by(cancel: &Cancellation) -> Error {
+    let reason = cancel.reason.as_ref().map(|reason| format!(": {reason}"));
+    let message = format!(
+        "cancelled by {} at {:.0}{}",
+        cancel.who,
+        cancel.at,
+        reason.unwrap_or_default()
+    );
+    Error::new(ErrorKind::Cancelled, message)
+}
+
+/// Returns the refusal of a phase that would begin, or continue, later than the automation allows. Whether a new run is
+/// the right answer depends on who has the push already, so the hints name the facts.
+pub(super) fn too_late(run: &Run, plan: &RunPlan, due: Timestamp, phase: Phase) -> Error {
+    let zone = plan.times.zone();
+    let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M %Z").to_string();
+    let lateness = plan.times.lateness();
+    let minutes = |time: SignedDuration| counted(time.as_mins().unsigned_abs(), "minutes");
+    let message = if phase == Phase::Window {
+        format!(
+            "too late: the cancellation window of {} would end after {} (send time {}, max_lateness_minutes = {})",
+            minutes(plan.times.window()),
+            clock(step::after(plan.times.send_at, lateness)),
+            clock(plan.times.send_at),
+            lateness.as_mins()
+        )
+    } else {
+        format!(
+            "too late: {} was due at {}, and max_lateness_minutes allows {}",
+            phase.as_str(),
+            clock(due),
+            minutes(lateness)
+        )
     };
+    Error::new(ErrorKind::Refused, message)
+        .hint(format!(
+            "`pushctl resume {}` continues it however late it is, and sends to each recipient once",
+            run.id
+        ))
+        .hint("a run begun with --now is a new occurrence: it would send again to everyone who has this push")
+}
+
+/// Closes an open run that no process carries, because it was cancelled or is too late to send. The caller holds the
+/// lease of its occurrence.
+pub async fn close_run(store: &Store, run: &Run, error: &Error) -> Result<()> {
+    let status = status_after(error);
+    let records = PhaseRecords(store.phases(&run.id).await?);
+    if status == RunStatus::Cancelled {
+        // Messages of a process that died may have arrived: they are in doubt, as after a crash.
+        for push in store.pushes(&run.automation, &run.occurrence).await? {
+            store.settle(&push).await?;
+        }
+        end_open_phases(store, &run.id, &records).await?;
+    }
     let summary = match RunPlan::of(run) {
-        Ok(plan) => {
-            let records = PhaseRecords(store.phases(&run.id).await?);
-            summary(run, &plan, (status, Some(error)), &records)
-        }
-        Err(_) => {
-            json!({ "run": run.id, "status": status.as_str(), "reason": format!("{error:#}") })
-        }
+        Ok(plan) => summary(run, &plan, (status, Some(error)), &records)?,
+        Err(_) => send_summary(run, error, &records)?,
     };
-    store.end_run(&run.id, status, &summary).await?;
+    end_run(store, run, status, &summary).await
+}
+
+/// Sends the notices of a cancelled run that [`close_run`] closed. Only a pipeline's run has notices.
+pub async fn notify_cancelled(
+    run: &Run,
+    cancel: &Cancellation,
+    notices: &Notices,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let plan = RunPlan::of(run)?;
+    let overrides = Overrides::of(&run.plan);
+    let notifier = Notifier {
+        run,
+        plan: &plan,
+        notices,
+        overrides: &overrides,
+        progress,
+    };
+    let error = cancelled_by(cancel);
+    notifier
+        .notify_end(RunStatus::Cancelled, Some(&error), &[])
+        .await;
+    Ok(())
+}
+
+/// Ends a run whose phases are all done.
+pub(super) async fn conclude(
+    phase: &PhaseContext<'_>,
+    records: &PhaseRecords,
+) -> Result<FinishedRun> {
+    let pushes = PushResult::read(&pushes(phase.plan, records));
+    let (status, partial) = status_of(&pushes);
+    let test = records.done(Phase::Test.as_str());
+    let test = test.and_then(|test| TestResult::deserialize(test.detail.as_ref()?).ok());
+    let mut results = test.map_or_else(Vec::new, |test| test.pushes);
+    results.extend(pushes);
+    let error = missing_file(&phase.run.id, &results).or(partial);
+    finish(phase, status, error, records).await
+}
+
+/// Corrects the status of a run that is over: its messages in doubt have been sent again.
+pub(super) async fn correct(phase: &PhaseContext<'_>) -> Result<()> {
+    let store = phase.context.store;
+    let records = PhaseRecords(store.phases(&phase.run.id).await?);
+    let pushes = PushResult::read(&pushes(phase.plan, &records));
+    let (status, partial) = status_of(&pushes);
+    let summary = summary(phase.run, phase.plan, (status, partial.as_ref()), &records)?;
+    store.correct_run(&phase.run.id, status, &summary).await
+}
+
+/// Ends a run for good before all of its phases are done.
+pub(super) async fn fail(phase: &PhaseContext<'_>, error: Error) -> Result<FinishedRun> {
+    let records = PhaseRecords(phase.context.store.phases(&phase.run.id).await?);
+    finish(phase, status_after(&error), Some(error), &records).await
+}
+
+async fn finish(
+    phase: &PhaseContext<'_>,
+    status: RunStatus,
+    error: Option<Error>,
+    records: &PhaseRecords,
+) -> Result<FinishedRun> {
+    let store = phase.context.store;
+    if status == RunStatus::Cancelled {
+        end_open_phases(store, &phase.run.id, records).await?;
+    }
+    let summary = summary(phase.run, phase.plan, (status, error.as_ref()), records)?;
+    end_run(store, phase.run, status, &summary).await?;
+    let pushes = PushResult::read(&pushes(phase.plan, records));
+    Notifier::of(phase)
+        .notify_end(status, error.as_ref(), &pushes)
+        .await;
+    phase.context.progress.finish();
+    Ok(FinishedRun {
+        status,
+        summary,
+        error,
+    })
+}
+
+async fn end_run(store: &Store, run: &Run, status: RunStatus, summary: &Value) -> Result<()> {
+    store.end_run(&run.id, status, summary).await?;
+    // A refused run may be resumed, from any machine, and then needs its files.
     if status != RunStatus::Refused {
         store.forget_files(&run.id).await?;
     }
     Ok(())
 }
 
-impl Driver<'_> {
-    /// Every phase is done.
-    pub(super) async fn conclude(&self, records: &PhaseRecords) -> Result<DriveResult> {
-        let pushes = pushes(self.plan, records);
-        let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
-        let (status, error) = if is_partial {
-            let error = Error::new(ErrorKind::Partial, SOME_FAILED);
-            (RunStatus::Partial, Some(error))
-        } else {
-            (RunStatus::Done, None)
-        };
-        let test = records.done(Phase::Test.as_str());
-        let tests = test.and_then(|test| test.detail.as_ref()?.get("pushes")?.as_array());
-        let told = tests.into_iter().flatten().chain(&pushes);
-        let error = missing_file(&self.run.id, told).or(error);
-        self.close(status, error, records).await
-    }
-
-    /// Corrects how a run ended that is over: its messages in doubt have an answer now.
-    pub(super) async fn correct(&self) -> Result<()> {
-        let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
-        let is_partial = |push: &Value| push["ended"] == "partial";
-        let status = if pushes(self.plan, &records).iter().any(is_partial) {
-            RunStatus::Partial
-        } else {
-            RunStatus::Done
-        };
-        let error = Error::new(ErrorKind::Partial, SOME_FAILED);
-        let error = (status == RunStatus::Partial).then_some(&error);
-        let summary = summary(self.run, self.plan, (status, error), &records);
-        let store = self.context.store;
-        store.correct_run(&self.run.id, status, &summary).await
-    }
-
-    /// It ends for good, before everything was done.
-    pub(super) async fn fail(&self, error: Error) -> Result<DriveResult> {
-        let status = match error.kind() {
-            ErrorKind::Cancelled => RunStatus::Cancelled,
-            ErrorKind::Refused => RunStatus::Refused,
-            _ => RunStatus::Failed,
-        };
-        let records = PhaseRecords(self.context.store.phases(&self.run.id).await?);
-        self.close(status, Some(error), &records).await
-    }
-
-    async fn close(
-        &self,
-        status: RunStatus,
-        error: Option<Error>,
-        records: &PhaseRecords,
-    ) -> Result<DriveResult> {
-        if status == RunStatus::Cancelled {
-            end_open_phases(self.context.store, &self.run.id, records).await?;
-        }
-        let summary = summary(self.run, self.plan, (status, error.as_ref()), records);
-        self.context
-            .store
-            .end_run(&self.run.id, status, &summary)
-            .await?;
-        // What a safeguard stopped may go on, from any machine.
-        if status != RunStatus::Refused {
-            self.context.store.forget_files(&self.run.id).await?;
-        }
-        self.tell_end(status, error.as_ref(), &summary).await;
-        self.context.progress.finish();
-        Ok(DriveResult::Over {
-            status,
-            summary,
-            error,
-        })
-    }
-}
-
-/// Ends what was begun and has no end: a phase that was cancelled is over.
-pub(super) async fn end_open_phases(
-    store: &Store,
-    run: &str,
-    records: &PhaseRecords,
-) -> Result<()> {
+/// Ends the phases that are open: those of a cancelled run are over.
+async fn end_open_phases(store: &Store, run: &str, records: &PhaseRecords) -> Result<()> {
     for open in records.0.iter().filter(|record| record.ended_at.is_none()) {
         let detail = json!({ "note": "the run was cancelled" });
         store
@@ -146,54 +211,75 @@ pub(super) async fn end_open_phases(
     Ok(())
 }
 
-/// The last that was recorded of each push that was begun.
-fn pushes(plan: &RunPlan, records: &PhaseRecords) -> Vec<Value> {
-    let last = |place: usize| {
-        let word = push_word(place);
-        let record = records.0.iter().rev().find(|record| record.phase == word)?;
-        record.detail.clone()
-    };
-    (0..plan.automation.push.len()).filter_map(last).collect()
+fn status_after(error: &Error) -> RunStatus {
+    match error.kind() {
+        ErrorKind::Cancelled => RunStatus::Cancelled,
+        ErrorKind::Refused => RunStatus::Refused,
+        _ => RunStatus::Failed,
+    }
 }
 
-/// What the store keeps of a run that is over.
-pub(super) fn summary(
+fn status_of(pushes: &[PushResult]) -> (RunStatus, Option<Error>) {
+    if pushes.iter().any(PushResult::is_partial) {
+        let error = Error::new(ErrorKind::Partial, SOME_FAILED);
+        (RunStatus::Partial, Some(error))
+    } else {
+        (RunStatus::Done, None)
+    }
+}
+
+/// Returns the latest detail of each push that was begun.
+fn pushes(plan: &RunPlan, records: &PhaseRecords) -> Vec<Value> {
+    let latest = |place: usize| records.latest_detail(&push_phase(place));
+    (0..plan.automation.push.len()).filter_map(latest).collect()
+}
+
+/// Returns the summary that the store keeps of a run that is over.
+fn summary(
     run: &Run,
     plan: &RunPlan,
     (status, error): (RunStatus, Option<&Error>),
     records: &PhaseRecords,
-) -> Value {
-    let detail = |phase: Phase| {
-        let record = records
-            .0
-            .iter()
-            .rev()
-            .find(|record| record.phase == phase.as_str());
-        record.and_then(|record| record.detail.clone())
-    };
-    json!({
-        "run": run.id,
-        "automation": run.automation,
-        "occurrence": run.occurrence,
-        "mode": plan.mode,
-        "status": status.as_str(),
-        "reason": error.map(|error| format!("{error:#}")),
-        "audience": detail(Phase::Generate),
-        "test": detail(Phase::Test),
-        "pushes": pushes(plan, records),
-        "cleanup": detail(Phase::Cleanup),
+) -> Result<Value> {
+    as_json(&RunSummary {
+        run: &run.id,
+        automation: &run.automation,
+        occurrence: &run.occurrence,
+        mode: plan.mode,
+        status: status.as_str(),
+        reason: error.map(|error| format!("{error:#}")),
+        audience: records.latest_detail(Phase::Generate.as_str()),
+        test: records.latest_detail(Phase::Test.as_str()),
+        pushes: pushes(plan, records),
+        cleanup: records.latest_detail(Phase::Cleanup.as_str()),
     })
 }
 
-/// An outcome file that could not be written, as the summaries of pushes tell. A run is done all the same: the ledger knows
-/// what became of everyone.
-pub(super) fn missing_file<'a>(
-    run: &str,
-    pushes: impl IntoIterator<Item = &'a Value>,
-) -> Option<Error> {
-    let mut told = pushes.into_iter();
-    let why = told.find_map(|push| push["files_error"].as_str())?;
+/// Returns the summary of a cancelled send: that of its latest attempt, if one recorded a summary.
+fn send_summary(run: &Run, error: &Error, records: &PhaseRecords) -> Result<Value> {
+    let reason = format!("{error:#}");
+    let mut details = records.0.iter().rev().filter_map(|one| one.detail.as_ref());
+    match details.find_map(|detail| Summary::deserialize(detail).ok()) {
+        Some(mut summary) => {
+            summary.ended = SendResult::Cancelled;
+            summary.reason = Some(reason);
+            as_json(&summary)
+        }
+        None => as_json(&CancelledSend {
+            run: &run.id,
+            automation: &run.automation,
+            occurrence: &run.occurrence,
+            ended: SendResult::Cancelled,
+            reason,
+        }),
+    }
+}
+
+/// Returns the error of an outcome file that could not be written. The status of the run is not affected: the ledger
+/// holds every outcome.
+pub(super) fn missing_file(run: &str, pushes: &[PushResult]) -> Option<Error> {
+    let why = pushes.iter().find_map(|push| push.files_error.as_deref())?;
     Some(Error::new(ErrorKind::Failed, why).hint(format!(
-        "`pushctl runs files {run}` writes them once that is mended"
+        "repair the cause, then `pushctl runs files {run}` writes the files"
     )))
 }

@@ -1,11 +1,10 @@
 //! Who else is told: notices at the webhook, beats for the monitor. What does not arrive is mentioned, and holds nothing up.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::driver::Driver;
 use super::plan::GeneratedFiles;
-use super::{Mode, RunPlan};
+use super::results::PushResult;
+use super::{Mode, PhaseContext, RunPlan};
 use crate::count::number;
 use crate::error::Error;
 use crate::guards::Overrides;
@@ -14,7 +13,7 @@ use crate::progress::Progress;
 use crate::state::{Run, RunStatus};
 
 /// Where the news of one run go.
-pub(super) struct News<'a> {
+pub(super) struct Notifier<'a> {
     pub(super) run: &'a Run,
     pub(super) plan: &'a RunPlan,
     pub(super) notices: &'a Notices,
@@ -23,109 +22,102 @@ pub(super) struct News<'a> {
     pub(super) progress: &'a dyn Progress,
 }
 
-/// Sums of a push that a notice at the end always names.
-const USUAL: [&str; 6] = [
-    "accepted",
-    "failed",
-    "dead",
-    "in_doubt",
-    "excluded",
-    "without_token",
+/// A count of a push: its name in a notice, and where it is.
+type Count = (&'static str, fn(&PushResult) -> u64);
+
+/// The counts that a notice at the end always names.
+const USUAL: [Count; 6] = [
+    ("accepted", |push| push.accepted),
+    ("failed", |push| push.failed),
+    ("dead", |push| push.dead),
+    ("in doubt", |push| push.in_doubt),
+    ("excluded", |push| push.excluded),
+    ("without token", |push| push.without_token),
 ];
-/// The other sums of its rows.
-const UNUSUAL: [&str; 7] = [
-    "repeated",
-    "held_out",
-    "token_taken",
-    "skipped",
-    "cancelled",
-    "under_way",
-    "not_attempted",
+/// The other counts of rows, which it names where they are not zero: all of them together are the rows.
+const UNUSUAL: [Count; 7] = [
+    ("repeated", |push| push.repeated),
+    ("held out", |push| push.held_out),
+    ("token taken", |push| push.token_taken),
+    ("skipped", |push| push.skipped),
+    ("cancelled", |push| push.cancelled),
+    ("under way", |push| push.under_way),
+    ("not attempted", |push| push.not_attempted),
 ];
 
-impl Driver<'_> {
-    pub(super) async fn tell_start(&self) {
-        self.beat(Beat::Start).await;
-    }
-
-    pub(super) async fn tell_ready(&self, files: &GeneratedFiles) {
-        self.tell(Event::AudienceReady { people: files.rows }, counts(files))
-            .await;
-    }
-
-    pub(super) async fn tell_tested(&self, accepted: u64, of: u64) {
-        self.tell(Event::TestSent { accepted, of }, Vec::new())
-            .await;
-    }
-
-    pub(super) async fn tell_window(&self, files: &GeneratedFiles, closes: Timestamp) {
-        let event = Event::WindowOpen {
-            people: files.rows,
-            send_at: closes.to_zoned(self.plan.times.zone()),
-            cancel: format!("pushctl cancel {}", self.run.automation),
-        };
-        self.tell(event, counts(files)).await;
-    }
-
-    pub(super) async fn tell_end(&self, status: RunStatus, error: Option<&Error>, summary: &Value) {
-        self.news().tell_end(status, error, summary).await;
-    }
-
-    async fn tell(&self, event: Event, facts: Vec<(String, String)>) {
-        self.news().tell(event, facts).await;
-    }
-
-    async fn beat(&self, beat: Beat) {
-        self.news().beat(beat).await;
-    }
-
-    fn news(&self) -> News<'_> {
-        News {
-            run: self.run,
-            plan: self.plan,
-            notices: self.context.notices,
-            overrides: self.overrides,
-            progress: self.context.progress,
-        }
-    }
+pub(super) async fn notify_start(phase: &PhaseContext<'_>) {
+    Notifier::of(phase).beat(Beat::Start).await;
 }
 
-impl News<'_> {
-    pub(super) async fn tell_end(&self, status: RunStatus, error: Option<&Error>, summary: &Value) {
-        let sum = |key: &str| {
-            let pushes = summary["pushes"].as_array().map_or(&[][..], Vec::as_slice);
-            pushes
-                .iter()
-                .filter_map(|push| push[key].as_u64())
-                .sum::<u64>()
-        };
+pub(super) async fn notify_ready(phase: &PhaseContext<'_>, files: &GeneratedFiles) {
+    let event = Event::AudienceReady { people: files.rows };
+    Notifier::of(phase).send(event, counts(files)).await;
+}
+
+pub(super) async fn notify_tested(phase: &PhaseContext<'_>, accepted: u64, of: u64) {
+    let event = Event::TestSent { accepted, of };
+    Notifier::of(phase).send(event, Vec::new()).await;
+}
+
+pub(super) async fn notify_window(
+    phase: &PhaseContext<'_>,
+    files: &GeneratedFiles,
+    closes: Timestamp,
+) {
+    let event = Event::WindowOpen {
+        people: files.rows,
+        send_at: closes.to_zoned(phase.plan.times.zone()),
+        cancel: format!("pushctl cancel {}", phase.run.automation),
+    };
+    Notifier::of(phase).send(event, counts(files)).await;
+}
+
+impl<'a> Notifier<'a> {
+    pub(super) fn of(phase: &PhaseContext<'a>) -> Self {
+        Self {
+            run: phase.run,
+            plan: phase.plan,
+            notices: phase.context.notices,
+            overrides: phase.overrides,
+            progress: phase.context.progress,
+        }
+    }
+
+    pub(super) async fn notify_end(
+        &self,
+        status: RunStatus,
+        error: Option<&Error>,
+        pushes: &[PushResult],
+    ) {
+        let sum = |count: fn(&PushResult) -> u64| pushes.iter().map(count).sum::<u64>();
         match status {
             RunStatus::Done | RunStatus::Partial => {
-                // Together they are the rows: what is not usual is named where it is not zero.
-                let usual = USUAL.iter().map(|key| (*key, sum(key)));
-                let others = UNUSUAL.iter().map(|key| (*key, sum(key)));
-                let facts: Vec<(String, String)> = usual
-                    .chain(others.filter(|(_, count)| *count > 0))
-                    .map(|(key, count)| (key.replace('_', " "), number(count)))
-                    .collect();
-                let event = Event::Done {
-                    accepted: sum("accepted"),
-                    of: sum("rows"),
+                let counts = |of: &[Count]| -> Vec<(&str, u64)> {
+                    of.iter()
+                        .map(|(name, count)| (*name, sum(*count)))
+                        .collect()
                 };
-                self.tell(event, facts).await;
+                let unusual = counts(&UNUSUAL).into_iter().filter(|(_, count)| *count > 0);
+                let facts = counts(&USUAL).into_iter().chain(unusual);
+                let facts = facts.map(|(name, count)| (name.to_owned(), number(count)));
+                let event = Event::Done {
+                    accepted: sum(|push| push.accepted),
+                    of: sum(|push| push.rows),
+                };
+                self.send(event, facts.collect()).await;
                 self.beat(Beat::Success).await;
             }
             _ => {
                 let why =
                     error.map_or_else(|| status.as_str().to_owned(), |error| format!("{error:#}"));
-                self.tell(Event::Stopped { why }, Vec::new()).await;
+                self.send(Event::Stopped { why }, Vec::new()).await;
                 self.beat(Beat::Failure).await;
             }
         }
     }
 
     /// A rehearsal is nobody's news.
-    async fn tell(&self, event: Event, mut facts: Vec<(String, String)>) {
+    async fn send(&self, event: Event, mut facts: Vec<(String, String)>) {
         if !self.plan.mode.reaches_phones() {
             return;
         }

@@ -66,14 +66,14 @@ pub struct PushFiles {
     /// As the automation names it.
     pub audience_file: String,
     /// Its people; `None` if there are none.
-    pub live: Option<OneFile>,
+    pub live: Option<GeneratedFile>,
     /// The test users' rows.
-    pub test: Option<OneFile>,
+    pub test: Option<GeneratedFile>,
 }
 
 /// A file, as it was when it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OneFile {
+pub struct GeneratedFile {
     /// Its name in the directory.
     pub name: String,
     /// Records without the header.
@@ -190,6 +190,12 @@ impl PhaseRecords {
         self.0.iter().rev().find(open).map(|record| record.attempt)
     }
 
+    /// Returns the detail of the latest attempt of a phase.
+    pub(super) fn latest_detail(&self, phase: &str) -> Option<Value> {
+        let latest = self.0.iter().rev().find(|record| record.phase == phase)?;
+        latest.detail.clone()
+    }
+
     /// What generation made.
     pub fn files(&self) -> Result<GeneratedFiles> {
         let detail = self
@@ -203,6 +209,6 @@ impl PhaseRecords {
 }
 
 /// How a push's own record is called; `place` counts from 0.
-pub(super) fn push_word(place: usize) -> String {
+pub(super) fn push_phase(place: usize) -> String {
     format!("push-{}", place + 1)
 }

@@ -53,7 +53,7 @@ impl SafeguardDecision {
 
 /// Returns an automation as it counts for a run: what was overridden does not limit it.
 #[must_use]
-pub fn lifted(mut file: AutomationFile, overrides: &Overrides) -> AutomationFile {
+pub fn apply_overrides(mut file: AutomationFile, overrides: &Overrides) -> AutomationFile {
     let safeguards = &mut file.safeguards;
     if overrides.lift(Guard::MinAudience) {
         safeguards.min_audience = 0;
@@ -111,7 +111,7 @@ pub async fn rows_before(store: &Store, automation: &str) -> Result<Option<u64>>
 }
 
 /// Compares an audience with the limits of its automation.
-pub fn judge(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecision {
+pub fn check_audience(safeguards: &Safeguards, facts: &AudienceFacts) -> SafeguardDecision {
     let mut verdict = SafeguardDecision::default();
     let rows = counted(facts.rows, "rows");
     if facts.rows < safeguards.min_audience {

@@ -7,9 +7,9 @@ use crate::automation::Automation;
 use crate::automation::schedule::Occurrence;
 
 /// A missed occurrence is told of for so long.
-const TOLD_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(6);
+const REPORT_MISSED_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(6);
 /// A process that is started earlier than this before its time is not meant for it.
-const EARLY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+const MAX_EARLY_START: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// What a start finds.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ pub fn for_tick(automation: &Automation, now: Timestamp) -> SelectedOccurrence {
     let standing = automation.schedule.standing(now);
     match (standing.current, standing.missed) {
         (Some((occurrence, _)), _) => SelectedOccurrence::Occurrence(occurrence),
-        (None, Some(missed)) if now.duration_since(missed.latest) < TOLD_FOR => {
+        (None, Some(missed)) if now.duration_since(missed.latest) < REPORT_MISSED_FOR => {
             SelectedOccurrence::Missed(missed)
         }
         _ => SelectedOccurrence::Nothing(standing.next),
@@ -46,7 +46,7 @@ pub fn for_process(automation: &Automation, now: Timestamp) -> SelectedOccurrenc
 
 fn soon(automation: &Automation, now: Timestamp) -> Option<Occurrence> {
     let next = automation.schedule.standing(now).next?;
-    (next.generate_at.duration_since(now) <= EARLY).then_some(next)
+    (next.generate_at.duration_since(now) <= MAX_EARLY_START).then_some(next)
 }
 
 /// An occurrence of its own, beginning now; sent as long after as the automation's lead says.
@@ -56,7 +56,7 @@ pub fn ad_hoc(automation: &Automation, now: Timestamp) -> Occurrence {
 }
 
 /// The same for a run that only tests or counts: it waits for nothing.
-pub fn rehearsal(automation: &Automation, now: Timestamp) -> (Occurrence, Times) {
+pub fn without_waiting(automation: &Automation, now: Timestamp) -> (Occurrence, Times) {
     const LEAD: jiff::SignedDuration = jiff::SignedDuration::from_mins(3);
     let schedule = automation.schedule.clone().shortened(LEAD, LEAD);
     let send_at = now.saturating_add(schedule.lead).unwrap_or(now);

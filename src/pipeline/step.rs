@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::plan::push_word;
+use super::plan::push_phase;
 use super::{Phase, PhaseRecords, RunPlan};
 use crate::automation::file::QuietAction;
 
@@ -18,9 +18,9 @@ pub enum NextStep {
     /// It is later than the automation allows; this phase was due then.
     TooLate(Timestamp, Phase),
     /// This push was interrupted in the middle, and it is later than the automation allows: a person decides.
-    Stranded(usize),
+    InterruptedPush(usize),
     /// This push would go out in the quiet hours.
-    Quiet(usize),
+    QuietHours(usize),
     /// Nothing, for good.
     Over,
 }
@@ -128,7 +128,7 @@ fn push_step(
 ) -> NextStep {
     let mut previous = closes;
     for place in 0..plan.automation.push.len() {
-        if let Some(ended) = records.ended(&push_word(place)) {
+        if let Some(ended) = records.ended(&push_phase(place)) {
             previous = ended;
             continue;
         }
@@ -139,14 +139,14 @@ fn push_step(
         return if now < due {
             NextStep::Wait(due, Phase::Send)
         } else if lateness == Lateness::Counts && now > latest_after(plan, due) {
-            if records.begun(&push_word(place)).is_some() {
-                NextStep::Stranded(place)
+            if records.begun(&push_phase(place)).is_some() {
+                NextStep::InterruptedPush(place)
             } else {
                 NextStep::TooLate(due, Phase::Send)
             }
         } else if is_quiet(plan, now) {
             match plan.automation.safeguards.quiet_hours_action {
-                QuietAction::Refuse => NextStep::Quiet(place),
+                QuietAction::Refuse => NextStep::QuietHours(place),
                 QuietAction::Delay => NextStep::Wait(after_quiet(plan, now), Phase::Send),
             }
         } else {
@@ -178,7 +178,7 @@ pub(super) fn latest(plan: &RunPlan, records: &PhaseRecords, place: usize) -> Ti
     let previous = match place {
         0 => window_closes(plan, records),
         place => records
-            .ended(&push_word(place - 1))
+            .ended(&push_phase(place - 1))
             .unwrap_or(plan.times.send_at),
     };
     latest_after(plan, after_quiet(plan, due_after(plan, previous, place)))

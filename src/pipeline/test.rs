@@ -1,10 +1,13 @@
 //! The second phase: the test files through the real sender. Every push must be accepted, or nothing is sent live.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::driver::Driver;
-use super::plan::{GeneratedFiles, OneFile};
-use super::{Mode, Phase, PhaseRecords};
+use super::file_handoff::fetch_file;
+use super::notifications::notify_tested;
+use super::plan::{GeneratedFile, GeneratedFiles};
+use super::results::{TestResult, as_json};
+use super::send::{deliver, dry_run_push, order};
+use super::{Mode, Phase, PhaseContext, PhaseRecords};
 use crate::count::number;
 use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,110 +15,99 @@ use crate::error::{Error, ErrorKind, Result};
 /// The layer that test pushes are recorded as; no rule of cadence holds for it.
 const TEST_LAYER: u32 = 4;
 
-/// What the test pushes came to.
-#[derive(Default)]
-struct Tested {
-    accepted: u64,
-    of: u64,
-    problems: Vec<String>,
-    pushes: Vec<Summary>,
-}
-
-impl Driver<'_> {
-    pub(super) async fn test(&self, records: &PhaseRecords) -> Result<Value> {
-        let files = records.files()?;
-        let earlier = records.refusals(Phase::Test.as_str());
-        let mut tested = Tested::default();
-        for (place, push) in files.pushes.iter().enumerate() {
-            match &push.test {
-                Some(file) => {
-                    let order = self.test_order(self.order(place, &files, file), earlier);
-                    self.test_push((&files, file), &order, &mut tested).await?;
-                }
-                None if push.live.is_some() => {
-                    let problem = format!("{} has no test file", push.audience_file);
-                    tested.problems.push(problem);
-                }
-                // Nobody gets this push, so there is nothing to test.
-                None => {}
+pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Result<Value> {
+    let files = records.files()?;
+    let earlier = records.refusals(Phase::Test.as_str());
+    let mut tested = TestResult {
+        accepted: 0,
+        of: 0,
+        problems: Vec::new(),
+        pushes: Vec::new(),
+    };
+    for (place, push) in files.pushes.iter().enumerate() {
+        match &push.test {
+            Some(file) => {
+                let order = test_order(phase, order(phase, place, &files, file), earlier);
+                test_push(phase, (&files, file), &order, &mut tested).await?;
             }
+            None if push.live.is_some() => {
+                let problem = format!("{} has no test file", push.audience_file);
+                tested.problems.push(problem);
+            }
+            // Nobody gets this push, so there is nothing to test.
+            None => {}
         }
-        if self.plan.mode.reaches_phones() {
-            self.tell_tested(tested.accepted, tested.of).await;
-            if !tested.problems.is_empty() && self.plan.automation.test.required {
-                return Err(Error::new(ErrorKind::Refused, tested.problems.join("; "))
+    }
+    if phase.plan.mode.reaches_phones() {
+        notify_tested(phase, tested.accepted, tested.of).await;
+        if !tested.problems.is_empty() && phase.plan.automation.test.required {
+            return Err(Error::new(ErrorKind::Refused, tested.problems.join("; "))
                     .context("a test push was not accepted, so nothing is sent live")
                     .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tries one"));
-            }
         }
-        Ok(json!({
-            "accepted": tested.accepted,
-            "of": tested.of,
-            "problems": tested.problems,
-            "pushes": tested.pushes,
-        }))
     }
+    as_json(&tested)
+}
 
-    async fn test_push(
-        &self,
-        (files, file): (&GeneratedFiles, &OneFile),
-        order: &Order,
-        tested: &mut Tested,
-    ) -> Result<()> {
-        self.have_file(files, file).await?;
-        if self.plan.mode == Mode::TestDryRun {
-            tested.pushes.push(self.rehearse(order).await?);
-            return Ok(());
-        }
-        let sent = self.deliver(order, &WhileSending::default()).await?;
-        let summary = sent.summary;
-        match (summary.ended, sent.error) {
-            // A signal, a service out of reach: the test is not over.
-            (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
-            (_, error) if summary.accepted < summary.rows => {
-                let lacking = summary.without_token + summary.skipped;
-                let why = if lacking > 0 {
-                    let mut reasons = summary.skipped_by_reason.clone();
-                    if summary.without_token > 0 {
-                        reasons.insert("without a token".to_owned(), summary.without_token);
-                    }
-                    let told = reasons
-                        .iter()
-                        .map(|(code, count)| format!("{} {code}", number(*count)));
-                    format!(" ({})", told.collect::<Vec<_>>().join(", "))
-                } else {
-                    error.map_or_else(String::new, |error| format!(" ({error:#})"))
-                };
-                tested.problems.push(format!(
-                    "of push {} to {} the service accepted {} of {}{why}",
-                    order.number,
-                    file.name,
-                    number(summary.accepted),
-                    number(summary.rows)
-                ));
-            }
-            _ => {}
-        }
-        tested.accepted += summary.accepted;
-        tested.of += summary.rows;
-        tested.pushes.push(summary);
-        Ok(())
+async fn test_push(
+    phase: &PhaseContext<'_>,
+    (files, file): (&GeneratedFiles, &GeneratedFile),
+    order: &Order,
+    tested: &mut TestResult<Summary>,
+) -> Result<()> {
+    fetch_file(phase, files, file).await?;
+    if phase.plan.mode == Mode::TestDryRun {
+        tested.pushes.push(dry_run_push(phase, order).await?);
+        return Ok(());
     }
-
-    /// The same words to the test users: a push of its own, for which no rule holds. After a test that was refused it is
-    /// another one: whoever has a valid token by now gets it.
-    fn test_order(&self, order: Order, earlier: usize) -> Order {
-        let again = match earlier {
-            0 => String::new(),
-            earlier => format!("#{}", earlier + 1),
-        };
-        Order {
-            occurrence: format!("{}{again}{TEST_SUFFIX}", self.run.occurrence),
-            layer: TEST_LAYER,
-            in_doubt: InDoubt::Retry,
-            holdout_percent: 0.0,
-            max_failure_rate: None,
-            ..order
+    let sent = deliver(phase, order, &WhileSending::default()).await?;
+    let summary = sent.summary;
+    match (summary.ended, sent.error) {
+        // A signal, a service out of reach: the test is not over.
+        (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
+        (_, error) if summary.accepted < summary.rows => {
+            let lacking = summary.without_token + summary.skipped;
+            let why = if lacking > 0 {
+                let mut reasons = summary.skipped_by_reason.clone();
+                if summary.without_token > 0 {
+                    reasons.insert("without a token".to_owned(), summary.without_token);
+                }
+                let reasons_text = reasons
+                    .iter()
+                    .map(|(code, count)| format!("{} {code}", number(*count)));
+                format!(" ({})", reasons_text.collect::<Vec<_>>().join(", "))
+            } else {
+                error.map_or_else(String::new, |error| format!(" ({error:#})"))
+            };
+            tested.problems.push(format!(
+                "of push {} to {} the service accepted {} of {}{why}",
+                order.number,
+                file.name,
+                number(summary.accepted),
+                number(summary.rows)
+            ));
         }
+        _ => {}
+    }
+    tested.accepted += summary.accepted;
+    tested.of += summary.rows;
+    tested.pushes.push(summary);
+    Ok(())
+}
+
+/// The same words to the test users: a push of its own, for which no rule holds. After a test that was refused it is
+/// another one: whoever has a valid token by now gets it.
+fn test_order(phase: &PhaseContext<'_>, order: Order, earlier: usize) -> Order {
+    let again = match earlier {
+        0 => String::new(),
+        earlier => format!("#{}", earlier + 1),
+    };
+    Order {
+        occurrence: format!("{}{again}{TEST_SUFFIX}", phase.run.occurrence),
+        layer: TEST_LAYER,
+        in_doubt: InDoubt::Retry,
+        holdout_percent: 0.0,
+        max_failure_rate: None,
+        ..order
     }
 }

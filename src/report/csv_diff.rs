@@ -20,10 +20,10 @@ pub fn text(diff: &CsvDiff) -> String {
     let cells = match diff.changed_by_column.as_slice() {
         [] => String::new(),
         columns => {
-            let said = columns
+            let listed = columns
                 .iter()
                 .map(|column| format!("{} {}", column.column, number(column.cells)));
-            format!(", by column: {}", said.collect::<Vec<_>>().join(", "))
+            format!(", by column: {}", listed.collect::<Vec<_>>().join(", "))
         }
     };
     line(diff.changed, &format!("in both, but different{cells}"));

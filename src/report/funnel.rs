@@ -3,7 +3,7 @@
 use super::number;
 use crate::audience::funnel::{Funnel, FunnelLine};
 
-/// Narrowest bar that still says something.
+/// The width of the shortest bar.
 const LEAST_BAR: usize = 10;
 /// Eighths of a character cell.
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
@@ -14,8 +14,8 @@ struct Row {
     note: String,
 }
 
-/// One line a stage: its name, who remains, a bar, and who left and why. At most `width` characters wide,
-/// unless the words alone are wider.
+/// Returns one line per stage: its name, the users that remain, a bar, the number that left and the reason. At most
+/// `width` characters wide, unless the text alone is wider.
 pub fn chart(funnel: &Funnel, width: usize) -> String {
     let rows: Vec<Row> = funnel.lines().into_iter().map(row).collect();
     let longest = |text: fn(&Row) -> usize| rows.iter().map(text).max().unwrap_or(0);
@@ -42,7 +42,7 @@ pub fn chart(funnel: &Funnel, width: usize) -> String {
 
 fn row(line: FunnelLine) -> Row {
     let note = match (line.left, line.because) {
-        // What did not lose anybody says no reason, unless it is not about people.
+        // A stage that lost no user has no reason, unless it counts rows.
         (0, because) if because.starts_with("rows") => because,
         (0, _) => String::new(),
         (left, because) => format!("−{} {because}", number(left)),
@@ -54,14 +54,14 @@ fn row(line: FunnelLine) -> Row {
     }
 }
 
-fn draw(people: u64, of: u64, cells: usize) -> String {
+fn draw(users: u64, of: u64, cells: usize) -> String {
     if of == 0 {
         return String::new();
     }
-    let eighths = u128::from(people) * (cells as u128 * 8) / u128::from(of);
+    let eighths = u128::from(users) * (cells as u128 * 8) / u128::from(of);
     let eighths = usize::try_from(eighths)
         .unwrap_or(cells * 8)
-        .max(usize::from(people > 0));
+        .max(usize::from(users > 0));
     let mut bar = "█".repeat(eighths / 8);
     if eighths % 8 > 0 {
         bar.push(EIGHTHS[eighths % 8]);

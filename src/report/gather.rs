@@ -1,6 +1,6 @@
-//! From the records of a run to a [`RunReport`]: the one place of this room that reads the state store.
+//! Builds a [`RunReport`] from the records of a run; no other report reads the state store.
 //!
-//! What the plan, the phases and the summary hold beside the store's own columns is told in `gather/records.rs`.
+//! `gather/records.rs` reads the JSON of plan, phases and summary.
 
 mod records;
 
@@ -21,32 +21,34 @@ use crate::state::{PhaseRecord, Run, RunStatus, Store};
 
 pub use records::AudienceFile;
 
-use records::{Records, Told, note, said};
+use records::{PushSummary, Records, detail_text, note};
 
 /// One point of the rate.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Everything that is known of a run. The ledger is read push by push: its sums, not its rows.
+/// Returns the report of a run. Of each push the ledger gives sums, not rows.
 pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
     let phases = store.phases(&run.id).await?;
     let records = Records {
         run,
         phases: &phases,
     };
-    let told = records.told();
+    let summary = records.push_summaries();
     let mut pushes = Vec::new();
     let mut rate: BTreeMap<Timestamp, RatePoint> = BTreeMap::new();
     for push in store.pushes(&run.automation, &run.occurrence).await? {
         let tally = store.tally(&push).await?;
-        let told = told.iter().find(|told| told.push == push.number);
-        pushes.push(push_report(&push, &tally, told, run.status));
+        let summary = summary.iter().find(|summary| summary.push == push.number);
+        pushes.push(push_report(&push, &tally, summary, run.status));
         for (at, ending, count) in store.timeline(&push, STEP).await? {
             add_answers(&mut rate, at, ending, count);
         }
     }
     let known: Vec<u32> = pushes.iter().map(|push| push.number).collect();
-    let others = told.iter().filter(|told| !known.contains(&told.push));
-    pushes.extend(others.map(|told| rehearsed(told, &records)));
+    let others = summary
+        .iter()
+        .filter(|summary| !known.contains(&summary.push));
+    pushes.extend(others.map(|summary| rehearsed(summary, &records)));
     pushes.sort_by_key(|push| push.number);
     let cancel = match run.status {
         RunStatus::Open | RunStatus::Cancelled => store.cancellation(&run.id).await?,
@@ -79,7 +81,7 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
     })
 }
 
-/// The production files of a run's audience, in the order of its pushes.
+/// Returns the production files of a run's audience, in the order of its pushes.
 pub fn audience_files(run: &Run, phases: &[PhaseRecord]) -> Vec<AudienceFile> {
     Records { run, phases }.files()
 }
@@ -105,7 +107,7 @@ fn file_reports(records: &Records<'_>) -> Vec<FileReport> {
     records.files().into_iter().filter_map(counted).collect()
 }
 
-/// What went wrong in phases, and what the summary gives as the reason of the end.
+/// Returns the errors of the phases, and the reason in the summary.
 fn errors(records: &Records<'_>) -> Vec<ErrorReport> {
     let mut errors: Vec<ErrorReport> = records
         .phases
@@ -114,7 +116,7 @@ fn errors(records: &Records<'_>) -> Vec<ErrorReport> {
             Some(ErrorReport {
                 at: phase.ended_at,
                 phase: Some(phase.phase.clone()),
-                message: said(phase, "error")?,
+                message: detail_text(phase, "error")?,
             })
         })
         .collect();
@@ -157,41 +159,41 @@ impl Counts {
     }
 }
 
-/// A push of which the ledger knows nothing: of a dry run.
-fn rehearsed(told: &Told, records: &Records<'_>) -> PushReport {
+/// Returns a push of a dry run, which the ledger does not have.
+fn rehearsed(summary: &PushSummary, records: &Records<'_>) -> PushReport {
     let mut counts = Counts::default();
-    for (rule, count) in &told.excluded_by_rule {
+    for (rule, count) in &summary.excluded_by_rule {
         counts.add(Outcome::Excluded, Some(rule), *count);
     }
-    counts.add(Outcome::Holdout, None, told.held_out);
-    counts.add(Outcome::NoToken, None, told.without_token);
-    counts.add(Outcome::Skipped, Some("token-taken"), told.token_taken);
-    for (reason, count) in &told.skipped_by_reason {
+    counts.add(Outcome::Holdout, None, summary.held_out);
+    counts.add(Outcome::NoToken, None, summary.without_token);
+    counts.add(Outcome::Skipped, Some("token-taken"), summary.token_taken);
+    for (reason, count) in &summary.skipped_by_reason {
         counts.add(Outcome::Skipped, Some(reason), *count);
     }
-    counts.add(Outcome::Skipped, Some("repeated"), told.repeated);
-    let rows = told.rows.max(counts.total());
-    let rest = match told.ended.as_str() {
+    counts.add(Outcome::Skipped, Some("repeated"), summary.repeated);
+    let rows = summary.rows.max(counts.total());
+    let rest = match summary.ended.as_str() {
         "rehearsed" => "dry-run",
         _ => "not-attempted",
     };
     counts.add(Outcome::Waiting, Some(rest), rows - counts.total());
-    let (file, title) = records.push(told.push);
+    let (file, title) = records.push(summary.push);
     PushReport {
-        number: told.push,
+        number: summary.push,
         file,
-        layer: told.layer,
+        layer: summary.layer,
         title,
         rows,
         outcomes: counts.sorted(),
     }
 }
 
-/// Every row of the file is counted once: what the ledger does not know was repeated, or was not got to.
+/// Counts every row of the file once: rows that the ledger does not have were repeated or not reached.
 fn push_report(
     push: &LedgerPush,
     tally: &[TallyRow],
-    told: Option<&Told>,
+    summary: Option<&PushSummary>,
     status: RunStatus,
 ) -> PushReport {
     let mut counts = Counts::default();
@@ -199,10 +201,12 @@ fn push_report(
         let (outcome, code) = outcome(row, status);
         counts.add(outcome, code, row.count);
     }
-    let expected = told.map_or(0, |told| told.rows + told.others + told.further_devices);
+    let expected = summary.map_or(0, |summary| {
+        summary.rows + summary.others + summary.further_devices
+    });
     let rows = counts.total().max(expected);
-    let repeated = told
-        .map_or(0, |told| told.repeated)
+    let repeated = summary
+        .map_or(0, |summary| summary.repeated)
         .min(rows - counts.total());
     counts.add(Outcome::Skipped, Some("repeated"), repeated);
     let rest = match status {
@@ -233,7 +237,7 @@ fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<&str>) {
         Standing::Unanswered if status == RunStatus::Open => {
             return (Outcome::Waiting, Some("under-way"));
         }
-        // Nobody is at work on a run that ended.
+        // No process works on a run that has ended.
         Standing::Unanswered => return (Outcome::InDoubt, Some("unanswered")),
         Standing::Ended(Ending::Accepted) => Outcome::Accepted,
         Standing::Ended(Ending::Failed) => Outcome::Failed,
@@ -245,7 +249,7 @@ fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<&str>) {
     (outcome, code)
 }
 
-/// Only what the push service was asked is an answer of it.
+/// Returns whether the outcome is an answer of the push service.
 fn add_answers(
     rate: &mut BTreeMap<Timestamp, RatePoint>,
     at: Timestamp,

@@ -1,7 +1,7 @@
-//! A run as one page that needs nothing else: no script, no network, no fonts. Light or dark as the reader's system is.
+//! A run as one HTML page without scripts, network or fonts. Light or dark as the reader's system.
 //!
 //! The page's policy forbids every fetch. Every number in it is the JSON document's, which is embedded at its end.
-//! Colours are never the only sign: each stands beside its word.
+//! Every colour stands beside its word.
 
 mod charts;
 mod tables;
@@ -13,7 +13,7 @@ use super::run::{Outcome, RunReport, span};
 
 const STYLE: &str = include_str!("html/style.css");
 
-/// The whole page.
+/// Returns the page.
 pub fn page(report: &RunReport) -> String {
     let title = format!(
         "{} · {} · {}",
@@ -90,7 +90,7 @@ fn head(report: &RunReport) -> String {
     }
     for one in &report.overrides.0 {
         row(
-            "Guards off",
+            "Overridden guards",
             &format!("<bdi>{}</bdi>", text(&one.to_string())),
         );
     }
@@ -116,7 +116,7 @@ fn cancel(report: &RunReport) -> String {
         .unwrap_or_default();
     let _ = writeln!(
         out,
-        "<p>By then {} of {} pushes had been accepted.</p>",
+        "<p>{} of {} pushes were accepted before.</p>",
         number(accepted),
         number(report.rows())
     );
@@ -127,7 +127,7 @@ fn errors(report: &RunReport) -> String {
     if report.errors.is_empty() {
         return String::new();
     }
-    let mut out = "<section class=\"errors\">\n<h2>What went wrong</h2>\n<ul>\n".to_owned();
+    let mut out = "<section class=\"errors\">\n<h2>Errors</h2>\n<ul>\n".to_owned();
     for error in &report.errors {
         let at = error
             .at
@@ -151,7 +151,7 @@ fn numbers(report: &RunReport) -> String {
     let mut out = "<section>\n<h2>Pushes</h2>\n<dl class=\"numbers\">\n".to_owned();
     let _ = writeln!(
         out,
-        "<div><dt>in all</dt><dd data-total=\"rows\">{}</dd></div>",
+        "<div><dt>total</dt><dd data-total=\"rows\">{}</dd></div>",
         number(report.rows())
     );
     for outcome in Outcome::ALL {
@@ -181,7 +181,7 @@ fn key(outcome: Outcome) -> String {
     name.as_str().unwrap_or_default().to_owned()
 }
 
-/// Text as it may stand in an element or a quoted attribute.
+/// Escapes a text for an element or a quoted attribute.
 fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

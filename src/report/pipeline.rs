@@ -1,4 +1,4 @@
-//! What a pipeline's run came to, for a person and for a CI job's page.
+//! The report of a pipeline's run, as text and as Markdown.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::{counted, number, send};
 use crate::delivery::Summary;
 use crate::ui::{Painter, Style};
 
-/// One line: how it ended, and the numbers of each push.
+/// Returns one line: the status and the numbers of each push.
 pub fn line(run: &Value) -> String {
     let word = |key: &str| run[key].as_str().unwrap_or_default();
     let head = format!("{}: {}", word("occurrence"), word("status"));
@@ -17,7 +17,7 @@ pub fn line(run: &Value) -> String {
     parts.join("; ")
 }
 
-/// Audience, test and pushes, one under the other.
+/// Returns audience, test and pushes, one per line.
 pub fn text(run: &Value, pen: Painter) -> String {
     let mut out = String::new();
     let word = |key: &str| run[key].as_str().unwrap_or_default();
@@ -46,7 +46,7 @@ pub fn text(run: &Value, pen: Painter) -> String {
     out.trim_end().to_owned()
 }
 
-/// The same as Markdown, with a table of the pushes.
+/// Returns the report as Markdown, with a table of the pushes.
 pub fn markdown(run: &Value) -> String {
     let word = |value: &Value| cell(value.as_str().unwrap_or_default());
     let mut out = format!(
@@ -70,7 +70,7 @@ pub fn markdown(run: &Value) -> String {
     out
 }
 
-/// A row a push, whose counts add up to its rows: a column for everything that is not zero in any of them.
+/// Returns a table with one row per push, whose counts add up to its rows; columns without a count are left out.
 fn table(pushes: &[Summary]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for (name, count, _) in pushes.iter().flat_map(send::parts) {
@@ -105,7 +105,7 @@ fn live(run: &Value) -> Option<&Vec<Value>> {
     run["pushes"].as_array().filter(|pushes| !pushes.is_empty())
 }
 
-/// The pushes of the live phase, or else those of the test.
+/// Returns the pushes of the live phase, else those of the test.
 fn pushes(run: &Value) -> impl Iterator<Item = Summary> + '_ {
     let pushes = live(run).or_else(|| run["test"]["pushes"].as_array());
     let pushes = pushes.map_or(&[][..], Vec::as_slice);
@@ -114,7 +114,7 @@ fn pushes(run: &Value) -> impl Iterator<Item = Summary> + '_ {
         .filter_map(|push| serde_json::from_value(push.clone()).ok())
 }
 
-/// Nothing in it ends a cell or a line.
+/// Escapes a text for a table cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

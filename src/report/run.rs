@@ -1,7 +1,7 @@
-//! Everything that is told about a run, in one plain value: what `runs show` prints, as text, JSON and a page.
+//! The report of a run, which `runs show` prints as text, JSON and an HTML page.
 //!
 //! It is filled from the state store and reads nothing itself. Rows of a push are never lost: each is counted under
-//! exactly one [`Outcome`], and [`RunReport::adds_up`] says whether that holds.
+//! exactly one [`Outcome`], and [`RunReport::adds_up`] checks that.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct RunReport {
     pub run: String,
     /// The automation's name.
     pub automation: String,
-    /// The automation's sentence for people.
+    /// The automation's description.
     pub description: Option<String>,
     /// The occurrence it carries out.
     pub occurrence: String,
@@ -40,7 +40,7 @@ pub struct RunReport {
     pub zone: Option<String>,
     /// Phases in the order in which they were begun.
     pub phases: Vec<PhaseReport>,
-    /// The people, stage by stage, the base first.
+    /// The users stage by stage, the base first.
     pub funnel: Vec<FunnelStage>,
     /// The audience's files.
     pub files: Vec<FileReport>,
@@ -50,10 +50,10 @@ pub struct RunReport {
     pub rate: Vec<RatePoint>,
     /// Who cancelled it.
     pub cancel: Option<CancelReport>,
-    /// Guards that a person switched off for it.
+    /// Overridden guards.
     #[serde(default)]
     pub overrides: Overrides,
-    /// What went wrong, in order.
+    /// The errors, in order.
     pub errors: Vec<ErrorReport>,
 }
 
@@ -70,18 +70,18 @@ pub struct PhaseReport {
     pub ended_at: Option<Timestamp>,
     /// `done`, `failed`, …
     pub result: Option<String>,
-    /// A few words more: `1,234 people in 3 files`.
+    /// A note: `1,234 users in 3 files`.
     pub note: Option<String>,
 }
 
-/// People who remain after a stage.
+/// Users that remain after a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunnelStage {
-    /// What holds of those who remain.
+    /// The condition of the stage.
     pub name: String,
-    /// How many those are.
+    /// The number of users.
     pub people: u64,
-    /// Why the others left here.
+    /// Why the others left.
     pub left: Option<String>,
 }
 
@@ -94,7 +94,7 @@ pub struct FileReport {
     pub rows: u64,
 }
 
-/// A push and what became of each of its rows.
+/// A push and the outcomes of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushReport {
     /// Its place in the sequence, from 1.
@@ -107,7 +107,7 @@ pub struct PushReport {
     pub title: String,
     /// The rows of its file.
     pub rows: u64,
-    /// What became of them.
+    /// The outcomes of the rows.
     pub outcomes: Vec<OutcomeCount>,
 }
 
@@ -122,29 +122,29 @@ pub struct OutcomeCount {
     pub count: u64,
 }
 
-/// What became of a row.
+/// The outcome of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The push service took it.
+    /// The push service accepted it.
     Accepted,
-    /// The push service refused it, or could not be brought to take it.
+    /// The push service rejected it, or did not accept it before the retries ended.
     Failed,
     /// The token is dead.
     Dead,
-    /// It may or may not have been taken.
+    /// No answer was received: it may have been accepted.
     InDoubt,
-    /// Somebody cancelled first.
+    /// The run was cancelled before.
     Cancelled,
-    /// The cadence rules left the person out.
+    /// Excluded by a cadence rule.
     Excluded,
-    /// The person is in the control group.
+    /// The recipient is in the control group.
     Holdout,
-    /// The person has no device.
+    /// The recipient has no token.
     NoToken,
-    /// The texts could not be made for this row.
+    /// The message could not be rendered for this row.
     Skipped,
-    /// Its turn has not come.
+    /// Not sent yet.
     Waiting,
 }
 
@@ -180,12 +180,12 @@ impl Outcome {
     }
 }
 
-/// What the push service answered within a second.
+/// The answers of the push service within a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RatePoint {
     /// The second.
     pub at: Timestamp,
-    /// Pushes it took.
+    /// Accepted pushes.
     pub accepted: u64,
     /// All other answers.
     pub other: u64,
@@ -202,7 +202,7 @@ pub struct CancelReport {
     pub reason: Option<String>,
 }
 
-/// Something that went wrong.
+/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorReport {
     /// When.
@@ -249,12 +249,12 @@ impl RunReport {
         document
     }
 
-    /// What people are shown: what an open run is doing, how another one ended.
+    /// Returns the state that is shown: the activity of an open run, else its status.
     pub fn standing(&self) -> &str {
         self.state.as_deref().unwrap_or(&self.status)
     }
 
-    /// What to type about a run that no process carries: a purpose and a command each.
+    /// Returns the commands for a run that no process carries, each with its purpose.
     pub fn commands(&self) -> Vec<(&'static str, String)> {
         let command = |verb: &str| format!("pushctl {verb} {}", self.run);
         match self.standing() {
@@ -277,7 +277,7 @@ impl RunReport {
     }
 }
 
-/// A duration as people say it: `12.3 s`, `25 min`, `1 h 3 min`.
+/// Returns a duration as text: `12.3 s`, `25 min`, `1 h 3 min`.
 pub fn span(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let tenths = duration.subsec_millis() / 100;

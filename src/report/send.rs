@@ -1,4 +1,4 @@
-//! What came of a send, for a person: one line for a log, a few for a terminal.
+//! The report of a send: one line for a log, several for a terminal.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use crate::count::rate;
 use crate::delivery::{SendResult, Summary};
 use crate::ui::{Painter, Style};
 
-/// One line: how it ended and the numbers that are not zero.
+/// Returns one line: the result and the numbers that are not zero.
 pub fn line(summary: &Summary) -> String {
     let parts: Vec<String> = parts(summary)
         .into_iter()
@@ -24,7 +24,7 @@ pub fn line(summary: &Summary) -> String {
     )
 }
 
-/// The audience, and where its rows went.
+/// Returns the rows of the audience by outcome.
 pub fn text(summary: &Summary, pen: Painter) -> String {
     let mut out = String::new();
     let rows = counted(summary.rows, "rows");
@@ -76,7 +76,7 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
 /// The last part of a dry run.
 const WOULD_BE_SENT: &str = "would be sent";
 
-/// A count of the summary; of what would be sent the most there could be, where that is all that is known.
+/// Returns a count of the summary, with "up to" if it is an upper bound.
 pub(super) fn shown(summary: &Summary, name: &str, count: u64) -> String {
     if summary.is_upper_bound && name == WOULD_BE_SENT {
         return format!("up to {}", number(count));
@@ -84,7 +84,7 @@ pub(super) fn shown(summary: &Summary, name: &str, count: u64) -> String {
     number(count)
 }
 
-/// How long it took, how fast it was if that means something, and which history was asked.
+/// Returns duration, rate if there is one, and notification history.
 fn about(summary: &Summary) -> String {
     let mut parts = Vec::new();
     if summary.ended != SendResult::Rehearsed {
@@ -100,7 +100,7 @@ fn about(summary: &Summary) -> String {
 
 pub(super) type Part<'a> = (&'static str, u64, Option<&'a BTreeMap<String, u64>>);
 
-/// The sums of a summary in the order in which they are shown, whatever shows them.
+/// Returns the counts of a summary in the order of every report.
 pub(super) fn parts(summary: &Summary) -> Vec<Part<'_>> {
     vec![
         ("repeated", summary.repeated, None),

@@ -25,11 +25,11 @@ pub fn text(why: &Why, pen: Painter) -> String {
             .iter()
             .map(|(name, value)| format!("{name} = {}", shown(value)))
             .collect();
-        let mut said = values.join(", ");
+        let mut values = values.join(", ");
         if !stage.holds {
-            said = format!("{} ({said})", stage.otherwise).replace(" ()", "");
+            values = format!("{} ({values})", stage.otherwise).replace(" ()", "");
         }
-        text.push_str(format!("{mark} {:<name$}  {said}", stage.name).trim_end());
+        text.push_str(format!("{mark} {:<name$}  {values}", stage.name).trim_end());
         text.push('\n');
     }
     text + &pen.write(Style::Strong, &verdict(why)) + "\n"

@@ -22,7 +22,9 @@ use crate::clock::text::{duration, show_duration};
 use crate::count::counted;
 use crate::delivery::{CadenceFailure, Input, Order, SendPlan};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, rows_before, while_sending};
+use crate::pipeline::safeguards::{
+    AudienceFacts, apply_overrides, check_audience, rows_before, while_sending,
+};
 use crate::settings::generate::OutputTarget;
 use crate::state::Store;
 use crate::template::push::Wording;
@@ -58,7 +60,7 @@ impl<'a> ByHand<'a> {
                 counted(automation.file.push.len() as u64, "pushes")
             ))
         })?;
-        let safeguards = lifted(automation.file.clone(), overrides).safeguards;
+        let safeguards = apply_overrides(automation.file.clone(), overrides).safeguards;
         automation.name().clone_into(&mut order.automation);
         order.number = number;
         order.layer = u32::from(push.layer);
@@ -90,7 +92,7 @@ impl<'a> ByHand<'a> {
         store: &Store,
         plan: &SendPlan,
     ) -> Result<()> {
-        let file = lifted(self.automation.file.clone(), self.overrides);
+        let file = apply_overrides(self.automation.file.clone(), self.overrides);
         let before = match self.rows {
             Some(_) => rows_before(store, self.automation.name()).await?,
             // One file of several cannot be compared with all of them.
@@ -102,7 +104,7 @@ impl<'a> ByHand<'a> {
             rows_before: before,
             skipped: vec![(self.push.audience_file.clone(), plan.rows, skipped)],
         };
-        let mut verdict = judge(&file.safeguards, &facts);
+        let mut verdict = check_audience(&file.safeguards, &facts);
         let quiet = while_sending(&file, None).quiet;
         if let Some(quiet) = quiet.filter(|quiet| quiet.action == QuietAction::Refuse)
             && quiet.end_after(context.clock.now()).is_some()
@@ -113,7 +115,7 @@ impl<'a> ByHand<'a> {
             ));
         }
         for warning in &verdict.warnings {
-            context.voice.warn(warning);
+            context.reporter.warn(warning);
         }
         verdict.error(self.automation.name())
     }
@@ -126,7 +128,9 @@ impl<'a> ByHand<'a> {
             None => {
                 let (manifest, directory) = newest(context, &definition, &values)?;
                 let path = self.file_of(&definition, &values, &manifest, &directory)?;
-                context.voice.say(&format!("audience: {}", path.display()));
+                context
+                    .reporter
+                    .say(&format!("audience: {}", path.display()));
                 (Some(manifest), path)
             }
             Some(Input::File { path, sha256: None }) => (manifest_of(&path), path),
@@ -134,7 +138,7 @@ impl<'a> ByHand<'a> {
                 if self.overrides.lift(Guard::Audience) {
                     return Ok(input);
                 }
-                return Err(self.not_its_own("--users names people, not its audience"));
+                return Err(self.wrong_audience("--users names people, not its audience"));
             }
         };
         if self.overrides.lift(Guard::Audience) {
@@ -145,10 +149,10 @@ impl<'a> ByHand<'a> {
                 "no manifest lists {}, so nothing is known of it",
                 path.display()
             );
-            return Err(self.not_its_own(&unknown));
+            return Err(self.wrong_audience(&unknown));
         };
         let entry = entry_of(&manifest, &path);
-        self.made_for_it(&manifest, &values, context.clock.now())?;
+        self.check_manifest(&manifest, &values, context.clock.now())?;
         let stem = self.stem(&definition, &values);
         let Some(entry) = entry.filter(|entry| Some(&entry.stem) == stem.as_ref()) else {
             let other = format!(
@@ -156,7 +160,7 @@ impl<'a> ByHand<'a> {
                 path.display(),
                 self.push.audience_file
             );
-            return Err(self.not_its_own(&other));
+            return Err(self.wrong_audience(&other));
         };
         let sha256 = Some(entry.sha256.clone());
         self.rows = Some(self.rows_of(&definition, &values, &manifest));
@@ -164,14 +168,14 @@ impl<'a> ByHand<'a> {
     }
 
     /// The parameters, the limit and the age of a manifest.
-    fn made_for_it(&self, manifest: &Manifest, values: &Values, now: Timestamp) -> Result<()> {
+    fn check_manifest(&self, manifest: &Manifest, values: &Values, now: Timestamp) -> Result<()> {
         let table = &self.automation.file.audience;
         if manifest.audience != table.name {
             let why = format!(
                 "it is of the audience {}, not of {}",
                 manifest.audience, table.name
             );
-            return Err(self.not_its_own(&why));
+            return Err(self.wrong_audience(&why));
         }
         let made = &manifest.parameters;
         let differs = |name: &&String| made.get(*name) != values.get(*name);
@@ -182,16 +186,16 @@ impl<'a> ByHand<'a> {
                 shown(made),
                 shown(values)
             );
-            return Err(self.not_its_own(&why));
+            return Err(self.wrong_audience(&why));
         }
         if let Some(limit) = manifest.limit {
             let why = format!("it was made with --limit {limit}");
-            return Err(self.not_its_own(&why));
+            return Err(self.wrong_audience(&why));
         }
         let most = &self.automation.file.safeguards.max_audience_age;
         let most = duration(most).map_err(Error::usage)?;
         let as_of: Timestamp = manifest.as_of.parse().map_err(|_| {
-            self.not_its_own(&format!(
+            self.wrong_audience(&format!(
                 "its manifest has no instant, but {}",
                 manifest.as_of
             ))
@@ -203,12 +207,12 @@ impl<'a> ByHand<'a> {
                 show_duration(std::time::Duration::from_secs(age.as_secs() / 60 * 60)),
                 show_duration(most)
             );
-            return Err(self.not_its_own(&why));
+            return Err(self.wrong_audience(&why));
         }
         Ok(())
     }
 
-    fn not_its_own(&self, why: &str) -> Error {
+    fn wrong_audience(&self, why: &str) -> Error {
         Error::new(ErrorKind::Refused, why)
             .context(format!(
                 "the file is not the audience of {}",
@@ -241,7 +245,7 @@ impl<'a> ByHand<'a> {
             return Ok(directory.join(&file.name));
         }
         let rows = self.rows_of(definition, values, manifest);
-        let least = lifted(self.automation.file.clone(), self.overrides)
+        let least = apply_overrides(self.automation.file.clone(), self.overrides)
             .safeguards
             .min_audience;
         if rows < least {
@@ -249,7 +253,8 @@ impl<'a> ByHand<'a> {
                 rows,
                 ..AudienceFacts::default()
             };
-            judge(&self.automation.file.safeguards, &facts).error(self.automation.name())?;
+            check_audience(&self.automation.file.safeguards, &facts)
+                .error(self.automation.name())?;
         }
         Err(no_file(directory, &self.push.audience_file, definition))
     }
@@ -303,12 +308,6 @@ fn manifest_of(path: &Path) -> Option<Manifest> {
     listing
         .filter(|manifest| entry_of(manifest, path).is_some())
         .max_by(|one, other| one.as_of.cmp(&other.as_of))
-}
-
-/// Returns the SHA-256 of a file that a manifest beside it lists: what the file must still be.
-pub fn listed_sha256(path: &Path) -> Option<String> {
-    let manifest = manifest_of(path)?;
-    entry_of(&manifest, path).map(|entry| entry.sha256.clone())
 }
 
 fn entry_of<'m>(manifest: &'m Manifest, path: &Path) -> Option<&'m FileEntry> {

@@ -27,11 +27,11 @@ pub struct RunContext<'a> {
     /// The command's name, for the server's list of sessions.
     pub command: &'static str,
     /// Where a person reads what happens.
-    pub voice: &'a dyn Voice,
+    pub reporter: &'a dyn Reporter,
 }
 
 /// What a person is shown while a run is at work.
-pub trait Voice: Watch {
+pub trait Reporter: Watch {
     /// Shows a message.
     fn say(&self, text: &str);
 

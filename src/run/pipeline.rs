@@ -1,8 +1,10 @@
-//! A pipeline's run as it is begun, continued and resumed, and what may be used of the world for it.
+//! A pipeline's run as it is begun, continued and resumed, and what may be used of the services for it.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::context::RunContext;
 use super::gates::{Override, Overrides, Road};
@@ -15,8 +17,8 @@ use crate::delivery::InDoubt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::notify::Notices;
-use crate::pipeline::driver::{DriveOptions, DriveResult, drive, retry_doubts};
-use crate::pipeline::{self, Overdue, Retention, RunPlan, overdue};
+use crate::pipeline::driver::{DriveOptions, DriveResult, drive, resend_in_doubt};
+use crate::pipeline::{self, Overdue, PushResult, Retention, RunPlan, overdue};
 use crate::progress::Progress;
 use crate::settings::generate::OutputTarget;
 use crate::source::Source;
@@ -24,8 +26,8 @@ use crate::state::process_id::ProcessId;
 use crate::state::{NewRun, Run, RunFilter, RunStatus, Store};
 use crate::template::link::AllowedHosts;
 
-/// What a run may use of the world, made once for all runs of a command.
-pub struct World<'a> {
+/// What a run may use of the services, made once for all runs of a command.
+pub struct PipelineServices<'a> {
     context: &'a RunContext<'a>,
     store: Store,
     cadence: Cadence,
@@ -40,7 +42,7 @@ pub struct World<'a> {
     progress: Arc<dyn Progress>,
 }
 
-impl<'a> World<'a> {
+impl<'a> PipelineServices<'a> {
     /// Opens it. `sends`: whether a service account is needed.
     pub fn open(context: &'a RunContext<'a>, store: Store, sends: bool) -> Result<Self> {
         let settings = context.settings;
@@ -54,7 +56,7 @@ impl<'a> World<'a> {
             hosts: services::hosts(settings)?,
             account,
             service: services::push_settings(settings),
-            progress: context.voice.progress(),
+            progress: context.reporter.progress(),
             store,
             context,
         })
@@ -64,7 +66,7 @@ impl<'a> World<'a> {
         RunSession {
             store: &self.store,
             holder: &self.context.holder,
-            voice: self.context.voice,
+            reporter: self.context.reporter,
             now: self.context.clock.now(),
             road,
             overrides,
@@ -77,7 +79,7 @@ impl<'a> World<'a> {
     }
 
     /// The run that carried an occurrence out, however that ended.
-    pub async fn over(&self, automation: &str, occurrence: &str) -> Result<Option<Run>> {
+    pub async fn finished_run(&self, automation: &str, occurrence: &str) -> Result<Option<Run>> {
         let filter = RunFilter {
             automation: Some(automation.to_owned()),
             occurrence: Some(occurrence.to_owned()),
@@ -93,7 +95,10 @@ impl<'a> World<'a> {
         &self.context.holder
     }
 
-    fn means<'m>(&'m self, notices: &'m Notices) -> Result<pipeline::PipelineContext<'m>> {
+    fn pipeline_context<'m>(
+        &'m self,
+        notices: &'m Notices,
+    ) -> Result<pipeline::PipelineContext<'m>> {
         let context = self.context;
         let settings = context.settings;
         let OutputTarget::Directory(output) = &settings.generate.output else {
@@ -123,26 +128,26 @@ impl<'a> World<'a> {
             clock: context.clock,
             interrupt: context.interrupt,
             progress: self.progress.as_ref(),
-            watch: context.voice,
+            watch: context.reporter,
             deadline: settings.source.deadline,
             notices,
         })
     }
 }
 
-/// How a start left a run.
-pub struct Left {
+/// How a start result a run.
+pub struct StartResult {
     /// For `--json`.
     pub document: Value,
     /// Decides the exit status.
     pub error: Option<Error>,
 }
 
-impl Left {
+impl StartResult {
     /// It could not go on, and is open.
     pub fn stopped(run: &Run, error: Error) -> Self {
         Self {
-            document: base(run, run.status.as_str()),
+            document: StartDocument::of(run, run.status.as_str()).json(),
             error: Some(error),
         }
     }
@@ -150,14 +155,17 @@ impl Left {
 
 /// Begins a run of an occurrence that has none yet, or goes on with the one that is open.
 pub async fn begin<'a>(
-    world: &World<'a>,
+    services: &PipelineServices<'a>,
     new: &NewRun,
     (road, overrides): (Road, Option<&'a Override>),
-    how: DriveOptions,
-) -> Result<Left> {
+    options: DriveOptions,
+) -> Result<StartResult> {
     let before = async || {
         // No other process begins or ends one while the lease is held.
-        match world.over(&new.automation, &new.occurrence).await? {
+        match services
+            .finished_run(&new.automation, &new.occurrence)
+            .await?
+        {
             None => Ok(()),
             Some(over) => Err(Error::new(
                 ErrorKind::Nothing,
@@ -170,79 +178,115 @@ pub async fn begin<'a>(
             )),
         }
     };
-    let work = async |recorded: Recorded| go_on(world, &recorded, how).await;
-    let session = world.session(road, overrides);
-    let left = session.conduct(Opening::Begin(new), before, work).await;
-    world.progress.finish();
-    left
+    let work = async |recorded: Recorded| continue_run(services, &recorded, options).await;
+    let session = services.session(road, overrides);
+    let result = session.conduct(Opening::Begin(new), before, work).await;
+    services.progress.finish();
+    result
 }
 
 /// Goes on with an open run, by a tick.
-pub async fn go_on_by_tick(world: &World<'_>, run: &Run, how: DriveOptions) -> Result<Left> {
-    let work = async |recorded: Recorded| go_on(world, &recorded, how).await;
-    let session = world.session(Road::Tick, None);
-    let left = session
-        .conduct(Opening::GoOn(run), async || Ok(()), work)
+pub async fn continue_by_tick(
+    services: &PipelineServices<'_>,
+    run: &Run,
+    options: DriveOptions,
+) -> Result<StartResult> {
+    let work = async |recorded: Recorded| continue_run(services, &recorded, options).await;
+    let session = services.session(Road::Tick, None);
+    let result = session
+        .conduct(Opening::Continue(run), async || Ok(()), work)
         .await;
-    world.progress.finish();
-    left
+    services.progress.finish();
+    result
 }
 
 /// Drives a run whose occurrence is ours.
-async fn go_on(world: &World<'_>, recorded: &Recorded, how: DriveOptions) -> Result<Left> {
+async fn continue_run(
+    services: &PipelineServices<'_>,
+    recorded: &Recorded,
+    options: DriveOptions,
+) -> Result<StartResult> {
     let run = &recorded.run;
     if run.status != RunStatus::Open {
-        return Ok(Left {
-            document: base(run, run.status.as_str()),
+        return Ok(StartResult {
+            document: StartDocument::of(run, run.status.as_str()).json(),
             error: None,
         });
     }
-    let notices = services::notices(world.context, &RunPlan::of(run)?.automation);
-    let means = world.means(&notices)?;
-    let ending = Box::pin(drive(run, &means, how)).await?;
-    Ok(left(world.context, run, ending))
+    let notices = services::notices(services.context, &RunPlan::of(run)?.automation);
+    let context = services.pipeline_context(&notices)?;
+    let ending = Box::pin(drive(run, &context, options)).await?;
+    Ok(start_result(services.context, run, ending))
 }
 
-fn base(run: &Run, status: &str) -> Value {
-    json!({
-        "run": run.id,
-        "automation": run.automation,
-        "occurrence": run.occurrence,
-        "status": status,
-    })
+/// Where a start result a run, as `--json` prints it. A run that is over has its summary instead.
+#[derive(Serialize)]
+struct StartDocument<'a> {
+    run: &'a str,
+    automation: &'a str,
+    occurrence: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushes: Option<Vec<Value>>,
 }
 
-fn left(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Left {
+impl<'a> StartDocument<'a> {
+    fn of(run: &'a Run, status: &'a str) -> Self {
+        Self {
+            run: &run.id,
+            automation: &run.automation,
+            occurrence: &run.occurrence,
+            status,
+            phase: None,
+            due_at: None,
+            pushes: None,
+        }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> StartResult {
     match ending {
         DriveResult::Waiting(at, phase) => {
-            context.voice.say(&format!(
+            context.reporter.say(&format!(
                 "{}: {} is due at {at}",
                 run.automation,
                 phase.as_str()
             ));
-            let mut document = base(run, "waiting");
-            document["phase"] = phase.as_str().into();
-            document["due_at"] = at.to_string().into();
-            Left {
-                document,
+            let document = StartDocument {
+                phase: Some(phase.as_str()),
+                due_at: Some(at),
+                ..StartDocument::of(run, "waiting")
+            };
+            StartResult {
+                document: document.json(),
                 error: None,
             }
         }
         DriveResult::Reached(phase) => {
-            context.voice.say(&format!(
+            context.reporter.say(&format!(
                 "{}: {} is done, and it was to stop there; `pushctl resume {}` goes on",
                 run.automation,
                 phase.as_str(),
                 run.id
             ));
-            let mut document = base(run, "open");
-            document["phase"] = phase.as_str().into();
-            Left {
-                document,
+            let document = StartDocument {
+                phase: Some(phase.as_str()),
+                ..StartDocument::of(run, "open")
+            };
+            StartResult {
+                document: document.json(),
                 error: None,
             }
         }
-        DriveResult::Over { summary, error, .. } => Left {
+        DriveResult::Over { summary, error, .. } => StartResult {
             document: summary,
             error,
         },
@@ -251,49 +295,55 @@ fn left(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Left {
 
 /// Resumes a run: goes on with one that is open or that a guard closed, and sends again what is in doubt if that is asked.
 pub async fn resume<'a>(
-    world: &World<'a>,
+    services: &PipelineServices<'a>,
     run: &Run,
     overrides: Option<&'a Override>,
-    how: DriveOptions,
+    options: DriveOptions,
     in_doubt: Option<InDoubt>,
-) -> Result<Left> {
+) -> Result<StartResult> {
     let retries = in_doubt == Some(InDoubt::Retry);
     let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
     let (road, opening) = if can_go_on {
         (Road::Resume, Opening::Reopen(run))
     } else {
-        (Road::InDoubtRetry, Opening::Over(run))
+        (Road::InDoubtRetry, Opening::Finished(run))
     };
     let work = async |recorded: Recorded| {
-        let phases = world.store.phases(&recorded.run.id).await?;
-        if let Overdue::For(late) = overdue(&recorded.run, phases, world.context.clock.now()) {
-            world.context.voice.warn(&format!("{late:#}"));
+        let phases = services.store.phases(&recorded.run.id).await?;
+        if let Overdue::For(late) = overdue(&recorded.run, phases, services.context.clock.now()) {
+            services.context.reporter.warn(&format!("{late:#}"));
         }
-        let left = go_on(world, &recorded, how).await?;
+        let result = continue_run(services, &recorded, options).await?;
         let is_partial = |error: &Error| error.kind() == ErrorKind::Partial;
-        if retries && left.error.as_ref().is_none_or(is_partial) {
+        if retries && result.error.as_ref().is_none_or(is_partial) {
             let given = Overrides(overrides.cloned().into_iter().collect());
-            return retry(world, &recorded, &given).await;
+            return resend(services, &recorded, &given).await;
         }
-        Ok(left)
+        Ok(result)
     };
-    let session = world.session(road, overrides);
-    let left = session.conduct(opening, async || Ok(()), work).await;
-    world.progress.finish();
-    left
+    let session = services.session(road, overrides);
+    let result = session.conduct(opening, async || Ok(()), work).await;
+    services.progress.finish();
+    result
 }
 
 /// Sends once more what is in doubt of a run that is over.
-async fn retry(world: &World<'_>, recorded: &Recorded, overrides: &Overrides) -> Result<Left> {
+async fn resend(
+    services: &PipelineServices<'_>,
+    recorded: &Recorded,
+    overrides: &Overrides,
+) -> Result<StartResult> {
     let run = &recorded.run;
-    let notices = services::notices(world.context, &RunPlan::of(run)?.automation);
-    let means = world.means(&notices)?;
-    let pushes = Box::pin(retry_doubts(run, &means, overrides)).await?;
-    let is_partial = pushes.iter().any(|push| push["ended"] == "partial");
-    let mut document = base(run, "retried");
-    document["pushes"] = pushes.into();
-    Ok(Left {
-        document,
+    let notices = services::notices(services.context, &RunPlan::of(run)?.automation);
+    let context = services.pipeline_context(&notices)?;
+    let pushes = Box::pin(resend_in_doubt(run, &context, overrides)).await?;
+    let is_partial = PushResult::read(&pushes).iter().any(PushResult::is_partial);
+    let document = StartDocument {
+        pushes: Some(pushes),
+        ..StartDocument::of(run, "retried")
+    };
+    Ok(StartResult {
+        document: document.json(),
         error: is_partial.then(|| Error::new(ErrorKind::Partial, "some messages failed")),
     })
 }

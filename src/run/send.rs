@@ -1,6 +1,7 @@
 //! One send: prepared, begun under a recorded run, resumed or joined.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -19,13 +20,13 @@ use crate::delivery::{
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
-use crate::pipeline::safeguards::{AudienceFacts, judge, lifted, while_sending};
+use crate::pipeline::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use crate::settings::{HistoryKind, Origin};
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
 /// How often a send that waits for the end of the quiet hours looks whether it was cancelled.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
+const CANCEL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A send that is ready to begin.
 pub struct Sending {
@@ -41,18 +42,35 @@ pub struct Sending {
     source: Option<Source>,
 }
 
-/// The key of the automation in the plan of a run of `send --automation`.
-const AUTOMATION: &str = "automation";
+/// The plan of a run of `send`, as it is recorded.
+#[derive(Serialize)]
+struct SendRunPlan<'a> {
+    order: &'a Order,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    automation: Option<&'a AutomationFile>,
+}
 
-/// Returns what a recorded run of `send` was begun with.
+#[derive(Deserialize)]
+struct RecordedOrder {
+    order: Order,
+}
+
+#[derive(Deserialize)]
+struct RecordedAutomation {
+    automation: AutomationFile,
+}
+
+/// Returns the order of a recorded run of `send`.
 pub fn order_of(run: &Run) -> Result<Order> {
-    let order = run.plan.get("order").cloned().unwrap_or_default();
-    serde_json::from_value(order).kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))
+    let plan = RecordedOrder::deserialize(&run.plan);
+    let plan = plan.kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))?;
+    Ok(plan.order)
 }
 
 /// Returns the automation of a recorded run of `send --automation`.
 pub fn automation_of(plan: &Value) -> Option<AutomationFile> {
-    serde_json::from_value(plan.get(AUTOMATION)?.clone()).ok()
+    let plan = RecordedAutomation::deserialize(plan).ok()?;
+    Some(plan.automation)
 }
 
 impl Sending {
@@ -84,7 +102,7 @@ impl Sending {
         order: &Order,
         overrides: &Overrides,
     ) -> Result<SendPlan> {
-        let progress = context.voice.progress();
+        let progress = context.reporter.progress();
         let plan = SendPlan::prepare(
             order,
             overrides,
@@ -142,13 +160,14 @@ impl Sending {
             Reach::Live => "live-send",
             Reach::ValidateOnly => "validate-only",
         };
-        let mut plan = json!({ "order": self.order });
-        if let Some(automation) = &self.automation {
-            plan[AUTOMATION] = serde_json::to_value(automation).kind(
-                ErrorKind::Bug,
-                || "an automation that cannot be written down",
-            )?;
-        }
+        let plan = SendRunPlan {
+            order: &self.order,
+            automation: self.automation.as_ref(),
+        };
+        let plan = serde_json::to_value(plan).kind(
+            ErrorKind::Bug,
+            || "the plan of a send cannot be written as JSON",
+        )?;
         let new = NewRun {
             id: context.id.clone(),
             automation: self.order.automation.clone(),
@@ -163,7 +182,7 @@ impl Sending {
         let session = session(context, store, road, overrides);
         let work = async |recorded: Recorded| {
             if !recorded.is_new {
-                context.voice.say(&format!(
+                context.reporter.say(&format!(
                     "going on with run {}, which was not finished",
                     recorded.run.id
                 ));
@@ -187,7 +206,7 @@ impl Sending {
     ) -> Result<Sent> {
         let is_over = !matches!(run.status, RunStatus::Open | RunStatus::Refused);
         let (road, opening) = if is_over {
-            (Road::InDoubtRetry, Opening::Over(run))
+            (Road::InDoubtRetry, Opening::Finished(run))
         } else {
             (Road::Resume, Opening::Reopen(run))
         };
@@ -196,7 +215,7 @@ impl Sending {
         if !is_over {
             counting.0.extend(Overrides::of(&run.plan).0);
         }
-        let allowed = self.allowed(&counting);
+        let allowed = self.check_safeguards(&counting);
         let work = async |recorded: Recorded| {
             let sent = self.deliver(context, store, &recorded).await?;
             if is_over {
@@ -211,11 +230,11 @@ impl Sending {
 
     /// Refuses a file that is larger than its automation allows, or of which too many rows are skipped. How many rows all
     /// files of the automation have is not known any more.
-    fn allowed(&self, overrides: &Overrides) -> Result<()> {
+    fn check_safeguards(&self, overrides: &Overrides) -> Result<()> {
         let Some(file) = &self.automation else {
             return Ok(());
         };
-        let mut safeguards = lifted(file.clone(), overrides).safeguards;
+        let mut safeguards = apply_overrides(file.clone(), overrides).safeguards;
         safeguards.min_audience = 0;
         let skipped = self.plan.skipped.values().sum();
         let facts = AudienceFacts {
@@ -223,7 +242,7 @@ impl Sending {
             rows_before: None,
             skipped: vec![(self.order.input.name(), self.plan.rows, skipped)],
         };
-        judge(&safeguards, &facts).error(&file.name)
+        check_audience(&safeguards, &facts).error(&file.name)
     }
 
     /// Sends under a lease and a recorded run, and waits where the quiet hours are waited for.
@@ -233,19 +252,19 @@ impl Sending {
         store: &Store,
         recorded: &Recorded,
     ) -> Result<Sent> {
-        let tools = Tools::new(context, store)?;
+        let services = SendServices::new(context, store)?;
         // What an earlier send could not tell the history; if it cannot now either, the send itself will say so.
-        let _ = tools.cadence.sync(&context.holder).await;
+        let _ = services.cadence.sync(&context.holder).await;
         let source = self.source.clone();
         let run = &recorded.run;
         let gate = gate(run, &recorded.overrides);
         loop {
             let attempt = store.begin_phase(&run.id, "send").await?;
-            let progress = context.voice.progress();
-            let means = SendContext {
+            let progress = context.reporter.progress();
+            let send_context = SendContext {
                 until: Some(self.until(context)),
                 reading: source.as_ref().map(|source| reading(context, source)),
-                ..tools.means(
+                ..services.send_context(
                     context,
                     store,
                     progress.as_ref(),
@@ -257,7 +276,7 @@ impl Sending {
                 &self.plan,
                 &mut self.tokens,
                 &run.id,
-                &means,
+                &send_context,
             ))
             .await;
             progress.finish();
@@ -300,7 +319,7 @@ async fn count(
     asking: DryRunSources<'_>,
 ) -> Result<Summary> {
     let named = (context.id.as_str(), context.clock.now());
-    let progress = context.voice.progress();
+    let progress = context.reporter.progress();
     let summary = dry_run::count(order, plan, asking, progress.as_ref(), named).await;
     progress.finish();
     summary
@@ -320,7 +339,7 @@ async fn look_up(
     let Some(source) = source else {
         return Ok(TokenLookup::unchecked(plan));
     };
-    let progress = context.voice.progress();
+    let progress = context.reporter.progress();
     let (interrupt, shown) = (context.interrupt, progress.as_ref());
     let reading = reading(context, source);
     let tokens = TokenLookup::look_up(order, plan, &reading, interrupt, shown).await;
@@ -335,27 +354,27 @@ pub async fn join(
     (run, order): (&Run, &Order),
     overrides: Option<&Override>,
 ) -> Result<Sent> {
-    let mut tools = Tools::new(context, store)?;
+    let mut services = SendServices::new(context, store)?;
     if !is_given(context, "push.rate") {
         // Its part of the send's rate is all that limits it.
-        tools.service.rate = order.rate.unwrap_or(tools.service.rate);
+        services.service.rate = order.rate.unwrap_or(services.service.rate);
     }
     let source = services::source(context)?;
     let work = async |recorded: Recorded| {
         let gate = gate(&recorded.run, &recorded.overrides);
         loop {
-            let progress = context.voice.progress();
-            let means = SendContext {
+            let progress = context.reporter.progress();
+            let send_context = SendContext {
                 until: is_given(context, "deadline").then(|| context.budget.end()),
                 reading: Some(reading(context, &source)),
-                ..tools.means(
+                ..services.send_context(
                     context,
                     store,
                     progress.as_ref(),
                     (&gate, &recorded.overrides),
                 )
             };
-            let sent = Box::pin(send::join(order, &run.id, &means)).await;
+            let sent = Box::pin(send::join(order, &run.id, &send_context)).await;
             progress.finish();
             let sent = sent?;
             match sent.paused_until {
@@ -378,7 +397,7 @@ fn session<'a>(
     RunSession {
         store,
         holder: &context.holder,
-        voice: context.voice,
+        reporter: context.reporter,
         now: context.clock.now(),
         road,
         overrides,
@@ -387,18 +406,18 @@ fn session<'a>(
 
 /// What is looked at before each batch: a send without an automation has no such limits.
 fn gate(run: &Run, overrides: &Overrides) -> WhileSending {
-    let automation = automation_of(&run.plan).map(|file| lifted(file, overrides));
+    let automation = automation_of(&run.plan).map(|file| apply_overrides(file, overrides));
     automation.map_or_else(WhileSending::default, |file| while_sending(&file, None))
 }
 
 /// What every pass of a send uses.
-struct Tools {
+struct SendServices {
     account: ServiceAccount,
     cadence: Cadence,
     service: fcm::FcmSettings,
 }
 
-impl Tools {
+impl SendServices {
     fn new(context: &RunContext<'_>, store: &Store) -> Result<Self> {
         Ok(Self {
             account: services::account(context.settings)?,
@@ -407,7 +426,7 @@ impl Tools {
         })
     }
 
-    fn means<'m>(
+    fn send_context<'m>(
         &'m self,
         context: &'m RunContext<'_>,
         store: &'m Store,
@@ -436,7 +455,7 @@ fn reading<'m>(context: &'m RunContext<'_>, source: &'m Source) -> SourceReader<
     SourceReader {
         source,
         budget: context.budget,
-        watch: context.voice,
+        watch: context.reporter,
     }
 }
 
@@ -448,7 +467,7 @@ async fn wait(
     until: Timestamp,
 ) -> Result<bool> {
     context
-        .voice
+        .reporter
         .say(&format!("quiet hours: sending goes on at {until}"));
     store.rest().await;
     loop {
@@ -458,7 +477,7 @@ async fn wait(
         }
         tokio::select! {
             kind = context.interrupt.wait() => return Err(Interrupt::error(kind)),
-            () = context.clock.sleep(left.unsigned_abs().min(LOOK)) => {}
+            () = context.clock.sleep(left.unsigned_abs().min(CANCEL_INTERVAL)) => {}
         }
         if store.cancellation(run).await?.is_some() {
             // The next pass records who was not got to.

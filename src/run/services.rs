@@ -109,7 +109,7 @@ pub fn source(context: &RunContext<'_>) -> Result<Source> {
         tracing::info!(target: "pushctl::source", "{note}");
     }
     if let Some(advice) = address.advice() {
-        context.voice.say(&advice);
+        context.reporter.say(&advice);
     }
     let source = to(context, address);
     source.plan(context.budget.total())?;
@@ -191,7 +191,7 @@ pub fn notices(context: &RunContext<'_>, automation: &AutomationFile) -> Notices
         notify::NotifyTimeouts::default(),
     );
     for warning in warnings {
-        context.voice.warn(&warning.to_string());
+        context.reporter.warn(&warning.to_string());
     }
     notices
 }

@@ -3,11 +3,11 @@
 
 use jiff::Timestamp;
 
-use super::context::Voice;
+use super::context::Reporter;
 use super::gates::{Guard, Override, Overrides, Road, Rule, rule};
 use crate::delivery::{AD_HOC, lease_name};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{Mode, Overdue, close_overdue, overdue};
+use crate::pipeline::{Mode, Overdue, cancelled_by, close_run, overdue};
 use crate::state::process_id::ProcessId;
 use crate::state::{Begun, BegunAlone, Lease, NewRun, Run, RunStatus, Store, Taking};
 
@@ -17,11 +17,11 @@ pub enum Opening<'a> {
     /// A new run, or the open one of the same occurrence.
     Begin(&'a NewRun),
     /// An open run, as it is.
-    GoOn(&'a Run),
+    Continue(&'a Run),
     /// An open run, or one that a guard closed.
     Reopen(&'a Run),
     /// A run that is over: its messages in doubt are sent again.
-    Over(&'a Run),
+    Finished(&'a Run),
     /// An open run that another process carries.
     Join(&'a Run),
 }
@@ -33,7 +33,7 @@ pub struct RunSession<'a> {
     /// This process, as others see it.
     pub holder: &'a ProcessId,
     /// Where a person reads what happens.
-    pub voice: &'a dyn Voice,
+    pub reporter: &'a dyn Reporter,
     /// The present.
     pub now: Timestamp,
     /// How the run is started.
@@ -113,7 +113,7 @@ impl RunSession<'_> {
         };
         let result = tokio::select! {
             result = Box::pin(working) => result,
-            () = lease.lost() => Err(taken_over(&lease)),
+            () = lease.lost() => Err(lease_lost(&lease)),
         };
         // What came of the work matters more; a lease that cannot be given back ends by itself.
         let _ = lease.release().await;
@@ -123,7 +123,7 @@ impl RunSession<'_> {
     async fn acquire(&self, opening: Opening<'_>) -> Result<Option<Lease>> {
         let (automation, occurrence) = match opening {
             Opening::Begin(new) => (&new.automation, &new.occurrence),
-            Opening::GoOn(run) | Opening::Reopen(run) | Opening::Over(run) => {
+            Opening::Continue(run) | Opening::Reopen(run) | Opening::Finished(run) => {
                 (&run.automation, &run.occurrence)
             }
             Opening::Join(_) => return Ok(None),
@@ -139,25 +139,27 @@ impl RunSession<'_> {
         if let Opening::Begin(new) = opening {
             return self.begin(new).await;
         }
-        let (Opening::GoOn(run) | Opening::Reopen(run) | Opening::Over(run) | Opening::Join(run)) =
-            opening
+        let (Opening::Continue(run)
+        | Opening::Reopen(run)
+        | Opening::Finished(run)
+        | Opening::Join(run)) = opening
         else {
             return Err(Error::new(ErrorKind::Bug, "a run without a beginning"));
         };
         // It may have been ended just before the lease was free.
         let found = self.store.run(&run.id).await?;
-        let run = found.ok_or_else(|| gone(&run.id))?;
+        let run = found.ok_or_else(|| not_recorded(&run.id))?;
         let overrides = match opening {
             // What was overridden for the run itself does not count for what is sent again.
-            Opening::Over(_) => Overrides(self.overrides.cloned().into_iter().collect()),
-            _ => self.with_ours(&run),
+            Opening::Finished(_) => Overrides(self.overrides.cloned().into_iter().collect()),
+            _ => self.all_overrides(&run),
         };
         self.not_paused((&run.automation, &run.mode), &overrides)
             .await?;
         match opening {
             Opening::Reopen(_) => self.reopen(&run, &overrides).await?,
-            Opening::Join(_) => self.joinable(&run).await?,
-            Opening::Begin(_) | Opening::GoOn(_) | Opening::Over(_) => {}
+            Opening::Join(_) => self.check_joinable(&run).await?,
+            Opening::Begin(_) | Opening::Continue(_) | Opening::Finished(_) => {}
         }
         self.recorded(run, overrides, false).await
     }
@@ -174,7 +176,7 @@ impl RunSession<'_> {
             && new.automation != AD_HOC
             && !overrides.lift(Guard::OpenRun);
         let begun = if alone {
-            self.clear_way(&new).await?;
+            self.close_overdue_runs(&new).await?;
             match self.store.begin_run_alone(&new).await? {
                 BegunAlone::Begun(begun) => *begun,
                 BegunAlone::Other(other) => return Err(another_is_open(&other)),
@@ -189,7 +191,7 @@ impl RunSession<'_> {
                 overrides,
             }),
             Begun::Open(run) => {
-                let overrides = self.with_ours(&run);
+                let overrides = self.all_overrides(&run);
                 self.not_paused((&run.automation, &run.mode), &overrides)
                     .await?;
                 self.recorded(run, overrides, false).await
@@ -199,7 +201,7 @@ impl RunSession<'_> {
 
     /// Closes an earlier run of the automation that is too late to send; refuses if one can still send, or was interrupted
     /// in the middle of a push: those wait for a person, or for their own next start.
-    async fn clear_way(&self, new: &NewRun) -> Result<()> {
+    async fn close_overdue_runs(&self, new: &NewRun) -> Result<()> {
         while let Some(other) = self
             .store
             .other_live_run(&new.automation, &new.occurrence)
@@ -223,17 +225,14 @@ impl RunSession<'_> {
     async fn close(&self, run: &Run) -> Result<bool> {
         let records = self.store.phases(&run.id).await?;
         let error = match self.store.cancellation(&run.id).await? {
-            Some(cancel) => {
-                let message = format!("cancelled by {} at {:.0}", cancel.who, cancel.at);
-                Error::new(ErrorKind::Cancelled, message)
-            }
+            Some(cancel) => cancelled_by(&cancel),
             None => match overdue(run, records, self.now) {
                 Overdue::For(error) => error,
                 Overdue::No => return Ok(false),
             },
         };
-        close_overdue(self.store, run, &error).await?;
-        self.voice.say(&format!(
+        close_run(self.store, run, &error).await?;
+        self.reporter.say(&format!(
             "run {} ({}) is closed: {error:#}",
             run.id, run.occurrence
         ));
@@ -268,7 +267,7 @@ impl RunSession<'_> {
         }
     }
 
-    async fn joinable(&self, run: &Run) -> Result<()> {
+    async fn check_joinable(&self, run: &Run) -> Result<()> {
         let cancelled = self.store.cancellation(&run.id).await?.is_some();
         if run.status == RunStatus::Open && !cancelled {
             return Ok(());
@@ -302,7 +301,7 @@ impl RunSession<'_> {
     }
 
     /// What was overridden for a run before, and what is now.
-    fn with_ours(&self, run: &Run) -> Overrides {
+    fn all_overrides(&self, run: &Run) -> Overrides {
         let mut overrides = Overrides::of(&run.plan);
         overrides.0.extend(self.overrides.cloned());
         overrides
@@ -312,26 +311,26 @@ impl RunSession<'_> {
     async fn recorded(&self, run: Run, overrides: Overrides, is_new: bool) -> Result<Recorded> {
         if self.overrides.is_some() {
             let mut plan = run.plan.clone();
-            self.with_ours(&run).write(&mut plan)?;
+            self.all_overrides(&run).write(&mut plan)?;
             self.store.amend_plan(&run.id, &plan).await?;
         }
         let found = self.store.run(&run.id).await?;
         Ok(Recorded {
-            run: found.ok_or_else(|| gone(&run.id))?,
+            run: found.ok_or_else(|| not_recorded(&run.id))?,
             is_new,
             overrides,
         })
     }
 }
 
-fn gone(id: &str) -> Error {
+fn not_recorded(id: &str) -> Error {
     Error::new(
         ErrorKind::Nothing,
         format!("run {id} is not recorded any more"),
     )
 }
 
-fn taken_over(lease: &Lease) -> Error {
+fn lease_lost(lease: &Lease) -> Error {
     Error::new(
         ErrorKind::Locked,
         format!("{} was taken over by another process", lease.name()),

@@ -1,5 +1,5 @@
-//! The circuit breaker of a host: after several commands in a row could not reach it, the next ones do not try for a
-//! while; then one of them probes, and only if that succeeds do the others follow.
+//! The circuit breaker of a host: after several commands in a row could not reach it, further commands do not try for a
+//! while; then one of them probes the host, and the others wait for its result.
 
 use std::time::Duration;
 
@@ -12,30 +12,30 @@ use crate::error::Result;
 /// Whether a command may try a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Go ahead.
+    /// The command may try.
     Go,
-    /// Go ahead, alone: the others wait for what you find.
+    /// The command may try as the only one: the others wait for its result.
     Probe,
-    /// Do not try before `until`: the last `failures` commands could not reach it.
+    /// The command must not try before `until`: the last `failures` commands could not reach the host.
     Refused {
-        /// The end of the cool-off, or of somebody's probe.
+        /// The end of the cool-off, or of another command's probe.
         until: Timestamp,
-        /// In a row.
+        /// The number of failures in a row.
         failures: u32,
     },
 }
 
-/// How a command fared with a host.
+/// The result of a command's attempt to reach a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerProbe {
-    /// It answered, whatever it said.
+    /// The host answered, with success or with an error.
     Reached,
-    /// It could not be reached (a failure that may pass).
+    /// The host could not be reached: a transient failure.
     Unreached,
 }
 
 impl Store {
-    /// May a command try `host`? Refused for `cool_off` after `threshold` failures in a row.
+    /// Returns whether a command may try `host`. It is refused for `cool_off` after `threshold` failures in a row.
     pub async fn admission(
         &self,
         host: &str,
@@ -67,7 +67,7 @@ impl Store {
         })
     }
 
-    /// Records how a command fared: success closes the breaker, failure counts.
+    /// Records the result of an attempt: a success closes the breaker, a failure counts.
     pub async fn attempted(&self, host: &str, attempt: BreakerProbe) -> Result<()> {
         match attempt {
             BreakerProbe::Reached => {

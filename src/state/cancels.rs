@@ -1,7 +1,7 @@
-//! Cancels and pauses: who, when and why.
+//! Cancels and pauses, with actor, time and reason.
 //!
-//! A cancel concerns the runs that were open when it was given, never later ones: each run remembers how many cancels
-//! there had been when it began, so no two machines' clocks are compared. A pause concerns occurrences to come.
+//! A cancel concerns the runs that were open when it was recorded, never later ones: each run stores how many cancels
+//! existed when it began, so no clocks of two machines are compared. A pause concerns future occurrences.
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use super::store::Store;
 use super::value::{Row, params};
 use crate::error::Result;
 
-/// What is to be stopped.
+/// The runs that a cancel stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CancelTarget {
     /// One run, by its id.
@@ -21,29 +21,24 @@ pub enum CancelTarget {
     All,
 }
 
-/// A cancel as it is recorded.
+/// A recorded cancel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancellation {
-    /// What was to be stopped.
+    /// The runs to stop.
     pub target: CancelTarget,
-    /// Who said so.
+    /// The actor.
     pub who: String,
-    /// When.
     pub at: Timestamp,
-    /// Why, if it was said.
     pub reason: Option<String>,
 }
 
-/// An automation that is held from its next occurrence on.
+/// A recorded pause: the automation starts no occurrence until it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// Its name.
     pub automation: String,
-    /// Who said so.
+    /// The actor.
     pub who: String,
-    /// When.
     pub at: Timestamp,
-    /// Why, if it was said.
     pub reason: Option<String>,
 }
 
@@ -66,14 +61,14 @@ impl CancelTarget {
 }
 
 impl Store {
-    /// Records a cancel; the open runs that it stops.
+    /// Records a cancel. Returns the open runs that it stops.
     pub async fn cancel(
         &self,
         target: &CancelTarget,
         who: &str,
         reason: Option<&str>,
     ) -> Result<Vec<Run>> {
-        // Recorded before anything is looked at: a run that begins meanwhile is either listed or was begun later.
+        // The cancel is recorded first: a run that begins meanwhile is either listed below or counts as later.
         let (scope, name) = target.scope();
         let sql = "INSERT INTO pushctl.cancels (scope, target, who, reason, at) VALUES ($1, $2, $3, $4, $5)";
         self.execute(sql, params![scope, name, who, reason, self.now()])
@@ -87,7 +82,7 @@ impl Store {
         Ok(stopped)
     }
 
-    /// The first cancel that concerns a run. Cheap: for looking every moment.
+    /// Returns the first cancel that concerns a run. Cheap enough to poll.
     pub async fn cancellation(&self, run: &str) -> Result<Option<Cancellation>> {
         let sql = "SELECT c.scope, c.target, c.who, c.at, c.reason
                    FROM pushctl.runs r JOIN pushctl.cancels c ON c.id > r.cancels_seen
@@ -100,7 +95,7 @@ impl Store {
         rows.first().map(cancellation).transpose()
     }
 
-    /// Holds an automation. False if it is held already: the first pause stays.
+    /// Pauses an automation. Returns false if it is paused already: the first pause is kept.
     pub async fn pause(&self, automation: &str, who: &str, reason: Option<&str>) -> Result<bool> {
         let sql = "INSERT INTO pushctl.pauses (automation, who, reason, at) VALUES ($1, $2, $3, $4)
                    ON CONFLICT DO NOTHING";
@@ -110,13 +105,13 @@ impl Store {
             > 0)
     }
 
-    /// Lets an automation go on. False if it was not held.
+    /// Ends a pause. Returns false if the automation was not paused.
     pub async fn unpause(&self, automation: &str) -> Result<bool> {
         let sql = "DELETE FROM pushctl.pauses WHERE automation = $1";
         Ok(self.execute(sql, params![automation]).await? > 0)
     }
 
-    /// What is held, by name.
+    /// Returns the pauses, ordered by automation.
     pub async fn pauses(&self) -> Result<Vec<Pause>> {
         let sql = "SELECT automation, who, at, reason FROM pushctl.pauses ORDER BY automation";
         self.query(sql, params![])

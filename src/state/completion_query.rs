@@ -1,34 +1,31 @@
-//! A glance at an embedded store from outside: what completion offers. It waits for nobody, makes nothing, and whatever
-//! is not as expected is nothing seen.
+//! Reads an embedded store for shell completion: it waits for no other process, creates nothing, and returns nothing if
+//! anything fails.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Longer than any reader has to wait in a store that nobody keeps busy, shorter than a person notices.
+/// The timeout for a lock: longer than a reader usually waits, shorter than a person notices.
 const BUSY: Duration = Duration::from_millis(10);
 
-/// A run, as far as a person recognises it by it.
+/// The parts of a run by which a person recognises it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Its id.
     pub id: String,
-    /// Its automation.
     pub automation: String,
-    /// What it was for.
     pub occurrence: String,
     /// `open`, `done`, …
     pub status: String,
 }
 
-/// The newest runs in the file, at most `most`, newest first.
+/// Returns the newest runs in the file, at most `most`, newest first.
 pub fn newest_runs(path: &Path, most: u32) -> Vec<Glimpse> {
     read(path, most).unwrap_or_default()
 }
 
 fn read(path: &Path, most: u32) -> rusqlite::Result<Vec<Glimpse>> {
-    // Without CREATE: a file that is not there stays so.
+    // Without CREATE, so that a missing file is not created.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;

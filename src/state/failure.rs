@@ -1,4 +1,4 @@
-//! What went wrong with a store, in words that name the fix.
+//! Translates database errors into messages that name the store and the fix.
 
 use std::path::Path;
 
@@ -7,47 +7,47 @@ use rusqlite::ErrorCode;
 use crate::error::{Error, ErrorKind};
 
 const ELSEWHERE: &str =
-    "Give another place with --state, or a PostgreSQL store with PUSHCTL_STATE_URL";
+    "name another file with --state, or a PostgreSQL store with PUSHCTL_STATE_URL";
 
 /// A SQLite error about the store at `path`.
 pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
     let place = path.display();
     let code = cause.sqlite_error_code();
-    let told = |kind, message: String| Error::from_cause(kind, cause).context(message);
+    let error = |kind, message: String| Error::from_cause(kind, cause).context(message);
     match code {
-        Some(ErrorCode::DiskFull) => told(
+        Some(ErrorCode::DiskFull) => error(
             ErrorKind::Failed,
             format!("the disk is full: cannot write the state store {place}"),
         )
-        .hint("Free some space and start again: what was recorded stays recorded"),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => told(
+        .hint("free some space and run the command again: earlier records are kept"),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => error(
             ErrorKind::Failed,
             format!("the state store {place} is damaged"),
         )
-        .hint("Move the file aside, and bring a backup back with `pushctl state import`"),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => told(
+        .hint("move the file aside and restore a backup with `pushctl state import`"),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => error(
             ErrorKind::Failed,
             format!("cannot write the state store {place}"),
         )
         .hint(ELSEWHERE),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => told(
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error(
             ErrorKind::Locked,
-            format!("another process has kept the state store {place} busy for too long"),
+            format!("another process has locked the state store {place} for too long"),
         ),
-        _ => told(ErrorKind::Failed, format!("the state store {place} failed")),
+        _ => error(ErrorKind::Failed, format!("the state store {place} failed")),
     }
 }
 
-/// The store's file or directory cannot be made.
+/// The store's file or directory cannot be created.
 pub(super) fn file(cause: &std::io::Error, path: &Path) -> Error {
     Error::new(
         ErrorKind::Failed,
-        format!("cannot make the state store {}: {cause}", path.display()),
+        format!("cannot create the state store {}: {cause}", path.display()),
     )
     .hint(ELSEWHERE)
 }
 
-/// The store's file may be read, not written.
+/// The store's file can be read but not written.
 pub(super) fn read_only(path: &Path) -> Error {
     Error::new(
         ErrorKind::Failed,
@@ -56,20 +56,20 @@ pub(super) fn read_only(path: &Path) -> Error {
     .hint(ELSEWHERE)
 }
 
-/// The file is there, and holds nothing.
+/// The file exists and is empty.
 pub(super) fn empty(path: &Path) -> Error {
     let place = path.display();
     Error::new(
         ErrorKind::Failed,
-        format!("the state store {place} is an empty file: everyone would count as never sent to"),
+        format!("the state store {place} is an empty file; with it every recipient would count as not sent to"),
     )
     .hint(format!(
-        "if it is a copy, restore one that is whole: `pushctl state export`, or the file together with {place}-wal"
+        "if it is a copy, restore a complete one: an export of `pushctl state export`, or the file together with {place}-wal"
     ))
-    .hint(format!("remove {place} to begin with a new store"))
+    .hint(format!("to begin with a new store, remove {place}"))
 }
 
-/// The file is a database, but not one of ours.
+/// The file is a database of another application.
 pub(super) fn not_ours(path: &Path) -> Error {
     Error::usage(format!(
         "{} is a database, but not a pushctl state store",
@@ -83,26 +83,26 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
     let Some(state) = cause.code().map(|state| state.code().to_owned()) else {
         return Error::from_cause(ErrorKind::Unreachable, cause)
             .context("cannot reach the state store")
-            .hint("`pushctl doctor --only state` shows how far it gets");
+            .hint("`pushctl doctor --only state` shows which step of the connection fails");
     };
-    let told = |kind, message: &str| Error::from_cause(kind, cause).context(message);
+    let error = |kind, message: &str| Error::from_cause(kind, cause).context(message);
     match state.as_bytes() {
-        [b'2', b'8', ..] => told(ErrorKind::Credentials, "the state store refused the credentials")
-            .hint("Check PUSHCTL_STATE_URL"),
-        b"42501" => told(
+        [b'2', b'8', ..] => error(ErrorKind::Credentials, "the state store rejects the credentials")
+            .hint("check the user and the password in PUSHCTL_STATE_URL"),
+        b"42501" => error(
             ErrorKind::Credentials,
-            "the role may not do that in the state store",
+            "the role lacks a privilege in the state store",
         )
-        .hint("GRANT CREATE ON DATABASE … TO the role, or have its owner make the schema: CREATE SCHEMA pushctl AUTHORIZATION …"),
-        b"3F000" | b"42P01" | b"42703" => told(
+        .hint("GRANT CREATE ON DATABASE … TO the role, or let the database's owner create the schema: CREATE SCHEMA pushctl AUTHORIZATION …"),
+        b"3F000" | b"42P01" | b"42703" => error(
             ErrorKind::Failed,
-            "the state store is not migrated as this version needs it",
+            "the state store lacks a migration that this version needs",
         )
-        .hint("`pushctl state migrate`"),
+        .hint("run `pushctl state migrate`"),
         [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
-            told(ErrorKind::Unreachable, "the state store is not taking connections")
+            error(ErrorKind::Unreachable, "the state store accepts no connections at present")
         }
-        b"53100" => told(ErrorKind::Failed, "the disk of the state store is full"),
-        _ => told(ErrorKind::Failed, "the state store failed"),
+        b"53100" => error(ErrorKind::Failed, "the disk of the state store is full"),
+        _ => error(ErrorKind::Failed, "the state store failed"),
     }
 }

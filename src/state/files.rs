@@ -1,5 +1,5 @@
-//! Audience files of runs that are under way, for machines without a disk of their own: what was tested at one start is
-//! there to be sent at the next. In parts, so that no statement is large; forgotten when the run ends.
+//! Stores audience files of open runs, for machines without a disk: the file that was tested at one start is sent at
+//! the next. In parts, so that no statement is large; deleted when the run ends.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -8,16 +8,16 @@ use super::store::{Backend, Store};
 use super::value::params;
 use crate::error::{Context as _, ErrorKind, Result};
 
-/// Bytes of a part.
+/// The size of a part in bytes.
 const PART: usize = 256 * 1024;
 
 impl Store {
-    /// Whether other machines see it: what they are to find must be in it.
+    /// Returns whether other machines use the same store, so that files for them must be kept in it.
     pub fn is_shared(&self) -> bool {
         matches!(*self.backend, Backend::Postgres(_))
     }
 
-    /// Keeps a file's content under a run and a name.
+    /// Stores a file's content under a run and a name.
     pub async fn keep_file(&self, run: &str, name: &str, file: &mut File) -> Result<()> {
         let forget = "DELETE FROM pushctl.files WHERE run = $1 AND name = $2";
         self.execute(forget, params![run, name]).await?;
@@ -44,7 +44,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a kept file's content; false if there is none.
+    /// Writes a stored file's content to `into`. Returns false if there is none.
     pub async fn fetch_file(&self, run: &str, name: &str, into: &mut File) -> Result<bool> {
         let sql = "SELECT content FROM pushctl.files WHERE run = $1 AND name = $2 AND part = $3";
         for number in 0_u32.. {
@@ -58,7 +58,7 @@ impl Store {
         Ok(false)
     }
 
-    /// Forgets the files of a run.
+    /// Deletes the files of a run.
     pub async fn forget_files(&self, run: &str) -> Result<()> {
         let sql = "DELETE FROM pushctl.files WHERE run = $1";
         self.execute(sql, params![run]).await.map(drop)

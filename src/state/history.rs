@@ -1,4 +1,4 @@
-//! What the ledger knows of pushes that people got before: the store's own history, and what one elsewhere lacks.
+//! Counts earlier pushes in the ledger: the store's own history, and pushes that a remote history lacks.
 
 use jiff::Timestamp;
 
@@ -8,8 +8,8 @@ use super::value::params;
 use crate::error::Result;
 
 impl Store {
-    /// For each user, the pushes in the ledger that count under `guard`: accepted, in flight or in doubt, and late enough
-    /// for one of its limits.
+    /// Returns, for each user, the pushes in the ledger that count under `guard`: accepted, in flight or in doubt, and
+    /// recent enough for one of its limits.
     pub async fn touches(&self, users: &[UserKey], guard: &Guard) -> Result<Vec<Vec<Touch>>> {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.touches(users.to_vec(), guard.clone()).await,
@@ -17,7 +17,7 @@ impl Store {
         }
     }
 
-    /// Every user with at least `at_least` pushes of a layer since an instant, and how many, by user.
+    /// Returns every user with at least `at_least` pushes of a layer since an instant, with the count, ordered by user.
     pub async fn users_reached(
         &self,
         layer: u32,

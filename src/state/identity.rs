@@ -1,4 +1,4 @@
-//! Which store this is, and how far it has come: what tells a store from another one, and from an older copy of itself.
+//! Identifies a store and its progress, to tell it from another store and from an older copy of itself.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use super::value::params;
 use crate::error::Result;
 
 impl Store {
-    /// Where it is, for messages.
+    /// Returns the location for messages.
     pub fn place(&self) -> String {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.path().display().to_string(),
@@ -15,16 +15,16 @@ impl Store {
         }
     }
 
-    /// Tells this store from others: the microsecond in which it was made. A copy of its file or of its database has the
-    /// same; a store that was filled by an import has one of its own.
+    /// Returns the store's identity: the microsecond in which it was created. A copy of its file or database has the
+    /// same identity; a store that was filled by an import has a new one.
     pub async fn identity(&self) -> Result<String> {
         let applied = self.migrations().await?.applied;
         let made_at = applied.first().map_or(0, |first| first.at.as_microsecond());
         Ok(format!("{made_at:x}"))
     }
 
-    /// The number of the sender that was enrolled last, 0 in a new store. It only grows, also when old senders are
-    /// forgotten: a copy that was made earlier has a lower one.
+    /// Returns the number of the newest sender, 0 in a new store. It only grows, also when old senders are deleted, so
+    /// an earlier copy has a lower one.
     pub async fn newest_sender(&self) -> Result<i64> {
         let sql = match &*self.backend {
             Backend::Sqlite(_) => {
@@ -38,7 +38,7 @@ impl Store {
         rows.first().map_or(Ok(0), |row| row.int(0))
     }
 
-    /// When the newest push was opened: until then at least this store knows what was sent.
+    /// Returns when the newest push was opened. The store's record of sent pushes is complete at least until then.
     pub async fn newest_push(&self) -> Result<Option<Timestamp>> {
         let sql = "SELECT max(opened_at) FROM pushctl.pushes";
         let rows = self.query(sql, params![]).await?;

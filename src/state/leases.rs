@@ -1,9 +1,9 @@
-//! Leases: at most one living holder of a name. Renewed while the holder lives; taken over when it stopped renewing,
-//! or at once when it is known to be dead.
+//! Leases: a name has at most one living holder. The holder renews its lease while it lives; another process takes it
+//! over when it has expired, or at once when the holder is known to be dead.
 //!
-//! Two clocks, which are never compared. When a lease was taken, and whether it has ended, is decided on the store's clock
-//! (see [`Store::now_in_sql`]), so a machine whose own clock is wrong neither loses a lease nor takes one too early. For how
-//! long the holder may be certain is measured on the holder's monotonic clock, from before the renewal was asked for.
+//! Two clocks are used and never compared. The store's clock (see [`Store::now_in_sql`]) decides when a lease was taken
+//! and whether it has expired, so a machine with a wrong clock neither loses a lease nor takes one too early. The
+//! holder's monotonic clock, from before each renewal request, decides how long the holder may rely on its lease.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,60 +21,61 @@ use crate::clock::since_boot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
-/// What came of asking for a lease.
+/// The result of trying to take a lease.
 #[derive(Debug)]
 pub enum Taking {
-    /// It is ours until it is released or lost.
+    /// This process holds it until it is released or lost.
     Taken(Lease),
-    /// Somebody else has it.
+    /// Another process holds it.
     Held(HeldBy),
 }
 
 /// A lease and its living holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBy {
-    /// What is held.
+    /// The lease's name.
     pub name: String,
-    /// By whom.
+    /// The process that holds it.
     pub holder: ProcessId,
-    /// Since when.
+    /// When it was taken.
     pub since: Timestamp,
-    /// When it ends unless it is renewed.
+    /// When it expires unless it is renewed.
     pub until: Timestamp,
     pub(super) fence: i64,
 }
 
-/// A lease that is ours. Dropped without [`Lease::release`], it is given back soon after, if the process lives.
+/// A lease held by this process. If dropped without [`Lease::release`], it is released in the background.
 pub struct Lease {
     store: Store,
     name: String,
     fence: i64,
     ttl: Duration,
-    /// What is known of it, by the renewing task; [`Expiry`] is the same for those who look often.
+    /// The state as the renewing task sees it; [`Expiry`] is the same for frequent checks.
     state: watch::Receiver<LeaseState>,
     expiry: Expiry,
     renewal: JoinHandle<()>,
     released: bool,
 }
 
-/// What we know about a lease of ours.
+/// The state of a lease, as its holder sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LeaseState {
-    /// It cannot have been taken over before this time since boot.
+    /// No other process can have taken it over before this time since boot.
     CertainUntil(Duration),
-    /// This process stood still for longer than that. It may be ours again; what was begun under it must not go on.
+    /// This process was suspended beyond the expiry. A renewal may succeed, but work begun under the lease must not
+    /// continue.
     Lapsed,
     /// Another process has taken it over.
     Lost,
 }
 
 impl Store {
-    /// Takes the lease `name`, if nobody alive has it.
+    /// Takes the lease `name` unless a living process holds it.
     pub async fn take_lease(&self, name: &str, holder: &ProcessId) -> Result<Taking> {
         self.take_lease_for(name, holder, self.lease_ttl()).await
     }
 
-    /// As [`Store::take_lease`], with another time after which a silent holder counts as dead.
+    /// Like [`Store::take_lease`], with another expiry time.
     pub async fn take_lease_for(
         &self,
         name: &str,
@@ -93,13 +94,13 @@ impl Store {
                     dead = held.fence;
                 }
                 Some(held) => return Ok(Taking::Held(held)),
-                // Released in between.
+                // It was released in between: try again.
                 None => {}
             }
         }
     }
 
-    /// Who has the lease `name`, if it has not ended.
+    /// Returns the holder of the lease `name`, if it has not expired.
     pub async fn lease(&self, name: &str) -> Result<Option<HeldBy>> {
         Ok(self
             .leases(name)
@@ -108,7 +109,7 @@ impl Store {
             .find(|held| held.name == name))
     }
 
-    /// The living leases whose names begin with `prefix`.
+    /// Returns the unexpired leases whose names begin with `prefix`.
     pub async fn leases(&self, prefix: &str) -> Result<Vec<HeldBy>> {
         let sql = format!(
             "SELECT name, holder, taken_at, expires_at, fence FROM pushctl.leases
@@ -120,7 +121,8 @@ impl Store {
         rows.iter().map(held_by).collect()
     }
 
-    /// One statement: two processes cannot both take it. `dead` is the fence of a holder known to be dead.
+    /// Tries to take a lease with one statement, so that two processes cannot both succeed. `dead` is the fence of a
+    /// holder known to be dead.
     async fn try_take(
         &self,
         name: &str,
@@ -145,16 +147,16 @@ impl Store {
 }
 
 impl Lease {
-    /// `asked` is the time since boot before it was asked for.
+    /// `asked` is the time since boot, from before the lease was requested.
     fn begin(store: &Store, name: &str, fence: i64, ttl: Duration, asked: Duration) -> Self {
         let (changing, state) = watch::channel(LeaseState::CertainUntil(asked + ttl));
         let expiry = Expiry::new(asked, ttl);
-        let known = Known {
+        let publisher = Publisher {
             state: changing,
             expiry: expiry.clone(),
         };
         let held = (store.clone(), name.to_owned(), fence);
-        let renewal = tokio::spawn(renew(held, ttl, asked, known));
+        let renewal = tokio::spawn(renew(held, ttl, asked, publisher));
         Self {
             store: store.clone(),
             name: name.to_owned(),
@@ -167,25 +169,24 @@ impl Lease {
         }
     }
 
-    /// When it ends, as far as this process can be certain.
+    /// Returns when it expires, as far as this process can be certain.
     pub fn expiry(&self) -> &Expiry {
         &self.expiry
     }
 
-    /// Renews it, as the first statement of a transaction; changes no row once another process has taken it over. The
-    /// row stays locked until the transaction ends, so that no other can take it over meanwhile.
+    /// Returns the renewal, as the first statement of a transaction; it changes no row once another process has taken
+    /// the lease over. The row stays locked until the transaction ends, so no process can take it over meanwhile.
     pub(super) fn renewal(&self) -> Statement {
         renewal(&self.store, &self.name, self.fence, self.ttl)
     }
 
-    /// What is held.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns once it is certain that the lease is ours, which is at once unless the store was out of reach for longer
-    /// than the lease lasts. An error if it was lost, or this process stood still for so long: it cannot know what it missed.
-    /// To be awaited before work is begun under it.
+    /// Waits until this process certainly holds the lease: at once, unless the store was unreachable for longer than
+    /// the lease lasts. Fails if the lease was lost, or if this process was suspended for so long that it cannot know
+    /// what it missed. To be called before work is begun under the lease.
     pub async fn hold(&self) -> Result<()> {
         let mut state = self.state.clone();
         let certain = state.wait_for(|state| match state {
@@ -196,19 +197,19 @@ impl Lease {
             Ok(LeaseState::CertainUntil(_)) => Ok(()),
             Ok(LeaseState::Lapsed) => Err(Error::new(
                 ErrorKind::Locked,
-                "this process stood still for longer than its lease lasts, so another may have gone on",
+                "this process was suspended for longer than its lease lasts, so another process may have continued the run",
             )
-            .hint("`pushctl status` shows whether another process goes on with it")),
+            .hint("`pushctl status` shows whether another process continues this run")),
             Ok(LeaseState::Lost) | Err(_) => Err(lost()),
         }
     }
 
-    /// Whether somebody else has taken it over.
+    /// Returns whether another process has taken it over.
     pub fn is_lost(&self) -> bool {
         *self.state.borrow() == LeaseState::Lost
     }
 
-    /// Returns when somebody else has taken it over; never while it is kept.
+    /// Waits until another process has taken it over.
     pub async fn lost(&self) {
         let mut state = self.state.clone();
         if state
@@ -220,11 +221,11 @@ impl Lease {
         }
     }
 
-    /// Gives it back.
+    /// Releases the lease.
     pub async fn release(mut self) -> Result<()> {
         self.released = true;
         self.renewal.abort();
-        give_back(&self.store, &self.name, self.fence).await
+        release(&self.store, &self.name, self.fence).await
     }
 }
 
@@ -240,7 +241,7 @@ impl Drop for Lease {
                 std::mem::take(&mut self.name),
                 self.fence,
             );
-            runtime.spawn(async move { give_back(&store, &name, fence).await });
+            runtime.spawn(async move { release(&store, &name, fence).await });
         }
     }
 }
@@ -252,7 +253,7 @@ impl fmt::Debug for Lease {
 }
 
 impl HeldBy {
-    /// The error of whoever wanted it too.
+    /// Returns the error for a process that needs the lease.
     pub fn error(&self) -> Error {
         Error::new(
             ErrorKind::Locked,
@@ -262,26 +263,26 @@ impl HeldBy {
             ),
         )
         .hint(format!(
-            "If that process is dead, it is taken over {} s after its last sign of life",
+            "wait until that process has ended; if it is dead, its lease expires {} s after its last renewal",
             LEASE_TTL.as_secs()
         ))
     }
 }
 
-/// Where the renewing task says what it knows.
-struct Known {
+/// The state that the renewing task publishes.
+struct Publisher {
     state: watch::Sender<LeaseState>,
     expiry: Expiry,
 }
 
-/// The error of a process that finds its lease gone.
+/// Returns the error for a process whose lease was taken over.
 pub(super) fn lost() -> Error {
     Error::new(
         ErrorKind::Locked,
-        "another process took this over: this one had not renewed its lease in time, because it stood still or could \
+        "another process took over the lease of this one, which had not renewed it in time because it was suspended or could \
          not reach the state store",
     )
-    .hint("`pushctl status` shows who goes on with it")
+    .hint("`pushctl status` shows the process that continues this run")
 }
 
 fn renewal(store: &Store, name: &str, fence: i64, ttl: Duration) -> Statement {
@@ -293,10 +294,10 @@ fn renewal(store: &Store, name: &str, fence: i64, ttl: Duration) -> Statement {
     (sql.into(), params![micros(ttl), name, fence])
 }
 
-impl Known {
-    /// After each wait: had the process stood still until the lease ended, it must not come back to life.
-    fn woke(&self, stood_still: bool) {
-        if stood_still && self.expiry.is_past() {
+impl Publisher {
+    /// Marks the lease as lapsed if this process was suspended until it expired; called after each wait.
+    fn check_suspension(&self, was_suspended: bool) {
+        if was_suspended && self.expiry.is_past() {
             self.expiry.revoke();
             self.state.send_replace(LeaseState::Lapsed);
         }
@@ -305,20 +306,20 @@ impl Known {
     fn renewed(&self, end: Duration) {
         self.expiry.renew(end);
         self.state.send_if_modified(|state| {
-            let goes_on = matches!(state, LeaseState::CertainUntil(_));
-            if goes_on {
+            let is_held = matches!(state, LeaseState::CertainUntil(_));
+            if is_held {
                 *state = LeaseState::CertainUntil(end);
             }
-            goes_on
+            is_held
         });
     }
 }
 
-/// Awaits `work`; whether the process stood still meanwhile for half the time a lease lasts. A store that is out of reach
-/// does not look like that, and a send outlives it.
+/// Awaits `work`. Also returns whether this process was suspended meanwhile for half the time a lease lasts. An
+/// unreachable store does not count as that, because a send can continue after it.
 async fn watched<T>(work: impl Future<Output = T>, ttl: Duration) -> (T, bool) {
     let mut work = std::pin::pin!(work);
-    let mut stood_still = false;
+    let mut was_suspended = false;
     let mut last = since_boot();
     loop {
         let done = tokio::select! {
@@ -326,37 +327,37 @@ async fn watched<T>(work: impl Future<Output = T>, ttl: Duration) -> (T, bool) {
             () = sleep(ttl / 6) => None,
         };
         let now = since_boot();
-        stood_still |= now.saturating_sub(last) > ttl / 2;
+        was_suspended |= now.saturating_sub(last) > ttl / 2;
         last = now;
         if let Some(value) = done {
-            return (value, stood_still);
+            return (value, was_suspended);
         }
     }
 }
 
-/// Extends the lease, also when it has ended meanwhile, until another process took it over.
+/// Renews the lease, also after it has expired, until another process has taken it over.
 async fn renew(
     (store, name, fence): (Store, String, i64),
     ttl: Duration,
     mut asked: Duration,
-    known: Known,
+    publisher: Publisher,
 ) {
     loop {
-        // After a slow answer the next one is due at once.
+        // After a slow answer the next renewal is due at once.
         let rest = (asked + ttl / 3).saturating_sub(since_boot());
-        let ((), stood_still) = watched(sleep(rest), ttl).await;
-        known.woke(stood_still);
+        let ((), was_suspended) = watched(sleep(rest), ttl).await;
+        publisher.check_suspension(was_suspended);
         asked = since_boot();
         let statement = renewal(&store, &name, fence, ttl);
-        let (renewed, stood_still) = watched(store.transact(vec![statement]), ttl).await;
-        known.woke(stood_still);
+        let (renewed, was_suspended) = watched(store.transact(vec![statement]), ttl).await;
+        publisher.check_suspension(was_suspended);
         match renewed.as_deref() {
             Ok([0]) => {
-                known.expiry.revoke();
-                known.state.send_replace(LeaseState::Lost);
+                publisher.expiry.revoke();
+                publisher.state.send_replace(LeaseState::Lost);
                 return;
             }
-            Ok(_) => known.renewed(asked + ttl),
+            Ok(_) => publisher.renewed(asked + ttl),
             Err(error) => tracing::debug!("cannot renew the lease {name}: {error:#}"),
         }
     }
@@ -366,7 +367,7 @@ fn micros(ttl: Duration) -> i64 {
     i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX)
 }
 
-async fn give_back(store: &Store, name: &str, fence: i64) -> Result<()> {
+async fn release(store: &Store, name: &str, fence: i64) -> Result<()> {
     let sql = "DELETE FROM pushctl.leases WHERE name = $1 AND fence = $2";
     store.execute(sql, params![name, fence]).await.map(drop)
 }

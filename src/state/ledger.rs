@@ -1,12 +1,12 @@
-//! The ledger: who was claimed for which push, and what came of it. What makes a push happen once.
+//! The ledger: the recipients claimed for each push, and the outcome of each claim. It makes a push happen once.
 //!
-//! A claim is durable before its request leaves, and unique on (automation, occurrence, push, user); within a push a
-//! token is claimed once too. Its outcome follows in a log of its own. A claim without an outcome is in flight while
-//! its sender lives, and in doubt once the sender is dead: that is never guessed away.
+//! A claim is durable before its request is sent. It is unique on (automation, occurrence, push, user), and within a
+//! push a token is claimed once too. The outcome follows as a separate record. A claim without an outcome is in flight
+//! while its sender lives, and in doubt once the sender is dead; pushctl never guesses the outcome of one in doubt.
 //!
-//! Claims are decided in one place (`decide`) from what was read in the same transaction that writes them; the
-//! databases only differ in how they read and write. That transaction excludes every other claim (SQLite's write
-//! lock, an advisory lock in PostgreSQL), so the check of somebody's limits and the claim are one step.
+//! `decide` decides about claims, from data read in the same transaction that writes them; the databases differ only in
+//! how they read and write. That transaction excludes every other claim (SQLite's write lock, an advisory lock in
+//! PostgreSQL), so checking a user's limits and claiming the user are one step.
 
 mod claim;
 mod decide;

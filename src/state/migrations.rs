@@ -1,6 +1,8 @@
-//! Numbered migrations, up and down. Each is applied in one transaction together with its line in the table `migrations`.
+//! Numbered migrations, up and down. Each is applied in one transaction together with its row in the table
+//! `migrations`.
 //!
-//! `migrations/DATABASE/NNNN_name.{up,down}.sql` are compiled in. An applied one is never changed: a new one follows.
+//! `migrations/DATABASE/NNNN_name.{up,down}.sql` are compiled in. A released migration never changes; a new one is
+//! added.
 
 use jiff::Timestamp;
 
@@ -11,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 struct Migration {
     version: u32,
     name: &'static str,
-    /// What it makes, in an order in which rows can be brought in.
+    /// The tables that it creates, in an order in which rows can be imported.
     tables: &'static [&'static str],
     sqlite: Script,
     postgres: Script,
@@ -55,23 +57,23 @@ const MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_files", ["files"]),
 ];
 
-/// The version that this pushctl needs.
+/// The migration that this version of pushctl needs.
 pub const NEEDED: u32 = 4;
 
-/// The number that keeps two processes from migrating PostgreSQL at once.
+/// The lock that prevents two processes from migrating PostgreSQL at the same time.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886745448, 0);";
 
-/// What has been applied, and what has not.
+/// The applied and the pending migrations of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationStatus {
-    /// In the order of their numbers.
+    /// The applied migrations, by number.
     pub applied: Vec<Applied>,
-    /// Names, in the order in which they will be applied.
+    /// The names of pending migrations, in the order in which they will be applied.
     pub pending: Vec<&'static str>,
 }
 
 impl MigrationStatus {
-    /// Of a store that is not there yet.
+    /// Returns the status of a store that does not exist yet.
     pub fn of_nothing() -> Self {
         Self {
             applied: Vec::new(),
@@ -80,28 +82,26 @@ impl MigrationStatus {
     }
 }
 
-/// One line of the table `migrations`.
+/// A row of the table `migrations`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// Its number.
     pub version: u32,
     /// `NNNN_name`.
     pub name: String,
-    /// When it was applied.
     pub at: Timestamp,
 }
 
-/// Whether a rollback may destroy what the store holds.
+/// Whether a rollback may destroy rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// Only tables without rows are dropped.
+    /// Only empty tables may be dropped.
     Refused,
-    /// Whatever they hold.
+    /// Tables may be dropped with their rows.
     Accepted,
 }
 
 impl Store {
-    /// What has been applied to this store, and what this version would apply.
+    /// Returns the store's migrations, and those that this version would apply.
     pub async fn migrations(&self) -> Result<MigrationStatus> {
         let applied = self.applied().await?;
         let version = applied.last().map_or(0, |last| last.version);
@@ -113,7 +113,7 @@ impl Store {
         Ok(MigrationStatus { applied, pending })
     }
 
-    /// Applies what is pending; the names of what was applied. A store of a newer pushctl is refused.
+    /// Applies the pending migrations and returns their names. A store of a newer pushctl is rejected.
     pub async fn migrate(&self) -> Result<Vec<&'static str>> {
         let mut done = Vec::new();
         self.known_version().await?;
@@ -124,7 +124,7 @@ impl Store {
             };
             match self.apply(next).await {
                 Ok(()) => done.push(next.name),
-                // Another process was quicker.
+                // Another process applied it meanwhile.
                 Err(_) if self.version().await? > version => {}
                 Err(error) => {
                     return Err(error.context(format!("migration {} failed", next.name)));
@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Undoes migrations, newest first, until `version` is the last; the names of what was undone.
+    /// Undoes migrations, newest first, down to `version`, and returns their names.
     pub async fn rollback(&self, version: u32, loss: Loss) -> Result<Vec<&'static str>> {
         let current = self.known_version().await?;
         let undone: Vec<&'static Migration> = MIGRATIONS
@@ -155,30 +155,32 @@ impl Store {
             );
             self.script(format!("{down}; {forget}"))
                 .await
-                .map_err(|error| error.context(format!("cannot undo {}", migration.name)))?;
+                .map_err(|error| {
+                    error.context(format!("cannot undo migration {}", migration.name))
+                })?;
         }
         Ok(undone.iter().map(|migration| migration.name).collect())
     }
 
-    /// Migrates an empty store; refuses one that this version does not fit, or that holds half of an import.
+    /// Migrates an empty store; rejects one that does not fit this version, or that contains an incomplete import.
     pub(super) async fn ready(&self) -> Result<()> {
         self.fit().await?;
         self.whole().await
     }
 
-    /// Refuses a store that holds half of an import.
+    /// Rejects a store with an incomplete import.
     pub(super) async fn whole(&self) -> Result<()> {
         if self.is_half_imported().await? {
             return Err(Error::new(
                 ErrorKind::Failed,
-                "an import into the state store was cut short, and what it holds is incomplete",
+                "an import into the state store was interrupted, so its records are incomplete",
             )
-            .hint("`pushctl state import` with the same export starts over"));
+            .hint("run `pushctl state import` again with the same export"));
         }
         Ok(())
     }
 
-    /// Migrates an empty store; refuses one that this version does not fit.
+    /// Migrates an empty store; rejects one that does not fit this version.
     pub(super) async fn fit(&self) -> Result<()> {
         let version = self.known_version().await?;
         if version == NEEDED {
@@ -188,12 +190,12 @@ impl Store {
             return Err(Error::usage(format!(
                 "the state store is at migration {version}, and this pushctl needs {NEEDED}"
             ))
-            .hint("`pushctl state migrate` (`pushctl state export` first makes a backup)"));
+            .hint("run `pushctl state export` for a backup, then `pushctl state migrate`"));
         }
         self.migrate().await.map(drop)
     }
 
-    /// The store's version, if this pushctl knows it.
+    /// Returns the store's version, or an error if it is newer than this pushctl knows.
     pub(super) async fn known_version(&self) -> Result<u32> {
         let version = self.version().await?;
         refuse_newer(version).map(|()| version)
@@ -246,7 +248,7 @@ impl Store {
         .await
     }
 
-    /// Only where it is missing: making it needs a privilege on the whole database.
+    /// Returns SQL that creates the schema, only if it is missing: creating it needs a privilege on the whole database.
     async fn missing_schema(&self) -> Result<&'static str> {
         let sql = "SELECT count(*) FROM pg_namespace WHERE nspname = 'pushctl'";
         Ok(if self.counts_any(sql).await? {
@@ -271,13 +273,16 @@ impl Store {
         };
         Err(Error::new(
             ErrorKind::Refused,
-            format!("undoing {} would destroy rows of {table}", migration.name),
+            format!(
+                "undoing migration {} would destroy rows of {table}",
+                migration.name
+            ),
         )
-        .hint("`pushctl state export` first makes a backup; --yes destroys them"))
+        .hint("run `pushctl state export` for a backup, then repeat the rollback with --yes"))
     }
 
     async fn first_with_rows(&self, migration: &Migration) -> Result<Option<&'static str>> {
-        // One row stands there from the beginning.
+        // That table has one row from the beginning.
         let counted = migration
             .tables
             .iter()
@@ -317,12 +322,12 @@ fn refuse_newer(version: u32) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "the state store is at migration {version}, newer than this pushctl knows ({NEEDED})"
+        "the state store is at migration {version}, and this pushctl knows only up to {NEEDED}"
     ))
-    .hint("Use the newer pushctl; or, with it, `pushctl state rollback`"))
+    .hint("use the newer pushctl, or run its `pushctl state rollback`"))
 }
 
-/// Every table of a version, in an order in which rows can be brought in.
+/// Returns every table of a version, in an order in which rows can be imported.
 pub(super) fn tables(version: u32) -> impl Iterator<Item = &'static str> {
     MIGRATIONS
         .iter()

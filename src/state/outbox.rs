@@ -1,7 +1,7 @@
-//! Accepted pushes that a history elsewhere has not been told of yet. Until then they count from here.
+//! The outbox: accepted pushes that are not yet recorded in a remote history. Until then they count from here.
 //!
-//! Deliveries are numbered. Who asks a history elsewhere reads the number first: what a later delivery carried may be
-//! missing in the answer, and still counts. So a push may for a moment count twice, never not at all.
+//! Deliveries are numbered. A reader of the remote history reads the number first: pushes of a later delivery may be
+//! missing from the answer, so the ledger still counts them. A push may briefly count twice, but never not at all.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -12,27 +12,25 @@ use super::store::Store;
 use super::value::{Row, params};
 use crate::error::Result;
 
-/// An accepted push as the history is to be told of it.
+/// An accepted push to record in the remote history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owed {
-    /// Its claim: where the next page begins, and what [`Store::delivered`] wants.
+    /// The claim: the start of the next page, and the argument of [`Store::delivered`].
     pub claim: i64,
-    /// Always the same for one push of an occurrence to one user, whoever works it out: telling twice can be noticed.
+    /// The same for every delivery of one push of an occurrence to one user, so the receiver can detect a repetition.
     pub id: Uuid,
-    /// Who got it.
     pub user: UserKey,
     /// 1 to 5.
     pub layer: u32,
-    /// As they read it.
+    /// The rendered texts.
     pub words: Words,
-    /// Whom it was for.
+    /// The name of the audience.
     pub audience: Option<String>,
-    /// When it was accepted.
     pub sent_at: Timestamp,
 }
 
 impl Store {
-    /// The next accepted pushes that are owed to the history elsewhere: at most `limit` after claim number `after`.
+    /// Returns the next pushes in the outbox: at most `limit` after claim number `after`.
     pub async fn owed(&self, after: i64, limit: u32) -> Result<Vec<Owed>> {
         let sql = "SELECT x.claim, c.user_key, p.layer, coalesce(x.title, p.title), coalesce(x.body, p.body),
                           coalesce(x.deep_link, p.deep_link), p.audience, x.sent_at, p.automation, p.occurrence, p.number
@@ -45,7 +43,7 @@ impl Store {
             .collect()
     }
 
-    /// How many are owed.
+    /// Returns the number of pushes in the outbox.
     pub async fn owed_count(&self) -> Result<u64> {
         let rows = self
             .query("SELECT count(*) FROM pushctl.outbox", params![])
@@ -53,7 +51,7 @@ impl Store {
         rows.first().map_or(Ok(0), |row| row.small(0))
     }
 
-    /// The history elsewhere has these now.
+    /// Removes pushes from the outbox that the remote history has recorded.
     pub async fn delivered(&self, claims: &[i64]) -> Result<()> {
         if claims.is_empty() {
             return Ok(());
@@ -76,7 +74,7 @@ impl Store {
         self.transact(statements).await.map(drop)
     }
 
-    /// The number of the last delivery; to be read before a history elsewhere is asked.
+    /// Returns the number of the last delivery; to be read before the remote history.
     pub async fn deliveries(&self) -> Result<i64> {
         let rows = self
             .query("SELECT number FROM pushctl.deliveries", params![])
@@ -104,7 +102,7 @@ fn owed(row: &Row) -> Result<Owed> {
     })
 }
 
-/// A UUID made from what a push is identified by. Zero bytes keep the parts apart.
+/// Makes a UUID from the parts that identify a push. Zero bytes separate the parts.
 fn name(parts: &[String]) -> Uuid {
     let digest = Sha256::digest(parts.join("\0").as_bytes());
     let mut bytes = [0; 16];

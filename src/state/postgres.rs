@@ -13,10 +13,9 @@ use crate::error::Result;
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, Parameter, ReconnectingSession};
 
-/// Past a managed database's failover.
+/// How long a lost connection is retried: longer than the failover of a managed database.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// A handle to the server.
 pub(super) struct PostgresStore(ReconnectingSession);
 
 impl Deref for PostgresStore {
@@ -28,7 +27,7 @@ impl Deref for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects once, to know that the address works.
+    /// Connects once, to check the address.
     pub(super) async fn open(address: Address) -> Result<Self> {
         let link =
             ReconnectingSession::new(address, "the state store", failure::postgres, PATIENCE);
@@ -78,7 +77,7 @@ impl PostgresStore {
             .await
     }
 
-    /// Sends every row of `tables`, as they are at one instant. On a connection of its own, and once.
+    /// Sends every row of `tables`, as they are at one instant. On a connection of its own, and without retries.
     pub(super) async fn dump(
         &self,
         tables: Vec<&'static str>,

@@ -1,34 +1,34 @@
-//! Who holds a lease, and whether that process is known to be dead.
+//! Identifies the process that holds a lease, and recognises that it is dead.
 //!
-//! A lease ends by itself when its holder stops renewing it. Where a dead holder can be recognised at once (the same
-//! boot of the same machine, the same process namespace, the same user), nobody has to wait for that.
+//! A lease expires when its holder stops renewing it. Where a dead holder can be recognised at once (same boot of the
+//! same machine, same process namespace, same user), other processes need not wait for that.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A process, as others are told of it.
+/// The holder of a lease, as shown to other processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// A person and a machine: `alice@worker-1`.
+    /// The actor: `alice@worker-1`.
     pub who: String,
-    /// Its process id on that machine.
+    /// The process id on that machine.
     pub pid: u32,
-    /// Where the id means something; absent on systems that do not tell.
+    /// The scope of the process id; absent on systems without `/proc`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<Process>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Process {
-    /// Boot, process namespace and user: ids can be compared only within the same three.
+    /// Boot, process namespace and user: process ids can be compared only if all three are equal.
     scope: String,
-    /// In clock ticks since the boot: tells a process from a later one with the same id.
+    /// The start in clock ticks since the boot; separates a process from a later one with the same id.
     started: u64,
 }
 
 impl ProcessId {
-    /// This process. `who` is what others are shown.
+    /// Returns the present process. `who` is shown to other users.
     pub fn this_process(who: impl Into<String>) -> Self {
         let pid = std::process::id();
         Self {
@@ -40,7 +40,7 @@ impl ProcessId {
         }
     }
 
-    /// True only if it is certain. A process on another machine, or out of sight, is not known to be dead.
+    /// Returns whether the process is certainly dead. A process on another machine, or of another user, never is.
     pub fn is_known_dead(&self) -> bool {
         self.process.as_ref().is_some_and(|process| {
             scope().as_ref() == Some(&process.scope) && started(self.pid) != Some(process.started)
@@ -71,16 +71,16 @@ fn scope() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    // Processes of other users may be hidden, which would look like death.
+    // Processes of other users may be hidden, which would look like dead ones.
     let user = std::fs::metadata("/proc/self").ok()?.uid();
     Some(format!("{} {} {user}", boot.trim(), namespace.display()))
 }
 
-/// When a living process started; `None` for a dead one and for one that only waits to be buried.
+/// Returns when a living process started; `None` for a dead process and for a zombie.
 #[cfg(target_os = "linux")]
 fn started(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; the state is the first field behind it, the start the twentieth.
+    // The name in parentheses may contain anything; the state is the first field after it, the start the twentieth.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     if matches!(fields.first(), Some(&("Z" | "X"))) {
         return None;
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_living_process_is_not_dead_and_a_killed_one_is_even_before_it_is_buried() {
+    fn a_living_process_is_not_dead_and_a_killed_one_is_even_as_a_zombie() {
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()

@@ -1,4 +1,4 @@
-//! Forgetting: what is older than anybody needs.
+//! Deletes old runs and pushes.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use super::store::Store;
 use super::value::params;
 use crate::error::Result;
 
-/// What was removed.
+/// The numbers of deleted records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pruned {
     /// Runs, with their phases.
@@ -16,8 +16,8 @@ pub struct Pruned {
 }
 
 impl Store {
-    /// Removes runs that ended, and pushes that were opened, before an instant. What is owed to a history elsewhere, and
-    /// what an open run works on, stays. `before` must lie further back than any limit of cadence looks.
+    /// Deletes runs that ended and pushes that were opened before an instant, except pushes in the outbox and those of
+    /// open runs. `before` must be earlier than any cadence limit looks back.
     pub async fn prune(&self, before: Timestamp) -> Result<Pruned> {
         let old = "SELECT p.id FROM pushctl.pushes p WHERE p.opened_at < $1
                    AND NOT EXISTS (SELECT 1 FROM pushctl.runs r WHERE r.id = p.run AND r.ended_at IS NULL)

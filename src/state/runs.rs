@@ -1,7 +1,7 @@
-//! Runs and their phases: durable records of what was begun and what was ended.
+//! Durable records of runs and their phases.
 //!
-//! A run is open until [`Store::end_run`]; whether somebody is at work on an open one is told by its lease, not here,
-//! so that nothing has to be put right after a crash.
+//! A run is open until [`Store::end_run`]. Whether a process works on an open run is shown by its lease, not recorded
+//! here, so nothing needs repair after a crash.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -10,117 +10,106 @@ use super::store::{Backend, Store};
 use super::value::{Row, Value, params};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A run that is to begin.
+/// A run to begin.
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// Unique for ever; shown to people.
+    /// The run's id: unique, and shown in messages.
     pub id: String,
-    /// The automation's name, or a name for sends without one.
+    /// The automation's name, or a generated name for sends without an automation.
     pub automation: String,
-    /// The instant it is for, as text; a send of its own has an occurrence of its own.
+    /// The occurrence's instant as text; a send without an automation has an occurrence of its own.
     pub occurrence: String,
     /// `live-send`, `real-dry-run`, …
     pub mode: String,
-    /// A person and a machine: `alice@worker-1`.
+    /// The actor: `alice@worker-1`.
     pub begun_by: String,
-    /// Whatever is needed to go on after a crash. Never a secret.
+    /// Everything that a resume needs after a crash. Never a secret.
     pub plan: Json,
 }
 
-/// A run as it is recorded.
+/// A recorded run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// See [`NewRun::id`].
     pub id: String,
-    /// See [`NewRun::automation`].
     pub automation: String,
-    /// See [`NewRun::occurrence`].
     pub occurrence: String,
-    /// See [`NewRun::mode`].
     pub mode: String,
-    /// See [`NewRun::begun_by`].
     pub begun_by: String,
-    /// When it was first begun.
     pub begun_at: Timestamp,
-    /// See [`NewRun::plan`].
     pub plan: Json,
-    /// How it ended, or that it has not.
+    /// [`RunStatus::Open`] until it ends.
     pub status: RunStatus,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// What it did, once it ended.
+    /// The summary, once it ended.
     pub summary: Option<Json>,
 }
 
-/// How a run ended.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
-    /// It has not: it is at work, waits for its next phase, or was interrupted and can be resumed.
+    /// It runs, waits for its next phase, or was interrupted and can be resumed.
     Open,
-    /// Everything was done.
+    /// It completed.
     Done,
-    /// Done, with recipients that failed.
+    /// It completed, with failed recipients.
     Partial,
     /// It failed.
     Failed,
-    /// A safeguard refused.
+    /// A guard refused it.
     Refused,
-    /// Somebody cancelled it.
+    /// It was cancelled.
     Cancelled,
 }
 
-/// What came of beginning a run.
+/// The result of beginning a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// It is recorded.
+    /// A new run was recorded.
     New(Run),
-    /// This occurrence has an open run already: go on with that one.
+    /// The occurrence has an open run already, which should be resumed instead.
     Open(Run),
 }
 
-/// What came of beginning a run that is to be the only open live one of its automation.
+/// The result of beginning a run that must be the only open live run of its automation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BegunAlone {
-    /// It is begun, or this occurrence's open run was found.
+    /// The run was recorded, or the occurrence's open run was found.
     Begun(Box<Begun>),
     /// Another live run of the automation is open; nothing was recorded.
     Other(Box<Run>),
 }
 
-/// The mode of runs of which an automation has one open at a time.
+/// The mode of which an automation has at most one open run.
 const LIVE: &str = "live-send";
-/// With the automation's hash: the number that lets live runs of an automation begin one after another in PostgreSQL.
+/// With the automation's hash, the lock that makes live runs of an automation begin one after another in PostgreSQL.
 const IN_TURN: &str = "SELECT pg_advisory_xact_lock(1886745448, hashtext($1))";
 
-/// Which runs to list.
+/// Selects runs to list.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
-    /// Of one automation.
     pub automation: Option<String>,
-    /// Of one occurrence.
     pub occurrence: Option<String>,
-    /// Of one status.
     pub status: Option<RunStatus>,
-    /// Begun before this instant: the next page.
+    /// Only runs that began before this instant: the next page.
     pub before: Option<Timestamp>,
-    /// At most so many; 0 for all.
+    /// The largest number of runs; 0 for all.
     pub limit: u32,
 }
 
-/// One beginning of a phase, and its end.
+/// An attempt of a phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhaseRecord {
     /// `generate`, `test`, `window`, `send`, `cleanup`.
     pub phase: String,
-    /// 1, and more when it had to be begun again.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When this attempt began.
     pub begun_at: Timestamp,
-    /// When it ended; `None` while it lasts, and for ever after a crash.
+    /// `None` while it lasts, and also after a crash.
     pub ended_at: Option<Timestamp>,
     /// `done`, `failed`, …
     pub result: Option<String>,
-    /// Whatever the next phase needs to know.
+    /// The data that the next phase needs.
     pub detail: Option<Json>,
 }
 
@@ -140,7 +129,7 @@ impl RunStatus {
         (Self::Cancelled, "cancelled"),
     ];
 
-    /// Its word, as stored and shown.
+    /// Returns the word that is stored and shown.
     pub fn as_str(self) -> &'static str {
         Self::WORDS
             .iter()
@@ -148,7 +137,7 @@ impl RunStatus {
             .map_or("open", |(_, word)| word)
     }
 
-    /// The status of a word.
+    /// Returns the status for a stored word.
     pub fn parse_word(word: &str) -> Option<Self> {
         Self::WORDS
             .iter()
@@ -158,7 +147,7 @@ impl RunStatus {
 }
 
 impl Store {
-    /// Records a new run, unless its occurrence has an open one. Cancels from now on concern it.
+    /// Records a new run, unless its occurrence has an open one. Only cancels from now on concern it.
     pub async fn begin_run(&self, new: &NewRun) -> Result<Begun> {
         let sql = "INSERT INTO pushctl.runs
                        (id, automation, occurrence, mode, begun_by, begun_at, plan, status, cancels_seen)
@@ -178,8 +167,9 @@ impl Store {
         self.begun(new).await
     }
 
-    /// As [`Store::begin_run`], unless another live run of the automation is open. Of several processes that begin one at
-    /// the same time, one does: the look and the insertion are one statement, and PostgreSQL lets them through in turn.
+    /// Like [`Store::begin_run`], unless another live run of the automation is open. Of several processes that begin
+    /// one at the same time, one succeeds: check and insertion are one statement, and PostgreSQL runs them one after
+    /// another.
     pub async fn begin_run_alone(&self, new: &NewRun) -> Result<BegunAlone> {
         let sql = "INSERT INTO pushctl.runs
                        (id, automation, occurrence, mode, begun_by, begun_at, plan, status, cancels_seen)
@@ -206,7 +196,7 @@ impl Store {
         }
     }
 
-    /// Executes a statement about the open runs of an automation when no other process does.
+    /// Executes a statement about the open runs of an automation while no other process does.
     async fn in_turn(
         &self,
         automation: &str,
@@ -214,7 +204,7 @@ impl Store {
         values: Vec<Value>,
     ) -> Result<u64> {
         let mut statements = Vec::new();
-        // SQLite has one writer at a time anyway.
+        // SQLite allows only one writer at a time.
         if matches!(&*self.backend, Backend::Postgres(_)) {
             statements.push((IN_TURN.into(), params![automation]));
         }
@@ -223,7 +213,7 @@ impl Store {
         Ok(changed.last().copied().unwrap_or(0))
     }
 
-    /// Returns the open live run of an automation that is for another occurrence than this one.
+    /// Returns the open live run of another occurrence of the automation.
     pub async fn other_live_run(&self, automation: &str, occurrence: &str) -> Result<Option<Run>> {
         let open = RunFilter {
             automation: Some(automation.to_owned()),
@@ -249,12 +239,15 @@ impl Store {
         open.map(Begun::Open).ok_or_else(|| {
             Error::new(
                 ErrorKind::Locked,
-                format!("{} was just ended by another process", new.occurrence),
+                format!(
+                    "another process ended the run of {} at the same moment",
+                    new.occurrence
+                ),
             )
         })
     }
 
-    /// Closes a run. False if it was closed already: the first end stays.
+    /// Ends a run. Returns false if it had ended already: the first status is kept.
     pub async fn end_run(&self, id: &str, status: RunStatus, summary: &Json) -> Result<bool> {
         let sql = "UPDATE pushctl.runs SET status = $1, ended_at = $2, summary = $3
                    WHERE id = $4 AND ended_at IS NULL";
@@ -262,8 +255,8 @@ impl Store {
         Ok(self.execute(sql, values).await? > 0)
     }
 
-    /// Opens a run again that a safeguard had closed. Cancels given until now do not concern it. False if it had not, or
-    /// if its occurrence has another open run.
+    /// Reopens a run that a guard refused; earlier cancels do not concern it. Returns false if no guard had refused it,
+    /// or if its occurrence has another open run.
     pub async fn reopen_run(&self, id: &str) -> Result<bool> {
         let sql = "UPDATE pushctl.runs SET status = 'open', ended_at = NULL, summary = NULL,
                        cancels_seen = (SELECT coalesce(max(id), 0) FROM pushctl.cancels)
@@ -274,7 +267,7 @@ impl Store {
         Ok(self.execute(sql, params![id]).await? > 0)
     }
 
-    /// As [`Store::reopen_run`]; false also if another live run of the automation is open.
+    /// Like [`Store::reopen_run`]; also returns false if another live run of the automation is open.
     pub async fn reopen_run_alone(&self, run: &Run) -> Result<bool> {
         let sql = "UPDATE pushctl.runs SET status = 'open', ended_at = NULL, summary = NULL,
                        cancels_seen = (SELECT coalesce(max(id), 0) FROM pushctl.cancels)
@@ -286,13 +279,13 @@ impl Store {
         Ok(self.in_turn(&run.automation, sql, values).await? > 0)
     }
 
-    /// Replaces the plan of a run: what was overridden for it is added.
+    /// Replaces the plan of a run, to add overrides to it.
     pub async fn amend_plan(&self, id: &str, plan: &Json) -> Result<()> {
         let sql = "UPDATE pushctl.runs SET plan = $1 WHERE id = $2";
         self.execute(sql, params![plan, id]).await.map(drop)
     }
 
-    /// Corrects how a run ended that is over: messages that were in doubt have an answer now.
+    /// Corrects the status of an ended run, after messages in doubt got an outcome.
     pub async fn correct_run(&self, id: &str, status: RunStatus, summary: &Json) -> Result<()> {
         let sql = "UPDATE pushctl.runs SET status = $1, summary = $2
                    WHERE id = $3 AND ended_at IS NOT NULL AND status IN ('done', 'partial')";
@@ -300,7 +293,7 @@ impl Store {
         self.execute(sql, values).await.map(drop)
     }
 
-    /// The run of that id.
+    /// Returns the run with this id.
     pub async fn run(&self, id: &str) -> Result<Option<Run>> {
         let sql = concat!(
             "SELECT ",
@@ -311,7 +304,7 @@ impl Store {
         rows.first().map(run).transpose()
     }
 
-    /// Runs, newest first.
+    /// Returns runs, newest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
         let sql = concat!(
             "SELECT ",
@@ -338,7 +331,7 @@ impl Store {
         self.query(sql, values).await?.iter().map(run).collect()
     }
 
-    /// Runs whose ids begin with `prefix`, newest first, at most `limit`.
+    /// Returns runs whose ids begin with `prefix`, newest first, at most `limit`.
     pub async fn runs_beginning(&self, prefix: &str, limit: u32) -> Result<Vec<Run>> {
         let sql = concat!(
             "SELECT ",
@@ -351,14 +344,14 @@ impl Store {
         rows.iter().map(run).collect()
     }
 
-    /// The automations that have run, by name.
+    /// Returns the automations that have run, ordered by name.
     pub async fn automations(&self) -> Result<Vec<String>> {
         let sql = "SELECT DISTINCT automation FROM pushctl.runs ORDER BY automation";
         let rows = self.query(sql, params![]).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    /// Records that a phase begins; the number of the attempt.
+    /// Records that a phase begins. Returns the number of the attempt.
     pub async fn begin_phase(&self, run: &str, phase: &str) -> Result<u32> {
         let sql = "INSERT INTO pushctl.phases (run, phase, attempt, begun_at)
                    SELECT $1, $2, coalesce(max(attempt), 0) + 1, $3 FROM pushctl.phases
@@ -383,7 +376,7 @@ impl Store {
         self.execute(sql, values).await.map(drop)
     }
 
-    /// A run's phases, in the order in which they began.
+    /// Returns a run's phases, in the order in which they began.
     pub async fn phases(&self, run: &str) -> Result<Vec<PhaseRecord>> {
         let sql = "SELECT phase, attempt, begun_at, ended_at, result, detail FROM pushctl.phases
                    WHERE run = $1 ORDER BY begun_at, phase, attempt";
@@ -408,7 +401,7 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         status: RunStatus::parse_word(&status).ok_or_else(|| {
             Error::new(
                 ErrorKind::Failed,
-                format!("a run has the unknown status {status}"),
+                format!("the state store contains a run with the unknown status {status}"),
             )
         })?,
         ended_at: row.opt_time(8)?,

@@ -1,10 +1,10 @@
-//! The embedded store: one SQLite file (WAL), reached through a thread of its own so that nobody's `await` blocks.
+//! The embedded store: one SQLite file (WAL), used from a thread of its own so that it never blocks an async task.
 //!
-//! Several processes may use the file at once: writers queue for SQLite's one write lock. The file is mode 0600,
-//! bears the application id `push`, and is refused if it is somebody else's database.
+//! Several processes may use the file at once: writers queue for SQLite's one write lock. The file has mode 0600 and
+//! the application id `push`; a file that belongs to another application is rejected.
 //!
-//! While it is open, what was written last stands in a log beside the file (`-wal`). [`Sqlite::close`] moves all of it
-//! into the file, so that at rest the file alone is the whole store: a copy of it is a backup.
+//! While it is open, the latest writes are in a log beside the file (`-wal`). [`Sqlite::close`] moves all of them into
+//! the file, so that afterwards the file alone is the whole store: a copy of it is a backup.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -20,30 +20,30 @@ use super::failure;
 use super::value::{Cells, Row, Statement, Value};
 use crate::error::{Context, Error, ErrorKind, Result};
 
-/// How long a writer waits for the others before it gives up: many times what any group of claims takes.
-const BUSY: Duration = Duration::from_secs(30);
-/// SQLite's own waiting grows to 100 ms a step, which starves the second of two senders.
-const BUSY_STEP: Duration = Duration::from_millis(2);
-/// Longer than a new file stays empty until the process that makes it has written its header.
-const BEING_MADE: Duration = Duration::from_secs(1);
+/// The timeout for the write lock: many times longer than any group of claims takes.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+/// The wait between two attempts. SQLite's own waits grow to 100 ms, which starves the second of two senders.
+const LOCK_RETRY_WAIT: Duration = Duration::from_millis(2);
+/// Longer than a new file stays empty before the process that creates it has written its header.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(1);
 /// "push", in the file's header.
 const APPLICATION_ID: i32 = 0x7075_7368;
 
-/// Whether a commit must be on the disk when it returns.
+/// How durable a commit is when it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// It survives the loss of power. For what must be true before something irrevocable is done.
+    /// It survives a loss of power. For records that must exist before an irrevocable action.
     Disk,
-    /// It survives the death of the process; a loss of power may take the last moments.
+    /// It survives the death of the process; a loss of power may lose the last moments.
     Process,
 }
 
-/// How long the end of a command waits for another process that is reading or moving the log itself.
-const BUSY_AT_END: Duration = Duration::from_millis(100);
+/// The timeout for moving the log at the end of a command, while another process reads or moves it.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 enum SqliteJob {
     Work(Work),
-    /// The connection is closed, and then this is answered.
+    /// Close the connection, then notify.
     Close(oneshot::Sender<()>),
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file, making it and its directory if need be.
+    /// Opens the file, and creates it and its directory if they do not exist.
     pub(super) async fn open(path: PathBuf) -> Result<Self> {
         let (jobs, queue) = mpsc::channel::<SqliteJob>();
         let (opened, outcome) = oneshot::channel();
@@ -83,8 +83,8 @@ impl Sqlite {
         &self.path
     }
 
-    /// Moves the log into the file and closes it, after the work that was asked for before. The handle is of no use
-    /// afterwards. Where another process has the file open too, the last one to close it moves the rest.
+    /// Moves the log into the file and closes it, after the queued work. The handle cannot be used afterwards. If
+    /// another process has the file open too, the last one to close it moves the rest.
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.jobs.send(SqliteJob::Close(done)).is_ok() {
@@ -92,7 +92,7 @@ impl Sqlite {
         }
     }
 
-    /// Moves the log into the file, as far as other processes let it, and keeps the file open.
+    /// Moves the log into the file, as far as other processes allow it, and keeps the file open.
     pub(super) async fn rest(&self) {
         let moved = self.run(|connection| {
             move_log(connection);
@@ -211,7 +211,7 @@ impl Durability {
     }
 }
 
-/// Does the jobs until the last handle is gone, or one of them closes the store.
+/// Runs jobs until the last handle is dropped, or a job closes the store.
 fn serve(mut connection: Connection, queue: &mpsc::Receiver<SqliteJob>) {
     let mut closing = None;
     for job in queue {
@@ -230,16 +230,16 @@ fn serve(mut connection: Connection, queue: &mpsc::Receiver<SqliteJob>) {
     }
 }
 
-/// Moves the log into the file and empties it. What another process keeps from being moved stays in the log, which is
-/// as safe, and is moved by that process.
+/// Moves the log into the file and empties it. A part that another process still reads stays in the log, where it is as
+/// safe, and that process moves it later.
 fn move_log(connection: &Connection) {
-    let moved = connection.busy_timeout(BUSY_AT_END).and_then(|()| {
+    let moved = connection.busy_timeout(CLOSE_TIMEOUT).and_then(|()| {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
             row.get::<_, i64>(0)
         })
     });
     if let Err(error) = moved {
-        tracing::debug!("the state store's log stays beside it: {error}");
+        tracing::debug!("cannot move the state store's log into its file: {error}");
     }
 }
 
@@ -257,7 +257,7 @@ fn rows(connection: &Connection, sql: &str, params: Vec<Value>) -> rusqlite::Res
     Ok(answer)
 }
 
-/// The shared SQL text as SQLite reads it: no schema, `?1` for `$1`.
+/// Translates shared SQL for SQLite: no schema, `?1` for `$1`.
 pub(super) fn dialect(sql: &str) -> String {
     sql.replace("pushctl.", "").replace('$', "?")
 }
@@ -267,20 +267,21 @@ fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let told = |cause| failure::sqlite(cause, path);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(told)?;
-    if connection.is_readonly("main").map_err(told)? {
+    let failed = |cause| failure::sqlite(cause, path);
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    if connection.is_readonly("main").map_err(failed)? {
         return Err(failure::read_only(path));
     }
-    configure(&mut connection).map_err(told)?;
+    configure(&mut connection).map_err(failed)?;
     claim_file(&connection)
-        .map_err(told)?
+        .map_err(failed)?
         .then_some(connection)
         .ok_or_else(|| failure::not_ours(path))
 }
 
-/// The file and its directory, readable by their owner only; SQLite gives its side files the same mode. An empty file that
-/// was there before is no store: it may be a copy that was made without the log, and would send to everybody again.
+/// Creates the file and its directory, readable by their owner only; SQLite gives its side files the same mode. An
+/// empty file that existed before is rejected: it may be a copy made without the log, and would send to every recipient
+/// again.
 fn create(path: &Path) -> Result<()> {
     let cannot = |cause: std::io::Error| failure::file(&cause, path);
     if let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
@@ -301,28 +302,28 @@ fn create(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses an empty file without a log. One that another process is making at this moment is empty for an instant.
+/// Rejects an empty file without a log. A file that another process is creating is empty for a moment.
 fn has_content(path: &Path) -> Result<()> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    // What is no file, or cannot be looked at, is for SQLite to complain about.
+    // If it is not a file, or cannot be read, SQLite reports the error.
     let is_empty =
         |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
     let has_log = || std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
     let began = Instant::now();
     while is_empty(path) && !has_log() {
-        if began.elapsed() > BEING_MADE {
+        if began.elapsed() > CREATION_TIMEOUT {
             return Err(failure::empty(path));
         }
-        std::thread::sleep(BUSY_STEP);
+        std::thread::sleep(LOCK_RETRY_WAIT);
     }
     Ok(())
 }
 
 fn queue_for_the_lock(connection: &mut Connection) -> rusqlite::Result<()> {
-    let most = BUSY.as_millis() / BUSY_STEP.as_millis();
+    let most = LOCK_TIMEOUT.as_millis() / LOCK_RETRY_WAIT.as_millis();
     connection.busy_handler(Some(move |tries: i32| {
-        std::thread::sleep(BUSY_STEP);
+        std::thread::sleep(LOCK_RETRY_WAIT);
         u128::try_from(tries).is_ok_and(|tries| tries < most)
     }))
 }
@@ -330,16 +331,16 @@ fn queue_for_the_lock(connection: &mut Connection) -> rusqlite::Result<()> {
 fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     queue_for_the_lock(connection)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Otherwise a statement is planned anew for each value that is bound to it, which costs more than running it.
+    // Without this a statement is planned again for each bound value, which costs more than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // 8 MiB of cache; the log is folded back every 16 MiB and its file kept below 64.
+    // 8 MiB of cache; the log is moved into the file every 16 MiB, and its file is kept below 64 MiB.
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)
 }
 
-/// Marks an empty file as ours; false for a database that somebody else filled.
+/// Marks an empty file as a state store; returns false for a database of another application.
 fn claim_file(connection: &Connection) -> rusqlite::Result<bool> {
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if id == APPLICATION_ID {
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_is_called_by_its_name() {
+    async fn a_full_disk_is_named_in_the_error() {
         let (_directory, store) = scratch().await;
         let error = store
             .run(|connection| {
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_file_is_called_by_its_name() {
+    async fn a_damaged_file_is_named_in_the_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         std::fs::write(
@@ -437,7 +438,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_file_alone_is_whole_once_the_store_is_closed_or_rests() {
+    async fn the_file_alone_is_complete_once_the_store_is_closed_or_at_rest() {
         let (directory, store) = scratch().await;
         let path = directory.path().join("state.db");
         let rows_of_a_copy = || {
@@ -481,7 +482,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn somebody_elses_database_is_left_alone() {
+    async fn a_database_of_another_application_is_not_changed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("theirs.db");
         Connection::open(&path)
@@ -493,7 +494,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_that_cannot_be_written_is_named_with_what_to_do() {
+    async fn a_path_that_cannot_be_written_is_named_with_a_hint() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! The one interface to both databases.
+//! The common interface to both databases.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::postgres::Address;
 
-/// Where state is kept.
+/// The location of the state store.
 #[derive(Debug, Clone)]
 pub enum Location {
-    /// One SQLite file; it and its directory are made on first use.
+    /// A SQLite file; it and its directory are created on first use.
     Embedded(PathBuf),
-    /// A PostgreSQL, with the right to make the schema `pushctl`, or to use it.
+    /// A PostgreSQL database, with the privilege to create the schema `pushctl` or to use it.
     Postgres(Box<Address>),
 }
 
-/// After this long without a renewal a holder counts as dead, unless the store was told another time. Renewed three times
-/// as often.
+/// The time without a renewal after which a holder counts as dead, unless a setting changes it. A lease is renewed
+/// three times in this time.
 pub const LEASE_TTL: Duration = Duration::from_secs(30);
 
 /// A handle to the state store; clones share it.
@@ -40,7 +40,8 @@ pub(super) enum Backend {
 }
 
 impl Store {
-    /// Opens the store ready for use. An empty one is migrated; one that is behind is an error that says what to run.
+    /// Opens the store. An empty store is migrated; one with pending migrations is an error that names the command to
+    /// run.
     pub async fn open(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
         let store = Self::open_as_it_is(location, clock).await?;
         match store.ready().await {
@@ -52,7 +53,7 @@ impl Store {
         }
     }
 
-    /// Opens the store without looking at its migrations: for `state migrate`, `status` and `rollback`.
+    /// Opens the store without checking its migrations: for `state migrate`, `status` and `rollback`.
     pub async fn open_as_it_is(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
         let backend = match location {
             Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
@@ -67,19 +68,19 @@ impl Store {
         })
     }
 
-    /// The same store, whose leases last for `ttl` without a renewal.
+    /// Returns the same store, with leases that last for `ttl` without a renewal.
     #[must_use]
     pub fn with_leases_of(self, ttl: Duration) -> Self {
         Self { lease: ttl, ..self }
     }
 
-    /// How long a lease lasts without a renewal.
+    /// Returns how long a lease lasts without a renewal.
     pub(super) fn lease_ttl(&self) -> Duration {
         self.lease
     }
 
-    /// Closes a network connection, if there is one; the next use opens it again. Moves the log of an embedded store into
-    /// its file. For long waits.
+    /// Before a long wait: closes a network connection, which the next use opens again, or moves the log of an embedded
+    /// store into its file.
     pub async fn rest(&self) {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.rest().await,
@@ -87,20 +88,20 @@ impl Store {
         }
     }
 
-    /// Leaves an embedded store whole in its one file; for the end of a command. No clone is of any use afterwards.
+    /// At the end of a command: makes an embedded store complete in its one file. No clone can be used afterwards.
     pub async fn close(&self) {
         if let Backend::Sqlite(sqlite) = &*self.backend {
             sqlite.close().await;
         }
     }
 
-    /// The present instant on the store's clock.
+    /// Returns the present instant on the process's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// The present instant in microseconds, as an expression of SQL, on the one clock that all who use the store share:
-    /// a PostgreSQL server's own, read while the statement runs; with SQLite, which serves one machine, the machine's.
+    /// Returns an SQL expression for the present instant in microseconds, on the clock that all users of the store
+    /// share: the PostgreSQL server's, read while the statement runs; or, with SQLite, the machine's.
     pub(super) fn now_in_sql(&self) -> String {
         match &*self.backend {
             Backend::Sqlite(_) => self.now().as_microsecond().to_string(),
@@ -110,7 +111,7 @@ impl Store {
         }
     }
 
-    /// Reads.
+    /// Executes a query.
     pub(super) async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.query(sql, params).await,
@@ -118,7 +119,7 @@ impl Store {
         }
     }
 
-    /// Writes one statement, durably; the rows that it returns.
+    /// Executes a statement durably and returns its rows.
     pub(super) async fn returning(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.returning(sql, params).await,
@@ -126,13 +127,13 @@ impl Store {
         }
     }
 
-    /// How many rows were changed.
+    /// Executes a statement durably and returns the number of changed rows.
     pub(super) async fn execute(&self, sql: &'static str, params: Vec<Value>) -> Result<u64> {
         let changed = self.transact(vec![(sql.into(), params)]).await?;
         Ok(changed.first().copied().unwrap_or(0))
     }
 
-    /// All or none, durably; how many rows each statement changed.
+    /// Executes statements in one durable transaction and returns how many rows each changed.
     pub(super) async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<u64>> {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.transact(statements).await,
@@ -140,7 +141,7 @@ impl Store {
         }
     }
 
-    /// A script of several statements without parameters, in one transaction.
+    /// Executes a script of several statements without parameters in one transaction.
     pub(super) async fn script(&self, text: String) -> Result<()> {
         match &*self.backend {
             Backend::Sqlite(sqlite) => sqlite.script(text).await,

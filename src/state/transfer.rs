@@ -1,11 +1,11 @@
-//! Export and import: a store as JSON lines, to move it or to keep a copy.
+//! Export and import: a store as JSON lines, for a move or a backup.
 //!
 //! The first line is `{"pushctl_state":VERSION,"exported_at":TIME}`, then one line a row,
-//! `{"table":NAME,"row":{COLUMN:VALUE,…}}` with bytes in hexadecimal, then `{"rows":COUNT}`: a copy without its last line
-//! is incomplete, and refused. Leases are left out: they belong to living processes.
+//! `{"table":NAME,"row":{COLUMN:VALUE,…}}` with bytes in hexadecimal, then `{"rows":COUNT}`. An export without the last
+//! line is incomplete and rejected. Leases are left out: they belong to living processes.
 //!
-//! The one row of `deliveries` goes before an import and comes back at its very end: a store without it was left by an
-//! import that was cut short. Nothing but another import opens such a store.
+//! An import deletes the one row of `deliveries` first and writes it last, so a store without that row contains an
+//! incomplete import. Only another import opens such a store.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, Write};
@@ -19,14 +19,14 @@ use crate::error::{Context, Error, ErrorKind, Result};
 
 /// Columns of bytes; everything else is a number or text.
 const BYTES: [&str; 4] = ["user_key", "token_hash", "payload", "content"];
-/// Rows brought in by one statement.
+/// Rows inserted by one statement.
 const GROUP: usize = 200;
-/// Tables that number their rows themselves.
+/// Tables with generated row numbers.
 const NUMBERED: [&str; 4] = ["cancels", "pushes", "senders", "claims"];
 
 impl Store {
-    /// Writes everything, as it is at one instant; the number of rows. A store that is behind is written as it is, for the
-    /// pushctl that made it; one that holds half of an import is refused.
+    /// Writes all rows, as they are at one instant, and returns their number. A store with pending migrations is
+    /// written as it is, for the pushctl that made it; one with an incomplete import is rejected.
     pub async fn export(&self, out: &mut (dyn Write + Send)) -> Result<u64> {
         let version = self.known_version().await?;
         if version == NEEDED {
@@ -44,7 +44,7 @@ impl Store {
             }
         };
         let lines = &mut *out;
-        // Takes the receiver along: where writing fails, whoever reads finds nobody there and stops.
+        // The receiver is moved in here: if writing fails it is dropped, which stops the reader.
         let writing = async move {
             let mut count = 0_u64;
             while let Some((table, cells)) = rows.recv().await {
@@ -62,8 +62,9 @@ impl Store {
         Ok(count)
     }
 
-    /// Fills an empty store from an export; the number of rows. If it fails, or `stop` says why it is to end, the store is
-    /// empty again; after a crash, the next import makes it so. For a store of [`Store::open_as_it_is`].
+    /// Fills an empty store from an export and returns the number of rows. If the import fails, or `stop` asks it to
+    /// end, the store is emptied again; after a crash, the next import does that. For a store of
+    /// [`Store::open_as_it_is`].
     pub async fn import(
         &self,
         input: &mut (dyn BufRead + Send),
@@ -76,14 +77,14 @@ impl Store {
         if !self.is_empty(NEEDED).await? {
             return Err(Error::new(
                 ErrorKind::Refused,
-                "the state store is not empty, and an import takes the place of everything",
+                "the state store is not empty; an import needs an empty one",
             )
-            .hint("Import into a new store: give another place with --state"));
+            .hint("import into a new store: name another file with --state"));
         }
         let imported = tokio::select! {
             biased;
             why = stop => Err(why),
-            imported = self.bring_in(input) => imported,
+            imported = self.insert_all(input) => imported,
         };
         if imported.is_err() {
             self.clear().await?;
@@ -91,14 +92,14 @@ impl Store {
         imported
     }
 
-    /// Whether an import began here and never ended.
+    /// Returns whether an import began here and did not complete.
     pub(super) async fn is_half_imported(&self) -> Result<bool> {
         let sql = "SELECT count(*) FROM pushctl.deliveries";
         let rows = self.query(sql, params![]).await?;
         Ok(rows.first().map_or(Ok(0), |row| row.int(0))? == 0)
     }
 
-    async fn bring_in(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
+    async fn insert_all(&self, input: &mut (dyn BufRead + Send)) -> Result<u64> {
         let mut lines = input.lines().enumerate();
         check_head(lines.next())?;
         self.execute("DELETE FROM pushctl.deliveries", params![])
@@ -143,7 +144,7 @@ impl Store {
         self.transact(vec![(sql.into(), values)]).await.map(drop)
     }
 
-    /// PostgreSQL numbers on from where it stopped itself, not from what was brought in.
+    /// Makes PostgreSQL continue its row numbers after the imported ones.
     async fn continue_numbers(&self) -> Result<()> {
         if matches!(&*self.backend, Backend::Postgres(_)) {
             for table in NUMBERED {
@@ -188,7 +189,7 @@ fn to_json(cells: Cells) -> Map<String, Json> {
         .collect()
 }
 
-/// The table and the cells of a line; `None` if it is not a row of a table that we have.
+/// Returns the table and the cells of a line; `None` if it is not a row of a known table.
 fn from_json(line: &Json) -> Option<(&'static str, Cells)> {
     let name = line.get("table")?.as_str()?;
     let table = exported(NEEDED).find(|table| *table == name)?;
@@ -231,12 +232,12 @@ fn check_head(first: Option<(usize, std::io::Result<String>)>) -> Result<()> {
     match version {
         Some(version) if version == u64::from(NEEDED) => Ok(()),
         Some(version) => Err(Error::usage(format!(
-            "the export is of a store at migration {version}, and this pushctl needs {NEEDED}"
+            "the export is from a store at migration {version}, and this pushctl needs {NEEDED}"
         ))
         .hint(
-            "Import it with the pushctl that wrote it, then `pushctl state migrate` with this one",
+            "import it with the pushctl that wrote it, then run `pushctl state migrate` with this one",
         )),
-        None => Err(Error::usage("that is not an export of a state store")),
+        None => Err(Error::usage("the input is not an export of a state store")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values and rows as both databases understand them: 64-bit integers, text, bytes, NULL.
+//! Values and rows that both databases support: 64-bit integers, text, bytes, NULL.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// One statement of a transaction, with its parameters.
 pub(super) type Statement = (Cow<'static, str>, Vec<Value>);
 
-/// One row on its way out, by column.
+/// One row of an export, by column.
 pub(super) type Cells = Vec<(String, Value)>;
 
-/// One parameter or one cell.
+/// A parameter or a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Null,
@@ -80,7 +80,7 @@ where
     }
 }
 
-/// One row of an answer; columns are asked for by position.
+/// A row of a result; columns are read by position.
 #[derive(Debug)]
 pub(super) struct Row(pub(super) Vec<Value>);
 
@@ -98,7 +98,7 @@ impl Row {
         }
     }
 
-    /// An integer that must fit a smaller type.
+    /// Returns an integer that must fit a smaller type.
     pub(super) fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T> {
         let value = self.int(column)?;
         T::try_from(value).map_err(|_| unexpected(column, &value.to_string()))
@@ -151,11 +151,15 @@ impl Row {
     }
 }
 
-/// The store holds something this version never wrote.
+/// Makes the error for a value that this version never writes.
 fn unexpected(column: usize, seen: &str) -> Error {
     Error::new(
         ErrorKind::Failed,
-        format!("the state store holds {seen} where column {column} should be something else"),
+        format!(
+            "the state store contains {seen} in column {column}, which this version never writes"
+        ),
     )
-    .hint("Was it written by another version? `pushctl state status` shows its migrations")
+    .hint(
+        "another version may have written it: `pushctl state status` shows the store's migrations",
+    )
 }

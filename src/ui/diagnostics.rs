@@ -1,6 +1,6 @@
-//! The listener behind the `tracing` macros of the library: turns each event into one line.
+//! Turns each `tracing` event of the library into one log line.
 //!
-//! Deliberately absent: spans, and the events of other crates, whose text may hold what must not be shown.
+//! Spans and the events of other crates are left out: their text may contain secrets.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) fn listen(lines: Arc<Log>, loudness: Loudness) {
     };
     let ours = Targets::new().with_target("pushctl", level);
     let listener = tracing_subscriber::registry().with(Listener { lines }.with_filter(ours));
-    // Fails only if somebody listens already: in a test process, where the first one stays.
+    // Fails only if a listener exists: in a test process, where the first one stays.
     let _ = tracing::subscriber::set_global_default(listener);
 }
 
@@ -36,26 +36,29 @@ struct Listener {
 
 impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut said = Said::default();
-        event.record(&mut said);
-        self.lines
-            .event(*event.metadata().level(), &said.message, said.fields);
+        let mut recorded = Recorded::default();
+        event.record(&mut recorded);
+        self.lines.event(
+            *event.metadata().level(),
+            &recorded.message,
+            recorded.fields,
+        );
     }
 }
 
 #[derive(Default)]
-struct Said {
+struct Recorded {
     message: String,
     fields: Fields,
 }
 
-impl Said {
+impl Recorded {
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
         self.fields.insert(field.name().to_owned(), value.into());
     }
 }
 
-impl Visit for Said {
+impl Visit for Recorded {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "message" {
             let _ = write!(self.message, "{value:?}");

@@ -1,4 +1,4 @@
-//! Lines of talk: everything said to a person or a log, one line an event, never in the middle of a progress bar.
+//! Log lines: one line per event, never inside a progress bar.
 
 use crate::exit::ExitStatus;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use crate::snippet::visible;
 use super::output_mode::{Bars, LineFormat, LogStream, OutputMode};
 use super::style::{Painter, Style};
 
-/// Where lines go, and what they look like.
+/// The stream and the format of log lines.
 pub(super) struct Log {
     look: OutputMode,
     run_id: Uuid,
@@ -46,7 +46,7 @@ impl Log {
         &self.bars
     }
 
-    /// Takes every bar away for good.
+    /// Removes every bar.
     pub(super) fn end_bars(&self) {
         // A terminal that is gone shows no bars either.
         let _ = self.bars.clear();
@@ -57,12 +57,12 @@ impl Log {
         Painter::new(self.look.stderr_color)
     }
 
-    /// One event.
+    /// Writes one event.
     pub(super) fn event(&self, level: Level, message: &str, fields: Fields) {
         self.write(&self.line(level, message, fields));
     }
 
-    /// A failure, its causes and what to do next.
+    /// Writes an error, its causes and hints.
     pub(super) fn error(&self, error: &Error) {
         if self.look.line_format != LineFormat::Json {
             return self.write(&describe(error, self.pen()));
@@ -78,7 +78,7 @@ impl Log {
         self.write(&line);
     }
 
-    /// Writes whole lines. A closed stream is nobody's failure: there is no one left to tell.
+    /// Writes whole lines. A closed stream is not an error: no reader is left.
     pub(super) fn write(&self, lines: &str) {
         let text = format!("{lines}\n");
         self.bars.suspend(|| {
@@ -138,7 +138,7 @@ impl Log {
     }
 }
 
-/// `error:`, `caused by:`, `hint:`, the next step last.
+/// Returns the lines `error:`, `caused by:` and `hint:`.
 pub(super) fn describe(error: &Error, pen: Painter) -> String {
     let messages: Vec<String> = error
         .messages()
@@ -173,7 +173,7 @@ pub(super) fn kind_name(error: &Error) -> String {
     format!("{:?}", error.kind()).to_ascii_lowercase()
 }
 
-/// A message may quote a server or a file: no escape sequence in it reaches the terminal. Line breaks are ours and stay.
+/// Escapes control characters, because a message may quote a server or a file. Line breaks stay.
 fn harmless(message: &str) -> String {
     let lines: Vec<String> = message.split('\n').map(visible).collect();
     lines.join("\n")
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_line_is_one_line_whatever_it_says_and_no_field_poses_as_another() {
+    fn a_json_line_is_one_line_for_any_message_and_no_field_replaces_another() {
         let mut fields = fields();
         fields.insert("level".to_owned(), "error".into());
         let line = lines(LogFormat::Json, true).line(Level::WARN, "two\nlines \u{1b}[31m", fields);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_people_has_its_instant_only_where_it_may_be_read_later() {
+    fn a_text_line_has_its_time_except_on_a_terminal() {
         let on_terminal =
             lines(LogFormat::Auto, true).line(Level::WARN, "slow\u{1b}[31m", fields());
         assert_eq!(

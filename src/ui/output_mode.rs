@@ -1,11 +1,11 @@
-//! How each stream is written to, decided once from what was asked for and what the streams are.
+//! The mode of each stream, decided once from flags, environment and terminals.
 
 use std::io::IsTerminal as _;
 
 use crate::settings::Environment;
 use crate::settings::logging::{Color, LogFormat, Logging};
 
-/// What is known of the streams and the environment's wishes.
+/// The streams, and the environment variables about output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
     /// Standard output is a terminal.
@@ -14,14 +14,14 @@ pub struct Terminal {
     pub stderr_is_terminal: bool,
     /// `TERM=dumb`: no cursor movement.
     pub dumb: bool,
-    /// What the environment wants, before any flag: `NO_COLOR`, then `FORCE_COLOR` (unless `0`), then `TERM=dumb`.
+    /// The colour setting of the environment: `NO_COLOR`, then `FORCE_COLOR` (unless `0`), then `TERM=dumb`.
     pub color: Color,
-    /// Columns of the terminal, from `COLUMNS` where the terminal does not say.
+    /// Columns of the terminal, from `COLUMNS` if the terminal has no width.
     pub width: Option<usize>,
 }
 
 impl Terminal {
-    /// Those of this process.
+    /// Reads those of this process.
     pub fn of_process(environment: &Environment) -> Self {
         let terminal = console::Term::stdout();
         let measured = terminal
@@ -48,7 +48,7 @@ impl Terminal {
         }
     }
 
-    /// Whether a stream gets colour: as the flag says, else as the environment wants, else if it is a terminal.
+    /// Returns whether a stream gets colour: by the flag, else by the environment, else if it is a terminal.
     pub fn has_color(&self, flag: Color, is_terminal: bool) -> bool {
         let wish = if flag == Color::Auto {
             self.color
@@ -63,7 +63,7 @@ impl Terminal {
     }
 }
 
-/// What was asked for.
+/// The output flags.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OutputArgs {
     /// `--json`.
@@ -78,7 +78,7 @@ pub struct OutputArgs {
     pub stdout: Stdout,
 }
 
-/// What form a command's result has.
+/// The form of a command's result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Document {
     /// Text and tables.
@@ -88,17 +88,17 @@ pub enum Document {
     Json,
 }
 
-/// How much is said.
+/// The log level.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loudness {
     /// Errors only.
     Quiet,
-    /// What a person wants to know, and warnings.
+    /// Information and warnings.
     #[default]
     Normal,
-    /// What happens inside, in steps.
+    /// Each step as well.
     Verbose,
-    /// Every statement and attempt.
+    /// Every statement and attempt as well.
     Debug,
 }
 
@@ -129,18 +129,18 @@ pub(super) enum LogStream {
     Stderr,
 }
 
-/// What a line of the log looks like.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineFormat {
-    /// On a terminal: the message, with a word before it when it is not mere information.
+    /// On a terminal: the message, with its level before it unless it is information.
     Terminal,
-    /// In a file: instant, level, message.
+    /// In a file: time, level, message.
     Plain,
     /// One JSON object.
     Json,
 }
 
-/// All decisions.
+/// The mode of all streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OutputMode {
     pub(super) line_format: LineFormat,

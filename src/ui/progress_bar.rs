@@ -17,25 +17,25 @@ pub(super) struct ProgressDisplay {
     lines: Arc<Log>,
     loudness: Loudness,
     unit: &'static str,
-    /// Whether the end of a stage is worth a line where no bar is drawn.
+    /// Whether the end of a stage is logged where no bar is drawn.
     ends: Ends,
     stage: Mutex<Option<ProgressStage>>,
 }
 
-/// What is said of a stage that ends, where no bar is drawn.
+/// The log at the end of a stage, where no bar is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ends {
     /// A line with its count and its time.
-    Told,
-    /// Nothing: it is only worth seeing while it lasts.
+    Logged,
+    /// Nothing.
     Silent,
 }
 
-/// The stage that is going on. Its bar counts, whether it is drawn or not.
+/// The current stage. Its bar counts even if it is not drawn.
 struct ProgressStage {
     name: String,
     bar: ProgressBar,
-    /// A few words behind the numbers: `3 failed, 2 in doubt`.
+    /// Text after the numbers: `3 failed, 2 in doubt`.
     detail: String,
 }
 
@@ -50,7 +50,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Says where it stands, to somebody who asked; false if nothing is going on.
+    /// Logs the progress; returns false if no stage is in progress.
     pub(super) fn report(&self) -> bool {
         let stage = self.stage();
         if let Some(stage) = stage.as_ref() {
@@ -66,12 +66,12 @@ impl ProgressDisplay {
 
     fn end(&self, stage: Option<ProgressStage>) {
         let Some(stage) = stage else { return };
-        // Before the bar ends: then its library takes it to be full.
+        // Before the bar ends, because a finished bar counts as full.
         let (sentence, fields) = (self.sentence(&stage), self.fields(&stage));
         stage.bar.finish_and_clear();
         self.lines.bars().remove(&stage.bar);
-        let is_told = self.ends == Ends::Told && self.loudness > Loudness::Quiet;
-        if self.lines.look().bars == Bars::Off && is_told {
+        let is_logged = self.ends == Ends::Logged && self.loudness > Loudness::Quiet;
+        if self.lines.look().bars == Bars::Off && is_logged {
             self.lines.event(Level::INFO, &sentence, fields);
         }
     }
@@ -99,7 +99,7 @@ impl ProgressDisplay {
     }
 
     fn fields(&self, stage: &ProgressStage) -> Fields {
-        // A person has read it in the sentence; a machine should not have to.
+        // Programs get the numbers as fields.
         let mut fields = Fields::new();
         if self.lines.look().line_format == super::output_mode::LineFormat::Json {
             fields.insert("stage".to_owned(), stage.name.clone().into());
@@ -144,7 +144,7 @@ impl ProgressDisplay {
             .with_key(
                 "left",
                 |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                    // Before anything is done nobody knows, and "0s" would be wrong.
+                    // Before the first unit the time left is unknown, and "0s" would be wrong.
                     if state.pos() > 0 && state.elapsed() >= SHORTEST {
                         let _ = write!(out, " left {:#}", HumanDuration(state.eta()));
                     }
@@ -215,7 +215,7 @@ impl Progress for ProgressDisplay {
     }
 }
 
-/// Work that ends in an error takes its bar along.
+/// Removes the bar of work that ends in an error.
 impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         if let Some(stage) = self.stage().take() {
@@ -241,7 +241,7 @@ mod tests {
     use crate::ui::output_mode::{OutputArgs, OutputMode, Terminal};
 
     #[test]
-    fn a_stage_is_told_in_one_sentence_with_its_count_its_total_and_its_time() {
+    fn a_stage_is_logged_in_one_sentence_with_its_count_its_total_and_its_time() {
         let facts = Terminal {
             stdout_is_terminal: false,
             stderr_is_terminal: false,
@@ -253,11 +253,11 @@ mod tests {
             OutputMode::decide(OutputArgs::default(), &facts),
             Uuid::nil(),
         ));
-        let meter = ProgressDisplay::new(lines, Loudness::Quiet, "rows", Ends::Told);
+        let meter = ProgressDisplay::new(lines, Loudness::Quiet, "rows", Ends::Logged);
         let sentence = || {
             let stage = meter.stage();
             let sentence = meter.sentence(stage.as_ref().expect("a stage"));
-            // What depends on the clock is not looked at.
+            // The parts that depend on the clock are not compared.
             sentence
                 .split(", ")
                 .next()

@@ -1,19 +1,19 @@
-//! Colour, or none: the same calls whether the stream wants it or not.
+//! Text styles, with or without colour.
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-/// Writes in a style, if its stream wants styles.
+/// Writes in a style, if its stream has colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Painter {
     colored: bool,
 }
 
-/// The few styles that pushctl has.
+/// The styles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// A heading or a name.
     Strong,
-    /// What matters less.
+    /// Less important text.
     Faint,
     /// A failure.
     Bad,
@@ -26,17 +26,17 @@ pub enum Style {
 }
 
 impl Painter {
-    /// A pen that styles, or one that does not.
+    /// Returns a painter with or without colour.
     pub fn new(colored: bool) -> Self {
         Self { colored }
     }
 
-    /// Whether it styles.
+    /// Returns whether it has colour.
     pub fn is_colored(self) -> bool {
         self.colored
     }
 
-    /// `text` in `style`.
+    /// Returns `text` in `style`.
     pub fn write(self, style: Style, text: &str) -> String {
         if !self.colored {
             return text.to_owned();

@@ -1,4 +1,4 @@
-//! Tables: aligned columns without lines, cut to the terminal's width only on a terminal.
+//! Tables: aligned columns without lines, wrapped to the width of a terminal.
 
 use comfy_table::{
     Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, presets,
@@ -16,7 +16,7 @@ pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// How a column stands.
+/// The alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alignment {
     /// Text.
@@ -26,7 +26,7 @@ pub enum Alignment {
 }
 
 impl Table {
-    /// A table with these column names, all aligned left.
+    /// Returns a table with these column names, all aligned left.
     pub fn new<'a>(heading: impl IntoIterator<Item = &'a str>) -> Self {
         let heading: Vec<String> = heading.into_iter().map(str::to_owned).collect();
         Self {
@@ -45,17 +45,17 @@ impl Table {
         self
     }
 
-    /// Adds a row, one text a column.
+    /// Adds a row, one text per column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Whether it has no rows.
+    /// Returns whether it has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// As text, without a line break at its end. `width` is that of the terminal; `None` cuts nothing.
+    /// Returns the text without a final line break. `width` is that of the terminal; `None` wraps nothing.
     pub fn render(&self, pen: Painter, width: Option<usize>) -> String {
         let mut grid = Grid::new();
         grid.load_style(presets::NOTHING);
@@ -76,7 +76,7 @@ impl Table {
                 Alignment::Right => CellAlignment::Right,
             });
         }
-        // What a row is about is never broken.
+        // The first column is never wrapped.
         if let Some(first) = grid.column_mut(0) {
             first.set_constraint(ColumnConstraint::ContentWidth);
         }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_breaks_any_column_but_the_first() {
+    fn a_narrow_terminal_wraps_any_column_but_the_first() {
         let mut table = Table::new(["SETTING", "FROM"]);
         table.row(["source.password_command", "the environment of the process"]);
         insta::assert_snapshot!(table.render(Painter::new(false), Some(45)), @r"

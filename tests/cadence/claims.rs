@@ -51,7 +51,7 @@ async fn one_gets_through(place: &Place, history: &Where, ids: &[String]) {
     }
 }
 
-/// Everybody has had two of the three pushes that a week allows.
+/// Every user has had two of the three pushes that a week allows.
 async fn with_history_elsewhere(place: Place) {
     let database = history();
     let ids: Vec<String> = (0..30).map(id).collect();

@@ -1,4 +1,4 @@
-//! The answer table, row by row.
+//! What happens for each class of answer.
 
 use pushctl::error::ErrorKind;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::fcm::script::{Reply, RetryAfter, Script};
 const MS: Duration = Duration::from_millis(1);
 
 #[tokio::test]
-async fn an_accepted_message_is_recorded_with_the_name_that_the_service_gave_it() {
+async fn an_accepted_message_is_recorded_with_the_name_from_the_service() {
     let stand_in = StandIn::playing(Script::default());
     let sent = Bench::of(&stand_in).send(&["t:1"]).await;
     let accepted = stand_in.accepted();
@@ -42,7 +42,7 @@ async fn an_accepted_message_is_recorded_with_the_name_that_the_service_gave_it(
 }
 
 #[tokio::test]
-async fn what_the_service_says_of_one_token_is_recorded_and_never_retried() {
+async fn an_error_about_one_token_is_recorded_and_never_retried() {
     for (reply, expected) in [
         (Reply::Unregistered, "UNREGISTERED"),
         (Reply::InvalidToken, "INVALID_ARGUMENT"),
@@ -63,7 +63,7 @@ async fn what_the_service_says_of_one_token_is_recorded_and_never_retried() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_service_blames_stops_the_run() {
+async fn an_error_about_the_message_stops_the_send() {
     let stand_in = StandIn::playing(Script::default().nth("*", 3, Reply::InvalidMessage));
     let one_by_one = Bench::of(&stand_in).with(|settings| {
         settings.connections = 1;
@@ -93,7 +93,7 @@ async fn a_message_that_the_service_blames_stops_the_run() {
 }
 
 #[tokio::test]
-async fn a_bad_certificate_stops_its_platform_and_no_other() {
+async fn a_bad_certificate_stops_only_its_platform() {
     let stand_in = StandIn::playing(Script::default().always("apple-0", Reply::ThirdPartyAuth));
     let one_by_one = Bench::of(&stand_in).with(|settings| {
         settings.connections = 1;
@@ -122,7 +122,7 @@ async fn a_bad_certificate_stops_its_platform_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_names_no_token_stops_the_run_and_declares_nothing_dead() {
+async fn an_error_without_a_token_stops_the_send_and_declares_no_token_dead() {
     for reply in [
         Reply::PermissionDenied,
         Reply::NotFound,
@@ -140,10 +140,10 @@ async fn a_refusal_that_names_no_token_stops_the_run_and_declares_nothing_dead()
 }
 
 #[tokio::test]
-async fn a_429_makes_everyone_wait_as_long_as_it_says() {
+async fn a_429_pauses_the_whole_send_for_its_retry_after() {
     for (retry_after, least) in [
         (Some(RetryAfter::Seconds(1)), 1_000),
-        // A date has whole seconds: up to one of them is lost.
+        // A date has whole seconds, so up to one second is lost.
         (Some(RetryAfter::Date(2)), 1_000),
         (None, 400),
     ] {
@@ -171,7 +171,7 @@ async fn a_429_makes_everyone_wait_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn trouble_is_retried_a_few_times_with_waits_that_double() {
+async fn a_server_error_is_retried_a_few_times_with_waits_that_double() {
     for (reply, failed) in [
         (Reply::Internal { retry_after: None }, "INTERNAL"),
         (Reply::Unavailable { retry_after: None }, "UNAVAILABLE"),
@@ -199,7 +199,7 @@ async fn trouble_is_retried_a_few_times_with_waits_that_double() {
 }
 
 #[tokio::test]
-async fn trouble_that_says_how_long_is_retried_after_that() {
+async fn a_server_error_with_retry_after_is_retried_after_that_time() {
     let reply = Reply::Unavailable {
         retry_after: Some(RetryAfter::Seconds(1)),
     };
@@ -207,13 +207,13 @@ async fn trouble_that_says_how_long_is_retried_after_that() {
     let sent = Bench::of(&stand_in).send(&["t", "other"]).await;
     assert_eq!(sent.accepted(), 2);
     assert!(stand_in.waits("t")[0] >= 1_000 * MS);
-    // One row's trouble is not everyone's pause.
+    // An error for one message does not pause the others.
     let (first, other) = (stand_in.attempts("t"), stand_in.attempts("other"));
     assert!(other[0].at < first[1].at);
 }
 
 #[tokio::test]
-async fn an_answer_that_proves_nothing_leaves_the_message_in_doubt() {
+async fn an_unclear_answer_leaves_the_message_in_doubt() {
     for (status, expected) in [
         (200, "NO_MESSAGE_NAME"),
         (502, "HTTP_502"),

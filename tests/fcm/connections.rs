@@ -1,4 +1,5 @@
-//! Connections that refuse, reset, say GOAWAY or vanish: what is safe to send again is, what is in doubt is not.
+//! Connections that refuse streams, reset them, send GOAWAY or break: messages that were certainly not processed are
+//! sent again, the others are in doubt.
 
 use pushctl::error::ErrorKind;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::support::fcm::script::{Reply, Script};
 use crate::support::fcm::{Options, Protocol, StandIn};
 
 #[tokio::test]
-async fn without_http_2_nothing_is_sent_and_the_error_says_why() {
+async fn without_http_2_nothing_is_sent_and_the_error_names_the_reason() {
     let stand_in = StandIn::start(&Options {
         protocol: Protocol::Http1,
         ..Options::default()
@@ -29,7 +30,7 @@ async fn without_http_2_nothing_is_sent_and_the_error_says_why() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused() {
+async fn an_untrusted_certificate_is_rejected() {
     let stand_in = StandIn::playing(Script::default());
     let other = StandIn::playing(Script::default());
     let bench = Bench::of(&other).with(|settings| settings.base_url = stand_in.base_url());
@@ -39,7 +40,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 }
 
 #[tokio::test]
-async fn http_2_without_tls_is_for_this_machine_only() {
+async fn http_2_without_tls_is_allowed_only_to_this_machine() {
     let stand_in = StandIn::start(&Options {
         protocol: Protocol::Cleartext,
         ..Options::default()
@@ -55,7 +56,7 @@ async fn http_2_without_tls_is_for_this_machine_only() {
 }
 
 #[tokio::test]
-async fn connections_are_opened_as_they_are_needed_and_kept() {
+async fn connections_are_opened_when_needed_and_kept_open() {
     let script = Script::default().always(
         "*",
         Reply::Slow {
@@ -67,7 +68,7 @@ async fn connections_are_opened_as_they_are_needed_and_kept() {
     let bench = Bench::of(&stand_in).with(|settings| settings.rate = 100_000);
     let few = bench.send(&tokens("few", 60)).await;
     assert_eq!(few.accepted(), 60);
-    // One for messages and one for the token endpoint.
+    // One connection for messages and one for the token endpoint.
     assert_eq!(stand_in.connections(), 2);
     let many = bench.send(&tokens("many", 900)).await;
     assert_eq!(many.accepted(), 900);
@@ -111,7 +112,7 @@ async fn a_refused_stream_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_graceful_goaway_in_mid_run_loses_nothing_and_repeats_nothing() {
+async fn a_graceful_goaway_during_a_send_loses_nothing_and_repeats_nothing() {
     let mut script = Script::default().always("*", Reply::GoAway);
     script.rules[0].after = 50;
     script.rules[0].every = 200;
@@ -126,8 +127,8 @@ async fn a_graceful_goaway_in_mid_run_loses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn after_a_goaway_what_is_above_its_stream_is_sent_again_and_what_is_below_is_in_doubt() {
-    // Five requests (streams 1 to 9): one is answered, then the last stream processed is said to be the third.
+async fn after_a_goaway_requests_above_its_stream_are_sent_again_and_those_below_are_in_doubt() {
+    // Of five requests (streams 1 to 9) one is answered; the GOAWAY then names the third as the last one processed.
     let peer = RawPeer::start(Plan {
         requests: 5,
         answered: 1,
@@ -156,7 +157,7 @@ async fn after_a_goaway_what_is_above_its_stream_is_sent_again_and_what_is_below
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_without_a_word_leaves_what_was_under_way_in_doubt() {
+async fn a_connection_that_ends_without_goaway_leaves_its_requests_in_doubt() {
     let peer = RawPeer::start(Plan {
         requests: 4,
         answered: 2,
@@ -180,7 +181,7 @@ async fn a_connection_that_ends_without_a_word_leaves_what_was_under_way_in_doub
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_leaves_the_message_in_doubt_and_it_is_not_sent_again() {
+async fn a_message_whose_answer_is_lost_is_in_doubt_and_not_sent_again() {
     for (reply, expected) in [
         (Reply::AcceptThenReset, "RESET"),
         (Reply::AcceptThenTruncate, "RESET"),
@@ -205,7 +206,7 @@ async fn an_answer_that_is_lost_leaves_the_message_in_doubt_and_it_is_not_sent_a
     }
 }
 
-/// One message, a silence, another message.
+/// Sends a message, waits, and sends another one.
 async fn send_apart(bench: &Bench) -> Vec<MessageReport> {
     let (client, reports) = bench.connect().await.expect("connected");
     let mut both = jobs([("first", None), ("second", None)].into_iter());
@@ -221,7 +222,7 @@ async fn send_apart(bench: &Bench) -> Vec<MessageReport> {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_silent_and_is_still_there_is_kept() {
+async fn an_idle_connection_that_is_alive_is_kept() {
     let stand_in = StandIn::playing(Script::default());
     let reports = send_apart(&Bench::of(&stand_in)).await;
     assert!(reports.iter().all(|report| code(report) == "accepted"));
@@ -230,7 +231,7 @@ async fn a_connection_that_was_silent_and_is_still_there_is_kept() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_in_silence_costs_no_message() {
+async fn an_idle_connection_that_died_costs_no_message() {
     let peer = RawPeer::start(Plan {
         requests: 1,
         answered: 1,

@@ -1,4 +1,4 @@
-//! Rates, as the stand-in sees them.
+//! The rate of messages, measured by the stand-in.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::support::fcm::StandIn;
 use crate::support::fcm::script::{Reply, RetryAfter, Script};
 
 #[tokio::test]
-async fn messages_leave_no_faster_than_they_may() {
+async fn messages_are_not_sent_faster_than_the_rate_limit() {
     let stand_in = StandIn::playing(Script::default());
     let bench = Bench::of(&stand_in).with(|settings| settings.rate = 100);
     let tokens = tokens("t", 101);
@@ -34,7 +34,7 @@ async fn a_large_send_starts_slowly() {
         settings.expected = Some(10_001);
         settings.ramp = Duration::from_secs(10);
     });
-    // 100 a second at first: without the ramp these would take a fifth of a second.
+    // It starts with 100 a second; without the ramp these would take a fifth of a second.
     let tokens = tokens("t", 200);
     bench.send(&tokens).await;
     let first = stand_in.attempts(&tokens[0])[0].at;
@@ -51,7 +51,7 @@ async fn a_large_send_starts_slowly() {
 }
 
 #[tokio::test]
-async fn a_burst_of_429_is_one_pause_and_then_everything_is_accepted_once() {
+async fn a_burst_of_429_causes_one_pause_and_then_every_message_is_accepted_once() {
     let late = Reply::Slow {
         ms: 1_000,
         then: Box::new(Reply::Quota {
@@ -64,7 +64,7 @@ async fn a_burst_of_429_is_one_pause_and_then_everything_is_accepted_once() {
     assert_eq!(sent.accepted(), 60);
     assert_eq!(accepted_once(&stand_in).len(), 61);
     assert!(sent.reports.iter().all(|report| report.attempts == 2));
-    // All sixty were under way together: the rate was halved once, not sixty times.
+    // All sixty were in flight together, so the rate was halved once, not sixty times.
     let rate = sent.client.progress().rate;
     assert!((50_000.0..60_000.0).contains(&rate), "{rate}");
 }

@@ -1,4 +1,4 @@
-//! The stand-in itself: if it were lenient, the other tests would prove little.
+//! Tests of the stand-in itself: if it were lenient, the other tests would prove little.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::support::fcm::ledger::Memory;
 use crate::support::fcm::script::{Reply, RetryAfter, Script};
 use crate::support::fcm::{Options, StandIn};
 
-/// A client of its own, so that nothing of what is tested helps.
+/// Makes an independent client, so that no code under test is involved.
 fn http(stand_in: &StandIn) -> reqwest::Client {
     let authority = Certificate::from_pem(stand_in.authority_pem()).expect("PEM");
     reqwest::Client::builder()
@@ -40,7 +40,7 @@ async fn status(request: RequestBuilder) -> u16 {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_that_was_lent_is_refused() {
+async fn a_request_without_an_issued_token_is_rejected() {
     let stand_in = StandIn::playing(Script::default());
     assert_eq!(status(post(&stand_in, SEND, &message())).await, 401);
     let made_up = post(&stand_in, SEND, &message()).bearer_auth("ya29.made-up");
@@ -50,7 +50,7 @@ async fn a_request_without_a_token_that_was_lent_is_refused() {
 }
 
 #[tokio::test]
-async fn a_path_a_method_or_a_content_type_that_is_wrong_is_refused() {
+async fn a_wrong_path_method_or_content_type_is_rejected() {
     let stand_in = StandIn::playing(Script::default());
     let elsewhere = "/v1/projects/other-project/messages:send";
     assert_eq!(status(post(&stand_in, elsewhere, &message())).await, 404);
@@ -66,7 +66,7 @@ async fn a_path_a_method_or_a_content_type_that_is_wrong_is_refused() {
 }
 
 #[tokio::test]
-async fn an_assertion_is_checked_before_anything_is_lent() {
+async fn an_assertion_is_checked_before_a_token_is_issued() {
     let stand_in = StandIn::playing(Script::default());
     for form in [
         "",
@@ -80,7 +80,7 @@ async fn an_assertion_is_checked_before_anything_is_lent() {
 }
 
 #[tokio::test]
-async fn an_assertion_for_another_audience_is_refused() {
+async fn an_assertion_for_another_audience_is_rejected() {
     let stand_in = StandIn::playing(Script::default());
     let uri = format!("{}?other", stand_in.token_uri());
     let bench = Bench::of(&stand_in).with(|settings| settings.token_uri = Some(uri));
@@ -92,14 +92,14 @@ async fn an_assertion_for_another_audience_is_refused() {
 }
 
 #[tokio::test]
-async fn the_account_file_it_writes_is_enough_to_send_with() {
+async fn the_account_file_of_the_stand_in_is_enough_to_send_with() {
     let stand_in = StandIn::playing(Script::default());
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("account.json");
     fs::write(&path, stand_in.service_account().to_string()).expect("written");
     let account = ServiceAccount::load(&Credentials::File(path)).expect("an account");
     assert_eq!(account.project(), "example-project");
-    // The token endpoint is the one that the file names.
+    // The token endpoint is the one in the file.
     let bench = Bench::of(&stand_in).with(|settings| settings.token_uri = None);
     let clock = Arc::new(pushctl::clock::System);
     let connected = Client::connect(bench.settings.clone(), account, clock).await;
@@ -108,7 +108,7 @@ async fn the_account_file_it_writes_is_enough_to_send_with() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_service_would_refuse_is_refused_and_blamed_on_its_field() {
+async fn a_message_that_the_service_would_reject_is_rejected_with_the_field_named() {
     let stand_in = StandIn::playing(Script::default());
     let bearer = stand_in.lend();
     for (body, field) in [
@@ -154,7 +154,7 @@ async fn a_message_that_the_service_would_refuse_is_refused_and_blamed_on_its_fi
 }
 
 #[tokio::test]
-async fn the_log_file_has_every_message_before_its_answer_has_left() {
+async fn the_log_file_has_every_message_before_its_answer_is_sent() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("accepted.log");
     let stand_in = StandIn::start(&Options {
@@ -192,7 +192,7 @@ async fn the_log_file_has_every_message_before_its_answer_has_left() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_only_validated_is_not_counted_as_accepted() {
+async fn a_validated_message_is_not_counted_as_accepted() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("accepted.log");
     let stand_in = StandIn::start(&Options {
@@ -229,7 +229,7 @@ async fn a_message_that_is_only_validated_is_not_counted_as_accepted() {
 }
 
 #[test]
-fn a_script_file_says_what_the_rust_one_says() {
+fn a_script_file_means_the_same_as_the_script_in_rust() {
     let script = Script::parse(
         r#"
         [[rules]]

@@ -1,4 +1,4 @@
-//! Stopping: by the caller, by the run itself, and because nobody is there any more.
+//! A send that stops: by the caller, because too many messages fail, or because the service is unreachable.
 
 use pushctl::error::ErrorKind;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn slow(ms: u64) -> Script {
 }
 
 #[tokio::test]
-async fn when_stopped_nothing_more_leaves_and_what_has_left_is_awaited() {
+async fn after_a_stop_nothing_more_is_sent_and_requests_in_flight_are_awaited() {
     let stand_in = StandIn::playing(slow(500));
     let bench = Bench::of(&stand_in).with(|settings| {
         settings.connections = 1;
@@ -65,7 +65,7 @@ async fn when_stopped_nothing_more_leaves_and_what_has_left_is_awaited() {
 }
 
 #[tokio::test]
-async fn what_is_abandoned_is_in_doubt_at_once() {
+async fn abandoned_messages_are_in_doubt_at_once() {
     let stand_in = StandIn::playing(Script::default().always("*", Reply::Hang));
     let bench = Bench::of(&stand_in).with(|settings| settings.connections = 1);
     let (client, reports) = bench.connect().await.expect("connected");
@@ -87,12 +87,12 @@ async fn what_is_abandoned_is_in_doubt_at_once() {
         .values()
         .filter(|report| code(report) == "STOPPED")
         .count();
-    // It had not answered anything yet, so it was not trusted with more.
+    // The connection had no answer yet, so no more than these were sent on it.
     assert_eq!((doubtful, unsent), (10, 110));
 }
 
 #[tokio::test]
-async fn a_list_of_dead_tokens_stops_the_run_before_all_of_it_is_sent() {
+async fn a_list_of_dead_tokens_stops_the_send_before_its_end() {
     let stand_in = StandIn::playing(Script::default().always("*", Reply::Unregistered));
     let bench = Bench::of(&stand_in).with(|settings| settings.connections = 1);
     let sent = bench.send(&tokens("t", 1_000)).await;
@@ -109,13 +109,13 @@ async fn a_list_of_dead_tokens_stops_the_run_before_all_of_it_is_sent() {
         .iter()
         .filter(|report| report.outcome == Outcome::Dead)
         .count();
-    // What was under way when it stopped is still counted.
+    // Messages in flight at the stop are still counted.
     assert!((100..=300).contains(&dead), "{dead}");
     assert_eq!(sent.tally()["STOPPED"], 1_000 - dead);
 }
 
 #[tokio::test]
-async fn a_failure_rate_above_the_threshold_stops_the_run() {
+async fn a_failure_rate_above_the_threshold_stops_the_send() {
     let stand_in = StandIn::playing(Script::default().always("*7", Reply::InvalidToken));
     let bench = Bench::of(&stand_in).with(|settings| {
         settings.connections = 1;
@@ -133,7 +133,7 @@ async fn a_failure_rate_above_the_threshold_stops_the_run() {
 }
 
 #[tokio::test]
-async fn a_service_that_goes_away_stops_the_run_once_patience_ends_and_counts_still_add_up() {
+async fn an_unreachable_service_stops_the_send_after_the_patience_and_counts_add_up() {
     let stand_in = StandIn::playing(slow(50));
     let bench = Bench::of(&stand_in).with(|settings| {
         settings.connections = 1;
@@ -173,7 +173,7 @@ async fn a_service_that_goes_away_stops_the_run_once_patience_ends_and_counts_st
 }
 
 #[tokio::test]
-async fn connections_that_keep_breaking_are_replaced_for_as_long_as_something_gets_through() {
+async fn breaking_connections_are_replaced_while_some_messages_are_accepted() {
     let mut script = Script::default().always("*", Reply::Drop);
     script.rules[0].after = 30;
     script.rules[0].every = 60;
@@ -186,7 +186,7 @@ async fn connections_that_keep_breaking_are_replaced_for_as_long_as_something_ge
     let sent = bench.send(&tokens("t", 500)).await;
     assert_eq!(sent.client.halted(), None);
     let lost = sent.tally()["CONNECTION_LOST"];
-    // Each of the eight took with it what happened to be under way.
+    // Each of the eight breaks loses the messages in flight on its connection.
     assert!((8..=40).contains(&lost), "{lost}");
     assert_eq!(sent.accepted() + lost, 500);
     assert!(accepted_once(&stand_in).len() >= sent.accepted());

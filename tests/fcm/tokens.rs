@@ -1,4 +1,4 @@
-//! Bearer tokens: lent once for everybody, replaced in time, and what happens when none is to be had.
+//! Bearer tokens: fetched once for all connections and replaced in time; and what happens when none can be fetched.
 
 use pushctl::error::ErrorKind;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use crate::support::fcm::script::{Reply, Script};
 use crate::support::fcm::{Options, StandIn};
 
 #[tokio::test]
-async fn a_token_that_ends_in_mid_run_is_replaced_once_for_all_who_wait() {
-    // All hundred are under way before the first of them finds its token expired.
+async fn a_token_that_expires_during_a_send_is_replaced_once_for_all_messages() {
+    // All hundred are in flight before the first of them finds its token expired.
     let late = Reply::Slow {
         ms: 1_000,
         then: Box::new(Reply::ExpiredToken),
@@ -34,7 +34,7 @@ async fn a_token_that_ends_in_mid_run_is_replaced_once_for_all_who_wait() {
 }
 
 #[tokio::test]
-async fn a_token_is_replaced_before_it_ends() {
+async fn a_token_is_replaced_before_it_expires() {
     let stand_in = StandIn::start(&Options {
         token_lifetime: Duration::from_secs(2),
         ..Options::default()
@@ -52,7 +52,7 @@ async fn a_token_is_replaced_before_it_ends() {
 }
 
 #[tokio::test]
-async fn a_new_token_that_is_refused_too_stops_the_run() {
+async fn a_new_token_that_is_rejected_too_stops_the_send() {
     let stand_in = StandIn::playing(Script::default().always("*", Reply::ExpiredToken));
     let sent = Bench::of(&stand_in).send(&tokens("t", 50)).await;
     assert_eq!(sent.tally(), [("STOPPED", 50)].into());
@@ -62,7 +62,7 @@ async fn a_new_token_that_is_refused_too_stops_the_run() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_refused_is_not_asked_about_again() {
+async fn a_rejected_account_is_not_tried_again() {
     for status in [400, 401, 403] {
         let stand_in = StandIn::start(&Options {
             token_refusal: Some(status),
@@ -80,7 +80,7 @@ async fn an_account_that_is_refused_is_not_asked_about_again() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_in_trouble_is_asked_again_for_as_long_as_there_is_patience() {
+async fn a_failing_token_endpoint_is_retried_until_the_patience_ends() {
     let stand_in = StandIn::start(&Options {
         token_refusal: Some(503),
         ..Options::default()

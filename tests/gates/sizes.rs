@@ -41,7 +41,9 @@ fn too_many_people_are_refused_on_every_road() {
     once_only(&office, "max-audience", expected);
     let shown = office.ends(&["runs", "show", "last"], 0);
     assert!(
-        shown.stdout.contains("Guards off: max-audience, by alice@"),
+        shown
+            .stdout
+            .contains("Overridden guards: max-audience, by alice@"),
         "{shown}"
     );
     assert!(shown.stdout.contains(": agreed"), "{shown}");

@@ -1,7 +1,7 @@
--- The notification history as another service keeps it, with its layers, its rules, and made-up
--- pushes to the people of seed.sql. Plain SQL; replaces what is there. Takes the same settings as
--- seed.sql (market.users, market.seed, market.now), so that both speak of the same people:
--- user n is md5('user-' || n)::uuid, and the newcomers of seed.sql are the ones who got layer 5.
+-- The notification history of another service, with its layers, its rules, and made-up pushes to
+-- the users of seed.sql. Plain SQL; it replaces the rows in the tables. It takes the same settings
+-- as seed.sql (market.users, market.seed, market.now), so that both are about the same users:
+-- user n is md5('user-' || n)::uuid, and the new users of seed.sql got pushes of layer 5.
 BEGIN;
 SET LOCAL timezone = 'UTC';
 SET LOCAL client_min_messages = warning;
@@ -54,7 +54,7 @@ DO $$ BEGIN EXECUTE format(
      ''SELECT (hashint8extended(n, col + %s) & 4503599627370495) / 4503599627370496.0::float8''',
     coalesce(nullif(current_setting('market.seed', true), '')::bigint, 1) * 1000); END $$;
 
--- About one push a user over 120 days, most of them lately; to newcomers up to three of layer 5.
+-- About one push for each user over 120 days, most of them recent; up to three of layer 5 for new users.
 INSERT INTO user_notifications (id, user_id, notification_id, layer_id, sent_at, push_title, push_body, audience_description, deep_link)
 SELECT md5('push-' || k)::uuid, md5('user-' || n)::uuid,
        CASE WHEN k % 3 = 0 THEN md5('notification-' || k % 500)::uuid END, layer,

@@ -1,11 +1,11 @@
--- Fills the tables of schema.sql with a made-up marketplace. Plain SQL, no psql
--- commands, so any client can run it. It needs a superuser and replaces what is there.
+-- Fills the tables of schema.sql with a made-up marketplace. Plain SQL without psql commands, so any client can run it.
+-- It needs a superuser, and replaces the rows in the tables.
 -- Settings, all optional, given before it runs (SET market.users = 2000; or PGOPTIONS='-c market.users=2000'):
---   market.users     how many people                        50000
---   market.products  how many products, 12 sizes each       2000
---   market.seed      another number, another marketplace    1
---   market.now       the instant all times count back from  now()
--- The same settings give the same rows: every draw is a hash of a row number, every id an md5:
+--   market.users     number of users                        50000
+--   market.products  number of products, 12 sizes each      2000
+--   market.seed      seed of the random numbers             1
+--   market.now       the instant from which times are past  now()
+-- The same settings give the same rows: every random number is a hash of a row number, every id an md5:
 --   user n: md5('user-' || n)::uuid        product p: md5('product-' || p)::uuid, 1 the most popular
 --   variant: md5('variant-' || p || '-' || s)::uuid, s from 1 to 12 the sizes 7 to 14
 BEGIN;
@@ -15,7 +15,7 @@ SET LOCAL client_min_messages = warning;
 SET LOCAL synchronous_commit = off;
 SET LOCAL maintenance_work_mem = '256MB';
 
--- Emptied in the transaction that fills them, so at wal_level = minimal no row is logged.
+-- The transaction that fills the tables empties them first, so at wal_level = minimal no row is logged.
 CREATE TEMP TABLE tables ON COMMIT DROP AS
 SELECT unnest('{users,user_activities,user_admin_informations,user_preferences,attributes,attribute_values,
     attribute_preferences,products,product_variants,inventory_items,wishlist_items,desired_items,offers,
@@ -24,8 +24,8 @@ TRUNCATE users, user_activities, user_admin_informations, user_preferences, attr
     attribute_values, attribute_preferences, products, product_variants, inventory_items,
     wishlist_items, desired_items, offers, offer_items, trades, devices;
 
--- Indexes wait until the rows are in, which saves half the time, and come back as schema.sql made them.
--- Those that a foreign key leans on stay: checking the key afterwards would cost more than it saves.
+-- Indexes are dropped and made again as in schema.sql after the rows are inserted, which takes half the time.
+-- Those that a foreign key needs stay: checking the key afterwards would cost more than it saves.
 CREATE TEMP TABLE later ON COMMIT DROP AS
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS undo,
        format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS redo
@@ -47,7 +47,7 @@ SELECT pg_temp.setting('users', '50000')::int          AS users,
        pg_temp.setting('seed', '1')::bigint            AS seed,
        pg_temp.setting('now', now()::text)::timestamptz AS now;
 
--- The draw: uniform in [0, 1), fixed by the row's number and the column's.
+-- A random number, uniform in [0, 1), determined by the row's and the column's number.
 DO $$ BEGIN EXECUTE format(
     'CREATE FUNCTION pg_temp.u(n bigint, col bigint) RETURNS float8 LANGUAGE sql IMMUTABLE AS
      ''SELECT (hashint8extended(n, col + %s) & 4503599627370495) / 4503599627370496.0::float8''',
@@ -59,7 +59,7 @@ CREATE FUNCTION pg_temp.id(kind text, n bigint) RETURNS uuid LANGUAGE sql IMMUTA
 CREATE FUNCTION pg_temp.variant_id(p int, s int) RETURNS uuid LANGUAGE sql IMMUTABLE AS
     $$SELECT md5('variant-' || p::text || '-' || s::text)::uuid$$;
 
--- Popularity falls off as Zipf and Mandelbrot have it: product 1 draws about 3 %, the top ten 18 %.
+-- Popularity follows a Zipf-Mandelbrot distribution: product 1 gets about 3 %, the top ten 18 %.
 DO $$ BEGIN EXECUTE format(
     'CREATE FUNCTION pg_temp.popular(u float8) RETURNS int LANGUAGE sql IMMUTABLE AS
      ''SELECT least(%1$s, 1 + floor(5 * power((%1$s + 5) / 5.0::float8, u) - 5)::int)''',
@@ -71,14 +71,14 @@ CREATE FUNCTION pg_temp.size_no(a float8, b float8) RETURNS int LANGUAGE sql IMM
 CREATE FUNCTION pg_temp.size_label(s int) RETURNS text LANGUAGE sql IMMUTABLE AS
     $$SELECT (ARRAY['7','7.5','8','8.5','9','9.5','10','10.5','11','12','13','14'])[s]$$;
 
--- How many of something: most have none or one, a few have many.
+-- A count: most users have none or one, a few have many.
 CREATE FUNCTION pg_temp.how_many(u float8, scale float8) RETURNS int LANGUAGE sql IMMUTABLE AS
     $$SELECT least(40, floor(-ln(1 - u) * scale)::int)$$;
 
 CREATE FUNCTION pg_temp.days(d float8) RETURNS interval LANGUAGE sql IMMUTABLE AS
     $$SELECT make_interval(secs => d * 86400)$$;
 
--- Soft deletion as production has it: the second it happened.
+-- Soft deletion as in production: the second of the deletion.
 CREATE FUNCTION pg_temp.deleted(yes boolean, at timestamptz) RETURNS int LANGUAGE sql STABLE AS
     $$SELECT CASE WHEN yes THEN extract(epoch FROM at)::int ELSE 0 END$$;
 
@@ -160,13 +160,13 @@ SELECT p.id,
        pg_temp.deleted(pg_temp.u(n, 38) < 0.06, m.now - pg_temp.days(joined * pg_temp.u(n, 37)))
 FROM market m, person p, LATERAL (SELECT pg_temp.u(n, 24) AS first OFFSET 0) f;
 
--- Most were here lately, a long tail long ago, a few never recorded.
+-- The last activity of most users is recent, of some long ago, and of a few not recorded.
 INSERT INTO user_activities (id, user_id, last_active)
 SELECT pg_temp.id('activity', n), p.id,
        m.now - pg_temp.days(least(joined, 400 * power(pg_temp.u(n, 40), 3)))
 FROM market m, person p WHERE pg_temp.u(n, 41) >= 0.02;
 
--- A few are looked at by the staff, fewer are frozen.
+-- A few users are under review, fewer are frozen.
 INSERT INTO user_admin_informations (id, user_id, is_trusted_trader_candidate, freeze_reason, deleted_at)
 SELECT pg_temp.id('admin', n), p.id, pg_temp.u(n, 43) < 0.5,
        CASE WHEN pg_temp.u(n, 44) < 0.4 THEN
@@ -191,7 +191,7 @@ UNION ALL
 SELECT pg_temp.id('style', s), pg_temp.id('attribute', 3), 'style_' || s, (ARRAY['court','runner','boot','slide'])[s] FROM generate_series(1, 4) s;
 
 INSERT INTO attribute_preferences (id, user_preference_id, attribute_id, attribute_value_id, preferred, deleted_at)
--- the size they wear; some of these rows are deleted
+-- the preferred size; some of these rows are deleted
 SELECT pg_temp.id('size', n), pg_temp.id('preference', n), pg_temp.id('attribute', 1), pg_temp.id('mens', size_no),
        true, pg_temp.deleted(pg_temp.u(n, 49) < 0.005, m.now)
 FROM market m, person WHERE pg_temp.u(n, 46) < 0.96 AND pg_temp.u(n, 48) < 0.94
@@ -206,7 +206,7 @@ SELECT pg_temp.id('style', 1000 + n), pg_temp.id('preference', n), pg_temp.id('a
        CASE WHEN n % 2 = 0 THEN pg_temp.id('womens', 1 + n % 8) ELSE pg_temp.id('style', 1 + n % 4) END, true, 0
 FROM person WHERE pg_temp.u(n, 46) < 0.96 AND pg_temp.u(n, 52) < 0.15;
 
--- One to three devices for most; a token is null after signing out, and a few were handed down with their token.
+-- Most users have one to three devices; a token is null after signing out, and a few devices have a new owner.
 INSERT INTO devices (id, user_id, fingerprint, token, created_at, updated_at)
 SELECT pg_temp.id('device', d), id, md5('fingerprint-' || d),
        CASE WHEN pg_temp.u(d, 54) >= 0.05 THEN substr(b64, 1, 22) || ':APA91b' || substr(b64, 23) || left(reverse(b64), 70) END,
@@ -247,7 +247,7 @@ FROM market m, variant v, person, generate_series(1, pg_temp.how_many(pg_temp.u(
      LATERAL (SELECT n * 64::bigint + i AS k) k,
      LATERAL (SELECT joined * power(pg_temp.u(k, 77), 1.5) AS age OFFSET 0) s;
 
--- Counts are small, so that the highest is often shared and the newest decides.
+-- Counts are small, so that often several are the highest and the newest decides.
 INSERT INTO desired_items (id, user_id, product_variant_id, offers_count, created_at, deleted_at)
 SELECT pg_temp.id('desired', k), id, v.ids[12 * pg_temp.popular(pg_temp.u(k, 81)) - 12 + size_no],
        pg_temp.how_many(pg_temp.u(k, 82), 2), m.now - pg_temp.days(joined * pg_temp.u(k, 83)),
@@ -256,7 +256,7 @@ FROM market m, variant v, person, generate_series(1, pg_temp.how_many(pg_temp.u(
      LATERAL (SELECT n * 64::bigint + i AS k) k;
 
 -- ------------------------------------------------------------------ offers and trades
--- A year of offers, a quarter of them in the last 14 days, never before their creator joined.
+-- A year of offers, a quarter of them in the last 14 days, none before its creator joined.
 CREATE TEMP TABLE offer ON COMMIT DROP AS
 SELECT k, pg_temp.id('offer', k) AS id, person.id AS creator, size_no,
        least(joined * pg_temp.u(k, 91), CASE WHEN pg_temp.u(k, 92) < 0.25 THEN 14 * pg_temp.u(k, 93)
@@ -277,7 +277,7 @@ SELECT id, creator,
        pg_temp.deleted(pg_temp.u(k, 100) < 0.05, m.now - pg_temp.days(age * pg_temp.u(k, 99)))
 FROM market m, offer;
 
--- One to three shoes a side; a few in a thousand point at a variant that is gone.
+-- One to three shoes on each side; a few in a thousand refer to a variant that is gone.
 INSERT INTO offer_items (id, offer_id, product_variant_id, offer_item_owner, created_at, deleted_at)
 SELECT pg_temp.id('item', j), id,
        CASE WHEN pg_temp.u(j, 101) < 0.004 THEN md5('gone-' || j)::uuid

@@ -100,7 +100,7 @@ fn campaign_no_push_begins_before_its_time_or_too_late_whatever_the_ticks() {
             let step = model.tick(now);
             over = matches!(
                 step,
-                NextStep::Over | NextStep::TooLate(..) | NextStep::Quiet(_)
+                NextStep::Over | NextStep::TooLate(..) | NextStep::QuietHours(_)
             );
             if over {
                 break;

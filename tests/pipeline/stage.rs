@@ -22,7 +22,7 @@ use pushctl::pipeline::select_occurrence::SelectedOccurrence;
 use pushctl::pipeline::step::Lateness;
 use pushctl::pipeline::{Mode, Phase, PipelineContext, Retention, RunPlan, Times};
 use pushctl::progress::{Progress, Silent};
-use pushctl::run::context::Voice;
+use pushctl::run::context::Reporter;
 use pushctl::run::gates::Road;
 use pushctl::run::session::{Opening, Recorded, RunSession};
 use pushctl::source::{self, Purpose, Source, Unwatched, Watch};
@@ -203,11 +203,14 @@ pub(super) fn today(time: &str) -> String {
 }
 
 pub(super) const TICK: DriveOptions = DriveOptions {
-    stay: false,
+    wait_for_due: false,
     until: None,
     lateness: Lateness::Counts,
 };
-pub(super) const STAY: DriveOptions = DriveOptions { stay: true, ..TICK };
+pub(super) const STAY: DriveOptions = DriveOptions {
+    wait_for_due: true,
+    ..TICK
+};
 
 impl Site {
     pub(super) async fn store(&self, clock: Arc<dyn Clock>) -> Result<Store> {
@@ -242,7 +245,7 @@ impl Site {
     ) -> Result<Came> {
         let automation = self.automation();
         let store = self.store(Arc::clone(&clock)).await?;
-        let due = if how.stay {
+        let due = if how.wait_for_due {
             select_occurrence::for_process(&automation, clock.now())
         } else {
             select_occurrence::for_tick(&automation, clock.now())
@@ -269,9 +272,13 @@ impl Site {
         let session = RunSession {
             store: &store,
             holder: &holder,
-            voice: &Mute,
+            reporter: &Mute,
             now: clock.now(),
-            road: if how.stay { Road::Pipeline } else { Road::Tick },
+            road: if how.wait_for_due {
+                Road::Pipeline
+            } else {
+                Road::Tick
+            },
             overrides: None,
         };
         let over = async || self.over(&store, &new.occurrence).await;
@@ -356,7 +363,7 @@ struct Mute;
 
 impl Watch for Mute {}
 
-impl Voice for Mute {
+impl Reporter for Mute {
     fn say(&self, _text: &str) {}
 
     fn warn(&self, _text: &str) {}

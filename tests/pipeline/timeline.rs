@@ -148,7 +148,7 @@ fn a_push_that_a_crash_left_in_the_middle_waits_for_a_person() {
     assert_eq!(step(&model, "2026-11-21T13:48:00-06:00"), NextStep::Push(0));
     assert_eq!(
         step(&model, "2026-11-21T13:48:01-06:00"),
-        NextStep::Stranded(0)
+        NextStep::InterruptedPush(0)
     );
     model.lateness = Lateness::Waived;
     assert_eq!(step(&model, "2026-11-21T18:00:00-06:00"), NextStep::Push(0));
@@ -189,7 +189,7 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
     let mut model = Model::of(evening, quiet, &[0, 5], from);
     model.takes = seconds(6 * 60);
     let last = every_second(&mut model, from, at("2026-11-21T21:03:00-06:00"));
-    assert_eq!(last, NextStep::Quiet(1));
+    assert_eq!(last, NextStep::QuietHours(1));
     let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
     let mut model = Model::of(evening, &delay, &[0, 5], from);
     model.takes = seconds(6 * 60);

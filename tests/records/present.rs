@@ -98,7 +98,7 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
     assert_eq!(checked["wrong_files"], 0);
     sandbox.write("here/automations/broken.toml", "name = \"broken");
     let told = run(&sandbox, &place, &["status"]);
-    assert!(told.stderr.contains("left out here: 1"), "{told}");
+    assert!(told.stderr.contains("not shown here: 1"), "{told}");
     let text = told.stdout;
     for part in [
         "Running\n",

@@ -97,10 +97,7 @@ async fn nothing_left_to_cancel_has_its_own_exit_status(place: Place) {
     for what in ["layer3-daily", "0198b2a4", &a_run().id] {
         let outcome = run(&sandbox, &place, &["cancel", what]);
         assert_eq!(outcome.status, 6, "{outcome}");
-        assert!(
-            outcome.stderr.contains("nothing left to cancel"),
-            "{outcome}"
-        );
+        assert!(outcome.stderr.contains("nothing to cancel"), "{outcome}");
     }
 }
 
@@ -174,7 +171,7 @@ async fn a_run_that_no_process_carries_is_ended_by_the_cancel(place: Place) {
         (tally[0].standing, tally[0].count),
         (Standing::Ended(Ending::InDoubt), 3)
     );
-    // The occurrence is free, and the run is over for everybody.
+    // The occurrence is free, and the run is over for all processes.
     let leases = store_now(&place).await.leases("occurrence/").await.unwrap();
     assert_eq!(leases, []);
     assert_eq!(run(&sandbox, &place, &words).status, 6);
@@ -201,7 +198,7 @@ async fn a_run_that_a_living_process_carries_is_left_to_it(place: Place) {
     assert_eq!(status(&store).await, RunStatus::Open);
     assert!(!lease.is_lost());
     assert!(store.cancellation(&a_run().id).await.unwrap().is_some());
-    // It sends nothing any more, and is not told of as running.
+    // It sends nothing any more, and is not shown as running.
     let shown = run(&sandbox, &place, &["status", "--json"]).json();
     assert_eq!(shown["running"], json!([]), "{shown}");
     assert_eq!(shown["cancelled"][0]["run"], a_run().id, "{shown}");
@@ -266,7 +263,7 @@ async fn an_automation_is_paused_once_and_goes_on_when_it_is_enabled(place: Plac
     let words = ["pause", "layer3-daily", "--reason", "new copy on Monday"];
     let paused = run(&sandbox, &place, &words);
     assert_eq!((paused.status, paused.stdout.as_str()), (0, ""), "{paused}");
-    assert!(paused.stderr.contains("is open and goes on"), "{paused}");
+    assert!(paused.stderr.contains("continues; to stop it"), "{paused}");
     let again = run(&sandbox, &place, &["pause", "layer3-daily", "--json"]).json();
     assert_eq!(again["new"], false);
     assert_eq!(again["reason"], "new copy on Monday");

@@ -158,7 +158,7 @@ async fn runs_are_listed_newest_first(place: Place) {
         "{table}"
     );
     assert_eq!(lines.len(), 5);
-    // Nobody is at work on the others, and the document says it in the same word.
+    // No process works on the others, and the document has the same state.
     assert!(lines[2].contains(" interrupted "), "{table}");
     let document = run(&sandbox, &place, &["runs", "--json"]).json();
     let said = |number: usize, key: &str| document["runs"][number][key].clone();
@@ -210,7 +210,7 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
         "send      13:33:12",
         "1     recent-offer-creators  3      dead token           UNREGISTERED",
         "1     recent-offer-creators  3      held back by cadence  l3Cooldown                 1\n",
-        "1     recent-offer-creators  3      in all",
+        "1     recent-offer-creators  3      total",
     ] {
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(

@@ -277,7 +277,7 @@ fn a_file_that_is_not_a_state_store_is_refused() {
         ("empty.db", 1, "is an empty file"),
         ("text.db", 1, "is damaged"),
         ("foreign.db", 2, "not a pushctl state store"),
-        ("newer.db", 2, "newer than this pushctl knows"),
+        ("newer.db", 2, "this pushctl knows only up to"),
     ] {
         let said = office.refused(&["--state", name], status);
         assert!(said.contains(told), "{told}: {said}");

@@ -13,7 +13,7 @@ fn without_a_terminal_and_without_yes_nothing_is_sent() {
     office.audience(&people(0..3));
     let said = office.refused(&["--no-yes"], 2);
     assert!(
-        said.contains("\"Hello\" goes to the phones of up to 3 people (3 rows)"),
+        said.contains("\"Hello\" will be sent to up to 3 recipients (3 rows)"),
         "{said}"
     );
     assert!(said.contains("--yes"), "{said}");
@@ -311,6 +311,10 @@ fn send_with_an_automation_uses_its_texts_and_layer() {
         "layer3",
         "--yes",
         "--json",
+        "--override",
+        "audience,quiet-hours",
+        "--reason",
+        "a file made by hand, whatever time it is",
         "--push",
     ];
     let sent = office.sent(office.run(&[&words[..], &["1", "--audience", "a.csv"]].concat()));

@@ -30,7 +30,12 @@ fn office() -> Office {
     let mut office = Office::playing(Script::default());
     office.sandbox.write("here/queries/crowd.sql", CROWD);
     office.set("PUSHCTL_QUERIES", "queries");
-    office.set("DATABASE_URL", Postgres::shared().database("crowd").url());
+    let database = Postgres::shared().database("crowd");
+    database.execute(
+        "INSERT INTO users (id, deleted_at)
+         SELECT ('a0eebc99-9c0b-4ef8-bb6d-' || lpad(to_hex(n), 12, '0'))::uuid, 0 FROM generate_series(0, 999) AS n",
+    );
+    office.set("DATABASE_URL", database.url());
     office
 }
 

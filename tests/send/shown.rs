@@ -149,7 +149,7 @@ fn messages_in_doubt_do_not_count_as_failed() {
     office.audience(&people(0..110));
     let sent = office.send(&["--max-failure-rate", "0.5"]);
     let lost = sent.count("in_doubt");
-    assert!(lost >= 100, "{}", sent.outcome);
+    assert!(lost >= 55, "{}", sent.outcome);
     assert_eq!((sent.count("failed"), sent.count("accepted")), (0, 0));
     assert_eq!(
         (sent.count("messages"), sent.count("not_attempted")),
@@ -157,7 +157,7 @@ fn messages_in_doubt_do_not_count_as_failed() {
     );
     let reason = sent.summary["reason"].as_str().unwrap();
     assert!(
-        reason.contains(": of 100 messages 100 in doubt (100.0 %), more than the 50.0 %"),
+        reason.contains("55 of the first 55 messages failed or are in doubt"),
         "{reason}"
     );
     let line = stage(&sent.outcome, "sending");

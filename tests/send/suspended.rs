@@ -78,7 +78,7 @@ fn assert_lapsed(sent: &Sent) {
     assert_eq!(sent.status(), 11, "{}", sent.outcome);
     let told = &sent.outcome.stderr;
     assert!(
-        told.contains("the send stopped") && told.contains("stood still"),
+        told.contains("the send stopped") && told.contains("was suspended"),
         "{told}"
     );
     assert!(told.contains("pushctl resume"), "{told}");

@@ -1,4 +1,4 @@
-//! What is left when a sender, or the state database, dies at any moment.
+//! What remains when a sender or the state database dies at any moment.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader};
@@ -15,7 +15,7 @@ use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::{Place, address};
 
 in_both_stores!(
-    senders_killed_at_any_moment_claim_nobody_twice_and_lose_nothing,
+    senders_killed_at_any_moment_claim_no_user_twice_and_lose_nothing,
     the_lease_of_a_killed_process_is_free_at_once,
 );
 
@@ -24,7 +24,7 @@ const GROUP: usize = 50;
 /// Where the child finds its store: a path or a URL.
 const PLACE: &str = "PUSHCTL_TEST_STORE";
 
-async fn senders_killed_at_any_moment_claim_nobody_twice_and_lose_nothing(place: Place) {
+async fn senders_killed_at_any_moment_claim_no_user_twice_and_lose_nothing(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let mut announced: HashMap<u64, u32> = HashMap::new();
@@ -42,7 +42,7 @@ async fn senders_killed_at_any_moment_claim_nobody_twice_and_lose_nothing(place:
         store.settle(&push).await.unwrap();
         check(&store, &push, &announced).await;
     }
-    // The rest is claimed by one who is left alone.
+    // A sender that is not killed claims the rest.
     let sender = sender(&store).await;
     let claimed = store
         .claim(&push, &sender, candidates(0..USERS), &Guard::none())
@@ -60,11 +60,12 @@ async fn senders_killed_at_any_moment_claim_nobody_twice_and_lose_nothing(place:
     );
     assert!(
         !announced.is_empty(),
-        "every child was killed before it claimed anybody"
+        "every child was killed before it claimed any user"
     );
 }
 
-/// Nobody was won twice; whoever was announced is in the ledger; whoever has no outcome is in doubt.
+/// Checks that no user was claimed twice, that every claim the child printed is in the ledger, and that claims without
+/// an outcome are in doubt.
 async fn check(store: &Store, push: &LedgerPush, announced: &HashMap<u64, u32>) {
     assert!(
         announced.values().all(|times| *times == 1),
@@ -76,7 +77,7 @@ async fn check(store: &Store, push: &LedgerPush, announced: &HashMap<u64, u32>) 
     for number in announced.keys() {
         assert!(
             known.contains(&user(*number)),
-            "{number} was claimed, and is lost"
+            "user {number} was claimed, and the claim is lost"
         );
     }
     assert!(everyone.iter().all(|one| matches!(
@@ -85,7 +86,7 @@ async fn check(store: &Store, push: &LedgerPush, announced: &HashMap<u64, u32>) 
     )));
 }
 
-/// What a sender said until it was killed, `delay` after its first word.
+/// Returns the lines that a sender printed until it was killed, `delay` after its first line.
 fn run_and_kill(place: &Place, delay: Duration) -> Vec<String> {
     let location = match (&place.database, place.file()) {
         (Some(database), _) => database.url_with("tls_only", "sslmode=require"),
@@ -95,7 +96,7 @@ fn run_and_kill(place: &Place, delay: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "state::crash::a_sender_that_is_there_to_be_killed",
+            "state::crash::a_sender_to_be_killed",
             "--ignored",
             "--nocapture",
         ])
@@ -113,7 +114,7 @@ fn run_and_kill(place: &Place, delay: Duration) -> Vec<String> {
     child.kill().unwrap();
     child.wait().unwrap();
     said.extend(lines);
-    // The last line may be torn: only whole ones count.
+    // The last line may be incomplete.
     said.retain(|line| line.ends_with('.'));
     for line in &mut said {
         line.pop();
@@ -122,8 +123,8 @@ fn run_and_kill(place: &Place, delay: Duration) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-#[ignore = "started, and killed, by the tests around it"]
-async fn a_sender_that_is_there_to_be_killed() {
+#[ignore = "started and killed by the other tests"]
+async fn a_sender_to_be_killed() {
     let Ok(place) = std::env::var(PLACE) else {
         return;
     };
@@ -161,7 +162,7 @@ async fn a_sender_that_is_there_to_be_killed() {
             .collect();
         store.record(&push, answers).await.unwrap();
     }
-    // The killing is never late.
+    // Wait to be killed.
     std::future::pending::<()>().await;
 }
 
@@ -177,12 +178,12 @@ async fn the_lease_of_a_killed_process_is_free_at_once(place: Place) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn claims_whose_answer_was_lost_with_the_connection_are_won_once() {
+async fn claims_whose_answer_was_lost_with_the_connection_are_made_once() {
     let place = Place::postgres();
     let direct = place.open().await;
     let push = direct.open_push(&push(1)).await.unwrap();
     let database = place.database.as_ref().unwrap();
-    // Each connection lives for a few hundred bytes more than the one before, so the loss comes at every place.
+    // Each connection lives for a few dozen bytes more than the one before, so each point of the exchange loses one.
     let fates = (0..90).map(|step| Fate::CloseAfter(900 + step * 37));
     let port = database.port();
     let proxy = std::thread::spawn(move || Proxy::script(port, fates, Fate::Pass))
@@ -231,7 +232,7 @@ async fn claims_whose_answer_was_lost_with_the_connection_are_won_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_send_outlives_crashes_of_the_state_database() {
+async fn a_send_survives_crashes_of_the_state_database() {
     let cluster = Postgres::start("state-crash");
     let place = Place::in_cluster(&cluster);
     let store = place.open().await;

@@ -7,14 +7,14 @@ use super::{answer, candidates, in_both_stores, push, sender, tally, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
-    what_a_dead_sender_left_is_in_doubt_and_what_a_living_one_has_is_in_flight,
-    a_claim_in_doubt_is_taken_up_again_by_one_sender,
-    an_answer_that_comes_after_all_removes_the_doubt,
-    a_sender_that_others_take_for_dead_may_claim_no_more,
-    a_sender_that_wakes_up_leaves_alone_what_another_took_up,
+    claims_of_a_dead_sender_are_in_doubt_and_those_of_a_living_one_in_flight,
+    a_claim_in_doubt_is_taken_over_by_one_sender,
+    a_late_answer_resolves_the_doubt,
+    a_sender_that_was_declared_dead_claims_no_more,
+    a_sender_that_wakes_up_leaves_claims_that_another_took_over,
 );
 
-async fn what_a_dead_sender_left_is_in_doubt_and_what_a_living_one_has_is_in_flight(place: Place) {
+async fn claims_of_a_dead_sender_are_in_doubt_and_those_of_a_living_one_in_flight(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let (dies, lives) = (sender(&store).await, sender(&store).await);
@@ -45,7 +45,7 @@ async fn what_a_dead_sender_left_is_in_doubt_and_what_a_living_one_has_is_in_fli
     );
 }
 
-async fn a_claim_in_doubt_is_taken_up_again_by_one_sender(place: Place) {
+async fn a_claim_in_doubt_is_taken_over_by_one_sender(place: Place) {
     let (store, other) = (place.open().await, place.open().await);
     let push = store.open_push(&push(1)).await.unwrap();
     let dies = sender(&store).await;
@@ -88,7 +88,7 @@ async fn a_claim_in_doubt_is_taken_up_again_by_one_sender(place: Place) {
     assert_eq!(store.retry(&a, &devices).await.unwrap(), []);
 }
 
-async fn an_answer_that_comes_after_all_removes_the_doubt(place: Place) {
+async fn a_late_answer_resolves_the_doubt(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sleeps = sender(&store).await;
@@ -96,7 +96,7 @@ async fn an_answer_that_comes_after_all_removes_the_doubt(place: Place) {
         .claim(&push, &sleeps, candidates([1]), &Guard::none())
         .await
         .unwrap());
-    // Nothing was heard of it for so long that another process counts it as dead.
+    // It has not renewed its lease for so long that another process counts it as dead.
     place.let_pass(LEASE_TTL * 2);
     assert_eq!(store.settle(&push).await.unwrap(), 1);
     store
@@ -109,7 +109,7 @@ async fn an_answer_that_comes_after_all_removes_the_doubt(place: Place) {
     );
 }
 
-async fn a_sender_that_wakes_up_leaves_alone_what_another_took_up(place: Place) {
+async fn a_sender_that_wakes_up_leaves_claims_that_another_took_over(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sleeps = sender(&store).await;
@@ -135,7 +135,7 @@ async fn a_sender_that_wakes_up_leaves_alone_what_another_took_up(place: Place) 
     assert_eq!(taken.len(), 3);
     let failed = vec![answer(taken[0], Ending::Failed)];
     store.record(&push, failed).await.unwrap();
-    // It had answers to all four, and would like to have the second back. Only the last is still its own.
+    // It has answers for all four and tries to retry the second. Only the last claim is still its own.
     let late = claims.iter().map(|one| answer(*one, Ending::Accepted));
     store.record(&push, late.collect()).await.unwrap();
     assert_eq!(store.release(&push, &sleeps, &claims).await.unwrap(), 0);
@@ -148,7 +148,7 @@ async fn a_sender_that_wakes_up_leaves_alone_what_another_took_up(place: Place) 
         tally(&store, &push).await,
         expected.map(|(name, count)| (name.to_owned(), count))
     );
-    // It gets nobody else either, not even to say that they are not sent to.
+    // It cannot claim further users either, not even to skip them.
     let skipped = vec![Dismissal::skipped(user(9), "no-token")];
     let errors = [
         store
@@ -171,13 +171,13 @@ async fn a_sender_that_wakes_up_leaves_alone_what_another_took_up(place: Place) 
     assert_eq!(everyone.len(), 4);
 }
 
-async fn a_sender_that_others_take_for_dead_may_claim_no_more(place: Place) {
+async fn a_sender_that_was_declared_dead_claims_no_more(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sleeps = sender(&store).await;
     let other = sender(&store).await;
     place.let_pass(LEASE_TTL * 2);
-    // It has not been heard of for so long that another process declares it dead; then it wakes up.
+    // It has not renewed its lease for so long that another process declares it dead; then it wakes up.
     store
         .claim(&push, &sleeps, candidates([1]), &Guard::none())
         .await

@@ -10,12 +10,12 @@ use super::{candidates, holder, in_both_stores, push, sender};
 use crate::support::store::{Hand, Place, age_leases};
 
 in_both_stores!(
-    a_lease_has_one_holder_who_is_named_to_the_others,
-    of_many_who_ask_at_once_one_gets_the_lease,
+    a_lease_has_one_holder_whose_name_others_get,
+    of_many_simultaneous_processes_one_gets_the_lease,
     a_holder_that_stopped_renewing_is_replaced_and_notices,
-    a_holder_is_certain_for_no_longer_than_the_others_wait,
-    a_living_holder_keeps_its_lease_when_the_clock_jumps_and_nobody_wants_it,
-    a_lease_that_is_dropped_is_given_back,
+    a_holder_relies_on_its_lease_no_longer_than_others_wait,
+    a_living_holder_keeps_its_lease_when_the_clock_jumps_and_no_other_takes_it,
+    a_dropped_lease_is_released,
     the_breaker_opens_after_failures_and_lets_one_probe_through,
     a_success_closes_the_breaker,
 );
@@ -28,10 +28,10 @@ async fn take(store: &Store, name: &str) -> Result<Lease, HeldBy> {
     }
 }
 
-async fn a_lease_has_one_holder_who_is_named_to_the_others(place: Place) {
+async fn a_lease_has_one_holder_whose_name_others_get(place: Place) {
     let store = place.open().await;
     let Taking::Taken(lease) = store.take_lease("layer2", &holder()).await.unwrap() else {
-        panic!("nobody had it");
+        panic!("the lease was free");
     };
     let held = take(&store, "layer2").await.unwrap_err();
     assert_eq!(held.holder.who, "alice@worker-1");
@@ -43,7 +43,7 @@ async fn a_lease_has_one_holder_who_is_named_to_the_others(place: Place) {
     assert!(take(&store, "layer2").await.is_ok());
 }
 
-async fn of_many_who_ask_at_once_one_gets_the_lease(place: Place) {
+async fn of_many_simultaneous_processes_one_gets_the_lease(place: Place) {
     let (one, two) = (place.open().await, place.open().await);
     let asked = (0..16).map(|n| take(if n % 2 == 0 { &one } else { &two }, "layer2"));
     let answers = futures_util::future::join_all(asked).await;
@@ -58,9 +58,9 @@ async fn a_holder_that_stopped_renewing_is_replaced_and_notices(place: Place) {
         .await
         .unwrap()
     else {
-        panic!("nobody had it");
+        panic!("the lease was free");
     };
-    // The clock leaps past the lease before the first renewal is due: to the others its holder is dead.
+    // The clock jumps past the expiry before the first renewal is due: to other processes the holder is dead.
     place.let_pass(LEASE_TTL * 2);
     let second = take(&store, "layer2").await.unwrap();
     assert!(!second.is_lost());
@@ -68,12 +68,12 @@ async fn a_holder_that_stopped_renewing_is_replaced_and_notices(place: Place) {
         .await
         .unwrap();
     assert!(first.is_lost());
-    // The one who lost it cannot give away what is another's.
+    // The former holder cannot release the new holder's lease.
     first.release().await.unwrap();
     assert!(take(&store, "layer2").await.is_err());
 }
 
-async fn a_living_holder_keeps_its_lease_when_the_clock_jumps_and_nobody_wants_it(place: Place) {
+async fn a_living_holder_keeps_its_lease_when_the_clock_jumps_and_no_other_takes_it(place: Place) {
     let store = place.open().await;
     let ttl = Duration::from_millis(300);
     let Taking::Taken(lease) = store
@@ -81,7 +81,7 @@ async fn a_living_holder_keeps_its_lease_when_the_clock_jumps_and_nobody_wants_i
         .await
         .unwrap()
     else {
-        panic!("nobody had it");
+        panic!("the lease was free");
     };
     place.let_pass(Duration::from_secs(3600));
     while store.lease("layer2").await.unwrap().is_none() {
@@ -91,7 +91,7 @@ async fn a_living_holder_keeps_its_lease_when_the_clock_jumps_and_nobody_wants_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn machines_whose_clocks_are_wrong_take_over_no_living_lease_of_a_shared_store() {
+async fn machines_with_wrong_clocks_take_over_no_living_lease_of_a_shared_store() {
     let place = Place::postgres();
     let at = |instant| Arc::new(Hand::at(instant));
     let [right, ahead, behind] = [
@@ -114,7 +114,7 @@ async fn machines_whose_clocks_are_wrong_take_over_no_living_lease_of_a_shared_s
             assert_eq!(asks.lease("layer2").await.unwrap().unwrap().name, "layer2");
             assert_eq!(asks.settle(&push).await.unwrap(), 0);
         }
-        // A lease that has ended on the server's clock is free to all of them.
+        // A lease that has expired by the server's clock can be taken by all of them.
         age_leases(place.database.as_ref().unwrap(), LEASE_TTL * 2);
         let next = take(&ahead, "layer2").await.unwrap();
         next.release().await.unwrap();
@@ -123,19 +123,19 @@ async fn machines_whose_clocks_are_wrong_take_over_no_living_lease_of_a_shared_s
     }
 }
 
-async fn a_holder_is_certain_for_no_longer_than_the_others_wait(place: Place) {
+async fn a_holder_relies_on_its_lease_no_longer_than_others_wait(place: Place) {
     let store = place.open().await;
     let ttl = Duration::from_millis(600);
     let taking = store.take_lease_for("layer2", &holder(), ttl).await;
     let Taking::Taken(lease) = taking.unwrap() else {
-        panic!("nobody had it");
+        panic!("the lease was free");
     };
     let right = lease.expiry().clone();
     assert!(!right.is_past());
-    // Renewed in time, again and again.
+    // It is renewed in time, again and again.
     tokio::time::sleep(ttl * 2).await;
     assert!(!right.is_past());
-    // It may be renewed just before it is taken.
+    // It may be renewed just before it is taken over.
     let other = loop {
         place.let_pass(ttl * 2);
         if let Ok(other) = take(&store, "layer2").await {
@@ -148,7 +148,7 @@ async fn a_holder_is_certain_for_no_longer_than_the_others_wait(place: Place) {
     drop((lease, other));
 }
 
-async fn a_lease_that_is_dropped_is_given_back(place: Place) {
+async fn a_dropped_lease_is_released(place: Place) {
     let store = place.open().await;
     drop(take(&store, "layer2").await.unwrap());
     while store.lease("layer2").await.unwrap().is_some() {
@@ -186,7 +186,7 @@ async fn the_breaker_opens_after_failures_and_lets_one_probe_through(place: Plac
         two.admission("db:5432", 3, cool_off).await.unwrap(),
         Admission::Refused { .. }
     ));
-    // The probe fails: the cool-off begins anew.
+    // The probe fails, so the cool-off begins anew.
     one.attempted("db:5432", BreakerProbe::Unreached)
         .await
         .unwrap();
@@ -194,7 +194,7 @@ async fn the_breaker_opens_after_failures_and_lets_one_probe_through(place: Plac
         two.admission("db:5432", 3, cool_off).await.unwrap(),
         Admission::Refused { failures: 4, .. }
     ));
-    // A probe that died is not waited for for ever.
+    // Other commands do not wait for ever for a probe that died.
     place.clock.advance(cool_off);
     assert_eq!(
         one.admission("db:5432", 3, cool_off).await.unwrap(),

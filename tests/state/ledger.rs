@@ -9,13 +9,13 @@ use super::{answer, candidate, candidates, in_both_stores, push, sender, tally, 
 use crate::support::store::Place;
 
 in_both_stores!(
-    a_user_is_claimed_once_for_a_push_whoever_asks,
-    two_senders_at_once_claim_everybody_once_and_no_token_twice,
+    a_user_is_claimed_once_for_a_push_by_any_sender,
+    two_senders_at_once_claim_every_user_once_and_no_token_twice,
     a_token_of_two_users_is_claimed_once,
-    several_devices_are_won_and_lost_together,
+    several_devices_of_a_user_are_claimed_together,
     an_accepted_push_stays_accepted,
-    who_is_dismissed_is_never_claimed,
-    what_is_old_is_pruned_and_what_is_owed_is_not,
+    a_skipped_recipient_is_never_claimed,
+    old_records_are_deleted_except_those_in_the_outbox,
 );
 
 pub(super) async fn claim(
@@ -30,7 +30,7 @@ pub(super) async fn claim(
         .unwrap()
 }
 
-async fn a_user_is_claimed_once_for_a_push_whoever_asks(place: Place) {
+async fn a_user_is_claimed_once_for_a_push_by_any_sender(place: Place) {
     let store = place.open().await;
     let first = store.open_push(&push(1)).await.unwrap();
     let claimed = claim(&store, &first, [1, 2]).await;
@@ -41,7 +41,7 @@ async fn a_user_is_claimed_once_for_a_push_whoever_asks(place: Place) {
             if devices.len() == 1 && devices[0].standing == Standing::Unanswered && devices[0].claim == won(&claimed)[1]),
         "{again:?}"
     );
-    // Another push, or another occurrence, is another matter.
+    // Another push, or another occurrence, is independent.
     let second = store.open_push(&push(2)).await.unwrap();
     assert_eq!(won(&claim(&store, &second, [1, 2]).await).len(), 2);
     let mut tomorrow = push(1);
@@ -50,11 +50,11 @@ async fn a_user_is_claimed_once_for_a_push_whoever_asks(place: Place) {
     assert_eq!(won(&claim(&store, &tomorrow, [1, 2]).await).len(), 2);
 }
 
-async fn two_senders_at_once_claim_everybody_once_and_no_token_twice(place: Place) {
+async fn two_senders_at_once_claim_every_user_once_and_no_token_twice(place: Place) {
     const USERS: u64 = 2_000;
     let stores = [place.open().await, place.open().await];
     let push = stores[0].open_push(&push(1)).await.unwrap();
-    // Opposite orders: what the one writes first, the other writes last. Every tenth token belongs to two users.
+    // In opposite orders: what one writes first, the other writes last. Every tenth token belongs to two users.
     let group = |users: Vec<u64>| -> Vec<Candidate> {
         let token = |n: u64| {
             TokenHash::of(&format!(
@@ -101,7 +101,7 @@ async fn two_senders_at_once_claim_everybody_once_and_no_token_twice(place: Plac
     assert_eq!(everyone.len(), a.len() + b.len());
     let tokens: HashSet<_> = everyone.iter().map(|one| one.token).collect();
     let users: HashSet<_> = everyone.iter().map(|one| &one.user).collect();
-    // Of each pair that shares a token one is claimed.
+    // Of each pair of users that shares a token one is claimed.
     assert_eq!(users.len() as u64, USERS - USERS / 10);
     assert_eq!(tokens.len(), users.len());
 }
@@ -131,7 +131,7 @@ async fn a_token_of_two_users_is_claimed_once(place: Place) {
     assert_eq!(claimed, [Claimed::TokenTaken]);
 }
 
-async fn several_devices_are_won_and_lost_together(place: Place) {
+async fn several_devices_of_a_user_are_claimed_together(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sender = sender(&store).await;
@@ -153,7 +153,7 @@ async fn several_devices_are_won_and_lost_together(place: Place) {
     );
     assert!(alice.iter().all(|won| won.claim.first == alice[0].claim.id));
     assert_eq!(bob.iter().map(|won| won.token).collect::<Vec<_>>(), [1]);
-    // A device that was registered since does not bring a second claim.
+    // A device registered later does not lead to a second claim.
     let group = vec![devices(1, &["new"])];
     let again = store
         .claim(&push, &sender, group, &Guard::none())
@@ -163,7 +163,7 @@ async fn several_devices_are_won_and_lost_together(place: Place) {
         matches!(&again[..], [Claimed::Before(devices)] if devices.len() == 3),
         "{again:?}"
     );
-    // Accepted on several devices is one line in the history.
+    // A push accepted on several devices is one row in the history.
     let answers = alice
         .iter()
         .map(|won| answer(won.claim, Ending::Accepted))
@@ -185,7 +185,7 @@ async fn an_accepted_push_stays_accepted(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let claims = won(&claim(&store, &push, [1]).await);
-    // In doubt while its answer was on the way, then it arrives; whatever follows is late.
+    // It is in doubt until its answer arrives; every later outcome is too late.
     for ending in [
         Ending::InDoubt,
         Ending::Accepted,
@@ -209,7 +209,7 @@ async fn an_accepted_push_stays_accepted(place: Place) {
     );
 }
 
-async fn who_is_dismissed_is_never_claimed(place: Place) {
+async fn a_skipped_recipient_is_never_claimed(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sender = sender(&store).await;
@@ -249,7 +249,7 @@ async fn who_is_dismissed_is_never_claimed(place: Place) {
     );
 }
 
-async fn what_is_old_is_pruned_and_what_is_owed_is_not(place: Place) {
+async fn old_records_are_deleted_except_those_in_the_outbox(place: Place) {
     let store = place.open().await;
     let old = store.open_push(&push(1)).await.unwrap();
     let mut owed = push(2);

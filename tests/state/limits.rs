@@ -9,16 +9,16 @@ use super::{answer, candidate, in_both_stores, push, sender, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
-    two_sends_at_once_for_a_user_with_room_for_one_more_push_let_one_through,
-    what_was_counted_elsewhere_leaves_less_room,
+    of_two_sends_at_once_for_a_user_who_may_get_one_more_push_one_succeeds,
+    pushes_in_the_remote_history_count_for_the_limits,
     a_push_counts_while_it_is_in_flight_in_doubt_or_accepted_and_not_otherwise,
     a_push_stops_counting_when_the_window_has_passed,
-    what_the_history_elsewhere_holds_is_not_counted_here_too,
-    who_was_claimed_before_is_told_so_rather_than_over_the_limit,
-    sends_that_are_recorded_nowhere_do_not_count,
+    pushes_in_the_remote_history_are_not_counted_here_too,
+    an_earlier_claim_is_reported_rather_than_an_exceeded_limit,
+    sends_without_a_history_do_not_count,
 );
 
-/// At most so many of layers 2 and 3 within a week.
+/// Makes a limit on pushes of layers 2 and 3 within a week.
 fn weekly(place: &Place, at_most: u32, basis: Basis) -> Guard {
     use pushctl::clock::Clock;
     let limit = Limit {
@@ -50,7 +50,7 @@ async fn claim(
     store.claim(push, &sender, candidates, guard).await.unwrap()
 }
 
-async fn two_sends_at_once_for_a_user_with_room_for_one_more_push_let_one_through(place: Place) {
+async fn of_two_sends_at_once_for_a_user_who_may_get_one_more_push_one_succeeds(place: Place) {
     let stores = [place.open().await, place.open().await];
     let guard = weekly(&place, 1, Basis::Here);
     for round in 0..25 {
@@ -74,7 +74,7 @@ async fn two_sends_at_once_for_a_user_with_room_for_one_more_push_let_one_throug
     }
 }
 
-async fn what_was_counted_elsewhere_leaves_less_room(place: Place) {
+async fn pushes_in_the_remote_history_count_for_the_limits(place: Place) {
     let store = place.open().await;
     let guard = weekly(&place, 3, Basis::Elsewhere { synced: 0 });
     let counted = |n, elsewhere| Candidate {
@@ -169,7 +169,7 @@ async fn a_push_stops_counting_when_the_window_has_passed(place: Place) {
     assert!(matches!(claimed[..], [Claimed::Won(_)]), "{claimed:?}");
 }
 
-async fn what_the_history_elsewhere_holds_is_not_counted_here_too(place: Place) {
+async fn pushes_in_the_remote_history_are_not_counted_here_too(place: Place) {
     let store = place.open().await;
     let first = open(&store, 1, Recording::Elsewhere).await;
     let asked_before = store.deliveries().await.unwrap();
@@ -188,7 +188,7 @@ async fn what_the_history_elsewhere_holds_is_not_counted_here_too(place: Place) 
     store.delivered(&owed).await.unwrap();
     let asked_after = store.deliveries().await.unwrap();
     let second = open(&store, 2, Recording::Elsewhere).await;
-    // Who asked the history before it was told may not have seen that push.
+    // A process that read the history before the delivery may not have seen that push.
     let guard = weekly(
         &place,
         1,
@@ -213,7 +213,7 @@ async fn what_the_history_elsewhere_holds_is_not_counted_here_too(place: Place) 
     );
 }
 
-async fn who_was_claimed_before_is_told_so_rather_than_over_the_limit(place: Place) {
+async fn an_earlier_claim_is_reported_rather_than_an_exceeded_limit(place: Place) {
     let store = place.open().await;
     let guard = weekly(&place, 1, Basis::Here);
     let push = open(&store, 1, Recording::Here).await;
@@ -222,7 +222,7 @@ async fn who_was_claimed_before_is_told_so_rather_than_over_the_limit(place: Pla
     assert!(matches!(again[..], [Claimed::Before(_)]), "{again:?}");
 }
 
-async fn sends_that_are_recorded_nowhere_do_not_count(place: Place) {
+async fn sends_without_a_history_do_not_count(place: Place) {
     let store = place.open().await;
     let guard = weekly(&place, 1, Basis::Here);
     let rehearsal = open(&store, 1, Recording::Nowhere).await;

@@ -7,12 +7,12 @@ use super::{answer, candidates, in_both_stores, push, sender, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
-    every_accepted_push_is_owed_once_with_its_words,
-    what_was_delivered_is_no_longer_owed,
-    one_push_to_one_user_has_the_same_id_everywhere,
+    every_accepted_push_is_in_the_outbox_once_with_its_texts,
+    delivered_pushes_leave_the_outbox,
+    one_push_to_one_user_has_the_same_id_in_every_store,
 );
 
-/// Three recipients accepted, one dead.
+/// Records three accepted recipients and one dead token.
 async fn send(store: &Store) -> pushctl::state::ledger::LedgerPush {
     let new = NewPush {
         recording: Recording::Elsewhere,
@@ -41,7 +41,7 @@ async fn send(store: &Store) -> pushctl::state::ledger::LedgerPush {
     push
 }
 
-async fn every_accepted_push_is_owed_once_with_its_words(place: Place) {
+async fn every_accepted_push_is_in_the_outbox_once_with_its_texts(place: Place) {
     let store = place.open().await;
     send(&store).await;
     assert_eq!(store.owed_count().await.unwrap(), 3);
@@ -76,7 +76,7 @@ async fn every_accepted_push_is_owed_once_with_its_words(place: Place) {
     );
 }
 
-async fn what_was_delivered_is_no_longer_owed(place: Place) {
+async fn delivered_pushes_leave_the_outbox(place: Place) {
     let store = place.open().await;
     let push = send(&store).await;
     let owed = store.owed(0, 10).await.unwrap();
@@ -92,11 +92,11 @@ async fn what_was_delivered_is_no_longer_owed(place: Place) {
     assert_eq!(store.recipients(&push, 0, 10).await.unwrap().len(), 4);
 }
 
-async fn one_push_to_one_user_has_the_same_id_everywhere(place: Place) {
+async fn one_push_to_one_user_has_the_same_id_in_every_store(place: Place) {
     let (here, there) = (place.open().await, Place::sqlite());
     send(&here).await;
     let there = there.open().await;
-    // Claimed in another order, in another store.
+    // Claim in another order, in another store.
     let new = NewPush {
         recording: Recording::Elsewhere,
         ..push(1)

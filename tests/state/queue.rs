@@ -7,11 +7,11 @@ use super::{answer, candidate, in_both_stores, push, sender, tally, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
-    four_who_take_from_one_queue_get_everybody_once,
-    what_a_dead_taker_left_is_in_doubt_and_the_rest_goes_to_others,
-    doubtful_recipients_can_be_put_back_with_what_their_message_is_made_from,
-    who_is_in_the_ledger_is_not_queued_again,
-    limits_are_checked_when_somebody_is_taken,
+    four_senders_on_one_queue_claim_every_recipient_once,
+    claims_of_a_dead_sender_are_in_doubt_and_others_take_the_rest,
+    recipients_in_doubt_can_be_put_back_with_their_payload,
+    a_recipient_in_the_ledger_is_not_queued_again,
+    limits_are_checked_when_a_recipient_is_taken_from_the_queue,
 );
 
 fn queued(n: u64) -> Queued {
@@ -30,7 +30,7 @@ async fn enqueue(store: &Store, push: &LedgerPush, numbers: impl IntoIterator<It
         .unwrap();
 }
 
-async fn four_who_take_from_one_queue_get_everybody_once(place: Place) {
+async fn four_senders_on_one_queue_claim_every_recipient_once(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     enqueue(&store, &push, 0..1000).await;
@@ -80,7 +80,7 @@ async fn four_who_take_from_one_queue_get_everybody_once(place: Place) {
     );
 }
 
-async fn what_a_dead_taker_left_is_in_doubt_and_the_rest_goes_to_others(place: Place) {
+async fn claims_of_a_dead_sender_are_in_doubt_and_others_take_the_rest(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     enqueue(&store, &push, 0..10).await;
@@ -110,7 +110,7 @@ async fn what_a_dead_taker_left_is_in_doubt_and_the_rest_goes_to_others(place: P
     assert_eq!(flying.len(), 1);
 }
 
-async fn doubtful_recipients_can_be_put_back_with_what_their_message_is_made_from(place: Place) {
+async fn recipients_in_doubt_can_be_put_back_with_their_payload(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     enqueue(&store, &push, 0..3).await;
@@ -134,7 +134,7 @@ async fn doubtful_recipients_can_be_put_back_with_what_their_message_is_made_fro
     );
 }
 
-async fn who_is_in_the_ledger_is_not_queued_again(place: Place) {
+async fn a_recipient_in_the_ledger_is_not_queued_again(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let one = sender(&store).await;
@@ -160,7 +160,7 @@ async fn who_is_in_the_ledger_is_not_queued_again(place: Place) {
     );
 }
 
-async fn limits_are_checked_when_somebody_is_taken(place: Place) {
+async fn limits_are_checked_when_a_recipient_is_taken_from_the_queue(place: Place) {
     use pushctl::clock::Clock;
     let store = place.open().await;
     let one = sender(&store).await;

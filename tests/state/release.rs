@@ -6,13 +6,13 @@ use super::{answer, candidate, candidates, in_both_stores, push, sender, tally, 
 use crate::support::store::Place;
 
 in_both_stores!(
-    what_certainly_did_not_leave_can_be_claimed_again_by_another_sender,
+    claims_that_were_certainly_not_sent_can_be_claimed_by_another_sender,
     only_claims_of_this_sender_without_an_outcome_are_released,
-    the_claim_on_a_user_stays_while_a_device_of_theirs_was_answered,
-    what_came_out_of_the_queue_goes_back_into_it,
+    the_claim_on_a_user_stays_if_one_of_the_devices_has_an_outcome,
+    a_released_claim_from_the_queue_goes_back_into_it,
 );
 
-async fn what_certainly_did_not_leave_can_be_claimed_again_by_another_sender(place: Place) {
+async fn claims_that_were_certainly_not_sent_can_be_claimed_by_another_sender(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let stops = sender(&store).await;
@@ -22,7 +22,7 @@ async fn what_certainly_did_not_leave_can_be_claimed_again_by_another_sender(pla
         .await
         .unwrap());
     assert_eq!(store.release(&push, &stops, &claims).await.unwrap(), 1200);
-    // Once more does no harm, and nothing is in doubt after the sender's end.
+    // Repeating it is harmless, and nothing is in doubt after the sender's end.
     assert_eq!(store.release(&push, &stops, &claims).await.unwrap(), 0);
     stops.leave().await.unwrap();
     assert_eq!(store.settle(&push).await.unwrap(), 0);
@@ -68,7 +68,7 @@ async fn only_claims_of_this_sender_without_an_outcome_are_released(place: Place
     assert_eq!(store.release(&push, &two, &of_two).await.unwrap(), 2);
 }
 
-async fn the_claim_on_a_user_stays_while_a_device_of_theirs_was_answered(place: Place) {
+async fn the_claim_on_a_user_stays_if_one_of_the_devices_has_an_outcome(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let one = sender(&store).await;
@@ -83,7 +83,7 @@ async fn the_claim_on_a_user_stays_while_a_device_of_theirs_was_answered(place: 
         .claim(&push, &one, vec![with(1), with(2)], &Guard::none())
         .await
         .unwrap());
-    // The second device of the first user had left; nothing of the second user's.
+    // The message to the first user's second device was sent; none was sent to the second user.
     let accepted = vec![answer(claims[1], Ending::Accepted)];
     store.record(&push, accepted).await.unwrap();
     assert_eq!(store.release(&push, &one, &claims).await.unwrap(), 4);
@@ -102,7 +102,7 @@ async fn the_claim_on_a_user_stays_while_a_device_of_theirs_was_answered(place: 
     assert_eq!(won(&claimed).len(), 3);
 }
 
-async fn what_came_out_of_the_queue_goes_back_into_it(place: Place) {
+async fn a_released_claim_from_the_queue_goes_back_into_it(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let queued = |n| Queued {

@@ -9,13 +9,13 @@ use crate::support::store::Place;
 in_both_stores!(
     an_occurrence_has_one_open_run,
     two_processes_that_begin_one_occurrence_get_the_same_run,
-    a_run_ends_once_and_keeps_its_first_end,
+    a_run_ends_once_and_keeps_its_first_status,
     runs_are_listed_newest_first_in_pages,
-    each_beginning_of_a_phase_is_kept_with_its_end,
+    each_attempt_of_a_phase_is_kept_with_its_result,
     a_cancel_stops_open_runs_and_never_later_ones,
-    a_cancel_of_one_run_leaves_the_others,
-    a_pause_holds_until_it_is_lifted_and_says_who,
-    a_run_that_a_safeguard_closed_can_be_opened_again,
+    a_cancel_of_one_run_does_not_stop_others,
+    a_pause_lasts_until_it_is_ended_and_names_the_actor,
+    a_run_that_a_guard_refused_can_be_reopened,
 );
 
 fn new_run(id: &str, automation: &str, occurrence: &str) -> NewRun {
@@ -87,7 +87,7 @@ async fn two_processes_that_begin_one_occurrence_get_the_same_run(place: Place) 
     }
 }
 
-async fn a_run_ends_once_and_keeps_its_first_end(place: Place) {
+async fn a_run_ends_once_and_keeps_its_first_status(place: Place) {
     let store = place.open().await;
     begin(&store, "r1", "layer2", "monday").await;
     place.clock.advance(Duration::from_secs(60));
@@ -149,12 +149,12 @@ async fn runs_are_listed_newest_first_in_pages(place: Place) {
     assert_eq!(ids(store.runs(&next).await.unwrap()), ["r2", "r1"]);
 }
 
-async fn each_beginning_of_a_phase_is_kept_with_its_end(place: Place) {
+async fn each_attempt_of_a_phase_is_kept_with_its_result(place: Place) {
     let store = place.open().await;
     begin(&store, "r1", "layer2", "monday").await;
     assert_eq!(store.begin_phase("r1", "generate").await.unwrap(), 1);
     place.clock.advance(Duration::from_secs(5));
-    // The process died; the next one begins the phase again.
+    // The process died, and the next one begins the phase again.
     assert_eq!(store.begin_phase("r1", "generate").await.unwrap(), 2);
     place.clock.advance(Duration::from_secs(5));
     let detail = json!({"sha256": "00"});
@@ -164,12 +164,12 @@ async fn each_beginning_of_a_phase_is_kept_with_its_end(place: Place) {
         .unwrap();
     assert_eq!(store.begin_phase("r1", "test").await.unwrap(), 1);
     let phases = store.phases("r1").await.unwrap();
-    let told: Vec<_> = phases
+    let attempts: Vec<_> = phases
         .iter()
         .map(|one| (one.phase.as_str(), one.attempt, one.result.as_deref()))
         .collect();
     assert_eq!(
-        told,
+        attempts,
         [
             ("generate", 1, None),
             ("generate", 2, Some("done")),
@@ -216,7 +216,7 @@ async fn a_cancel_stops_open_runs_and_never_later_ones(place: Place) {
         ("bob@laptop", Some("wrong link"))
     );
     assert_eq!(store.cancellation("r2").await.unwrap(), None);
-    // The clock has not moved: later is a matter of order, not of time.
+    // The clock has not moved: the order counts, not the time.
     begin(&store, "r3", "layer2", "tuesday").await;
     assert_eq!(store.cancellation("r3").await.unwrap(), None);
     let stopped = store
@@ -235,7 +235,7 @@ async fn a_cancel_stops_open_runs_and_never_later_ones(place: Place) {
     );
 }
 
-async fn a_cancel_of_one_run_leaves_the_others(place: Place) {
+async fn a_cancel_of_one_run_does_not_stop_others(place: Place) {
     let store = place.open().await;
     begin(&store, "r1", "layer2", "monday").await;
     begin(&store, "r2", "layer2", "tuesday").await;
@@ -255,7 +255,7 @@ async fn a_cancel_of_one_run_leaves_the_others(place: Place) {
     );
 }
 
-async fn a_pause_holds_until_it_is_lifted_and_says_who(place: Place) {
+async fn a_pause_lasts_until_it_is_ended_and_names_the_actor(place: Place) {
     let store = place.open().await;
     assert!(
         store
@@ -275,7 +275,7 @@ async fn a_pause_holds_until_it_is_lifted_and_says_who(place: Place) {
     assert_eq!(store.pauses().await.unwrap(), []);
 }
 
-async fn a_run_that_a_safeguard_closed_can_be_opened_again(place: Place) {
+async fn a_run_that_a_guard_refused_can_be_reopened(place: Place) {
     let store = place.open().await;
     for (id, occurrence, status) in [
         ("r1", "monday", RunStatus::Refused),
@@ -289,7 +289,7 @@ async fn a_run_that_a_safeguard_closed_can_be_opened_again(place: Place) {
             .unwrap();
     }
     begin(&store, "r4", "layer3-daily", "wednesday").await;
-    // Whoever cancelled meanwhile meant the runs that were open.
+    // A cancel in between concerned the runs that were open then.
     store
         .cancel(&CancelTarget::All, "alice", None)
         .await
@@ -301,7 +301,7 @@ async fn a_run_that_a_safeguard_closed_can_be_opened_again(place: Place) {
         (RunStatus::Open, None, None)
     );
     assert_eq!(store.cancellation("r1").await.unwrap(), None);
-    // It is open; it was done; another one has its place.
+    // The first is open, the second completed, and the third one's occurrence has another open run.
     for id in ["r1", "r2", "r3"] {
         assert!(!store.reopen_run(id).await.unwrap(), "{id}");
     }

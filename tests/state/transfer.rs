@@ -9,16 +9,16 @@ use super::{answer, candidates, in_both_stores, push, sender, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
-    an_export_fills_a_store_of_either_kind_with_the_same,
-    an_export_without_its_end_is_refused_and_leaves_nothing_behind,
-    an_import_into_a_store_that_is_in_use_is_refused,
-    an_import_that_is_stopped_leaves_nothing_behind,
-    half_an_import_is_not_taken_for_a_store,
+    an_export_fills_a_store_of_either_kind_with_the_same_rows,
+    an_incomplete_export_is_rejected_and_leaves_an_empty_store,
+    an_import_into_a_store_with_rows_is_rejected,
+    a_stopped_import_leaves_an_empty_store,
+    a_store_with_an_incomplete_import_is_rejected,
     an_export_that_cannot_be_written_ends_with_the_error,
-    a_store_that_is_behind_is_exported_as_it_is,
+    a_store_with_pending_migrations_is_exported_as_it_is,
 );
 
-/// A little of everything.
+/// Inserts some rows into every table.
 async fn fill(store: &Store) {
     let run = NewRun {
         id: "run-1".to_owned(),
@@ -74,7 +74,7 @@ async fn exported(store: &Store) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-async fn an_export_fills_a_store_of_either_kind_with_the_same(place: Place) {
+async fn an_export_fills_a_store_of_either_kind_with_the_same_rows(place: Place) {
     let store = place.open().await;
     fill(&store).await;
     let text = exported(&store).await;
@@ -87,7 +87,7 @@ async fn an_export_fills_a_store_of_either_kind_with_the_same(place: Place) {
             .unwrap();
         assert_eq!(usize::try_from(count), Ok(text.lines().count() - 2));
         assert_eq!(exported(&other).await, text);
-        // It numbers on where the other had stopped.
+        // Row numbers continue after those of the exported store.
         let sender = sender(&other).await;
         let push = other.open_push(&push(2)).await.unwrap();
         assert_eq!(
@@ -101,7 +101,7 @@ async fn an_export_fills_a_store_of_either_kind_with_the_same(place: Place) {
     }
 }
 
-async fn an_export_without_its_end_is_refused_and_leaves_nothing_behind(place: Place) {
+async fn an_incomplete_export_is_rejected_and_leaves_an_empty_store(place: Place) {
     let source = Place::sqlite().open().await;
     fill(&source).await;
     let text = exported(&source).await;
@@ -131,7 +131,7 @@ async fn an_export_without_its_end_is_refused_and_leaves_nothing_behind(place: P
     assert_eq!(exported(&store).await, text);
 }
 
-async fn an_import_into_a_store_that_is_in_use_is_refused(place: Place) {
+async fn an_import_into_a_store_with_rows_is_rejected(place: Place) {
     let store = place.open().await;
     store.pause("layer2", "bob@laptop", None).await.unwrap();
     let text = exported(&store).await;
@@ -143,7 +143,7 @@ async fn an_import_into_a_store_that_is_in_use_is_refused(place: Place) {
     assert_eq!(store.pauses().await.unwrap().len(), 1);
 }
 
-async fn an_import_that_is_stopped_leaves_nothing_behind(place: Place) {
+async fn a_stopped_import_leaves_an_empty_store(place: Place) {
     let source = Place::sqlite().open().await;
     fill(&source).await;
     let text = exported(&source).await;
@@ -161,7 +161,7 @@ async fn an_import_that_is_stopped_leaves_nothing_behind(place: Place) {
     assert_eq!(exported(&store).await, empty);
 }
 
-async fn half_an_import_is_not_taken_for_a_store(place: Place) {
+async fn a_store_with_an_incomplete_import_is_rejected(place: Place) {
     let source = Place::sqlite().open().await;
     fill(&source).await;
     let text = exported(&source).await;
@@ -170,12 +170,12 @@ async fn half_an_import_is_not_taken_for_a_store(place: Place) {
         .import(&mut Cursor::new(&text), pending())
         .await
         .unwrap();
-    // What a process leaves that is killed in the middle: rows, and none of deliveries.
+    // A process that is killed during an import leaves rows, but none in `deliveries`.
     place.forget_deliveries();
     let clock = std::sync::Arc::clone(&place.clock) as std::sync::Arc<dyn pushctl::clock::Clock>;
     let refused = Store::open(&place.location, clock.clone()).await;
     let refused = refused.unwrap_err();
-    assert!(refused.to_string().contains("cut short"), "{refused}");
+    assert!(refused.to_string().contains("interrupted"), "{refused}");
     let mut copy = Vec::new();
     assert!(store.export(&mut copy).await.is_err());
     let again = Store::open_as_it_is(&place.location, clock).await.unwrap();
@@ -186,7 +186,7 @@ async fn half_an_import_is_not_taken_for_a_store(place: Place) {
     assert_eq!(exported(&place.open().await).await, text);
 }
 
-/// A disk that is full after some bytes.
+/// A writer that fails like a full disk after some bytes.
 struct Full(usize);
 
 impl std::io::Write for Full {
@@ -208,11 +208,11 @@ async fn an_export_that_cannot_be_written_ends_with_the_error(place: Place) {
     fill(&store).await;
     let error = store.export(&mut Full(2_000)).await.unwrap_err();
     assert!(error.to_string().contains("cannot write the export"));
-    // The store is as usable as before.
+    // The store can still be used.
     assert!(exported(&store).await.lines().count() > 1_300);
 }
 
-async fn a_store_that_is_behind_is_exported_as_it_is(place: Place) {
+async fn a_store_with_pending_migrations_is_exported_as_it_is(place: Place) {
     let store = place.open().await;
     store.pause("layer2", "bob@laptop", None).await.unwrap();
     store

@@ -5,14 +5,14 @@ use super::{answer, in_both_stores, push, sender, tally, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
-    recipients_are_read_in_pages_whatever_else_is_claimed_meanwhile,
-    ids_that_are_no_uuid_are_kept_as_they_are,
-    an_opened_push_is_found_again_as_it_was,
+    recipients_are_read_in_pages_while_others_are_claimed,
+    ids_other_than_uuids_are_kept_as_they_are,
+    an_opened_push_is_returned_as_it_was_opened,
     the_timeline_counts_outcomes_by_step,
-    outcomes_add_up_to_what_was_claimed,
+    outcomes_add_up_to_the_number_of_claims,
 );
 
-async fn recipients_are_read_in_pages_whatever_else_is_claimed_meanwhile(place: Place) {
+async fn recipients_are_read_in_pages_while_others_are_claimed(place: Place) {
     let store = place.open().await;
     let (a, b) = (
         store.open_push(&push(1)).await.unwrap(),
@@ -33,7 +33,7 @@ async fn recipients_are_read_in_pages_whatever_else_is_claimed_meanwhile(place: 
     assert_eq!(seen, (0..100).map(user).collect::<Vec<_>>());
 }
 
-async fn ids_that_are_no_uuid_are_kept_as_they_are(place: Place) {
+async fn ids_other_than_uuids_are_kept_as_they_are(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let sender = sender(&store).await;
@@ -63,7 +63,7 @@ async fn ids_that_are_no_uuid_are_kept_as_they_are(place: Place) {
     );
 }
 
-async fn an_opened_push_is_found_again_as_it_was(place: Place) {
+async fn an_opened_push_is_returned_as_it_was_opened(place: Place) {
     let store = place.open().await;
     let opened = store.open_push(&push(1)).await.unwrap();
     let mut other = push(1);
@@ -92,12 +92,12 @@ async fn the_timeline_counts_outcomes_by_step(place: Place) {
     }
     let step = std::time::Duration::from_secs(10);
     let timeline = store.timeline(&push, step).await.unwrap();
-    let told: Vec<_> = timeline
+    let counts: Vec<_> = timeline
         .iter()
         .map(|(at, ending, count)| (at.as_second() % 60, *ending, *count))
         .collect();
     assert_eq!(
-        told,
+        counts,
         [
             (0, Ending::Accepted, 3),
             (10, Ending::Accepted, 2),
@@ -106,7 +106,7 @@ async fn the_timeline_counts_outcomes_by_step(place: Place) {
     );
 }
 
-async fn outcomes_add_up_to_what_was_claimed(place: Place) {
+async fn outcomes_add_up_to_the_number_of_claims(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let claims = won(&claim(&store, &push, 0..7).await);
@@ -123,10 +123,10 @@ async fn outcomes_add_up_to_what_was_claimed(place: Place) {
         .zip(endings)
         .map(|(claim, ending)| answer(*claim, ending))
         .collect();
-    // The same claim twice in one group: the last word counts.
+    // The same claim twice in one group: the last outcome counts.
     answers.push(answer(claims[3], Ending::Skipped));
     store.record(&push, answers.clone()).await.unwrap();
-    // Repeated because an answer was lost.
+    // A repetition, as after a lost answer.
     store.record(&push, answers).await.unwrap();
     let expected = [
         ("Unanswered ", 1),

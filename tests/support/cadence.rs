@@ -1,4 +1,5 @@
-//! A stand-in for the existing cadence service: plain HTTP on loopback, its contract, and its bad habits on request.
+//! A stand-in for the existing cadence service: plain HTTP on loopback, with its contract and, on request, its
+//! failures.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,21 +12,21 @@ use serde_json::{Value, json};
 /// How a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
-    /// By the contract.
+    /// As the contract says.
     Well,
-    /// As the service does when its database is away: 500, an error, and everybody eligible.
+    /// As the service does when its database is unreachable: 500, an error, and everyone eligible.
     FailsOpen,
     /// The same, with status 200.
     FailsOpenPolitely,
-    /// 503 and a page for people.
+    /// 503 and an HTML page.
     Unavailable,
-    /// 200, and a count that is not that of the people left out.
+    /// 200, and a count that differs from the number of excluded users.
     Miscounts,
-    /// 200, and somebody eligible who was not asked about.
+    /// 200, and an eligible user who was not in the request.
     LetsAStrangerIn,
     /// 200, and no list at all.
     Forgets,
-    /// The request is done, and the connection closed without an answer.
+    /// The request is carried out, and the connection is closed without an answer.
     ActsAndHangsUp,
 }
 
@@ -45,7 +46,7 @@ struct State {
 }
 
 impl Service {
-    /// A service that excludes these people, each by a rule's key.
+    /// Starts a service that excludes these users, each by a rule's key.
     pub(crate) fn start(excluded: impl IntoIterator<Item = (String, &'static str)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -57,7 +58,7 @@ impl Service {
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
-                // A client that goes away is its own affair.
+                // A client that closes the connection causes an error here, which is ignored.
                 thread::spawn(move || drop(serve(connection, &state)));
             }
         });
@@ -68,17 +69,17 @@ impl Service {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The next requests are answered like this, one each; those after them well.
+    /// Sets how the next requests are answered, one each; later ones are answered by the contract.
     pub(crate) fn next(&self, moods: impl IntoIterator<Item = Mood>) {
         self.state.lock().unwrap().moods = moods.into_iter().collect();
     }
 
-    /// How many people each filter request asked about.
+    /// Returns the number of users in each filter request.
     pub(crate) fn batches(&self) -> Vec<usize> {
         self.state.lock().unwrap().batches.clone()
     }
 
-    /// What it was told, in order.
+    /// Returns the recorded pushes, in order.
     pub(crate) fn tracked(&self) -> Vec<Value> {
         self.state.lock().unwrap().tracked.clone()
     }
@@ -123,7 +124,7 @@ fn serve(connection: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 }
 
 impl State {
-    /// The status and the body; nothing hangs up.
+    /// Returns the status and the body; `None` to close the connection.
     fn answer(&mut self, head: &str, body: &Value) -> Option<(u16, String)> {
         self.requests += 1;
         let mood = self.moods.pop_front().unwrap_or(Mood::Well);
@@ -152,7 +153,7 @@ impl State {
         assert_eq!(
             asked.iter().collect::<HashSet<_>>().len(),
             asked.len(),
-            "somebody was asked about twice"
+            "a user is in the request twice"
         );
         self.batches.push(asked.len());
         let mut sums: HashMap<&str, u64> =

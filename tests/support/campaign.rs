@@ -1,10 +1,10 @@
 //! Long campaigns: shortened unless `PUSHCTL_CAMPAIGN=full`, and repeatable by `PUSHCTL_CAMPAIGN_SEED`.
 
-#![expect(clippy::print_stderr, reason = "a campaign reports to whoever runs it")]
+#![expect(clippy::print_stderr, reason = "a campaign reports on the terminal")]
 
 use std::hash::{BuildHasher as _, RandomState};
 
-/// A test that does the same thing many times at random.
+/// A test that repeats an action many times at random.
 pub(crate) struct Campaign {
     name: &'static str,
     rounds: u32,
@@ -40,7 +40,7 @@ impl Campaign {
         self.seed
     }
 
-    /// What came of it, for the record.
+    /// Prints the result.
     pub(crate) fn report(&self, outcome: &str) {
         eprintln!(
             "campaign {}: {} rounds, PUSHCTL_CAMPAIGN_SEED={}: {outcome}",

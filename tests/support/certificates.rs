@@ -1,8 +1,8 @@
-//! Certificates of every quality, made anew for each test process.
+//! Valid and invalid certificates, made anew for each test process.
 //!
-//! A server made out to `localhost` and `db.example.com` (not to 127.0.0.1), signed by `root.pem`; the same one expired, not
-//! valid yet, or made out to somebody else; a root that signed nothing; a bundle of many roots, the right one in the middle;
-//! clients of either root.
+//! A server certificate for `localhost` and `db.example.com` (not for 127.0.0.1), signed by `root.pem`; the same one
+//! expired, not valid yet, or for another name; a root that signed nothing; a bundle of many roots with the right one
+//! in the middle; client certificates of either root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ struct Validity {
 const NOW: Validity = Validity { from: -1, to: 30 };
 
 impl Certificates {
-    /// Makes them all.
+    /// Makes all certificates.
     pub(crate) fn make(directory: &Path) -> Self {
         let made = Self {
             directory: directory.to_owned(),
@@ -73,12 +73,12 @@ impl Certificates {
         self.directory.join(format!("{name}.pem"))
     }
 
-    /// The key that belongs to it.
+    /// Returns the path of its key.
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.key"))
     }
 
-    /// Both, read back.
+    /// Reads the certificate and its key.
     pub(crate) fn pair(&self, name: &str) -> Pair {
         Pair {
             certificate: X509::from_pem(&fs::read(self.pem(name)).unwrap()).unwrap(),
@@ -92,7 +92,7 @@ impl Certificates {
         private(&self.key(name));
     }
 
-    /// Like a managed database's: the root that counts is neither the first nor the last.
+    /// Writes a bundle like that of a managed database: the right root is neither the first nor the last.
     fn write_bundle(&self, root: &Pair) {
         let others: Vec<X509> = (0..24)
             .map(|region| authority(&format!("Region {region} Root")).certificate)
@@ -107,7 +107,7 @@ impl Certificates {
     }
 }
 
-/// A key that others can read is refused, by the server and by pushctl.
+/// Restricts a key's mode: the server and pushctl reject a key that others can read.
 fn private(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();

@@ -1,4 +1,4 @@
-//! pushctl in a sealed environment: no variables but those given, its own home and working directory.
+//! Runs pushctl in an isolated environment: only the given variables, and its own home and working directory.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A home and a working directory that end with the test.
+/// A home and a working directory, removed after the test.
 pub(crate) struct Sandbox {
     directory: TempDir,
 }
 
-/// What a command wrote, and how it ended; the sandbox's own path reads `[SANDBOX]`.
+/// The output and the exit status of a command; the sandbox's own path is replaced by `[SANDBOX]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) status: i32,
@@ -28,7 +28,7 @@ impl Sandbox {
         Self { directory }
     }
 
-    /// Where commands are started.
+    /// Returns the working directory.
     pub(crate) fn here(&self) -> PathBuf {
         self.directory.path().join("here")
     }
@@ -38,7 +38,7 @@ impl Sandbox {
         self.directory.path().join("home")
     }
 
-    /// A file, `here/…` or `home/…`, with the directories above it.
+    /// Writes a file, `here/…` or `home/…`, and creates the directories above it.
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.directory.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a file in the sandbox"))
@@ -46,13 +46,13 @@ impl Sandbox {
         std::fs::write(path, text).expect("the file");
     }
 
-    /// `pushctl.toml` where commands are started.
+    /// Writes `pushctl.toml` into the working directory.
     pub(crate) fn config(&self, text: &str) -> &Self {
         self.write("here/pushctl.toml", text);
         self
     }
 
-    /// pushctl, not started yet.
+    /// Returns the command without starting it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pushctl"));
         command
@@ -63,19 +63,19 @@ impl Sandbox {
         command
     }
 
-    /// pushctl to its end.
+    /// Runs pushctl and returns its outcome.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.run_with(arguments, &[])
     }
 
-    /// The same with variables.
+    /// Like [`Sandbox::run`], with variables.
     pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
         let mut command = self.command(arguments);
         command.envs(variables.iter().copied());
         self.outcome(&command.output().expect("pushctl starts"))
     }
 
-    /// What a finished command came to.
+    /// Converts the output of a finished command.
     pub(crate) fn outcome(&self, output: &Output) -> Outcome {
         let sandbox = self.directory.path().display().to_string();
         let text = |bytes: &[u8]| {
@@ -92,14 +92,14 @@ impl Sandbox {
 }
 
 impl Outcome {
-    /// The JSON document on stdout, which holds nothing else.
+    /// Parses stdout, which must be one JSON document.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error} in {:?}", self.stdout))
     }
 }
 
-/// For snapshots.
+/// The form for snapshots.
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {

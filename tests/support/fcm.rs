@@ -1,7 +1,7 @@
-//! A stand-in for the push service: HTTPS and HTTP/2, its token endpoint, and a script of what goes wrong.
+//! A stand-in for the push service: HTTPS and HTTP/2, its token endpoint, and a script of failures.
 //!
-//! It runs on threads of its own, so a test may pause its clock without stopping it. What it cannot do on purpose:
-//! deliver anything, know topics or conditions, or be lenient.
+//! It runs on threads of its own, so a test may pause its clock without stopping it. Deliberately absent: delivery,
+//! topics, conditions, and leniency.
 
 pub(crate) mod answers;
 mod identity;
@@ -32,40 +32,40 @@ use script::{Play, Reply, Script};
 
 /// The project that the stand-in serves.
 pub(crate) const PROJECT: &str = "example-project";
-/// The service account it knows.
+/// The service account that the stand-in accepts.
 pub(crate) const ACCOUNT_EMAIL: &str = "pushctl@example-project.iam.example.com";
 
-/// What is spoken on the port.
+/// The protocol on the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// TLS, HTTP/2 by ALPN.
     Http2,
-    /// TLS that agrees on HTTP/1.1 only: what a middle box does.
+    /// TLS that agrees only on HTTP/1.1, like some proxies.
     Http1,
     /// HTTP/2 without TLS.
     Cleartext,
 }
 
-/// How a stand-in is started.
+/// Options of a stand-in.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// 0 for any free one.
+    /// The port; 0 for any free one.
     pub(crate) port: u16,
     pub(crate) protocol: Protocol,
     pub(crate) script: Script,
-    /// Where accepted messages are appended.
+    /// The file to which accepted messages are appended.
     pub(crate) log: Option<PathBuf>,
     pub(crate) memory: Memory,
     pub(crate) threads: usize,
-    /// Streams a connection may have at once; 100 as the real one has.
+    /// The largest number of concurrent streams on a connection; 100, as the real service has.
     pub(crate) streams: Option<u32>,
     pub(crate) token_lifetime: Duration,
-    /// Lends tokens to clocks that are wrong: tests move theirs.
+    /// Issues tokens also for assertions with a wrong time, because tests move their clocks.
     pub(crate) any_date: bool,
     pub(crate) token_delay: Duration,
-    /// Where keys and certificates are kept, for one that is started again.
+    /// The directory of keys and certificates, for a stand-in that is restarted.
     pub(crate) keep: Option<PathBuf>,
-    /// The token endpoint's only answer, if it is to refuse.
+    /// The status with which the token endpoint rejects every request.
     pub(crate) token_refusal: Option<u16>,
 }
 
@@ -88,7 +88,7 @@ impl Default for Options {
     }
 }
 
-/// A running stand-in; it ends when this is dropped.
+/// A running stand-in; it stops when this is dropped.
 pub(crate) struct StandIn {
     address: SocketAddr,
     scheme: &'static str,
@@ -97,7 +97,7 @@ pub(crate) struct StandIn {
     runtime: Option<tokio::runtime::Runtime>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Shared {
     project: String,
     path: String,
@@ -121,7 +121,7 @@ impl Shared {
 }
 
 impl StandIn {
-    /// Starts one that plays `script`.
+    /// Starts a stand-in with a script.
     pub(crate) fn playing(script: Script) -> Self {
         Self::start(&Options {
             script,
@@ -130,7 +130,7 @@ impl StandIn {
         .expect("a free port on loopback")
     }
 
-    /// Starts one.
+    /// Starts a stand-in.
     pub(crate) fn start(options: &Options) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads)
@@ -178,17 +178,17 @@ impl StandIn {
         base_url(self.scheme, self.address)
     }
 
-    /// Where tokens are lent.
+    /// Returns the address of the token endpoint.
     pub(crate) fn token_uri(&self) -> String {
         token_uri(self.scheme, self.address)
     }
 
-    /// The certificate authority to trust, PEM.
+    /// Returns the certificate authority to trust, PEM.
     pub(crate) fn authority_pem(&self) -> &[u8] {
         &self.authority
     }
 
-    /// A service-account file as the console gives it.
+    /// Returns a service account file like the console's.
     pub(crate) fn service_account(&self) -> serde_json::Value {
         json!({
             "type": "service_account",
@@ -201,45 +201,45 @@ impl StandIn {
         })
     }
 
-    /// Every message accepted so far.
+    /// Returns every message accepted so far.
     pub(crate) fn accepted(&self) -> Vec<Accepted> {
         self.shared.ledger.accepted()
     }
 
-    /// Every well-formed request for `token`, in order.
+    /// Returns every well-formed request for `token`, in order.
     pub(crate) fn attempts(&self, token: &str) -> Vec<Attempt> {
         let mut attempts = self.shared.ledger.attempts();
         attempts.retain(|attempt| attempt.token == token);
         attempts
     }
 
-    /// Every well-formed request, in order.
+    /// Returns every well-formed request, in order.
     pub(crate) fn requests(&self) -> Vec<Attempt> {
         self.shared.ledger.attempts()
     }
 
-    /// The pauses between the requests for `token`.
+    /// Returns the waits between the requests for `token`.
     pub(crate) fn waits(&self, token: &str) -> Vec<Duration> {
         let at: Vec<Instant> = self.attempts(token).iter().map(|seen| seen.at).collect();
         at.windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 
-    /// Connections that have been opened.
+    /// Returns the number of connections opened so far.
     pub(crate) fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Requests that were not well-formed.
+    /// Returns the number of malformed requests.
     pub(crate) fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// Lends a bearer token to a client that cannot ask for one.
+    /// Issues a bearer token for a client that cannot request one.
     pub(crate) fn lend(&self) -> String {
         self.shared.oauth.lend()
     }
 
-    /// Requests to the token endpoint.
+    /// Returns the number of requests to the token endpoint.
     pub(crate) fn token_requests(&self) -> u64 {
         self.shared.oauth.requests()
     }
@@ -253,7 +253,7 @@ impl Drop for StandIn {
     }
 }
 
-/// The service account's private key, PKCS #8 PEM.
+/// Returns the service account's private key, PKCS #8 PEM.
 pub(crate) fn private_key_pem() -> String {
     let pem = identity::account_key()
         .private_key_to_pem_pkcs8()
@@ -269,7 +269,7 @@ fn token_uri(scheme: &str, address: SocketAddr) -> String {
     format!("{}/token", base_url(scheme, address))
 }
 
-/// Binds `port`, waiting a little for a predecessor that was just killed.
+/// Binds `port`, after a short wait for a stand-in that was just killed.
 fn listen(port: u16) -> io::Result<std::net::TcpListener> {
     let mut tries = 50;
     loop {

@@ -1,8 +1,8 @@
-//! How fast the client sends, without anything around it: `fcm-load --dir DIR` (of a running `fcm-standin`).
+//! Measures how fast the client sends on its own: `fcm-load --dir DIR` (the directory of a running `fcm-standin`).
 //!
-//! Prints one JSON object: messages a second, CPU a message, and what the reports add up to.
+//! Prints one JSON object: messages a second, CPU a message, and the totals of the reports.
 
-#![allow(clippy::print_stdout, reason = "a program that prints its measurement")]
+#![allow(clippy::print_stdout, reason = "it prints its measurement")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,10 +30,10 @@ struct Arguments {
     /// Messages
     #[arg(long, default_value_t = 100_000)]
     count: u64,
-    /// Connections at most
+    /// Largest number of connections
     #[arg(long, default_value_t = 4)]
     connections: usize,
-    /// Messages a second at most
+    /// Rate limit in messages a second
     #[arg(long, default_value_t = 1_000_000)]
     rate: u32,
     /// Threads
@@ -130,7 +130,7 @@ fn composer() -> Result<Composer> {
     Ok(Composer::new(bound, Delivery::Live, Some("bench")))
 }
 
-/// Of this process, in all its threads; 0 where there is no /proc.
+/// Returns the CPU time of this process, in all its threads; 0 on systems without /proc.
 fn cpu_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default();

@@ -1,10 +1,10 @@
 //! The push service's stand-in as a program, for demonstrations, campaigns and measurements.
 //!
-//! `fcm-standin --dir DIR [--port N] [--script FILE]` writes into DIR: `ca.pem`, `service-account.json`, appends to
-//! `accepted.log`, and when it is ready writes `ready.json` and prints the same object on one line. With `--lend` there
-//! is `bearer` too: a token for a load generator that cannot ask for one.
+//! `fcm-standin --dir DIR [--port N] [--script FILE]` writes `ca.pem` and `service-account.json` into DIR and appends
+//! to `accepted.log`. When it is ready it writes `ready.json` and prints the same object on one line. With `--lend` it
+//! also writes `bearer`: a token for a load generator that cannot request one.
 
-#![allow(clippy::print_stdout, reason = "a program that says where it listens")]
+#![allow(clippy::print_stdout, reason = "it prints its address")]
 
 #[expect(dead_code, reason = "tests use more of it than the program does")]
 mod fcm;
@@ -25,19 +25,19 @@ use fcm::{Options, Protocol, StandIn};
 #[derive(Parser)]
 #[command(name = "fcm-standin")]
 struct Arguments {
-    /// Where certificates, credentials and the log go
+    /// Directory for certificates, credentials and the log
     #[arg(long)]
     dir: PathBuf,
-    /// The port on 127.0.0.1; any free one by default
+    /// Port on 127.0.0.1; any free one by default
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// What goes wrong, as TOML
+    /// Script of failures, as TOML
     #[arg(long)]
     script: Option<PathBuf>,
-    /// Threads to serve with
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Seconds that a bearer token lasts
+    /// Lifetime of a bearer token in seconds
     #[arg(long, default_value_t = 3599)]
     token_seconds: u64,
     /// HTTP/2 without TLS
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
         "log": at("accepted.log"),
         "pid": std::process::id(),
     });
-    // Renamed into place: whoever waits for it never reads half of it.
+    // It is renamed into place, so a waiting process never reads an incomplete file.
     fs::write(at("ready.json.new"), ready.to_string())?;
     fs::rename(at("ready.json.new"), at("ready.json"))?;
     println!("{ready}");

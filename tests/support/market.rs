@@ -1,11 +1,12 @@
-//! A small marketplace built to catch wrong audiences, loaded into a test database.
+//! A small marketplace with the edge cases of the audiences, loaded into a test database.
 //!
-//! A [`Market`] is rows of the source schema (`tests/market/schema.sql`), kept as JSON objects until [`Market::load`]
-//! inserts them table by table. Every row is fixed by the market's seed and its [`AS_OF`]; nothing here reads a clock.
-//! [`handmade`] writes the edge cases of the contract one by one and says beside each what must come of it
-//! ([`Expectation`]); [`random`] throws everything together from a seed.
+//! A [`Market`] contains rows of the source schema (`tests/market/schema.sql`) as JSON objects until [`Market::load`]
+//! inserts them table by table. Every row is determined by the market's seed and its [`AS_OF`]; nothing here reads a
+//! clock.
+//! [`handmade`] contains the edge cases of the contract one by one, each with its expected result ([`Expectation`]);
+//! [`random`] makes rows at random from a seed.
 //!
-//! Deliberately absent: any audience's rule. What the rows mean is computed in [`super::oracle`].
+//! Deliberately absent: the audiences' rules. [`super::oracle`] applies them to the rows.
 
 pub(crate) mod dice;
 pub(crate) mod handmade;
@@ -21,7 +22,7 @@ use super::postgres::Database;
 use super::superuser::as_superuser;
 use dice::Dice;
 
-/// The instant all windows are measured from: 2026-11-10 06:08:56.086278 UTC, in microseconds since 1970.
+/// The instant from which all windows are measured: 2026-11-10 06:08:56.086278 UTC, in microseconds since 1970.
 pub(crate) const AS_OF: i64 = 1_794_290_936_086_278;
 
 pub(crate) const MICROSECOND: i64 = 1;
@@ -50,52 +51,52 @@ const TABLES: [&str; 15] = [
 /// Values of `deleted_at` that mean deleted; only 0 means live.
 pub(crate) const DELETED: [i32; 3] = [1, -1, 1_794_000_000];
 
-/// An instant that long before [`AS_OF`], in microseconds since 1970.
+/// Returns an instant before [`AS_OF`], in microseconds since 1970.
 pub(crate) const fn ago(microseconds: i64) -> i64 {
     AS_OF - microseconds
 }
 
-/// An instant as `PostgreSQL` and `--as-of` read it, to the microsecond.
+/// Writes an instant as `PostgreSQL` and `--as-of` read it, to the microsecond.
 pub(crate) fn rfc3339(instant: i64) -> String {
     let instant = jiff::Timestamp::from_microsecond(instant).expect("an instant of this age");
     format!("{instant:.6}")
 }
 
-/// What must come of one person in one audience at its default parameters, as read off the contract by hand.
+/// The expected result for one user in one audience at its default parameters, derived from the contract by hand.
 #[derive(Debug, Clone)]
 pub(crate) struct Expectation {
     pub(crate) audience: &'static str,
     pub(crate) user: Uuid,
-    /// The stem of the file that has them; `None` when no file has.
+    /// The stem of the file with the user; `None` if no file has the user.
     pub(crate) file: Option<&'static str>,
-    /// Values of that row worth naming: column and value, `None` for NULL.
+    /// Expected values of that row: column and value, `None` for NULL.
     pub(crate) fields: Vec<(&'static str, Option<String>)>,
     /// The rule under test, in words.
     pub(crate) rule: &'static str,
 }
 
-/// Rows for the source schema, and what is expected of some of the people in them.
+/// Rows for the source schema, and the expected results for some of the users in them.
 #[derive(Debug)]
 pub(crate) struct Market {
     pub(crate) dice: Dice,
     rows: BTreeMap<&'static str, Vec<Value>>,
     size_values: BTreeMap<String, Uuid>,
-    /// Emails and usernames, which no two people share.
+    /// Emails and usernames in use, since they are unique.
     taken: BTreeSet<String>,
     mens_size: Uuid,
     pub(crate) expectations: Vec<Expectation>,
-    /// The product that showcase runs are about.
+    /// The product of showcase runs.
     pub(crate) showcase: Uuid,
     /// Products that are not deleted.
     pub(crate) products: Vec<Uuid>,
-    /// People that a run's configuration names as test users.
+    /// The test users in a run's configuration.
     pub(crate) test_users: Vec<Uuid>,
-    /// Whom offers are made to; nobody, when empty.
+    /// The receivers of offers, possibly none.
     pub(crate) receivers: Vec<Uuid>,
 }
 
 impl Market {
-    /// An empty marketplace whose ids come from `seed`.
+    /// Makes an empty marketplace whose ids come from `seed`.
     pub(crate) fn empty(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mens_size = dice.uuid();
@@ -127,14 +128,14 @@ impl Market {
         self.mens_size
     }
 
-    /// Another attribute, to be told from `mens_size` by its name alone.
+    /// Adds another attribute, which differs from `mens_size` only by its name.
     pub(crate) fn other_attribute(&mut self, name: &str) -> Uuid {
         let id = self.dice.uuid();
         self.add_attribute(id, name);
         id
     }
 
-    /// The one live value `value` of `mens_size`.
+    /// Returns the one live value `value` of `mens_size`.
     pub(crate) fn size_value(&mut self, value: &str) -> Uuid {
         if let Some(id) = self.size_values.get(value) {
             return *id;
@@ -144,7 +145,7 @@ impl Market {
         id
     }
 
-    /// A value of an attribute. A (value, attribute) pair may exist once.
+    /// Adds a value of an attribute. A (value, attribute) pair may exist once.
     pub(crate) fn value_of(&mut self, attribute: Uuid, value: &str, deleted_at: i32) -> Uuid {
         let id = self.dice.uuid();
         self.insert(
@@ -289,7 +290,7 @@ impl Market {
         );
     }
 
-    /// The trade an offer became; one offer has at most one.
+    /// Adds the trade of an offer; an offer has at most one.
     pub(crate) fn trade(&mut self, offer: Uuid, validated: Option<i64>) {
         self.trade_with(offer, validated, 0);
     }
@@ -309,7 +310,7 @@ impl Market {
         self.rows.entry(table).or_default().push(row);
     }
 
-    /// Records what must come of `user` in `audience` at its defaults.
+    /// Records the expected result for `user` in `audience` at its default parameters.
     pub(crate) fn expect(
         &mut self,
         audience: &'static str,
@@ -320,7 +321,7 @@ impl Market {
         self.expect_row(audience, user, file, &[], rule);
     }
 
-    /// As [`Market::expect`], naming values of the row too.
+    /// Like [`Market::expect`], with values of the row.
     pub(crate) fn expect_row(
         &mut self,
         audience: &'static str,
@@ -342,7 +343,7 @@ impl Market {
         });
     }
 
-    /// Inserts every row into a database that has the schema, and gathers statistics.
+    /// Inserts every row into a database with the schema, and collects statistics.
     pub(crate) fn load(&self, database: &Database) {
         as_superuser(database, async |client| {
             for table in TABLES {
@@ -355,7 +356,9 @@ impl Market {
                 client
                     .execute(&statement, &[&Value::Array(rows.clone())])
                     .await
-                    .unwrap_or_else(|error| panic!("rows of {table} are refused: {error:?}"));
+                    .unwrap_or_else(|error| {
+                        panic!("the database rejects rows of {table}: {error:?}")
+                    });
             }
             client
                 .batch_execute("ANALYZE")

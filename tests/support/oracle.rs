@@ -1,19 +1,19 @@
-//! What every audience must contain, computed from the contract's words over the raw tables, in plain Rust.
+//! The expected content of every audience, computed from the contract over the raw tables, in plain Rust.
 //!
-//! [`tables`] reads the tables with plain SELECTs; [`facts`] answers the contract's common questions (who is live, what
-//! size they wear, how often a variant is wished for); each audience's module applies its rules, one person at a time;
-//! [`csv_text`] writes the bytes. It shares no line with the queries it judges, and speed is no concern of it.
+//! [`tables`] reads the tables with plain SELECTs; [`facts`] answers the contract's common questions (who is live,
+//! which size they wear, how often a variant is wished for); each audience's module applies its rules, one user at a
+//! time; [`csv_text`] writes the bytes. It shares no code with the queries that it checks, and speed does not matter.
 //!
-//! Readings, where the contract leaves one open:
-//! * Blank is absent: text is present when it holds anything but blanks, tabs and line ends. Values
+//! Interpretations, where the contract leaves one open:
+//! * Blank text counts as missing: text is present if it contains anything except blanks, tabs and line ends. Values
 //!   are shown as stored.
 //! * A window that ends at `as_of` includes `as_of`; nothing after it counts. "Active" has no upper end.
-//! * A product or variant is gone when its row is missing or soft-deleted: nobody is told of it. Offers and trades on a
-//!   soft-deleted variant still count for its product ("any variant"), for they were activity.
+//! * A product or variant is gone when its row is missing or soft-deleted: no row names it. Offers and trades on a
+//!   soft-deleted variant still count for its product ("any variant"), because they were activity.
 //! * `deleted_at` counts where the contract names it (users, wishlist items, desired items, offers in
 //!   `variant_open_offers`) and on a person's size, all the way to the value; not on inventory, offer items or trades.
-//! * A variant whose size is blank has none: `Unknown`.
-//! * Of several preferred sizes the first in byte order is worn.
+//! * A variant with a blank size has none: `Unknown`.
+//! * Of several preferred sizes the first in byte order counts.
 //! * Where a rule ends in a tie, the lower id decides.
 
 pub(crate) mod csv_text;
@@ -52,7 +52,7 @@ pub(crate) enum Request {
     Nudges(Nudges),
 }
 
-/// A production file as it must be: rows in order, each as long as `columns`.
+/// An expected production file: rows in order, each as long as `columns`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExpectedFile {
     pub(crate) stem: String,
@@ -72,7 +72,7 @@ impl Request {
         }
     }
 
-    /// Every parameter as flags.
+    /// Returns every parameter as flags.
     pub(crate) fn arguments(&self) -> Vec<String> {
         match self {
             Self::Layer2(parameters) => parameters.arguments(),
@@ -83,7 +83,7 @@ impl Request {
         }
     }
 
-    /// Every file the audience can have, in the contract's order, the empty ones too.
+    /// Returns every file of the audience in the contract's order, also empty ones.
     pub(crate) fn files(&self, facts: &Facts<'_>) -> Vec<ExpectedFile> {
         match self {
             Self::Layer2(parameters) => layer2::files(facts, parameters),
@@ -94,8 +94,8 @@ impl Request {
         }
     }
 
-    /// A directory's worth of bytes by name, for `--name-suffix ''`: the files that are not empty and, when there are
-    /// test users, beside each its test file.
+    /// Returns the bytes of a directory's files by name, for `--name-suffix ''`: the files that are not empty and, if
+    /// there are test users, the test file of each.
     pub(crate) fn directory(
         &self,
         facts: &Facts<'_>,
@@ -105,7 +105,7 @@ impl Request {
         self.written(facts, self.files(facts), test_users, line_ending)
     }
 
-    /// The same with at most `limit` rows a file.
+    /// Like [`Audience::directory`], with at most `limit` rows in each file.
     pub(crate) fn limited(
         &self,
         facts: &Facts<'_>,

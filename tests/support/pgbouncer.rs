@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::postgres::{Postgres, ROLES};
 use super::programs::{as_server_user, free_port};
 
-/// A pooler; gone when it is dropped.
+/// A pooler, stopped when it is dropped.
 pub(crate) struct PgBouncer {
     port: u16,
     process: Child,
@@ -18,7 +18,7 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one that offers TLS and hands a server connection on after each transaction.
+    /// Starts a pooler that offers TLS and reuses a server connection after each transaction.
     pub(crate) fn start(postgres: &Postgres) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -56,7 +56,7 @@ impl PgBouncer {
         pooler
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Returns its port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -94,7 +94,7 @@ fn program() -> PathBuf {
         .expect("PgBouncer, for the tests of transaction pooling: apt-get install pgbouncer")
 }
 
-/// The pooler runs as another user where the tests run as root.
+/// Makes the files readable: the pooler runs as another user where the tests run as root.
 fn readable(directory: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();

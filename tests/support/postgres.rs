@@ -1,6 +1,6 @@
-//! A real PostgreSQL, started by the tests, and gone when they are.
+//! Starts a real PostgreSQL for the tests, and removes it after them.
 //!
-//! Most tests want a database of their own in the one cluster that a test process shares:
+//! Most tests use a database of their own in the one cluster that a test process shares:
 //!
 //! ```ignore
 //! let database = Postgres::shared().database("layer2");      // the market's schema, empty
@@ -11,9 +11,9 @@
 //! `reader` may connect and SELECT, nothing else; tables made later are readable too. Other roles: see [`ROLES`].
 //! A test that stops or restarts its server starts its own: `Postgres::start("name")`.
 //!
-//! The binaries come from `PUSHCTL_TEST_PG_BIN`, from `PATH`, or from Debian's directories. Root may not run a server, so
-//! for root it runs as `postgres` or `nobody`. Each cluster has a keeper, a shell that waits for this process to end, however it
-//! ends, then stops the server and removes its files.
+//! The binaries come from `PUSHCTL_TEST_PG_BIN`, from `PATH`, or from Debian's directories. Root may not run a server,
+//! so for root it runs as `postgres` or `nobody`. Each cluster has a keeper: a shell that waits until this process has
+//! ended in any way, then stops the server and removes its files.
 
 use std::fs;
 use std::io::Write as _;
@@ -29,7 +29,7 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use super::certificates::Certificates;
 use super::programs::{as_server_user, free_port, keeper, postgres_binaries, server_user};
 
-/// Every role that can log in, with its password. What each is for stands in [`HBA`].
+/// Every role that can log in, with its password. [`HBA`] says how each is used.
 pub(crate) const ROLES: [(&str, &str); 6] = [
     ("reader", "reader's p@ss/word"),
     ("nobody_special", "unprivileged"),
@@ -39,7 +39,7 @@ pub(crate) const ROLES: [(&str, &str); 6] = [
     ("cert_user", "never-needed-either"),
 ];
 
-/// Who gets in how. Everyone else needs the password, encrypted or not.
+/// How each role logs in. All others need the password, encrypted or not.
 const HBA: &str = "\
 local     all all                      trust
 hostnossl all tls_only    127.0.0.1/32 reject
@@ -74,7 +74,7 @@ impl Postgres {
         SHARED.get_or_init(|| Self::start("shared"))
     }
 
-    /// A cluster of one's own, about two seconds away.
+    /// Starts a separate cluster, which takes about two seconds.
     pub(crate) fn start(name: &str) -> Self {
         let directory =
             std::env::temp_dir().join(format!("pushctl-pg-{}-{name}", std::process::id()));
@@ -125,7 +125,7 @@ impl Postgres {
         cluster
     }
 
-    /// A new database with the market's schema and no rows. `name` is for people to recognise it by.
+    /// Creates a database with the market's schema and no rows. `name` helps to recognise it.
     pub(crate) fn database(&self, name: &str) -> Database {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{name}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -137,7 +137,7 @@ impl Postgres {
         }
     }
 
-    /// The superuser's database, for what concerns the whole cluster.
+    /// Returns the superuser's database, for actions on the whole cluster.
     pub(crate) fn admin(&self) -> Database {
         Database {
             port: self.port,
@@ -147,12 +147,12 @@ impl Postgres {
         }
     }
 
-    /// Where it listens, on 127.0.0.1 only.
+    /// Returns its port, on 127.0.0.1 only.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its certificates; the server shows `server`.
+    /// Returns its certificates; the server uses `server`.
     pub(crate) fn certificates(&self) -> &Certificates {
         &self.certificates
     }
@@ -214,12 +214,12 @@ impl Postgres {
         self.directory.join(name).display().to_string()
     }
 
-    /// Runs one of the server's programs as a user that may, and expects it to succeed.
+    /// Runs one of the server's programs as a user that may run it, and expects success.
     fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = as_server_user(&self.binaries.join(program));
         let output = self.directory.join("output");
         let file = fs::File::create(&output).unwrap();
-        // A file, not a pipe: the server that pg_ctl leaves behind would keep a pipe open.
+        // Output goes to a file, because the server that pg_ctl starts would keep a pipe open.
         let status = command
             .args(arguments)
             .current_dir("/")
@@ -236,7 +236,7 @@ impl Postgres {
         );
     }
 
-    /// Lets the server's user have the files.
+    /// Makes the server's user the owner of the files.
     fn give_away(&self) {
         if let Some(user) = server_user() {
             let status = Command::new("chown")
@@ -260,7 +260,7 @@ impl Drop for Postgres {
 }
 
 impl Database {
-    /// The URL for `reader`, verified in full.
+    /// Returns the URL for `reader`, with full verification of the certificate.
     pub(crate) fn url(&self) -> String {
         self.url_with(
             "reader",
@@ -268,7 +268,7 @@ impl Database {
         )
     }
 
-    /// The URL for another role of [`ROLES`] with these parameters (`sslmode=disable`, …).
+    /// Returns the URL for another role of [`ROLES`] with these parameters (`sslmode=disable`, …).
     pub(crate) fn url_with(&self, role: &str, parameters: &str) -> String {
         let password = ROLES
             .iter()
@@ -286,12 +286,12 @@ impl Database {
         )
     }
 
-    /// Where the server listens.
+    /// Returns the server's port.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// The directory of its Unix socket; anyone may log in there.
+    /// Returns the directory of its Unix socket, where every local user may log in.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
@@ -303,7 +303,7 @@ impl Database {
 
     /// Runs statements as the superuser, and returns the rows of all of them as text, NULL as `∅`.
     pub(crate) fn query(&self, statements: &str) -> Vec<Vec<String>> {
-        // A thread of its own, so that it can be called inside and outside of an async test.
+        // It uses a separate thread, so that it can be called inside and outside of an async test.
         thread::scope(|scope| {
             let work = || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
@@ -316,7 +316,7 @@ impl Database {
         })
     }
 
-    /// Runs statements as `reader` through another port, and leaves without cleaning up.
+    /// Runs statements as `reader` through another port, and disconnects without cleaning up.
     pub(crate) async fn leave_behind(&self, port: u16, statements: &str) {
         let (role, password) = ROLES[0];
         let mut config = tokio_postgres::Config::new();
@@ -333,7 +333,7 @@ impl Database {
         let _ = connection.await;
     }
 
-    /// Asks until the answer is this one, for ten seconds at most.
+    /// Repeats a query until it returns `expected`, for ten seconds at most.
     pub(crate) fn wait_until(&self, question: &str, expected: &str) {
         let started = Instant::now();
         loop {

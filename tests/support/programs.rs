@@ -1,4 +1,4 @@
-//! The programs that the tests start: where they are, whom they run as, and how they are stopped.
+//! Finds, starts and stops the programs that the tests use.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A loopback port that nobody listens on at this moment.
+/// Returns a loopback port that is free at this moment.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -16,7 +16,7 @@ pub(crate) fn free_port() -> u16 {
         .port()
 }
 
-/// A command that runs `program` as the user the server runs as.
+/// Makes a command that runs `program` as the server's user.
 pub(crate) fn as_server_user(program: &Path) -> Command {
     match server_user() {
         None => Command::new(program),
@@ -36,7 +36,7 @@ pub(crate) fn as_server_user(program: &Path) -> Command {
     }
 }
 
-/// Stops the server and removes its files once this process is gone: its standard input ends then.
+/// Starts a shell that stops the server and removes its files once this process has ended, which closes its stdin.
 pub(crate) fn keeper(directory: &Path) -> Child {
     const SCRIPT: &str = r#"
         trap '' INT TERM HUP
@@ -57,7 +57,7 @@ pub(crate) fn keeper(directory: &Path) -> Child {
         .expect("a shell")
 }
 
-/// Sends a signal with the shell's own `kill`: the program of that name is not on every machine.
+/// Sends a signal with the shell's own `kill`, because not every machine has the program of that name.
 pub(crate) fn signal(name: &str, process: u32) {
     let status = Command::new("sh")
         .args(["-c", "kill -s \"$0\" \"$1\"", name])
@@ -67,7 +67,8 @@ pub(crate) fn signal(name: &str, process: u32) {
     assert!(status.success(), "kill -s {name} {process}");
 }
 
-/// Whether a process may have mounts of its own here: most containers forbid it, and what needs them is then skipped.
+/// Returns whether this machine allows private mounts: most containers forbid them, and tests that need them are
+/// skipped.
 #[expect(
     clippy::print_stderr,
     reason = "a skipped test has no other way to say so"
@@ -84,7 +85,7 @@ pub(crate) fn may_mount() -> bool {
     may
 }
 
-/// Whom the server runs as, if it cannot be us.
+/// Returns the user for the server, if it cannot be the present one.
 pub(crate) fn server_user() -> Option<&'static str> {
     if fs::metadata("/proc/self").ok()?.uid() != 0 {
         return None;

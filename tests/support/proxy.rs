@@ -1,6 +1,6 @@
-//! A network that fails on request: a TCP proxy in the test process, between pushctl and a real server.
+//! A failing network: a TCP proxy in the test process, between pushctl and a real server.
 //!
-//! It runs on threads of its own, so that no test can starve it.
+//! It runs on threads of its own, so that a busy test does not block it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,25 +21,25 @@ use super::certificates::Pair;
 pub(crate) enum Fate {
     /// It is passed on.
     Pass,
-    /// It is accepted, and nothing is ever said.
+    /// It is accepted, and nothing is ever sent on it.
     Silence,
-    /// So many bytes come from the server, then nothing more.
+    /// After this many bytes from the server nothing more arrives.
     StallAfter(usize),
-    /// So many bytes come from the server, then the connection is reset.
+    /// After this many bytes from the server the connection is reset.
     ResetAfter(usize),
-    /// So many bytes come from the server, then the connection is closed properly.
+    /// After this many bytes from the server the connection is closed properly.
     CloseAfter(usize),
-    /// A request for TLS is declined, and the rest passed on.
+    /// A request for TLS is declined, and the rest is passed on.
     WithoutTls,
-    /// These bytes are said, whatever is asked.
+    /// These bytes are the answer to everything.
     Say(&'static [u8]),
-    /// TLS ends here, with this certificate: the handshake is asked for as PostgreSQL has it.
+    /// The proxy ends TLS with this certificate, after PostgreSQL's request for TLS.
     Tls(Pair, Box<Fate>),
-    /// TLS ends here, and begins at once.
+    /// The proxy ends TLS, which begins at once.
     DirectTls(Pair, Box<Fate>),
 }
 
-/// A proxy; gone when it is dropped.
+/// A proxy, stopped when it is dropped.
 pub(crate) struct Proxy {
     port: u16,
     fates: Arc<Mutex<Fates>>,
@@ -53,12 +53,12 @@ struct Fates {
 }
 
 impl Proxy {
-    /// A proxy to a loopback port; every connection meets the same fate.
+    /// Starts a proxy to a loopback port with the same fate for every connection.
     pub(crate) fn start(upstream: u16, fate: Fate) -> Self {
         Self::script(upstream, [], fate)
     }
 
-    /// The first connections meet these fates, one each, all later ones `after`.
+    /// Starts a proxy with one fate for each of the first connections, and `after` for all later ones.
     pub(crate) fn script(
         upstream: u16,
         coming: impl IntoIterator<Item = Fate>,
@@ -85,12 +85,12 @@ impl Proxy {
         }
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Returns its port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// How many connections it has had.
+    /// Returns how many connections it has accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.fates.lock().unwrap().accepted
     }
@@ -104,16 +104,16 @@ impl Drop for Proxy {
     }
 }
 
-/// A port on which packets vanish: its queue of waiting connections is full, so the kernel drops what comes.
+/// A port that drops packets: its queue of waiting connections is full, so the kernel ignores new ones.
 pub(crate) struct Blackhole {
-    /// Where it is, on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub(crate) port: u16,
     _listener: TcpListener,
     _queue: Vec<tokio::task::JoinHandle<io::Result<TcpStream>>>,
 }
 
 impl Blackhole {
-    /// Opens one, and fills its queue.
+    /// Opens the port and fills its queue.
     pub(crate) async fn open() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -149,7 +149,7 @@ async fn accept(listener: std::net::TcpListener, upstream: u16, fates: Arc<Mutex
                 .unwrap_or_else(|| fates.after.clone())
         };
         tokio::spawn(async move {
-            // A connection that breaks is what this is for.
+            // Broken connections are intended here, so the error is ignored.
             let _ = meet(client, upstream, fate).await;
         });
     }
@@ -173,7 +173,7 @@ async fn meet(mut client: TcpStream, upstream: u16, fate: Fate) -> io::Result<()
             carry(client, upstream, Fate::Pass).await
         }
         Fate::ResetAfter(bytes) => {
-            // Closing with unsent data forbidden to linger sends a reset.
+            // Closing without lingering sends a reset.
             socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
             carry(client, upstream, Fate::CloseAfter(bytes)).await
         }
@@ -217,7 +217,7 @@ async fn carry(
     server.set_nodelay(true)?;
     let passed = pass(&mut client, &mut server, limit).await?;
     if passed >= limit && matches!(fate, Fate::StallAfter(_)) {
-        // The server is kept waiting as well, as a broken network would.
+        // The server has to wait too, as with a broken network.
         drain(&mut client).await?;
     }
     Ok(())
@@ -250,7 +250,7 @@ async fn pass(
     Ok(passed)
 }
 
-/// Takes what the client says and answers nothing, until the client leaves.
+/// Reads from the client and answers nothing, until the client disconnects.
 async fn drain(client: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut taken = vec![0; 4096];
     while client.read(&mut taken).await? > 0 {}

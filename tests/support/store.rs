@@ -1,4 +1,4 @@
-//! An empty state store for a test, in either database, and a clock that the test moves.
+//! An empty state store for a test, in either database, with a clock that the test moves.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,16 +18,16 @@ use tempfile::TempDir;
 
 use super::postgres::{Database, Postgres};
 
-/// Where a test's store is, and what time it is there.
+/// The location and the clock of a test's store.
 pub(crate) struct Place {
     pub(crate) location: Location,
     pub(crate) clock: Arc<Hand>,
-    /// The PostgreSQL database, if that is where it is.
+    /// The database of a PostgreSQL store.
     pub(crate) database: Option<Database>,
     directory: Option<TempDir>,
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that the test moves.
 pub(crate) struct Hand(AtomicI64);
 
 impl Place {
@@ -47,7 +47,7 @@ impl Place {
         Self::in_cluster(Postgres::shared())
     }
 
-    /// A database in a cluster of one's own.
+    /// A database in a separate cluster.
     pub(crate) fn in_cluster(cluster: &Postgres) -> Self {
         let database = cluster.database("state");
         database.execute(&format!(
@@ -64,14 +64,14 @@ impl Place {
         }
     }
 
-    /// The store as one more process would open it.
+    /// Opens the store as another process would.
     pub(crate) async fn open(&self) -> Store {
         Store::open(&self.location, Arc::clone(&self.clock) as Arc<dyn Clock>)
             .await
             .unwrap()
     }
 
-    /// As `--state` takes it: the file, or the URL.
+    /// Returns the value for `--state`: the file, or the URL.
     pub(crate) fn setting(&self) -> String {
         match (&self.database, self.file()) {
             (Some(database), _) => database.url_with("tls_only", "sslmode=require"),
@@ -79,7 +79,7 @@ impl Place {
         }
     }
 
-    /// Takes the mark of a whole store away.
+    /// Deletes the row that marks a complete store.
     pub(crate) fn forget_deliveries(&self) {
         match (&self.database, self.file()) {
             (Some(database), _) => database.execute("DELETE FROM pushctl.deliveries"),
@@ -90,8 +90,8 @@ impl Place {
         }
     }
 
-    /// Lets time pass for those who use the store: on the clock that tests move, and for its leases, which in PostgreSQL
-    /// end on the server's own clock.
+    /// Lets time pass in the store: on the clock that the test moves, and for its leases, which in PostgreSQL expire by
+    /// the server's own clock.
     pub(crate) fn let_pass(&self, time: Duration) {
         self.clock.advance(time);
         if let Some(database) = &self.database {
@@ -107,7 +107,7 @@ impl Place {
     }
 }
 
-/// As if the server's clock had moved on: nobody can move it.
+/// Ages the leases, because the server's clock cannot be moved.
 pub(crate) fn age_leases(database: &Database, by: Duration) {
     let by = by.as_micros();
     database.execute(&format!(
@@ -121,7 +121,7 @@ impl Hand {
         Self(AtomicI64::new(instant.as_microsecond()))
     }
 
-    /// Moves it on.
+    /// Moves the clock forward.
     pub(crate) fn advance(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap();
         self.0.fetch_add(micros, Ordering::SeqCst);
@@ -139,7 +139,7 @@ impl Clock for Hand {
     }
 }
 
-/// An address as the command line would make it of a URL alone.
+/// Makes the address that the command line makes of this URL.
 pub(crate) fn address(url: &str) -> Address {
     Address::resolve(&Inputs {
         url: Some(&Secret::new(url)),

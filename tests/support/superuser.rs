@@ -1,10 +1,10 @@
-//! A connection of the superuser's to a test's database, for what text alone cannot do: typed parameters and results.
+//! A superuser's connection to a test's database, for typed parameters and results.
 
 use tokio_postgres::{Client, NoTls};
 
 use super::postgres::Database;
 
-/// Runs `work` on a connection of its own, outside of any runtime.
+/// Runs `work` on a new connection, outside of any runtime.
 pub(crate) fn as_superuser<T>(database: &Database, work: impl AsyncFnOnce(&Client) -> T) -> T {
     let mut config = tokio_postgres::Config::new();
     config

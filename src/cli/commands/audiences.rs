@@ -13,9 +13,10 @@ use crate::settings::Flags;
 use crate::settings::generate;
 use crate::ui::{Document, Style, Table};
 
-use crate::cli::connect;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::services;
 
 /// List the audiences, or show one: parameters, stages, files, columns
 ///
@@ -40,8 +41,8 @@ pub struct Args {
     queries: Option<PathBuf>,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             name: _,
             sql: _,
@@ -53,11 +54,11 @@ impl Args {
         );
     }
 
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
-        let catalogue = connect::catalogue(context)?;
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        let catalogue = services::catalogue(&context)?;
         let Some(name) = &self.name else {
             let names = catalogue.names().map(|name| catalogue.get(name));
-            list(context, &names.collect::<Result<Vec<_>>>()?)?;
+            list(&context, &names.collect::<Result<Vec<_>>>()?)?;
             return Ok(ExitStatus::Done);
         };
         let definition = catalogue.get(name)?;
@@ -68,7 +69,7 @@ impl Args {
         } else if context.ui.document() == Document::Json {
             context.ui.json(&document(&definition))?;
         } else {
-            show(context, &definition)?;
+            show(&context, &definition)?;
         }
         Ok(ExitStatus::Done)
     }
@@ -89,7 +90,7 @@ fn list(context: &CommandContext, definitions: &[Definition]) -> Result<()> {
             .ui
             .json(&definitions.iter().map(document).collect::<Vec<_>>());
     }
-    let mut table = Table::new(["AUDIENCE", "WHO", "FILES"]);
+    let mut table = Table::new(["AUDIENCE", "USERS", "FILES"]);
     for definition in definitions {
         let stems: Vec<&str> = definition
             .header
@@ -125,7 +126,7 @@ fn show(context: &CommandContext, definition: &Definition) -> Result<()> {
     ))?;
     if !definition.parameters.is_empty() {
         ui.print(format_args!("\n{}", heading("Parameters")))?;
-        let mut table = Table::new(["FLAG", "TYPE", "DEFAULT", "MEANS"]);
+        let mut table = Table::new(["FLAG", "TYPE", "DEFAULT", "MEANING"]);
         for parameter in &definition.parameters {
             let default = parameter
                 .default_text()
@@ -141,7 +142,7 @@ fn show(context: &CommandContext, definition: &Definition) -> Result<()> {
         ui.table(&table)?;
     }
     ui.print(format_args!("\n{}", heading("Stages")))?;
-    let mut table = Table::new(["WHO STAYS", "WHO LEAVES"]);
+    let mut table = Table::new(["USERS THAT STAY", "REASON TO LEAVE"]);
     for stage in &header.stages {
         table.row([&stage.name, &stage.left]);
     }

@@ -1,4 +1,4 @@
-//! `pushctl cancel`: stops runs that are open, from any machine that reaches the state store.
+//! `pushctl cancel`: cancels open runs, from any machine that reaches the state store.
 
 use crate::exit::ExitStatus;
 use std::time::Duration;
@@ -9,34 +9,37 @@ use tokio::time::{Instant, sleep};
 use crate::automation::file::{NotifyTable, environment_name};
 use crate::delivery::lease_name;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::{RunPlan, close_cancelled, tell_cancelled};
+use crate::pipeline::{RunPlan, cancelled_by, close_run, notify_cancelled};
 use crate::run;
 use crate::state::process_id::ProcessId;
 use crate::state::{CancelTarget, HeldBy, Run, RunStatus, Store, Taking};
 use crate::ui::{Document, Stdout};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
 use crate::cli::run_selector::Meant;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, services};
+use crate::settings::Settings;
 
-/// How long the processes that carry runs have to end them before the command ends: they look every two seconds.
+/// Time that processes have to end their runs before the command ends: they check for a cancel every two seconds.
 const HOLDERS_TIME: Duration = Duration::from_millis(2_500);
-/// Between two looks whether they have.
+/// Interval between two checks whether a process has ended its run.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Stop what is open: before its live phase nothing is sent, during it no further push
+/// Cancel open runs
 ///
-/// Works from any machine that reaches the state store. A process that is at work notices within two seconds and ends
-/// with exit status 20; its summary says how many pushes had gone. A run that no process carries, because it waits for
-/// its next phase or was interrupted, is ended by the cancel itself.
+/// Before the live phase nothing is sent; during it no further push is claimed. Works from any machine that reaches the
+/// state store. A process that carries a run notices within two seconds and ends with exit status 20; its summary has the
+/// number of accepted pushes. A run without a process, waiting or interrupted, is ended by the cancel itself.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
         ("pushctl cancel layer3-daily --reason 'wrong shoe'", "the open runs of an automation"),
-        ("pushctl cancel 0198b2a4", "one run, by the beginning of its id"),
-        ("pushctl cancel --all", "everything"),
+        ("pushctl cancel 0198b2a4", "one run, by a prefix of its id"),
+        ("pushctl cancel --all", "every open run"),
     ]),
     after_help = help::statuses(&[
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing, ExitStatus::Bug,
@@ -44,27 +47,33 @@ const LOOK: Duration = Duration::from_millis(100);
     ]),
 )]
 pub struct Args {
-    /// An automation, or a run
+    /// Automation, or run id or a prefix of it
     #[arg(
         value_name = "NAME|RUN",
         required_unless_present = "all",
         conflicts_with = "all"
     )]
     what: Option<String>,
-    /// Every open run of every automation
+    /// Cancel the open runs of all automations
     #[arg(long)]
     all: bool,
-    /// Why; kept with the run
+    /// Reason; recorded with the run
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn stdout() -> Stdout {
+impl Subcommand for Args {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         bounded(context, self.cancel(context)).await
     }
 
@@ -99,24 +108,24 @@ impl Args {
         Ok(ExitStatus::Done)
     }
 
-    /// What is to be stopped, and what to say if nothing of it is open.
+    /// Returns the target, and the message if no run of it is open.
     async fn target(
         &self,
         context: &CommandContext,
         store: &Store,
     ) -> Result<(CancelTarget, String)> {
         let Some(what) = &self.what else {
-            let nothing = "nothing left to cancel: no run is open".to_owned();
+            let nothing = "nothing to cancel: no run is open".to_owned();
             return Ok((CancelTarget::All, nothing));
         };
         Ok(match run_selector::meant(context, store, what).await? {
             Meant::Automation(name) => {
-                let nothing = format!("nothing left to cancel: no run of {name} is open");
+                let nothing = format!("nothing to cancel: no run of {name} is open");
                 (CancelTarget::Automation(name), nothing)
             }
             Meant::Run(run) => {
                 let nothing = format!(
-                    "nothing left to cancel: run {} ended ({})",
+                    "nothing to cancel: run {} has ended ({})",
                     run.id,
                     run.status.as_str()
                 );
@@ -137,13 +146,13 @@ struct Stopping {
     end: End,
 }
 
-/// Who ends it.
+/// How it ended.
 enum End {
-    /// Nobody yet; the process that holds it, if one does.
+    /// It is open; the process that holds it, if there is one.
     Pending(Option<HeldBy>),
-    /// This command: no process carried it.
+    /// This command ended it: no process carried it.
     Closed,
-    /// Its process, meanwhile.
+    /// Its process ended it.
     Ended(RunStatus),
 }
 
@@ -152,9 +161,9 @@ impl Stopping {
         let Run { occurrence, id, .. } = &self.run;
         let point = match self.phase.as_deref() {
             Some(phase) if phase == "send" || phase.starts_with("push-") => {
-                "it was sending: no further push is claimed"
+                "it was sending; no further push is claimed"
             }
-            Some("cleanup") => "its pushes had been sent",
+            Some("cleanup") => "its pushes were sent before",
             _ => "nothing is sent",
         };
         match &self.end {
@@ -163,7 +172,7 @@ impl Stopping {
                 status.as_str()
             ),
             End::Pending(Some(held)) => format!(
-                "cancelled {occurrence} (run {id}): {point}; {} is ending it, or, if that process is gone, the same cancel after {:.0}",
+                "cancelled {occurrence} (run {id}): {point}; {} is ending it; if that process is gone, repeat the cancel after {:.0}",
                 held.holder, held.until
             ),
             _ => format!("cancelled {occurrence} (run {id}): {point}"),
@@ -187,8 +196,8 @@ impl Stopping {
     }
 }
 
-/// Ends the runs that no process carries. One that a process carries is left to it; but that process may have looked for
-/// a cancel just before this one was recorded, and go away without having ended the run. So it is awaited for a while.
+/// Ends the runs that no process carries. A process ends its own run; but it may have checked for a cancel just before
+/// this one was recorded, and exit without ending the run, so the command waits for a while.
 async fn close_all(store: &Store, holder: &ProcessId, ending: &mut [Stopping]) -> Result<()> {
     let until = Instant::now() + HOLDERS_TIME;
     loop {
@@ -219,7 +228,7 @@ async fn close(store: &Store, holder: &ProcessId, run: &Run) -> Result<End> {
         }
     };
     let closed = close_held(store, run).await;
-    // What came of the closing matters more; a lease that cannot be given back ends by itself.
+    // The result of closing matters more; a lease that is not released expires.
     let _ = lease.release().await;
     closed
 }
@@ -229,7 +238,7 @@ async fn close_held(store: &Store, run: &Run) -> Result<End> {
     let cancel = store.cancellation(&run.id).await?;
     match (now, cancel) {
         (Some(now), Some(cancel)) if now.status == RunStatus::Open => {
-            close_cancelled(store, &now, &cancel).await?;
+            close_run(store, &now, &cancelled_by(&cancel)).await?;
             Ok(End::Closed)
         }
         (now, _) => Ok(End::Ended(
@@ -238,7 +247,7 @@ async fn close_held(store: &Store, run: &Run) -> Result<End> {
     }
 }
 
-/// The notices of the runs that this command ended, after all of them are ended: a webhook may take its time.
+/// Sends the notices of the runs that this command ended, after all are ended: a webhook may be slow.
 async fn tell_all(context: &CommandContext, store: &Store, ending: &[Stopping]) -> Result<()> {
     let progress = context.ui.progress("rows");
     for one in ending {
@@ -259,13 +268,13 @@ async fn tell_all(context: &CommandContext, store: &Store, ending: &[Stopping]) 
         }
         let run_context = services::run_context(context, "cancel");
         let notices = run::services::notices(&run_context, &course.automation);
-        tell_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
+        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
     }
     progress.finish();
     Ok(())
 }
 
-/// The variables that hold addresses of notices, and that this machine does not have.
+/// Returns the variables with addresses of notices that are not set on this machine.
 fn unset<'n>(context: &CommandContext, notify: &'n NotifyTable) -> impl Iterator<Item = &'n str> {
     let environment = &context.settings.source.environment;
     let written = [&notify.webhook, &notify.heartbeat];
@@ -275,7 +284,7 @@ fn unset<'n>(context: &CommandContext, notify: &'n NotifyTable) -> impl Iterator
     names.filter(|name| !matches!(environment.get(name), Ok(Some(_))))
 }
 
-/// The phase that a run is in, or the last one that it was in. A send without an automation has no other.
+/// Returns the current or last phase of a run; a send without an automation has only `send`.
 async fn phase(store: &Store, run: &Run) -> Result<Option<String>> {
     if let Some(last) = run_selector::latest_phase(store.phases(&run.id).await?) {
         return Ok(Some(last.phase));

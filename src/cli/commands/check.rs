@@ -13,6 +13,7 @@ use crate::ui::{Document, Loudness};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::{completion, help};
 
@@ -57,8 +58,8 @@ enum Format {
     Markdown,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             files: _,
             format: _,
@@ -67,17 +68,19 @@ impl Args {
         automations.flags(flags);
     }
 
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
-        let format = self.format(context)?;
-        let report = automation_args::checked(context, &self.files)?.report;
-        write(context, format, &report)?;
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        let format = self.format(&context)?;
+        let report = automation_args::checked(&context, &self.files)?.report;
+        write(&context, format, &report)?;
         if report.errors > 0 {
             return Err(Error::usage(report.counts()));
         }
         context.ui.say(report.counts());
         Ok(ExitStatus::Done)
     }
+}
 
+impl Args {
     fn format(&self, context: &CommandContext) -> Result<Format> {
         match (context.ui.document(), self.format) {
             (Document::Json, None | Some(Format::Json)) => Ok(Format::Json),

@@ -9,6 +9,8 @@ use clap_complete::env::Shells;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::ui::Ui;
 
+use crate::cli::commands::Subcommand;
+use crate::cli::context::CommandContext;
 use crate::cli::{completion, help};
 
 /// Print the completion script of a shell
@@ -91,8 +93,18 @@ pub fn script(shell: Shell) -> Result<String> {
     Ok(format!("{}\n", script.trim()))
 }
 
+impl Subcommand for Args {
+    fn run_without_settings(&self, ui: &Ui) -> Option<Result<ExitStatus>> {
+        Some(self.print(ui))
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        self.print(&context.ui)
+    }
+}
+
 impl Args {
-    pub(crate) fn run(&self, ui: &Ui) -> Result<ExitStatus> {
+    fn print(&self, ui: &Ui) -> Result<ExitStatus> {
         let script = script(self.shell)?;
         ui.stdout()
             .write_all(script.as_bytes())

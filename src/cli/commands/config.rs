@@ -1,7 +1,6 @@
 //! `pushctl config`: the settings and the origin of each.
 
 use crate::exit::ExitStatus;
-use clap::Subcommand;
 use serde_json::json;
 
 use crate::error::Result;
@@ -9,6 +8,7 @@ use crate::settings::setting::Visibility;
 use crate::settings::{Origin, Resolved};
 use crate::ui::{Document, Table};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 
@@ -25,7 +25,7 @@ pub struct Args {
     action: Action,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Show every setting and its origin
     ///
@@ -42,8 +42,8 @@ enum Action {
     Show,
 }
 
-impl Args {
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
+impl Subcommand for Args {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let Action::Show = self.action;
         let resolved = &context.settings.resolved;
         match context.ui.document() {

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::report;
 use crate::ui::{Document, Loudness};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 
@@ -50,8 +51,8 @@ pub struct Args {
     examples: usize,
 }
 
-impl Args {
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
+impl Subcommand for Args {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let options = Options {
             key: self.key.clone(),
             ignore: self.ignore.clone(),

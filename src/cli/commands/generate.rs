@@ -19,10 +19,12 @@ use crate::settings::{Flags, Settings};
 use crate::ui::{Document, Stdout};
 
 use crate::cli::audience_args::{Chosen, short_stem};
-use crate::cli::connect;
-use crate::cli::connect::{AudienceRequest, SourceFlags};
+use crate::cli::audience_request::{AudienceRequest, SourceFlags};
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::runtime;
+use crate::cli::services;
 
 /// Width of the funnel's chart, in columns, without a terminal.
 const CHART_WIDTH: usize = 100;
@@ -76,8 +78,8 @@ pub struct Args {
     dry_run: bool,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             chosen: _,
             source,
@@ -97,7 +99,7 @@ impl Args {
     }
 
     /// Returns whether standard output carries CSV rows; before the settings are known, as far as the flags say.
-    pub(crate) fn stdout(&self, settings: Option<&Settings>) -> Stdout {
+    fn stdout(&self, settings: Option<&Settings>) -> Stdout {
         let by_flag = self
             .output
             .as_ref()
@@ -112,7 +114,13 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let asked = AudienceRequest::of(context, &self.chosen, &self.source, "generate")?;
         let target = self.target(context, &asked)?;
         let settings = &context.settings.generate;
@@ -121,7 +129,7 @@ impl Args {
         } else {
             &settings.test_users[..]
         };
-        let source = connect::source(context, "generate")?;
+        let source = services::source(context, "generate")?;
         let request = Request {
             question: asked.question(context),
             limit: self.limit,

@@ -10,6 +10,8 @@ use clap_mangen::Man;
 use crate::error::{Context as _, ErrorKind, Result};
 use crate::ui::Ui;
 
+use crate::cli::commands::Subcommand;
+use crate::cli::context::CommandContext;
 use crate::cli::{audience_args, help};
 
 /// Print the manual page
@@ -27,8 +29,18 @@ pub struct Args {
     dir: Option<PathBuf>,
 }
 
+impl Subcommand for Args {
+    fn run_without_settings(&self, ui: &Ui) -> Option<Result<ExitStatus>> {
+        Some(self.print(ui))
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        self.print(&context.ui)
+    }
+}
+
 impl Args {
-    pub(crate) fn run(&self, ui: &Ui) -> Result<ExitStatus> {
+    fn print(&self, ui: &Ui) -> Result<ExitStatus> {
         let mut command = crate::cli::command(&audience_args::known(None).offers);
         command.build();
         if let Some(directory) = &self.dir {

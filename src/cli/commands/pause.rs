@@ -1,4 +1,4 @@
-//! `pushctl pause`: holds an automation from its next occurrence on.
+//! `pushctl pause`: pauses an automation from its next occurrence on.
 
 use crate::exit::ExitStatus;
 use serde_json::json;
@@ -7,18 +7,21 @@ use crate::error::Result;
 use crate::state::{RunFilter, RunStatus, Store};
 use crate::ui::{Document, Stdout};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::{CommandContext, Confirmation};
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
+use crate::settings::Settings;
 
-/// Hold an automation from its next occurrence on, until `resume NAME --enable`
+/// Pause an automation from its next occurrence on, until `resume NAME --enable`
 ///
-/// A run that is open goes on: `cancel` stops it.
+/// An open run continues; `cancel` stops it.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl pause layer3-daily --reason 'new copy on Monday'", "nothing more is sent of it"),
-        ("pushctl resume layer3-daily --enable", "let it go on"),
+        ("pushctl pause layer3-daily --reason 'new copy on Monday'", "pause an automation"),
+        ("pushctl resume layer3-daily --enable", "end the pause"),
     ]),
     after_help = help::statuses(&[
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Bug,
@@ -26,19 +29,25 @@ use crate::cli::{help, run_selector, services};
     ]),
 )]
 pub struct Args {
-    /// The automation
+    /// Automation
     name: String,
-    /// Why; kept while it is held
+    /// Reason; recorded with the pause
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn stdout() -> Stdout {
+impl Subcommand for Args {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         bounded(context, self.pause(context)).await
     }
 
@@ -53,7 +62,7 @@ impl Args {
         let held = pauses.iter().find(|pause| pause.automation == self.name);
         if new {
             context.ui.say(format_args!(
-                "{} is paused: `pushctl resume {} --enable` lets it go on",
+                "{} is paused; to end the pause: pushctl resume {} --enable",
                 self.name, self.name
             ));
         } else if let Some(held) = held {
@@ -69,7 +78,7 @@ impl Args {
         };
         for run in store.runs(&open).await? {
             context.ui.warn(format_args!(
-                "its run {} is open and goes on: `pushctl cancel {}` stops it",
+                "its open run {} continues; to stop it: pushctl cancel {}",
                 run.id, self.name
             ));
         }
@@ -84,12 +93,12 @@ impl Args {
     }
 }
 
-/// An automation that nobody has heard of is a slip, unless the caller insists: a slip would hold nothing.
+/// An unknown name is an error, because a misspelled name would pause nothing; --yes overrides it.
 async fn known(context: &CommandContext, store: &Store, name: &str) -> Result<()> {
     let names = run_selector::names(context, store).await?;
     if names.iter().any(|known| known == name) || context.confirmation == Confirmation::Given {
         return Ok(());
     }
     Err(run_selector::unknown(name, &names)
-        .hint("--yes pauses it all the same, for one that this machine does not know"))
+        .hint("--yes pauses an automation that this machine does not know"))
 }

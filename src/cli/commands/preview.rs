@@ -1,4 +1,4 @@
-//! `pushctl preview`: what a push will look like, without sending anything.
+//! `pushctl preview`: renders a push without sending it.
 
 use crate::delivery::Input;
 use crate::delivery::preview::{self, Sample};
@@ -7,36 +7,36 @@ use crate::exit::ExitStatus;
 use crate::template::push::{MAX_PAYLOAD, Problem, PushTemplate};
 use crate::ui::{Document, Style};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
 
-/// Show what a push will look like
+/// Render a push without sending it
 ///
-/// Renders every row of the file, and shows the shortest message, the longest and a few others. Nothing is sent, and no
-/// network is reached.
+/// Renders every row of the file, and shows the shortest message, the longest and some others. Works without a network.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "how it reads"),
-        ("pushctl preview --audience a.csv --title T --body 'Hi [[var:name|default:\"there\"]]' --samples 10 --json", "more of them, for a program"),
+        ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "the shortest message, the longest and some others"),
+        ("pushctl preview --audience a.csv --title T --body 'Hi [[var:name|default:\"there\"]]' --samples 10 --json", "more samples, for programs"),
     ]),
     after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Nothing, ExitStatus::Bug]),
 )]
 pub struct Args {
     #[command(flatten)]
-    people: AudienceFlags,
+    audience: AudienceFlags,
     #[command(flatten)]
     words: WordFlags,
-    /// How many beside the shortest and the longest
+    /// Number of samples besides the shortest and the longest
     #[arg(long, value_name = "N", default_value_t = 3)]
     samples: usize,
 }
 
-impl Args {
-    pub(crate) fn run(self, context: &CommandContext) -> Result<ExitStatus> {
-        let input: Input = self.people.input()?;
-        let push = PushTemplate::parse(&self.words.wording()?, &hosts(context)?)
+impl Subcommand for Args {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        let input: Input = self.audience.input()?;
+        let push = PushTemplate::parse(&self.words.wording()?, &hosts(&context)?)
             .map_err(|found| Problem::error(&found))?;
         let preview = preview::render(&input, &push, self.samples)?;
         if context.ui.document() == Document::Json {

@@ -1,4 +1,6 @@
-//! `pushctl resume`: goes on with a run that was not finished, or lets a paused automation go on.
+//! `pushctl resume`: resumes an unfinished run, or ends the pause of an automation.
+
+use serde_json::json;
 
 use crate::delivery::InDoubt;
 use crate::error::Result;
@@ -9,30 +11,34 @@ use crate::pipeline::step::Lateness;
 use crate::report::number;
 use crate::run;
 use crate::run::gates::{Override, Overrides};
-use crate::run::pipeline::World;
+use crate::run::pipeline::PipelineServices;
 use crate::run::send::Sending;
 use crate::settings::{Flags, push};
 use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
+use crate::ui::Document;
 
-use super::enable::enable;
-use crate::cli::confirm::confirm;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::overriding;
-use crate::cli::overriding::OverrideFlags;
-use crate::cli::{conduct, help, run_selector, sending, services};
+use crate::cli::override_args;
+use crate::cli::override_args::OverrideFlags;
+use crate::cli::runtime;
+use crate::cli::time_limit::bounded;
+use crate::cli::{confirm, help, results, run_selector, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
-/// Go on with a run that was not finished, or with a paused automation
+/// Resume an unfinished run, or end the pause of an automation
 ///
-/// Whoever was sent to is left alone, everybody else gets their push. Messages whose answer was never seen are in doubt,
-/// and stay so unless --in-doubt retry says otherwise.
+/// Recipients with an outcome are not sent to again; the others get their push. Messages without an answer are in doubt.
+/// They are left in doubt unless --in-doubt retry sends them again, which asks for confirmation.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl resume last", "finish what was interrupted"),
-        ("pushctl resume 019351a2 --in-doubt retry", "and send again what may not have arrived"),
-        ("pushctl resume last --override max-audience --reason 'the launch'", "a run that a safeguard closed"),
-        ("pushctl resume layer3 --enable", "end a pause, from the next occurrence on"),
+        ("pushctl resume last", "resume the newest run"),
+        ("pushctl resume 019351a2 --in-doubt retry", "also send messages in doubt again"),
+        ("pushctl resume last --override max-audience --reason 'the launch'", "a run that a guard refused"),
+        ("pushctl resume layer3 --enable", "end the pause of an automation"),
     ]),
     after_help = help::statuses(&[
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
@@ -40,24 +46,24 @@ use crate::cli::{conduct, help, run_selector, sending, services};
     ]),
 )]
 pub struct Args {
-    /// The run's id, the beginning of it, or `last`; with --enable an automation's name
+    /// Run id, a prefix of it, or `last`; with --enable an automation
     #[arg(value_name = "RUN|NAME")]
     what: String,
-    /// End the pause of the automation of this name
+    /// End the pause of this automation
     #[arg(long, conflicts_with_all = ["in_doubt", "rate", "guards"])]
     enable: bool,
-    /// Messages whose answer was never seen: keep them as they are, or send them again
+    /// Messages without an answer: leave them in doubt, or send them again after a confirmation
     #[arg(long, value_name = "WHAT", value_enum)]
     in_doubt: Option<InDoubt>,
-    /// Messages a second at most [default: as the run was begun]
+    /// Rate limit, messages a second [default: that of the run]
     #[arg(long, value_name = "N")]
     rate: Option<String>,
     #[command(flatten)]
     overriding: OverrideFlags,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             what: _,
             enable: _,
@@ -68,13 +74,26 @@ impl Args {
         flags.set(&push::RATE, rate.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.enable {
             return enable(context, &self.what).await;
         }
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.what).await?;
-        // A finished run may still have messages in doubt.
+        // A finished run can have messages in doubt.
         let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
         if !can_go_on && self.in_doubt != Some(InDoubt::Retry) {
             return Err(run::send::nothing_left(&run));
@@ -101,9 +120,9 @@ impl Args {
         let course = RunPlan::of(run)?;
         store.rest().await;
         let run_context = services::run_context(context, "run-pipeline");
-        let world = World::open(&run_context, store, course.mode.reaches_phones())?;
+        let world = PipelineServices::open(&run_context, store, course.mode.reaches_phones())?;
         let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
-        conduct::show(context, &[left.document], false)?;
+        results::print_pipelines(context, &[left.document], false)?;
         left.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
@@ -128,12 +147,12 @@ impl Args {
         let automation = run::send::automation_of(&run.plan);
         let sending = Sending::prepare(&run_context, order, plan, automation).await?;
         let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
-        sending::tell(context, &sent.summary)?;
+        results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 }
 
-/// Messages in doubt may have arrived: a person agrees to a second copy.
+/// Asks before messages in doubt are sent again: they may have arrived.
 async fn agreed(
     context: &CommandContext,
     store: &Store,
@@ -155,22 +174,49 @@ async fn agreed(
         ));
     }
     let what = format!(
-        "run {} goes on, and sends {} again that may have arrived",
+        "run {} will send {} again, which may already have arrived",
         run.id,
         match count {
-            0 => "what is in doubt".to_owned(),
+            0 => "its messages in doubt".to_owned(),
             1 => "1 message".to_owned(),
             several => format!("{} messages", number(several)),
         }
     );
     facts.insert(0, what);
-    facts.extend(sending::switched_off(&overriding::alone(given)));
-    confirm(context, &facts.join("\n  "), "send again")
+    facts.extend(confirm::switched_off(&override_args::alone(given)));
+    confirm::confirm(context, &facts.join("\n  "), "send again")
 }
 
-/// A person resumes: it is as late as it is, and what is due later is waited for.
+/// Ends the pause of an automation; an unknown name is an error.
+async fn enable(context: &CommandContext, name: &str) -> Result<ExitStatus> {
+    bounded(context, end_pause(context, name)).await
+}
+
+async fn end_pause(context: &CommandContext, name: &str) -> Result<ExitStatus> {
+    let store = services::store(context).await?;
+    let was_paused = store.unpause(name).await?;
+    if was_paused {
+        context.ui.say(format_args!(
+            "the pause of {name} is over: it sends again from its next occurrence on"
+        ));
+    } else {
+        let names = run_selector::names(context, &store).await?;
+        if !names.iter().any(|known| known == name) {
+            return Err(run_selector::unknown(name, &names));
+        }
+        context.ui.say(format_args!("{name} was not paused"));
+    }
+    if context.ui.document() == Document::Json {
+        context
+            .ui
+            .json(&json!({ "automation": name, "paused": false, "was_paused": was_paused }))?;
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// A resume ignores lateness, and waits for later phases.
 const HOW: DriveOptions = DriveOptions {
-    stay: true,
+    wait_for_due: true,
     until: None,
     lateness: Lateness::Waived,
 };

@@ -1,4 +1,4 @@
-//! `pushctl run-pipeline`: an automation from audience to phones, started by somebody else's clock.
+//! `pushctl run-pipeline`: runs an automation from the audience to the send; an external scheduler starts it.
 
 use crate::exit::ExitStatus;
 use std::path::PathBuf;
@@ -17,29 +17,32 @@ use crate::pipeline::{Mode, Phase, RunPlan, Times};
 use crate::report::pipeline::markdown;
 use crate::run;
 use crate::run::gates::{Override, Overrides, Road};
-use crate::run::pipeline::{Left, World};
+use crate::run::pipeline::{PipelineServices, StartResult};
 use crate::settings::{Flags, cadence, generate, push};
 use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
-use crate::cli::confirm::confirm;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::overriding::{OverrideFlags, alone};
-use crate::cli::{conduct, help, sending, services};
+use crate::cli::override_args::{OverrideFlags, alone};
+use crate::cli::runtime;
+use crate::cli::{confirm, help, results, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
-/// Carry out an automation: generate, test, wait, send, clean up
+/// Run an automation: generate, test, wait, send, clean up
 ///
-/// Started half an hour before the time (see `pushctl schedule show`), it stays until the end; with --tick it does what is
-/// due now and ends, and is started every few minutes. Each phase is recorded, so any later start goes on where an earlier
-/// one stopped. An occurrence is sent once, whatever is started how often.
+/// Started half an hour before the send (see `pushctl schedule show`), it runs until the end. With --tick it runs the
+/// phases that are due and ends; start it every few minutes. Each phase is recorded, so a later start continues where an
+/// earlier one stopped. An occurrence is sent once, however often the command is started.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl run-pipeline layer3", "from half an hour before the time to the end"),
-        ("pushctl run-pipeline --all --tick", "one cron line for every automation"),
-        ("pushctl run-pipeline layer3 --now --mode real-dry-run", "the real audience, nothing sent"),
-        ("pushctl run-pipeline layer3 --mode test-live-send", "only the test pushes"),
+        ("pushctl run-pipeline layer3", "the next occurrence, from half an hour before its send"),
+        ("pushctl run-pipeline --all --tick", "one cron line for all automations"),
+        ("pushctl run-pipeline layer3 --now --mode real-dry-run", "a dry run with the real audience"),
+        ("pushctl run-pipeline layer3 --mode test-live-send", "test pushes only"),
     ]),
     after_help = help::statuses(&[
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
@@ -48,28 +51,28 @@ use crate::cli::{conduct, help, sending, services};
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
-    /// The automation
+    /// Automation
     #[arg(value_name = "NAME", required_unless_present = "all")]
     name: Option<String>,
-    /// Every automation that is enabled
+    /// Run every enabled automation
     #[arg(long, conflicts_with = "name", requires = "tick")]
     all: bool,
-    /// Do what is due now, and end
+    /// Run the phases that are due, then end
     #[arg(long, conflicts_with = "guards")]
     tick: bool,
-    /// An occurrence of its own, beginning now
+    /// Start an extra occurrence now
     #[arg(long, conflicts_with = "tick")]
     now: bool,
-    /// How much of it is real; all but live-send begin at once and wait for nothing
+    /// Mode; all but live-send start immediately and do not wait
     #[arg(long, value_name = "MODE", value_enum, default_value = "live-send")]
     mode: Mode,
-    /// With a dry-run mode, look up no tokens and do not ask the notification history: what would be sent is then "up to"
+    /// With a dry-run mode, read neither tokens nor the notification history; the count is then an upper bound
     #[arg(long)]
     offline: bool,
-    /// Stop once this phase is done; `pushctl resume` goes on
+    /// Stop after this phase; `pushctl resume` continues
     #[arg(long, value_name = "PHASE", value_enum)]
     until: Option<Phase>,
-    /// What is written to standard output [default: text]
+    /// Output format [default: text]
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
     #[command(flatten)]
@@ -80,27 +83,27 @@ pub struct Args {
     /// Directory for outcome files [default: outcomes]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     outcomes: Option<PathBuf>,
-    /// Messages a second at most [default: 5000]
+    /// Rate limit, messages a second [default: 5000]
     #[arg(long, value_name = "N")]
     rate: Option<String>,
-    /// Where the notification history is [default: the first that has an address, else embedded]
+    /// Kind of notification history [default: the first that has an address, else embedded]
     #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
     cadence: Option<String>,
     #[command(flatten)]
     overriding: OverrideFlags,
 }
 
-/// For whom the result is written.
+/// Output formats of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text
     Text,
-    /// For the summary of a CI job
+    /// Markdown table, for the summary of a CI job
     Markdown,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             name: _,
             all: _,
@@ -130,15 +133,26 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(
                 "--offline needs a dry run, and --mode {} sends",
                 self.mode.as_str()
             ))
-            .hint(
-                "--mode real-dry-run --offline counts, and asks nothing but the audience's query",
-            ));
+            .hint("use --mode real-dry-run --offline, which runs the audience's query only"));
         }
         let (chosen, broken) = self.chosen(context)?;
         let given = self.overriding.given(context)?;
@@ -150,7 +164,7 @@ impl Args {
             run::services::account(&context.settings)?;
         }
         let store = services::store(context).await?;
-        let mut world = World::open(&run_context, store, self.mode.reaches_phones())?;
+        let mut world = PipelineServices::open(&run_context, store, self.mode.reaches_phones())?;
         world.offline = self.offline;
         let starts = chosen
             .iter()
@@ -175,11 +189,11 @@ impl Args {
                 Err(error) => errors.push(named(error)),
             }
         }
-        // Where nothing else is to be shown, an error is the document.
+        // Without a result, the error is the document.
         if !documents.is_empty() || errors.is_empty() {
             self.show(context, &documents)?;
         }
-        // The last one is told by whoever ends the command.
+        // The caller reports the last one.
         let last = errors.pop();
         for error in errors {
             context.ui.error(&error);
@@ -189,7 +203,7 @@ impl Args {
 
     fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
-            return conduct::show(context, documents, self.all);
+            return results::print_pipelines(context, documents, self.all);
         }
         for document in documents {
             context.ui.print(markdown(document))?;
@@ -197,7 +211,7 @@ impl Args {
         Ok(())
     }
 
-    /// The automations that are meant. With --all a file with errors does not hold the others up; it is told.
+    /// Returns the chosen automations. With --all, a file with errors is reported and does not stop the others.
     fn chosen(&self, context: &CommandContext) -> Result<(Vec<Automation>, Option<Error>)> {
         if let Some(name) = &self.name {
             return Ok((
@@ -216,7 +230,7 @@ impl Args {
         ))
     }
 
-    /// An automation that is not enabled sends nothing by itself: somebody has to say so.
+    /// Asks before an automation that is not enabled sends.
     fn agreed(
         &self,
         context: &CommandContext,
@@ -228,7 +242,7 @@ impl Args {
         }
         let name = automation.name();
         let mut facts = vec![format!(
-            "{name} is not enabled, and this sends its pushes to real phones"
+            "{name} is not enabled, and its pushes will be sent to real recipients"
         )];
         for (place, push) in automation.file.push.iter().enumerate() {
             let link = push.deep_link.as_deref().unwrap_or("none");
@@ -241,21 +255,21 @@ impl Args {
                 push.audience_file
             ));
         }
-        facts.extend(sending::switched_off(&alone(given)));
-        confirm(context, &facts.join("\n  "), &format!("send {name}"))
+        facts.extend(confirm::switched_off(&alone(given)));
+        confirm::confirm(context, &facts.join("\n  "), &format!("send {name}"))
     }
 
     async fn start<'a>(
         &self,
         context: &CommandContext,
-        world: &World<'a>,
+        world: &PipelineServices<'a>,
         automation: &Automation,
         given: Option<&'a Override>,
-    ) -> Result<Vec<Left>> {
+    ) -> Result<Vec<StartResult>> {
         let now = context.clock.now();
         let name = automation.name();
         if self.mode != Mode::LiveSend {
-            let (occurrence, times) = select_occurrence::rehearsal(automation, now);
+            let (occurrence, times) = select_occurrence::without_waiting(automation, now);
             let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.as_str());
             let road = (Road::Now, given);
             return self.begin(world, automation, (id, times), road).await;
@@ -280,13 +294,13 @@ impl Args {
         }
     }
 
-    /// What is due now: runs that were begun and are not over, and the occurrence whose time it is.
+    /// Drives what is due: open runs, and the occurrence whose time has come.
     async fn tick(
         &self,
         context: &CommandContext,
-        world: &World<'_>,
+        world: &PipelineServices<'_>,
         automation: &Automation,
-    ) -> Result<Vec<Left>> {
+    ) -> Result<Vec<StartResult>> {
         let name = automation.name();
         let mut left = Vec::new();
         let due = match select_occurrence::for_tick(automation, context.clock.now()) {
@@ -298,21 +312,21 @@ impl Args {
         let id = due.as_ref().map(|occurrence| occurrence.id(name));
         for run in self.open_runs(world, name).await? {
             if id.as_ref() != Some(&run.occurrence) {
-                // One that cannot go on does not hold up what is due.
-                match run::pipeline::go_on_by_tick(world, &run, self.how()).await {
+                // A run that cannot continue does not stop the others.
+                match run::pipeline::continue_by_tick(world, &run, self.how()).await {
                     Ok(one) => left.push(one),
-                    Err(error) => left.push(Left::stopped(&run, error)),
+                    Err(error) => left.push(StartResult::stopped(&run, error)),
                 }
             }
         }
         if let (Some(occurrence), Some(id)) = (due, id)
-            && world.over(name, &id).await?.is_none()
+            && world.finished_run(name, &id).await?.is_none()
         {
             let named = (id, Times::of(&occurrence));
             let is_begun = self.is_begun(world, name, &named.0).await?;
             let none = Overrides::default();
             match run::session::not_paused(world.store(), name, &none).await {
-                // What comes is held, which is what a pause is for; a run that was begun is refused.
+                // A paused automation begins no occurrence; a run that was begun is refused.
                 Err(paused) if !is_begun => {
                     let hint = paused.hints().first().cloned().unwrap_or_default();
                     context.ui.say(format_args!("{paused}; {hint}"));
@@ -326,14 +340,14 @@ impl Args {
         Ok(left)
     }
 
-    /// Begins an occurrence's run, or finds it, and drives it.
+    /// Begins or finds the run of an occurrence, and drives it.
     async fn begin<'a>(
         &self,
-        world: &World<'a>,
+        world: &PipelineServices<'a>,
         automation: &Automation,
         (occurrence, times): (String, Times),
         road: (Road, Option<&'a Override>),
-    ) -> Result<Vec<Left>> {
+    ) -> Result<Vec<StartResult>> {
         let course = RunPlan {
             automation: automation.file.clone(),
             mode: self.mode,
@@ -354,7 +368,7 @@ impl Args {
 
     fn how(&self) -> DriveOptions {
         DriveOptions {
-            stay: !self.tick,
+            wait_for_due: !self.tick,
             until: self.until,
             lateness: if self.mode == Mode::LiveSend {
                 Lateness::Counts
@@ -364,7 +378,7 @@ impl Args {
         }
     }
 
-    async fn open_runs(&self, world: &World<'_>, name: &str) -> Result<Vec<Run>> {
+    async fn open_runs(&self, world: &PipelineServices<'_>, name: &str) -> Result<Vec<Run>> {
         let filter = RunFilter {
             automation: Some(name.to_owned()),
             status: Some(RunStatus::Open),
@@ -375,7 +389,12 @@ impl Args {
         Ok(runs)
     }
 
-    async fn is_begun(&self, world: &World<'_>, name: &str, occurrence: &str) -> Result<bool> {
+    async fn is_begun(
+        &self,
+        world: &PipelineServices<'_>,
+        name: &str,
+        occurrence: &str,
+    ) -> Result<bool> {
         let open = self.open_runs(world, name).await?;
         Ok(open.iter().any(|run| run.occurrence == occurrence))
     }
@@ -384,18 +403,16 @@ impl Args {
 fn nothing_due(name: &str, next: Option<crate::automation::schedule::Occurrence>) -> Error {
     let error = Error::new(
         ErrorKind::Nothing,
-        format!("nothing of {name} is due within the hour"),
+        format!("no occurrence of {name} is due within the hour"),
     );
     match next {
         Some(next) => error.hint(format!(
-            "the next occurrence is {}, to be started at {}; --now makes one of its own",
+            "the next occurrence is {}; start it at {}, or start an extra one with --now",
             next.send_at.strftime("%Y-%m-%d %H:%M %Z"),
             next.generate_at
                 .to_zoned(next.send_at.time_zone().clone())
                 .strftime("%H:%M")
         )),
-        None => {
-            error.hint("its schedule has no further date; --now makes an occurrence of its own")
-        }
+        None => error.hint("its schedule has no further date; --now starts an extra occurrence"),
     }
 }

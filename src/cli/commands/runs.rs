@@ -1,4 +1,4 @@
-//! `pushctl runs`: what there has been, and what became of it.
+//! `pushctl runs`: the runs and their results.
 
 mod diff;
 mod export;
@@ -7,14 +7,16 @@ mod list;
 mod show;
 
 use crate::exit::ExitStatus;
-use clap::Subcommand;
 
 use crate::error::Result;
 use crate::ui::Stdout;
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
+use crate::settings::Settings;
 
 const STATUSES: [ExitStatus; 8] = [
     ExitStatus::Done,
@@ -32,8 +34,8 @@ const STATUSES: [ExitStatus; 8] = [
 #[command(
     before_help = help::examples(&[
         ("pushctl runs --automation layer3-daily", "the last runs of an automation"),
-        ("pushctl runs show last", "the newest run of all"),
-        ("pushctl runs show last --html run.html", "as a page that needs nothing else"),
+        ("pushctl runs show last", "the newest run"),
+        ("pushctl runs show last --html run.html", "as one HTML page"),
     ]),
     after_help = help::statuses(&STATUSES),
     args_conflicts_with_subcommands = true,
@@ -45,7 +47,7 @@ pub struct Args {
     list: list::Args,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Action {
     Show(show::Args),
     Diff(diff::Args),
@@ -53,8 +55,8 @@ enum Action {
     Files(files::Args),
 }
 
-impl Args {
-    pub(crate) fn stdout(&self) -> Stdout {
+impl Subcommand for Args {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         match &self.action {
             Some(Action::Show(args)) => args.stdout(),
             Some(Action::Export(args)) => args.stdout(),
@@ -63,7 +65,13 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         match self.action {
             None => bounded(context, self.list.run(context)).await,
             Some(Action::Show(args)) => bounded(context, args.run(context)).await,

@@ -1,7 +1,7 @@
 //! `pushctl schedule`: the times of automations, and the lines for an external scheduler. pushctl never schedules itself.
 
 use crate::exit::ExitStatus;
-use clap::{Subcommand, ValueEnum};
+use clap::ValueEnum;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::ui::{Document, Table};
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::{completion, help};
 
@@ -30,7 +31,7 @@ pub struct Args {
     action: Action,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Show when each automation comes next, or the lines for a scheduler
     ///
@@ -67,8 +68,8 @@ enum Format {
     Systemd,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Action::Show {
             names: _,
             format: _,
@@ -77,18 +78,18 @@ impl Args {
         automations.flags(flags);
     }
 
-    pub(crate) fn run(&self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let Action::Show { names, format, .. } = &self.action;
-        let automations = automation_args::chosen(context, names)?;
+        let automations = automation_args::chosen(&context, names)?;
         match format {
-            None => next(context, &automations)?,
+            None => next(&context, &automations)?,
             Some(format) => {
                 let scope = if names.is_empty() {
                     Scope::All
                 } else {
                     Scope::Named
                 };
-                lines(context, &automations, scope, *format)?;
+                lines(&context, &automations, scope, *format)?;
             }
         }
         Ok(ExitStatus::Done)

@@ -1,7 +1,6 @@
 //! `pushctl schema`: the JSON Schemas of pushctl's output and of its input files.
 
 use crate::exit::ExitStatus;
-use clap::Subcommand;
 use schemars::schema_for;
 
 use crate::audience::manifest::Manifest;
@@ -11,6 +10,8 @@ use crate::error::{Context as _, ErrorKind, Result};
 use crate::settings::schema;
 use crate::ui::Ui;
 
+use crate::cli::commands::Subcommand;
+use crate::cli::context::CommandContext;
 use crate::cli::help;
 
 /// Print a JSON Schema
@@ -29,7 +30,7 @@ pub struct Args {
     of: Of,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Of {
     /// Schema of the manifest beside an audience's files
     #[command(
@@ -62,8 +63,18 @@ enum Of {
     Summary,
 }
 
+impl Subcommand for Args {
+    fn run_without_settings(&self, ui: &Ui) -> Option<Result<ExitStatus>> {
+        Some(self.print(ui))
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        self.print(&context.ui)
+    }
+}
+
 impl Args {
-    pub(crate) fn run(&self, ui: &Ui) -> Result<ExitStatus> {
+    fn print(&self, ui: &Ui) -> Result<ExitStatus> {
         let schema = match self.of {
             Of::Manifest => schema_for!(Manifest).to_value(),
             Of::Automation => automation::file::json_schema(),

@@ -11,9 +11,9 @@ use crate::delivery::{
 };
 use crate::error::{Error, Result};
 use crate::run;
-use crate::run::automation_order::{ByHand, listed_sha256};
+use crate::run::automation_order::ByHand;
 use crate::run::context::RunContext;
-use crate::run::gates::{Guard, Overrides};
+use crate::run::gates::Overrides;
 use crate::run::send::Sending;
 use crate::settings::Flags;
 use crate::settings::{cadence, push};
@@ -21,25 +21,29 @@ use crate::template::push::Wording;
 
 use crate::cli::automation_args;
 use crate::cli::automation_args::AutomationFlags;
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::message_args::{AudienceFlags, WordFlags};
-use crate::cli::overriding;
-use crate::cli::overriding::OverrideFlags;
-use crate::cli::{help, run_selector, sending, services};
+use crate::cli::override_args;
+use crate::cli::override_args::OverrideFlags;
+use crate::cli::runtime;
+use crate::cli::{confirm, help, results, run_selector, services};
+use crate::settings::Settings;
+use crate::ui::Stdout;
 
-/// Send a push to an audience, each person once
+/// Send a push to an audience, once to each recipient
 ///
-/// Checks the whole file first, then looks tokens up, asks for the count to be confirmed, and sends. Everybody is claimed
+/// Checks the whole file, looks up tokens, asks for confirmation of the count, and sends. Every recipient is claimed
 /// in the state store before their message leaves: after a crash `pushctl resume` finishes the rest, and the same words to
 /// the same file send nothing a second time, unless --occurrence names another occasion.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl send --audience generated/trending-closet-items.csv --layer 2 --title 'Hot: [[var:product_name]]' --body 'People want yours' --dry-run", "what would become of every row"),
+        ("pushctl send --audience generated/trending-closet-items.csv --layer 2 --title 'Hot: [[var:product_name]]' --body 'People want yours' --dry-run", "count the recipients; send nothing"),
         ("pushctl send --audience a.csv --layer 2 --title T --body B", "asks for the count, then sends"),
-        ("pushctl send --automation layer3 --push 1 --dry-run", "an automation's words, and the newest file for them"),
-        ("pushctl send --users 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --layer 4 --title Test --body Test --yes", "a test push, from a script"),
-        ("pushctl send --audience a.csv --layer 2 --title T --body B --validate-only --yes", "the push service checks every message, no phone rings"),
+        ("pushctl send --automation layer3 --push 1 --dry-run", "the message of an automation, and its newest file"),
+        ("pushctl send --users 1a0c5b52-0f5e-4d0e-8a55-3f3c2a9d7b10 --layer 4 --title Test --body Test --yes", "a test push from a script"),
+        ("pushctl send --audience a.csv --layer 2 --title T --body B --validate-only --yes", "the push service validates every message and delivers none"),
     ]),
     after_help = help::statuses(&[
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
@@ -49,31 +53,31 @@ use crate::cli::{help, run_selector, sending, services};
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
     #[command(flatten)]
-    people: AudienceFlags,
-    /// Words, layer and safeguards of an automation, and the newest file generated for it unless --audience names one
+    audience: AudienceFlags,
+    /// Automation: its message, layer and safeguards, and its newest file unless --audience is given
     #[arg(long, value_name = "NAME", requires = "push", conflicts_with_all = ["title", "body", "deep_link", "data", "layer"])]
     automation: Option<String>,
-    /// Which of the automation's pushes, from 1
+    /// Number of the automation's push, from 1
     #[arg(long, value_name = "K", requires = "automation")]
     push: Option<u32>,
-    /// 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new users
+    /// Layer: 1 platform-wide, 2 product and trend, 3 behaviour, 4 test, 5 new users
     #[arg(short, long, value_name = "N")]
     layer: Option<u32>,
     #[command(flatten)]
     words: WordFlags,
-    /// Every device of a person, not only the one used last
+    /// Send to every device of a recipient, not only to the latest
     #[arg(long)]
     all_devices: bool,
-    /// Only the first so many rows
+    /// Maximum rows, the first of the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// What the push is for: somebody gets it once [default: made from the file's content, the words and the layer]
+    /// Occurrence: a recipient gets one push per occurrence [default: from the file's content, the message and the layer]
     #[arg(long, value_name = "NAME")]
     occurrence: Option<String>,
-    /// Messages a second at most [default: 5000]
+    /// Rate limit, messages a second [default: 5000]
     #[arg(long, value_name = "N")]
     rate: Option<String>,
-    /// Messages whose answer was never seen: keep them as they are, or send them again
+    /// Messages without an answer: leave them in doubt, or send them again
     #[arg(
         long,
         alias = "on-ambiguous",
@@ -82,13 +86,13 @@ pub struct Args {
         default_value = "keep"
     )]
     in_doubt: InDoubt,
-    /// Where the notification history is [default: the first that has an address, else embedded]
+    /// Kind of notification history [default: the first that has an address, else embedded]
     #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
     cadence: Option<String>,
-    /// If the history cannot be asked: send to nobody, or to everybody
+    /// If the notification history does not answer: abort, or send without cadence rules
     #[arg(long, value_name = "WHAT", value_enum, default_value = "abort")]
     cadence_failure: CadenceFailure,
-    /// Stop when more than this share of the messages fails, 0 to 1
+    /// Maximum share of failed messages, 0 to 1; the send stops above it
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_failure_rate: Option<f64>,
     /// Directory for outcome files [default: outcomes]
@@ -98,22 +102,22 @@ pub struct Args {
     automations: AutomationFlags,
     #[command(flatten)]
     overriding: OverrideFlags,
-    /// Let other processes join with --join: everybody is entered into the queue of the state store first
+    /// Let other processes join with --join: all recipients are queued in the state store first
     #[arg(long, conflicts_with_all = ["all_devices", "dry_run", "validate_only"])]
     share: bool,
-    /// Take part in a send that another process has begun with --share
+    /// Join a send that another process began with --share
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "share", "automation", "push", "audience", "users", "layer", "title", "body", "deep_link", "data", "all_devices", "limit", "occurrence",
         "max_failure_rate", "dry_run", "validate_only",
     ])]
     join: Option<String>,
-    /// Count, and send and record nothing; asks the source and the notification history, so the numbers are those of a live send
+    /// Count only; reads the source and the notification history, so the numbers are those of a live send
     #[arg(long, conflicts_with = "validate_only")]
     dry_run: bool,
-    /// With --dry-run, ask neither the source nor the notification history: what would be sent is then "up to"
+    /// With --dry-run, read neither the source nor the notification history; the count is then an upper bound
     #[arg(long, requires = "dry_run")]
     offline: bool,
-    /// Send everything to the push service, which checks it and goes no further
+    /// Have the push service validate every message, without delivery
     #[arg(long)]
     validate_only: bool,
 }
@@ -125,10 +129,10 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
-            people: _,
+            audience: _,
             automation: _,
             push: _,
             automations,
@@ -159,12 +163,25 @@ impl Args {
         flags.set(&cadence::HISTORY, cadence.as_ref());
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    // Results come last, when all progress bars are gone.
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+        Stdout::Free
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
         let given = self.overriding.given(context)?;
-        let overrides = overriding::alone(given.as_ref());
+        let overrides = override_args::alone(given.as_ref());
         let run_context = services::run_context(context, "send");
         let automation = self.automation(context)?;
         let (mut order, by_hand) = match (&automation, self.push) {
@@ -173,7 +190,7 @@ impl Args {
                 let (order, by_hand) = self.order_of(&run_context, push, &overrides)?;
                 (order, Some(by_hand))
             }
-            _ => (self.order(context, &overrides)?, None),
+            _ => (self.order(context)?, None),
         };
         let plan = Sending::plan(&run_context, &order, &overrides)?;
         settle(context, &mut order, &plan);
@@ -193,7 +210,7 @@ impl Args {
                 let store = services::store(context).await?;
                 sending.rehearse(&run_context, &store).await?
             };
-            sending::tell(context, &summary)?;
+            results::print_summary(context, &summary)?;
             return Ok(ExitStatus::Done);
         }
         if let (Some(by_hand), Reach::Live) = (&by_hand, order.reach) {
@@ -202,10 +219,10 @@ impl Args {
             by_hand.allowed(&run_context, &store, &plan).await?;
         }
         let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
-        sending::confirm(context, &mut sending, &overrides).await?;
+        confirm::confirm_send(context, &mut sending, &overrides).await?;
         let store = services::store(context).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
-        sending::tell(context, &sent.summary)?;
+        results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
@@ -220,7 +237,7 @@ impl Args {
         }
         let run_context = services::run_context(context, "send");
         let sent = run::send::join(&run_context, &store, (&run, &order), given.as_ref()).await?;
-        sending::tell(context, &sent.summary)?;
+        results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
 
@@ -242,14 +259,14 @@ impl Args {
         overrides: &'a Overrides,
     ) -> Result<(Order, ByHand<'a>)> {
         let input = self
-            .people
+            .audience
             .is_given()
-            .then(|| self.people.input())
+            .then(|| self.audience.input())
             .transpose()?;
-        let nobody = Input::Users(Vec::new());
+        let no_users = Input::Users(Vec::new());
         let mut order = self.blank(
             run_context.settings.push.rate,
-            nobody,
+            no_users,
             Wording::default(),
             0,
         );
@@ -257,19 +274,14 @@ impl Args {
         Ok((order, by_hand))
     }
 
-    fn order(&self, context: &CommandContext, overrides: &Overrides) -> Result<Order> {
+    fn order(&self, context: &CommandContext) -> Result<Order> {
         let layer = self.layer.ok_or_else(|| {
-            Error::usage("of which layer? --layer N is missing").hint(
+            Error::usage("--layer N is required").hint(
                 "1 platform-wide moments, 2 product and trend, 3 behaviour, 4 test, 5 new-user series",
             )
         })?;
         crate::cadence::Layer::new(layer)?;
-        let mut input = self.people.input()?;
-        if let Input::File { path, sha256 } = &mut input
-            && !overrides.lift(Guard::Audience)
-        {
-            *sha256 = listed_sha256(path);
-        }
+        let input = self.audience.input()?;
         let rate = context.settings.push.rate;
         Ok(self.blank(rate, input, self.words.wording()?, layer))
     }
@@ -303,7 +315,7 @@ impl Args {
     }
 }
 
-/// The occurrence and the file's hash, which the plan knows.
+/// Sets the occurrence and the file's hash from the plan.
 fn settle(context: &CommandContext, order: &mut Order, plan: &SendPlan) {
     if let Input::File { sha256, .. } = &mut order.input {
         *sha256 = Some(plan.sha256.clone());
@@ -312,7 +324,7 @@ fn settle(context: &CommandContext, order: &mut Order, plan: &SendPlan) {
         order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);
     }
     if order.reach == Reach::ValidateOnly {
-        // Nothing is sent, so nothing is kept from being sent later.
+        // Nothing is sent, so the claims must not prevent a later send.
         order.occurrence = format!("{}?validate={}", order.occurrence, context.run_id);
     }
 }

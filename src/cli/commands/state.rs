@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Seek as _, SeekFro
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Subcommand, ValueHint};
+use clap::ValueHint;
 use serde_json::{Value, json};
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -17,10 +17,13 @@ use crate::state::{Location, Store};
 use crate::ui::{Document, Stdout, Table};
 
 use crate::atomic_file::WholeFile;
+use crate::cli::commands::Subcommand;
 use crate::cli::confirm::confirm;
 use crate::cli::context::{CommandContext, Confirmation};
+use crate::cli::runtime;
 use crate::cli::time_limit::{bounded, ended};
 use crate::cli::{help, services};
+use crate::settings::Settings;
 
 const STATUSES: [ExitStatus; 10] = [
     ExitStatus::Done,
@@ -55,7 +58,7 @@ pub struct Args {
     action: Action,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Apply pending migrations to the store's tables
     #[command(
@@ -117,8 +120,8 @@ enum Action {
     },
 }
 
-impl Args {
-    pub(crate) fn stdout(&self) -> Stdout {
+impl Subcommand for Args {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         match &self.action {
             Action::Status => Stdout::Data,
             Action::Export { file } if is_stream(file) => Stdout::Data,
@@ -126,7 +129,13 @@ impl Args {
         }
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         match self.action {
             Action::Migrate => bounded(context, migrate(context)).await,
             Action::Status => bounded(context, status(context)).await,

@@ -1,4 +1,4 @@
-//! `pushctl status`: what is running, what is held, and what comes next.
+//! `pushctl status`: open runs, paused automations and the next occurrences.
 
 use crate::exit::ExitStatus;
 use std::collections::BTreeMap;
@@ -14,22 +14,24 @@ use crate::report::run::span;
 use crate::state::{Pause, RunFilter, RunStatus, Store};
 use crate::ui::{Document, Style, Table};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::open_runs;
 use crate::cli::open_runs::OpenRun;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
 
-/// Show what is running, waiting or interrupted, what is paused, and what comes next
+/// Show open runs, paused automations and the next occurrences
 ///
-/// Running: a process carries it. Waiting: between two phases, the next start of its automation goes on. Interrupted: no
-/// process carries it, and both commands are shown, the one that goes on with it and the one that ends it.
+/// Running: a process carries the run. Waiting: the run is between two phases; the next start of its automation continues
+/// it. Interrupted: no process carries the run; the commands that resume and cancel it are shown.
 ///
-/// What comes next is read from the automation files beside the working directory, where there are any.
+/// The next occurrences are read from the automation files of the configured directory.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl status", "now, and what is ahead"),
+        ("pushctl status", "as tables"),
         ("pushctl status --json", "for programs"),
     ]),
     after_help = help::statuses(&[
@@ -39,21 +41,27 @@ use crate::cli::{help, run_selector, services};
 )]
 pub struct Args {}
 
-/// Everything that is told.
+/// Everything that the command shows.
 struct Status {
     open: Vec<OpenRun>,
     paused: Vec<Pause>,
     next: Vec<Upcoming>,
-    /// How occurrences that are still to come ended already: cancelled before their time, as a rule.
+    /// The status of future occurrences that have ended, for example by a cancel.
     over: BTreeMap<String, RunStatus>,
-    /// Automation files that are wrong: what comes of them is not told.
+    /// Invalid automation files, whose occurrences are not shown.
     wrong_files: usize,
     owed: u64,
     now: Timestamp,
 }
 
+impl Subcommand for Args {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
 impl Args {
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let status = bounded(context, look(context)).await?;
         match context.ui.document() {
             Document::Json => context.ui.json(&document(&status))?,
@@ -101,8 +109,8 @@ async fn over(store: &Store, next: &[Upcoming]) -> Result<BTreeMap<String, RunSt
     Ok(over)
 }
 
-/// What is told of an open run.
-fn told(one: &OpenRun) -> Value {
+/// Returns an open run as JSON.
+fn open_document(one: &OpenRun) -> Value {
     let mut told = json!({
         "run": one.run.id, "automation": one.run.automation, "occurrence": one.run.occurrence,
         "mode": one.run.mode, "state": one.as_str(), "begun_at": one.run.begun_at,
@@ -123,7 +131,7 @@ fn told(one: &OpenRun) -> Value {
 }
 
 fn document(status: &Status) -> Value {
-    let of = |word: &str| -> Vec<Value> { status.open(word).map(told).collect() };
+    let of = |word: &str| -> Vec<Value> { status.open(word).map(open_document).collect() };
     let paused: Vec<Value> = status
         .paused
         .iter()
@@ -163,14 +171,14 @@ impl Status {
     }
 
     fn open_table(&self, word: &str) -> Table {
-        let mut table = Table::new(["AUTOMATION", "PHASE", "SINCE", "AT WORK", "RUN"]);
+        let mut table = Table::new(["AUTOMATION", "PHASE", "SINCE", "PROCESS", "RUN"]);
         for one in self.open(word) {
             let by = one.held.as_ref().map(|held| held.holder.to_string());
             table.row([
                 one.run.automation.clone(),
                 one.phase(),
                 format!("{:.0}", one.since()),
-                by.unwrap_or_else(|| "no process".to_owned()),
+                by.unwrap_or_else(|| "none".to_owned()),
                 one.run.id.clone(),
             ]);
         }
@@ -189,7 +197,7 @@ impl Status {
                     if ahead.is_positive() {
                         distance(ahead)
                     } else {
-                        "due: the next start goes on".to_owned()
+                        "due at the next start".to_owned()
                     },
                     one.run.id.clone(),
                 ]);
@@ -199,7 +207,7 @@ impl Status {
     }
 
     fn paused_table(&self) -> Table {
-        let mut table = Table::new(["AUTOMATION", "SINCE", "BY", "WHY"]);
+        let mut table = Table::new(["AUTOMATION", "SINCE", "BY", "REASON"]);
         for pause in &self.paused {
             table.row([
                 pause.automation.clone(),
@@ -230,7 +238,7 @@ impl Status {
     }
 }
 
-/// Days and hours where seconds do not matter.
+/// Returns a duration in days or hours, without seconds.
 fn distance(ahead: SignedDuration) -> String {
     match ahead.as_hours() {
         0 => span(SignedDuration::from_mins(ahead.as_mins())),
@@ -267,13 +275,13 @@ fn tell(context: &CommandContext, status: &Status) -> Result<()> {
     }
     if status.wrong_files > 0 {
         ui.warn(format_args!(
-            "automation files that are wrong, and left out here: {}; `pushctl check` says why",
+            "invalid automation files, not shown here: {}; `pushctl check` shows the errors",
             status.wrong_files
         ));
     }
     if status.owed > 0 {
         ui.warn(format_args!(
-            "owed to the notification history: {}; `pushctl sync` delivers what is owed",
+            "missing in the notification history: {}; `pushctl sync` delivers them",
             counted(status.owed, "pushes")
         ));
     }

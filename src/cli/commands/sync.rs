@@ -10,14 +10,17 @@ use crate::settings::cadence::HISTORY;
 use crate::settings::{Flags, HistoryKind};
 use crate::ui::{Document, Stdout};
 
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
+use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{globals, help, services};
+use crate::settings::Settings;
 
-/// Record accepted pushes in the notification history that it does not have yet
+/// Record accepted pushes that the notification history is missing
 ///
-/// A send does so itself. Pushes that the history could not record then stay in the state store, and count in the filter
-/// until they are delivered. The command can be repeated.
+/// A send records its pushes itself. Pushes that could not be recorded stay in the state store, and count for the cadence
+/// rules until they are delivered. The command can be repeated.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
@@ -35,17 +38,23 @@ pub struct Args {
     cadence: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self { cadence } = self;
         flags.set(&HISTORY, cadence.as_ref());
     }
 
-    pub(crate) fn stdout() -> Stdout {
+    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
         Stdout::Free
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let store = bounded(context, services::store(context)).await?;
         let cadence = services::cadence(context, &store)?;
         let synced = bounded(context, cadence.sync(&services::holder(context))).await?;
@@ -93,9 +102,9 @@ fn tell(context: &CommandContext, synced: Synced) -> Result<ExitStatus> {
     Err(match failure {
         Some(error) => error
             .context(owed)
-            .hint("they count in the filter, and the next `pushctl sync` continues"),
+            .hint("they count for the cadence rules; repeat `pushctl sync`"),
         None => Error::usage(format!(
-            "{owed}, and another history is configured than at their send"
+            "{owed}: the configured history is not the one of their send"
         ))
         .hint("set PUSH_CADENCE_DATABASE_URL or CADENCE_SERVICE_URL as at the time of the send"),
     })

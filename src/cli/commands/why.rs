@@ -8,10 +8,12 @@ use crate::settings::Flags;
 use crate::ui::Document;
 
 use crate::cli::audience_args::Chosen;
-use crate::cli::connect;
-use crate::cli::connect::{AudienceRequest, SourceFlags};
+use crate::cli::audience_request::{AudienceRequest, SourceFlags};
+use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
+use crate::cli::runtime;
+use crate::cli::services;
 
 /// Show which conditions of an audience hold for one user
 ///
@@ -38,8 +40,8 @@ pub struct Args {
     user: Option<String>,
 }
 
-impl Args {
-    pub(crate) fn flags(&self, flags: &mut Flags) {
+impl Subcommand for Args {
+    fn flags(&self, flags: &mut Flags) {
         let Self {
             chosen: _,
             source,
@@ -48,7 +50,13 @@ impl Args {
         source.flags(flags);
     }
 
-    pub(crate) async fn run(self, context: &CommandContext) -> Result<ExitStatus> {
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(context, async |context| self.execute(&context).await)
+    }
+}
+
+impl Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let user = self
             .user
             .ok_or_else(|| Error::usage("--user ID is required"))?;
@@ -58,7 +66,7 @@ impl Args {
             ))
         })?;
         let asked = AudienceRequest::of(context, &self.chosen, &self.source, "why")?;
-        let source = connect::source(context, "why")?;
+        let source = services::source(context, "why")?;
         let question = asked.question(context);
         let why = explain::ask(&source, &context.budget, &question, &user.to_string()).await?;
         match context.ui.document() {

@@ -1,4 +1,4 @@
-//! The answer table on paper; against the stand-in it is in the integration tests.
+//! Unit tests of the classification; the integration tests check it against the stand-in.
 
 use super::*;
 
@@ -30,14 +30,14 @@ fn a_token_is_dead_on_unregistered_and_on_nothing_else() {
     };
     assert_eq!(
         misconfigured(404, "<html>UNREGISTERED</html>"),
-        "the service answered 404 Not Found"
+        "the push service answered 404 Not Found"
     );
     assert_eq!(
         misconfigured(
             404,
             r#"{"error":{"status":"NOT_FOUND","message":"Requested entity was not found."}}"#
         ),
-        "the service answered 404 Not Found: Requested entity was not found."
+        "the push service answered 404 Not Found: Requested entity was not found."
     );
     misconfigured(
         404,
@@ -48,7 +48,7 @@ fn a_token_is_dead_on_unregistered_and_on_nothing_else() {
 }
 
 #[test]
-fn a_success_without_a_message_name_proves_nothing() {
+fn a_success_without_a_message_name_is_in_doubt() {
     assert_eq!(
         answer(200, "{\n \"name\": \"projects/p/messages/1\"\n}"),
         PushAnswer::Accepted {
@@ -82,7 +82,7 @@ fn a_success_without_a_message_name_proves_nothing() {
 }
 
 #[test]
-fn an_invalid_argument_blames_the_token_unless_a_violation_names_another_field() {
+fn an_invalid_argument_concerns_the_token_unless_a_violation_names_another_field() {
     let violation = |field: &str| {
         format!(
             r#"{{"error":{{"details":[{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{"field":"{field}","description":"bad"}}]}}]}}}}"#
@@ -103,7 +103,7 @@ fn an_invalid_argument_blames_the_token_unless_a_violation_names_another_field()
 }
 
 #[test]
-fn the_other_rows_of_the_table() {
+fn the_other_statuses_are_classified() {
     let failed = |code: &'static str| PushAnswer::Failed { code: code.into() };
     assert_eq!(
         answer(403, &fcm("SENDER_ID_MISMATCH")),
@@ -129,14 +129,14 @@ fn the_other_rows_of_the_table() {
     );
     assert_eq!(
         answer(500, ""),
-        PushAnswer::Trouble {
+        PushAnswer::ServerError {
             code: "INTERNAL".into(),
             retry_after: None
         }
     );
     assert_eq!(
         answer(503, "<html>"),
-        PushAnswer::Trouble {
+        PushAnswer::ServerError {
             code: "UNAVAILABLE".into(),
             retry_after: None
         }

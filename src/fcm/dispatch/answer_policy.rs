@@ -1,4 +1,4 @@
-//! From an answer to what is done about it: the right-hand column of the answer table.
+//! Decides the action for each class of answer.
 
 use std::time::Duration;
 
@@ -6,39 +6,39 @@ use tokio::time::Instant;
 
 use super::{Dispatch, Halt, HaltCause, InFlight};
 use crate::fcm::answer::{Code, Platform, PushAnswer};
-use crate::fcm::request::{Broken, Doubt};
+use crate::fcm::request::{DoubtCause, NoAnswer};
 use crate::fcm::{FcmSettings, Outcome, Unsent};
 
 /// How often the service may refuse a stream before the message counts as failed.
-const REFUSALS: u32 = 10;
-/// The wait after a second refusal; each further one doubles.
-const REFUSAL_WAIT: Duration = Duration::from_millis(100);
-/// No doubling goes beyond this.
-const LONGEST: Duration = Duration::from_secs(300);
+const MAX_REFUSED_STREAMS: u32 = 10;
+/// The wait after the second refused stream; each further wait doubles.
+const REFUSED_STREAM_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait that doubling leads to.
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// What is done about an answer.
+/// The action for an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AnswerAction {
-    /// The message has ended.
+    /// Report the outcome.
     Record(Outcome),
-    /// The service has trouble: it is sent again after a while.
+    /// Retry after this wait: the service has an internal error.
     Retry(Duration),
-    /// It was not even looked at: it is sent again.
+    /// Send again after this wait: the service did not process the request.
     Resend(Duration),
-    /// It is sent again with a new bearer token.
+    /// Retry with a new bearer token.
     Reauthorize,
-    /// Everything waits, then this message is sent again.
+    /// Pause the whole send, then retry.
     Pause(Duration),
-    /// The message has ended, and so has sending to a platform.
+    /// Report a failure, and send nothing more to the platform.
     StopPlatform(Option<Platform>),
-    /// The message has ended, and so has the run.
+    /// Report the outcome, and stop the send.
     Stop(Outcome, Halt),
 }
 
-/// Decides. `jitter` is between 0 and 1.
+/// Returns the action. `jitter` is between 0 and 1.
 pub(super) fn of(
-    result: Result<PushAnswer, Broken>,
-    flight: &InFlight,
+    result: Result<PushAnswer, NoAnswer>,
+    message: &InFlight,
     settings: &FcmSettings,
     jitter: f64,
 ) -> AnswerAction {
@@ -46,8 +46,10 @@ pub(super) fn of(
         why: Unsent::Stopped,
     };
     match result {
-        Err(Broken::NotAccepted) => refused(flight),
-        Err(Broken::InDoubt(doubt)) => AnswerAction::Record(Outcome::InDoubt { code: code(doubt) }),
+        Err(NoAnswer::NotAccepted) => refused(message),
+        Err(NoAnswer::InDoubt(doubt)) => {
+            AnswerAction::Record(Outcome::InDoubt { code: code(doubt) })
+        }
         Ok(PushAnswer::Accepted { name }) => AnswerAction::Record(Outcome::Accepted { name }),
         Ok(PushAnswer::Dead) => AnswerAction::Record(Outcome::Dead),
         Ok(PushAnswer::Failed { code }) => AnswerAction::Record(Outcome::Failed { code }),
@@ -56,43 +58,46 @@ pub(super) fn of(
             let code = "INVALID_ARGUMENT".into();
             let mut halt = Halt::new(
                 HaltCause::BadMessage,
-                format!("the message is refused: {reason}"),
+                format!("the push service rejects the message: {reason}"),
             );
             halt.hints.push(
-                "every other message would be refused too: change the texts or the data".to_owned(),
+                "it would reject every other message too: change the texts or the data".to_owned(),
             );
             AnswerAction::Stop(Outcome::Failed { code }, halt)
         }
         Ok(PushAnswer::ThirdPartyAuth { platform }) => {
-            AnswerAction::StopPlatform(flight.job.platform.or(platform))
+            AnswerAction::StopPlatform(message.job.platform.or(platform))
         }
-        Ok(PushAnswer::Unauthenticated) if !flight.reauthorized => AnswerAction::Reauthorize,
+        Ok(PushAnswer::Unauthenticated) if !message.reauthorized => AnswerAction::Reauthorize,
         Ok(PushAnswer::Unauthenticated) => {
-            let reason = "the service refuses a bearer token that was just lent (401)";
+            let reason = "the push service rejects a new bearer token (401)";
             AnswerAction::Stop(unsent, Halt::new(HaltCause::Credentials, reason))
         }
         Ok(PushAnswer::Misconfigured { reason }) => {
             let mut halt = Halt::new(HaltCause::Credentials, reason);
-            halt.hints.push("check the project id, that the Firebase Cloud Messaging API is enabled in it, and that the service account may send".to_owned());
+            halt.hints.push("check the project id, that the Firebase Cloud Messaging API is enabled in it, and that the service account may send messages".to_owned());
             AnswerAction::Stop(unsent, halt)
         }
         Ok(PushAnswer::Quota { retry_after }) => {
             AnswerAction::Pause(retry_after.unwrap_or(settings.quota_pause))
         }
-        Ok(PushAnswer::Trouble { code, .. }) if flight.troubles + 1 >= settings.tries => {
+        Ok(PushAnswer::ServerError { code, .. }) if message.server_errors + 1 >= settings.tries => {
             AnswerAction::Record(Outcome::Failed { code })
         }
-        Ok(PushAnswer::Trouble { retry_after, .. }) => {
-            let wait = || doubled(settings.backoff, flight.troubles).mul_f64(1.0 + jitter / 2.0);
+        Ok(PushAnswer::ServerError { retry_after, .. }) => {
+            let wait =
+                || doubled(settings.backoff, message.server_errors).mul_f64(1.0 + jitter / 2.0);
             AnswerAction::Retry(retry_after.unwrap_or_else(wait))
         }
     }
 }
 
-fn refused(flight: &InFlight) -> AnswerAction {
-    match flight.refusals {
+fn refused(message: &InFlight) -> AnswerAction {
+    match message.refused_streams {
         0 => AnswerAction::Resend(Duration::ZERO),
-        count if count < REFUSALS => AnswerAction::Resend(doubled(REFUSAL_WAIT, count - 1)),
+        count if count < MAX_REFUSED_STREAMS => {
+            AnswerAction::Resend(doubled(REFUSED_STREAM_WAIT, count - 1))
+        }
         _ => AnswerAction::Record(Outcome::Failed {
             code: "REFUSED_STREAM".into(),
         }),
@@ -102,45 +107,45 @@ fn refused(flight: &InFlight) -> AnswerAction {
 fn doubled(first: Duration, times: u32) -> Duration {
     first
         .saturating_mul(2_u32.saturating_pow(times))
-        .min(LONGEST.max(first))
+        .min(MAX_WAIT.max(first))
 }
 
-fn code(doubt: Doubt) -> Code {
+fn code(doubt: DoubtCause) -> Code {
     match doubt {
-        Doubt::TimedOut => "TIMED_OUT",
-        Doubt::Reset => "RESET",
-        Doubt::ConnectionLost => "CONNECTION_LOST",
-        Doubt::Abandoned => "ABANDONED",
+        DoubtCause::TimedOut => "TIMED_OUT",
+        DoubtCause::Reset => "RESET",
+        DoubtCause::ConnectionLost => "CONNECTION_LOST",
+        DoubtCause::Abandoned => "ABANDONED",
     }
     .into()
 }
 
-/// Whether a failure's code stands for 401, 403 or 404.
+/// Returns whether a failure's code stands for 401, 403 or 404.
 pub(super) fn is_refusal(code: &str) -> bool {
     ["SENDER_ID_MISMATCH", "THIRD_PARTY_AUTH_ERROR"].contains(&code)
         || ["HTTP_401", "HTTP_403", "HTTP_404"].contains(&code)
 }
 
 impl Dispatch {
-    pub(super) fn follow(&mut self, verdict: AnswerAction, mut flight: InFlight, now: Instant) {
-        match verdict {
-            AnswerAction::Record(outcome) => self.report(&flight, outcome, now),
+    pub(super) fn apply(&mut self, action: AnswerAction, mut message: InFlight, now: Instant) {
+        match action {
+            AnswerAction::Record(outcome) => self.report(&message, outcome, now),
             AnswerAction::Retry(wait) => {
-                flight.troubles += 1;
-                self.repeat(flight, wait, now);
+                message.server_errors += 1;
+                self.repeat(message, wait, now);
             }
             AnswerAction::Resend(wait) => {
-                flight.refusals += 1;
-                self.repeat(flight, wait, now);
+                message.refused_streams += 1;
+                self.repeat(message, wait, now);
             }
             AnswerAction::Reauthorize => {
-                flight.reauthorized = true;
-                self.forget_bearer(flight.generation);
-                self.repeat(flight, Duration::ZERO, now);
+                message.reauthorized = true;
+                self.drop_bearer(message.generation);
+                self.repeat(message, Duration::ZERO, now);
             }
             AnswerAction::Pause(wait) => {
-                self.limiter.throttle(flight.sent, wait, now);
-                self.repeat(flight, wait, now);
+                self.limiter.throttle(message.sent, wait, now);
+                self.repeat(message, wait, now);
             }
             AnswerAction::StopPlatform(platform) => {
                 if let Some(platform) = platform
@@ -148,21 +153,21 @@ impl Dispatch {
                 {
                     tracing::warn!(
                         ?platform,
-                        "the certificate of a platform is bad: nothing more is sent to it"
+                        "the push service rejects the certificate of this platform; sending to it stops"
                     );
                 }
                 let code = "THIRD_PARTY_AUTH_ERROR".into();
-                self.report(&flight, Outcome::Failed { code }, now);
+                self.report(&message, Outcome::Failed { code }, now);
             }
             AnswerAction::Stop(outcome, halt) => {
                 self.stop(halt, now);
-                self.report(&flight, outcome, now);
+                self.report(&message, outcome, now);
             }
         }
     }
 
-    /// Only the token that was refused: a newer one may be there already.
-    fn forget_bearer(&mut self, generation: u64) {
+    /// Drops the bearer token that was rejected, unless a newer one is in use already.
+    fn drop_bearer(&mut self, generation: u64) {
         if self
             .bearer
             .as_ref()

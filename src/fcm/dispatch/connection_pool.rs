@@ -1,10 +1,10 @@
-//! Which connections are open and have room, and whom to wake when there is something to do.
+//! Decides which connection is opened, and which one is woken when there is work.
 
 use std::task::Waker;
 
 use super::Dispatch;
 
-/// The state of one connection, as far as handing out work depends on it.
+/// The state of one connection slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::fcm) enum PoolSlot {
     Closed,
@@ -14,29 +14,30 @@ pub(in crate::fcm) enum PoolSlot {
 }
 
 impl Dispatch {
-    /// Whether `lane`, which is closed, should open: there is work, no connection has room, and none is being opened.
-    pub(in crate::fcm) fn may_open(&self, lane: usize) -> bool {
+    /// Returns whether closed slot `number` should open: there is work, no connection has capacity, and none is being
+    /// opened.
+    pub(in crate::fcm) fn may_open(&self, number: usize) -> bool {
         let awaited = |(slot, _): &(PoolSlot, Option<Waker>)| {
             matches!(slot, PoolSlot::Room | PoolSlot::Opening)
         };
         self.halt.is_none()
             && self.queued() > 0
             && self
-                .lanes
-                .get(lane)
+                .slots
+                .get(number)
                 .is_some_and(|(slot, _)| *slot == PoolSlot::Closed)
-            && !self.lanes.iter().any(awaited)
+            && !self.slots.iter().any(awaited)
     }
 
-    /// Connections that are open.
-    pub(in crate::fcm) fn connections(&self) -> usize {
+    /// Returns the number of open connections.
+    pub(in crate::fcm) fn open_connections(&self) -> usize {
         let open = |slot: PoolSlot| matches!(slot, PoolSlot::Room | PoolSlot::Full);
-        self.lanes.iter().filter(|(slot, _)| open(*slot)).count()
+        self.slots.iter().filter(|(slot, _)| open(*slot)).count()
     }
 
-    /// Sets a lane's state, and whom to wake when it has something to do.
-    pub(in crate::fcm) fn slot(&mut self, lane: usize, slot: PoolSlot, waker: &Waker) {
-        if let Some(place) = self.lanes.get_mut(lane) {
+    /// Sets a slot's state, and the waker of its task.
+    pub(in crate::fcm) fn register_slot(&mut self, number: usize, slot: PoolSlot, waker: &Waker) {
+        if let Some(place) = self.slots.get_mut(number) {
             place.0 = slot;
             match &mut place.1 {
                 Some(known) => known.clone_from(waker),
@@ -45,34 +46,35 @@ impl Dispatch {
         }
     }
 
-    /// Sets a lane's state from outside its connection.
-    pub(in crate::fcm) fn set_berth(&mut self, lane: usize, slot: PoolSlot) {
-        if let Some(place) = self.lanes.get_mut(lane) {
+    /// Sets a slot's state and keeps its waker.
+    pub(in crate::fcm) fn set_slot(&mut self, number: usize, slot: PoolSlot) {
+        if let Some(place) = self.slots.get_mut(number) {
             place.0 = slot;
         }
     }
 
-    /// How many lanes there are.
-    pub(in crate::fcm) fn lanes(&self) -> usize {
-        self.lanes.len()
+    /// Returns the number of slots, open or not.
+    pub(in crate::fcm) fn slot_count(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Whom to wake after a change that `author` (a lane, or somebody else) made: the first lane with room, or else a
-    /// closed one that may open. The author has looked for work itself.
-    pub(in crate::fcm) fn next_lane(&self, author: Option<usize>) -> Option<Waker> {
+    /// Returns the waker of the task that should look for work after a change: the first connection with capacity, or
+    /// else the first closed slot that may open. `author` is the slot that made the change; its task looks for work by
+    /// itself.
+    pub(in crate::fcm) fn next_waker(&self, author: Option<usize>) -> Option<Waker> {
         if self.queued() == 0 {
             return None;
         }
-        let first = |wanted: PoolSlot| self.lanes.iter().position(|(slot, _)| *slot == wanted);
-        let lane = first(PoolSlot::Room)
-            .or_else(|| first(PoolSlot::Closed).filter(|lane| self.may_open(*lane)))
-            .filter(|lane| Some(*lane) != author)?;
-        self.lanes.get(lane)?.1.clone()
+        let first = |wanted: PoolSlot| self.slots.iter().position(|(slot, _)| *slot == wanted);
+        let number = first(PoolSlot::Room)
+            .or_else(|| first(PoolSlot::Closed).filter(|number| self.may_open(*number)))
+            .filter(|number| Some(*number) != author)?;
+        self.slots.get(number)?.1.clone()
     }
 
-    /// Every lane, for what concerns them all.
-    pub(in crate::fcm) fn everybody(&self) -> Vec<Waker> {
-        self.lanes
+    /// Returns the wakers of all tasks, for a change that concerns them all.
+    pub(in crate::fcm) fn all_wakers(&self) -> Vec<Waker> {
+        self.slots
             .iter()
             .filter_map(|(_, waker)| waker.clone())
             .collect()

@@ -1,25 +1,25 @@
-//! Every job is reported exactly once, whatever the service and the network do.
+//! Unit tests of the dispatch: every job is reported exactly once, in any order of answers and failures.
 
 use std::task::Waker;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::fcm::request::Doubt;
+use crate::fcm::request::DoubtCause;
 
-const LANES: usize = 3;
+const SLOTS: usize = 3;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn dispatch(rate: u32, now: Instant) -> Dispatch {
     let settings = FcmSettings {
-        connections: LANES,
+        connections: SLOTS,
         rate,
         ..FcmSettings::default()
     };
     let mut dispatch = Dispatch::new(settings, now);
     authorize(&mut dispatch, now);
-    for lane in 0..LANES {
-        dispatch.slot(lane, PoolSlot::Closed, Waker::noop());
+    for number in 0..SLOTS {
+        dispatch.register_slot(number, PoolSlot::Closed, Waker::noop());
     }
     dispatch
 }
@@ -47,47 +47,47 @@ fn submit(dispatch: &mut Dispatch, count: u64, now: Instant) {
     }
 }
 
-fn take(dispatch: &mut Dispatch, lane: usize, room: usize, now: Instant) -> (Vec<u64>, Next) {
+fn take(dispatch: &mut Dispatch, number: usize, room: usize, now: Instant) -> (Vec<u64>, Next) {
     let mut taken = Vec::new();
-    let next = dispatch.take(lane, room, now, &mut taken);
-    (taken.iter().map(|flight| flight.job.id).collect(), next)
+    let next = dispatch.take(number, room, now, &mut taken);
+    (taken.iter().map(|message| message.job.id).collect(), next)
 }
 
 #[test]
-fn the_first_lane_with_room_gets_the_work_and_the_next_one_what_it_leaves() {
+fn the_first_connection_with_room_gets_the_work_and_the_next_one_the_rest() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 5, now);
     assert!(dispatch.may_open(0));
-    dispatch.set_berth(0, PoolSlot::Opening);
+    dispatch.set_slot(0, PoolSlot::Opening);
     assert!(!dispatch.may_open(1), "one is being opened");
-    dispatch.set_berth(0, PoolSlot::Room);
+    dispatch.set_slot(0, PoolSlot::Room);
     assert!(!dispatch.may_open(1), "one has room");
-    dispatch.set_berth(1, PoolSlot::Room);
+    dispatch.set_slot(1, PoolSlot::Room);
     let now = now + SECOND;
     assert_eq!(take(&mut dispatch, 1, 10, now), (vec![], Next::Idle));
     assert_eq!(take(&mut dispatch, 0, 1, now), (vec![0], Next::More));
-    // Nothing is saved up before the first request; from then on the bucket fills.
+    // The bucket does not fill before the first request; from then on it does.
     let now = now + SECOND;
     assert_eq!(take(&mut dispatch, 0, 1, now), (vec![1], Next::More));
-    dispatch.set_berth(0, PoolSlot::Full);
+    dispatch.set_slot(0, PoolSlot::Full);
     assert_eq!(take(&mut dispatch, 1, 10, now).0, [2, 3, 4]);
-    dispatch.set_berth(1, PoolSlot::Full);
+    dispatch.set_slot(1, PoolSlot::Full);
     assert!(!dispatch.may_open(2), "nothing is left to do");
 }
 
 #[test]
-fn without_a_bearer_token_nothing_leaves_and_one_is_asked_for() {
+fn without_a_bearer_token_nothing_is_sent_and_one_is_requested() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 2, now);
-    dispatch.set_berth(0, PoolSlot::Room);
+    dispatch.set_slot(0, PoolSlot::Room);
     let mut taken = Vec::new();
     dispatch.take(0, 1, now, &mut taken);
-    let mut flight = taken.remove(0);
-    flight.generation = 1;
+    let mut message = taken.remove(0);
+    message.generation = 1;
     assert!(!dispatch.needs_bearer());
-    dispatch.land(flight, Ok(PushAnswer::Unauthenticated), now);
+    dispatch.handle_answer(message, Ok(PushAnswer::Unauthenticated), now);
     assert!(dispatch.needs_bearer());
     assert_eq!(
         take(&mut dispatch, 0, 9, now + SECOND),
@@ -98,22 +98,22 @@ fn without_a_bearer_token_nothing_leaves_and_one_is_asked_for() {
 }
 
 #[test]
-fn a_late_401_does_not_throw_away_the_token_that_replaced_its_own() {
+fn a_late_401_does_not_drop_a_newer_token() {
     let now = Instant::now();
     let mut dispatch = dispatch(100_000, now);
     submit(&mut dispatch, 1, now);
-    dispatch.set_berth(0, PoolSlot::Room);
+    dispatch.set_slot(0, PoolSlot::Room);
     let mut taken = Vec::new();
     dispatch.take(0, 1, now, &mut taken);
-    let mut flight = taken.remove(0);
-    flight.generation = 1;
+    let mut message = taken.remove(0);
+    message.generation = 1;
     authorize(&mut dispatch, now);
-    dispatch.land(flight, Ok(PushAnswer::Unauthenticated), now);
+    dispatch.handle_answer(message, Ok(PushAnswer::Unauthenticated), now);
     assert!(!dispatch.needs_bearer());
 }
 
-/// What can happen to a request.
-fn landing() -> impl Strategy<Value = Result<PushAnswer, Broken>> {
+/// Returns any result of a request.
+fn answers() -> impl Strategy<Value = Result<PushAnswer, NoAnswer>> {
     let ok = |answer: PushAnswer| Just(Ok(answer)).boxed();
     prop_oneof![
         30 => ok(PushAnswer::Accepted { name: "n".into() }),
@@ -123,14 +123,14 @@ fn landing() -> impl Strategy<Value = Result<PushAnswer, Broken>> {
         2 => ok(PushAnswer::Unauthenticated),
         2 => ok(PushAnswer::Quota { retry_after: None }),
         2 => ok(PushAnswer::Quota { retry_after: Some(SECOND) }),
-        4 => ok(PushAnswer::Trouble { code: "UNAVAILABLE".into(), retry_after: None }),
+        4 => ok(PushAnswer::ServerError { code: "UNAVAILABLE".into(), retry_after: None }),
         2 => ok(PushAnswer::Unclear { code: "HTTP_502".into() }),
-        4 => Just(Err(Broken::NotAccepted)),
-        3 => Just(Err(Broken::InDoubt(Doubt::Reset))),
+        4 => Just(Err(NoAnswer::NotAccepted)),
+        3 => Just(Err(NoAnswer::InDoubt(DoubtCause::Reset))),
     ]
 }
 
-/// What ends a run early.
+/// Returns an answer that stops a send, or none.
 fn end() -> impl Strategy<Value = Option<PushAnswer>> {
     prop_oneof![
         4 => Just(None),
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn every_job_is_reported_exactly_once(
         count in 1_u64..400,
-        landings in prop::collection::vec(landing(), 1..200),
+        results in prop::collection::vec(answers(), 1..200),
         end in end(),
         end_after in 0_usize..400,
         rooms in prop::collection::vec(1_usize..40, 1..10),
@@ -152,27 +152,29 @@ proptest! {
         let mut dispatch = dispatch(50, now);
         submit(&mut dispatch, count, now);
         dispatch.close();
-        let mut landings = landings.into_iter().cycle();
-        let (mut turn, mut landed) = (0, 0);
+        // Without a final answer in the cycle, 429s alone would repeat a message for ever.
+        let accepted = PushAnswer::Accepted { name: "n".into() };
+        let mut results = results.into_iter().chain([Ok(accepted)]).cycle();
+        let (mut turn, mut answered) = (0, 0);
         let mut seen = std::collections::BTreeSet::new();
         while !dispatch.is_done() {
-            let lane = turn % LANES;
-            for (other, slot) in [PoolSlot::Full; LANES].into_iter().enumerate() {
-                dispatch.set_berth(other, slot);
+            let number = turn % SLOTS;
+            for (other, slot) in [PoolSlot::Full; SLOTS].into_iter().enumerate() {
+                dispatch.set_slot(other, slot);
             }
             let mut taken = Vec::new();
-            let next = dispatch.take(lane, rooms[turn % rooms.len()], now, &mut taken);
-            for mut flight in taken {
-                flight.attempts += 1;
-                flight.first.get_or_insert(now);
-                flight.sent = now;
-                flight.generation = dispatch.generation;
-                landed += 1;
+            let next = dispatch.take(number, rooms[turn % rooms.len()], now, &mut taken);
+            for mut message in taken {
+                message.attempts += 1;
+                message.first.get_or_insert(now);
+                message.sent = now;
+                message.generation = dispatch.generation;
+                answered += 1;
                 let result = match &end {
-                    Some(answer) if landed > end_after => Ok(answer.clone()),
-                    _ => landings.next().expect("a cycle"),
+                    Some(answer) if answered > end_after => Ok(answer.clone()),
+                    _ => results.next().expect("a cycle"),
                 };
-                dispatch.land(flight, result, now);
+                dispatch.handle_answer(message, result, now);
             }
             if dispatch.needs_bearer() {
                 authorize(&mut dispatch, now);

@@ -1,4 +1,4 @@
-//! What a run's plan, its phases' details and its summary say, as far as a report needs it.
+//! The parts of a run's plan, phase details and summary that a report needs.
 //!
 //! | where | key | what it holds |
 //! | --- | --- | --- |
@@ -8,7 +8,7 @@
 //! | detail of a push, summary, or its `pushes` | `push`, `rows`, … | a send's summary |
 //! | detail | `note`, `error` | a few words; what went wrong |
 //!
-//! Each of them may be missing, or of another version: then less is told.
+//! Each of them may be missing or of another version: then the report has less.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub struct AudienceFile {
 /// A send's summary, as far as the ledger does not know it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Told {
+pub(super) struct PushSummary {
     pub(super) push: u32,
     pub(super) layer: u8,
     pub(super) ended: String,
@@ -148,26 +148,26 @@ impl<'a> Records<'a> {
         Some(AudienceFile {
             stem: stem(&path),
             sha256: self.planned("/order/input/file/sha256"),
-            rows: self.told().first().map(|told| told.rows),
+            rows: self.push_summaries().first().map(|told| told.rows),
             path,
         })
     }
 
-    /// The last that was said of each push, by number.
-    pub(super) fn told(&self) -> Vec<Told> {
+    /// Returns the last summary of each push, by number.
+    pub(super) fn push_summaries(&self) -> Vec<PushSummary> {
         let summary = self.run.summary.as_ref();
         let pushes = summary.and_then(|summary| summary.get("pushes")?.as_array());
         let details = self.phases.iter().filter_map(|phase| phase.detail.as_ref());
         let documents = details.chain(summary).chain(pushes.into_iter().flatten());
-        let told = documents.filter_map(read::<Told>);
-        let by_number: BTreeMap<u32, Told> = told
+        let told = documents.filter_map(read::<PushSummary>);
+        let by_number: BTreeMap<u32, PushSummary> = told
             .filter(|told| told.push > 0)
             .map(|told| (told.push, told))
             .collect();
         by_number.into_values().collect()
     }
 
-    /// Why it ended as it did, if its summary says so.
+    /// Returns the reason of the end, if the summary has one.
     pub(super) fn reason(&self) -> Option<&'a str> {
         self.run.summary.as_ref()?.get("reason")?.as_str()
     }
@@ -190,7 +190,7 @@ pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
     let detail = phase.detail.as_ref()?;
     let count = |key: &str| detail.get(key)?.as_u64();
     let all = count("of").or_else(|| count("rows"));
-    if said(phase, "ended").as_deref() == Some("rehearsed") {
+    if detail_text(phase, "ended").as_deref() == Some("rehearsed") {
         let up_to = match detail.get("is_upper_bound").and_then(Json::as_bool) {
             Some(true) => "up to ",
             _ => "",
@@ -199,7 +199,7 @@ pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
         let rows = counted(all.unwrap_or_default(), "rows");
         return Some(format!("{up_to}{would} of {rows} would be sent"));
     }
-    match (said(phase, "note"), count("accepted"), all) {
+    match (detail_text(phase, "note"), count("accepted"), all) {
         (Some(note), ..) => Some(note),
         (None, Some(accepted), Some(all)) => {
             Some(format!("{} of {} accepted", number(accepted), number(all)))
@@ -210,7 +210,7 @@ pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
 }
 
 /// A text in a phase's detail.
-pub(super) fn said(phase: &PhaseRecord, key: &str) -> Option<String> {
+pub(super) fn detail_text(phase: &PhaseRecord, key: &str) -> Option<String> {
     Some(phase.detail.as_ref()?.get(key)?.as_str()?.to_owned())
 }
 

@@ -91,7 +91,7 @@ pub(super) fn funnel(report: &RunReport) -> String {
     let mut out = "<section>\n<h2>Audience</h2>\n".to_owned();
     if let Some(base) = report.funnel.first() {
         out.push_str(
-            "<div class=\"scroll\"><table>\n<thead><tr><th>stage</th><th>people who remain</th><th class=\"n\">people</th>\
+            "<div class=\"scroll\"><table>\n<thead><tr><th>stage</th><th>users that remain</th><th class=\"n\">users</th>\
              <th class=\"n\">left</th><th>why</th></tr></thead>\n<tbody>\n",
         );
         let mut before = base.people;
@@ -166,7 +166,7 @@ fn push(push: &PushReport) -> String {
     let mut out = format!(
         "<article>\n<h3>{place}. <bdi>{}</bdi></h3>\n<p class=\"quiet\"><bdi>{}</bdi>, layer {}</p>\n\
          <span class=\"track parts\">{parts}</span>\n<ul class=\"counts\">\n\
-         <li><b data-push=\"{place}.rows\">{}</b> in all</li>\n",
+         <li><b data-push=\"{place}.rows\">{}</b> total</li>\n",
         text(&push.title),
         text(&push.file),
         push.layer,

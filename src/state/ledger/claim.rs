@@ -1,4 +1,4 @@
-//! Claiming: before anything is sent, durably, at most once.
+//! Claims recipients durably before anything is sent, each at most once.
 
 use std::collections::HashSet;
 
@@ -10,43 +10,42 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
 
-/// A device that is to be sent to now.
+/// A device to send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Won {
-    /// To record the outcome by.
+    /// The claim, by which the outcome is recorded.
     pub claim: Claim,
-    /// Which of the candidate's tokens.
+    /// The index of the token among the candidate's.
     pub token: usize,
 }
 
-/// What came of a candidate.
+/// The result of claiming a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
-    /// Send to these, and record an outcome for each.
+    /// The candidate was claimed: send to these devices, and record an outcome for each.
     Won(Vec<Won>),
-    /// Somebody claimed this user for this push before, perhaps this very run before a crash.
+    /// The user was claimed for this push earlier, perhaps by this run before a crash.
     Before(Vec<Device>),
-    /// The same user stands earlier in this group.
+    /// The same user occurs earlier in this group.
     Repeated,
-    /// Every token of theirs was claimed for another user.
+    /// Every token of the user was claimed for another user.
     TokenTaken,
-    /// One more push would exceed this limit of the guard.
+    /// One more push would exceed this limit of the guard, by index.
     Over(usize),
 }
 
-/// A recipient who is not to be sent to, with the reason.
+/// A recipient to skip, with the reason.
 #[derive(Debug, Clone)]
 pub struct Dismissal {
-    /// Who.
     pub user: UserKey,
     /// [`Ending::Skipped`] or [`Ending::Cancelled`].
     pub ending: Ending,
-    /// Why: `no-token`, `l3Cooldown`, …
+    /// The reason: `no-token`, `l3Cooldown`, …
     pub code: String,
 }
 
 impl Dismissal {
-    /// Somebody who is skipped, and the code that says why.
+    /// Makes a skipped recipient, with the code of the reason.
     pub fn skipped(user: UserKey, code: impl Into<String>) -> Self {
         Self {
             user,
@@ -55,7 +54,7 @@ impl Dismissal {
         }
     }
 
-    /// Somebody whose run was cancelled before it got to them.
+    /// Makes a recipient whose run was cancelled before the recipient's turn.
     pub fn cancelled(user: UserKey) -> Self {
         Self {
             user,
@@ -66,8 +65,8 @@ impl Dismissal {
 }
 
 impl Store {
-    /// Claims a group (hundreds of candidates) in one durable transaction; the answers are parallel to it.
-    /// Once it returns, what was won may be sent.
+    /// Claims a group (hundreds of candidates) in one durable transaction; the results are parallel to it.
+    /// After it returns, messages to the claimed devices may be sent.
     pub async fn claim(
         &self,
         push: &LedgerPush,
@@ -83,7 +82,7 @@ impl Store {
         claimed.ok_or_else(lost)
     }
 
-    /// A group that `sender`, who lives, claims now.
+    /// Makes a group that `sender` claims now, after checking that the sender is alive.
     pub(super) async fn group(
         &self,
         push: &LedgerPush,
@@ -101,8 +100,8 @@ impl Store {
         })
     }
 
-    /// Records in one durable transaction that these recipients are not sent to. Who was claimed before is left as they
-    /// are.
+    /// Records in one durable transaction that these recipients are skipped. Recipients that were claimed before are
+    /// not changed.
     pub async fn dismiss(
         &self,
         push: &LedgerPush,
@@ -122,7 +121,7 @@ impl Store {
     }
 }
 
-/// A group in which every user stands once.
+/// Keeps the first entry of each user.
 pub(super) fn first_of_each<T>(group: Vec<T>, user: impl Fn(&T) -> &UserKey) -> Vec<T> {
     let mut seen = HashSet::with_capacity(group.len());
     let first: Vec<bool> = group.iter().map(|one| seen.insert(user(one))).collect();
@@ -133,7 +132,7 @@ pub(super) fn first_of_each<T>(group: Vec<T>, user: impl Fn(&T) -> &UserKey) -> 
 }
 
 impl Group {
-    /// The answer for each candidate; `id` knows the claim of a candidate's device.
+    /// Returns the result for each candidate; `id` returns the claim of a candidate's device.
     pub(super) fn conclude(
         &self,
         decisions: Vec<Decision>,
@@ -145,7 +144,10 @@ impl Group {
                     let ids: Option<Vec<i64>> =
                         (0..tokens.len()).map(|device| id(index, device)).collect();
                     let ids = ids.ok_or_else(|| {
-                        Error::new(ErrorKind::Bug, "a claim was made and cannot be found")
+                        Error::new(
+                            ErrorKind::Bug,
+                            "the ledger lacks a claim that was just made",
+                        )
                     })?;
                     Claimed::Won(won(&ids, tokens, self.sender))
                 }
@@ -168,7 +170,7 @@ impl Group {
 }
 
 impl Candidate {
-    /// Where the tokens of claims stand in this candidate.
+    /// Returns the indexes of the devices' tokens in this candidate.
     fn positions(&self, devices: &[Device]) -> Vec<usize> {
         let position = |device: &Device| {
             self.tokens

@@ -1,4 +1,4 @@
-//! The decision about a group of claims: pure, the same for both databases.
+//! Decides about a group of claims: pure, the same for both databases.
 
 use std::collections::HashSet;
 
@@ -7,105 +7,101 @@ use jiff::Timestamp;
 use super::ids::{TokenHash, UserKey};
 use super::record::{Claim, Standing};
 
-/// A recipient whom a push is meant for.
+/// A recipient to claim.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Who.
     pub user: UserKey,
-    /// The hashes of their tokens; usually one.
+    /// The hashes of the user's tokens; usually one.
     pub tokens: Vec<TokenHash>,
-    /// What a history elsewhere counts for the guard's limits.
+    /// The pushes in a remote history that count for the guard's limits.
     pub counted: Counted,
 }
 
-/// A group of candidates on its way through a backend.
+/// A group of candidates to claim.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) push: i64,
     pub(super) sender: i64,
-    /// The claims' time. One of this sender with this very stamp was made by an earlier try whose answer was lost.
+    /// The time of the claims. An earlier claim of this sender with this stamp was made by an attempt whose answer was
+    /// lost.
     pub(super) stamp: i64,
     pub(super) guard: Guard,
     pub(super) candidates: Vec<Candidate>,
 }
 
-/// How many limits can apply to one push.
+/// The largest number of limits for one push.
 pub const MOST_LIMITS: usize = 3;
 
-/// At most so many pushes of some layers since an instant.
+/// A largest number of pushes of some layers since an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The layers that count: bit `n` for layer `n`.
     pub layers: u32,
     /// Pushes later than this count.
     pub since: Timestamp,
-    /// So many may count, the new one included.
+    /// The largest number, with the new push.
     pub at_most: u32,
 }
 
-/// How many pushes each limit of a [`Guard`] counts already in a history elsewhere, in the guard's order.
+/// The number of pushes in a remote history that count for each limit of a [`Guard`], in the guard's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counted(pub [u16; MOST_LIMITS]);
 
-/// What a claim must respect.
+/// The cadence limits for a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
-    /// All must hold; at most [`MOST_LIMITS`]. None: everybody may be claimed.
+    /// All must hold; at most [`MOST_LIMITS`]. With none, everyone may be claimed.
     pub limits: Vec<Limit>,
-    /// Which of the ledger's pushes count beside what was [`Counted`] elsewhere.
+    /// The pushes of the ledger that count in addition to those [`Counted`] in a remote history.
     pub basis: Basis,
 }
 
-/// Which pushes of the ledger count.
+/// Selects the pushes of the ledger that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
     /// All: the ledger is the history.
     Here,
-    /// Those that the history elsewhere did not hold after delivery number `synced`, which was before it was asked.
+    /// Those not yet in the remote history at delivery number `synced`, which was read before the history.
     Elsewhere {
         /// See [`Store::deliveries`](crate::state::Store::deliveries).
         synced: i64,
     },
 }
 
-/// One push of a user that counts.
+/// A push of a user that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Touch {
-    /// Which push: several devices are one.
+    /// The push; messages to several devices are one push.
     pub push: i64,
-    /// Its layer.
     pub layer: u32,
-    /// When it was claimed.
     pub at: Timestamp,
 }
 
-/// A recipient claimed earlier.
+/// A device claimed earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// The claim.
     pub claim: Claim,
     /// 0 for a user's first device.
     pub device: u32,
-    /// The hash of its token; `None` for one who was never to be sent to.
+    /// The hash of its token; `None` for a skipped recipient.
     pub token: Option<TokenHash>,
-    /// What became of it.
     pub standing: Standing,
-    /// Who claimed it; `None` while it waits in the queue.
+    /// The sender that claimed it; `None` while it waits in the queue.
     pub(super) sender: Option<i64>,
 }
 
-/// What the store holds about one candidate.
+/// The ledger's records about one candidate.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Earlier claims of the same push, by device.
     pub(super) devices: Vec<Device>,
-    /// They were made by this sender, and it was never told: the answer to an earlier try was lost.
-    pub(super) unheard: bool,
+    /// Whether this sender made them in an attempt whose answer was lost.
+    pub(super) answer_lost: bool,
     /// Pushes that count against the limits.
     pub(super) touches: Vec<Touch>,
 }
 
-/// What is to be done about one candidate.
+/// The decision about one candidate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Claim these of the candidate's tokens, the first as device 0.
@@ -118,10 +114,10 @@ pub(super) enum Decision {
 }
 
 impl Seen {
-    /// Takes in an earlier claim of the same push; to be called in the order of devices.
+    /// Adds an earlier claim of the same push; to be called in the order of devices.
     pub(super) fn see(&mut self, mut device: Device, claimed_at: i64, group: &Group) {
         let mine = device.sender == Some(group.sender) && claimed_at == group.stamp;
-        self.unheard = mine && device.standing == Standing::Unanswered;
+        self.answer_lost = mine && device.standing == Standing::Unanswered;
         device.claim.first = self
             .devices
             .first()
@@ -131,7 +127,7 @@ impl Seen {
 }
 
 impl Guard {
-    /// Everybody may be claimed.
+    /// Returns a guard without limits.
     pub fn none() -> Self {
         Self {
             limits: Vec::new(),
@@ -139,14 +135,14 @@ impl Guard {
         }
     }
 
-    /// The earliest instant that any limit looks back to.
+    /// Returns the earliest instant that any limit looks back to.
     pub(in crate::state) fn since(&self) -> Option<Timestamp> {
         self.limits.iter().map(|limit| limit.since).min()
     }
 }
 
 impl Basis {
-    /// Outcomes that a later delivery carried count, as do those that none carried.
+    /// Returns the delivery number: outcomes of later deliveries count, and those without a delivery.
     pub(super) fn synced(self) -> i64 {
         match self {
             Self::Here => -1,
@@ -168,7 +164,7 @@ impl Counted {
     }
 }
 
-/// The first limit that one more push would exceed.
+/// Returns the first limit that one more push would exceed.
 pub fn first_exceeded(limits: &[Limit], counted: Counted, touches: &[Touch]) -> Option<usize> {
     limits.iter().zip(counted.0).position(|(limit, elsewhere)| {
         let mut pushes: Vec<i64> = touches
@@ -182,7 +178,7 @@ pub fn first_exceeded(limits: &[Limit], counted: Counted, touches: &[Touch]) -> 
     })
 }
 
-/// Decides a group in its order; `seen` is parallel to `candidates`, `taken` are tokens that other users were claimed with.
+/// Decides a group in its order; `seen` is parallel to `candidates`, and `taken` are tokens claimed for other users.
 pub(super) fn decide<'a>(
     candidates: &'a [Candidate],
     seen: Vec<Seen>,
@@ -200,7 +196,7 @@ pub(super) fn decide<'a>(
             return Decision::Repeated;
         }
         if !seen.devices.is_empty() {
-            return if seen.unheard {
+            return if seen.answer_lost {
                 Decision::Unheard(seen.devices)
             } else {
                 Decision::Before(seen.devices)
@@ -238,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_to_the_first_who_brings_it_and_a_user_is_claimed_once() {
+    fn a_token_is_claimed_for_its_first_user_and_a_user_is_claimed_once() {
         let group = [
             candidate("alice", &["t1", "t2"]),
             candidate("bob", &["t2"]),
@@ -261,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_elsewhere_and_what_the_ledger_holds_are_added_up() {
+    fn pushes_in_the_remote_history_and_in_the_ledger_are_added_up() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let limit = Limit {
             layers: 1 << 2 | 1 << 3,
@@ -279,7 +275,7 @@ mod tests {
         assert_eq!(exceeded(2, &[]), None);
         assert_eq!(exceeded(3, &[]), Some(0));
         assert_eq!(exceeded(2, &[touch(1, 3, 101)]), Some(0));
-        // Too old, of a layer that does not count, or the second device of one push.
+        // One is too old, one of a layer that does not count, one the second device of the same push.
         assert_eq!(exceeded(2, &[touch(1, 3, 100), touch(2, 5, 200)]), None);
         assert_eq!(exceeded(1, &[touch(1, 3, 101), touch(1, 3, 101)]), None);
     }

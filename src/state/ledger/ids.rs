@@ -1,4 +1,4 @@
-//! Users and tokens as the ledger keeps them: short, comparable, and a token unrecoverable.
+//! The keys of users and the hashes of tokens in the ledger: short, comparable, and a token cannot be recovered.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use crate::error::{Error, ErrorKind, Result};
 
 const UUID_LENGTH: usize = 16;
 
-/// A user as the ledger knows them: a UUID's 16 bytes, so that its spelling does not matter; any other id as text,
-/// filled up with zero bytes to at least 17.
+/// The key of a user: the 16 bytes of a UUID, so that its spelling does not matter; any other id as text, padded with
+/// zero bytes to at least 17 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey(Box<[u8]>);
 
 impl UserKey {
-    /// The key of an id as it stands in a file. Only the hyphenated form is a UUID.
+    /// Returns the key of an id from a file. Only the hyphenated form counts as a UUID.
     pub fn of(id: &str) -> Self {
         if let Some(uuid) = hyphenated(id) {
             return Self(uuid.as_bytes().as_slice().into());
@@ -26,7 +26,7 @@ impl UserKey {
         Self(bytes.into())
     }
 
-    /// The UUID, if the id is one.
+    /// Returns the UUID, if the id is one.
     pub fn uuid(&self) -> Option<Uuid> {
         Uuid::from_slice(&self.0).ok()
     }
@@ -46,7 +46,7 @@ impl From<Uuid> for UserKey {
     }
 }
 
-/// The id, a UUID in lower case.
+/// Writes the id; a UUID in lower case.
 impl fmt::Display for UserKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.uuid() {
@@ -62,7 +62,7 @@ impl fmt::Debug for UserKey {
     }
 }
 
-/// The one spelling of a UUID that every history understands.
+/// Parses the hyphenated form of a UUID, the only one that every history accepts.
 pub(crate) fn hyphenated(id: &str) -> Option<Uuid> {
     (id.len() == 36).then(|| Uuid::try_parse(id).ok()).flatten()
 }
@@ -72,7 +72,7 @@ pub(crate) fn hyphenated(id: &str) -> Option<Uuid> {
 pub struct TokenHash([u8; 16]);
 
 impl TokenHash {
-    /// The hash of a token.
+    /// Hashes a token.
     pub fn of(token: &str) -> Self {
         let digest = Sha256::digest(token.as_bytes());
         let mut half = [0; 16];
@@ -88,13 +88,13 @@ impl TokenHash {
         bytes.try_into().map(Self).map_err(|_| {
             Error::new(
                 ErrorKind::Failed,
-                "the ledger holds a token hash of another length",
+                "the ledger contains a token hash of a wrong length",
             )
         })
     }
 }
 
-/// In hexadecimal, as `left(encode(sha256(convert_to(token, 'UTF8')), 'hex'), 32)` has it in PostgreSQL.
+/// Writes it in hexadecimal, like `left(encode(sha256(convert_to(token, 'UTF8')), 'hex'), 32)` in PostgreSQL.
 impl fmt::Display for TokenHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&hex(&self.0))

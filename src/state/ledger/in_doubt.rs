@@ -1,4 +1,4 @@
-//! In doubt: claims whose answer was never seen. Found, counted, and taken up again only if somebody says so.
+//! Claims in doubt, whose answer never came: finds and counts them, and takes them up again only on request.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,16 +10,16 @@ use crate::state::leases::{HeldBy, lost};
 use crate::state::store::Store;
 use crate::state::value::params;
 
-/// What is known of a sender whose lease has not ended.
+/// The state of a sender whose lease has not expired.
 pub(super) enum Life {
     Alive,
-    /// Its process is gone from this machine; the fence of its lease.
+    /// Its process has ended on this machine; the fence of its lease.
     KnownDead(i64),
 }
 
 impl Store {
-    /// Marks what dead senders left without an outcome as in doubt, for good; how many. Claims of living senders stay
-    /// in flight. To be called before a push is resumed or summed up.
+    /// Records claims without an outcome as in doubt if their sender is dead, and returns how many. Claims of living
+    /// senders stay in flight. To be called before a push is resumed or counted.
     pub async fn settle(&self, push: &LedgerPush) -> Result<u64> {
         let living = self.living_senders().await?;
         let sql = "SELECT DISTINCT c.sender FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
@@ -31,16 +31,16 @@ impl Store {
             match living.get(&sender) {
                 Some(Life::Alive) => {}
                 Some(Life::KnownDead(fence)) => {
-                    settled += self.bury(push, sender, Some(*fence)).await?;
+                    settled += self.declare_dead(push, sender, Some(*fence)).await?;
                 }
-                None => settled += self.bury(push, sender, None).await?,
+                None => settled += self.declare_dead(push, sender, None).await?,
             }
         }
         Ok(settled)
     }
 
-    /// Takes up claims in doubt again, for this sender: send to what is returned once more. A claim that somebody else
-    /// took up meanwhile is not returned.
+    /// Takes over claims in doubt for this sender and returns those to send again. A claim that another process took
+    /// over meanwhile is not returned.
     pub async fn retry(&self, sender: &Sender, devices: &[Device]) -> Result<Vec<Claim>> {
         sender.hold().await?;
         let stamp = sender.stamp(self.now());
@@ -74,7 +74,7 @@ impl Store {
             .collect())
     }
 
-    /// Puts a queued push's recipients in doubt back into the queue, for whoever joins; how many.
+    /// Puts a shared push's recipients in doubt back into the queue, for processes that join; returns how many.
     pub async fn requeue(&self, push: &LedgerPush) -> Result<u64> {
         let back = "UPDATE pushctl.claims SET sender = NULL WHERE push = $1 AND id IN
                         (SELECT o.claim FROM pushctl.outcomes o JOIN pushctl.payloads y ON y.claim = o.claim WHERE o.state = 6)";
@@ -87,7 +87,8 @@ impl Store {
         Ok(self.transact(statements).await?[0])
     }
 
-    /// The living senders of a run. A send that is shared may have some though nobody holds its occurrence any more.
+    /// Returns the living senders of a run. A shared send may have some although no process holds its occurrence any
+    /// more.
     pub async fn senders_of(&self, run: &str) -> Result<Vec<HeldBy>> {
         let rows = self
             .query(
@@ -107,7 +108,7 @@ impl Store {
         Ok(leases)
     }
 
-    /// The senders whose leases have not ended.
+    /// Returns the senders whose leases have not expired.
     pub(super) async fn living_senders(&self) -> Result<HashMap<i64, Life>> {
         let leases = self.leases(SENDER_LEASES).await?;
         let living = leases.iter().filter_map(|held| {
@@ -122,10 +123,15 @@ impl Store {
         Ok(living.collect())
     }
 
-    /// Declares a sender dead, if it still is: its lease goes, and with it, in one transaction, what it left is in doubt.
-    /// One that renews its lease at the last moment keeps both. One that wakes up later finds its lease gone: it claims
-    /// nothing more, and records only what is still its own.
-    async fn bury(&self, push: &LedgerPush, sender: i64, fence: Option<i64>) -> Result<u64> {
+    /// Declares a sender dead, if it still is: one transaction deletes its lease and records its open claims as in
+    /// doubt. A sender that renews its lease at the last moment keeps both. One that wakes up later finds its lease
+    /// gone: it claims nothing more, and records only outcomes of claims that are still its own.
+    async fn declare_dead(
+        &self,
+        push: &LedgerPush,
+        sender: i64,
+        fence: Option<i64>,
+    ) -> Result<u64> {
         let gone = format!(
             "DELETE FROM pushctl.leases WHERE name = $1 AND (expires_at <= {} OR fence = $2)",
             self.now_in_sql()
@@ -138,7 +144,7 @@ impl Store {
                    ON CONFLICT DO NOTHING";
         let name = lease_name(sender);
         let values = params![self.now(), push.id, push.first_claim, sender, &name];
-        // A number that no lease has, where none is known: `fence = NULL` would need a type.
+        // If no fence is known, a number that no lease has: `fence = NULL` would need a type.
         let statements = vec![
             (gone.into(), params![&name, fence.unwrap_or_default()]),
             (doubt.into(), values),

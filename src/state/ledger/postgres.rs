@@ -1,7 +1,7 @@
-//! The ledger's hot path in PostgreSQL: a group is a handful of statements over arrays.
+//! The ledger's hot path in PostgreSQL: a few statements over arrays for each group.
 //!
-//! Claims exclude one another by an advisory lock, so that what was read still holds when it is written. The lock is
-//! taken by a statement of its own: the next one's snapshot is then newer than whatever its former holder committed.
+//! Claims exclude one another by an advisory lock, so data read before is still valid when it is written. A separate
+//! statement takes the lock: the snapshot of the next one is then newer than the previous holder's commit.
 
 mod outcomes;
 mod rows;
@@ -26,8 +26,8 @@ use crate::state::postgres::PostgresStore;
 use outcomes::{write_lines, write_outcomes};
 use rows::{device, hash, int, place};
 
-/// Held by whoever claims, until its transaction ends. The nested loops are what a group of hundreds needs, also while
-/// the planner still takes the tables for empty.
+/// Taken by each claiming transaction, until it ends. A group of hundreds needs nested loops, also while the planner
+/// has no statistics and takes the tables for empty.
 const LOCK: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SELECT pg_advisory_xact_lock(1886745448, 1)";
 
@@ -82,7 +82,7 @@ const TAKE: &str = "
     SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
     FROM c JOIN pushctl.payloads y ON y.claim = c.id ORDER BY c.id";
 
-/// A token that another recipient of the push has is left with them.
+/// A token that another recipient of the push has stays with that recipient.
 const TAKE_THESE: &str = "
     WITH wanted AS (SELECT * FROM unnest($4, $5) AS wanted (user_key, token_hash)),
     c AS (
@@ -97,14 +97,14 @@ const TAKE_THESE: &str = "
     SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
     FROM c JOIN pushctl.payloads y ON y.claim = c.id ORDER BY c.id";
 
-/// What an earlier try took, whose answer was lost.
+/// The claims of an earlier attempt whose answer was lost.
 const TAKEN: &str = "
     SELECT c.id, c.user_key, c.token_hash, y.counted, y.payload
     FROM pushctl.claims c JOIN pushctl.payloads y ON y.claim = c.id
     WHERE c.sender = $1 AND c.claimed_at = $2 AND c.push = $3 ORDER BY c.id";
 
 impl PostgresStore {
-    /// `None` if the sender was declared dead.
+    /// Returns `None` if the sender was declared dead.
     pub(super) async fn claim(&self, group: Group) -> Result<Option<Vec<Claimed>>> {
         let asked = &group;
         let claimed = self
@@ -134,7 +134,7 @@ impl PostgresStore {
         group.conclude(decisions, id).map(Some)
     }
 
-    /// False if the sender was declared dead.
+    /// Returns false if the sender was declared dead.
     pub(super) async fn dismiss(
         &self,
         push: i64,
@@ -212,7 +212,8 @@ impl PostgresStore {
         self.take_by(group, TAKE_THESE, &values).await
     }
 
-    /// Takes by a statement whose first parameters are sender, stamp and push. `None` if the sender was declared dead.
+    /// Takes recipients with a statement whose first parameters are sender, stamp and push. Returns `None` if the
+    /// sender was declared dead.
     async fn take_by(
         &self,
         group: &Group,
@@ -274,7 +275,7 @@ impl PostgresStore {
         .await
     }
 
-    /// For each user, the pushes that count under `guard`.
+    /// Returns, for each user, the pushes that count under `guard`.
     pub(in crate::state) async fn touches(
         &self,
         users: &[UserKey],
@@ -285,12 +286,12 @@ impl PostgresStore {
     }
 }
 
-/// The two go out together; a third round trip is spared.
+/// Begins a transaction and takes the lock in one round trip.
 async fn begin_locked(client: &Client) -> Result<(), Refusal> {
     tokio::try_join!(client.batch_execute(BEGIN), client.batch_execute(LOCK)).map(drop)
 }
 
-/// Whether a sender is alive, which nobody can change until the transaction ends.
+/// Returns whether a sender is alive; no process can change that until the transaction ends.
 async fn is_alive(client: &Client, sender: i64) -> Result<bool, Refusal> {
     let name = lease_name(sender);
     let sql = format!("{IS_ALIVE} FOR SHARE");
@@ -298,7 +299,7 @@ async fn is_alive(client: &Client, sender: i64) -> Result<bool, Refusal> {
     Ok(!rows.is_empty())
 }
 
-/// Which of the answers' senders were declared dead.
+/// Returns the senders of these answers that were declared dead.
 async fn dead_senders(client: &Client, answers: &[Answer]) -> Result<HashSet<i64>, Refusal> {
     let mut dead = HashSet::new();
     for sender in senders(answers) {
@@ -309,7 +310,7 @@ async fn dead_senders(client: &Client, answers: &[Answer]) -> Result<HashSet<i64
     Ok(dead)
 }
 
-/// The answers for claims that are still their senders' own. Those of a living sender all are.
+/// Keeps the answers for claims that still belong to their senders. All claims of a living sender do.
 async fn own(
     client: &Client,
     answers: &[Answer],
@@ -335,7 +336,7 @@ async fn own(
     Ok(kept.cloned().collect())
 }
 
-/// Outcomes, the history's lines, and the end of payloads that are not needed any more.
+/// Writes outcomes and history rows, and deletes payloads that are no longer needed.
 async fn write(
     client: &Client,
     now: i64,
@@ -405,7 +406,7 @@ async fn read_and_decide(client: &Client, group: &Group) -> Result<Vec<Decision>
     Ok(decide(&group.candidates, seen, taken?, &group.guard.limits))
 }
 
-/// The numbers of the claims made, by user and device.
+/// Inserts claims and returns their numbers, by user and device.
 async fn insert(
     client: &Client,
     group: &Group,

@@ -1,4 +1,4 @@
-//! What is claimed: a push of an occurrence. And who claims: a sender.
+//! A push of an occurrence, for which recipients are claimed, and a sender, which claims them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -12,77 +12,68 @@ use crate::state::store::Store;
 use crate::state::value::Statement;
 use crate::state::value::{Row, params};
 
-/// A push that is to be sent: unique by automation, occurrence and number.
+/// A push to open: unique by automation, occurrence and number.
 #[derive(Debug, Clone)]
 pub struct NewPush {
-    /// The automation's name, or a name for sends without one.
+    /// The automation's name, or a generated name for sends without an automation.
     pub automation: String,
-    /// The instant it is for, as text.
+    /// The occurrence's instant as text.
     pub occurrence: String,
-    /// Its place among the occurrence's pushes, from 1.
+    /// The number among the occurrence's pushes, from 1.
     pub number: u32,
     /// The run that opens it.
     pub run: String,
     /// 1 to 5.
     pub layer: u32,
-    /// Where an accepted push goes down in history.
+    /// The history that records accepted pushes.
     pub recording: Recording,
     /// The templates, before rendering.
     pub words: Words,
-    /// What the history says about whom it was for.
+    /// The audience's name for the history.
     pub audience: Option<String>,
 }
 
-/// The words of a push.
+/// The texts of a push.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Words {
-    /// The first line.
     pub title: String,
-    /// The text.
     pub body: String,
-    /// Where a tap leads.
+    /// The link that a tap opens.
     pub deep_link: Option<String>,
 }
 
-/// Where accepted pushes go down in history.
+/// The history that records accepted pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
-    /// Nowhere, and they count for nobody's limits: cadence is off, or nothing is really sent.
+    /// None, and the pushes count for no limit: cadence is off, or it is a dry run.
     Nowhere,
-    /// In a database or service elsewhere, by way of the outbox.
+    /// A remote history, by way of the outbox.
     Elsewhere,
-    /// In this store.
+    /// The store's own history.
     Here,
 }
 
-/// A push as it is recorded.
+/// A recorded push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerPush {
     /// Its number in the ledger.
     pub(in crate::state) id: i64,
-    /// Its claims have higher numbers.
+    /// A number below those of the push's claims.
     pub(in crate::state) first_claim: i64,
-    /// See [`NewPush::automation`].
     pub automation: String,
-    /// See [`NewPush::occurrence`].
     pub occurrence: String,
-    /// See [`NewPush::number`].
     pub number: u32,
     /// The run that opened it.
     pub run: String,
-    /// See [`NewPush::layer`].
     pub layer: u32,
-    /// See [`NewPush::recording`].
     pub recording: Recording,
-    /// See [`NewPush::words`]. To be compared on the way back from a crash.
+    /// The templates; a resume compares them with its own.
     pub words: Words,
-    /// See [`NewPush::audience`].
     pub audience: Option<String>,
-    /// When it was opened.
     pub opened_at: Timestamp,
 }
 
-/// One process at work on a run's claims. While it lives they are in flight; after its death, in doubt.
+/// A process that sends for a run. While it lives its claims are in flight; after its death they are in doubt.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) id: i64,
@@ -98,7 +89,7 @@ macro_rules! push_columns {
 }
 
 impl Store {
-    /// Opens a push, or finds it as it was opened before, be it by another run.
+    /// Opens a push, or returns it as it was opened before, possibly by another run.
     pub async fn open_push(&self, new: &NewPush) -> Result<LedgerPush> {
         let sql = "INSERT INTO pushctl.pushes
                        (automation, occurrence, number, run, layer, recording, title, body, deep_link, audience, opened_at, first_claim)
@@ -121,12 +112,15 @@ impl Store {
         self.execute(sql, values).await?;
         let opened = self.pushes(&new.automation, &new.occurrence).await?;
         let mut numbered = opened.into_iter().filter(|push| push.number == new.number);
-        numbered
-            .next()
-            .ok_or_else(|| Error::new(ErrorKind::Bug, "a push was opened and cannot be found"))
+        numbered.next().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Bug,
+                "the ledger lacks a push that was just opened",
+            )
+        })
     }
 
-    /// The pushes of an occurrence, by number.
+    /// Returns the pushes of an occurrence, by number.
     pub async fn pushes(&self, automation: &str, occurrence: &str) -> Result<Vec<LedgerPush>> {
         let sql = concat!(
             "SELECT ",
@@ -137,7 +131,7 @@ impl Store {
         rows.iter().map(push).collect()
     }
 
-    /// Enrols this process as a sender of a run.
+    /// Registers this process as a sender of a run.
     pub async fn enlist(&self, run: &str, holder: &ProcessId) -> Result<Sender> {
         let sql =
             "INSERT INTO pushctl.senders (run, holder, begun_at) VALUES ($1, $2, $3) RETURNING id";
@@ -157,17 +151,17 @@ impl Store {
 }
 
 impl Sender {
-    /// Its number: higher than that of every sender that was enrolled before.
+    /// Returns its number, which is higher than that of every sender registered before.
     pub fn id(&self) -> i64 {
         self.id
     }
 
-    /// Ends it in order. Claims without an outcome are in doubt from now on.
+    /// Ends the sender. Its claims without an outcome are in doubt from now on.
     pub async fn leave(self) -> Result<()> {
         self.lease.release().await
     }
 
-    /// When it may send no more, unless its lease is renewed: for whatever puts messages on the wire.
+    /// Returns when its lease expires, for the code that sends messages.
     pub fn expiry(&self) -> &Expiry {
         self.lease.expiry()
     }
@@ -177,18 +171,19 @@ impl Sender {
         self.lease.renewal()
     }
 
-    /// Whether others count it as living, asked of the store itself.
+    /// Returns whether other processes count it as living, by a query to the store.
     pub async fn is_alive(&self, store: &Store) -> Result<bool> {
         let renewed = store.transact(vec![self.renewal()]).await?;
         Ok(renewed != [0])
     }
 
-    /// Waits until it is certain that others count it as living; an error if one has declared it dead: no more claims.
+    /// Waits until other processes certainly count it as living. Fails if one has declared it dead: it must not claim
+    /// more.
     pub(super) async fn hold(&self) -> Result<()> {
         self.lease.hold().await
     }
 
-    /// The time of a group of claims, in microseconds; no two groups of a sender have the same.
+    /// Returns the time of a group of claims, in microseconds; no two groups of a sender have the same.
     pub(super) fn stamp(&self, now: Timestamp) -> i64 {
         let now = now.as_microsecond();
         let last = self
@@ -218,16 +213,16 @@ impl Recording {
     }
 }
 
-/// The lease that shows whether a sender lives.
+/// Returns the name of the lease that shows whether a sender lives.
 pub(super) fn lease_name(sender: i64) -> String {
     format!("{SENDER_LEASES}{sender}")
 }
 
-/// True while a sender was not declared dead. Only then may it claim, and only then are its claims certainly its own: what
-/// it left is taken up by others only after its lease is gone, which one transaction deletes with recording the doubt.
+/// Returns a row unless the sender was declared dead. Only with it may a sender claim, and only then are its claims
+/// certainly its own: the transaction that deletes the lease also records the sender's claims as in doubt.
 pub(super) const IS_ALIVE: &str = "SELECT 1 FROM pushctl.leases WHERE name = $1";
 
-/// What those names begin with.
+/// The prefix of those names.
 pub(super) const SENDER_LEASES: &str = "sender/";
 
 fn push(row: &Row) -> Result<LedgerPush> {

@@ -1,4 +1,4 @@
-//! Reading the ledger: recipients page by page, sums, and the rate over time.
+//! Reads the ledger: recipients page by page, totals, and the rate over time.
 
 use std::time::Duration;
 
@@ -11,53 +11,46 @@ use crate::error::Result;
 use crate::state::store::Store;
 use crate::state::value::{Row, params};
 
-/// One claim with everything that is known of it.
+/// A claim with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    /// Its number: where the next page begins.
+    /// Its number: the start of the next page.
     pub claim: i64,
-    /// Who.
     pub user: UserKey,
     /// 0 for a user's first device.
     pub device: u32,
-    /// The hash of its token; `None` for one who was never to be sent to.
+    /// The hash of its token; `None` for a skipped recipient.
     pub token: Option<TokenHash>,
-    /// Where it stands.
     pub standing: Standing,
     /// `UNREGISTERED`, `no-token`, …
     pub code: Option<String>,
     /// The push service's name for the message.
     pub message_name: Option<String>,
-    /// Requests that were made.
     pub attempts: u32,
     /// From the first request to the last answer.
     pub elapsed: Duration,
-    /// When it was claimed.
     pub claimed_at: Timestamp,
-    /// When its outcome was recorded.
     pub ended_at: Option<Timestamp>,
 }
 
-/// How many recipients of a push stand somewhere, for one reason.
+/// The number of claims with one standing and one code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TallyRow {
-    /// Where.
     pub standing: Standing,
-    /// Why.
     pub code: Option<String>,
-    /// How many claims.
     pub count: u64,
 }
 
 impl Store {
-    /// A push's recipients in the order in which they were claimed: at most `limit` after claim number `after` (0 to begin).
+    /// Returns a push's recipients in the order of their claims: at most `limit` after claim number `after` (0 to
+    /// begin).
     pub async fn recipients(
         &self,
         push: &LedgerPush,
         after: i64,
         limit: u32,
     ) -> Result<Vec<Recipient>> {
-        // The plus sign keeps both planners on the primary key, whose order is asked for.
+        // The plus sign keeps both planners on the primary key, which gives the requested order.
         let sql = "SELECT c.id, c.user_key, c.device, c.token_hash, c.sender, o.state, o.code, o.message_name,
                           o.attempts, o.millis, c.claimed_at, o.ended_at
                    FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
@@ -70,14 +63,14 @@ impl Store {
             .collect()
     }
 
-    /// Hands every recipient of a push to `sink`, in the order in which they were claimed, without keeping them. Returns how
-    /// many there are.
+    /// Passes every recipient of a push to `sink`, in the order of their claims, without collecting them. Returns their
+    /// number.
     pub async fn each_recipient(
         &self,
         push: &LedgerPush,
         mut sink: impl FnMut(&Recipient) -> Result<()>,
     ) -> Result<u64> {
-        /// Read at once.
+        /// Rows read at once.
         const PAGE: u32 = 2_000;
         let (mut after, mut count) = (0, 0);
         loop {
@@ -91,7 +84,7 @@ impl Store {
         }
     }
 
-    /// How many recipients stand where, and why.
+    /// Counts the claims of a push by standing and code.
     pub async fn tally(&self, push: &LedgerPush) -> Result<Vec<TallyRow>> {
         let sql = "SELECT o.state, o.code, CASE WHEN c.sender IS NULL THEN NULL ELSE 1 END AS taken, count(*)
                    FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
@@ -103,7 +96,7 @@ impl Store {
         Ok(tally)
     }
 
-    /// How many claims are for somebody's second and further devices.
+    /// Counts the claims for second and further devices of a user.
     pub async fn further_devices(&self, push: &LedgerPush) -> Result<u64> {
         let sql = "SELECT count(*) FROM pushctl.claims WHERE +push = $1 AND id > $2 AND device > 0";
         let rows = self.query(sql, params![push.id, push.first_claim]).await?;
@@ -111,7 +104,7 @@ impl Store {
             .map_or(Ok(0), |row| Ok(row.int(0)?.unsigned_abs()))
     }
 
-    /// How many claims of a push ended in each step of time, and how: `(beginning of the step, ending, count)`.
+    /// Counts the claims that ended in each step of time: `(beginning of the step, ending, count)`.
     pub async fn timeline(
         &self,
         push: &LedgerPush,

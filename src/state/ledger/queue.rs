@@ -1,4 +1,4 @@
-//! The queue of a shared send: recipients are entered by one process and claimed by several.
+//! The queue of a shared send: one process enters recipients, and several claim them.
 
 use std::collections::HashSet;
 
@@ -12,56 +12,52 @@ use crate::state::leases::lost;
 use crate::state::store::{Backend, Store};
 use crate::state::value::params;
 
-/// Somebody who waits for a sender.
+/// A recipient to enter into the queue.
 #[derive(Debug, Clone)]
 pub struct Queued {
-    /// Who.
     pub user: UserKey,
-    /// The hash of their token, where it is known already.
+    /// The hash of the token, if it is known already.
     pub token: Option<TokenHash>,
-    /// What a history elsewhere counts for the guard's limits.
+    /// The pushes in a remote history that count for the guard's limits.
     pub counted: Counted,
-    /// What the message is made from. Never a token: nothing of the kind is stored in clear.
+    /// The data of the message. It must not contain a token: those are never stored in clear.
     pub payload: Vec<u8>,
 }
 
-/// A recipient who waits in the queue, as a process sees it that is about to look their token up.
+/// A recipient in the queue, for a process that is about to look up the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// The number of their claim.
+    /// The claim's number.
     pub claim: i64,
-    /// Who.
     pub user: UserKey,
-    /// The hash of the token with which they were entered.
+    /// The hash of the token with which the recipient was entered.
     pub token: Option<TokenHash>,
 }
 
-/// A recipient whose token is known, and who is to be taken out of the queue.
+/// A recipient to take out of the queue, with a token that was looked up.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Who.
     pub user: UserKey,
-    /// The token that the message goes to, in place of the one they were entered with; `None` leaves that.
+    /// The token to use in place of the one in the queue; `None` keeps that one.
     pub token: Option<TokenHash>,
 }
 
-/// Somebody taken out of the queue.
+/// A recipient taken out of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// To record the outcome by.
+    /// The claim, by which the outcome is recorded.
     pub claim: Claim,
-    /// Who.
     pub user: UserKey,
-    /// As it was entered, or as it was wanted. If it is neither, the token that was wanted is another recipient's.
+    /// The token as entered or as requested. If it is neither, the requested token belongs to another recipient.
     pub token: Option<TokenHash>,
-    /// As it was entered.
+    /// The data of the message, as entered.
     pub payload: Vec<u8>,
-    /// The limit of the guard that forbids it: record [`Ending::Skipped`](super::Ending::Skipped) instead of sending.
+    /// The index of the exceeded limit: record [`Ending::Skipped`](super::Ending::Skipped) instead of sending.
     pub over: Option<usize>,
 }
 
 impl Store {
-    /// Enters a group; who is in the ledger for this push already is left as they are.
+    /// Enters a group. Recipients in the ledger for this push already are not changed.
     pub async fn enqueue(&self, push: &LedgerPush, recipients: Vec<Queued>) -> Result<()> {
         let now = self.now().as_microsecond();
         let recipients = first_of_each(recipients, |one| &one.user);
@@ -71,8 +67,8 @@ impl Store {
         }
     }
 
-    /// Claims the next recipients of the queue, at most `most`, in one durable transaction. None: the queue is empty
-    /// (what other senders took may still come back through [`Store::requeue`]).
+    /// Claims the next recipients of the queue, at most `most`, in one durable transaction. Returns none if the queue
+    /// is empty (claims of other senders may still come back through [`Store::requeue`]).
     pub async fn take(
         &self,
         push: &LedgerPush,
@@ -88,7 +84,7 @@ impl Store {
         taken.ok_or_else(lost)
     }
 
-    /// Claims those of `wanted` who still wait in the queue, in one durable transaction.
+    /// Claims those of `wanted` that still wait in the queue, in one durable transaction.
     pub async fn take_these(
         &self,
         push: &LedgerPush,
@@ -100,7 +96,7 @@ impl Store {
         let mut wanted = first_of_each(wanted, |one| &one.user);
         let mut tokens = HashSet::new();
         for one in &mut wanted {
-            // A token is claimed once within a push: the second recipient keeps the one they have.
+            // A token is claimed once within a push: the second recipient keeps the token in the queue.
             one.token = one.token.filter(|token| tokens.insert(*token));
         }
         let taken = match &*self.backend {
@@ -110,8 +106,8 @@ impl Store {
         taken.ok_or_else(lost)
     }
 
-    /// Returns recipients who wait, from the end of the queue on: at most `limit` before claim number `before`. Of every
-    /// `of` claims in a row only one belongs to a part, so that processes with different parts want different recipients.
+    /// Returns waiting recipients, from the end of the queue on: at most `limit` before claim number `before`. A part
+    /// contains one of every `of` consecutive claims, so processes with different parts look up different recipients.
     pub async fn waiting(
         &self,
         push: &LedgerPush,
@@ -138,14 +134,14 @@ impl Store {
             .collect()
     }
 
-    /// The place of a sender among the living senders of a run, from 0, and how many there are.
+    /// Returns the index of a sender among the living senders of a run, and their number.
     pub async fn place_among_senders(&self, run: &str, sender: &Sender) -> Result<(u32, u32)> {
         let living = self.living_senders().await?;
         let sql = "SELECT id FROM pushctl.senders WHERE run = $1 ORDER BY id";
         let (mut place, mut count) = (0, 0);
         for row in self.query(sql, params![run]).await? {
             let id = row.int(0)?;
-            // One who asks lives, even if its lease has just ended.
+            // The calling sender lives, even if its lease has just expired.
             if id == sender.id || living.contains_key(&id) {
                 if id < sender.id {
                     place += 1;
@@ -156,7 +152,7 @@ impl Store {
         Ok((place, count.max(1)))
     }
 
-    /// Whether a lease has a holder that is not known to be dead.
+    /// Returns whether a lease has a holder that is not known to be dead.
     pub async fn is_held(&self, lease: &str) -> Result<bool> {
         let held = self.lease(lease).await?;
         Ok(held.is_some_and(|held| !held.holder.is_known_dead()))

@@ -1,4 +1,4 @@
-//! Outcomes: what came of claims, written in groups.
+//! Records the outcomes of claims, in groups.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -7,67 +7,65 @@ use super::push::{LedgerPush, Recording, Words};
 use crate::error::Result;
 use crate::state::store::{Backend, Store};
 
-/// How a claim ended.
+/// The outcome of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ending {
-    /// The push service took it.
+    /// The push service accepted the message.
     Accepted,
-    /// The push service refused it, or could not be brought to take it.
+    /// The push service rejected the message, or every attempt failed.
     Failed,
-    /// Its token is no longer registered.
+    /// The token is no longer registered.
     Dead,
-    /// It was not sent, for the reason in the code.
+    /// Nothing was sent, for the reason in the code.
     Skipped,
-    /// It was not sent, because somebody cancelled.
+    /// Nothing was sent, because the run was cancelled.
     Cancelled,
-    /// It may or may not have been taken: the answer was never seen.
+    /// The message was sent and no answer came, so the service may or may not have accepted it.
     InDoubt,
 }
 
-/// A claim that was won: what its outcome is recorded by.
+/// A claim of this process, by which its outcome is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// Its number.
     pub id: i64,
-    /// The number of the user's first device: several devices are one push in the history.
+    /// The number of the claim for the user's first device: several devices are one push in the history.
     pub first: i64,
-    /// It came out of the queue.
+    /// Whether it came out of the queue.
     pub(super) queued: bool,
-    /// Who made it: what an outcome is recorded under, while it has not been taken up by another.
+    /// The sender that made it. An outcome is recorded only while the claim belongs to this sender.
     pub(super) sender: i64,
 }
 
-/// Where a recipient stands.
+/// The present state of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
-    /// Waits in the queue for a sender.
+    /// It waits in the queue for a sender.
     Queued,
-    /// Claimed, without an outcome: in flight, unless its sender is dead (see [`Store::settle`]).
+    /// It was claimed and has no outcome: in flight, unless its sender is dead (see [`Store::settle`]).
     Unanswered,
-    /// It ended.
+    /// It has an outcome.
     Ended(Ending),
 }
 
-/// What came of one claim.
+/// The outcome of a claim, to be recorded.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The claim that was won.
     pub claim: Claim,
-    /// How it ended. An accepted one stays accepted, whatever is recorded later.
+    /// The outcome. An accepted claim stays accepted, also if another outcome is recorded later.
     pub ending: Ending,
     /// `UNREGISTERED`, `timed-out`, …
     pub code: Option<String>,
     /// The push service's name for the message. Never a token.
     pub message_name: Option<String>,
-    /// Requests that were made.
+    /// The number of requests that were sent.
     pub attempts: u32,
     /// From the first request to the last answer.
     pub elapsed: Duration,
-    /// What the person reads; kept for the history if the push was accepted.
+    /// The rendered texts; stored in the history if the push was accepted.
     pub words: Option<Words>,
 }
 
-/// An accepted push's line in the history; words that are the push's own are left out.
+/// A row of the history for an accepted push; texts equal to the push's own are left out.
 #[derive(Debug, Clone)]
 pub(super) struct OutcomeRow {
     pub(super) first: i64,
@@ -77,7 +75,7 @@ pub(super) struct OutcomeRow {
 }
 
 impl Standing {
-    /// How files and sums call it.
+    /// Returns the word for files and summaries.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -122,9 +120,9 @@ impl Ending {
 }
 
 impl Store {
-    /// Records a group of outcomes in one transaction, together with the history's lines of those accepted.
-    /// Repeating it is harmless. An outcome of a claim that another sender has taken up meanwhile is passed over: the
-    /// other one's counts.
+    /// Records a group of outcomes in one transaction, together with the history rows of accepted pushes. Repeating it
+    /// is harmless. The outcome of a claim that another sender has taken over meanwhile is ignored: the other sender's
+    /// outcome counts.
     pub async fn record(&self, push: &LedgerPush, answers: Vec<Answer>) -> Result<()> {
         let now = self.now().as_microsecond();
         // One statement cannot write a row twice.
@@ -143,7 +141,7 @@ impl Store {
     }
 }
 
-/// Where accepted messages of a push go down.
+/// Returns the table for the accepted messages of a push.
 pub(super) fn table_of(push: &LedgerPush) -> &'static str {
     if push.recording == Recording::Here {
         "history"
@@ -152,7 +150,7 @@ pub(super) fn table_of(push: &LedgerPush) -> &'static str {
     }
 }
 
-/// The senders of some answers, each once.
+/// Returns the senders of some answers, each once.
 pub(super) fn senders(answers: &[Answer]) -> HashSet<i64> {
     answers.iter().map(|one| one.claim.sender).collect()
 }

@@ -1,4 +1,4 @@
-//! Giving claims back: what was claimed and certainly never left, because its sender ended first.
+//! Releases claims whose messages were certainly not sent, because the sender ended first.
 
 use super::push::{LedgerPush, Sender, lease_name};
 use super::record::Claim;
@@ -7,15 +7,15 @@ use crate::state::store::Store;
 use crate::state::value::Statement;
 use crate::state::value::params;
 
-/// Claims named in one transaction.
+/// Claims released in one transaction.
 const GROUP: usize = 500;
 
 impl Store {
-    /// Gives back claims of this sender that have no outcome, so that they can be claimed anew; the number of claims that
-    /// are free again. To be called only for what certainly did not leave. A claim out of the queue goes back into it. Of a
-    /// sender that was declared dead nothing is given back: what it left is in doubt, and another's to settle.
+    /// Releases claims of this sender without an outcome, so that they can be claimed again, and returns how many. To
+    /// be called only for messages that were certainly not sent. A claim out of the queue goes back into it. If the
+    /// sender was declared dead, nothing is released: its claims are in doubt, and another process decides about them.
     ///
-    /// Where another device of the same user was answered already, the claim on the user has to stay: it is recorded as
+    /// If another device of the same user has an outcome already, the claim on the user has to stay: it is recorded as
     /// skipped (`not-sent`), and not counted.
     pub async fn release(
         &self,
@@ -25,14 +25,21 @@ impl Store {
     ) -> Result<u64> {
         let mut released = 0;
         for group in claims.chunks(GROUP) {
-            let changed = self.transact(self.giving_back(push, sender, group)).await?;
+            let changed = self
+                .transact(self.release_statements(push, sender, group))
+                .await?;
             released += changed.iter().skip(1).take(3).sum::<u64>();
         }
         Ok(released)
     }
 
-    /// Back into the queue; then the further devices; then the users of whom nothing is left; then the rest.
-    fn giving_back(&self, push: &LedgerPush, sender: &Sender, claims: &[Claim]) -> Vec<Statement> {
+    /// Statements in this order: claims back into the queue; further devices; users without any outcome; the rest.
+    fn release_statements(
+        &self,
+        push: &LedgerPush,
+        sender: &Sender,
+        claims: &[Claim],
+    ) -> Vec<Statement> {
         let list: Vec<String> = claims.iter().map(|claim| claim.id.to_string()).collect();
         // The plus sign keeps the planners on the primary key.
         let unanswered = format!(

@@ -1,4 +1,4 @@
-//! The ledger's hot path in SQLite: prepared statements, one row at a time, one transaction a group.
+//! The ledger's hot path in SQLite: prepared statements for one row at a time, in one transaction for each group.
 
 mod bulk;
 
@@ -46,7 +46,7 @@ const TAKE_THIS: &str = "
     WHERE user_key = ?3 AND push = ?4 AND device = 0 AND sender IS NULL
     RETURNING id, user_key, token_hash";
 
-/// Left as it is where another recipient of the push has the token.
+/// Changes nothing if another recipient of the push has the token.
 const TAKE_WITH: &str = "UPDATE OR IGNORE claims SET token_hash = ?1 WHERE id = ?2";
 
 const OUTCOME: (&str, &str) = (
@@ -58,7 +58,7 @@ const OUTCOME: (&str, &str) = (
 );
 
 impl Sqlite {
-    /// `None` if the sender was declared dead.
+    /// Returns `None` if the sender was declared dead.
     pub(super) async fn claim(&self, group: Group) -> Result<Option<Vec<Claimed>>> {
         let claimed = self
             .write(Durability::Disk, move |connection| {
@@ -82,7 +82,7 @@ impl Sqlite {
         group.conclude(decisions, id).map(Some)
     }
 
-    /// False if the sender was declared dead.
+    /// Returns false if the sender was declared dead.
     pub(super) async fn dismiss(
         &self,
         push: i64,
@@ -117,7 +117,7 @@ impl Sqlite {
         .await
     }
 
-    /// Not forced to the disk: the next claims are, and take it along. What a loss of power takes is in doubt.
+    /// Not forced to the disk: the next claims are, which also saves these. Outcomes lost with the power are in doubt.
     pub(super) async fn record(
         &self,
         now: i64,
@@ -161,7 +161,7 @@ impl Sqlite {
         .await
     }
 
-    /// `None` if the sender was declared dead.
+    /// Returns `None` if the sender was declared dead.
     pub(super) async fn take(&self, group: Group, most: u32) -> Result<Option<Vec<Taken>>> {
         self.write(Durability::Disk, move |connection| {
             if !is_alive(connection, group.sender)? {
@@ -181,7 +181,7 @@ impl Sqlite {
         .await
     }
 
-    /// `None` if the sender was declared dead.
+    /// Returns `None` if the sender was declared dead.
     pub(super) async fn take_these(
         &self,
         group: Group,
@@ -213,7 +213,7 @@ impl Sqlite {
         .await
     }
 
-    /// For each user, the pushes that count under `guard`.
+    /// Returns, for each user, the pushes that count under `guard`.
     pub(in crate::state) async fn touches(
         &self,
         users: Vec<UserKey>,
@@ -234,7 +234,7 @@ fn is_alive(connection: &Connection, sender: i64) -> rusqlite::Result<bool> {
     lease.exists([lease_name(sender)])
 }
 
-/// The answers for claims that are still their senders' own. Those of a living sender all are.
+/// Keeps the answers for claims that still belong to their senders. All claims of a living sender do.
 fn own(connection: &Connection, answers: Vec<Answer>) -> rusqlite::Result<Vec<Answer>> {
     let mut dead = HashSet::new();
     for sender in senders(&answers) {
@@ -309,7 +309,7 @@ fn read_and_decide(connection: &Connection, group: &Group) -> rusqlite::Result<V
     Ok(decide(&group.candidates, seen, taken, &group.guard.limits))
 }
 
-/// The numbers of the claims made, by candidate and device.
+/// Inserts claims and returns their numbers, by candidate and device.
 fn insert(
     connection: &Connection,
     group: &Group,
@@ -363,7 +363,7 @@ fn touches(
         .collect()
 }
 
-/// Adds what the message is made from, and whether a limit forbids it.
+/// Adds the data of the message, and whether a limit forbids it.
 fn complete(connection: &Connection, group: &Group, taken: &mut [Taken]) -> rusqlite::Result<()> {
     let mut payload =
         connection.prepare_cached("SELECT payload, counted FROM payloads WHERE claim = ?1")?;
@@ -377,7 +377,7 @@ fn complete(connection: &Connection, group: &Group, taken: &mut [Taken]) -> rusq
     Ok(())
 }
 
-/// Somebody out of the queue, without payload.
+/// Reads a recipient out of the queue, without payload.
 fn waiting(row: &Row<'_>, sender: i64) -> rusqlite::Result<Taken> {
     let id = row.get(0)?;
     let user: Vec<u8> = row.get(1)?;

@@ -1,4 +1,4 @@
-//! The answers of the push service, in the words it uses.
+//! The answers of the push service, with its own texts.
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};

@@ -1,4 +1,4 @@
-//! What the stand-in proves itself with: a certificate authority, a server certificate, and a service account.
+//! The identity of the stand-in: a certificate authority, a server certificate, and a service account.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ use super::Protocol;
 
 static ACCOUNT_KEY: OnceLock<PKey<Private>> = OnceLock::new();
 
-/// The authority that clients are told to trust, and the server's own certificate.
+/// The authority that clients trust, and the server's certificate.
 pub(super) struct Identity {
     authority: X509,
     certificate: X509,
@@ -27,7 +27,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Makes both anew; they last a day.
+    /// Makes both anew, valid for a day.
     pub(super) fn create() -> Self {
         let (authority_key, key) = (ec_key(), ec_key());
         let authority = {
@@ -56,7 +56,8 @@ impl Identity {
         }
     }
 
-    /// The one in `directory`, made on first use: whoever is started there again is the same service to its clients.
+    /// Reads the identity in `directory`, or makes it on first use, so that a restarted stand-in is the same to its
+    /// clients.
     pub(super) fn kept_in(directory: &Path) -> Self {
         let (path, account) = (
             directory.join("identity.pem"),
@@ -93,7 +94,7 @@ impl Identity {
         self.authority.to_pem().expect("PEM")
     }
 
-    /// A TLS acceptor that offers what `protocol` says.
+    /// Makes a TLS acceptor that offers `protocol`.
     pub(super) fn acceptor(&self, protocol: Protocol) -> SslAcceptor {
         let mut builder =
             SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).expect("an acceptor");
@@ -112,7 +113,7 @@ impl Identity {
     }
 }
 
-/// The service account's key: one for the whole process, since making it is slow.
+/// Returns the service account's key: one for the whole process, since making it is slow.
 pub(super) fn account_key() -> &'static PKey<Private> {
     ACCOUNT_KEY.get_or_init(|| {
         PKey::from_rsa(Rsa::generate(2048).expect("an RSA key")).expect("a private key")

@@ -1,7 +1,7 @@
-//! What the stand-in has seen and accepted, in memory and, line by line, in a file.
+//! The requests that the stand-in received and the messages that it accepted, in memory and in a file.
 //!
-//! A line is `microseconds since 1970 <TAB> message name <TAB> token <TAB> answered|lost|validated`, written before
-//! the answer leaves: whoever kills the stand-in still finds every message it ever accepted.
+//! A line is `microseconds since 1970 <TAB> message name <TAB> token <TAB> answered|lost|validated`, written before the
+//! answer is sent, so the file has every accepted message even if the stand-in is killed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// What became of the answer to an accepted message.
+/// The state of the answer to an accepted message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It was sent.
     Answered,
     /// The script withheld it.
     Lost,
-    /// The request was `validate_only`: nothing would reach a phone.
+    /// The request was `validate_only`, so nothing would be delivered.
     Validated,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Accepted {
     pub(crate) fate: Fate,
 }
 
-/// One request that carried a well-formed message, whatever it was answered.
+/// A request with a well-formed message, with any answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     pub(crate) token: String,
@@ -38,12 +38,12 @@ pub(crate) struct Attempt {
     pub(crate) message: serde_json::Value,
 }
 
-/// Whether attempts and accepted messages are kept in memory too.
+/// Whether attempts and accepted messages are also kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// Tests ask for them.
+    /// They are kept, for tests.
     Kept,
-    /// A long-running program has the file.
+    /// They are not kept: a long-running program uses the file.
     Spared,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Appends to `file`, when there is one.
+    /// Opens the log, which appends to `file` if there is one.
     pub(crate) fn open(file: Option<&Path>, memory: Memory) -> io::Result<Self> {
         let file = file
             .map(|path| OpenOptions::new().create(true).append(true).open(path))
@@ -78,7 +78,7 @@ impl Ledger {
         self.memory
     }
 
-    /// A message name that this and every later stand-in gives once.
+    /// Returns a message name that no stand-in ever uses twice.
     pub(crate) fn name(&self, project: &str) -> String {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
         format!("projects/{project}/messages/0:{:x}%{number:x}", self.epoch)
@@ -88,7 +88,7 @@ impl Ledger {
         lock(&self.attempts).push(attempt);
     }
 
-    /// Writes the lines of `batch` in one call and empties it; only then may their answers leave.
+    /// Writes the lines of `batch` in one call and empties it; only then may the answers be sent.
     pub(crate) fn commit(&self, batch: &mut Vec<Accepted>, lines: &mut Vec<u8>) -> io::Result<()> {
         if batch.is_empty() {
             return Ok(());

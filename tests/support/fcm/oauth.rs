@@ -1,4 +1,4 @@
-//! The token endpoint: checks the assertion as strictly as the real one, then lends bearer tokens.
+//! The token endpoint: checks the assertion as strictly as the real one, then issues bearer tokens.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use super::{ACCOUNT_EMAIL, Options};
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
-/// How the token endpoint behaves, and the tokens it has lent.
+/// The settings of the token endpoint, and the tokens it has issued.
 #[derive(Debug)]
 pub(crate) struct Oauth {
     token_uri: String,
@@ -28,11 +28,11 @@ pub(crate) struct Oauth {
     any_date: bool,
     delay: Duration,
     refusal: Option<u16>,
-    lent: Mutex<HashMap<String, Instant>>,
+    issued: Mutex<HashMap<String, Instant>>,
     requests: AtomicU64,
 }
 
-/// A header that carries a lent token, and when that ends.
+/// A header with an issued token, and its expiry.
 #[derive(Debug)]
 pub(super) struct Admission {
     header: HeaderValue,
@@ -47,23 +47,24 @@ impl Oauth {
             any_date: options.any_date,
             delay: options.token_delay,
             refusal: options.token_refusal,
-            lent: Mutex::default(),
+            issued: Mutex::default(),
             requests: AtomicU64::new(0),
         }
     }
 
-    /// How many requests the endpoint had.
+    /// Returns the number of requests to the endpoint.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// How long an answer takes.
+    /// Returns the delay of an answer.
     pub(super) fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// Whether `authorization` carries a token that was lent and has not ended. `last` is what the connection was
-    /// admitted with before: every message brings the same thousand bytes, and looking them up costs more than the rest.
+    /// Returns whether `authorization` contains an issued token that has not expired. `last` is the previous header of
+    /// the connection: every message carries the same thousand bytes, and looking them up costs more than all other
+    /// checks.
     pub(super) fn admits(&self, authorization: &HeaderValue, last: &mut Option<Admission>) -> bool {
         let known = |admission: &&mut Admission| admission.header == authorization;
         if let Some(admission) = last.as_mut().filter(known) {
@@ -76,8 +77,8 @@ impl Oauth {
         else {
             return false;
         };
-        let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(end) = lent.get(token).copied() else {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(end) = issued.get(token).copied() else {
             return false;
         };
         *last = Some(Admission {
@@ -87,7 +88,7 @@ impl Oauth {
         Instant::now() < end
     }
 
-    /// Answers a form of the grant type `jwt-bearer`.
+    /// Answers a request of the grant type `jwt-bearer`.
     pub(super) fn answer(&self, form: &[u8]) -> Answer {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match self.refusal {
@@ -106,10 +107,10 @@ impl Oauth {
         )
     }
 
-    /// A new bearer token.
+    /// Issues a bearer token.
     pub(super) fn lend(&self) -> String {
         let token = token();
-        self.lent
+        self.issued
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(token.clone(), Instant::now() + self.lifetime);
@@ -197,7 +198,7 @@ fn verify(signed: &str, signature: &[u8]) -> Result<(), String> {
         .ok_or_else(|| "Invalid JWT Signature.".to_owned())
 }
 
-/// About as long as a real one: it travels with every message.
+/// Makes a token about as long as a real one, because it is sent with every message.
 fn token() -> String {
     let mut bytes = [0; 500];
     rand_bytes(&mut bytes).expect("random bytes");

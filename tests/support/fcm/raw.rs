@@ -1,5 +1,5 @@
-//! An HTTP/2 peer made of bare frames, for what a well-behaved server never does: a GOAWAY at a chosen stream, a
-//! connection that ends at a chosen moment. Without TLS, and it reads no headers.
+//! An HTTP/2 peer made of raw frames, for what a well-behaved server never does: a GOAWAY at a chosen stream, a
+//! connection that ends at a chosen moment. It uses no TLS and reads no headers.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,14 +18,14 @@ const END_HEADERS: u8 = 4;
 /// HPACK: `:status: 200` is entry 8 of the static table.
 const STATUS_200: &[u8] = &[0x88];
 
-/// What one connection does; later connections answer everything.
+/// The actions on one connection; later connections answer everything.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// After so many requests have come ...
+    /// After this many requests …
     pub(crate) requests: usize,
-    /// ... the first ones are answered ...
+    /// … this many are answered …
     pub(crate) answered: usize,
-    /// ... and then this.
+    /// … and then the connection ends like this.
     pub(crate) ending: Ending,
 }
 
@@ -34,9 +34,9 @@ pub(crate) struct Plan {
 pub(crate) enum Ending {
     /// GOAWAY names the last stream (1, 3, 5, …) that was processed, and the connection is closed.
     GoAway(u32),
-    /// It is closed without a word.
+    /// It is closed without GOAWAY.
     Close,
-    /// It stays open, and nothing that arrives is heard.
+    /// It stays open, and everything that arrives is ignored.
     Mute,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct RawPeer {
 }
 
 impl RawPeer {
-    /// Listens; the first connection goes as planned.
+    /// Starts the peer; its first connection follows the plan.
     pub(crate) fn start(plan: Plan) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -73,7 +73,7 @@ impl RawPeer {
         format!("http://{}", self.address)
     }
 
-    /// Each request for `token`: the number of its connection.
+    /// Returns the number of the connection of each request for `token`.
     pub(crate) fn requests(&self, token: &str) -> Vec<usize> {
         let bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = bodies
@@ -135,7 +135,7 @@ impl Peer {
             },
         }
         self.socket.shutdown(std::net::Shutdown::Write)?;
-        // Closing with something unread would reset the connection, and what was written could be lost.
+        // Closing with unread data would reset the connection and could lose data that was written.
         io::copy(&mut self.socket, &mut io::sink()).map(|_| ())
     }
 

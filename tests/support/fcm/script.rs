@@ -1,10 +1,9 @@
-//! What the stand-in does to which request: rules over tokens and counts, written in Rust or in a TOML file.
+//! The script of the stand-in: rules over tokens and counts, written in Rust or in a TOML file.
 //!
 //! ```toml
-//! [[rules]]
-//! tokens = "dead-*"                    # a `*` matches anything; the default is every token
-//! replies = ["unregistered"]           # the n-th request of a token gets the n-th reply
-//! repeat = true                        # the last reply goes on for ever; otherwise later requests pass on to the next rule
+//! [[rules]] tokens = "dead-*"                    # a `*` matches anything; the default is every token replies =
+//! ["unregistered"]           # the n-th request of a token gets the n-th reply repeat = true                        #
+//! the last reply goes on for ever; otherwise later requests pass on to the next rule
 //!
 //! [[rules]]
 //! after = 1000                         # leaves the first thousand requests that match alone
@@ -18,7 +17,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-/// All rules, in the order they are asked.
+/// All rules, in the order of evaluation.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Script {
@@ -26,7 +25,7 @@ pub(crate) struct Script {
     pub(crate) rules: Vec<Rule>,
 }
 
-/// Which requests a rule takes, and what they get.
+/// Selects requests, and gives their replies.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Rule {
@@ -43,7 +42,7 @@ pub(crate) struct Rule {
     pub(crate) times: Option<u64>,
 }
 
-/// What one request gets.
+/// The reply to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(crate) enum Reply {
@@ -51,15 +50,15 @@ pub(crate) enum Reply {
     Accept,
     /// 404 with `FcmError` UNREGISTERED.
     Unregistered,
-    /// 400 `INVALID_ARGUMENT` that blames the token.
+    /// 400 `INVALID_ARGUMENT` about the token.
     InvalidToken,
-    /// 400 `INVALID_ARGUMENT` whose field violations blame the message.
+    /// 400 `INVALID_ARGUMENT` whose field violations concern the message.
     InvalidMessage,
     /// 403 `SENDER_ID_MISMATCH`.
     SenderIdMismatch,
     /// 401 `THIRD_PARTY_AUTH_ERROR`.
     ThirdPartyAuth,
-    /// 401 without `FcmError`: the bearer token is no longer good.
+    /// 401 without `FcmError`: the bearer token has expired.
     ExpiredToken,
     /// 403 without `FcmError`.
     PermissionDenied,
@@ -71,9 +70,9 @@ pub(crate) enum Reply {
     Internal { retry_after: Option<RetryAfter> },
     /// 503 UNAVAILABLE.
     Unavailable { retry_after: Option<RetryAfter> },
-    /// A page from a middle box, under any status.
+    /// An HTML page from a proxy, with any status.
     Html { status: u16 },
-    /// The other reply, later.
+    /// Another reply, after a delay.
     Slow { ms: u64, then: Box<Reply> },
     /// Accepted and logged, but the stream is reset in place of an answer.
     AcceptThenReset,
@@ -81,15 +80,15 @@ pub(crate) enum Reply {
     AcceptThenDrop,
     /// Accepted and logged; the answer's head arrives, its body does not.
     AcceptThenTruncate,
-    /// Not accepted; the stream is reset with CANCEL, which does not say so.
+    /// Not accepted; the stream is reset with CANCEL, which leaves that open.
     Reset,
     /// `RST_STREAM` with `REFUSED_STREAM`.
     Refuse,
     /// Never answered.
     Hang,
-    /// Accepted; the connection says GOAWAY and ends once its streams are answered.
+    /// Accepted; the connection sends GOAWAY and ends once its streams are answered.
     GoAway,
-    /// The connection says GOAWAY and ends at once.
+    /// The connection sends GOAWAY and ends at once.
     GoAwayNow,
     /// Not accepted; the connection is closed.
     Drop,
@@ -101,7 +100,7 @@ pub(crate) enum Reply {
 pub(crate) enum RetryAfter {
     /// A number of seconds.
     Seconds(u64),
-    /// An HTTP date so many seconds ahead.
+    /// An HTTP date this many seconds in the future.
     Date(u64),
 }
 
@@ -114,7 +113,7 @@ fn one() -> u64 {
 }
 
 impl Script {
-    /// Tokens that match get these replies, one after the other, and are then left alone.
+    /// Gives matching tokens these replies, one after the other; later requests are not affected.
     pub(crate) fn on(mut self, tokens: &str, replies: impl Into<Vec<Reply>>) -> Self {
         self.rules.push(Rule {
             tokens: tokens.to_owned(),
@@ -127,7 +126,7 @@ impl Script {
         self
     }
 
-    /// Tokens that match get this reply each time.
+    /// Gives matching tokens this reply each time.
     pub(crate) fn always(self, tokens: &str, reply: Reply) -> Self {
         let mut script = self.on(tokens, [reply]);
         if let Some(rule) = script.rules.last_mut() {
@@ -136,7 +135,7 @@ impl Script {
         script
     }
 
-    /// The `nth` request (from 1) of those that match, and no other, gets this reply.
+    /// Gives this reply only to the `nth` matching request (from 1).
     pub(crate) fn nth(self, tokens: &str, nth: u64, reply: Reply) -> Self {
         let mut script = self.always(tokens, reply);
         if let Some(rule) = script.rules.last_mut() {
@@ -152,7 +151,7 @@ impl Script {
     }
 }
 
-/// A script being played: the rules with their counts.
+/// A running script: the rules with their counts.
 #[derive(Debug, Default)]
 pub(crate) struct Play {
     script: Script,
@@ -172,12 +171,12 @@ impl Play {
         Self { script, counts }
     }
 
-    /// Nothing to play: every message is accepted.
+    /// Returns whether the script is empty: every message is accepted.
     pub(crate) fn is_empty(&self) -> bool {
         self.script.rules.is_empty()
     }
 
-    /// What this request of `token` gets.
+    /// Returns the reply to this request of `token`.
     pub(crate) fn next(&mut self, token: &str) -> Reply {
         for (rule, count) in self.script.rules.iter().zip(&mut self.counts) {
             if matches(&rule.tokens, token)
@@ -213,7 +212,7 @@ impl Rule {
     }
 }
 
-/// Whether `pattern`, in which `*` stands for anything, matches all of `text`.
+/// Returns whether `pattern`, in which `*` stands for any text, matches all of `text`.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
         return pattern == text;

@@ -1,4 +1,4 @@
-//! What a request must look like. Anything the real service would refuse is refused here in its words.
+//! Checks requests as strictly as the real service, and rejects them with its texts.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answers::{self, Answer};
 use super::oauth::{Admission, Oauth};
 
-/// FCM's limit on what reaches a phone.
+/// FCM's limit on the payload that a phone gets.
 const PAYLOAD: usize = 4096;
 /// Reserved by FCM in `data`.
 const RESERVED: [&str; 2] = ["from", "message_type"];
@@ -44,7 +44,7 @@ pub(super) fn head(
         return Err(Answer::html(400).into());
     };
     if found.as_str() != path {
-        // A project of somebody else, or a path that does not exist.
+        // Another project, or a path that does not exist.
         let project = found.as_str().starts_with("/v1/projects/");
         let answer = if project {
             answers::not_found()
@@ -100,7 +100,7 @@ pub(super) fn body(body: &[u8]) -> Result<Message, Box<Answer>> {
     })
 }
 
-/// Finds the field that a refused body is to be blamed on.
+/// Finds the field to name in the rejection of a body.
 fn blame(body: &[u8], error: &serde_json::Error) -> Answer {
     let text = error.to_string();
     let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
@@ -202,7 +202,7 @@ struct ApnsHeaders {
     collapse_id: Length,
 }
 
-/// The length of a string; nothing but a string will do.
+/// The length of a string; other types are rejected.
 #[derive(Default)]
 struct Length(usize);
 

@@ -1,6 +1,6 @@
-//! One HTTP/2 connection of the stand-in: everything on it is driven by one task.
+//! One HTTP/2 connection of the stand-in, driven by one task.
 //!
-//! Requests that arrive together are judged together, logged with one write, and only then answered.
+//! Requests that arrive together are checked together, logged with one write, and only then answered.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -71,7 +71,7 @@ struct Wire<S: AsyncRead + AsyncWrite + Unpin> {
     shared: Arc<Shared>,
 }
 
-/// A request whose body is still coming.
+/// A request whose body is incomplete.
 struct Arriving {
     parts: Parts,
     stream: RecvStream,
@@ -79,13 +79,13 @@ struct Arriving {
     respond: SendResponse<Bytes>,
 }
 
-/// A body: one piece as a rule, so that it need not be copied.
+/// A body; it usually is one piece, which need not be copied.
 enum Body {
     Whole(Bytes),
     Pieces(BytesMut),
 }
 
-/// What is done with a stream.
+/// The action on a stream.
 enum Act {
     Answer(Answer),
     /// The head of an answer, then a reset.
@@ -100,7 +100,7 @@ enum Ending {
     No,
     Gracefully,
     Abruptly,
-    /// Without another word, once what is queued is written.
+    /// Without GOAWAY, once the queued data is written.
     Silently,
 }
 
@@ -125,14 +125,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 .commit(&mut self.accepted, &mut self.lines)
                 .is_err()
             {
-                // What cannot be logged is not answered.
+                // A message that cannot be logged is not answered.
                 return Poll::Ready(());
             }
             self.answer();
         }
     }
 
-    /// Takes every request that is there; false once the connection has ended.
+    /// Accepts every request that has arrived; returns false once the connection has ended.
     fn accept(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             match self.connection.poll_accept(cx) {
@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Judges the requests whose body is complete.
+    /// Handles the requests whose body is complete.
     fn receive(&mut self, cx: &mut Context<'_>) {
         let mut place = 0;
         while place < self.arriving.len() {
@@ -299,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                         let half = answer.body.len() / 2;
                         let body = Bytes::from(answer.body).slice(..half);
                         let _ = stream.send_data(body, false);
-                        // The reset must not overtake the half that is queued.
+                        // The reset must not overtake the part that is queued.
                         tokio::spawn(async move {
                             tokio::time::sleep(Duration::from_millis(50)).await;
                             stream.send_reset(Reason::INTERNAL_ERROR);
@@ -330,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 }
 
 impl Arriving {
-    /// Ready with whether the body came to its end.
+    /// Returns, when ready, whether the body is complete.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         while !self.stream.is_end_stream() {
             match self.stream.poll_data(cx) {
@@ -371,7 +371,7 @@ impl Body {
     }
 }
 
-/// Queues an answer; whoever asked may be gone.
+/// Queues an answer; the client may have disconnected.
 fn send(respond: &mut SendResponse<Bytes>, answer: Answer) {
     if let Ok(mut stream) = respond.send_response(answer.head, false) {
         let _ = stream.send_data(Bytes::from(answer.body), true);

@@ -1,4 +1,4 @@
-//! Reproducible chance: the same seed gives the same market on every machine.
+//! Reproducible random numbers: the same seed gives the same market on every machine.
 
 use uuid::Uuid;
 
@@ -63,8 +63,8 @@ impl Dice {
         Uuid::from_u64_pair(self.next(), self.next())
     }
 
-    /// An instant that falls on a window's edge, one microsecond to either side of it, or, half the time,
-    /// anywhere from a little after `as_of` to a hundred days before, most often recently.
+    /// Returns an instant on a window's edge, one microsecond to either side of it, or, half the time, anywhere from a
+    /// little after `as_of` to a hundred days before, most often recent.
     pub(crate) fn instant(&mut self) -> i64 {
         if self.one_in(2) {
             let edge = self.pick(&EDGES);
@@ -75,7 +75,7 @@ impl Dice {
         AS_OF + HOUR - back
     }
 
-    /// 0 three times in four, else a value that means deleted.
+    /// Returns a value that means deleted once in `one_in` times, and 0 otherwise.
     pub(crate) fn deleted_at(&mut self, one_in: u64) -> i32 {
         if self.one_in(one_in) {
             self.pick(&super::DELETED)

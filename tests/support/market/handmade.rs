@@ -1,7 +1,7 @@
-//! The edge cases of the contract, one by one, each with what must come of it at the default parameters.
+//! The edge cases of the contract, one by one, each with its expected result at the default parameters.
 //!
-//! Cases share one market but not their shoes: a case that counts something has variants of its own, and the offers
-//! that give variants their open offers are older than any window a shoe could trend in.
+//! Cases share one market but not their variants: a case with counts has variants of its own, and the offers that give
+//! variants their open offers are older than any window in which a product could trend.
 
 mod layer2;
 mod layer3;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::people::{AWKWARD, SizePreference};
 use super::{DAY, Market, ago};
 
-/// Makes the offers, and owns and wants what others are counted against, without being in any audience.
+/// Users that make offers, own shoes and wish for shoes so that there are counts, without being in any audience.
 struct Crowd {
     live: [Uuid; 4],
     deleted: Uuid,
@@ -23,7 +23,7 @@ struct Crowd {
 /// The market of all hand-made cases.
 pub(crate) fn market() -> Market {
     let mut market = Market::empty(20_261_110);
-    let receiver = market.somebody();
+    let receiver = market.add_complete();
     market.receivers = vec![receiver];
     let crowd = Crowd {
         live: std::array::from_fn(|_| market.bystander()),
@@ -44,7 +44,8 @@ pub(crate) fn market() -> Market {
     market
 }
 
-/// Configured test users, in no order that their ids have: an awkward name, nothing but an id, somebody deleted.
+/// Adds the configured test users, not in the order of their ids: one with an awkward name, one with only an id, one
+/// deleted.
 fn test_users(market: &mut Market) {
     let awkward = market.join_with(|person| {
         person.username = Some(AWKWARD[..16].concat());
@@ -71,7 +72,7 @@ fn test_users(market: &mut Market) {
 }
 
 impl Market {
-    /// `count` new offers of `status` on all of `variants`.
+    /// Adds `count` offers of `status` on all of `variants`.
     fn offers_on(
         &mut self,
         crowd: &Crowd,
@@ -89,13 +90,13 @@ impl Market {
         }
     }
 
-    /// Open offers that count for the variant but are too old to make its product trend.
+    /// Adds open offers that count for the variant but are too old to make its product trend.
     fn old_open_offers(&mut self, crowd: &Crowd, variant: Uuid, count: usize) {
         self.offers_on(crowd, &[variant], "OPEN", ago(10 * DAY), count);
     }
 
-    /// A variant of a new product, size 10, with that many closet items and wishlist items of live people, and one of
-    /// each that does not count: somebody deleted's, a closed one, a deleted one.
+    /// Adds a variant of a new product, size 10, with that many closet items and wishlist items of live users, and one
+    /// of each that does not count: a deleted user's, a closed one, a deleted one.
     fn counted_variant(
         &mut self,
         crowd: &Crowd,
@@ -119,14 +120,14 @@ impl Market {
         variant
     }
 
-    /// As many new ids as asked for, in ascending order.
+    /// Returns new ids in ascending order.
     fn sorted_ids<const N: usize>(&mut self) -> [Uuid; N] {
         let mut ids = std::array::from_fn(|_| self.dice.uuid());
         ids.sort();
         ids
     }
 
-    /// Variants that are gone: no such row, a deleted row, a row of a deleted product.
+    /// Returns variants that are gone: a missing row, a deleted row, a row of a deleted product.
     fn gone_variants(&mut self) -> [Uuid; 3] {
         let (live, deleted) = (self.product("Live shoe"), self.dice.uuid());
         self.product_with(deleted, "Deleted shoe", 1);

@@ -1,11 +1,11 @@
-//! People of a market: who they are, their size and when they were last seen.
+//! Users of a market, with their size and their last activity.
 
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{AS_OF, DAY, Market, ago, rfc3339};
 
-/// A first name that every CSV reader has trouble with somewhere.
+/// First names that are difficult for CSV readers.
 pub(crate) const AWKWARD: [&str; 32] = [
     "O\"Brien",
     "\"quoted\"",
@@ -41,7 +41,7 @@ pub(crate) const AWKWARD: [&str; 32] = [
     "e\u{301}",
 ];
 
-/// One size preference of a person and everything that may be wrong with it.
+/// A size preference of a user, with everything that may be wrong with it.
 #[derive(Debug, Clone)]
 pub(crate) struct SizePreference {
     pub(crate) value: String,
@@ -60,7 +60,7 @@ impl SizePreference {
     }
 }
 
-/// A row of `users` with the rows that hang on it.
+/// A row of `users` with the rows that belong to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Person {
     pub(crate) id: Uuid,
@@ -79,8 +79,8 @@ pub(crate) struct Person {
 }
 
 impl Market {
-    /// Somebody with everything an audience may ask for, long known and active yesterday, who owns and wants nothing.
-    /// Not yet in the market: change what the case needs, then [`Market::join`].
+    /// Returns a user with everything that an audience may require, old and active yesterday, who owns and wants
+    /// nothing. The user is not in the market yet: change what the case needs, then call [`Market::join`].
     pub(crate) fn complete(&mut self) -> Person {
         let id = self.dice.uuid();
         Person {
@@ -98,19 +98,19 @@ impl Market {
         }
     }
 
-    /// [`Market::complete`], changed by `change` and entered into the market.
+    /// Adds a user of [`Market::complete`], changed by `change`.
     pub(crate) fn join_with(&mut self, change: impl FnOnce(&mut Person)) -> Uuid {
         let mut person = self.complete();
         change(&mut person);
         self.join(&person)
     }
 
-    /// Somebody complete, entered as they are.
-    pub(crate) fn somebody(&mut self) -> Uuid {
+    /// Adds a user of [`Market::complete`].
+    pub(crate) fn add_complete(&mut self) -> Uuid {
         self.join_with(|_| ())
     }
 
-    /// Somebody live whom no audience selects (no first name, no size, long known): they own, wish and offer so that
+    /// Adds a live user whom no audience selects (no first name, no size, old), who owns, wishes and offers so that
     /// variants have counts.
     pub(crate) fn bystander(&mut self) -> Uuid {
         self.join_with(|person| {
@@ -119,14 +119,14 @@ impl Market {
         })
     }
 
-    /// A closed account that still has rows everywhere.
+    /// Adds a deleted user who still has rows in every table.
     pub(crate) fn deleted_bystander(&mut self) -> Uuid {
         let deleted_at = self.dice.pick(&super::DELETED);
         self.join_with(|person| person.deleted_at = deleted_at)
     }
 
-    /// Enters a person and the rows that hang on them. An email or username that somebody has already gets blanks at
-    /// its end.
+    /// Adds a user and the rows that belong to it. Blanks are appended to an email or a username that is in use
+    /// already.
     pub(crate) fn join(&mut self, person: &Person) -> Uuid {
         let (email, username) = (
             self.unique(person.email.as_deref()),
@@ -180,7 +180,7 @@ impl Market {
         Some(text)
     }
 
-    /// The `user_preferences` row of a person; there may be one.
+    /// Adds the `user_preferences` row of a user, who may have only one.
     pub(crate) fn preferences(&mut self, user: Uuid, deleted_at: i32) -> Uuid {
         let id = self.dice.uuid();
         self.insert(
@@ -190,7 +190,7 @@ impl Market {
         id
     }
 
-    /// One choice in a person's preferences.
+    /// Adds one preference of a user.
     pub(crate) fn preference(
         &mut self,
         preferences: Uuid,

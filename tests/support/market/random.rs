@@ -1,4 +1,4 @@
-//! A market thrown together from a seed: few enough rows that everything collides with everything.
+//! A random market from a seed, with so few rows that the cases overlap.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub(crate) fn market(seed: u64) -> Market {
     market_of(seed, 70)
 }
 
-/// A market of so many people.
+/// Makes a market with this number of users.
 pub(crate) fn market_of(seed: u64, people: u64) -> Market {
     let mut market = Market::empty(seed);
     let variants = catalogue(&mut market);
@@ -47,7 +47,7 @@ pub(crate) fn market_of(seed: u64, people: u64) -> Market {
 }
 
 impl Market {
-    /// One of `choices`, the earlier the likelier.
+    /// Returns one of `choices`, the earlier ones more often.
     fn popular<T: Copy>(&mut self, choices: &[T]) -> T {
         let len = choices.len().try_into().expect("a short list");
         let bound = self.dice.below(len);
@@ -78,7 +78,7 @@ impl Market {
     }
 }
 
-/// Products and their variants, the most popular first; at the end ids that no variant has.
+/// Adds products and variants. Returns the variants' ids, the most popular first; the last ids have no variant.
 fn catalogue(market: &mut Market) -> Vec<Uuid> {
     let mut variants = Vec::new();
     for number in 0..20 + market.dice.below(14) {

@@ -1,16 +1,16 @@
-//! RFC 4180 with `PostgreSQL`'s idea of when a field needs quotes: when it holds a comma, a quote, CR or LF, or is the
-//! empty string, which is how it is told from NULL.
+//! Writes CSV by RFC 4180 with `PostgreSQL`'s quoting: a field is quoted if it contains a comma, a quote, CR or LF, or
+//! if it is the empty string, which separates it from NULL.
 
 use super::Field;
 
-/// How a record ends.
+/// The line ending of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LineEnding {
     Crlf,
     Lf,
 }
 
-/// Header and rows as one document.
+/// Writes header and rows as one document.
 pub(crate) fn document(columns: &[&str], rows: &[Vec<Field>], line_ending: LineEnding) -> Vec<u8> {
     let header: Vec<Field> = columns
         .iter()

@@ -14,11 +14,11 @@ pub(crate) struct Shoe<'a> {
     pub(crate) variant: Uuid,
     pub(crate) product: Uuid,
     pub(crate) product_name: &'a str,
-    /// The size the variant says it has.
+    /// The variant's size.
     pub(crate) size: Option<String>,
 }
 
-/// What is so at `as_of` (microseconds since 1970).
+/// The facts at `as_of` (microseconds since 1970).
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) tables: &'a Tables,
@@ -32,7 +32,7 @@ pub(crate) struct Facts<'a> {
     offers_on: BTreeMap<Uuid, BTreeSet<Uuid>>,
 }
 
-/// Text that holds anything but blanks, tabs and line ends.
+/// Returns text that contains anything except blanks, tabs and line ends.
 pub(crate) fn present(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.trim_matches([' ', '\t', '\n', '\r']).is_empty())
 }
@@ -78,7 +78,7 @@ impl<'a> Facts<'a> {
         self.person(user).deleted_at == 0
     }
 
-    /// The size a person wears.
+    /// Returns the user's size.
     pub(crate) fn size_of(&self, user: Uuid) -> Option<&'a str> {
         self.sizes.get(&user).copied()
     }
@@ -125,7 +125,7 @@ impl<'a> Facts<'a> {
             .filter(|item| item.deleted_at == 0)
     }
 
-    /// Offers a person made, whatever became of them.
+    /// Returns the offers of a user, with any status.
     pub(crate) fn offers_by(&self, user: Uuid) -> impl Iterator<Item = &'a Offer> {
         self.tables
             .offers
@@ -246,7 +246,7 @@ fn shoes(tables: &Tables) -> BTreeMap<Uuid, Shoe<'_>> {
     shoes
 }
 
-/// What `->> 'mens_size'` is of a JSON document, when that is a text or a number.
+/// Returns `->> 'mens_size'` of a JSON document, if that is a text or a number.
 fn mens_size(document: &str) -> Option<String> {
     let document: serde_json::Value = serde_json::from_str(document).expect("jsonb is JSON");
     match document.get("mens_size")? {

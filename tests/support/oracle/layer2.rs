@@ -102,7 +102,7 @@ pub(super) fn files(facts: &Facts<'_>, parameters: &Layer2) -> Vec<ExpectedFile>
     ]
 }
 
-/// The place of each trending product, from 1.
+/// Returns the rank of each trending product, from 1.
 fn trending(facts: &Facts<'_>, parameters: &Layer2) -> BTreeMap<Uuid, usize> {
     let begin = days_before(facts, parameters.lookback_days);
     let live = facts
@@ -142,7 +142,7 @@ fn row(facts: &Facts<'_>, rank: usize, user: &User, shoe: &Shoe<'_>) -> Vec<Fiel
     ]
 }
 
-/// 1st, 2nd, 3rd, 4th … 11th, 12th, 13th … 21st.
+/// Writes 1st, 2nd, 3rd, 4th … 11th, 12th, 13th … 21st.
 fn ordinal(rank: usize) -> String {
     let ending = match (rank % 10, rank % 100) {
         (_, 11..=13) => "th",

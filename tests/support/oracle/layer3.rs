@@ -1,4 +1,4 @@
-//! People who just did something.
+//! Recently active users.
 
 use std::cmp::Reverse;
 
@@ -70,7 +70,7 @@ enum Kind {
     WishlistAdd,
 }
 
-/// Something a person did, on a variant that exists. The order is that of preference.
+/// An action of a user on a variant that exists. The order is that of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Action {
     kind: Kind,
@@ -121,7 +121,7 @@ pub(super) fn files(facts: &Facts<'_>, parameters: &Layer3) -> Vec<ExpectedFile>
     ]
 }
 
-/// All that a person did in the window, with variants that exist.
+/// Returns all actions of a user in the window, on variants that exist.
 fn actions(facts: &Facts<'_>, parameters: &Layer3, user: Uuid) -> Vec<Action> {
     let mut actions = Vec::new();
     let mut add = |kind, at, id, variant| {

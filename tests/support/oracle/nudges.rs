@@ -1,4 +1,4 @@
-//! The waterfall's newcomers who miss a step, in one file.
+//! The waterfall's new users who miss a step, in one file.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub(crate) struct Nudges {
     pub(crate) base: Waterfall,
     pub(crate) max_appearances: i64,
     pub(crate) appearance_days: i64,
-    /// Whom the notification history leaves out. Not a parameter of the audience: the test fills the history.
+    /// The users excluded by the notification history. Not a parameter of the audience: the test fills the history.
     pub(crate) sent_often: BTreeSet<Uuid>,
 }
 

@@ -1,4 +1,4 @@
-//! One product, three relations to it.
+//! One product: users who have it, who want it, and others.
 
 use std::cmp::Reverse;
 
@@ -8,7 +8,7 @@ use super::facts::{Facts, Shoe, present, time};
 use super::tables::User;
 use super::{ExpectedFile, Field, flag};
 
-/// Whether somebody who has the product and wants it is in both files.
+/// Whether a user who has the product and wants it is in both files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overlap {
     OneFile,
@@ -47,7 +47,7 @@ impl Showcase {
     }
 }
 
-/// What the three files show of one product.
+/// The totals and variants of one product for the three files.
 struct Showroom<'a> {
     facts: &'a Facts<'a>,
     shoes: Vec<&'a Shoe<'a>>,
@@ -163,8 +163,8 @@ impl<'a> Showroom<'a> {
         }
     }
 
-    /// Of the product's variants that `related` holds for: the person's size first, then most open offers, then the
-    /// lower id.
+    /// Returns the best of the product's variants for which `related` is true: the user's size first, then most open
+    /// offers, then the lower id.
     fn best_for(&self, user: &User, related: impl Fn(&Shoe<'_>) -> bool) -> Option<&'a Shoe<'a>> {
         let size = self.facts.size_of(user.id);
         let candidates = self.shoes.iter().copied().filter(|shoe| related(shoe));

@@ -1,4 +1,4 @@
-//! The source tables as they are, row by row. Instants are microseconds since 1970.
+//! The rows of the source tables. Instants are microseconds since 1970.
 
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
@@ -65,7 +65,7 @@ pub(crate) struct Product {
 pub(crate) struct Variant {
     pub(crate) id: Uuid,
     pub(crate) product_id: Uuid,
-    /// The document's text, to be read here rather than by the server.
+    /// The document's text, parsed here rather than by the server.
     pub(crate) index_cache: Option<String>,
     pub(crate) deleted_at: i32,
 }
@@ -127,7 +127,7 @@ pub(crate) struct Trade {
     pub(crate) validation_passed: Option<i64>,
 }
 
-/// All that an audience may depend on.
+/// All rows on which an audience may depend.
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) users: Vec<User>,

@@ -37,12 +37,12 @@ impl Waterfall {
 /// A new user and the steps they have taken.
 pub(super) struct Newcomer<'a> {
     pub(super) user: &'a User,
-    /// Which steps they have taken: shoes, bio, offer, wishlist.
+    /// The steps taken: shoes, bio, offer, wishlist.
     pub(super) steps: [bool; 4],
 }
 
 impl Newcomer<'_> {
-    /// The first level that applies.
+    /// Returns the first level that applies.
     pub(super) fn level(&self) -> usize {
         1 + self.steps.iter().take_while(|taken| **taken).count()
     }
@@ -88,7 +88,7 @@ fn row(facts: &Facts<'_>, newcomer: &Newcomer<'_>) -> Vec<Field> {
     row
 }
 
-/// The base in the order of the files: the newest first, then by id.
+/// Returns the new users in the order of the files: the newest first, then by id.
 pub(super) fn newcomers<'a>(facts: &Facts<'a>, parameters: &Waterfall) -> Vec<Newcomer<'a>> {
     let begin = days_before(facts, parameters.max_days);
     let end = facts.as_of - parameters.min_hours * HOUR;
@@ -114,7 +114,7 @@ pub(super) fn newcomers<'a>(facts: &Facts<'a>, parameters: &Waterfall) -> Vec<Ne
     users.into_iter().map(newcomer).collect()
 }
 
-/// Name and variant of the shoe a newcomer seems to want most, both NULL when nothing says.
+/// Returns name and variant of the shoe that a new user seems to want most, both NULL if no row shows one.
 pub(super) fn target_shoe(facts: &Facts<'_>, user: Uuid) -> [Field; 2] {
     let exists = |variant: Uuid| facts.shoe(variant).is_some();
     let offered = || {

@@ -1,4 +1,4 @@
-//! `pushctl runs diff`: who came and who left between two runs, audience file by audience file.
+//! `pushctl runs diff`: compares the audience files of two runs.
 
 use crate::exit::ExitStatus;
 use std::fs::File;
@@ -19,28 +19,28 @@ use crate::ui::{Alignment, Document, Table};
 
 use super::STATUSES;
 
-/// Say who came and who left between two runs, by audience file
+/// Compare the audience files of two runs: who was added, who was removed
 ///
-/// Reads the files that the runs were made from: they must still be where they were, as they were.
+/// Reads the audience files of both runs, which must still exist and be unchanged.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
         ("pushctl runs diff 0198b2a4 last", "from the earlier run to the later one"),
-        ("pushctl runs diff 0198b2a4 last --examples 20", "with more names"),
+        ("pushctl runs diff 0198b2a4 last --examples 20", "with more examples"),
     ]),
     after_help = help::statuses(&STATUSES),
 )]
 pub(crate) struct Args {
-    /// The earlier run: its id, or the beginning of its id
+    /// Earlier run: its id or a prefix of it
     #[arg(value_name = "A")]
     a: String,
-    /// The later run; `last` for the newest
+    /// Later run; `last` for the newest
     #[arg(value_name = "B")]
     b: String,
-    /// The column that says who somebody is
+    /// Column that identifies a user
     #[arg(long, value_name = "COLUMN", default_value = "user_id")]
     key: String,
-    /// How many of those who came and left are named, of each file
+    /// Number of examples of each kind, per file
     #[arg(long, value_name = "N", default_value_t = 5)]
     examples: usize,
 }
@@ -91,22 +91,21 @@ impl Args {
     }
 }
 
-/// The files of a run, unchanged since.
+/// Returns the audience files of a run.
 async fn files(store: &Store, run: &Run) -> Result<Vec<AudienceFile>> {
     let files = audience_files(run, &store.phases(&run.id).await?);
     if files.is_empty() {
-        return Err(Error::usage(format!(
-            "nothing is recorded of the audience files of run {}",
-            run.id
-        ))
-        .hint("it did not come to the end of its generate phase"));
+        return Err(
+            Error::usage(format!("run {} has no recorded audience files", run.id))
+                .hint("it did not finish its generate phase"),
+        );
     }
     Ok(files)
 }
 
 type Pair = (String, Option<AudienceFile>, Option<AudienceFile>);
 
-/// Files of the same stem; the only file of each run whatever it is called.
+/// Pairs files of the same stem; if each run has one file, those two.
 fn pairs(a: Vec<AudienceFile>, mut b: Vec<AudienceFile>) -> Vec<Pair> {
     let alone = a.len() == 1 && b.len() == 1;
     let mut pairs: Vec<Pair> = Vec::new();
@@ -131,7 +130,7 @@ fn difference(
     for file in [&a, &b].into_iter().flatten() {
         unchanged(file)?;
     }
-    // A file compared with itself tells its rows.
+    // A file is compared with itself to count its rows.
     let (first, second) = match (&a, &b) {
         (Some(a), Some(b)) => (&a.path, &b.path),
         (Some(only), None) | (None, Some(only)) => (&only.path, &only.path),
@@ -186,11 +185,11 @@ fn unchanged(file: &AudienceFile) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::Failed,
-        format!("{path} is not what the run was made from: it has changed since"),
+        format!("{path} has changed since the run"),
     ))
 }
 
-/// Hashes what is written to it.
+/// Hashes written bytes.
 struct Hashing<'a>(&'a mut Sha256);
 
 impl std::io::Write for Hashing<'_> {

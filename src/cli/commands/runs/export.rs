@@ -1,4 +1,4 @@
-//! `pushctl runs export`: what became of each recipient, as CSV, page by page.
+//! `pushctl runs export`: the outcome of each recipient as CSV, page by page.
 
 use crate::exit::ExitStatus;
 use std::io::Write;
@@ -27,23 +27,23 @@ const HEADER: [&str; 7] = [
     "ms",
 ];
 
-/// Write what became of each recipient of a run, as CSV
+/// Export the outcome of each recipient of a run as CSV
 ///
-/// A row for each device that was to be sent to, and for each person who was not sent to, with the reason. Runs of the
-/// same occurrence share their pushes.
+/// One row per device, and one row per recipient without a message, with the reason. Runs of the same occurrence share
+/// their pushes.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl runs export last outcomes.csv", "a file that appears when it is complete"),
+        ("pushctl runs export last outcomes.csv", "a file that appears only once it is complete"),
         ("pushctl runs export 0198b2a4 > outcomes.csv", "to standard output"),
     ]),
     after_help = help::statuses(&STATUSES),
 )]
 pub(crate) struct Args {
-    /// Its id, the beginning of its id, or `last`
+    /// Run id, a prefix of it, or `last`
     #[arg(value_name = "RUN")]
     run: String,
-    /// The file; - for standard output
+    /// File; - for standard output
     #[arg(default_value = "-", hide_default_value = true, value_hint = ValueHint::FilePath)]
     file: PathBuf,
 }
@@ -80,7 +80,7 @@ impl Args {
     }
 }
 
-/// Every push's recipients, in the order in which they were claimed; the number of rows.
+/// Writes the recipients of every push in the order of their claims; returns the number of rows.
 async fn write(store: &Store, run: &Run, out: impl Write) -> Result<u64> {
     let failed = || "cannot write the outcomes";
     let mut out = csv::WriterBuilder::new()

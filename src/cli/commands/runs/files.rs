@@ -1,4 +1,4 @@
-//! `pushctl runs files`: the outcome files of a run that is over, once more.
+//! `pushctl runs files`: writes the outcome files of a run again.
 
 use crate::exit::ExitStatus;
 use std::path::PathBuf;
@@ -14,22 +14,22 @@ use super::STATUSES;
 
 /// Write the outcome files of a run again
 ///
-/// For a run whose files could not be written, or were lost: outcomes, and dead tokens as a list and as SQL, push by push,
-/// from the state store. The store keeps no tokens: those whose text is not found in the directory are in the SQL file by
-/// their hash. Rows that repeat a person are left out.
+/// For a run whose files could not be written or were lost: outcomes, and dead tokens as a list and as SQL, per push, from
+/// the state store. The store keeps hashes of tokens only: a token that is not in the files of the directory is in the SQL
+/// file by its hash. Rows that repeat a recipient are left out.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
         ("pushctl runs files last", "into the directory for outcome files"),
-        ("pushctl runs files 0198b2a4 /tmp/outcomes", "into another one"),
+        ("pushctl runs files 0198b2a4 /tmp/outcomes", "into another directory"),
     ]),
     after_help = help::statuses(&STATUSES),
 )]
 pub(crate) struct Args {
-    /// Its id, the beginning of its id, or `last`
+    /// Run id, a prefix of it, or `last`
     #[arg(value_name = "RUN")]
     run: String,
-    /// The directory [default: the one for outcome files]
+    /// Directory [default: that of outcome files]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `pushctl runs`: the newest first.
+//! `pushctl runs`: lists runs, newest first.
 
 use crate::exit::ExitStatus;
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use crate::report::run::span;
 use crate::state::{Run, RunFilter};
 use crate::ui::{Document, Table};
 
-// Its group would have the name of the one it is flattened into.
+// Its group would have the name of the one that it is flattened into.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
     /// Only runs of this automation
     #[arg(long, value_name = "NAME")]
     automation: Option<String>,
-    /// At most so many; 0 for all
+    /// Maximum number of runs; 0 for all
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
 }
@@ -48,14 +48,14 @@ impl Args {
                 let runs: Vec<Value> = runs.iter().map(told).collect();
                 context.ui.json(&json!({ "runs": runs }))?;
             }
-            Document::Text if runs.is_empty() => context.ui.say("there has been no run yet"),
+            Document::Text if runs.is_empty() => context.ui.say("there are no runs yet"),
             Document::Text => context.ui.table(&table(&runs, state))?,
         }
         Ok(ExitStatus::Done)
     }
 }
 
-/// `state` says of an open run what it is doing.
+/// Returns a run as JSON; `state` is the activity of an open run.
 fn document(run: &Run, state: &str) -> Value {
     json!({
         "run": run.id, "automation": run.automation, "occurrence": run.occurrence, "mode": run.mode,

@@ -1,4 +1,4 @@
-//! `pushctl runs show`: everything that is known of a run, as text, JSON or a page.
+//! `pushctl runs show`: a run as text, JSON or an HTML page.
 
 use crate::exit::ExitStatus;
 use std::io::Write as _;
@@ -17,21 +17,21 @@ use crate::ui::{Alignment, Document, Stdout, Style, Table, Ui};
 
 use super::STATUSES;
 
-/// Show a run: its phases, its pushes and what became of them, who cancelled it
+/// Show a run: its phases, pushes, outcomes and cancellation
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
         ("pushctl runs show last", "the newest run"),
-        ("pushctl runs show 0198b2a4 --json", "by the beginning of its id, for programs"),
-        ("pushctl runs show last --html run.html", "as one page, readable without a network"),
+        ("pushctl runs show 0198b2a4 --json", "by a prefix of its id, for programs"),
+        ("pushctl runs show last --html run.html", "as one HTML page, readable without a network"),
     ]),
     after_help = help::statuses(&STATUSES),
 )]
 pub(crate) struct Args {
-    /// Its id, the beginning of its id, or `last`
+    /// Run id, a prefix of it, or `last`
     #[arg(value_name = "RUN")]
     run: String,
-    /// Write a page to this file instead
+    /// Write an HTML page to this file instead
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     html: Option<PathBuf>,
 }
@@ -116,7 +116,7 @@ fn about(report: &RunReport) -> Vec<String> {
         took.unwrap_or_default()
     ));
     let overrides = report.overrides.0.iter();
-    lines.extend(overrides.map(|one| format!("Guards off: {one}")));
+    lines.extend(overrides.map(|one| format!("Overridden guards: {one}")));
     if let Some(cancel) = &report.cancel {
         let reason = cancel.reason.as_ref().map(|reason| format!(": {reason}"));
         lines.push(format!(
@@ -155,10 +155,10 @@ fn phases(report: &RunReport) -> Table {
     table
 }
 
-/// A row for each outcome of each push, and their sum.
+/// Returns a row for each outcome of each push, and their sum.
 fn pushes(report: &RunReport) -> Table {
-    let mut table =
-        Table::new(["PUSH", "FILE", "LAYER", "OUTCOME", "WHY", "COUNT"]).align(5, Alignment::Right);
+    let mut table = Table::new(["PUSH", "FILE", "LAYER", "OUTCOME", "REASON", "COUNT"])
+        .align(5, Alignment::Right);
     for push in &report.pushes {
         let name = |outcome: &str, code: &str, count: u64| {
             [
@@ -177,7 +177,7 @@ fn pushes(report: &RunReport) -> Table {
                 table.row(name(outcome.words(), code, one.count));
             }
         }
-        table.row(name("in all", "", push.rows));
+        table.row(name("total", "", push.rows));
     }
     table
 }

@@ -1,4 +1,4 @@
-//! Writing outcomes and the history's lines: one statement over arrays each.
+//! Writes outcomes and history rows: one statement over arrays each.
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};

@@ -1,4 +1,4 @@
-//! From rows to claims.
+//! Converts rows to claims.
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error as Refusal, Row};
@@ -10,7 +10,7 @@ use crate::state::ledger::queue::Taken;
 use crate::state::ledger::record::Claim;
 use crate::state::ledger::record::Standing;
 
-/// Those whom a take got, with what was counted for them elsewhere.
+/// Converts the recipients taken out of the queue, with their counts from a remote history.
 pub(super) fn taken(rows: &[Row], sender: i64) -> Result<Vec<(Taken, Counted)>, Refusal> {
     rows.iter()
         .map(|row| {
@@ -36,7 +36,7 @@ pub(super) fn int(value: &i64) -> Parameter<'_> {
     (value, Type::INT8)
 }
 
-/// Which of those asked about a row is about, from 0.
+/// Returns the index of the candidate that a row is about.
 pub(super) fn place(row: &Row) -> Result<usize, Refusal> {
     let place: i64 = row.try_get(0)?;
     Ok(usize::try_from(place - 1).unwrap_or(usize::MAX))

@@ -1,5 +1,5 @@
-//! Many rows by one statement: what a statement costs by itself (binding, the sequence, its journal) is paid once for
-//! dozens of rows.
+//! Inserts many rows with one statement: the fixed cost of a statement (binding, the sequence, its journal) is paid
+//! once for dozens of rows.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ use super::super::decide::Group;
 use super::super::decide::first_exceeded;
 use super::touches;
 
-/// Rows of one statement.
+/// Rows in one statement.
 const ROWS: usize = 32;
 
-/// Runs `head (?, …), (?, …) … tail` for all rows; how many were changed.
+/// Runs `head (?, …), (?, …) … tail` for all rows and returns how many were changed.
 pub(super) fn insert<const N: usize>(
     connection: &Connection,
     (head, tail): (&str, &str),
@@ -38,8 +38,8 @@ pub(super) fn insert<const N: usize>(
 const CLAIMS: &str = "
     INSERT OR IGNORE INTO claims (push, user_key, device, token_hash, sender, claimed_at) VALUES";
 
-/// Claims a whole group of people with one token each, if nothing stands against any of them, which the unique indexes
-/// say for less than asking about each would cost. The claims' numbers, in order; `None`, and nothing claimed, otherwise.
+/// Claims a whole group of recipients with one token each, if nothing prevents any of them, which the unique indexes
+/// check for less than a query for each. Returns the claims' numbers in order; `None`, with nothing claimed, otherwise.
 pub(super) fn claim_all(
     connection: &Connection,
     group: &Group,
@@ -68,13 +68,13 @@ pub(super) fn claim_all(
         return Ok(None);
     }
     connection.execute_batch("RELEASE claims")?;
-    // One transaction's numbers follow each other.
+    // The row numbers of one transaction are consecutive.
     let last = connection.last_insert_rowid();
     let count = i64::try_from(rows.len()).unwrap_or_default();
     Ok(Some((last - count + 1..=last).collect()))
 }
 
-/// Everybody once, with one token.
+/// Returns whether each user occurs once, with one token.
 fn are_plain(group: &Group) -> bool {
     let mut users = HashSet::with_capacity(group.candidates.len());
     let mut candidates = group.candidates.iter();

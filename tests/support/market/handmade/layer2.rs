@@ -1,4 +1,4 @@
-//! Owners of trending shoes: what trends, who is asked, which shoe they are told of.
+//! Owners of trending shoes: which products trend, who is in the audience, and which shoe is in the row.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ const TOP: Option<&str> = Some("trending-closet-items-top1");
 const REST: Option<&str> = Some("trending-closet-items");
 const LAYER2: &str = "layer2";
 
-/// How many products have offers in the last week. The 25th to the 27th are equal, and so are the 10th and 11th.
+/// The number of products with offers in the last week. The 25th to the 27th are equal, and so are the 10th and 11th.
 const TRENDING: usize = 27;
 
 /// The trending products by rank, and a variant of each with many open offers.
@@ -20,7 +20,7 @@ struct Trending {
     variants: [Uuid; TRENDING],
 }
 
-/// The cases of layer2; returns the variant that is told of to those who own nothing better.
+/// Adds the cases of layer2. Returns the variant in the rows of those who own nothing better.
 pub(super) fn cases(market: &mut Market, crowd: &Crowd) -> Uuid {
     let trending = trending(market, crowd);
     ranks(market, &trending);
@@ -32,12 +32,12 @@ pub(super) fn cases(market: &mut Market, crowd: &Crowd) -> Uuid {
     trending.variants[0]
 }
 
-/// Products whose order is right only if offers are counted as the contract says: each of several products would
-/// change place with a neighbour, two offers away, if its case were counted otherwise.
+/// Adds products whose order is right only if offers are counted as in the contract: with any other count a product
+/// would change places with a neighbour, which is two offers away.
 fn trending(market: &mut Market, crowd: &Crowd) -> Trending {
     let ids: [Uuid; TRENDING] = market.sorted_ids();
     let mut variants = [Uuid::nil(); TRENDING];
-    // The higher of two equal ids comes first in the table.
+    // Products of equal rank are added with the higher id first.
     for place in (0..TRENDING).rev() {
         let name = format!("Trending \"{}\", low\nedition", place + 1);
         market.product_with(ids[place], &name, 0);
@@ -58,7 +58,7 @@ fn trending(market: &mut Market, crowd: &Crowd) -> Trending {
     }
 }
 
-/// `count` offers on the product of rank `place + 1`, some made to be miscounted.
+/// Adds `count` offers on the product of rank `place + 1`, some of them easy to count wrongly.
 fn week_of_offers(
     market: &mut Market,
     crowd: &Crowd,
@@ -97,14 +97,14 @@ fn week_of_offers(
             plain -= 5;
             market.offers_on(crowd, &[variant], "OPEN", AS_OF, 5);
         }
-        // Any variant of the product, a deleted one too.
+        // Any variant of the product counts, also a deleted one.
         7 => {
             plain -= 5;
             let gone = market.dice.uuid();
             market.variant_with(gone, product, &json!(null), 1);
             market.offers_on(crowd, &[gone], "OPEN", recent, 5);
             let user = owner(market, &[gone]);
-            let rule = "nobody is told of a variant that is gone";
+            let rule = "no row names a variant that is gone";
             market.expect(LAYER2, user, None, rule);
         }
         _ => {}
@@ -113,14 +113,14 @@ fn week_of_offers(
 }
 
 fn owner(market: &mut Market, variants: &[Uuid]) -> Uuid {
-    let user = market.somebody();
+    let user = market.add_complete();
     for variant in variants {
         market.closet(user, *variant, ago(60 * DAY));
     }
     user
 }
 
-/// One owner of each product; the label says the rank.
+/// Adds one owner of each product; the label contains the rank.
 fn ranks(market: &mut Market, trending: &Trending) {
     let labels = [
         "1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th", "10th",
@@ -159,7 +159,7 @@ fn sizes(market: &mut Market, trending: &Trending) {
         person.sizes = ["a", "B"].map(SizePreference::preferred).to_vec();
     });
     market.closet(user, trending.variants[0], ago(HOUR));
-    let rule = "byte order is no language's order";
+    let rule = "byte order differs from a language's order";
     market.expect_row(LAYER2, user, TOP, &[("usersize", "B")], rule);
 
     let mens_size = market.mens_size();
@@ -167,8 +167,12 @@ fn sizes(market: &mut Market, trending: &Trending) {
     let withdrawn = market.value_of(mens_size, "10 (old)", 1);
     let womens_ten = market.value_of(womens_size, "10", 0);
     for (attribute, value, rule) in [
-        (mens_size, withdrawn, "a size that was withdrawn is none"),
-        (womens_size, womens_ten, "another attribute is no size"),
+        (mens_size, withdrawn, "a deleted size does not count"),
+        (
+            womens_size,
+            womens_ten,
+            "another attribute does not count as a size",
+        ),
     ] {
         let user = market.join_with(|person| person.sizes.clear());
         let preferences = market.preferences(user, 0);
@@ -247,7 +251,7 @@ fn open_offers(market: &mut Market, crowd: &Crowd, trending: &Trending) {
         market,
         variant,
         1,
-        "one open offer is too few, and a lesser shoe does not help",
+        "one open offer is too few, and a lower-ranked shoe does not help",
     );
 
     let variant = market.variant(product, "7");
@@ -321,7 +325,7 @@ fn open_offers(market: &mut Market, crowd: &Crowd, trending: &Trending) {
         market,
         variant,
         2,
-        "whose offer it is, and the item's own deletion, do not matter",
+        "the offer's creator and the item's deletion do not matter",
     );
 }
 
@@ -334,26 +338,21 @@ fn closets(market: &mut Market, trending: &Trending) {
         "open_for_trade",
         "",
     ] {
-        let user = market.somebody();
+        let user = market.add_complete();
         market.inventory(user, trending.variants[0], status, ago(DAY), 0);
         market.wish(user, trending.variants[0], ago(DAY), 0);
         market.expect(
             LAYER2,
             user,
             None,
-            "only what is open for trade is in the closet",
+            "only items open for trade are in the closet",
         );
     }
-    let user = market.somebody();
+    let user = market.add_complete();
     market.inventory(user, trending.variants[0], "OPEN_FOR_TRADE", ago(DAY), 1);
-    market.expect(
-        LAYER2,
-        user,
-        TOP,
-        "a closet item is its status and nothing else",
-    );
+    market.expect(LAYER2, user, TOP, "only the status makes a closet item");
 
-    let user = market.somebody();
+    let user = market.add_complete();
     for _ in 0..3 {
         market.closet(user, trending.variants[1], ago(DAY));
     }
@@ -361,7 +360,10 @@ fn closets(market: &mut Market, trending: &Trending) {
 }
 
 fn wishes(market: &mut Market, crowd: &Crowd, trending: &Trending) {
-    let (user, variant) = (market.somebody(), market.variant(trending.products[0], "7"));
+    let (user, variant) = (
+        market.add_complete(),
+        market.variant(trending.products[0], "7"),
+    );
     market.closet(user, variant, ago(DAY));
     market.old_open_offers(crowd, variant, 2);
     for wisher in [crowd.live[0], crowd.live[0], crowd.live[1], crowd.deleted] {

@@ -1,4 +1,4 @@
-//! People who just did something: when, what, and whether enough others want or have it.
+//! Recently active users: when they acted, on what, and whether enough other users want or have it.
 
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ const OFFER: Option<&str> = Some("recent-offer-creators");
 const CLOSET: Option<&str> = Some("recent-closet-adders");
 const WISH: Option<&str> = Some("recent-wishlist-adders");
 
-/// The cases of layer3; returns a variant that enough others want and have.
+/// Adds the cases of layer3. Returns a variant that enough other users want and have.
 pub(super) fn cases(market: &mut Market, crowd: &Crowd) -> Uuid {
     let hot = market.counted_variant(crowd, "Hot", 3, 2);
     windows(market, hot);
@@ -42,22 +42,22 @@ fn windows(market: &mut Market, hot: Uuid) {
     ];
     let rule = "from 48 hours ago, to just before 12 hours ago";
     for (back, inside) in edges {
-        let user = market.somebody();
+        let user = market.add_complete();
         offer(market, user, hot, ago(back));
         market.expect(LAYER3, user, OFFER.filter(|_| inside), rule);
 
-        let user = market.somebody();
+        let user = market.add_complete();
         market.closet(user, hot, ago(back));
         market.expect(LAYER3, user, CLOSET.filter(|_| inside), rule);
 
-        let user = market.somebody();
+        let user = market.add_complete();
         market.wish(user, hot, ago(back), 0);
         market.expect(LAYER3, user, WISH.filter(|_| inside), rule);
     }
 }
 
 fn strongest(market: &mut Market, crowd: &Crowd, hot: Uuid) {
-    let user = market.somebody();
+    let user = market.add_complete();
     market.wish(user, hot, ago(20 * HOUR), 0);
     market.closet(user, hot, ago(30 * HOUR));
     offer(market, user, hot, ago(40 * HOUR));
@@ -68,7 +68,7 @@ fn strongest(market: &mut Market, crowd: &Crowd, hot: Uuid) {
         "an offer is stronger than anything later",
     );
 
-    let user = market.somebody();
+    let user = market.add_complete();
     market.wish(user, hot, ago(20 * HOUR), 0);
     market.closet(user, hot, ago(30 * HOUR));
     offer(market, user, hot, ago(50 * HOUR));
@@ -80,10 +80,10 @@ fn strongest(market: &mut Market, crowd: &Crowd, hot: Uuid) {
     );
 
     let lonely = market.counted_variant(crowd, "Lonely", 2, 1);
-    let user = market.somebody();
+    let user = market.add_complete();
     offer(market, user, lonely, ago(DAY));
     market.wish(user, hot, ago(DAY), 0);
-    let rule = "the strongest action is judged alone, nothing weaker takes its place";
+    let rule = "only the strongest action counts, and no weaker one replaces it";
     market.expect(LAYER3, user, None, rule);
 }
 
@@ -96,33 +96,33 @@ fn latest(market: &mut Market, crowd: &Crowd) {
         ("product_name", "Late, \"last\""),
     ];
 
-    let user = market.somebody();
+    let user = market.add_complete();
     offer(market, user, late, ago(20 * HOUR));
     offer(market, user, early, ago(20 * HOUR + MICROSECOND));
     market.expect_row(LAYER3, user, OFFER, &fields, "the latest offer");
 
-    let user = market.somebody();
+    let user = market.add_complete();
     market.closet(user, late, ago(20 * HOUR));
     market.closet(user, early, ago(20 * HOUR + MICROSECOND));
     market.expect_row(LAYER3, user, CLOSET, &fields, "the latest closet item");
 
-    let user = market.somebody();
+    let user = market.add_complete();
     market.wish(user, early, ago(20 * HOUR + MICROSECOND), 0);
     market.wish(user, late, ago(20 * HOUR), 0);
     market.expect_row(LAYER3, user, WISH, &fields, "the latest wish");
 
     for _ in 0..4 {
-        let user = market.somebody();
+        let user = market.add_complete();
         let first = offer(market, user, early, ago(DAY));
         let second = offer(market, user, late, ago(DAY));
         tie(market, user, OFFER, [(first, early), (second, late)]);
 
-        let user = market.somebody();
+        let user = market.add_complete();
         let first = market.closet(user, early, ago(DAY));
         let second = market.closet(user, late, ago(DAY));
         tie(market, user, CLOSET, [(first, early), (second, late)]);
 
-        let user = market.somebody();
+        let user = market.add_complete();
         let first = market.wish(user, early, ago(DAY), 0);
         let second = market.wish(user, late, ago(DAY), 0);
         tie(market, user, WISH, [(first, early), (second, late)]);
@@ -140,10 +140,10 @@ fn tie(market: &mut Market, user: Uuid, file: Option<&'static str>, actions: [(U
 fn offered_items(market: &mut Market, crowd: &Crowd, hot: Uuid) {
     let gone = market.gone_variants();
     let other = market.counted_variant(crowd, "Other", 5, 5);
-    let user = market.somebody();
+    let user = market.add_complete();
     let offer_id = market.offer(user, "DECLINED", ago(DAY), 1);
     let ids: [Uuid; 5] = market.sorted_ids();
-    // Entered from the highest id down; the one that counts is itself a deleted row.
+    // They are added from the highest id down; the item that counts is itself a deleted row.
     market.offer_item_with(ids[4], offer_id, other, ago(2 * DAY), 0);
     market.offer_item_with(ids[3], offer_id, hot, ago(DAY), 1);
     for (id, variant) in ids.into_iter().zip(gone).rev() {
@@ -153,7 +153,7 @@ fn offered_items(market: &mut Market, crowd: &Crowd, hot: Uuid) {
     let rule = "the item with the lowest id whose shoe still exists; deleted offers count";
     market.expect_row(LAYER3, user, OFFER, &[("variantID", &shown)], rule);
 
-    let user = market.somebody();
+    let user = market.add_complete();
     for variant in gone {
         offer(market, user, variant, ago(20 * HOUR));
     }
@@ -162,10 +162,10 @@ fn offered_items(market: &mut Market, crowd: &Crowd, hot: Uuid) {
         LAYER3,
         user,
         OFFER,
-        "an offer of nothing that exists is passed over",
+        "an offer without an existing shoe is ignored",
     );
 
-    let user = market.somebody();
+    let user = market.add_complete();
     offer(market, user, gone[0], ago(20 * HOUR));
     market.offer(user, "OPEN", ago(20 * HOUR), 0);
     market.wish(user, hot, ago(30 * HOUR), 0);
@@ -173,14 +173,14 @@ fn offered_items(market: &mut Market, crowd: &Crowd, hot: Uuid) {
 }
 
 fn thresholds(market: &mut Market, crowd: &Crowd) {
-    // Nobody who acts here owns or wishes for what they act on beyond the action itself.
+    // The users here own and wish for nothing except by the action itself.
     let cases = [
         (2, 9, None, "inventory_count 2 is too few for an offer"),
         (3, 0, OFFER, "inventory_count 3 is enough for an offer"),
     ];
     for (inventory, wishlist, file, rule) in cases {
         let variant = market.counted_variant(crowd, "Counted", inventory, wishlist);
-        let user = market.somebody();
+        let user = market.add_complete();
         offer(market, user, variant, ago(DAY));
         let count = inventory.to_string();
         let fields: &[_] = &[("inventory_count", count.as_str())];
@@ -194,7 +194,7 @@ fn thresholds(market: &mut Market, crowd: &Crowd) {
     }
 
     let variant = market.counted_variant(crowd, "Counted", 2, 9);
-    let user = market.somebody();
+    let user = market.add_complete();
     market.wish(user, variant, ago(DAY), 0);
     market.expect(
         LAYER3,
@@ -204,7 +204,7 @@ fn thresholds(market: &mut Market, crowd: &Crowd) {
     );
 
     let variant = market.counted_variant(crowd, "Counted", 9, 1);
-    let user = market.somebody();
+    let user = market.add_complete();
     market.closet(user, variant, ago(DAY));
     market.expect(
         LAYER3,
@@ -214,14 +214,14 @@ fn thresholds(market: &mut Market, crowd: &Crowd) {
     );
 
     let variant = market.counted_variant(crowd, "Counted", 0, 2);
-    let user = market.somebody();
+    let user = market.add_complete();
     market.closet(user, variant, ago(DAY));
     let fields = [("wishlist_count", "2")];
     let rule = "wishlist_count 2 is enough for a closet item";
     market.expect_row(LAYER3, user, CLOSET, &fields, rule);
 
     let variant = market.counted_variant(crowd, "Counted", 2, 0);
-    let user = market.somebody();
+    let user = market.add_complete();
     market.inventory(user, variant, "OPEN_FOR_TRADE", ago(90 * DAY), 1);
     market.wish(user, variant, ago(DAY), 0);
     let fields = [("inventory_count", "3")];
@@ -230,22 +230,22 @@ fn thresholds(market: &mut Market, crowd: &Crowd) {
         user,
         WISH,
         &fields,
-        "one's own closet item counts too",
+        "the user's own closet item counts too",
     );
 }
 
 fn not_actions(market: &mut Market, crowd: &Crowd, hot: Uuid) {
     for status in ["CLOSED", "IN_TRADE", "TRADED", "REMOVED"] {
-        let user = market.somebody();
+        let user = market.add_complete();
         market.inventory(user, hot, status, ago(DAY), 0);
         market.expect(
             LAYER3,
             user,
             None,
-            "only what is open for trade is in the closet",
+            "only items open for trade are in the closet",
         );
     }
-    let user = market.somebody();
+    let user = market.add_complete();
     market.wish(user, hot, ago(DAY), 1);
     market.expect(LAYER3, user, None, "a deleted wish is no wish");
 
@@ -255,11 +255,11 @@ fn not_actions(market: &mut Market, crowd: &Crowd, hot: Uuid) {
             market.closet(other, variant, ago(20 * DAY));
             market.wish(other, variant, ago(20 * DAY), 0);
         }
-        let rule = "nobody is pushed about a shoe that is gone";
-        let user = market.somebody();
+        let rule = "no push is about a shoe that is gone";
+        let user = market.add_complete();
         market.closet(user, variant, ago(DAY));
         market.expect(LAYER3, user, None, rule);
-        let user = market.somebody();
+        let user = market.add_complete();
         market.wish(user, variant, ago(DAY), 0);
         market.expect(LAYER3, user, None, rule);
     }

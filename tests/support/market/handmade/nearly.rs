@@ -1,5 +1,5 @@
-//! People who are nearly complete: each lacks one thing that some audience asks for, and would be in all of them if they
-//! did not. (An empty username can exist once, so each is one person for all audiences.)
+//! Nearly complete users: each lacks one trait that some audience requires, and would otherwise be in all of them. (An
+//! empty username can exist once, so each is one user for all audiences.)
 
 use uuid::Uuid;
 
@@ -7,10 +7,10 @@ use super::super::people::{Person, SizePreference};
 use super::super::{DAY, MICROSECOND, Market, ago};
 use Trait::{Active, Email, FirstName, Live, Nothing, Size, Username};
 
-/// What an audience may ask of a person.
+/// A trait that an audience may require of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trait {
-    /// Nothing: this one is fit for every audience, however odd.
+    /// None: the user fits every audience, however odd.
     Nothing,
     Live,
     Email,
@@ -22,14 +22,14 @@ enum Trait {
 
 /// One way of being nearly complete.
 struct Case {
-    /// The only trait the person lacks.
+    /// The only trait that the user lacks.
     lacks: Trait,
     rule: &'static str,
     change: fn(&mut Person),
 }
 
-/// Everyone owns a trending shoe and made an offer on one that counts for layer3; of three alike one owns the
-/// showcased shoe, one wants it, one only wears its size. All are new here.
+/// Adds the users. Each owns a trending shoe and made an offer on one that counts for layer3; of three equal ones, one
+/// owns the showcased shoe, one wants it, and one only wears its size. All are new.
 pub(super) fn people(market: &mut Market, trending: Uuid, hot: Uuid, showcased: Uuid) {
     for case in &CASES {
         for (relation, file) in [
@@ -97,13 +97,9 @@ fn size(value: &str, preferred: bool, deleted_at: i32) -> SizePreference {
 
 const CASES: [Case; 30] = [
     case(Nothing, "nothing is missing", |_| ()),
-    case(
-        Nothing,
-        "a frozen account is nobody's condition",
-        |person| {
-            person.frozen = true;
-        },
-    ),
+    case(Nothing, "no audience excludes a frozen account", |person| {
+        person.frozen = true;
+    }),
     case(Nothing, "blanks around a name are part of it", |person| {
         person.first_name = Some("  Zoë\t".to_owned());
     }),

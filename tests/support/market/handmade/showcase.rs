@@ -1,4 +1,4 @@
-//! One product: who has it, who wants it, who else could wear it.
+//! One product: users who have it, who want it, and others who could wear it.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use super::super::{AS_OF, DAY, MICROSECOND, Market, ago};
 use super::Crowd;
 
 const SHOWCASE: &str = "showcase";
-// Stems as they would be without the product's id.
+// The stems without the product's id.
 const HAVES: Option<&str> = Some("showcase-haves");
 const WANTS: Option<&str> = Some("showcase-wants");
 const ELSE: Option<&str> = Some("showcase-everybody-else");
@@ -30,14 +30,14 @@ struct Shoes {
     gone: Uuid,
 }
 
-/// The cases of showcase; returns a variant in size 10 whose owners are told of it.
+/// Adds the cases of showcase. Returns a variant in size 10 that is in the rows of its owners.
 pub(super) fn cases(market: &mut Market, crowd: &Crowd) -> Uuid {
     let shoes = shoes(market, crowd);
     relations(market, &shoes);
     which_shoe(market, &shoes);
-    everybody_else(market, &shoes);
+    others(market, &shoes);
     let totals = history(market, crowd, &shoes);
-    let user = market.somebody();
+    let user = market.add_complete();
     market.closet(user, shoes.nine, ago(DAY));
     market.expect_row(
         SHOWCASE,
@@ -89,31 +89,31 @@ fn shoes(market: &mut Market, crowd: &Crowd) -> Shoes {
 }
 
 fn relations(market: &mut Market, shoes: &Shoes) {
-    let user = market.somebody();
+    let user = market.add_complete();
     market.wish(user, shoes.wide_ten, ago(DAY), 0);
     market.closet(user, shoes.ten, ago(DAY));
     market.expect(SHOWCASE, user, HAVES, "haves before wants");
 
-    let user = market.somebody();
+    let user = market.add_complete();
     market.closet(user, shoes.thirteen, ago(DAY));
     market.wish(user, shoes.ten, ago(DAY), 0);
     market.expect(
         SHOWCASE,
         user,
         None,
-        "dropped from the haves is dropped, not moved",
+        "a user dropped from the haves is not moved to another file",
     );
 
-    let user = market.somebody();
+    let user = market.add_complete();
     market.wish(user, shoes.thirteen, ago(DAY), 0);
-    market.expect(SHOWCASE, user, WANTS, "wants ask for no open offers");
+    market.expect(SHOWCASE, user, WANTS, "wants do not require open offers");
 
-    let user = market.somebody();
+    let user = market.add_complete();
     market.inventory(user, shoes.ten, "TRADED", ago(DAY), 0);
     market.wish(user, shoes.ten, ago(DAY), 1);
     market.closet(user, shoes.gone, ago(DAY));
     market.wish(user, shoes.gone, ago(DAY), 0);
-    let rule = "traded shoes, deleted wishes and variants that are gone are no relation";
+    let rule = "traded shoes, deleted wishes and gone variants do not count";
     market.expect(SHOWCASE, user, ELSE, rule);
 }
 
@@ -123,7 +123,7 @@ fn which_shoe(market: &mut Market, shoes: &Shoes) {
             vec![shoes.nine, shoes.ten],
             shoes.ten,
             "10",
-            "one's size before most offers",
+            "the user's size before most offers",
         ),
         (
             vec![shoes.ten, shoes.wide_ten, shoes.nine],
@@ -150,24 +150,30 @@ fn which_shoe(market: &mut Market, shoes: &Shoes) {
             ("variantID", chosen.as_str()),
             ("relevant_variant_size", size),
         ];
-        let user = market.somebody();
+        let user = market.add_complete();
         for variant in &variants {
             market.closet(user, *variant, ago(DAY));
         }
         market.expect_row(SHOWCASE, user, HAVES, &fields, rule);
-        let user = market.somebody();
+        let user = market.add_complete();
         for variant in &variants {
             market.wish(user, *variant, ago(DAY), 0);
         }
         market.expect_row(SHOWCASE, user, WANTS, &fields, rule);
     }
-    let user = market.somebody();
+    let user = market.add_complete();
     let chosen = shoes.wide_ten.to_string();
     let fields = [("variantID", chosen.as_str()), ("usersize", "10")];
-    market.expect_row(SHOWCASE, user, ELSE, &fields, "in one's size, most offers");
+    market.expect_row(
+        SHOWCASE,
+        user,
+        ELSE,
+        &fields,
+        "in the user's size, most offers",
+    );
 }
 
-fn everybody_else(market: &mut Market, shoes: &Shoes) {
+fn others(market: &mut Market, shoes: &Shoes) {
     let of_size = |market: &mut Market, size: &str| {
         market.join_with(|person| person.sizes = vec![SizePreference::preferred(size)])
     };
@@ -187,10 +193,15 @@ fn everybody_else(market: &mut Market, shoes: &Shoes) {
     }
     let user = of_size(market, "8");
     market.wish(user, shoes.twelve, ago(DAY), 0);
-    market.expect(SHOWCASE, user, WANTS, "who wants it may wear another size");
+    market.expect(
+        SHOWCASE,
+        user,
+        WANTS,
+        "a user who wants it may wear another size",
+    );
 }
 
-/// Offers and trades on the product, at the windows' edges; the totals a row must show.
+/// Adds offers and trades on the product at the windows' edges. Returns the totals that a row must show.
 fn history(market: &mut Market, crowd: &Crowd, shoes: &Shoes) -> [(&'static str, &'static str); 3] {
     let week = ago(7 * DAY);
     // Counted: at the edge, deleted, on two variants at once, at the instant itself, on

@@ -1,4 +1,4 @@
-//! Newcomers: who is one, which step they miss first, what they seem to want. The nudges follow from the same cases.
+//! New users: who counts as new, the first step they miss, and the shoe they want. The nudges use the same cases.
 
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ const STEMS: [&str; 5] = [
     "new-stars-new-user",
 ];
 
-/// The first step somebody has not taken; all before it they have, and what follows is as the case says.
+/// The first step that a user has not taken. All steps before it are taken; those after it depend on the case.
 #[derive(Clone, Copy)]
 enum Misses {
     Shoes,
@@ -47,7 +47,7 @@ fn newcomer(market: &mut Market, change: impl FnOnce(&mut Person)) -> Uuid {
     })
 }
 
-/// A newcomer who has taken the steps before the one they miss, and none after it. Their offer has no item.
+/// Adds a new user who has taken the steps before the missed one and none after it. The user's offer has no item.
 fn newcomer_missing(market: &mut Market, misses: Misses, shoe: Uuid) -> Uuid {
     let user = newcomer(market, |person| {
         if matches!(misses, Misses::Shoes | Misses::Bio) {
@@ -66,7 +66,7 @@ fn newcomer_missing(market: &mut Market, misses: Misses, shoe: Uuid) -> Uuid {
     user
 }
 
-/// Expects somebody in the file of `misses`, and among the nudged with the step as their next.
+/// Expects the user in the file of `misses`, and in the nudges with that step as the next.
 fn expect_step(market: &mut Market, user: Uuid, misses: Misses, rule: &'static str) {
     let level = misses as usize;
     let number = (level + 1).to_string();
@@ -74,7 +74,7 @@ fn expect_step(market: &mut Market, user: Uuid, misses: Misses, rule: &'static s
     market.expect_row(WATERFALL, user, Some(STEMS[level]), &fields, rule);
     if level < 4 {
         let yes = |step: usize| if step < level { "true" } else { "false" };
-        // Steps after the missed one are the case's own affair.
+        // The steps after the missed one depend on the case.
         let all = [
             ("next_step", STEMS[level]),
             ("has_shoes", yes(0)),
@@ -88,7 +88,7 @@ fn expect_step(market: &mut Market, user: Uuid, misses: Misses, rule: &'static s
     }
 }
 
-fn expect_nobody(market: &mut Market, user: Uuid, rule: &'static str) {
+fn expect_absent(market: &mut Market, user: Uuid, rule: &'static str) {
     market.expect(WATERFALL, user, None, rule);
     market.expect(NUDGES, user, None, rule);
 }
@@ -110,7 +110,7 @@ fn windows(market: &mut Market) {
         if inside {
             expect_step(market, user, Misses::Shoes, rule);
         } else {
-            expect_nobody(market, user, rule);
+            expect_absent(market, user, rule);
         }
     }
 }
@@ -118,12 +118,12 @@ fn windows(market: &mut Market) {
 fn names(market: &mut Market) {
     for name in [None, Some(""), Some("  "), Some("\t"), Some("\n")] {
         let user = newcomer(market, |person| person.first_name = name.map(str::to_owned));
-        expect_nobody(market, user, "a first name is asked for");
+        expect_absent(market, user, "a first name is required");
     }
     let user = newcomer(market, |person| person.deleted_at = 1);
-    expect_nobody(market, user, "closed accounts are left alone");
+    expect_absent(market, user, "deleted accounts are left out");
     let user = newcomer(market, |person| person.username = Some(String::new()));
-    expect_step(market, user, Misses::Shoes, "a username is not asked for");
+    expect_step(market, user, Misses::Shoes, "a username is not required");
 }
 
 fn levels(market: &mut Market, shoe: Uuid) {
@@ -158,7 +158,7 @@ fn levels(market: &mut Market, shoe: Uuid) {
         let user = newcomer(market, |person| person.bio = bio.map(str::to_owned));
         market.closet(user, shoe, ago(DAY));
         market.offer(user, "OPEN", ago(DAY), 0);
-        expect_step(market, user, Misses::Bio, "a blank bio is none");
+        expect_step(market, user, Misses::Bio, "a blank bio does not count");
     }
 
     let user = newcomer_missing(market, Misses::Offer, shoe);
@@ -167,7 +167,7 @@ fn levels(market: &mut Market, shoe: Uuid) {
 
     let user = newcomer_missing(market, Misses::Wish, shoe);
     market.wish(user, shoe, ago(DAY), -1);
-    expect_step(market, user, Misses::Wish, "a deleted wish is none");
+    expect_step(market, user, Misses::Wish, "a deleted wish does not count");
 
     let user = newcomer_missing(market, Misses::Offer, shoe);
     market.wish(user, shoe, ago(DAY), 0);
@@ -178,13 +178,13 @@ fn levels(market: &mut Market, shoe: Uuid) {
         "no offers comes before the wishlist",
     );
 
-    // Three of one instant, whose order is their ids'.
+    // Three users of one instant, in the order of their ids.
     for _ in 0..3 {
         newcomer(market, |person| person.created = ago(13 * DAY));
     }
 }
 
-/// Expects a target shoe of somebody who has taken every step; `None` when there is nothing to show.
+/// Expects this target shoe for a user who has taken every step; `None` if there is none.
 fn expect_target(
     market: &mut Market,
     user: Uuid,
@@ -214,7 +214,7 @@ fn wanted_shoes(market: &mut Market, crowd: &Crowd, shoe: Uuid) {
         user,
         Misses::Offer,
         None,
-        "nothing says what they want",
+        "no row shows what they want",
     );
 
     let user = newcomer_missing(market, Misses::Nothing, shoe);

@@ -1,4 +1,4 @@
-//! `--override GUARD --reason TEXT`: what a person switches off for one run.
+//! `--override GUARD --reason TEXT`: the guards that are overridden for one run.
 
 use crate::error::{Error, Result};
 use crate::run::gates::{Guard, Override, Overrides};
@@ -6,10 +6,10 @@ use crate::run::gates::{Guard, Override, Overrides};
 use super::context::CommandContext;
 use super::services;
 
-/// The flags of every command that a guard can refuse.
+/// The flags of every command that a guard can stop.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct OverrideFlags {
-    /// Pass these guards once, with a reason that is recorded: paused, max-audience, quiet-hours, …
+    /// Guards to override for this run: paused, max-audience, quiet-hours, …; needs --reason
     #[arg(
         long = "override",
         value_name = "GUARD,GUARD",
@@ -17,13 +17,13 @@ pub(super) struct OverrideFlags {
         requires = "reason"
     )]
     guards: Vec<String>,
-    /// Why guards are overridden; recorded with the run
+    /// Reason for the override; recorded with the run
     #[arg(long, value_name = "TEXT", requires = "guards")]
     reason: Option<String>,
 }
 
 impl OverrideFlags {
-    /// What is overridden, by whom and why.
+    /// Returns the overridden guards, with actor and reason.
     pub(super) fn given(&self, context: &CommandContext) -> Result<Option<Override>> {
         if self.guards.is_empty() {
             return Ok(None);
@@ -37,7 +37,7 @@ impl OverrideFlags {
         }
         let reason = self.reason.as_deref().unwrap_or_default().trim();
         if reason.is_empty() {
-            return Err(Error::usage("--reason: the reason is empty"));
+            return Err(Error::usage("--reason must not be empty"));
         }
         Ok(Some(Override {
             guards,
@@ -48,7 +48,7 @@ impl OverrideFlags {
     }
 }
 
-/// The overrides of a run that is about to begin.
+/// Returns the overrides of a new run.
 pub(super) fn alone(given: Option<&Override>) -> Overrides {
     Overrides(given.cloned().into_iter().collect())
 }

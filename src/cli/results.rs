@@ -1,0 +1,62 @@
+//! Prints the results of sends and pipelines.
+
+use serde_json::Value;
+
+use crate::delivery::Summary;
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::{pipeline, send};
+use crate::settings::logging::LogFormat;
+use crate::ui::{Document, Loudness};
+
+use super::context::CommandContext;
+
+/// Prints the summary of a send.
+pub(super) fn print_summary(context: &CommandContext, summary: &Summary) -> Result<()> {
+    if !summary.adds_up() {
+        context.ui.error(&Error::new(
+            ErrorKind::Bug,
+            "the sums do not add up to the rows",
+        ));
+    }
+    if context.ui.document() == Document::Json {
+        return context.ui.json(summary);
+    }
+    if context.ui.loudness() == Loudness::Quiet {
+        return Ok(());
+    }
+    if context.settings.talk.log_format == LogFormat::Json {
+        context.ui.say(send::line(summary));
+        return Ok(());
+    }
+    context
+        .ui
+        .print(send::text(summary, context.ui.stdout_pen()))
+}
+
+/// Prints the result of each run; with `--json`, `--all` always gives an array.
+pub(super) fn print_pipelines(
+    context: &CommandContext,
+    documents: &[Value],
+    all: bool,
+) -> Result<()> {
+    if context.ui.document() == Document::Json {
+        return match documents {
+            [one] if !all => context.ui.json(one),
+            several => context.ui.json(&several),
+        };
+    }
+    if context.ui.loudness() == Loudness::Quiet {
+        return Ok(());
+    }
+    let with_pushes = |document: &&Value| document.get("pushes").is_some();
+    for document in documents.iter().filter(with_pushes) {
+        // Where logs are JSON lines, the result is one line.
+        if context.settings.talk.log_format == LogFormat::Json {
+            context.ui.say(pipeline::line(document));
+        } else {
+            let text = pipeline::text(document, context.ui.stdout_pen());
+            context.ui.print(text)?;
+        }
+    }
+    Ok(())
+}
