@@ -81,7 +81,7 @@ pub(super) async fn add_excluded(
     for ((recipient, dismissal), answer) in excluded.into_iter().zip(answers) {
         match answer {
             Claimed::Before(devices) => {
-                resend_in_doubt(feeder, composer, &recipient, &devices).await?
+                resend_in_doubt(feeder, composer, &recipient, &devices).await?;
             }
             _ => screened.dismissed.push(dismissal),
         }
@@ -134,7 +134,7 @@ async fn submit(
                 }
             }
             Claimed::Before(devices) => {
-                resend_in_doubt(feeder, composer, &one.recipient, &devices).await?
+                resend_in_doubt(feeder, composer, &one.recipient, &devices).await?;
             }
             Claimed::Repeated => pass.progress.advance(1),
             Claimed::TokenTaken => dismiss(one.recipient.user, "token-taken"),

@@ -125,7 +125,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Refuses a store that is older than the files in the directory. TokenQuery before the send is enrolled in it.
+/// Refuses a store that is older than the files in the directory. Called before the send is enrolled in it.
 pub(super) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
     let own = read(&note_path(directory, &store.identity().await?));
     if let Some(note) = own {

@@ -112,7 +112,7 @@ impl SendPlan {
     }
 
     /// Refuses an audience without a single id that is valid for the notification history; returns a note for one that
-    /// has some invalid ids. TokenQuery before anything is claimed, and before a run is recorded: one that can never send
+    /// has some invalid ids. Called before anything is claimed, and before a run is recorded: one that can never send
     /// should not stay behind.
     ///
     /// # Errors

@@ -88,7 +88,7 @@ pub(super) async fn run(
         sleep(GRACE).await;
         pass.client.abandon();
     };
-    let traffic = record_while(feeding, record_all(pass, reports, dead)).await?;
+    let traffic = record_while(Box::pin(feeding), record_all(pass, reports, dead)).await?;
     let halt = pass.client.halted();
     let halt = halt.filter(|halt| halt.cause != HaltCause::Asked);
     Ok(PassResult {

@@ -109,7 +109,7 @@ pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &SourceReader<'_>) ->
     // The others slow down before this one begins.
     sleep(RATE_CHECK * 2).await;
     loop {
-        // TokenQuery first: what its holder entered before it ended is seen by the sweep that follows.
+        // Called first: what its holder entered before it ended is seen by the sweep that follows.
         let file_process_lives = file_process_lives(pass).await?;
         let (place, of) = pass
             .store

@@ -195,7 +195,8 @@ impl TokenLookup {
         match self.found.unregistered {
             0 => {}
             1 => {
-                notes.push("1 token of the file is not in devices; it is used unchecked".to_owned())
+                notes
+                    .push("1 token of the file is not in devices; it is used unchecked".to_owned());
             }
             many => notes.push(format!(
                 "{many} tokens of the file are not in devices; they are used unchecked"
