@@ -1,8 +1,9 @@
 //! Audiences: from a query file to CSV files with a manifest.
 //!
-//! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes
-//! its three statements, and [`query_context`] prepares a snapshot for them; [`run`] generates the audience, through [`files`], [`test_rows`],
-//! [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`; [`explain`] explains one user.
+//! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes its three
+//! statements, and [`query_context`] prepares a snapshot for them; [`run`] generates the audience, through [`files`],
+//! [`test_rows`], [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`; [`explain`] explains one
+//! user.
 
 pub mod catalogue;
 pub mod definition;

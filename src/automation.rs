@@ -1,7 +1,7 @@
 //! An automation: an audience, the pushes it receives, and the time at which an external scheduler starts it.
 //!
-//! [`file`](mod@file) is the format; [`check`] reads files, reports all their errors ([`diagnostic`], [`render`]) and gives
-//! the valid automations; [`schedule`] computes their times, with [`cron`] and [`quiet_hours`] hours.
+//! [`file`](mod@file) is the format; [`check`] reads files, reports all their errors ([`diagnostic`], [`render`]) and
+//! gives the valid automations; [`schedule`] computes their times, with [`cron`] and [`quiet_hours`] hours.
 
 pub mod check;
 pub mod cron;

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 /// Time since the machine was started, including the time it was suspended. Only differences mean anything.
 ///
-/// tokio's clock and `std::time::Instant` stand still on Linux while the machine sleeps; a lease in a store does not. On
-/// other systems the monotonic clock is used (on macOS it counts sleep too).
+/// tokio's clock and `std::time::Instant` stand still on Linux while the machine sleeps; a lease in a store does not.
+/// On other systems the monotonic clock is used (on macOS it counts sleep too).
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;

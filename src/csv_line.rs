@@ -1,8 +1,8 @@
-//! The line of a file that a CSV record begins in: the header is line 1, a line break inside quotes begins a line too, and
-//! so does an empty line between records. LF, CRLF and a lone CR each end a line, as editors count them.
+//! The line of a file that a CSV record begins in: the header is line 1, a line break inside quotes begins a line too,
+//! and so does an empty line between records. LF, CRLF and a lone CR each end a line, as editors count them.
 //!
-//! The `csv` crate's own count is behind by one where lines end in CRLF, and by the empty lines in front of a record; its
-//! byte offsets are right. So this counts the lines again, which only errors and samples need.
+//! The `csv` crate's own count is behind by one where lines end in CRLF, and by the empty lines in front of a record;
+//! its byte offsets are right. So this counts the lines again, which only errors and samples need.
 
 use std::io::{self, BufRead, BufReader, Read};
 

@@ -2,8 +2,8 @@
 //!
 //! An [`Order`] names the audience and the message. [`SendPlan::prepare`] reads the file once and reports every problem
 //! that can be found before a send; [`TokenLookup::look_up`] reads the tokens from the source, and closes it again;
-//! [`send::send_all`] claims, sends and records, group by group, and returns the summary. Each of them streams the file:
-//! memory grows by eight bytes a row while it is checked, and the tokens are in an unnamed temporary file.
+//! [`send::send_all`] claims, sends and records, group by group, and returns the summary. Each of them streams the
+//! file: memory grows by eight bytes a row while it is checked, and the tokens are in an unnamed temporary file.
 //!
 //! | module | subject |
 //! | --- | --- |

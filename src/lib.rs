@@ -10,11 +10,12 @@
 //!  cli/commands/* call run, report and ui                 └─► fcm ─────► push service
 //! ```
 //! Imports point one way: [`cli`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] → [`automation`], [`state`],
-//! [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] → the leaves. Each outside system
-//! has one room that knows it: the source database [`source`], the push service [`fcm`], the state store [`state`], the
-//! notification history [`cadence`], webhooks and heartbeats [`notify`], the way files appear [`atomic_publish`]. Only
-//! [`cli`] reads the environment, prints and decides the exit status. The rooms below it receive settings, a
-//! [`progress::Progress`], an [`interrupt::Interrupt`], a [`budget::Budget`] and a [`clock::Clock`].
+//! [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] → the leaves. Each outside
+//! system has one room that knows it: the source database [`source`], the push service [`fcm`], the state store
+//! [`state`], the notification history [`cadence`], webhooks and heartbeats [`notify`], the way files appear
+//! [`atomic_publish`]. Only [`cli`] reads the environment, prints and decides the exit status. The rooms below it
+//! receive settings, a [`progress::Progress`], an [`interrupt::Interrupt`], a [`budget::Budget`] and a
+//! [`clock::Clock`].
 //!
 //! # Where to start
 //! | to change | start in |
@@ -44,14 +45,19 @@
 //! Each has a test that fails without it.
 //! 1. The source is never written to: every statement runs in a read-only transaction, as `COPY (query) TO STDOUT`.
 //! 2. A file under its final name is complete, and it does not appear without the files that belong to it.
-//! 3. A command does not outlive its deadline; a pipeline, which waits for its send time, has one deadline for each phase.
-//! 4. A push is claimed durably before its request leaves. A claim is unique on automation, occurrence, push and user, and a
+//! 3. A command does not outlive its deadline; a pipeline, which waits for its send time, has one deadline for each
+//!    phase.
+//! 4. A push is claimed durably before its request leaves. A claim is unique on automation, occurrence, push and user,
+//!    and a
 //!    token on a push. A claim without an answer is in doubt: it is reported, and sent again only on request.
 //! 5. Counts add up to the input, whichever process was killed at whichever moment.
-//! 6. A secret is never printed: it is a [`settings::secret::Secret`], whose `Debug` is a mask. Device tokens are stored as
+//! 6. A secret is never printed: it is a [`settings::secret::Secret`], whose `Debug` is a mask. Device tokens are
+//!    stored as
 //!    hashes; only the dead-token list contains them, in a file of mode 0600.
-//! 7. A permanent failure is not retried. A transient one is retried until the deadline leaves no room for another attempt.
-//! 8. The same `--as-of` over the same data gives the same bytes, and the bytes that were tested are the bytes that are sent.
+//! 7. A permanent failure is not retried. A transient one is retried until the deadline leaves no room for another
+//!    attempt.
+//! 8. The same `--as-of` over the same data gives the same bytes, and the bytes that were tested are the bytes that are
+//!    sent.
 //! 9. stdout is data, stderr is messages; `-q` and success print nothing.
 //! 10. Nothing is sent by default: a push needs a confirmed count, `--yes`, or an enabled automation.
 //! 11. No guard can be walked around: every way to start a push passes every gate that applies to it.

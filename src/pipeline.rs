@@ -1,9 +1,10 @@
-//! The pipeline: carries an automation out phase by phase, from the audience to the pushes. An outside scheduler starts it.
+//! The pipeline: carries an automation out phase by phase, from the audience to the pushes. An outside scheduler starts
+//! it.
 //!
-//! An [`Occurrence`](crate::automation::schedule::Occurrence) is an automation and the instant it is for. One run carries
-//! an occurrence out. Its [`RunPlan`] is recorded when it begins, and so are the beginning and the end of each phase.
-//! The process that holds the occurrence's lease can therefore continue the run from where an earlier one stopped.
-//! [`step`] decides the next step from those records and the time; [`driver`] carries it out.
+//! An [`Occurrence`](crate::automation::schedule::Occurrence) is an automation and the instant it is for. One run
+//! carries an occurrence out. Its [`RunPlan`] is recorded when it begins, and so are the beginning and the end of each
+//! phase. The process that holds the occurrence's lease can therefore continue the run from where an earlier one
+//! stopped. [`step`] decides the next step from those records and the time; [`driver`] carries it out.
 //!
 //! | module | contents |
 //! | --- | --- |

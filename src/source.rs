@@ -1,10 +1,10 @@
 //! The source: the database that audiences are read from.
 //!
-//! [`Address::resolve`] determines its address; [`Source::read`] connects with the attempts that [`retry_plan`] allows, opens one
-//! read-only snapshot and hands it to the caller's work. [`failure`] turns each failure into an error.
+//! [`Address::resolve`] determines its address; [`Source::read`] connects with the attempts that [`retry_plan`] allows,
+//! opens one read-only snapshot and hands it to the caller's work. [`failure`] turns each failure into an error.
 //!
-//! The order of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the transaction)
-//! → `snapshot` (the queries). Deliberately absent: a pool, and any way to write.
+//! The order of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the
+//! transaction) → `snapshot` (the queries). Deliberately absent: a pool, and any way to write.
 
 mod snapshot;
 mod transaction;
@@ -102,9 +102,9 @@ impl Source {
 
     /// Connects, opens one snapshot, and runs `work` on it.
     ///
-    /// A transient failure ([`ErrorKind::Unreachable`]), also one that `work` returns, starts again with a new connection and a new
-    /// snapshot while attempts and budget remain, so `work` must be repeatable. When the budget ends, when `interrupt`
-    /// fires, or when the future is dropped, the running statement is cancelled on the server.
+    /// A transient failure ([`ErrorKind::Unreachable`]), also one that `work` returns, starts again with a new
+    /// connection and a new snapshot while attempts and budget remain, so `work` must be repeatable. When the budget
+    /// ends, when `interrupt` fires, or when the future is dropped, the running statement is cancelled on the server.
     pub async fn read<T>(
         &self,
         budget: &Budget,

@@ -1,7 +1,7 @@
 //! Connecting to the source: what works, and how everything that does not ends.
 //!
-//! Every failure is held to the same standard by [`Told::check`]: it ends inside its deadline with the right kind, says what
-//! happened and what to do, and neither the error nor the log at its most talkative holds a secret.
+//! Every failure is held to the same standard by [`Told::check`]: it ends inside its deadline with the right kind, says
+//! what happened and what to do, and neither the error nor the log at its most talkative holds a secret.
 
 mod addresses;
 mod certificates;

@@ -1,6 +1,6 @@
 //! What the tests stand on: a real PostgreSQL with TLS, a pooler, a network that fails on request, pushctl in a sealed
-//! environment; a state store on a clock that stands still, a cadence service with bad habits; a marketplace to put into
-//! the database, and what must come of that marketplace.
+//! environment; a state store on a clock that stands still, a cadence service with bad habits; a marketplace to put
+//! into the database, and what must come of that marketplace.
 
 pub(crate) mod cadence;
 pub(crate) mod campaign;

@@ -1,4 +1,5 @@
-//! The catalogue of audiences: the built-in ones, and those of a directory, which replace built-in ones of the same name.
+//! The catalogue of audiences: the built-in ones, and those of a directory, which replace built-in ones of the same
+//! name.
 
 use std::collections::BTreeMap;
 use std::path::Path;

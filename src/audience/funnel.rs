@@ -24,7 +24,7 @@ pub struct Funnel {
     pub in_no_file: u64,
     /// People who are in at least one file.
     pub in_a_file: u64,
-    /// Rows of all files; more than `in_a_file` where somebody is in two.
+    /// Rows of all files; more than `in_a_file` where a user is in two.
     pub rows: u64,
     /// Rows that the files hold: fewer than `rows` under `--limit`, and otherwise the same.
     #[serde(default)]
@@ -68,8 +68,8 @@ impl Funnel {
         Ok(self)
     }
 
-    /// Returns the lines in order. Each counts people, but for those about rows, which are only there where rows are not
-    /// people.
+    /// Returns the lines in order. Each counts people, but for those about rows, which are only there where rows are
+    /// not people.
     pub fn lines(&self) -> Vec<FunnelLine> {
         let line = |name: &str, count, left, because: &str| FunnelLine {
             name: name.to_owned(),

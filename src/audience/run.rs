@@ -32,8 +32,8 @@ pub enum GenerateTarget<'a> {
 /// The result of a run.
 #[derive(Debug)]
 pub struct GenerateOutcome {
-    /// The published manifest; with [`GenerateTarget::Nowhere`] its files are those that would have been written, without
-    /// size and hash.
+    /// The published manifest; with [`GenerateTarget::Nowhere`] its files are those that would have been written,
+    /// without size and hash.
     pub manifest: Manifest,
     /// The one file of [`GenerateTarget::One`], unless it would be empty.
     pub spooled: Option<File>,

@@ -216,7 +216,8 @@ fn drop_consequences(findings: &mut Findings<'_>) {
     });
 }
 
-/// Returns the file as its types. The earlier checks report everything that fails here; anything else becomes a finding.
+/// Returns the file as its types. The earlier checks report everything that fails here; anything else becomes a
+/// finding.
 fn typed(root: Node<'_>, findings: &mut Findings<'_>) -> Option<AutomationFile> {
     let span: Range<usize> = root.span();
     let read = AutomationFile::deserialize(toml::de::ValueDeserializer::from(root));

@@ -1,9 +1,8 @@
 //! An automation file exactly as it is written, in TOML. These types are the format: `pushctl schema automation`
 //! prints their JSON Schema, `check` compares a file's keys, types and ranges with it, and `serde` reads the file.
 //!
-//! Durations are whole minutes, except `max_audience_age`, which has a unit. Shares of recipients are percentages, except
-//! `max_failure_rate`, which is a share.
-//! Deliberately absent: what the values mean together. That is `check`'s.
+//! Durations are whole minutes, except `max_audience_age`, which has a unit. Shares of recipients are percentages,
+//! except `max_failure_rate`, which is a share. Deliberately absent: what the values mean together. That is `check`'s.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,7 +67,8 @@ pub struct ScheduleTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 7))]
     pub weekdays: Option<Vec<Day>>,
-    /// With `frequency = "monthly"`: the day of the month. In a shorter month it is the last day, so 31 is always the last.
+    /// With `frequency = "monthly"`: the day of the month. In a shorter month it is the last day, so 31 is always the
+    /// last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31))]
     pub day: Option<i8>,
@@ -161,7 +161,8 @@ impl fmt::Display for ParameterValue {
 pub struct PushTable {
     /// The file of the audience that it goes to, by its name without date: "recent-offer-creators".
     pub audience_file: String,
-    /// The cadence layer: 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 4 test, 5 new-user series.
+    /// The cadence layer: 1 platform-wide moments, 2 product and trend triggers, 3 behaviour-responsive, 4 test, 5
+    /// new-user series.
     #[schemars(range(min = 1, max = 5))]
     pub layer: u8,
     /// The first line on the phone. `[[var:column]]` is replaced by a column of the file.
@@ -204,7 +205,8 @@ impl Default for TestTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WindowTable {
-    /// Minutes between the test pushes and the live ones, in which `pushctl cancel` stops the run. Shorter than the lead.
+    /// Minutes between the test pushes and the live ones, in which `pushctl cancel` stops the run. Shorter than the
+    /// lead.
     #[schemars(range(min = 0, max = 720))]
     pub cancel_minutes: u16,
 }

@@ -290,8 +290,8 @@ fn calendar(schedule: &Schedule, now: Timestamp) -> Option<String> {
     })
 }
 
-/// Returns the rule of the starts: earlier by the lead. A start on the day before the first of a month is on the last day
-/// of the month before.
+/// Returns the rule of the starts: earlier by the lead. A start on the day before the first of a month is on the last
+/// day of the month before.
 fn earlier(rule: &RepeatRule, lead: SignedDuration) -> Option<RepeatRule> {
     let (days, time) = shifted(rule.times().next()?, lead);
     Some(match rule {

@@ -1,4 +1,5 @@
-//! An audience file as a send reads it: a header line, then a row for each recipient. Errors name the file and the line.
+//! An audience file as a send reads it: a header line, then a row for each recipient. Errors name the file and the
+//! line.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -80,8 +81,8 @@ impl AudienceReader {
         self.token.is_some()
     }
 
-    /// Reads the next row; returns false at the end. A row without a user id, or with more or fewer fields than the header,
-    /// is an error.
+    /// Reads the next row; returns false at the end. A row without a user id, or with more or fewer fields than the
+    /// header, is an error.
     pub fn next(&mut self, row: &mut StringRecord) -> Result<bool> {
         let is_row = self
             .reader

@@ -11,7 +11,8 @@ const MOST: usize = 8_000;
 pub(super) struct ClaimWindow {
     free: Semaphore,
     size: usize,
-    /// Room that was used without having been taken: a recipient's further devices are known only once they are claimed.
+    /// Room that was used without having been taken: a recipient's further devices are known only once they are
+    /// claimed.
     owed: Mutex<usize>,
 }
 

@@ -4,8 +4,8 @@
 //! line incomplete: it is ignored.
 //!
 //! The ledger comes first: where the file cannot be written, tokens stay in memory until the end of the send, when the
-//! whole list is written. A token that does not fit there, or was lost with a process, is known to the ledger by its hash,
-//! and is in the SQL file by it.
+//! whole list is written. A token that does not fit there, or was lost with a process, is known to the ledger by its
+//! hash, and is in the SQL file by it.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -103,8 +103,8 @@ impl DeadTokens {
         self.failure.as_ref()
     }
 
-    /// Returns all known dead tokens: of this process, of earlier parts of the run, of the run that opened the push, and of
-    /// processes that joined on this machine.
+    /// Returns all known dead tokens: of this process, of earlier parts of the run, of the run that opened the push,
+    /// and of processes that joined on this machine.
     pub(super) fn read(&self) -> Result<Dead> {
         let mut found = Dead::new();
         take_lines(self.pending.as_slice(), &mut found)

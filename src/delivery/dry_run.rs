@@ -1,7 +1,7 @@
 //! A dry run: the outcome of every row, as far as it is known without the push service.
 //!
-//! It checks what a live send checks, in the same order: the ledger (earlier recipients of this push), the control group,
-//! the history, the accounts and tokens, the texts. So its counts are those of a live send that begins now. With
+//! It checks what a live send checks, in the same order: the ledger (earlier recipients of this push), the control
+//! group, the history, the accounts and tokens, the texts. So its counts are those of a live send that begins now. With
 //! `--offline`, the count of messages is an upper bound (`up to`), and the summary says why.
 //!
 //! Memory grows with the audience here: a hash for each token, and one for each recipient who had this push.

@@ -59,8 +59,8 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Waits until claims may be made whose messages will leave at once. Returns how many, at most `most`; `None` if the
-    /// send stopped meanwhile. The caller then makes the claims, and calls [`Feeder::claimed`].
+    /// Waits until claims may be made whose messages will leave at once. Returns how many, at most `most`; `None` if
+    /// the send stopped meanwhile. The caller then makes the claims, and calls [`Feeder::claimed`].
     pub(super) async fn wait_for_room(&mut self, most: usize) -> Result<Option<usize>> {
         let pass = self.pass;
         loop {

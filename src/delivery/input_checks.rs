@@ -1,12 +1,12 @@
 //! The checks of an audience file against the publication it comes from.
 //!
 //! `generate` publishes the files of a run together, and a manifest with their SHA-256 after them. With stable names
-//! (`--name-suffix ''`) a run replaces the files of the run before, so a run that is killed in the middle leaves new files
-//! beside old ones. A commit marker beside the file, or a manifest that names the file with another
-//! SHA-256, shows this, and the send is refused. A file that no manifest names was not generated here and is not checked.
+//! (`--name-suffix ''`) a run replaces the files of the run before, so a run that is killed in the middle leaves new
+//! files beside old ones. A commit marker beside the file, or a manifest that names the file with another SHA-256,
+//! shows this, and the send is refused. A file that no manifest names was not generated here and is not checked.
 //!
-//! Deliberately absent: finishing the publication. The reader of a file may be another user, or on another machine, than
-//! its writer; `generate` finishes it when it publishes into the directory again.
+//! Deliberately absent: finishing the publication. The reader of a file may be another user, or on another machine,
+//! than its writer; `generate` finishes it when it publishes into the directory again.
 
 use std::path::{Path, PathBuf};
 

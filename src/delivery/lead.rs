@@ -1,11 +1,11 @@
 //! The number of claims that may be made now, so that few claims wait to leave: after a crash a claim that never left
 //! cannot be distinguished from a message whose answer was lost.
 //!
-//! A group is as large as what can leave once it is claimed: what the push client could put on the wire at once, and what
-//! will leave of its own accord while the claim is made, which takes as long as the one before, and during which as much
-//! leaves as during that one, or half as much again. So a slow store gets large groups, a fast one small ones, and a push
-//! service that is slow or pauses gets none. And it is no larger than half of what is on the wire without a recorded answer,
-//! or a few at the beginning: whenever a crash comes, most of what it leaves in doubt was really sent.
+//! A group is as large as what can leave once it is claimed: what the push client could put on the wire at once, and
+//! what will leave of its own accord while the claim is made, which takes as long as the one before, and during which
+//! as much leaves as during that one, or half as much again. So a slow store gets large groups, a fast one small ones,
+//! and a push service that is slow or pauses gets none. And it is no larger than half of what is on the wire without a
+//! recorded answer, or a few at the beginning: whenever a crash comes, most of what it leaves in doubt was really sent.
 
 use std::time::Duration;
 

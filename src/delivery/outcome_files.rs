@@ -1,5 +1,5 @@
-//! The files of a send, in the directory for outcomes. `RUN` is the run's id, with `.push-1` or `.test-1` for the pushes of
-//! an automation:
+//! The files of a send, in the directory for outcomes. `RUN` is the run's id, with `.push-1` or `.test-1` for the
+//! pushes of an automation:
 //!
 //! | name | content |
 //! | --- | --- |
@@ -7,11 +7,11 @@
 //! | `RUN.dead-tokens.csv` | `user_id, token` of every dead token: the push service reports it as unregistered; mode 0600 |
 //! | `RUN.dead-tokens.sql` | the statement that clears them, for the database's owner; mode 0600 |
 //!
-//! The ledger comes first: it is complete also if a file cannot be written, and [`rewrite`] writes the file later. A dead
-//! token of which only the hash is known is in the SQL file by its hash, and not in the list.
+//! The ledger comes first: it is complete also if a file cannot be written, and [`rewrite`] writes the file later. A
+//! dead token of which only the hash is known is in the SQL file by its hash, and not in the list.
 //!
-//! While a send goes on, dead tokens are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line, which
-//! a run resumed after a crash reads; the files appear at the end, complete. A run resumed after a stop reads its
+//! While a send goes on, dead tokens are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line,
+//! which a run resumed after a crash reads; the files appear at the end, complete. A run resumed after a stop reads its
 //! list.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -132,8 +132,8 @@ pub(super) fn missing_files_error(error: &Error, directory: &Path, stem: &str, r
         ))
 }
 
-/// Writes the files of a finished run again from the ledger, push by push. Repeated rows are not in them; dead tokens are
-/// listed as far as their text is in the directory.
+/// Writes the files of a finished run again from the ledger, push by push. Repeated rows are not in them; dead tokens
+/// are listed as far as their text is in the directory.
 ///
 /// # Errors
 /// The run is open, or has sent nothing; or a file cannot be written.

@@ -1,17 +1,16 @@
-//! The checks of the outcomes directory before the first claim: it is writable, and the state store is not older than the
-//! files in it.
+//! The checks of the outcomes directory before the first claim: it is writable, and the state store is not older than
+//! the files in it.
 //!
-//! A store that was restored from an older copy, or a new one, does not know the earlier recipients, and would send to them
-//! again. The outcome files show this. Every send writes a note to `.pushctl-store-ID`, one small file for each state store
-//! that uses the directory:
+//! A store that was restored from an older copy, or a new one, does not know the earlier recipients, and would send to
+//! them again. The outcome files show this. Every send writes a note to `.pushctl-store-ID`, one small file for each
+//! state store that uses the directory:
 //!
 //! `{"run":RUN,"at":TIME,"sender":NUMBER}`
 //!
-//! `sender` is the number that the store gave to the send; a store gives each number once, and an older copy of it has a
-//! lower one. A store that has no note here yet (it is new, was filled by an import, or the files were made before
+//! `sender` is the number that the store gave to the send; a store gives each number once, and an older copy of it has
+//! a lower one. A store that has no note here yet (it is new, was filled by an import, or the files were made before
 //! there were notes) is compared with the newest run of any store that wrote here: it knows that run, or has opened a
-//! push since then. So stores can share a directory, and old records and
-//! files can be removed.
+//! push since then. So stores can share a directory, and old records and files can be removed.
 
 use std::fmt;
 use std::io::Write as _;
@@ -43,8 +42,8 @@ struct Note {
     sender: i64,
 }
 
-/// The reason why outcome files cannot be written into a directory. It can be fixed, so a run that fails for it before its
-/// first claim stays open.
+/// The reason why outcome files cannot be written into a directory. It can be fixed, so a run that fails for it before
+/// its first claim stays open.
 #[derive(Debug)]
 struct Unwritable {
     message: String,

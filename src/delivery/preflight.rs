@@ -92,8 +92,8 @@ pub(super) async fn open_push(
     Ok(push)
 }
 
-/// Refuses an order whose push was begun with other texts. Called before a run is recorded, so that no run stays open that
-/// can never send.
+/// Refuses an order whose push was begun with other texts. Called before a run is recorded, so that no run stays open
+/// that can never send.
 pub async fn fits(order: &Order, store: &Store) -> Result<()> {
     let pushes = store.pushes(&order.automation, &order.occurrence).await?;
     match pushes.iter().find(|push| push.number == order.number) {

@@ -107,7 +107,8 @@ pub(super) async fn record_all(
             return Ok(traffic);
         }
         let batch = collect_reports(pass, buffer.drain(..), &mut traffic, dead);
-        // Before the ledger, so that a crash loses no token. A failure to write does not keep the ledger from recording.
+        // Before the ledger, so that a crash loses no token. A failure to write does not keep the ledger from
+        // recording.
         dead.flush();
         pass.store.record(pass.push, batch.answers).await?;
         pass.store

@@ -1,8 +1,8 @@
 //! The loop of a send: read a batch, select the eligible, claim a group, submit it; and stop when there is a reason to.
 //!
-//! Claims run ahead of answers by a second's worth of messages at most, and ahead of what has left by what leaves while a
-//! group is claimed (`lead`), so that a crash leaves few in doubt beside what was on the wire. A stop lets nothing more
-//! leave, and waits for the answers of what has left.
+//! Claims run ahead of answers by a second's worth of messages at most, and ahead of what has left by what leaves while
+//! a group is claimed (`lead`), so that a crash leaves few in doubt beside what was on the wire. A stop lets nothing
+//! more leave, and waits for the answers of what has left.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -323,8 +323,8 @@ impl<'a> SendRun<'a> {
         Ok((files, incomplete))
     }
 
-    /// Records accepted messages in a notification history elsewhere. Those that it does not take now are kept, and count
-    /// in cadence meanwhile.
+    /// Records accepted messages in a notification history elsewhere. Those that it does not take now are kept, and
+    /// count in cadence meanwhile.
     async fn sync_history(&mut self) -> Result<()> {
         if self.push.recording != Recording::Elsewhere {
             return Ok(());

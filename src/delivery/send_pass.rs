@@ -64,8 +64,8 @@ pub(super) struct SubmittedMessage {
     pub(super) user: UserKey,
     pub(super) token: String,
     pub(super) words: Option<Words>,
-    /// Whether its end is the end of a row of the audience. It is not for a recipient's further devices, nor for a message
-    /// that is sent again: those rows count already.
+    /// Whether its end is the end of a row of the audience. It is not for a recipient's further devices, nor for a
+    /// message that is sent again: those rows count already.
     pub(super) ends_row: bool,
 }
 
@@ -141,8 +141,8 @@ impl SendPass<'_> {
         Ok(())
     }
 
-    /// Records the remaining recipients of a cancelled run as cancelled. After any other stop they stay open: the run can
-    /// be resumed.
+    /// Records the remaining recipients of a cancelled run as cancelled. After any other stop they stay open: the run
+    /// can be resumed.
     pub(super) async fn cancel(&self, users: Vec<UserKey>) -> Result<()> {
         if !self.is_cancelled() || users.is_empty() {
             return Ok(());

@@ -1,16 +1,19 @@
-//! A send that several processes share: one enters all recipients into the queue of the state store, each takes from it.
+//! A send that several processes share: one enters all recipients into the queue of the state store, each takes from
+//! it.
 //!
 //! A queued message is complete except for its token, because tokens are never stored in clear. So a process takes only
 //! recipients whose token it knows, and claims exactly these:
 //!
-//! - The process with the audience file reads it a second time, with tokens newly read from the source. It alone decides
+//! - The process with the audience file reads it a second time, with tokens newly read from the source. It alone
+//!   decides
 //!   that a recipient has no token.
-//! - A process that joins pages through the queue from its end, asks the source about a page, and takes from it whose queued
+//! - A process that joins pages through the queue from its end, asks the source about a page, and takes from it whose
+//!   queued
 //!   token is theirs, and whose account is deleted. All others (the token changed, or is only in the file) it
 //!   leaves to the process with the file.
 //!
-//! A process that joins runs until the process with the file has ended, which the lease of the occurrence shows; if that
-//! process is dead, until there is no recipient left that it may take. Recipients whom no process took wait for
+//! A process that joins runs until the process with the file has ended, which the lease of the occurrence shows; if
+//! that process is dead, until there is no recipient left that it may take. Recipients whom no process took wait for
 //! `pushctl resume`. A recipient's further devices are not sent to.
 //!
 //! The rate is that of the send: the living senders share it equally.
@@ -214,7 +217,8 @@ async fn look_up_page(
     Ok(known.collect())
 }
 
-/// Takes those of `known` who still wait, group by group, and submits their messages. Returns false if the send stopped.
+/// Takes those of `known` who still wait, group by group, and submits their messages. Returns false if the send
+/// stopped.
 async fn take_known(feeder: &mut Feeder<'_>, mut known: Vec<Known>) -> Result<bool> {
     let pass = feeder.pass;
     while !known.is_empty() {

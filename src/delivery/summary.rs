@@ -1,7 +1,7 @@
 //! The counts of a send: every row of the audience is in exactly one of them.
 //!
-//! All counts that are shown during and after a send. The progress bar, the line at the end, the text, the Markdown table,
-//! the JSON document, `runs show`, its page, the notifications and the reasons of a stop are made from these.
+//! All counts that are shown during and after a send. The progress bar, the line at the end, the text, the Markdown
+//! table, the JSON document, `runs show`, its page, the notifications and the reasons of a stop are made from these.
 //!
 //! | shown as | counts |
 //! | --- | --- |
@@ -39,8 +39,10 @@ use crate::state::ledger::{Ending, Standing, TallyRow};
 
 /// The result of a send. `--json` prints it; `pushctl schema summary` describes it.
 ///
-/// `rows + others = repeated + excluded + held_out + without_token + token_taken + skipped + (accepted + failed + dead +
-/// in_doubt + cancelled + under_way − further_devices) + not_attempted`.
+/// ```text
+/// rows + others = repeated + excluded + held_out + without_token + token_taken + skipped
+///               + (accepted + failed + dead + in_doubt + cancelled + under_way − further_devices) + not_attempted
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// The run's id.
@@ -114,7 +116,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Messages of this process that left: fewer than above, where an earlier run had begun.
     pub messages: u64,
-    /// Answers in a second, from the first request to the last answer; 0 where there was less than a second between them.
+    /// Answers in a second, from the first request to the last answer; 0 where there was less than a second between
+    /// them.
     pub messages_per_second: f64,
     /// The outcome files.
     pub files: Option<OutcomeFiles>,

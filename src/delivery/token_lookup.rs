@@ -1,9 +1,9 @@
 //! The look-up of tokens in the source, for every kind of send.
 //!
-//! The source is asked about thousands of recipients at once, each batch by two statements (`accounts.sql`, `tokens.sql`),
-//! over a connection that is closed before anything is sent. The answers are in an unnamed temporary file, row by
-//! row in the order of the audience, so memory does not grow with it. The source has no index on a device's user or
-//! token, so a batch scans the table: batches are few and large.
+//! The source is asked about thousands of recipients at once, each batch by two statements (`accounts.sql`,
+//! `tokens.sql`), over a connection that is closed before anything is sent. The answers are in an unnamed temporary
+//! file, row by row in the order of the audience, so memory does not grow with it. The source has no index on a
+//! device's user or token, so a batch scans the table: batches are few and large.
 //!
 //! "At send time" means: right before the first claim, and again whenever the answers are older than [`FRESH`], for as
 //! many rows as are sent in that time. A process that joins a shared send asks about each page of the queue before it
@@ -223,8 +223,8 @@ impl TokenLookup {
         }
     }
 
-    /// Asks the source again, unless it has valid answers about the next `wanted` rows. `rate` decides how many rows it asks
-    /// about; `until` is the end of the time budget.
+    /// Asks the source again, unless it has valid answers about the next `wanted` rows. `rate` decides how many rows it
+    /// asks about; `until` is the end of the time budget.
     pub(super) async fn renew(
         &mut self,
         audience: Audience<'_>,

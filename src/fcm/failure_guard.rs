@@ -1,13 +1,14 @@
 //! A run that watches itself: when answers say that something is badly wrong, going on would only do harm. Pure.
 //!
 //! Two kinds of rule. Failed messages and those in doubt speak of the service or of the message: more than half of the
-//! first or of the latest answers ([`SAMPLE`]), or more than the share that the sender allows, stop the run. Dead tokens
-//! speak of the audience: every audience has some, so they count neither for nor against the first rule, and stop the
-//! run, together with 401, 403 and 404, only where their share is large or jumps.
+//! first or of the latest answers ([`SAMPLE`]), or more than the share that the sender allows, stop the run. Dead
+//! tokens speak of the audience: every audience has some, so they count neither for nor against the first rule, and
+//! stop the run, together with 401, 403 and 404, only where their share is large or jumps.
 //!
-//! One lost connection puts up to a hundred messages in doubt at once, a service that restarts all that were under way, and
-//! that says little of the next ones: what is lost within [`EVENT`] counts as a fifth of the sample at most. A run of which more than half is in doubt nevertheless is stopped by the sum over all
-//! answers, once there are five samples of them.
+//! One lost connection puts up to a hundred messages in doubt at once, a service that restarts all that were under way,
+//! and that says little of the next ones: what is lost within [`EVENT`] counts as a fifth of the sample at most. A run
+//! of which more than half is in doubt nevertheless is stopped by the sum over all answers, once there are five samples
+//! of them.
 //!
 //! An audience of fewer than twice [`SAMPLE`] messages is judged by half of them, so that a conclusion still spares the
 //! other half; below [`SMALLEST`] answers nothing is concluded, and such a run ends as partial. Until the first
@@ -441,7 +442,8 @@ mod tests {
         );
     }
 
-    /// The answer that stops a run on connections that each give `good` answers and then take `lost` messages with them.
+    /// The answer that stops a run on connections that each give `good` answers and then take `lost` messages with
+    /// them.
     fn stop_of_losses(good: usize, lost: usize, connections: usize) -> Option<usize> {
         let mut watch = FailureGuard::new(Limits::default(), None);
         let start = Instant::now();

@@ -454,7 +454,8 @@ impl Driver<'_> {
             .await
     }
 
-    /// Returns the error of a push that a crash interrupted. Which recipients have it is not known, so a person decides.
+    /// Returns the error of a push that a crash interrupted. Which recipients have it is not known, so a person
+    /// decides.
     fn interrupted_push(&self, place: usize) -> Error {
         Error::new(
             ErrorKind::Locked,

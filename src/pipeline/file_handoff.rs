@@ -1,5 +1,5 @@
-//! Keeps the files of a run for the next start: on the disk, and in the state store where several machines share it, since
-//! the disk of one machine may not last.
+//! Keeps the files of a run for the next start: on the disk, and in the state store where several machines share it,
+//! since the disk of one machine may not last.
 
 use std::fs::File;
 

@@ -1,4 +1,5 @@
-//! Notices to the webhook and heartbeats to the monitor. One that cannot be delivered is noted and does not stop the run.
+//! Notices to the webhook and heartbeats to the monitor. One that cannot be delivered is noted and does not stop the
+//! run.
 
 use jiff::Timestamp;
 

@@ -1,5 +1,5 @@
-//! The plan of a run and the records of its phases: everything that a later start needs to continue it after a crash. Both
-//! are kept as JSON, in the plan of the run and in the details of its phases.
+//! The plan of a run and the records of its phases: everything that a later start needs to continue it after a crash.
+//! Both are kept as JSON, in the plan of the run and in the details of its phases.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! The limits that make a run refuse before and while messages are sent. Pure, except that [`rows_before`] reads the store.
+//! The limits that make a run refuse before and while messages are sent. Pure, except that [`rows_before`] reads the
+//! store.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

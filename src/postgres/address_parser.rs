@@ -408,7 +408,8 @@ fn seconds(given: &Parameters, key: &str) -> Result<Option<Duration>> {
     }
 }
 
-/// None of these keywords is a secret, but a fragment of a malformed password may be in one, so the value is not quoted.
+/// None of these keywords is a secret, but a fragment of a malformed password may be in one, so the value is not
+/// quoted.
 fn bad(given: &Parameters, key: &str, expected: &str) -> Error {
     Error::usage(format!("{key} ({}) is not {expected}", given.origin(key)))
 }

@@ -1,4 +1,5 @@
-//! How a server was reached, so that a cancel request can take the same way: to the very address, no name resolved, and encrypted alike.
+//! How a server was reached, so that a cancel request can take the same way: to the very address, no name resolved, and
+//! encrypted alike.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

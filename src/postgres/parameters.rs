@@ -1,7 +1,8 @@
 //! Where the address comes from: every place that may hold a piece of it, in order, merged into one value a keyword.
 //!
 //! For each keyword the first of these that has it wins:
-//! 1. the URL: `--database-url`, else `DATABASE_URL`, else the file that `DATABASE_URL_FILE` names, else the config file's;
+//! 1. the URL: `--database-url`, else `DATABASE_URL`, else the file that `DATABASE_URL_FILE` names, else the config
+//!    file's;
 //! 2. the service that the URL or `PGSERVICE` names, from `PGSERVICEFILE`, `~/.pg_service.conf` or the system's file;
 //! 3. libpq's variables (`PGHOST`, `PGUSER`, …), which also complete a URL;
 //! 4. if there is no URL: the platform's `POSTGRES_HOST`, `POSTGRES_USER`, …;

@@ -1,4 +1,5 @@
-//! `~/.pgpass`: lines of `host:port:database:user:password`, where `*` matches anything and a backslash escapes `:` and `\`.
+//! `~/.pgpass`: lines of `host:port:database:user:password`, where `*` matches anything and a backslash escapes `:` and
+//! `\`.
 //!
 //! As in libpq a file that others can read is not used; unlike libpq that is said, and a file that was named and cannot
 //! be read is an error.

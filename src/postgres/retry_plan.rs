@@ -1,7 +1,8 @@
 //! The attempts of a connection, laid out so that they fit in the budget before the first one begins.
 //!
 //! Pure: durations in, steps out. Every attempt is assumed to use all of its time, so a plan is the worst case; where
-//! attempts fail sooner, [`RetryPlan::next`] is asked again with what is really left, and allows longer waits and more attempts.
+//! attempts fail sooner, [`RetryPlan::next`] is asked again with what is really left, and allows longer waits and more
+//! attempts.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_budget_shrinks_attempts_that_nobody_configured() {
+    fn a_short_budget_shrinks_attempts_without_a_configured_limit() {
         let plan = RetryPlan::lay_out(Duration::from_secs(5), 1, &RetryLimits::default()).unwrap();
         let times: Vec<_> = plan
             .steps()

@@ -1,4 +1,5 @@
-//! `pg_service.conf`: sections `[name]` of `keyword=value` lines, looked up in the user's file first, then in the system's.
+//! `pg_service.conf`: sections `[name]` of `keyword=value` lines, looked up in the user's file first, then in the
+//! system's.
 
 use std::fs;
 use std::path::{Path, PathBuf};

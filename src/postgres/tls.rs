@@ -1,6 +1,7 @@
 //! Encryption: libpq's modes and files turned into a native-tls connector, and the negotiation that precedes it.
 //!
-//! Deliberately absent: revocation lists, and keys that are encrypted or not PKCS#8 (the error says how to convert one).
+//! Deliberately absent: revocation lists, and keys that are encrypted or not PKCS#8 (the error says how to convert
+//! one).
 
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,10 @@
-//! `send --automation NAME --push K`: takes text, layer and safeguards from the file of an automation, and the recipients
-//! from the newest audience file that was generated for it.
+//! `send --automation NAME --push K`: takes text, layer and safeguards from the file of an automation, and the
+//! recipients from the newest audience file that was generated for it.
 //!
 //! An audience file belongs to the automation if a manifest beside it lists it, and that manifest has the automation's
-//! parameters, no limit, an age of at most `max_audience_age`, and the SHA-256 of the file. A file that no manifest lists
-//! is refused, unless the guard `audience` is overridden. Every version has recorded `limit`, so a manifest without it was
-//! made without a limit.
+//! parameters, no limit, an age of at most `max_audience_age`, and the SHA-256 of the file. A file that no manifest
+//! lists is refused, unless the guard `audience` is overridden. Every version has recorded `limit`, so a manifest
+//! without it was made without a limit.
 
 use std::path::{Path, PathBuf};
 
@@ -271,8 +271,8 @@ impl<'a> ByHand<'a> {
     }
 }
 
-/// Returns the newest manifest in the output directory that has these parameters; without one the newest of the audience,
-/// whose refusal then names the difference.
+/// Returns the newest manifest in the output directory that has these parameters; without one the newest of the
+/// audience, whose refusal then names the difference.
 fn newest(
     context: &RunContext<'_>,
     definition: &Definition,

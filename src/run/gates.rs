@@ -1,8 +1,8 @@
-//! The table of guards: a [`Guard`] is a condition that must hold before or while a push is sent, a [`Road`] is a way to
-//! start one. [`rule`] says which guard applies on which road.
+//! The table of guards: a [`Guard`] is a condition that must hold before or while a push is sent, a [`Road`] is a way
+//! to start one. [`rule`] says which guard applies on which road.
 //!
-//! Every match here is exhaustive: a new road or a new guard does not compile until its row and its column are filled in.
-//! The test of the table goes through [`Guard`] × [`Road`] too, and requires a case for each cell.
+//! Every match here is exhaustive: a new road or a new guard does not compile until its row and its column are filled
+//! in. The test of the table goes through [`Guard`] × [`Road`] too, and requires a case for each cell.
 
 use clap::ValueEnum;
 
@@ -42,7 +42,8 @@ pub enum Rule {
 
 use Rule::{Applies, DoesNotApply, Warns};
 
-/// A guard's rules in the order of the roads: send, send --automation, pipeline, --now, tick, resume, join, in-doubt retry.
+/// A guard's rules in the order of the roads: send, send --automation, pipeline, --now, tick, resume, join, in-doubt
+/// retry.
 type Row = [Rule; 8];
 
 const EVERYWHERE: Row = [Applies; 8];

@@ -253,7 +253,8 @@ impl Sending {
         recorded: &Recorded,
     ) -> Result<Sent> {
         let services = SendServices::new(context, store)?;
-        // Accepted pushes that an earlier send could not record in the history. If this fails again, the send reports it.
+        // Accepted pushes that an earlier send could not record in the history. If this fails again, the send reports
+        // it.
         let _ = services.cadence.sync(&context.holder).await;
         let source = self.source.clone();
         let run = &recorded.run;

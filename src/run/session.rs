@@ -199,8 +199,8 @@ impl RunSession<'_> {
         }
     }
 
-    /// Closes earlier runs of the automation that are too late to send or cancelled. Refuses if one can still send, or was
-    /// interrupted in the middle of a push: it waits for a person or for its own next start.
+    /// Closes earlier runs of the automation that are too late to send or cancelled. Refuses if one can still send, or
+    /// was interrupted in the middle of a push: it waits for a person or for its own next start.
     async fn close_overdue_runs(&self, new: &NewRun) -> Result<()> {
         while let Some(other) = self
             .store

@@ -10,7 +10,7 @@ use super::setting::{Origin, Setting, Visibility};
 
 /// Longer names are refused: they stand in tables and notices.
 const LONGEST: usize = 100;
-/// Who started the process, where nobody says it in so many words: a CI job's person, a platform's service, the person
+/// Who started the process, where no setting names them: a CI job's person, a platform's service, the person
 /// behind `sudo`, the user.
 const FALLBACKS: [&str; 5] = [
     "GITHUB_ACTOR",
@@ -59,8 +59,8 @@ impl Actor {
     }
 }
 
-/// The first variable that names someone, else the user id's name. A value that is no name is passed over, because it was
-/// not set for pushctl.
+/// The first variable that names someone, else the user id's name. A value that is no name is passed over, because it
+/// was not set for pushctl.
 fn fallback(environment: &Environment) -> (String, Origin) {
     let named = FALLBACKS.iter().find_map(|variable| {
         let name = one_line(environment.process(variable)?).ok()?;

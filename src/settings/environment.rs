@@ -129,7 +129,8 @@ impl Environment {
         self.process("HOME").map(PathBuf::from)
     }
 
-    /// Returns the directory of pushctl's own files under an XDG base: `$XDG_CONFIG_HOME/pushctl` or `~/.config/pushctl`.
+    /// Returns the directory of pushctl's own files under an XDG base: `$XDG_CONFIG_HOME/pushctl` or
+    /// `~/.config/pushctl`.
     pub fn xdg(&self, variable: &str, under_home: &str) -> Option<PathBuf> {
         let base = self
             .process(variable)

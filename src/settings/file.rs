@@ -39,8 +39,8 @@ pub(super) struct Entry {
 }
 
 impl ConfigFile {
-    /// Returns the file named by `--config` or `PUSHCTL_CONFIG` (which must be there), else `pushctl.toml` here, else the
-    /// one in pushctl's XDG directory, else none.
+    /// Returns the file named by `--config` or `PUSHCTL_CONFIG` (which must be there), else `pushctl.toml` here, else
+    /// the one in pushctl's XDG directory, else none.
     pub fn find(explicit: Option<&Path>, environment: &Environment) -> Result<Option<Self>> {
         let from_variable = environment
             .get("PUSHCTL_CONFIG")?
@@ -111,8 +111,8 @@ impl ConfigFile {
         snippet::line_and_column(&self.text, span.start).0
     }
 
-    /// Returns `message` with its place. A line is shown in full only if it is a table's head or sets one of `known` that
-    /// is not secret.
+    /// Returns `message` with its place. A line is shown in full only if it is a table's head or sets one of `known`
+    /// that is not secret.
     pub(super) fn point_at(
         &self,
         span: &Range<usize>,

@@ -42,8 +42,8 @@ static LEASE: Setting = Setting {
     about: "how long a process that gives no sign of life counts as alive, before another may take its run over",
 };
 
-/// A shorter lease would end between two looks at a busy store; after a longer one, a run that crashed on another machine
-/// would wait for it.
+/// A shorter lease would end between two looks at a busy store; after a longer one, a run that crashed on another
+/// machine would wait for it.
 const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// How long a lease lasts without a renewal.

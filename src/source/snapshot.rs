@@ -1,7 +1,7 @@
 //! The queries of a snapshot: settings, small results, and a stream of CSV.
 //!
-//! A caller's SQL is only ever run as `COPY (…) TO STDOUT`: one statement, which cannot end the transaction, and which the
-//! server rejects unless it is a query. No prepared statement outlives the transaction.
+//! A caller's SQL is only ever run as `COPY (…) TO STDOUT`: one statement, which cannot end the transaction, and which
+//! the server rejects unless it is a query. No prepared statement outlives the transaction.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,7 +108,8 @@ impl Snapshot {
         self.set(&[(name, value.to_owned())]).await
     }
 
-    /// Sets parameters that statements read with `current_setting('pushctl.…')`. The values are bound, never part of a text.
+    /// Sets parameters that statements read with `current_setting('pushctl.…')`. The values are bound, never part of a
+    /// text.
     pub async fn set_parameters(&self, parameters: &[(&str, String)]) -> Result<()> {
         self.set(parameters).await?;
         let mut known = lock(&self.parameters);
@@ -151,8 +152,8 @@ impl Snapshot {
         Ok(Rows { columns, rows })
     }
 
-    /// Streams a query's rows as the server's CSV, without a header: `sink` gets each row's bytes, line break included, as they
-    /// arrive. Returns the number of rows. An error of the sink ends the stream.
+    /// Streams a query's rows as the server's CSV, without a header: `sink` gets each row's bytes, line break included,
+    /// as they arrive. Returns the number of rows. An error of the sink ends the stream.
     pub async fn copy_out(
         &self,
         query: &str,

@@ -1,4 +1,5 @@
-//! A session's beginning and end: one read-only transaction, bounded by the server's clocks too, cancelled if it must not go on.
+//! A session's beginning and end: one read-only transaction, bounded by the server's clocks too, cancelled if it must
+//! not go on.
 //!
 //! Everything is set with `SET LOCAL`, inside the transaction: a transaction pooler refuses start-up options, and
 //! a setting of the session would stay behind for the pooler's next client.
@@ -97,7 +98,8 @@ pub(super) fn opening(
     statements
 }
 
-/// Asks the server, over the same way and encryption, to end what the session is doing. Bounded; errors are only logged.
+/// Asks the server, over the same way and encryption, to end what the session is doing. Bounded; errors are only
+/// logged.
 pub(super) async fn cancel(token: &CancelToken, route: &Route, limit: Duration) {
     let request = async {
         let mut stream = route

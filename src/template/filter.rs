@@ -106,8 +106,8 @@ pub(super) fn through<'v>(
         .try_fold(Cow::Borrowed(value), |value, filter| filter.apply(value))
 }
 
-/// Returns a decimal number: its sign, its digits before the point without grouping or leading zeros, and the rest from the
-/// point on.
+/// Returns a decimal number: its sign, its digits before the point without grouping or leading zeros, and the rest from
+/// the point on.
 fn digits(text: &str) -> Option<(&str, String, &str)> {
     let text = text.trim();
     let unsigned = text.trim_start_matches('-');

@@ -70,7 +70,8 @@ impl AllowedHosts {
         self.check_authority(&rest[..end])
     }
 
-    /// Returns whether every link that starts with `head` leads to an allowed host; none as long as the host is not complete.
+    /// Returns whether every link that starts with `head` leads to an allowed host; none as long as the host is not
+    /// complete.
     pub(super) fn check_head(&self, head: &str) -> Option<Result<(), LinkProblem>> {
         let common = head.len().min(SCHEME.len());
         if !head.as_bytes()[..common].eq_ignore_ascii_case(&SCHEME.as_bytes()[..common]) {

@@ -1,5 +1,5 @@
-//! The files of every audience, byte for byte: at the defaults, at other parameters, over many markets, and in databases
-//! whose own settings would have it otherwise.
+//! The files of every audience, byte for byte: at the defaults, at other parameters, over many markets, and in
+//! databases whose own settings would have it otherwise.
 
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ fn disagreement(fair: &Fair, request: &Request, arguments: &[String]) -> Option<
     problem.map(|problem| format!("{} {}: {problem}", request.audience(), arguments.join(" ")))
 }
 
-/// Whoever is considered leaves at one stage or is in a file, and the last line is the sum of the files' rows.
+/// Every user who is considered leaves at one stage or is in a file, and the last line is the sum of the files' rows.
 fn funnel_adds_up(manifest: &Value, chart: &str) {
     let funnel = &manifest["funnel"];
     let count = |value: &Value| value.as_u64().expect("a count");

@@ -39,7 +39,8 @@ fn url(database: &Database, port: u16, parameters: &str) -> String {
 async fn each_sslmode_means_what_libpq_means() {
     let database = Postgres::shared().database("modes");
     let root = format!("&sslrootcert={}", pem("root"));
-    // The role decides whether this server insists on TLS (`tls_only`), refuses it (`plain_only`) or takes both (`reader`).
+    // The role decides whether this server insists on TLS (`tls_only`), refuses it (`plain_only`) or takes both
+    // (`reader`).
     let table = [
         ("disable", "reader", Some(false)),
         ("disable", "plain_only", Some(false)),

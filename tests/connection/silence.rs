@@ -18,7 +18,8 @@ fn through(url: &str, from: u16, to: u16) -> String {
     url.replace(&format!(":{from}/"), &format!(":{to}/"))
 }
 
-/// A verified connection to a database of this name through a proxy with these fates; and how many connections that had.
+/// A verified connection to a database of this name through a proxy with these fates; and how many connections that
+/// had.
 fn shared(name: &str, fates: impl FnOnce(u16) -> Proxy) -> (String, Proxy) {
     let database = Postgres::shared().database(name);
     let proxy = fates(database.port());

@@ -78,7 +78,10 @@ fn no_comment_is_wider_than_an_editor() {
     let mut lines = Vec::new();
     for (path, text) in all(&["src", "tests", "benches"]) {
         for (number, line) in text.lines().enumerate() {
-            let is_comment = line.trim_start().starts_with("//");
+            // A row of a table cannot be broken.
+            let is_comment = line.trim_start().starts_with("//")
+                && !line.contains("// |")
+                && !line.contains("//! |");
             if is_comment && line.chars().count() > COMMENT_WIDTH {
                 lines.push(format!("{}:{}", path.display(), number + 1));
             }

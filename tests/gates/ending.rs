@@ -97,7 +97,7 @@ fn no_road_waits_longer_than_the_deadline_for_a_source_that_is_silent() {
     let (_listener, url) = silent();
     let mut office = Office::new(10, Script::default());
     let market = office.market.url();
-    // Whoever waits tries again as long as it would not be too late.
+    // A process that waits tries again as long as it would not be too late.
     let file = |minutes| File {
         lateness: 30,
         ..due(minutes, "")

@@ -1,4 +1,5 @@
-//! `--now`: an occurrence of its own, whose test pushes leave a minute later at the earliest. One minute for all of them.
+//! `--now`: an occurrence of its own, whose test pushes leave a minute later at the earliest. One minute for all of
+//! them.
 
 use pushctl::run::gates::Road;
 

@@ -1,5 +1,5 @@
-//! Guards that look at what lies around a run before its first claim: an unfinished publication, a directory that takes no
-//! outcome files, a store that is older than they are.
+//! Guards that look at what lies around a run before its first claim: an unfinished publication, a directory that takes
+//! no outcome files, a store that is older than they are.
 
 use std::cell::Cell;
 
@@ -140,7 +140,7 @@ fn a_store_that_is_older_than_the_outcome_files_sends_on_no_road() {
         status: 12,
         expected: "is older than the outcome files in",
         passed: 0,
-        // Whoever passes makes the store the one that counts there.
+        // A send that passes makes the store the one that counts there.
         put: &|office| {
             directories.set(directories.get() + 1);
             newer(office, &format!("newer-{}", directories.get()));

@@ -1,4 +1,5 @@
-//! Who is sent to is asked on every road at the time of sending: accounts and tokens, the notification history, user ids.
+//! Who is sent to is asked on every road at the time of sending: accounts and tokens, the notification history, user
+//! ids.
 
 use pushctl::run::gates::Road;
 

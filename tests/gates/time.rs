@@ -83,7 +83,7 @@ fn quiet_hours_that_begin_while_sending_stop_it_or_pause_it() {
     for office in [&refusing, &delaying, &late] {
         let reached = office.reached().len();
         assert!(reached < 1_200, "{reached}");
-        // Nothing that had not left is claimed: whoever goes on later finds everybody.
+        // Nothing that had not left is claimed: a run that continues later finds every recipient.
         let claimed = office.in_store(async |store| {
             let run = store
                 .runs(&pushctl::state::RunFilter::default())

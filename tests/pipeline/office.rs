@@ -1,4 +1,5 @@
-//! `run-pipeline` and the commands around it, as a user types them: a sandbox with automations, a source, a store, the stand-in.
+//! `run-pipeline` and the commands around it, as a user types them: a sandbox with automations, a source, a store, the
+//! stand-in.
 //!
 //! The program's clock is the machine's, so an occurrence is laid around the present instant: one that was due a minute
 //! ago and has no window goes from its audience to its phones in one start.

@@ -89,8 +89,8 @@ pub(super) enum StartOutcome {
     To(DriveResult),
 }
 
-/// The automation of the stage: haves, and after some minutes wants. A waiting run reads the store every two seconds, so
-/// the waits are short.
+/// The automation of the stage: haves, and after some minutes wants. A waiting run reads the store every two seconds,
+/// so the waits are short.
 pub(super) fn text(delay: u16, safeguards: &str) -> String {
     let mut text = format!(
         "name = \"daily\"\nenabled = true\n[schedule]\nsend_at = \"13:33\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"\nlead_minutes = 2\n[window]\ncancel_minutes = 1\n[audience]\nname = \"fans\"\n[test]\nuser_ids = [\"{TESTER}\"]\n[safeguards]\n{safeguards}\n"

@@ -1,6 +1,7 @@
 //! Joining a shared send at any moment: also while recipients are still being entered.
 //!
-//! Every person has a token except each [`WITHOUT`]th, so a recipient who has a token and counts as tokenless is noticed.
+//! Every person has a token except each [`WITHOUT`]th, so a recipient who has a token and counts as tokenless is
+//! noticed.
 
 use std::collections::BTreeMap;
 use std::process::Child;

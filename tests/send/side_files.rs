@@ -1,4 +1,5 @@
-//! Outcome files and lists of dead tokens: checked before the first claim; a failure to write them never stops the ledger.
+//! Outcome files and lists of dead tokens: checked before the first claim; a failure to write them never stops the
+//! ledger.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! A sender that is suspended for longer than its lease; and one whose machine has another time.
 //!
-//! Messages on the wire may still be answered. No further message leaves, whether another process has resumed the run or
-//! not.
+//! Messages on the wire may still be answered. No further message leaves, whether another process has resumed the run
+//! or not.
 
 use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command};
@@ -84,8 +84,8 @@ fn assert_lapsed(sent: &Sent) {
     assert!(told.contains("pushctl resume"), "{told}");
 }
 
-/// Claims wait for a pause of the service to end when the process is stopped: none of them has left. Another process finds
-/// them in doubt and is told to send them again.
+/// Claims wait for a pause of the service to end when the process is stopped: none of them has left. Another process
+/// finds them in doubt and is told to send them again.
 #[test]
 fn unsent_messages_are_sent_by_the_process_that_took_over_only() {
     for kept in BOTH {

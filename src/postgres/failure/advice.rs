@@ -1,4 +1,5 @@
-//! Maps a trouble or an SQLSTATE to its kind and hint. [`ErrorKind::Unreachable`] is transient, every other kind permanent.
+//! Maps a trouble or an SQLSTATE to its kind and hint. [`ErrorKind::Unreachable`] is transient, every other kind
+//! permanent.
 
 use super::{ConnectPhase, FailureCause, SqlError};
 use crate::error::ErrorKind;
@@ -11,7 +12,7 @@ pub(crate) struct FailureAdvice {
 
 const ALLOW_LIST: &str = "a firewall may be dropping the packets: check that the database's allow-list (security group) has every static egress \
      address of this machine, and that host and port are right";
-const NOBODY_HOME: &str = "the connection was accepted but not answered: a tunnel or proxy whose far end is gone, or an overloaded server";
+const NO_FAR_END: &str = "the connection was accepted but not answered: a tunnel or proxy whose far end is gone, or an overloaded server";
 const IDLE_LIMIT: &str = "a server restart, a failover, or an idle limit of a proxy, pooler or load balancer closes connections like this; check its log at this time";
 const DIRECT: &str = "check host and port: another service may be listening there; and sslnegotiation=direct needs \
      PostgreSQL 17 or a proxy that speaks it";
@@ -43,7 +44,7 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
                     "no name server answered: check this machine's DNS; hostaddr avoids it"
                 }
                 ConnectPhase::Dialing => ALLOW_LIST,
-                _ => NOBODY_HOME,
+                _ => NO_FAR_END,
             },
         ),
         FailureCause::Refused => (
