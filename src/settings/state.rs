@@ -39,7 +39,7 @@ static LEASE: Setting = Setting {
     variables: &["PUSHCTL_LEASE"],
     default: "30s",
     visibility: Visibility::Plain,
-    about: "how long a process that gives no sign of life counts as alive, before another may take its run over",
+    about: "time without a renewal after which a lease ends, and another process may take its run over",
 };
 
 /// A shorter lease would end between two looks at a busy store; after a longer one, a run that crashed on another
