@@ -94,7 +94,7 @@ fn an_occurrence_of_its_own_meets_the_guards_of_its_later_phases() {
         let told = outcome.stderr.contains(expected) || outcome.stdout.contains(expected);
         assert!(told, "{expected}: {outcome}");
     };
-    let interrupted = "lies beside a publication that was interrupted";
+    let interrupted = "was interrupted";
     ended(&marker, at_marker, 12, interrupted);
     ended(&outcomes, at_outcomes, 1, "cannot write outcome files into");
     ended(&store, at_store, 12, "is older than the outcome files");

@@ -96,7 +96,7 @@ fn a_file_beside_an_unfinished_publication_is_sent_on_no_road() {
     Obstacle {
         guard: "commit-marker",
         status: 12,
-        expected: "lies beside a publication that was interrupted",
+        expected: "was interrupted",
         passed: 0,
         put: &|office| std::fs::create_dir(office.sandbox.here().join(MARKER)).unwrap(),
         clear: &|office| std::fs::remove_dir(office.sandbox.here().join(MARKER)).unwrap(),

@@ -95,11 +95,12 @@ fn who_has_had_a_push_of_the_layer_gets_no_other_one_on_any_road() {
 #[test]
 fn one_that_joined_asks_the_history_too() {
     let office = killed_while_shared(60, Script::default());
+    let shared = office.runs().remove(0).id;
     // The whole file gets a push of the same layer from another send.
     let outcome = start(&office, Road::Send, &["--layer", "3"]);
     assert_eq!(outcome.status, 0, "{outcome}");
     let before = messages(&office);
-    let joined = start(&office, Road::Join, &["--json"]);
+    let joined = office.run(&["send", "--join", &shared, "--json"]);
     assert!([0, 3].contains(&joined.status), "{joined}");
     assert!(joined.stdout.contains("l3Cooldown"), "{joined}");
     assert_eq!(messages(&office), before, "{joined}");
