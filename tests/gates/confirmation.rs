@@ -31,7 +31,11 @@ fn nothing_is_sent_that_a_person_has_not_agreed_to() {
         "B",
     ];
     let outcome = office.ends(&by_hand, 2);
-    for part in ["up to 5 recipients (5 rows)", "layer 3, link none", "Hi fan-"] {
+    for part in [
+        "up to 5 recipients (5 rows)",
+        "layer 3, link none",
+        "Hi fan-",
+    ] {
         assert!(outcome.stderr.contains(part), "{part}: {outcome}");
     }
     assert!(!outcome.stderr.contains(link));

@@ -50,20 +50,23 @@ fn in_the_quiet_hours_nothing_is_sent_on_any_road() {
 
 #[test]
 fn quiet_hours_that_begin_while_sending_stop_it_or_pause_it() {
-    let at_rate = |safeguards: &str, rate: &str| {
+    let offices: [Office; 3] = std::array::from_fn(|_| {
         let mut office = Office::new(2_400, Script::default());
-        office.set("PUSHCTL_RATE", rate);
+        office.set("PUSHCTL_RATE", "5");
+        office
+    });
+    // The offices are made first, so that the minute of the occurrence is not over before the starts.
+    next_minute();
+    let hours = quiet(1, 120);
+    let delay = format!("{hours}\nquiet_hours_action = \"delay\"");
+    // The third has no quiet hours, but its minute of lateness ends, too.
+    for (office, safeguards) in offices.iter().zip([&*hours, &*delay, ""]) {
         office.file(&File {
             lateness: 1,
             ..due(0, safeguards)
         });
-        office
-    };
-    let hours = quiet(1, 120);
-    let refusing = at_rate(&hours, "5");
-    let delaying = at_rate(&format!("{hours}\nquiet_hours_action = \"delay\""), "5");
-    // Beside them: no quiet hours, but a minute of lateness ends, too.
-    let late = at_rate("", "5");
+    }
+    let [refusing, delaying, late] = offices;
     let tick = ["run-pipeline", "daily", "--tick", "--json"];
     let children = [&refusing, &delaying, &late].map(|office| office.spawn(&tick));
     let [refused, delayed, too_late] = children;

@@ -172,7 +172,7 @@ fn on_a_terminal_a_person_is_asked_for_the_word() {
         let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
         drop(typed);
         assert!(
-            outcome.stdout.contains("Type \"destroy\" to go on"),
+            outcome.stdout.contains("Type \"destroy\" to continue"),
             "{outcome}"
         );
         assert_eq!(outcome.status, status, "{outcome}");
