@@ -1,6 +1,7 @@
 //! Begins, continues and resumes the run of a pipeline.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -70,6 +71,7 @@ impl<'a> PipelineServices<'a> {
             now: self.context.clock.now(),
             road,
             overrides,
+            wind_down: Duration::ZERO,
         }
     }
 

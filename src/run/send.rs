@@ -25,6 +25,8 @@ use crate::settings::{HistoryKind, Origin};
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
+/// Longer than a send waits for the answers of its messages in flight.
+const WIND_DOWN: std::time::Duration = std::time::Duration::from_secs(15);
 /// How often a send that waits for the end of the quiet hours checks for a cancel.
 const CANCEL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -403,6 +405,7 @@ fn session<'a>(
         now: context.clock.now(),
         road,
         overrides,
+        wind_down: WIND_DOWN,
     }
 }
 

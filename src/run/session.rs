@@ -1,7 +1,10 @@
 //! The lifecycle of a run, the same on every road: acquire the lease of the occurrence, record the run, work while the
 //! lease is held, release it. A failure to release never hides the result of the work.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use super::context::Reporter;
 use super::gates::{Guard, Override, Overrides, Road, Rule, rule};
@@ -40,6 +43,9 @@ pub struct RunSession<'a> {
     pub road: Road,
     /// The guards that a person overrides with this start.
     pub overrides: Option<&'a Override>,
+    /// The time that the work has to end by itself once the lease is lost. A send uses it to record the answers of its
+    /// messages in flight: its own right to send ends with its lease, so no further message leaves meanwhile.
+    pub wind_down: Duration,
 }
 
 /// A recorded run that this process works on.
@@ -111,9 +117,13 @@ impl RunSession<'_> {
         let Some(lease) = self.acquire(opening).await? else {
             return Box::pin(working).await;
         };
+        let lost = async {
+            lease.lost().await;
+            sleep(self.wind_down).await;
+        };
         let result = tokio::select! {
             result = Box::pin(working) => result,
-            () = lease.lost() => Err(lease_lost(&lease)),
+            () = lost => Err(lease_lost(&lease)),
         };
         // The result of the work matters more; a lease that cannot be released expires.
         let _ = lease.release().await;

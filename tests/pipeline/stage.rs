@@ -284,6 +284,7 @@ impl Site {
                 Road::Tick
             },
             overrides: None,
+            wind_down: Duration::ZERO,
         };
         let over = async || self.over(&store, &new.occurrence).await;
         let work = async |recorded: Recorded| {

@@ -263,7 +263,10 @@ fn a_message_that_the_service_refuses_stops_the_send() {
     assert!(sent.count("not_attempted") > 200, "{}", sent.summary);
     assert_eq!(sent.count("dead"), 0);
     let told = sent.summary["reason"].as_str().unwrap();
-    assert!(told.contains("the push service rejects the message"), "{told}");
+    assert!(
+        told.contains("the push service rejects the message"),
+        "{told}"
+    );
 }
 
 #[test]

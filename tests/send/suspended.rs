@@ -172,6 +172,7 @@ fn round(kept: Kept, random: &mut Random) -> usize {
         "resume",
         run.as_str(),
         "--json",
+        "--yes",
         "--in-doubt",
         "retry",
         "--rate",
