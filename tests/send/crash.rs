@@ -181,8 +181,8 @@ fn killed_senders_leave_few_unsent_claims_in_doubt() {
         let mut seen = Seen::default();
         let wanted = u64::from(campaign.rounds() / 2);
         let mut rounds = 0;
-        // One moment may be unlucky: everything is recorded, and the next group is about to be sent. So a few rounds that
-        // look bad are followed by more before they are judged.
+        // One moment may be unlucky: everything is recorded, and the next group is about to be sent. So a few rounds
+        // that look bad are followed by more before they are judged.
         while rounds < wanted || (rounds < 4 * wanted && !are_few(&seen, rounds)) {
             let mut round = Round::begin(kept, None);
             round.play(Victim::FrozenSender, &mut random, &mut seen);
