@@ -49,6 +49,8 @@ fn of_two_that_begin_at_once_one_does_and_after_a_kill_it_is_still_the_only_one(
         let office = Office::at(place, 10, Script::default());
         office.file(&due(600, ""));
         let now = ["run-pipeline", "daily", "--now"];
+        // The store is made first: this is about runs, not about three migrations at once.
+        assert!(office.runs().is_empty());
         let mut children = [office.spawn(&now), office.spawn(&now), office.spawn(&now)];
         let mut over = Vec::new();
         until(|| {
