@@ -332,6 +332,29 @@ fn overridden(office: &Office, road: Road, guard: &str) -> Outcome {
     outcome
 }
 
+/// The roads that begin with an occurrence of their own, in the order in which those are due.
+const BEGINNINGS: [Road; 5] = [
+    Road::Send,
+    Road::SendAutomation,
+    Road::Pipeline,
+    Road::Resume,
+    Road::Tick,
+];
+
+/// Makes the automation due for a road that begins; a resume finds a run whose test pushes were accepted.
+fn occurrence_for(office: &Office, road: Road) {
+    let minutes = match road {
+        Road::Pipeline => -7,
+        Road::Resume => -5,
+        Road::Tick => -3,
+        _ => -9,
+    };
+    office.file(&due(minutes, ""));
+    if road == Road::Resume {
+        office.ends(&["run-pipeline", "daily", "--until", "test"], 0);
+    }
+}
+
 /// Makes the audience files that `send --automation` takes.
 fn generate(office: &Office) {
     office.ends(&["generate", "fans"], 0);

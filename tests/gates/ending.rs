@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use pushctl::run::gates::Road;
 
-use super::{due, generate, killed_while_shared, messages, spawn, start};
+use super::{
+    BEGINNINGS, due, generate, killed_while_shared, messages, occurrence_for, spawn, start,
+};
 use crate::pipeline::office::{File, Office, until};
 use crate::support::fcm::script::{Reply, Script};
 
@@ -30,18 +32,8 @@ fn a_cancel_ends_a_send_on_every_road() {
     office.set("PUSHCTL_RATE", "50");
     office.file(&due(-9, ""));
     generate(&office);
-    let roads = [
-        (Road::Send, -9),
-        (Road::SendAutomation, -9),
-        (Road::Pipeline, -7),
-        (Road::Resume, -5),
-        (Road::Tick, -3),
-    ];
-    for (road, minutes) in roads {
-        office.file(&due(minutes, ""));
-        if road == Road::Resume {
-            office.ends(&["run-pipeline", "daily", "--until", "test"], 0);
-        }
+    for road in BEGINNINGS {
+        occurrence_for(&office, road);
         let before = messages(&office);
         let child = spawn(&office, road, &[]);
         cancelled(&office, road, child, before);

@@ -3,7 +3,9 @@
 
 use pushctl::run::gates::Road;
 
-use super::{due, generate, killed_while_shared, messages, share_and_kill, start};
+use super::{
+    BEGINNINGS, due, generate, killed_while_shared, messages, occurrence_for, share_and_kill, start,
+};
 use crate::pipeline::office::{File, Office};
 use crate::pipeline::stage::QUERY;
 use crate::support::fcm::script::{Reply, Script};
@@ -22,18 +24,8 @@ fn a_deleted_account_and_a_phone_that_was_handed_down_get_nothing_on_any_road() 
     generate(&office);
     office.market.execute(DELETE);
     office.market.execute(HAND_DOWN);
-    let roads = [
-        (Road::Send, -9),
-        (Road::SendAutomation, -9),
-        (Road::Pipeline, -7),
-        (Road::Resume, -5),
-        (Road::Tick, -3),
-    ];
-    for (road, minutes) in roads {
-        office.file(&due(minutes, ""));
-        if road == Road::Resume {
-            office.ends(&["run-pipeline", "daily", "--until", "test"], 0);
-        }
+    for road in BEGINNINGS {
+        occurrence_for(&office, road);
         let before = messages(&office);
         let outcome = start(&office, road, &["--json"]);
         assert_eq!(outcome.status, 0, "{road:?}: {outcome}");
@@ -68,18 +60,8 @@ fn who_has_had_a_push_of_the_layer_gets_no_other_one_on_any_road() {
     assert_eq!(start(&office, Road::Tick, &[]).status, 0);
     assert_eq!(office.reached().len(), 10);
     generate(&office);
-    let roads = [
-        (Road::Send, -9),
-        (Road::SendAutomation, -9),
-        (Road::Pipeline, -7),
-        (Road::Resume, -5),
-        (Road::Tick, -3),
-    ];
-    for (road, minutes) in roads {
-        office.file(&due(minutes, ""));
-        if road == Road::Resume {
-            office.ends(&["run-pipeline", "daily", "--until", "test"], 0);
-        }
+    for road in BEGINNINGS {
+        occurrence_for(&office, road);
         // The layer is the only difference to what another test sends.
         let more: &[&str] = match road {
             Road::Send => &["--layer", "3", "--json"],
