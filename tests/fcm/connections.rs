@@ -183,7 +183,9 @@ async fn a_connection_that_ends_without_goaway_leaves_its_requests_in_doubt() {
             _ => assert!(requests <= 1, "{token} {report:?}"),
         }
     }
-    let read = tokens.iter().filter(|token| peer.requests(token).len() == 1);
+    let read = tokens
+        .iter()
+        .filter(|token| peer.requests(token).len() == 1);
     assert!(read.count() >= 6);
 }
 

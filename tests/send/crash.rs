@@ -156,7 +156,7 @@ struct Seen {
 }
 
 #[test]
-fn killed_senders_lose_no_recipient_and_send_no_push_twice() {
+fn campaign_killed_senders_lose_no_recipient_and_send_no_push_twice() {
     let campaign = Campaign::start("killed senders", 6, 200);
     let mut random = campaign.random();
     for kept in BOTH {
@@ -174,7 +174,7 @@ fn killed_senders_lose_no_recipient_and_send_no_push_twice() {
 }
 
 #[test]
-fn killed_senders_leave_few_unsent_claims_in_doubt() {
+fn campaign_killed_senders_leave_few_unsent_claims_in_doubt() {
     let campaign = Campaign::start("claims ahead of the wire", 6, 120);
     let mut random = campaign.random();
     for kept in BOTH {
@@ -201,7 +201,7 @@ fn are_few(seen: &Seen, rounds: u64) -> bool {
 }
 
 #[test]
-fn killed_push_services_lose_no_recipient_and_send_no_push_twice() {
+fn campaign_killed_push_services_lose_no_recipient_and_send_no_push_twice() {
     let campaign = Campaign::start("killed services", 2, 100);
     let mut random = campaign.random();
     for kept in BOTH {
@@ -215,7 +215,7 @@ fn killed_push_services_lose_no_recipient_and_send_no_push_twice() {
 }
 
 #[test]
-fn killed_state_databases_lose_no_recipient_and_send_no_push_twice() {
+fn campaign_killed_state_databases_lose_no_recipient_and_send_no_push_twice() {
     let cluster = Postgres::start("send-crash");
     let campaign = Campaign::start("killed state databases", 2, 100);
     let mut random = campaign.random();

@@ -17,6 +17,13 @@ pub(crate) struct Random(u64);
 impl Campaign {
     /// `short` rounds, or `full` ones in a full campaign.
     pub(crate) fn start(name: &'static str, short: u32, full: u32) -> Self {
+        // `make campaign` finds its tests by this word. A single test thread has no name of a test.
+        let thread = std::thread::current();
+        let test = thread.name().filter(|test| test.contains("::"));
+        assert!(
+            test.is_none_or(|test| test.contains("campaign")),
+            "the name of a test that is a campaign has the word in it: {test:?}"
+        );
         let is_full = std::env::var("PUSHCTL_CAMPAIGN").is_ok_and(|value| value == "full");
         let seed = match std::env::var("PUSHCTL_CAMPAIGN_SEED") {
             Ok(seed) => seed.parse().expect("PUSHCTL_CAMPAIGN_SEED is a number"),
