@@ -25,7 +25,9 @@ pub use sync::Synced;
 use crate::error::Result;
 use crate::postgres::Address;
 use crate::state::Store;
-use crate::state::ledger::{Basis, Counted, Guard, Limit, Recording, UserKey, first_exceeded};
+use crate::state::ledger::{
+    Basis, Counted, Guard, LedgerPush, Limit, Recording, UserKey, first_exceeded,
+};
 use http::Http;
 use postgres::PostgresHistory;
 
@@ -62,6 +64,8 @@ pub struct Screen<'a> {
     rules: Rules,
     limits: Vec<(Rule, Limit)>,
     basis: Basis,
+    /// The push that is sent: it does not count against itself.
+    push: Option<&'a LedgerPush>,
 }
 
 /// The verdict about one user.
@@ -150,16 +154,26 @@ impl Cadence {
             rules,
             limits,
             basis,
+            push: None,
         })
     }
 }
 
-impl Screen<'_> {
+impl<'a> Screen<'a> {
     /// Rules that would apply and do not; the caller must report them.
     pub fn unapplied(&self) -> Vec<Unapplied> {
         match self.cadence.history {
             HistoryBackend::Off => Vec::new(),
             _ => self.rules.unapplied(self.layer),
+        }
+    }
+
+    /// Returns the same screen for this push, whose own messages in the ledger do not count.
+    #[must_use]
+    pub fn beside(self, push: &'a LedgerPush) -> Self {
+        Self {
+            push: Some(push),
+            ..self
         }
     }
 
@@ -248,7 +262,7 @@ impl Screen<'_> {
             return Ok(());
         }
         let guard = self.guard();
-        let touches = self.cadence.store.touches(users, &guard).await?;
+        let touches = self.cadence.store.touches(users, self.push, &guard).await?;
         for (verdict, touches) in verdicts.iter_mut().zip(touches) {
             if let CadenceDecision::Eligible(counted) = verdict
                 && let Some(limit) = first_exceeded(&guard.limits, *counted, &touches)

@@ -92,7 +92,7 @@ fn described(context: &CommandContext, sending: &Sending) -> Result<Vec<String>>
 
 async fn held_back(context: &CommandContext, sending: &mut Sending) -> Result<String> {
     let run_context = services::run_context(context, "send");
-    let store = services::store(context).await?;
+    let store = services::store_of_dry_run(context).await?;
     Ok(match sending.held_back(&run_context, &store).await {
         Ok(0) => "the notification history holds back no recipient".to_owned(),
         Ok(count) => format!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
+use crate::clock::Clock;
 use crate::clock::text::show_duration;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -38,6 +39,18 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
 
 /// Opens the state store.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
+    open(context, Store::open).await
+}
+
+/// Opens the state store for a dry run, which neither creates nor migrates it.
+pub(super) async fn store_of_dry_run(context: &CommandContext) -> Result<Store> {
+    open(context, Store::open_existing).await
+}
+
+async fn open(
+    context: &CommandContext,
+    how: impl AsyncFnOnce(&Location, Arc<dyn Clock>) -> Result<Store>,
+) -> Result<Store> {
     let location = location(context)?;
     let progress = context.ui.waiting();
     if let Location::Postgres(address) = &location {
@@ -46,7 +59,7 @@ pub(super) async fn store(context: &CommandContext) -> Result<Store> {
             address.place()
         ));
     }
-    let store = Store::open(&location, Arc::clone(&context.clock)).await;
+    let store = how(&location, Arc::clone(&context.clock)).await;
     progress.finish();
     let store = store?.with_leases_of(context.settings.lease);
     context.open_stores.add(&store);

@@ -109,7 +109,7 @@ async fn ask_history<'a>(
         .collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let asked = async {
-        let screen = cadence.screen(pass.layer).await?;
+        let screen = cadence.screen(pass.layer).await?.beside(pass.push);
         let filtered = screen.filter(&ids).await?;
         Ok::<_, Error>((screen, filtered))
     };

@@ -10,7 +10,7 @@ use super::file_handoff::fetch_file;
 use super::finish;
 use super::finish::FinishedRun;
 use super::notifications::{notify_start, notify_window};
-use super::plan::{DONE, REFUSED, push_phase};
+use super::plan::{DONE, PAUSED, REFUSED, push_phase};
 use super::results::{PushResult, as_json};
 use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use super::send::PushState;
@@ -113,7 +113,12 @@ pub async fn drive(
         } else if is_final(error.kind()) && !is_unwritable(&error) {
             return Ok(finish::fail(&driver.phase, error).await?.into());
         } else {
-            return Err(error.hint(format!("`pushctl resume {}` continues the run", run.id)));
+            // The records of a dry run end with it.
+            return Err(if plan.mode.reaches_phones() {
+                error.hint(format!("`pushctl resume {}` continues the run", run.id))
+            } else {
+                error
+            });
         }
     }
 }
@@ -344,23 +349,18 @@ impl Driver<'_> {
             ) < end
     }
 
-    fn quiet_hours_error(&self, place: usize) -> Error {
-        let hours = self
-            .phase
-            .plan
-            .automation
-            .safeguards
-            .quiet_hours
-            .as_deref()
-            .unwrap_or_default();
+    fn quiet_hours_error(&self, place: Option<usize>) -> Error {
+        let safeguards = &self.phase.plan.automation.safeguards;
+        let hours = safeguards.quiet_hours.as_deref().unwrap_or_default();
+        let what = match place {
+            None => "the test pushes".to_owned(),
+            Some(place) => format!("push {}", place + 1),
+        };
         Error::new(
             ErrorKind::Refused,
-            format!(
-                "push {} would be sent now, within quiet_hours = \"{hours}\"",
-                place + 1
-            ),
+            format!("{what} would be sent now, within quiet_hours = \"{hours}\""),
         )
-        .hint("quiet_hours_action = \"delay\" delays such a push until the quiet hours end")
+        .hint("quiet_hours_action = \"delay\" delays them until the quiet hours end")
     }
 
     /// Runs a phase, and records its beginning and its end.
@@ -370,8 +370,8 @@ impl Driver<'_> {
                 if records.begun(Phase::Generate.as_str()).is_none() {
                     notify_start(&self.phase).await;
                 }
-                self.record(phase.as_str(), Box::pin(generate::run(&self.phase)))
-                    .await
+                let work = async { Ok((DONE, generate::run(&self.phase).await?)) };
+                self.record(phase.as_str(), Box::pin(work)).await
             }
             Phase::Test => {
                 self.record(phase.as_str(), Box::pin(test::run(&self.phase, records)))
@@ -383,8 +383,8 @@ impl Driver<'_> {
                 self.end(phase.as_str(), attempt, DONE, &json!({})).await
             }
             Phase::Cleanup => {
-                self.record(phase.as_str(), Box::pin(cleanup::run(&self.phase)))
-                    .await
+                let work = async { Ok((DONE, cleanup::run(&self.phase).await?)) };
+                self.record(phase.as_str(), Box::pin(work)).await
             }
         }
     }
@@ -414,7 +414,7 @@ impl Driver<'_> {
     async fn record(
         &self,
         phase: &str,
-        work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
+        work: Pin<Box<dyn Future<Output = Result<(&'static str, Value)>> + '_>>,
     ) -> Result<()> {
         let attempt = self
             .phase
@@ -425,7 +425,7 @@ impl Driver<'_> {
         let result = work.await;
         self.phase.context.progress.finish();
         match result {
-            Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
+            Ok((result, detail)) => self.end(phase, attempt, result, &detail).await,
             Err(error) => {
                 let detail = json!({ "error": format!("{error:#}") });
                 // The error of the phase matters more than a failure to record it.
@@ -526,7 +526,7 @@ impl Driver<'_> {
         self.phase.context.progress.finish();
         let (result, detail, error) = match result {
             Ok((detail, PushState::Done)) => (DONE, detail, None),
-            Ok((detail, PushState::Paused)) => ("paused", detail, None),
+            Ok((detail, PushState::Paused)) => (PAUSED, detail, None),
             Ok((detail, PushState::Stopped(error))) => ("stopped", detail, Some(error)),
             Err(error) => (
                 "failed",

@@ -142,7 +142,10 @@ async fn check_safeguards(phase: &PhaseContext<'_>, files: &mut GeneratedFiles) 
     }
     let mut verdict = check_audience(&phase.plan.automation.safeguards, &facts);
     if phase.plan.mode == Mode::LiveSend {
-        verdict.refusals.extend(quiet_pushes(phase.plan));
+        let has_tests = files.pushes.iter().any(|push| push.test.is_some());
+        let tests_at = phase.plan.times.test_at.max(phase.context.clock.now());
+        let quiet = quiet_pushes(phase.plan, has_tests.then_some(tests_at));
+        verdict.refusals.extend(quiet);
         if phase.plan.automation.test.required && test_users(phase).is_empty() {
             verdict.refusals.push(
                     "a test push is required, and there are no test users: neither test.user_ids nor the setting test_users names any"

@@ -154,6 +154,8 @@ pub struct PhaseRecords(pub Vec<state::PhaseRecord>);
 
 /// The result of a phase that is done.
 pub(super) const DONE: &str = "done";
+/// The result of an attempt that waits for the end of the quiet hours.
+pub(super) const PAUSED: &str = "paused";
 /// The result of an attempt that a safeguard ended.
 pub(super) const REFUSED: &str = "refused";
 

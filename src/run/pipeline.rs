@@ -273,12 +273,17 @@ fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Sta
             }
         }
         DriveResult::Reached(phase) => {
-            context.reporter.say(&format!(
-                "{}: stopped after {}, as --until says; `pushctl resume {}` continues the run",
+            let stopped = format!(
+                "{}: stopped after {}, as --until says",
                 run.automation,
-                phase.as_str(),
-                run.id
-            ));
+                phase.as_str()
+            );
+            let is_recorded = RunPlan::of(run).is_ok_and(|plan| plan.mode.reaches_phones());
+            context.reporter.say(&if is_recorded {
+                format!("{stopped}; `pushctl resume {}` continues the run", run.id)
+            } else {
+                stopped
+            });
             let document = StartDocument {
                 phase: Some(phase.as_str()),
                 ..StartDocument::of(run, "open")

@@ -86,11 +86,18 @@ pub async fn not_paused(store: &Store, automation: &str, overrides: &Overrides) 
 }
 
 /// Returns the refusal of a start while another live run of the automation is open.
-pub fn another_is_open(run: &Run) -> Error {
+async fn another_is_open(store: &Store, run: &Run) -> Error {
+    let lease = store
+        .lease(&lease_name(&run.automation, &run.occurrence))
+        .await;
+    let carried_by = match lease {
+        Ok(Some(held)) => format!("; {} carries it", held.holder),
+        _ => String::new(),
+    };
     Error::new(
         ErrorKind::Locked,
         format!(
-            "{} already has an open run: {} ({}), begun by {}",
+            "{} already has an open run: {} ({}), begun by {}{carried_by}",
             run.automation, run.id, run.occurrence, run.begun_by
         ),
     )
@@ -114,6 +121,7 @@ impl RunSession<'_> {
             before().await?;
             work(self.record(opening).await?).await
         };
+        self.store.check_writable().await?;
         let Some(lease) = self.acquire(opening).await? else {
             return Box::pin(working).await;
         };
@@ -189,7 +197,7 @@ impl RunSession<'_> {
             self.close_overdue_runs(&new).await?;
             match self.store.begin_run_alone(&new).await? {
                 BegunAlone::Begun(begun) => *begun,
-                BegunAlone::Other(other) => return Err(another_is_open(&other)),
+                BegunAlone::Other(other) => return Err(another_is_open(self.store, &other).await),
             }
         } else {
             self.store.begin_run(&new).await?
@@ -220,12 +228,12 @@ impl RunSession<'_> {
             let name = lease_name(&other.automation, &other.occurrence);
             let lease = match self.store.take_lease(&name, self.holder).await? {
                 Taking::Taken(lease) => lease,
-                Taking::Held(_) => return Err(another_is_open(&other)),
+                Taking::Held(_) => return Err(another_is_open(self.store, &other).await),
             };
             let closed = self.close(&other).await;
             let _ = lease.release().await;
             if !closed? {
-                return Err(another_is_open(&other));
+                return Err(another_is_open(self.store, &other).await);
             }
         }
         Ok(())
@@ -269,7 +277,7 @@ impl RunSession<'_> {
             .other_live_run(&run.automation, &run.occurrence)
             .await?
         {
-            Some(other) if alone => Err(another_is_open(&other)),
+            Some(other) if alone => Err(another_is_open(self.store, &other).await),
             _ => Err(Error::new(
                 ErrorKind::Locked,
                 format!("another run of {} has begun", run.occurrence),

@@ -78,6 +78,28 @@ pub(super) fn not_ours(path: &Path) -> Error {
     .hint(ELSEWHERE)
 }
 
+/// The PostgreSQL server, or this role's sessions on it, are read-only.
+pub(super) fn accepts_no_writes(place: &str) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!("cannot write the state store at {place}: the server accepts no writes"),
+    )
+    .hint("name the primary in PUSHCTL_STATE_URL, or add target_session_attrs=read-write to it; default_transaction_read_only must be off")
+}
+
+/// The role may not write to these tables.
+pub(super) fn lacks_privilege(place: &str, role: &str, tables: &str) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!(
+            "cannot write the state store at {place}: the role {role} may not write to {tables}"
+        ),
+    )
+    .hint(format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pushctl TO {role}"
+    ))
+}
+
 /// A PostgreSQL error about the store.
 pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
     let Some(state) = cause.code().map(|state| state.code().to_owned()) else {
@@ -103,6 +125,7 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
             error(ErrorKind::Unreachable, "the state store accepts no connections at present")
         }
         b"53100" => error(ErrorKind::Failed, "the disk of the state store is full"),
+        b"25006" => error(ErrorKind::Failed, "the state store accepts no writes"),
         _ => error(ErrorKind::Failed, "the state store failed"),
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::ledger::{Basis, Guard, Touch, UserKey};
+use super::ledger::{Basis, Guard, LedgerPush, Touch, UserKey};
 use super::store::{Backend, Store};
 use super::value::params;
 use crate::error::Result;
@@ -10,10 +10,16 @@ use crate::error::Result;
 impl Store {
     /// Returns, for each user, the pushes in the ledger that count under `guard`: accepted, in flight or in doubt, and
     /// recent enough for one of its limits.
-    pub async fn touches(&self, users: &[UserKey], guard: &Guard) -> Result<Vec<Vec<Touch>>> {
+    pub async fn touches(
+        &self,
+        users: &[UserKey],
+        but: Option<&LedgerPush>,
+        guard: &Guard,
+    ) -> Result<Vec<Vec<Touch>>> {
+        let but = but.map(|push| push.id);
         match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.touches(users.to_vec(), guard.clone()).await,
-            Backend::Postgres(postgres) => postgres.touches(users, guard).await,
+            Backend::Sqlite(sqlite) => sqlite.touches(users.to_vec(), but, guard.clone()).await,
+            Backend::Postgres(postgres) => postgres.touches(users, but, guard).await,
         }
     }
 

@@ -55,17 +55,45 @@ impl Store {
 
     /// Opens the store without checking its migrations: for `state migrate`, `status` and `rollback`.
     pub async fn open_as_it_is(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
-        let backend = match location {
-            Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
-            Location::Postgres(address) => {
-                Backend::Postgres(Box::new(PostgresStore::open((**address).clone()).await?))
+        Ok(Self::on(Backend::open(location).await?, clock))
+    }
+
+    /// Opens the store for a dry run, which neither creates nor migrates it. Instead of one that does not exist, or that
+    /// holds nothing and lacks migrations, it gets an empty one in memory.
+    pub async fn open_existing(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
+        let found = match location {
+            Location::Embedded(path) => {
+                let sqlite = Sqlite::open_existing(path.clone()).await?;
+                sqlite.map(Backend::Sqlite)
             }
+            Location::Postgres(_) => Some(Backend::open(location).await?),
         };
-        Ok(Self {
+        if let Some(backend) = found {
+            let store = Self::on(backend, Arc::clone(&clock));
+            if store.is_current().await? {
+                store.whole().await?;
+                return Ok(store);
+            }
+        }
+        let empty = Self::on(Backend::Sqlite(Sqlite::in_memory().await?), clock);
+        empty.migrate().await?;
+        Ok(empty)
+    }
+
+    fn on(backend: Backend, clock: Arc<dyn Clock>) -> Self {
+        Self {
             backend: Arc::new(backend),
             clock,
             lease: LEASE_TTL,
-        })
+        }
+    }
+
+    /// Rejects a store that this process cannot write to. A SQLite store is rejected when it is opened.
+    pub async fn check_writable(&self) -> Result<()> {
+        match &*self.backend {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(postgres) => postgres.check_writable().await,
+        }
     }
 
     /// Returns the same store, with leases that last for `ttl` without a renewal.
@@ -147,6 +175,17 @@ impl Store {
             Backend::Sqlite(sqlite) => sqlite.script(text).await,
             Backend::Postgres(postgres) => postgres.script(text).await,
         }
+    }
+}
+
+impl Backend {
+    async fn open(location: &Location) -> Result<Self> {
+        Ok(match location {
+            Location::Embedded(path) => Self::Sqlite(Sqlite::open(path.clone()).await?),
+            Location::Postgres(address) => {
+                Self::Postgres(Box::new(PostgresStore::open((**address).clone()).await?))
+            }
+        })
     }
 }
 

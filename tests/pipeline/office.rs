@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ pub(crate) struct Office {
     pub(crate) market: Database,
     pub(crate) place: Place,
     variables: BTreeMap<String, String>,
+    /// Whether permissions of files hold for the program, too, where the test runs as root.
+    restricted: bool,
 }
 
 /// An automation's file; its fields are what tests change.
@@ -132,6 +135,15 @@ impl Office {
             market,
             place,
             variables: variables.into(),
+            restricted: false,
+        }
+    }
+
+    /// One whose program may do only what the permissions of files allow.
+    pub(crate) fn restricted(fans: u32) -> Self {
+        Self {
+            restricted: true,
+            ..Self::new(fans, Script::default())
         }
     }
 
@@ -147,6 +159,18 @@ impl Office {
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = self.sandbox.command(arguments);
+        if self.restricted && std::fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0) {
+            let program = command.get_program().to_owned();
+            let mut without = std::process::Command::new("/usr/bin/setpriv");
+            without
+                .arg("--bounding-set=-dac_override,-dac_read_search")
+                .arg(program)
+                .args(arguments)
+                .env_clear()
+                .env("HOME", self.sandbox.home())
+                .current_dir(self.sandbox.here());
+            command = without;
+        }
         command.envs(&self.variables).stdin(Stdio::null());
         command
     }
@@ -227,10 +251,15 @@ impl Office {
 }
 
 /// Waits until something is so, for half a minute at most.
-pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(is_so: impl FnMut() -> bool) {
+    within(Duration::from_secs(30), is_so);
+}
+
+/// The same for as long as this.
+pub(crate) fn within(limit: Duration, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(30), "it never is so");
+        assert!(began.elapsed() < limit, "it never is so");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

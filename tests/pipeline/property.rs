@@ -133,6 +133,12 @@ fn verify(model: &Model) {
         "{}",
         shown()
     );
+    let is_quiet = |at: Timestamp| {
+        let hours = model.course.quiet_hours();
+        hours.is_some_and(|hours| is_quiet(model, hours, at))
+    };
+    let tests_are_quiet = start("test").is_some_and(is_quiet);
+    assert!(!tests_are_quiet, "a test in the quiet hours: {}", shown());
     // The whole window lies before the first push, however late the test pushes left.
     let window = SignedDuration::from_secs(times.window_seconds);
     let tested = model.records.done("test");
@@ -157,9 +163,7 @@ fn verify(model: &Model) {
         let due = previous + minutes(i64::from(push.delay_minutes));
         assert!(at >= due, "{word} is early: {}", shown());
         assert!(in_time(model, due, at), "{word} is late: {}", shown());
-        let hours = model.course.quiet_hours();
-        let is_quiet = hours.is_some_and(|hours| is_quiet(model, hours, at));
-        assert!(!is_quiet, "{word} is in the quiet hours: {}", shown());
+        assert!(!is_quiet(at), "{word} is in the quiet hours: {}", shown());
         previous = model.records.ended(&word).unwrap();
     }
 }

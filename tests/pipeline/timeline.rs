@@ -189,7 +189,7 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
     let mut model = Model::of(evening, quiet, &[0, 5], from);
     model.takes = seconds(6 * 60);
     let last = every_second(&mut model, from, at("2026-11-21T21:03:00-06:00"));
-    assert_eq!(last, NextStep::QuietHours(1));
+    assert_eq!(last, NextStep::QuietHours(Some(1)));
     let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
     let mut model = Model::of(evening, &delay, &[0, 5], from);
     model.takes = seconds(6 * 60);
@@ -204,6 +204,26 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
         model.tick(morning + seconds(15 * 60 + 1)),
         NextStep::TooLate(morning, Phase::Send)
     );
+}
+
+#[test]
+fn test_pushes_are_refused_in_the_quiet_hours_or_wait_with_the_whole_window_after_them() {
+    let morning = "send_at = \"09:10\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"";
+    let quiet = "quiet_hours = \"21:00-09:00\"";
+    let (from, until) = (
+        at("2026-11-21T08:00:00-06:00"),
+        at("2026-11-21T10:00:00-06:00"),
+    );
+    let mut model = Model::of(morning, quiet, &[0], from);
+    let early = at("2026-11-21T08:50:00-06:00");
+    every_second(&mut model, from, early);
+    assert_eq!(model.tick(early), NextStep::QuietHours(None));
+    assert_eq!(model.times("test"), []);
+    let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
+    let mut model = Model::of(morning, &delay, &[0], from);
+    every_second(&mut model, from, until);
+    assert_eq!(model.times("test"), [at("2026-11-21T09:00:00-06:00")]);
+    assert_eq!(model.times("push-1"), [at("2026-11-21T09:25:00-06:00")]);
 }
 
 #[test]

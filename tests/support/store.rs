@@ -79,6 +79,14 @@ impl Place {
         }
     }
 
+    /// Deletes the store.
+    pub(crate) fn remove(&self) {
+        match (&self.database, self.file()) {
+            (Some(database), _) => database.execute("DROP SCHEMA IF EXISTS pushctl CASCADE"),
+            (None, file) => drop(std::fs::remove_dir_all(file.unwrap().parent().unwrap())),
+        }
+    }
+
     /// Deletes the row that marks a complete store.
     pub(crate) fn forget_deliveries(&self) {
         match (&self.database, self.file()) {

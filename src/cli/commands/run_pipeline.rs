@@ -163,8 +163,13 @@ impl Args {
         if self.mode.reaches_phones() {
             run::services::account(&context.settings)?;
         }
-        let store = services::store(context).await?;
-        let mut world = PipelineServices::open(&run_context, store, self.mode.reaches_phones())?;
+        let sends = self.mode.reaches_phones();
+        let store = if sends {
+            services::store(context).await?
+        } else {
+            services::store_of_dry_run(context).await?
+        };
+        let mut world = PipelineServices::open(&run_context, store, sends)?;
         world.offline = self.offline;
         let starts = chosen
             .iter()

@@ -207,7 +207,7 @@ impl Args {
                 run::send::rehearse_offline(&run_context, &order, &plan).await?
             } else {
                 let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
-                let store = services::store(context).await?;
+                let store = services::store_of_dry_run(context).await?;
                 sending.rehearse(&run_context, &store).await?
             };
             results::print_summary(context, &summary)?;
