@@ -74,7 +74,10 @@ pub use summary::{SendResult, Summary};
 pub use token_lookup::{SourceReader, TokenCounts, TokenLookup};
 pub use while_sending::{Quiet, WhileSending};
 
+use crate::automation::AutomationFile;
 use crate::csv_writer::hex;
+use crate::error::{Context as _, ErrorKind, Result};
+use crate::state::Run;
 use crate::template::push::Wording;
 
 /// The automation name of sends without an automation.
@@ -125,6 +128,24 @@ pub struct Order {
     pub shared: bool,
     /// The maximum of messages a second, if it is the order's own.
     pub rate: Option<u32>,
+}
+
+/// The plan of a run of `send`, as it is recorded.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SendRunPlan {
+    /// The order.
+    pub order: Order,
+    /// The automation of `send --automation`, as its file was when the send began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<AutomationFile>,
+}
+
+impl SendRunPlan {
+    /// Returns the plan of a recorded run of `send`.
+    pub fn of(run: &Run) -> Result<Self> {
+        let plan = Self::deserialize(&run.plan);
+        plan.kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))
+    }
 }
 
 /// The audience.

@@ -61,7 +61,7 @@ pub async fn count(
     let invalid_ids = plan.check_user_ids(order, is_off)?;
     let mut summary = Summary {
         mode: "dry-run".to_owned(),
-        ended: SendResult::Rehearsed,
+        ended: SendResult::DryRun,
         rows: plan.rows,
         ..Summary::blank(order, run, now)
     };

@@ -11,14 +11,14 @@ use super::finish;
 use super::finish::FinishedRun;
 use super::notifications::{notify_start, notify_window};
 use super::plan::{DONE, REFUSED, push_phase};
-use super::results::{PushResult, as_json};
+use super::results::{NoResult, RunSummary, as_json};
 use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use super::send::PushState;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseContext, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
 use super::{cleanup, generate, send, step, test};
 use crate::count::counted;
-use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
+use crate::delivery::{InDoubt, Order, SendResult, Summary, is_unwritable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
@@ -51,8 +51,8 @@ pub enum DriveResult {
     Over {
         /// The final status.
         status: RunStatus,
-        /// The summary, as the store keeps it.
-        summary: Value,
+        /// The summary.
+        summary: Box<RunSummary>,
         /// The reason for every status but done.
         error: Option<Error>,
     },
@@ -67,7 +67,7 @@ impl From<FinishedRun> for DriveResult {
         } = finished;
         Self::Over {
             status,
-            summary,
+            summary: Box::new(summary),
             error,
         }
     }
@@ -127,7 +127,7 @@ pub async fn resend_in_doubt(
     run: &Run,
     context: &PipelineContext<'_>,
     overrides: &Overrides,
-) -> Result<Vec<Value>> {
+) -> Result<Vec<Summary>> {
     let plan = effective_plan(run, overrides)?;
     let driver = Driver {
         phase: PhaseContext {
@@ -155,7 +155,7 @@ pub async fn resend_in_doubt(
         }
     }
     finish::correct(&driver.phase).await?;
-    finish::missing_file(&run.id, &PushResult::read(&summaries)).map_or(Ok(summaries), Err)
+    finish::missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
 }
 
 /// Returns the plan of a run without the limits that were overridden.
@@ -427,7 +427,7 @@ impl Driver<'_> {
         match result {
             Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
             Err(error) => {
-                let detail = json!({ "error": format!("{error:#}") });
+                let detail = NoResult::of(&error);
                 // The error of the phase matters more than a failure to record it.
                 let result = match error.kind() {
                     ErrorKind::Refused => REFUSED,
@@ -472,7 +472,7 @@ impl Driver<'_> {
     }
 
     /// Sends the messages in doubt of one push of a run that is over again.
-    async fn resend(&self, place: usize, order: &Order) -> Result<Value> {
+    async fn resend(&self, place: usize, order: &Order) -> Result<Summary> {
         let gate = while_sending(&self.phase.plan.automation, None);
         let word = push_phase(place);
         loop {
@@ -503,7 +503,7 @@ impl Driver<'_> {
                     self.check_interrupts().await?;
                 }
                 (None, Some(error)) if !over => return Err(error),
-                (None, _) => return Ok(detail),
+                (None, _) => return Ok(sent.summary),
             }
         }
     }
@@ -528,11 +528,7 @@ impl Driver<'_> {
             Ok((detail, PushState::Done)) => (DONE, detail, None),
             Ok((detail, PushState::Paused)) => ("paused", detail, None),
             Ok((detail, PushState::Stopped(error))) => ("stopped", detail, Some(error)),
-            Err(error) => (
-                "failed",
-                json!({ "error": format!("{error:#}") }),
-                Some(error),
-            ),
+            Err(error) => ("failed", NoResult::of(&error), Some(error)),
         };
         let ended = self.end(&word, attempt, result, &detail).await;
         error.map_or(ended, Err)

@@ -9,7 +9,7 @@ use super::results::{TestResult, as_json};
 use super::send::{deliver, dry_run_push, order};
 use super::{Mode, Phase, PhaseContext, PhaseRecords};
 use crate::count::number;
-use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
+use crate::delivery::{InDoubt, Order, SendResult, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The layer of test pushes, which no rule of the notification history limits.
@@ -19,12 +19,7 @@ const TEST_LAYER: u32 = 4;
 pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Result<Value> {
     let files = records.files()?;
     let earlier = records.refusals(Phase::Test.as_str());
-    let mut tested = TestResult {
-        accepted: 0,
-        of: 0,
-        problems: Vec::new(),
-        pushes: Vec::new(),
-    };
+    let mut tested = TestResult::default();
     for (place, push) in files.pushes.iter().enumerate() {
         match &push.test {
             Some(file) => {
@@ -54,7 +49,7 @@ async fn test_push(
     phase: &PhaseContext<'_>,
     (files, file): (&GeneratedFiles, &GeneratedFile),
     order: &Order,
-    tested: &mut TestResult<Summary>,
+    tested: &mut TestResult,
 ) -> Result<()> {
     fetch_file(phase, files, file).await?;
     if phase.plan.mode == Mode::TestDryRun {

@@ -1,8 +1,6 @@
 //! One send: prepares, begins, resumes or joins it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::context::RunContext;
@@ -15,12 +13,14 @@ use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send;
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
-    Order, Reach, SendPlan, SendResult, SourceReader, Summary, TokenLookup, WhileSending, fits,
+    Order, Reach, SendPlan, SendResult, SendRunPlan, SourceReader, Summary, TokenLookup,
+    WhileSending, fits,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
+use crate::pipeline::{NoResult, as_json};
 use crate::settings::{HistoryKind, Origin};
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
@@ -42,37 +42,6 @@ pub struct Sending {
     tokens: TokenLookup,
     /// The source; `None` where none is configured, and the file has a token column.
     source: Option<Source>,
-}
-
-/// The plan of a run of `send`, as it is recorded.
-#[derive(Serialize)]
-struct SendRunPlan<'a> {
-    order: &'a Order,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    automation: Option<&'a AutomationFile>,
-}
-
-#[derive(Deserialize)]
-struct RecordedOrder {
-    order: Order,
-}
-
-#[derive(Deserialize)]
-struct RecordedAutomation {
-    automation: AutomationFile,
-}
-
-/// Returns the order of a recorded run of `send`.
-pub fn order_of(run: &Run) -> Result<Order> {
-    let plan = RecordedOrder::deserialize(&run.plan);
-    let plan = plan.kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))?;
-    Ok(plan.order)
-}
-
-/// Returns the automation of a recorded run of `send --automation`.
-pub fn automation_of(plan: &Value) -> Option<AutomationFile> {
-    let plan = RecordedAutomation::deserialize(plan).ok()?;
-    Some(plan.automation)
 }
 
 impl Sending {
@@ -163,8 +132,8 @@ impl Sending {
             Reach::ValidateOnly => "validate-only",
         };
         let plan = SendRunPlan {
-            order: &self.order,
-            automation: self.automation.as_ref(),
+            order: self.order.clone(),
+            automation: self.automation.clone(),
         };
         let plan = serde_json::to_value(plan).kind(
             ErrorKind::Bug,
@@ -411,8 +380,10 @@ fn session<'a>(
 
 /// Returns the limits that are checked before each batch. A send without an automation has none.
 fn gate(run: &Run, overrides: &Overrides) -> WhileSending {
-    let automation = automation_of(&run.plan).map(|file| apply_overrides(file, overrides));
-    automation.map_or_else(WhileSending::default, |file| while_sending(&file, None))
+    let automation = SendRunPlan::of(run).ok().and_then(|plan| plan.automation);
+    automation.map_or_else(WhileSending::default, |file| {
+        while_sending(&apply_overrides(file, overrides), None)
+    })
 }
 
 /// The services that every pass of a send uses.
@@ -492,7 +463,7 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
     let sent = match sent {
         Ok(sent) => sent,
         Err(error) => {
-            let detail = json!({ "error": format!("{error:#}") });
+            let detail = NoResult::of(&error);
             // The error of the send matters more than a failure to record it.
             let _ = store
                 .end_phase(run, "send", attempt, "failed", &detail)
@@ -506,7 +477,7 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
         SendResult::Partial => ("partial", Some(RunStatus::Partial)),
         SendResult::Refused => ("refused", Some(RunStatus::Refused)),
         SendResult::Cancelled => ("cancelled", Some(RunStatus::Cancelled)),
-        SendResult::Stopped | SendResult::Rehearsed => ("stopped", None),
+        SendResult::Stopped | SendResult::DryRun => ("stopped", None),
     };
     let recorded = async {
         store
@@ -534,13 +505,6 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
     store
         .correct_run(&run.id, status, &as_json(&sent.summary)?)
         .await
-}
-
-fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(
-        ErrorKind::Bug,
-        || "the summary of a send cannot be written as JSON",
-    )
 }
 
 /// Returns the error of a run that has nothing left to do.

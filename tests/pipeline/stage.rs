@@ -270,7 +270,7 @@ impl Site {
                 mode: Mode::LiveSend,
                 times: Times::of(&occurrence),
             }
-            .plan()?,
+            .recorded()?,
         };
         let holder = ProcessId::this_process(who);
         let session = RunSession {

@@ -43,7 +43,13 @@ async fn who_came_and_who_left_is_told_by_audience_file(place: Place) {
             .unwrap();
         place.clock.advance(std::time::Duration::from_secs(60));
     }
-    let send = json!({ "order": { "input": { "file": { "path": "b1.csv", "sha256": null } } } });
+    // As an early version recorded it: no word of sharing or of a rate.
+    let send = json!({ "order": {
+        "automation": "send", "occurrence": "o", "number": 1, "layer": 3,
+        "input": { "file": { "path": "b1.csv", "sha256": null } },
+        "wording": { "title": "T", "body": "B", "deep_link": null, "data": {} },
+        "devices": "latest", "reach": "live", "in_doubt": "keep", "cadence_failure": "abort", "holdout_percent": 0.0,
+    } });
     for (number, plan) in [(3, send), (4, json!({}))] {
         let new = NewRun {
             plan,

@@ -25,12 +25,21 @@ fn sent() -> NewRun {
     NewRun {
         occurrence: push(1).occurrence,
         plan: json!({ "course": {
-            "automation": { "description": "People who offered", "push": [
-                { "audience_file": "recent-offer-creators", "title": "One" },
-                { "audience_file": "recent-offer-creators", "title": "Two" },
-                { "audience_file": "recent-closet-adders", "title": "Three" },
-            ]},
-            "times": { "zone": "America/Chicago" },
+            "automation": {
+                "name": "layer3-daily", "description": "People who offered", "audience": { "name": "layer3" },
+                "schedule": { "send_at": "13:33", "timezone": "America/Chicago", "frequency": "daily" },
+                "push": [
+                    { "audience_file": "recent-offer-creators", "layer": 3, "title": "One", "body": "" },
+                    { "audience_file": "recent-offer-creators", "layer": 3, "title": "Two", "body": "" },
+                    { "audience_file": "recent-closet-adders", "layer": 3, "title": "Three", "body": "" },
+                ],
+            },
+            "mode": "live-send",
+            "times": {
+                "generate_at": "2026-11-21T19:03:00Z", "test_at": "2026-11-21T19:08:00Z",
+                "send_at": "2026-11-21T19:33:00Z", "lateness_seconds": 900, "window_seconds": 1500,
+                "zone": "America/Chicago",
+            },
         }}),
         ..a_run()
     }

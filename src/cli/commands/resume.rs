@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::delivery::InDoubt;
+use crate::delivery::{InDoubt, SendRunPlan};
 use crate::error::Result;
 use crate::exit::ExitStatus;
 use crate::pipeline::RunPlan;
@@ -102,25 +102,24 @@ impl Args {
         if self.in_doubt == Some(InDoubt::Retry) {
             agreed(context, &store, &run, given.as_ref()).await?;
         }
-        if run.plan.get("course").is_some() {
-            return self
-                .resume_pipeline(context, store, &run, given.as_ref())
-                .await;
-        }
-        Box::pin(self.resume_send(context, &store, &run, given.as_ref())).await
+        let Ok(plan) = RunPlan::of(&run) else {
+            return Box::pin(self.resume_send(context, &store, &run, given.as_ref())).await;
+        };
+        let sends = plan.mode.reaches_phones();
+        self.resume_pipeline(context, store, (&run, sends), given.as_ref())
+            .await
     }
 
     async fn resume_pipeline(
         &self,
         context: &CommandContext,
         store: Store,
-        run: &Run,
+        (run, sends): (&Run, bool),
         given: Option<&Override>,
     ) -> Result<ExitStatus> {
-        let course = RunPlan::of(run)?;
         store.rest().await;
         let run_context = services::run_context(context, "run-pipeline");
-        let world = PipelineServices::open(&run_context, store, course.mode.reaches_phones())?;
+        let world = PipelineServices::open(&run_context, store, sends)?;
         let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
         results::print_pipelines(context, &[left.document], false)?;
         left.error.map_or(Ok(ExitStatus::Done), Err)
@@ -133,7 +132,10 @@ impl Args {
         run: &Run,
         given: Option<&Override>,
     ) -> Result<ExitStatus> {
-        let mut order = run::send::order_of(run)?;
+        let SendRunPlan {
+            mut order,
+            automation,
+        } = SendRunPlan::of(run)?;
         if let Some(in_doubt) = self.in_doubt {
             order.in_doubt = in_doubt;
         }
@@ -144,7 +146,6 @@ impl Args {
         let mut overrides = Overrides::of(&run.plan);
         overrides.0.extend(given.cloned());
         let plan = Sending::plan(&run_context, &order, &overrides)?;
-        let automation = run::send::automation_of(&run.plan);
         let sending = Sending::prepare(&run_context, order, plan, automation).await?;
         let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
         results::print_summary(context, &sent.summary)?;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 use futures_util::future::join_all;
-use serde_json::Value;
 
 use crate::automation::Automation;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +12,7 @@ use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::select_occurrence;
 use crate::pipeline::select_occurrence::SelectedOccurrence;
 use crate::pipeline::step::Lateness;
-use crate::pipeline::{Mode, Phase, RunPlan, Times};
+use crate::pipeline::{Mode, Phase, RunDocument, RunPlan, Times};
 use crate::report::pipeline::markdown;
 use crate::run;
 use crate::run::gates::{Override, Overrides, Road};
@@ -201,12 +200,12 @@ impl Args {
         last.map_or(Ok(ExitStatus::Done), Err)
     }
 
-    fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
+    fn show(&self, context: &CommandContext, documents: &[RunDocument]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
             return results::print_pipelines(context, documents, self.all);
         }
         for document in documents {
-            context.ui.print(markdown(document))?;
+            context.ui.print(markdown(&document.summary()))?;
         }
         Ok(())
     }
@@ -359,7 +358,7 @@ impl Args {
             occurrence,
             mode: self.mode.as_str().to_owned(),
             begun_by: world.holder().who.clone(),
-            plan: course.plan()?,
+            plan: course.recorded()?,
         };
         Ok(vec![
             run::pipeline::begin(world, &new, road, self.how()).await?,

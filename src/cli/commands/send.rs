@@ -7,7 +7,8 @@ use clap::ValueHint;
 
 use crate::automation::Automation;
 use crate::delivery::{
-    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, occurrence_of,
+    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendRunPlan,
+    occurrence_of,
 };
 use crate::error::{Error, Result};
 use crate::run;
@@ -230,7 +231,7 @@ impl Args {
         let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
-        let order = run::send::order_of(&run)?;
+        let order = SendRunPlan::of(&run)?.order;
         if !order.shared {
             return Err(Error::usage(format!("run {} is not shared", run.id))
                 .hint("a send that others may join is begun with --share"));
