@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 
 use super::number;
 use super::run::{Outcome, RunReport, span};
+use crate::snippet::visible;
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -183,18 +184,10 @@ fn key(outcome: Outcome) -> String {
 
 /// Escapes a text for an element or a quoted attribute.
 fn text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(' '),
-            _ if letter.is_control() => out.push('\u{fffd}'),
-            _ => out.push(letter),
-        }
-    }
-    out
+    visible(&text.replace(['\n', '\t'], " "))
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
