@@ -11,6 +11,7 @@
 //! | `plan` | the checks of a file before a send |
 //! | `input_checks` | the checks of a file against its manifest and the commit marker |
 //! | `token_lookup` | the tokens of each recipient, or the reason why there is none |
+//! | `token_query` | the questions to the source about them |
 //! | `eligibility` | the eligible recipients of a batch, and the reasons for the others |
 //! | `preflight` | the steps before the first claim |
 //! | `user_ids` | the check of user ids for the notification history |
@@ -57,6 +58,7 @@ mod shared_queue;
 mod stop_reason;
 mod summary;
 mod token_lookup;
+mod token_query;
 mod user_ids;
 mod while_sending;
 
@@ -71,7 +73,8 @@ pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;
 pub use preflight::fits;
 pub use summary::{SendResult, Summary};
-pub use token_lookup::{SourceReader, TokenCounts, TokenLookup};
+pub use token_lookup::{TokenCounts, TokenLookup};
+pub use token_query::SourceReader;
 pub use while_sending::{Quiet, WhileSending};
 
 use crate::automation::AutomationFile;

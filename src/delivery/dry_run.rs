@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::eligibility::{AudienceRecipient, is_held_out, sent_anyway};
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
-use super::token_lookup::Lacking;
+use super::token_query::Lacking;
 use super::{AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup};
 use crate::cadence::{Cadence, CadenceDecision, Layer, Screen, Unapplied};
 use crate::error::{Error, Result};

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::feeder::Feeder;
 use super::plan::skip_code;
 use super::send_pass::SendPass;
-use super::token_lookup::{Lacking, Tokens};
+use super::token_query::{Lacking, Tokens};
 use super::{CadenceFailure, Order};
 use crate::cadence::{CadenceDecision, Screen};
 use crate::error::{Error, Result};
