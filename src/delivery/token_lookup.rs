@@ -7,22 +7,19 @@
 //! many rows as are sent in that time. A process that joins a shared send asks about each page of the queue before it
 //! takes from it.
 //!
-//! In the temporary file a row is the number of its tokens (one byte), and each token as its length (two bytes, little
-//! endian) and its text; for a row without a token the byte says why.
+//! In the temporary file each row of the audience is a line of JSON.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 use std::time::Duration;
 
 use csv::StringRecord;
 use tokio::time::Instant;
 
-use super::token_query::{
-    BATCH, Lacking, MOST_DEVICES, SourceReader, TokenQuery, Tokens, ask, read_source,
-};
+use super::token_query::{BATCH, Lacking, SourceReader, TokenQuery, Tokens, ask, read_source};
 use super::{AudienceReader, Order, SendPlan};
 use crate::budget::Budget;
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Context as _, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::{Progress, Silent};
 use crate::source::Snapshot;
@@ -288,38 +285,14 @@ async fn ask_all(
 }
 
 fn write_tokens(out: &mut BufWriter<&mut File>, tokens: &Tokens) -> Result<()> {
-    let mut bytes = Vec::new();
-    match tokens {
-        Err(lacking) => bytes.push(lacking.byte()),
-        Ok(tokens) => {
-            bytes.push(u8::try_from(tokens.len().min(MOST_DEVICES)).unwrap_or_default());
-            for token in tokens.iter().take(MOST_DEVICES) {
-                let length = u16::try_from(token.len())
-                    .map_err(|_| Error::new(ErrorKind::Failed, "a token is longer than 64 KiB"))?;
-                bytes.extend_from_slice(&length.to_le_bytes());
-                bytes.extend_from_slice(token.as_bytes());
-            }
-        }
-    }
-    out.write_all(&bytes)
-        .kind(ErrorKind::Failed, || CANNOT_KEEP)
+    let line = serde_json::to_string(tokens).kind(ErrorKind::Bug, || CANNOT_KEEP)?;
+    writeln!(out, "{line}").kind(ErrorKind::Failed, || CANNOT_KEEP)
 }
 
 fn read_tokens(spool: &mut BufReader<File>) -> std::io::Result<Tokens> {
-    let mut count = [0];
-    spool.read_exact(&mut count)?;
-    if let Some(lacking) = Lacking::ALL.iter().find(|one| one.byte() == count[0]) {
-        return Ok(Err(*lacking));
-    }
-    let mut tokens = Vec::with_capacity(usize::from(count[0]));
-    for _ in 0..count[0] {
-        let mut length = [0; 2];
-        spool.read_exact(&mut length)?;
-        let mut token = vec![0; usize::from(u16::from_le_bytes(length))];
-        spool.read_exact(&mut token)?;
-        tokens.push(String::from_utf8_lossy(&token).into_owned());
-    }
-    Ok(Ok(tokens))
+    let mut line = String::new();
+    spool.read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
 }
 
 #[cfg(test)]
@@ -347,11 +320,5 @@ mod tests {
         assert_eq!(some.lacks((76_000, 4_000, 100_000), 100), None);
         assert_eq!(some.lacks((78_000, 4_000, 100_000), 100), Some(22_000));
         assert_eq!(some.lacks((0, 4_000, 100_000), 100), Some(60_000));
-    }
-
-    #[test]
-    fn reasons_and_numbers_of_tokens_have_different_bytes() {
-        let most = u8::try_from(MOST_DEVICES).unwrap();
-        assert!(Lacking::ALL.iter().all(|one| one.byte() > most));
     }
 }

@@ -16,6 +16,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Devices;
@@ -31,7 +32,7 @@ const TOKENS: &str = include_str!("tokens.sql");
 /// The recipients of one question to the source.
 pub(super) const BATCH: usize = 32_768;
 /// The maximum of devices of a recipient.
-pub(super) const MOST_DEVICES: usize = 100;
+const MOST_DEVICES: usize = 100;
 
 /// The access to the source during a send.
 pub struct SourceReader<'a> {
@@ -44,7 +45,7 @@ pub struct SourceReader<'a> {
 }
 
 /// The reason why a recipient has no usable token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Lacking {
     NoToken,
     Deleted,
@@ -64,13 +65,6 @@ pub(super) struct TokenQuery {
 }
 
 impl Lacking {
-    pub(super) const ALL: [Self; 4] = [
-        Self::NoToken,
-        Self::Deleted,
-        Self::TokenMoved,
-        Self::UnknownUser,
-    ];
-
     /// Returns the code in outcome files and summaries.
     pub(super) fn code(self) -> &'static str {
         match self {
@@ -78,16 +72,6 @@ impl Lacking {
             Self::Deleted => "deleted",
             Self::TokenMoved => "token-moved",
             Self::UnknownUser => "unknown-user",
-        }
-    }
-
-    /// Returns the byte in place of a number of tokens, which is far smaller.
-    pub(super) fn byte(self) -> u8 {
-        match self {
-            Self::NoToken => 255,
-            Self::Deleted => 254,
-            Self::TokenMoved => 253,
-            Self::UnknownUser => 252,
         }
     }
 }
