@@ -104,6 +104,26 @@ pub(super) fn text(delay: u16, safeguards: &str) -> String {
     text
 }
 
+/// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
+pub(super) fn reached(stand_in: &StandIn) -> Vec<String> {
+    let accepted = stand_in.accepted().into_iter();
+    let mut tokens: Vec<String> = accepted
+        .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
+        .map(|one| one.token)
+        .collect();
+    tokens.sort_unstable();
+    let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None, "reached twice");
+    tokens
+}
+
+/// Returns how many test pushes arrived.
+pub(super) fn tests(stand_in: &StandIn) -> usize {
+    let accepted = stand_in.accepted();
+    let tests = accepted.iter().filter(|one| one.token == "token-tester");
+    tests.count()
+}
+
 impl Stage {
     pub(super) fn new(place: Place, fans: u32, script: Script) -> Self {
         let options = Options {
@@ -145,22 +165,12 @@ impl Stage {
 
     /// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
     pub(super) fn reached(&self) -> Vec<String> {
-        let accepted = self.stand_in.accepted().into_iter();
-        let mut tokens: Vec<String> = accepted
-            .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
-            .map(|one| one.token)
-            .collect();
-        tokens.sort_unstable();
-        let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
-        assert_eq!(twice, None, "reached twice");
-        tokens
+        reached(&self.stand_in)
     }
 
     /// Returns how many test pushes arrived.
     pub(super) fn tests(&self) -> usize {
-        let accepted = self.stand_in.accepted();
-        let tests = accepted.iter().filter(|one| one.token == "token-tester");
-        tests.count()
+        tests(&self.stand_in)
     }
 
     /// Returns the only run, with its phases as `phase@time:result`.
