@@ -71,7 +71,7 @@ pub use audience_reader::{AudienceReader, USER_COLUMNS};
 pub use outcome_files::OutcomeFiles;
 pub(crate) use outcomes_directory::is_unwritable;
 pub use plan::SendPlan;
-pub use preflight::fits;
+pub use preflight::check_texts;
 pub use summary::{SendResult, Summary};
 pub use token_lookup::{TokenCounts, TokenLookup};
 pub use token_query::SourceReader;

@@ -130,7 +130,7 @@ impl Rule {
         if !active {
             return Ok(RuleState::Inactive);
         }
-        let lacking = |column| {
+        let missing_value = |column| {
             Error::usage(format!(
                 "the cadence rule {} is active, but its {column} is not a usable number",
                 self.name()
@@ -141,11 +141,11 @@ impl Rule {
         };
         let hours = hours
             .and_then(|hours| u64::try_from(hours).ok())
-            .ok_or_else(|| lacking("value_in_hours"))?;
+            .ok_or_else(|| missing_value("value_in_hours"))?;
         let at_most = match self {
             Self::Combined => count
                 .and_then(|count| u16::try_from(count).ok())
-                .ok_or_else(|| lacking("value_count"))?,
+                .ok_or_else(|| missing_value("value_count"))?,
             // A cool-down is a limit of one.
             Self::Layer3Cooldown | Self::Layer5Cooldown => 1,
         };

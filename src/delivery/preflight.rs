@@ -87,22 +87,22 @@ pub(super) async fn open_push(
             audience: order.input.stem(),
         })
         .await?;
-    same_words(order, &push, context.store).await?;
+    compare_texts(order, &push, context.store).await?;
     Ok(push)
 }
 
 /// Refuses an order whose push was begun with other texts. Called before a run is recorded, so that no run stays open
 /// that can never send.
-pub async fn fits(order: &Order, store: &Store) -> Result<()> {
+pub async fn check_texts(order: &Order, store: &Store) -> Result<()> {
     let pushes = store.pushes(&order.automation, &order.occurrence).await?;
     match pushes.iter().find(|push| push.number == order.number) {
-        Some(push) => same_words(order, push, store).await,
+        Some(push) => compare_texts(order, push, store).await,
         None => Ok(()),
     }
 }
 
 /// The ledger has title, body and link; the rest is in the plan of the run that began the push.
-async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
+async fn compare_texts(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
     let begun = store.run(&push.run).await?;
     let begun = begun.and_then(|run| SendRunPlan::of(&run).ok());
     let same = push.words == words(order)

@@ -206,7 +206,7 @@ impl<'a> SendRun<'a> {
                 Some(_) => f64::INFINITY,
                 None => f64::from(self.context.service.rate),
             },
-            reading: self.context.reading.as_ref(),
+            source_reader: self.context.source_reader.as_ref(),
             cadence: (self.order.reach == Reach::Live).then_some(self.context.cadence),
             client: &client,
             interrupt: self.context.interrupt,

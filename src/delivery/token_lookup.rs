@@ -16,7 +16,7 @@ use std::time::Duration;
 use csv::StringRecord;
 use tokio::time::Instant;
 
-use super::token_query::{BATCH, Lacking, SourceReader, TokenQuery, Tokens, ask, read_source};
+use super::token_query::{BATCH, SourceReader, TokenProblem, TokenQuery, Tokens, ask, read_source};
 use super::{AudienceReader, Order, SendPlan};
 use crate::budget::Budget;
 use crate::error::{Context as _, ErrorKind, Result};
@@ -82,13 +82,13 @@ impl TokenLookup {
     pub async fn look_up(
         order: &Order,
         plan: &SendPlan,
-        reading: &SourceReader<'_>,
+        source_reader: &SourceReader<'_>,
         interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<Self> {
         let audience = Audience { order, plan };
         let (answers, found) =
-            ask_rows(audience, (0, plan.rows), reading, interrupt, progress).await?;
+            ask_rows(audience, (0, plan.rows), source_reader, interrupt, progress).await?;
         Ok(Self {
             answers: Some(answers),
             found,
@@ -147,24 +147,24 @@ impl TokenLookup {
         &mut self,
         audience: Audience<'_>,
         wanted: u64,
-        reading: Option<&SourceReader<'_>>,
+        source_reader: Option<&SourceReader<'_>>,
         interrupt: &Interrupt,
         (rate, until): (u32, Option<Instant>),
     ) -> Result<()> {
-        let (Some(answers), Some(reading)) = (&self.answers, reading) else {
+        let (Some(answers), Some(source_reader)) = (&self.answers, source_reader) else {
             return Ok(());
         };
         let rows = audience.plan.rows;
         let Some(count) = answers.lacks((self.row, wanted, rows), rate) else {
             return Ok(());
         };
-        let budget = fresh_budget(reading.budget, until);
-        let reading = SourceReader {
+        let budget = fresh_budget(source_reader.budget, until);
+        let source_reader = SourceReader {
             budget: &budget,
-            ..*reading
+            ..*source_reader
         };
         let rows = (self.row, count);
-        let (answers, _) = ask_rows(audience, rows, &reading, interrupt, &Silent).await?;
+        let (answers, _) = ask_rows(audience, rows, &source_reader, interrupt, &Silent).await?;
         self.answers = Some(answers);
         Ok(())
     }
@@ -176,7 +176,7 @@ impl TokenLookup {
             None => Ok(reader
                 .token(row)
                 .map(|token| vec![token.to_owned()])
-                .ok_or(Lacking::NoToken)),
+                .ok_or(TokenProblem::NoToken)),
             Some(answers) => read_tokens(&mut answers.spool).kind(ErrorKind::Failed, cannot_read),
         }
     }
@@ -212,16 +212,16 @@ fn cannot_read() -> &'static str {
 async fn ask_rows(
     audience: Audience<'_>,
     (first, count): (u64, u64),
-    reading: &SourceReader<'_>,
+    source_reader: &SourceReader<'_>,
     interrupt: &Interrupt,
     progress: &dyn Progress,
 ) -> Result<(Answers, TokenCounts)> {
     let keep = || CANNOT_KEEP;
     let mut spool = tempfile::tempfile().kind(ErrorKind::Failed, keep)?;
     let asked_at = Instant::now();
-    let place = reading.source.place();
+    let place = source_reader.source.place();
     progress.stage(&format!("connecting to the source {place}"));
-    let found = read_source(reading, interrupt, async |snapshot| {
+    let found = read_source(source_reader, interrupt, async |snapshot| {
         progress.stage("looking up tokens");
         progress.total(Some(count));
         // After a failure the look-up starts again.

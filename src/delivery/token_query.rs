@@ -46,7 +46,7 @@ pub struct SourceReader<'a> {
 
 /// The reason why a recipient has no usable token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Lacking {
+pub(super) enum TokenProblem {
     NoToken,
     Deleted,
     TokenMoved,
@@ -54,7 +54,7 @@ pub(super) enum Lacking {
 }
 
 /// The usable tokens of a recipient, at least one, the last used first; or the reason why there is none.
-pub(super) type Tokens = std::result::Result<Vec<String>, Lacking>;
+pub(super) type Tokens = std::result::Result<Vec<String>, TokenProblem>;
 
 /// A recipient, and their token in the audience file.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +64,7 @@ pub(super) struct TokenQuery {
     pub(super) token: Option<String>,
 }
 
-impl Lacking {
+impl TokenProblem {
     /// Returns the code in outcome files and summaries.
     pub(super) fn code(self) -> &'static str {
         match self {
@@ -78,12 +78,12 @@ impl Lacking {
 
 /// Opens the source for a look-up. An error names the missing table or grant.
 pub(super) async fn read_source<T>(
-    reading: &SourceReader<'_>,
+    source_reader: &SourceReader<'_>,
     interrupt: &Interrupt,
     work: impl AsyncFnMut(&Snapshot) -> Result<T>,
 ) -> Result<T> {
-    let source = reading.source;
-    let read = source.read(reading.budget, interrupt, reading.watch, work);
+    let source = source_reader.source;
+    let read = source.read(source_reader.budget, interrupt, source_reader.watch, work);
     read.await
         .map_err(|error| explain(error, &source.address().user))
 }
@@ -180,7 +180,7 @@ impl SourceAnswer {
     fn about(&self, asked: &TokenQuery, devices: Devices) -> Tokens {
         let account = asked.user.and_then(|user| self.accounts.get(&user));
         if account == Some(&true) {
-            return Err(Lacking::Deleted);
+            return Err(TokenProblem::Deleted);
         }
         let tokens: &[String] = match (&asked.token, asked.user) {
             (Some(token), _) => std::slice::from_ref(token),
@@ -188,10 +188,10 @@ impl SourceAnswer {
             (None, None) => &[],
         };
         if tokens.is_empty() {
-            return Err(Lacking::NoToken);
+            return Err(TokenProblem::NoToken);
         }
         if account.is_none() {
-            return Err(Lacking::UnknownUser);
+            return Err(TokenProblem::UnknownUser);
         }
         let most = match devices {
             Devices::Latest => 1,
@@ -208,7 +208,7 @@ impl SourceAnswer {
             .cloned()
             .collect();
         if theirs.is_empty() {
-            return Err(Lacking::TokenMoved);
+            return Err(TokenProblem::TokenMoved);
         }
         Ok(theirs)
     }
@@ -275,10 +275,10 @@ mod tests {
         let theirs = |n| answer.about(&asked(n), Devices::Latest);
         assert_eq!(theirs(1), Ok(vec!["old".to_owned()]));
         assert_eq!(theirs(2), Ok(vec!["x".to_owned()]));
-        assert_eq!(theirs(3), Err(Lacking::Deleted));
-        assert_eq!(theirs(4), Err(Lacking::NoToken));
-        assert_eq!(theirs(5), Err(Lacking::UnknownUser));
-        assert_eq!(theirs(6), Err(Lacking::NoToken));
+        assert_eq!(theirs(3), Err(TokenProblem::Deleted));
+        assert_eq!(theirs(4), Err(TokenProblem::NoToken));
+        assert_eq!(theirs(5), Err(TokenProblem::UnknownUser));
+        assert_eq!(theirs(6), Err(TokenProblem::NoToken));
     }
 
     #[test]
@@ -288,10 +288,10 @@ mod tests {
             let token = Some(token.to_owned());
             answer.about(&TokenQuery { token, ..asked(n) }, Devices::Latest)
         };
-        assert_eq!(brings(1, "x"), Err(Lacking::TokenMoved));
+        assert_eq!(brings(1, "x"), Err(TokenProblem::TokenMoved));
         assert_eq!(brings(2, "x"), Ok(vec!["x".to_owned()]));
         assert_eq!(brings(1, "mine"), Ok(vec!["mine".to_owned()]));
-        assert_eq!(brings(9, "mine"), Err(Lacking::UnknownUser));
+        assert_eq!(brings(9, "mine"), Err(TokenProblem::UnknownUser));
     }
 
     #[test]

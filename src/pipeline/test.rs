@@ -62,8 +62,8 @@ async fn test_push(
         // After a signal or an unreachable service the test phase can continue.
         (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
         (_, error) if summary.accepted < summary.rows => {
-            let lacking = summary.without_token + summary.skipped;
-            let why = if lacking > 0 {
+            let unsendable = summary.without_token + summary.skipped;
+            let why = if unsendable > 0 {
                 let mut reasons = summary.skipped_by_reason.clone();
                 if summary.without_token > 0 {
                     reasons.insert("without a token".to_owned(), summary.without_token);
@@ -76,7 +76,7 @@ async fn test_push(
                 error.map_or_else(String::new, |error| format!(" ({error:#})"))
             };
             tested.problems.push(format!(
-                "of push {} to {} the service accepted {} of {}{why}",
+                "push {} to {}: the push service accepted {} of {}{why}",
                 order.number,
                 file.name,
                 number(summary.accepted),

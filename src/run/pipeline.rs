@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::RunContext;
 use super::gates::{Override, Overrides, Road};
 use super::services;
-use super::session::{Opening, Recorded, RunSession};
+use super::session::{Opening, RecordedRun, RunSession};
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
@@ -187,9 +187,9 @@ pub async fn begin<'a>(
             )),
         }
     };
-    let work = async |recorded: Recorded| continue_run(services, &recorded, options).await;
+    let work = async |recorded: RecordedRun| continue_run(services, &recorded, options).await;
     let session = services.session(road, overrides);
-    let result = session.conduct(Opening::Begin(new), before, work).await;
+    let result = session.run(Opening::Begin(new), before, work).await;
     services.progress.finish();
     result
 }
@@ -200,10 +200,10 @@ pub async fn continue_by_tick(
     run: &Run,
     options: DriveOptions,
 ) -> Result<StartResult> {
-    let work = async |recorded: Recorded| continue_run(services, &recorded, options).await;
+    let work = async |recorded: RecordedRun| continue_run(services, &recorded, options).await;
     let session = services.session(Road::Tick, None);
     let result = session
-        .conduct(Opening::Continue(run), async || Ok(()), work)
+        .run(Opening::Continue(run), async || Ok(()), work)
         .await;
     services.progress.finish();
     result
@@ -212,7 +212,7 @@ pub async fn continue_by_tick(
 /// Continues a run; the lease of its occurrence is held.
 async fn continue_run(
     services: &PipelineServices<'_>,
-    recorded: &Recorded,
+    recorded: &RecordedRun,
     options: DriveOptions,
 ) -> Result<StartResult> {
     let run = &recorded.run;
@@ -275,7 +275,7 @@ pub async fn resume<'a>(
     } else {
         (Road::InDoubtRetry, Opening::Finished(run))
     };
-    let work = async |recorded: Recorded| {
+    let work = async |recorded: RecordedRun| {
         let phases = services.store.phases(&recorded.run.id).await?;
         if let Overdue::For(late) = overdue(&recorded.run, phases, services.context.clock.now()) {
             services.context.reporter.warn(&format!("{late:#}"));
@@ -289,7 +289,7 @@ pub async fn resume<'a>(
         Ok(result)
     };
     let session = services.session(road, overrides);
-    let result = session.conduct(opening, async || Ok(()), work).await;
+    let result = session.run(opening, async || Ok(()), work).await;
     services.progress.finish();
     result
 }
@@ -297,7 +297,7 @@ pub async fn resume<'a>(
 /// Sends the messages in doubt of a run that is over again.
 async fn resend(
     services: &PipelineServices<'_>,
-    recorded: &Recorded,
+    recorded: &RecordedRun,
     overrides: &Overrides,
 ) -> Result<StartResult> {
     let run = &recorded.run;

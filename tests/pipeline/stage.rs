@@ -24,7 +24,7 @@ use pushctl::pipeline::{Mode, Phase, PipelineContext, Retention, RunPlan, Times}
 use pushctl::progress::{Progress, Silent};
 use pushctl::run::context::Reporter;
 use pushctl::run::gates::Road;
-use pushctl::run::session::{Opening, Recorded, RunSession};
+use pushctl::run::session::{Opening, RecordedRun, RunSession};
 use pushctl::source::{self, Purpose, Source, Unwatched, Watch};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Location, NewRun, Run, RunFilter, RunStatus, Store};
@@ -297,11 +297,11 @@ impl Site {
             wind_down: Duration::ZERO,
         };
         let over = async || self.over(&store, &new.occurrence).await;
-        let work = async |recorded: Recorded| {
+        let work = async |recorded: RecordedRun| {
             self.drive(&recorded.run, options, &store, &holder, &clock, &interrupt)
                 .await
         };
-        match session.conduct(Opening::Begin(&new), over, work).await {
+        match session.run(Opening::Begin(&new), over, work).await {
             Err(error) if error.kind() == ErrorKind::Nothing => Ok(StartOutcome::Nothing),
             came => came,
         }

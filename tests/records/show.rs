@@ -218,7 +218,7 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
         "generate  13:33:00  12 s  done    50 rows\n",
         "send      13:33:12",
         "1     recent-offer-creators  3      dead token           UNREGISTERED",
-        "1     recent-offer-creators  3      held back by cadence  l3Cooldown                 1\n",
+        "1     recent-offer-creators  3      excluded by cadence  l3Cooldown                 1\n",
         "1     recent-offer-creators  3      total",
     ] {
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -260,13 +260,17 @@ async fn the_numbers_of_the_page_are_those_of_the_document(place: Place) {
     assert_eq!(embedded(&page), document);
     let alone = run(&sandbox, &place, &["runs", "show", "last", "--json"]).json();
     assert_eq!(alone, document);
-    let told: BTreeMap<String, String> = shown(&page, "data-total").into_iter().collect();
+    let totals_of_page: BTreeMap<String, String> = shown(&page, "data-total").into_iter().collect();
     let totals = document["totals"].as_object().unwrap();
-    assert_eq!(told.len(), totals.len() + 1);
+    assert_eq!(totals_of_page.len(), totals.len() + 1);
     for (name, count) in totals {
-        assert_eq!(told[name], number(count.as_u64().unwrap()), "{name}");
+        assert_eq!(
+            totals_of_page[name],
+            number(count.as_u64().unwrap()),
+            "{name}"
+        );
     }
-    assert_eq!(told["rows"], "1,002");
+    assert_eq!(totals_of_page["rows"], "1,002");
     // The last stage is the sum of the files that are shown.
     let funnel = shown(&page, "data-funnel");
     assert_eq!(funnel.len(), 4);
