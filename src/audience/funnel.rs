@@ -152,7 +152,7 @@ async fn numbers(
 fn unexpected() -> Error {
     Error::new(
         ErrorKind::Bug,
-        "the counts came in a form that was not expected",
+        "the funnel query returned a row that is not a count",
     )
 }
 

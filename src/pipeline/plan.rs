@@ -133,7 +133,7 @@ impl RunPlan {
     pub fn of(run: &Run) -> Result<Self> {
         let plan = RecordedPlan::deserialize(&run.plan);
         let plan = plan.kind(ErrorKind::Usage, || {
-            format!("run {} is not a pipeline's", run.id)
+            format!("run {} was not started by run-pipeline", run.id)
         })?;
         Ok(plan.course)
     }

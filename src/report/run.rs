@@ -171,9 +171,9 @@ impl Outcome {
             Self::Dead => "dead token",
             Self::InDoubt => "in doubt",
             Self::Cancelled => "cancelled",
-            Self::Excluded => "held back by cadence",
-            Self::Holdout => "control group",
-            Self::NoToken => "without a device",
+            Self::Excluded => "excluded by cadence",
+            Self::Holdout => "held out",
+            Self::NoToken => "without a token",
             Self::Skipped => "skipped",
             Self::Waiting => "waiting",
         }

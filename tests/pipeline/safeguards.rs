@@ -112,14 +112,17 @@ fn quiet_hours() {
 fn a_rejected_test_push_is_sent_again_when_a_person_resumes() {
     let script = Script::default().on("token-tester", [Reply::Unregistered, Reply::Unregistered]);
     let office = Office::new(10, script);
-    let expected = "of push 1 to ";
+    let expected = "push 1 to ";
     let document = refuses(&office, &File::default(), expected);
     let reason = document["reason"].as_str().unwrap();
     assert!(
         reason.contains("a test push was not accepted, so nothing is sent live"),
         "{reason}"
     );
-    assert!(reason.contains("the service accepted 0 of 1"), "{reason}");
+    assert!(
+        reason.contains("the push service accepted 0 of 1"),
+        "{reason}"
+    );
     // No other start continues the run.
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
     assert_eq!(office.reached().len(), 0);
