@@ -69,11 +69,6 @@ pub trait Watch: Send + Sync {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unwatched;
-
-impl Watch for Unwatched {}
-
 impl Source {
     /// Returns a source that has not been connected to yet.
     pub fn new(address: Address, mut limits: RetryLimits, purpose: Purpose) -> Self {

@@ -51,9 +51,6 @@ pub struct Unapplied {
 }
 
 impl Layer {
-    /// Test pushes are recorded as this one.
-    pub const TEST: Self = Self(4);
-
     /// 1 to 5.
     pub fn new(number: u32) -> Result<Self> {
         match u8::try_from(number) {

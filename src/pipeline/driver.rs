@@ -11,7 +11,7 @@ use super::finish;
 use super::finish::FinishedRun;
 use super::notifications::{notify_start, notify_window};
 use super::plan::{DONE, REFUSED, push_phase};
-use super::results::{NoResult, RunSummary, as_json};
+use super::results::{NoResult, as_json};
 use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use super::send::PushState;
 use super::step::{Lateness, NextStep};
@@ -22,7 +22,7 @@ use crate::delivery::{InDoubt, Order, SendResult, Summary, is_unwritable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
-use crate::state::{Run, RunStatus};
+use crate::state::Run;
 
 /// How often a waiting run checks for a cancel.
 const CANCEL_INTERVAL: Duration = Duration::from_secs(2);
@@ -48,29 +48,7 @@ pub enum DriveResult {
     /// The phase of [`DriveOptions::until`] is done.
     Reached(Phase),
     /// The run is over. The error decides the exit status.
-    Over {
-        /// The final status.
-        status: RunStatus,
-        /// The summary.
-        summary: Box<RunSummary>,
-        /// The reason for every status but done.
-        error: Option<Error>,
-    },
-}
-
-impl From<FinishedRun> for DriveResult {
-    fn from(finished: FinishedRun) -> Self {
-        let FinishedRun {
-            status,
-            summary,
-            error,
-        } = finished;
-        Self::Over {
-            status,
-            summary: Box::new(summary),
-            error,
-        }
-    }
+    Over(Box<FinishedRun>),
 }
 
 /// Carries out one run.
@@ -111,7 +89,8 @@ pub async fn drive(
             context.progress.note(&note);
             driver.wait_to_try_again().await;
         } else if is_final(error.kind()) && !is_unwritable(&error) {
-            return Ok(finish::fail(&driver.phase, error).await?.into());
+            let finished = finish::fail(&driver.phase, error).await?;
+            return Ok(DriveResult::Over(Box::new(finished)));
         } else {
             return Err(error.hint(format!("`pushctl resume {}` continues the run", run.id)));
         }
@@ -206,7 +185,8 @@ impl Driver<'_> {
         }
         match step {
             NextStep::Over => {
-                return Ok(Some(finish::conclude(&self.phase, &records).await?.into()));
+                let finished = finish::conclude(&self.phase, &records).await?;
+                return Ok(Some(DriveResult::Over(Box::new(finished))));
             }
             NextStep::Wait(at, phase) if !options.wait_for_due => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));

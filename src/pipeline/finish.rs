@@ -24,11 +24,12 @@ const CANCELLED: &str = "cancelled";
 const SOME_FAILED: &str = "some messages failed";
 
 /// A run that is over, as it is recorded.
-pub(super) struct FinishedRun {
-    pub(super) status: RunStatus,
-    pub(super) summary: RunSummary,
-    /// The reason for every status but done.
-    pub(super) error: Option<Error>,
+#[derive(Debug)]
+pub struct FinishedRun {
+    /// The summary.
+    pub summary: RunSummary,
+    /// The reason for every status but done. It decides the exit status.
+    pub error: Option<Error>,
 }
 
 /// Whether a recorded run can still send.
@@ -186,11 +187,7 @@ async fn finish(
         .notify_end(status, error.as_ref(), &pushes)
         .await;
     phase.context.progress.finish();
-    Ok(FinishedRun {
-        status,
-        summary,
-        error,
-    })
+    Ok(FinishedRun { summary, error })
 }
 
 async fn end_run(store: &Store, run: &Run, status: RunStatus, summary: &Value) -> Result<()> {

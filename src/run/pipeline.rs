@@ -253,9 +253,9 @@ fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Sta
             }
             .into()
         }
-        DriveResult::Over { summary, error, .. } => StartResult {
-            document: RunDocument::Over(summary),
-            error,
+        DriveResult::Over(finished) => StartResult {
+            document: RunDocument::Over(Box::new(finished.summary)),
+            error: finished.error,
         },
     }
 }

@@ -25,7 +25,7 @@ use pushctl::progress::{Progress, Silent};
 use pushctl::run::context::Reporter;
 use pushctl::run::gates::Road;
 use pushctl::run::session::{Opening, RecordedRun, RunSession};
-use pushctl::source::{self, Purpose, Source, Unwatched, Watch};
+use pushctl::source::{self, Purpose, Source, Watch};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Location, NewRun, Run, RunFilter, RunStatus, Store};
 use pushctl::template::link::AllowedHosts;
@@ -365,7 +365,7 @@ impl Site {
             clock,
             interrupt,
             progress: &Silent,
-            watch: &Unwatched,
+            watch: &SilentReporter,
             deadline: Duration::from_secs(60),
             notices: &Notices::new(None, None, NotifyTimeouts::default()).0,
         };
@@ -392,7 +392,7 @@ impl StartOutcome {
     /// Returns the final status, if the run is over.
     pub(super) fn status(&self) -> Option<RunStatus> {
         match self {
-            Self::To(DriveResult::Over { status, .. }) => Some(*status),
+            Self::To(DriveResult::Over(run)) => RunStatus::parse_word(&run.summary.status),
             _ => None,
         }
     }
