@@ -20,8 +20,7 @@
 //! | `send_pass` | what the loop and the recorder share |
 //! | `claim_window` | the room for claims without an outcome |
 //! | `claim_batch` | claims a batch group by group, and submits it |
-//! | `stop_reason` | the reasons for an early end |
-//! | `while_sending` | quiet hours and the latest instant during a send |
+//! | `while_sending` | the reasons for an early end; quiet hours and the latest instant during a send |
 //! | `preview` | samples of the messages |
 //! | `dry_run` | a dry run |
 //! | `recorder` | records outcomes in the ledger |
@@ -55,7 +54,6 @@ pub mod send;
 mod send_context;
 mod send_pass;
 mod shared_queue;
-mod stop_reason;
 mod summary;
 mod token_lookup;
 mod token_query;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::claim_window::ClaimWindow;
-use super::stop_reason::Stop;
+use super::while_sending::Stop;
 use super::{Order, SendPlan, SourceReader, WhileSending};
 use crate::cadence::{Cadence, Layer};
 use crate::clock::Clock;
