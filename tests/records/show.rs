@@ -180,7 +180,7 @@ async fn runs_are_listed_newest_first(place: Place) {
         ("open".into(), "interrupted".into())
     );
     let slip = run(&sandbox, &place, &["runs", "--automation", "waterfal"]);
-    assert!(slip.stderr.contains("did you mean waterfall?"), "{slip}");
+    slip.says("did you mean waterfall?");
 }
 
 async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Place) {
@@ -241,12 +241,7 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
     });
     assert_eq!(document["totals"], expected, "{document}");
     let wrong = run(&sandbox, &place, &["runs", "show", "layer3-daily"]);
-    assert!(
-        wrong
-            .stderr
-            .contains("pushctl runs --automation layer3-daily"),
-        "{wrong}"
-    );
+    wrong.says("pushctl runs --automation layer3-daily");
 }
 
 async fn the_numbers_of_the_page_are_those_of_the_document(place: Place) {
