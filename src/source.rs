@@ -80,7 +80,7 @@ impl Source {
         }
     }
 
-    /// The address that it connects to.
+    /// Returns the address that it connects to.
     pub fn address(&self) -> &Address {
         &self.address
     }

@@ -156,7 +156,7 @@ fn unexpected() -> Error {
     )
 }
 
-/// The funnel from `(stages passed, people, rows)`.
+/// Makes the funnel from `(stages passed, people, rows)`.
 fn assemble(definition: &Definition, depths: &[(usize, u64, u64)]) -> Funnel {
     let at = |depth: usize| {
         depths

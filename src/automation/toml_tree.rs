@@ -224,7 +224,7 @@ fn given_twice(name: &str, before: &str) -> (String, Option<String>) {
     }
 }
 
-/// The correction of a word without quotes.
+/// Returns the correction of a word without quotes.
 fn as_value(word: &str) -> String {
     match word.to_lowercase().as_str() {
         "true" | "yes" | "on" => "write true".to_owned(),

@@ -51,7 +51,7 @@ pub struct Unapplied {
 }
 
 impl Layer {
-    /// 1 to 5.
+    /// Returns the layer of a number from 1 to 5.
     pub fn new(number: u32) -> Result<Self> {
         match u8::try_from(number) {
             Ok(layer @ 1..=5) => Ok(Self(layer)),
@@ -60,7 +60,7 @@ impl Layer {
         }
     }
 
-    /// 1 to 5.
+    /// Returns its number.
     pub fn number(self) -> u32 {
         self.0.into()
     }
@@ -90,7 +90,7 @@ impl Rule {
         }
     }
 
-    /// Its name in a breakdown, and as the code of a skipped recipient.
+    /// Returns its name in a breakdown, which is also the code of a skipped recipient.
     pub fn key(self) -> &'static str {
         match self {
             Self::Layer3Cooldown => "l3Cooldown",

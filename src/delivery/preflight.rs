@@ -101,7 +101,8 @@ pub async fn check_texts(order: &Order, store: &Store) -> Result<()> {
     }
 }
 
-/// The ledger has title, body and link; the rest is in the plan of the run that began the push.
+/// Refuses other texts than those the push was begun with. The ledger has title, body and link; the rest is in the plan
+/// of the run that began it.
 async fn compare_texts(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
     let begun = store.run(&push.run).await?;
     let begun = begun.and_then(|run| SendRunPlan::of(&run).ok());

@@ -176,7 +176,7 @@ fn numbers(report: &RunReport) -> String {
     out + "</section>\n"
 }
 
-/// The outcome's name in JSON and in the style sheet.
+/// Returns the outcome's name in JSON and in the style sheet.
 fn key(outcome: Outcome) -> String {
     let name = serde_json::to_value(outcome).unwrap_or_default();
     name.as_str().unwrap_or_default().to_owned()

@@ -163,7 +163,7 @@ impl Outcome {
         Self::Waiting,
     ];
 
-    /// In words.
+    /// Returns the outcome in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -214,7 +214,7 @@ pub struct ErrorReport {
 }
 
 impl RunReport {
-    /// The rows of all pushes, by outcome; only outcomes that occurred.
+    /// Returns the rows of all pushes by outcome; only outcomes that occurred.
     pub fn totals(&self) -> BTreeMap<Outcome, u64> {
         let mut totals = BTreeMap::new();
         let counted = self.pushes.iter().flat_map(|push| &push.outcomes);
@@ -224,24 +224,24 @@ impl RunReport {
         totals
     }
 
-    /// Whether every row of every push is counted once.
+    /// Returns whether every row of every push is counted once.
     pub fn adds_up(&self) -> bool {
         let counted =
             |push: &PushReport| push.outcomes.iter().map(|count| count.count).sum::<u64>();
         self.pushes.iter().all(|push| counted(push) == push.rows)
     }
 
-    /// The rows of all pushes.
+    /// Returns the rows of all pushes.
     pub fn rows(&self) -> u64 {
         self.pushes.iter().map(|push| push.rows).sum()
     }
 
-    /// How long it has taken, if it is over.
+    /// Returns how long it took, if it is over.
     pub fn took(&self) -> Option<SignedDuration> {
         Some(self.ended_at?.duration_since(self.begun_at))
     }
 
-    /// The document of `--json`: every field, `totals` by outcome, and `adds_up`.
+    /// Returns the document of `--json`: every field, `totals` by outcome, and `adds_up`.
     pub fn document(&self) -> Value {
         let mut document = serde_json::to_value(self).unwrap_or_default();
         document["totals"] = serde_json::to_value(self.totals()).unwrap_or_default();
@@ -267,7 +267,7 @@ impl RunReport {
         }
     }
 
-    /// An instant on the clock of the report's zone.
+    /// Returns an instant in the report's zone.
     pub fn local(&self, at: Timestamp) -> Zoned {
         let named = self
             .zone

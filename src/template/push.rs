@@ -209,7 +209,7 @@ impl PushTemplate {
     }
 }
 
-/// The result of checking a deep link without a row: complete, if its host comes before its first variable.
+/// Returns the result of checking a deep link without a row: complete, if its host comes before its first variable.
 fn check_link(link: &Template, hosts: &AllowedHosts) -> Result<(), String> {
     let verdict = match link.head() {
         (text, Extent::Whole) => Some(hosts.check(text)),

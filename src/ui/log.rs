@@ -174,7 +174,7 @@ pub(super) fn describe(error: &Error, pen: Painter) -> String {
     lines.join("\n")
 }
 
-/// The error kind's name in machine-readable output: `unreachable`, `usage`.
+/// Returns the error kind's name in machine-readable output: `unreachable`, `usage`.
 pub(super) fn kind_name(error: &Error) -> String {
     format!("{:?}", error.kind()).to_ascii_lowercase()
 }

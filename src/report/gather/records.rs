@@ -54,7 +54,7 @@ impl<'a> Records<'a> {
         Some(self.plan.as_ref()?.times.zone.clone())
     }
 
-    /// The file and the title of a push, as they were planned.
+    /// Returns the file and the title of a push, as they were planned.
     pub(super) fn push(&self, number: u32) -> (String, String) {
         let place = number.saturating_sub(1) as usize;
         let plan = self.plan.as_ref();
@@ -89,7 +89,7 @@ impl<'a> Records<'a> {
         stages
     }
 
-    /// Each once, though several pushes may go to it.
+    /// Returns each file once, though several pushes may go to it.
     pub(super) fn files(&self) -> Vec<AudienceFile> {
         let Some(GenerateResult {
             files: generated, ..
@@ -151,7 +151,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// A few words about a phase: its own, or its numbers.
+/// Returns a few words about a phase: its own, or its numbers.
 pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
     let end: NoResult = read(phase)?;
     if end.note.is_some() || end.error.is_some() {
