@@ -22,7 +22,7 @@ use crate::delivery::{InDoubt, Order, SendResult, Summary, is_unwritable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
-use crate::state::Run;
+use crate::state::{Run, Store};
 
 /// How often a waiting run checks for a cancel.
 const CANCEL_INTERVAL: Duration = Duration::from_secs(2);
@@ -166,6 +166,10 @@ fn is_final(kind: ErrorKind) -> bool {
 }
 
 impl Driver<'_> {
+    fn store(&self) -> &Store {
+        self.phase.context.store
+    }
+
     /// Carries out one step; returns the state of the run if that was the last one.
     async fn advance(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
         let context = self.phase.context;
@@ -216,13 +220,7 @@ impl Driver<'_> {
         if let Some(kind) = self.phase.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
         }
-        let Some(cancel) = self
-            .phase
-            .context
-            .store
-            .cancellation(&self.phase.run.id)
-            .await?
-        else {
+        let Some(cancel) = self.store().cancellation(&self.phase.run.id).await? else {
             return Ok(());
         };
         Err(cancelled_by(&cancel))
@@ -298,12 +296,7 @@ impl Driver<'_> {
         while !left.is_zero() {
             self.pause(left.min(CANCEL_INTERVAL)).await;
             left = left.saturating_sub(CANCEL_INTERVAL);
-            let cancelled = self
-                .phase
-                .context
-                .store
-                .cancellation(&self.phase.run.id)
-                .await;
+            let cancelled = self.store().cancellation(&self.phase.run.id).await;
             if self.phase.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
                 return;
             }
@@ -373,20 +366,12 @@ impl Driver<'_> {
     async fn open_attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
-            None => {
-                self.phase
-                    .context
-                    .store
-                    .begin_phase(&self.phase.run.id, phase)
-                    .await
-            }
+            None => self.store().begin_phase(&self.phase.run.id, phase).await,
         }
     }
 
     async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
-        self.phase
-            .context
-            .store
+        self.store()
             .end_phase(&self.phase.run.id, phase, attempt, result, detail)
             .await
     }
@@ -396,12 +381,7 @@ impl Driver<'_> {
         phase: &str,
         work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
     ) -> Result<()> {
-        let attempt = self
-            .phase
-            .context
-            .store
-            .begin_phase(&self.phase.run.id, phase)
-            .await?;
+        let attempt = self.store().begin_phase(&self.phase.run.id, phase).await?;
         let result = work.await;
         self.phase.context.progress.finish();
         match result {
@@ -456,12 +436,7 @@ impl Driver<'_> {
         let gate = while_sending(&self.phase.plan.automation, None);
         let word = push_phase(place);
         loop {
-            let attempt = self
-                .phase
-                .context
-                .store
-                .begin_phase(&self.phase.run.id, &word)
-                .await?;
+            let attempt = self.store().begin_phase(&self.phase.run.id, &word).await?;
             let sent = Box::pin(send::deliver(&self.phase, order, &gate)).await?;
             self.phase.context.progress.finish();
             let over = matches!(sent.summary.ended, SendResult::Done | SendResult::Partial);
@@ -496,12 +471,7 @@ impl Driver<'_> {
     ) -> Result<()> {
         self.open_attempt(Phase::Send.as_str(), records).await?;
         let word = push_phase(place);
-        let attempt = self
-            .phase
-            .context
-            .store
-            .begin_phase(&self.phase.run.id, &word)
-            .await?;
+        let attempt = self.store().begin_phase(&self.phase.run.id, &word).await?;
         let result = Box::pin(send::run(&self.phase, place, records, lateness)).await;
         self.phase.context.progress.finish();
         let (result, detail, error) = match result {
