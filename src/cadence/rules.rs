@@ -60,7 +60,6 @@ impl Layer {
         }
     }
 
-    /// Returns its number.
     pub fn number(self) -> u32 {
         self.0.into()
     }

@@ -15,9 +15,7 @@ const SHOWN: u32 = 6;
 /// What an argument names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
-    /// An automation.
     Automation(String),
-    /// A run.
     Run(Box<Run>),
 }
 

@@ -26,7 +26,6 @@ const SOME_FAILED: &str = "some messages failed";
 /// A run that is over, as it is recorded.
 #[derive(Debug)]
 pub struct FinishedRun {
-    /// The summary.
     pub summary: RunSummary,
     /// The reason for every status but done. It decides the exit status.
     pub error: Option<Error>,

@@ -14,7 +14,6 @@ use crate::state::Run;
 /// The result of the generate phase.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GenerateResult {
-    /// The files.
     #[serde(flatten)]
     pub files: GeneratedFiles,
     /// The funnel of the manifest.
@@ -60,15 +59,11 @@ pub struct NoResult {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunSummary {
-    /// The run's id.
     pub run: String,
-    /// The automation.
     pub automation: String,
-    /// The occurrence.
     pub occurrence: String,
     /// How much of it was real.
     pub mode: Option<Mode>,
-    /// The final status.
     pub status: String,
     /// The reason for every status but done.
     pub reason: Option<String>,
@@ -117,13 +112,9 @@ pub enum RunDocument {
 /// A run without a summary of this start.
 #[derive(Debug, Serialize)]
 pub struct OpenRun {
-    /// The run's id.
     pub run: String,
-    /// The automation.
     pub automation: String,
-    /// The occurrence.
     pub occurrence: String,
-    /// The state.
     pub status: String,
     /// The next phase, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]

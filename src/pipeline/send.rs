@@ -24,7 +24,6 @@ use crate::template::push::Wording;
 
 /// The state of a push after an attempt.
 pub(super) enum PushState {
-    /// It is done.
     Done,
     /// It waits for the end of the quiet hours.
     Paused,

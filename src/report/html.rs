@@ -14,7 +14,6 @@ use crate::snippet::visible;
 
 const STYLE: &str = include_str!("html/style.css");
 
-/// Returns the page.
 pub fn page(report: &RunReport) -> String {
     let title = format!(
         "{} · {} · {}",

@@ -15,11 +15,8 @@ use crate::guards::Overrides;
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
-    /// Its id.
     pub run: String,
-    /// The automation's name.
     pub automation: String,
-    /// The automation's description.
     pub description: Option<String>,
     /// The occurrence it carries out.
     pub occurrence: String,
@@ -32,9 +29,7 @@ pub struct RunReport {
     pub state: Option<String>,
     /// Who began it: `alice@worker-1`.
     pub begun_by: String,
-    /// When.
     pub begun_at: Timestamp,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// The IANA name of the zone in which times are shown; UTC without one.
     pub zone: Option<String>,
@@ -42,15 +37,12 @@ pub struct RunReport {
     pub phases: Vec<PhaseReport>,
     /// The users stage by stage, the base first.
     pub funnel: Vec<FunnelStage>,
-    /// The audience's files.
     pub files: Vec<FileReport>,
     /// Pushes in order.
     pub pushes: Vec<PushReport>,
     /// Answers of the push service, second by second; seconds without any are left out.
     pub rate: Vec<RatePoint>,
-    /// Who cancelled it.
     pub cancel: Option<CancelReport>,
-    /// Overridden guards.
     #[serde(default)]
     pub overrides: Overrides,
     /// The errors, in order.
@@ -64,7 +56,6 @@ pub struct PhaseReport {
     pub phase: String,
     /// 1, and more where it was begun again.
     pub attempt: u32,
-    /// When it began.
     pub begun_at: Timestamp,
     /// When it ended; none while it lasts, and for ever after a crash.
     pub ended_at: Option<Timestamp>,
@@ -90,7 +81,6 @@ pub struct FunnelStage {
 pub struct FileReport {
     /// Its name without the date.
     pub name: String,
-    /// Its rows.
     pub rows: u64,
 }
 
@@ -114,11 +104,9 @@ pub struct PushReport {
 /// How many rows ended one way, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeCount {
-    /// Which way.
     pub outcome: Outcome,
     /// The reason: `UNREGISTERED`, `l3Cooldown`, a variable's name.
     pub code: Option<String>,
-    /// Rows.
     pub count: u64,
 }
 
@@ -185,31 +173,22 @@ impl Outcome {
 pub struct RatePoint {
     /// The second.
     pub at: Timestamp,
-    /// Accepted pushes.
     pub accepted: u64,
     /// All other answers.
     pub other: u64,
 }
 
-/// A cancel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelReport {
-    /// Who.
     pub who: String,
-    /// When.
     pub at: Timestamp,
-    /// Why.
     pub reason: Option<String>,
 }
 
-/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorReport {
-    /// When.
     pub at: Option<Timestamp>,
-    /// In which phase.
     pub phase: Option<String>,
-    /// What.
     pub message: String,
 }
 

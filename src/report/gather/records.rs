@@ -22,7 +22,6 @@ pub struct AudienceFile {
     pub path: PathBuf,
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: Option<String>,
-    /// Its rows.
     pub rows: Option<u64>,
 }
 
