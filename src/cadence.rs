@@ -122,7 +122,7 @@ impl Cadence {
         matches!(self.history, HistoryBackend::Off)
     }
 
-    /// Where an accepted push is to be recorded.
+    /// Returns where an accepted push is to be recorded.
     pub fn recording(&self) -> Recording {
         match self.history {
             HistoryBackend::Postgres(_) | HistoryBackend::Http(_) => Recording::Elsewhere,
@@ -160,7 +160,7 @@ impl Cadence {
 }
 
 impl<'a> Screen<'a> {
-    /// Rules that would apply and do not; the caller must report them.
+    /// Returns the rules that would apply and do not; the caller must report them.
     pub fn unapplied(&self) -> Vec<Unapplied> {
         match self.cadence.history {
             HistoryBackend::Off => Vec::new(),
@@ -197,7 +197,7 @@ impl<'a> Screen<'a> {
         self.filter_users(&users).await
     }
 
-    /// The same for users as the ledger knows them.
+    /// Filters users as the ledger knows them.
     pub async fn filter_users(&self, users: &[UserKey]) -> Result<Filtered> {
         if matches!(self.cadence.history, HistoryBackend::Off) {
             let verdicts = vec![CadenceDecision::Eligible(Counted::default()); users.len()];

@@ -96,16 +96,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
-    let ahead = EarlyArgs::look(arguments);
+    let early = EarlyArgs::look(arguments);
     let facts = Terminal::of_process(&environment);
-    let known = audience_args::ahead_of_parsing(&ahead, &environment);
+    let known = audience_args::known_before_parsing(&early, &environment);
     let command = command(&known.offers);
     let cli = match command
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
-        Err(message) => return refuse(&message, known, &ahead, facts),
+        Err(message) => return refuse(&message, known, &early, facts),
     };
     let (globals, command) = (cli.globals, cli.command.into_subcommand());
     let run_id = Uuid::now_v7();
@@ -153,7 +153,7 @@ fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
 fn refuse(
     message: &clap::Error,
     known: KnownAudiences,
-    ahead: &EarlyArgs,
+    early: &EarlyArgs,
     facts: Terminal,
 ) -> ExitStatus {
     let named = match message.get(ContextKind::InvalidSubcommand) {
@@ -162,11 +162,11 @@ fn refuse(
     };
     if let Some(problem) = named.and_then(|name| known.problem_with(name)) {
         let mut output_args = OutputArgs::default();
-        output_args.talk.color = ahead.color();
+        output_args.talk.color = early.color();
         Ui::new(output_args, facts, Uuid::now_v7()).error(&problem);
         return problem.kind().into();
     }
-    say_usage(message, ahead.color(), &facts)
+    say_usage(message, early.color(), &facts)
 }
 
 /// Writes help and version to stdout, errors to stderr, each in colour if its stream supports it.

@@ -116,7 +116,7 @@ impl FcmSettings {
 /// Returns the host and port of a URL, and nothing else of it: a path or a user may hold a secret.
 pub(crate) fn host_and_port(url: &str) -> String {
     let Ok(url) = url.parse::<reqwest::Url>() else {
-        return "at an address that is no URL".to_owned();
+        return "at an address that is not a URL".to_owned();
     };
     let host = url.host_str().unwrap_or_default();
     match url.port_or_known_default() {

@@ -45,9 +45,11 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use activity::{Activity, activity};
-pub use finish::{Overdue, cancelled_by, close_run, notify_cancelled, overdue};
+pub use finish::{FinishedRun, Overdue, cancelled_by, close_run, notify_cancelled, overdue};
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
-pub use results::PushResult;
+pub use results::{
+    GenerateResult, NoResult, OpenRun, RunDocument, RunSummary, TestResult, as_json, is_partial,
+};
 
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;

@@ -47,7 +47,7 @@ pub struct Purpose {
 #[derive(Debug, Clone)]
 pub struct Source {
     address: Address,
-    patience: RetryLimits,
+    limits: RetryLimits,
     purpose: Purpose,
 }
 
@@ -69,23 +69,18 @@ pub trait Watch: Send + Sync {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unwatched;
-
-impl Watch for Unwatched {}
-
 impl Source {
     /// Returns a source that has not been connected to yet.
-    pub fn new(address: Address, mut patience: RetryLimits, purpose: Purpose) -> Self {
-        patience.usual_timeout = patience.usual_timeout.or(address.connect_timeout);
+    pub fn new(address: Address, mut limits: RetryLimits, purpose: Purpose) -> Self {
+        limits.usual_timeout = limits.usual_timeout.or(address.connect_timeout);
         Self {
             address,
-            patience,
+            limits,
             purpose,
         }
     }
 
-    /// The address that it connects to.
+    /// Returns the address that it connects to.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -97,7 +92,7 @@ impl Source {
 
     /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
-        RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
+        RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.limits)
     }
 
     /// Connects, opens one snapshot, and runs `work` on it.
@@ -289,14 +284,14 @@ fn working(total: Duration) -> Duration {
 
 fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     let running = snapshot.running();
-    let told = running.map_or_else(
+    let state = running.map_or_else(
         || "no statement was running".to_owned(),
         |running| running.describe(),
     );
     let before = previous.map_or_else(String::new, |previous| {
         format!("; the attempt before had failed: {previous:#}")
     });
-    let error = Error::new(ErrorKind::Unreachable, format!("{told}{before}")).context(format!(
+    let error = Error::new(ErrorKind::Unreachable, format!("{state}{before}")).context(format!(
         "the deadline ended while reading from {}",
         snapshot.host()
     ));

@@ -13,7 +13,6 @@ mod cancels;
 pub mod completion_query;
 mod failure;
 mod files;
-mod history;
 mod identity;
 mod leases;
 pub mod ledger;

@@ -12,6 +12,7 @@
 //! `-q` silences the log except errors; data is still written.
 //! A reader that closes stdout ends the command quietly (see [`Ui::stdout_is_closed`]).
 
+mod bar_terminal;
 mod diagnostics;
 mod log;
 mod output_mode;

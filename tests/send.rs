@@ -285,6 +285,13 @@ impl Sent {
         self.summary["run"].as_str().unwrap()
     }
 
+    /// Asserts the exit status and the number of accepted messages.
+    #[track_caller]
+    pub(crate) fn accepted(&self, status: i32, count: u64) {
+        let both = (self.status(), self.count("accepted"));
+        assert_eq!(both, (status, count), "{}", self.outcome);
+    }
+
     /// A number of the summary.
     pub(crate) fn count(&self, name: &str) -> u64 {
         number(&self.summary[name])

@@ -60,7 +60,7 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
     for path in files(context, named)? {
         match automation::read(&path, &shown(context, &path)) {
             Ok(source) => sources.push(source),
-            Err(finding) => unreadable.push(meant(context, &path, *finding)),
+            Err(finding) => unreadable.push(with_near_name(context, &path, *finding)),
         }
     }
     Ok(check(&sources, &against).with_unreadable(unreadable))
@@ -175,7 +175,7 @@ fn shown(context: &CommandContext, path: &Path) -> String {
 }
 
 /// Adds a hint with the file name that was probably meant.
-fn meant(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
+fn with_near_name(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
     let directory = &context.settings.automations.directory;
     let others = automation::files_in(directory, "").unwrap_or_default();
     let name = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());

@@ -35,9 +35,10 @@ pub(super) fn answer(arguments: Vec<OsString>) -> ExitStatus {
     let asked = asked(&arguments);
     let environment = Environment::of_process();
     let factory = || {
-        let ahead = EarlyArgs::look(&asked);
-        let command = super::command(&audience_args::ahead_of_parsing(&ahead, &environment).offers);
-        extend(command, &ahead, &environment)
+        let early = EarlyArgs::look(&asked);
+        let command =
+            super::command(&audience_args::known_before_parsing(&early, &environment).offers);
+        extend(command, &early, &environment)
     };
     let answered = CompleteEnv::with_factory(factory)
         .var(VARIABLE)
@@ -110,12 +111,12 @@ fn candidate(
 fn automation_files() -> Vec<PathBuf> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = asked(&arguments);
-    let ahead = EarlyArgs::look(&asked);
+    let early = EarlyArgs::look(&asked);
     let mut flags = Flags::default();
-    flags.set(&DIRECTORY, ahead.automations().and_then(Path::to_str));
+    flags.set(&DIRECTORY, early.automations().and_then(Path::to_str));
     let mut environment = Environment::of_process();
     let dotenv = environment.read_dotenv();
-    let file = dotenv.and_then(|()| ConfigFile::find(ahead.config(), &environment));
+    let file = dotenv.and_then(|()| ConfigFile::find(early.config(), &environment));
     let file = file.ok().flatten();
     AutomationSettings::ahead(&flags, &environment, file.as_ref())
         .and_then(|automations| automation::files_in(&automations.directory, ""))
@@ -149,13 +150,13 @@ fn takes(command: &str, argument: &str) -> &'static [Takes] {
 /// Adds the candidates to a command line that names one of these commands.
 fn extend(
     command: clap::Command,
-    ahead: &EarlyArgs<'_>,
+    early: &EarlyArgs<'_>,
     environment: &Environment,
 ) -> clap::Command {
-    if !ahead.mentions(&COMMANDS) {
+    if !early.mentions(&COMMANDS) {
         return command;
     }
-    let runs = match place(ahead, environment) {
+    let runs = match place(early, environment) {
         Some(StateSettings::File(path)) => newest_runs(&path, RUNS),
         _ => Vec::new(),
     };
@@ -224,15 +225,15 @@ fn candidates(
 }
 
 /// Returns the state store, as the settings will resolve it; `None` if they are invalid.
-fn place(ahead: &EarlyArgs<'_>, environment: &Environment) -> Option<StateSettings> {
+fn place(early: &EarlyArgs<'_>, environment: &Environment) -> Option<StateSettings> {
     let mut flags = Flags::default();
     flags.set(
         &state::STATE,
-        ahead.state().and_then(|place| place.to_str()),
+        early.state().and_then(|place| place.to_str()),
     );
     let mut environment = environment.clone();
     environment.read_dotenv().ok()?;
-    let file = ConfigFile::find(ahead.config(), &environment)
+    let file = ConfigFile::find(early.config(), &environment)
         .ok()
         .flatten();
     state::place_ahead(&flags, &environment, file.as_ref()).ok()

@@ -27,7 +27,6 @@ pub struct CommandContext {
     pub budget: Budget,
     /// Whether a signal has asked the command to end.
     pub interrupt: Interrupt,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The id of this run in logs, manifests and `pg_stat_activity`; later runs have greater ids.
     pub run_id: Uuid,

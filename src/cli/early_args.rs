@@ -1,7 +1,7 @@
 //! Reads a few flags before the arguments are parsed, because the query files that they name become subcommands.
 //!
-//! clap's `ignore_errors` does not do it: it stops at the first unknown argument, and `generate AUDIENCE --PARAMETER`
-//! contains several before the query files are known.
+//! clap's `ignore_errors` does not do it. It drops everything after the first unknown argument: of
+//! `generate mine --hours 24 --queries DIR --config FILE` it reports neither flag while `mine` is unknown.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -96,10 +96,10 @@ mod tests {
         ]
         .map(OsString::from)
         .to_vec();
-        let ahead = EarlyArgs::look(&arguments);
-        assert_eq!(ahead.queries(), Some(Path::new("a")));
-        assert_eq!(ahead.config(), Some(Path::new("b")));
-        assert_eq!(ahead.color(), Color::Auto);
-        assert!(ahead.mentions(&["why", "generate"]) && !ahead.mentions(&["pushctl"]));
+        let early = EarlyArgs::look(&arguments);
+        assert_eq!(early.queries(), Some(Path::new("a")));
+        assert_eq!(early.config(), Some(Path::new("b")));
+        assert_eq!(early.color(), Color::Auto);
+        assert!(early.mentions(&["why", "generate"]) && !early.mentions(&["pushctl"]));
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::feeder::Feeder;
 use super::plan::skip_code;
 use super::send_pass::SendPass;
-use super::token_lookup::{Lacking, Tokens};
+use super::token_query::{TokenProblem, Tokens};
 use super::{CadenceFailure, Order};
 use crate::cadence::{CadenceDecision, Screen};
 use crate::error::{Error, Result};
@@ -29,20 +29,20 @@ pub(super) struct AudienceRecipient {
     pub(super) user: UserKey,
     pub(super) tokens: Vec<String>,
     /// The reason, if there is no token.
-    pub(super) lacking: Lacking,
+    pub(super) problem: TokenProblem,
 }
 
 impl AudienceRecipient {
     pub(super) fn new(row: StringRecord, user: UserKey, tokens: Tokens) -> Self {
-        let (tokens, lacking) = match tokens {
-            Ok(tokens) => (tokens, Lacking::NoToken),
-            Err(lacking) => (Vec::new(), lacking),
+        let (tokens, problem) = match tokens {
+            Ok(tokens) => (tokens, TokenProblem::NoToken),
+            Err(problem) => (Vec::new(), problem),
         };
         Self {
             row,
             user,
             tokens,
-            lacking,
+            problem,
         }
     }
 }
@@ -156,7 +156,7 @@ fn screen_recipient(
         }
     };
     let Some(token) = recipient.tokens.first() else {
-        let code = recipient.lacking.code().to_owned();
+        let code = recipient.problem.code().to_owned();
         screened.dismissed.push(dismiss(&recipient, code));
         return;
     };

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::lead::Lead;
 use super::plan::hash;
 use super::send_pass::SendPass;
-use super::stop_reason::Stop;
+use super::while_sending::Stop;
 use crate::cadence::Breakdown;
 use crate::error::Result;
 use crate::state::ledger::UserKey;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::send_context::SendContext;
-use super::{CadenceFailure, Order, Reach, SendPlan, eligibility};
+use super::{CadenceFailure, Order, Reach, SendPlan, SendRunPlan, eligibility};
 use crate::cadence::{Layer, Unapplied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
@@ -14,7 +14,6 @@ use crate::guards::Guard;
 use crate::interrupt::Interrupt;
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
-use crate::template::push::Wording;
 
 /// Checks that the history answers. Returns notes on rules that do not apply, and, where the send goes on without the
 /// history, when it did not answer.
@@ -88,26 +87,27 @@ pub(super) async fn open_push(
             audience: order.input.stem(),
         })
         .await?;
-    same_words(order, &push, context.store).await?;
+    compare_texts(order, &push, context.store).await?;
     Ok(push)
 }
 
 /// Refuses an order whose push was begun with other texts. Called before a run is recorded, so that no run stays open
 /// that can never send.
-pub async fn fits(order: &Order, store: &Store) -> Result<()> {
+pub async fn check_texts(order: &Order, store: &Store) -> Result<()> {
     let pushes = store.pushes(&order.automation, &order.occurrence).await?;
     match pushes.iter().find(|push| push.number == order.number) {
-        Some(push) => same_words(order, push, store).await,
+        Some(push) => compare_texts(order, push, store).await,
         None => Ok(()),
     }
 }
 
-/// The ledger has title, body and link; the rest is in the plan of the run that began the push.
-async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
+/// Refuses other texts than those the push was begun with. The ledger has title, body and link; the rest is in the plan
+/// of the run that began it.
+async fn compare_texts(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
     let begun = store.run(&push.run).await?;
-    let begun = begun.and_then(|run| run.plan.pointer("/order/wording").cloned());
-    let begun = begun.and_then(|wording| serde_json::from_value::<Wording>(wording).ok());
-    let same = push.words == words(order) && begun.is_none_or(|begun| begun == order.wording);
+    let begun = begun.and_then(|run| SendRunPlan::of(&run).ok());
+    let same = push.words == words(order)
+        && begun.is_none_or(|begun| begun.order.wording == order.wording);
     if same && push.layer == order.layer {
         return Ok(());
     }

@@ -17,8 +17,8 @@ use super::feeder::Feeder;
 use super::recorder::{Traffic, record_all};
 use super::send_pass::SendPass;
 use super::shared_queue::{Others, cancel_queue, enter_batch, join, take_batch, wait_for_others};
-use super::stop_reason::Stop;
 use super::token_lookup::Audience;
+use super::while_sending::Stop;
 use super::{AudienceReader, InDoubt, Reach, SendPlan, TokenLookup};
 use crate::cadence::Breakdown;
 use crate::error::{Error, ErrorKind, Result};
@@ -118,12 +118,12 @@ async fn record_while(
 
 /// Returns false if the send stopped before the end.
 async fn feed(feeder: &mut Feeder<'_>, work: Recipients<'_>) -> Result<bool> {
-    match (work, feeder.pass.plan, feeder.pass.reading) {
+    match (work, feeder.pass.plan, feeder.pass.source_reader) {
         (Recipients::Send(tokens), Some(plan), _) => {
             feed_rows(feeder, (plan, tokens), Handling::Send).await
         }
         (Recipients::Share(tokens), Some(plan), _) => share(feeder, plan, tokens).await,
-        (Recipients::Join, _, Some(reading)) => join(feeder, reading).await,
+        (Recipients::Join, _, Some(source_reader)) => join(feeder, source_reader).await,
         _ => Err(Error::new(
             ErrorKind::Bug,
             "a send of rows without a plan, or of a queue without a way to the source",
@@ -237,7 +237,7 @@ async fn renew(pass: &SendPass<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -
         .renew(
             Audience { order, plan },
             BATCH as u64,
-            pass.reading,
+            pass.source_reader,
             pass.interrupt,
             rate,
         )

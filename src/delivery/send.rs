@@ -17,8 +17,8 @@ use super::row_loop;
 use super::row_loop::{PassResult, Recipients};
 pub use super::send_context::SendContext;
 use super::send_pass::{SendPass, SharedState};
-use super::stop_reason::Stop;
 use super::summary::OutcomeSums;
+use super::while_sending::Stop;
 use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, SendResult, Summary, TokenLookup};
 use crate::cadence::{Breakdown, Exclusion, Layer, Rule};
 use crate::count::{counted, several};
@@ -206,7 +206,7 @@ impl<'a> SendRun<'a> {
                 Some(_) => f64::INFINITY,
                 None => f64::from(self.context.service.rate),
             },
-            reading: self.context.reading.as_ref(),
+            source_reader: self.context.source_reader.as_ref(),
             cadence: (self.order.reach == Reach::Live).then_some(self.context.cadence),
             client: &client,
             interrupt: self.context.interrupt,

@@ -38,7 +38,7 @@ pub struct SendContext<'a> {
     /// The end of the time budget, if there is one.
     pub until: Option<Instant>,
     /// The way to the source; `None` if none is configured and the audience brings its tokens.
-    pub reading: Option<SourceReader<'a>>,
+    pub source_reader: Option<SourceReader<'a>>,
     /// Quiet hours, and the latest instant.
     pub gate: &'a WhileSending,
     /// The overridden guards.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::claim_window::ClaimWindow;
-use super::stop_reason::Stop;
+use super::while_sending::Stop;
 use super::{Order, SendPlan, SourceReader, WhileSending};
 use crate::cadence::{Cadence, Layer};
 use crate::clock::Clock;
@@ -35,7 +35,7 @@ pub(super) struct SendPass<'a> {
     /// The maximum of messages a second of this process, however large its part of the rate is.
     pub(super) own_rate: f64,
     /// The way to the source, if one is configured.
-    pub(super) reading: Option<&'a SourceReader<'a>>,
+    pub(super) source_reader: Option<&'a SourceReader<'a>>,
     /// `None`: cadence does not apply.
     pub(super) cadence: Option<&'a Cadence>,
     pub(super) client: &'a Client,

@@ -79,11 +79,6 @@ impl ServiceAccount {
         &self.project
     }
 
-    /// Returns the account's email address.
-    pub fn client_email(&self) -> &str {
-        &self.client_email
-    }
-
     fn from_file(path: &Path) -> Result<Self> {
         let named = || format!("cannot read the service account {}", path.display());
         let text = fs::read(path).kind(ErrorKind::Usage, named)?;

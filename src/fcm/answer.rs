@@ -16,7 +16,6 @@ use serde::Deserialize;
 /// The platform of a token, as far as the service distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Platform {
-    /// Android.
     Android,
     /// iOS, iPadOS and macOS.
     Apple,
@@ -60,15 +59,11 @@ pub(super) enum PushAnswer {
         reason: String,
     },
     /// 429: the rate limit is exceeded.
-    Quota {
-        /// `Retry-After`.
-        retry_after: Option<Duration>,
-    },
+    Quota { retry_after: Option<Duration> },
     /// 500 or 503: an error inside the service.
     ServerError {
         /// The service's code.
         code: Code,
-        /// `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// The answer does not show whether the message was accepted.

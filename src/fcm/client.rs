@@ -90,12 +90,8 @@ impl Client {
         let _ = self.shared.endpoint.lease().set(lease.clone());
     }
 
-    /// Queues a job, and waits while there are too many. The caller must take reports meanwhile, or it waits for ever.
-    pub async fn submit(&self, job: SendJob) {
-        self.submit_all([job]).await;
-    }
-
-    /// Queues jobs together, which costs less than one by one; at most a few hundred at a time are sensible.
+    /// Queues jobs, and waits while there are too many. The caller must take reports meanwhile, or it waits for ever.
+    /// At most a few hundred at a time are sensible.
     pub async fn submit_all(&self, jobs: impl IntoIterator<Item = SendJob>) {
         let mut jobs: Vec<SendJob> = jobs.into_iter().collect();
         while !jobs.is_empty() {
@@ -115,7 +111,7 @@ impl Client {
         }
     }
 
-    /// Ends the queue: once all jobs are reported, [`Reports::next`] returns `None`.
+    /// Ends the queue: once all jobs are reported, [`Reports::next_many`] returns 0.
     pub fn close(&self) {
         let mut dispatch = self.shared.dispatch();
         dispatch.close();
@@ -168,12 +164,8 @@ impl Client {
 }
 
 impl Reports {
-    /// Returns the next report; `None` once the client is closed and every job is reported.
-    pub async fn next(&mut self) -> Option<MessageReport> {
-        self.0.recv().await
-    }
-
-    /// Waits for a report, then appends those that are there, at most `limit`. Returns how many; 0 at the end.
+    /// Waits for a report, then appends those that are there, at most `limit`. Returns how many; 0 once the client is
+    /// closed and every job is reported.
     pub async fn next_many(&mut self, into: &mut Vec<MessageReport>, limit: usize) -> usize {
         self.0.recv_many(into, limit).await
     }

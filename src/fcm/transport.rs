@@ -162,7 +162,7 @@ impl Endpoint {
         })
     }
 
-    /// The expiry of the caller's lease; after it no connection writes any more.
+    /// Returns the expiry of the caller's lease; after it no connection writes any more.
     pub(super) fn lease(&self) -> &OnceLock<Expiry> {
         &self.lease
     }

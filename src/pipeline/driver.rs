@@ -11,18 +11,18 @@ use super::finish;
 use super::finish::FinishedRun;
 use super::notifications::{notify_start, notify_window};
 use super::plan::{DONE, PAUSED, REFUSED, push_phase};
-use super::results::{PushResult, as_json};
+use super::results::{NoResult, as_json};
 use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use super::send::PushState;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseContext, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
 use super::{cleanup, generate, send, step, test};
 use crate::count::counted;
-use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
+use crate::delivery::{InDoubt, Order, SendResult, Summary, is_unwritable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
-use crate::state::{Run, RunStatus};
+use crate::state::{Run, Store};
 
 /// How often a waiting run checks for a cancel.
 const CANCEL_INTERVAL: Duration = Duration::from_secs(2);
@@ -48,29 +48,7 @@ pub enum DriveResult {
     /// The phase of [`DriveOptions::until`] is done.
     Reached(Phase),
     /// The run is over. The error decides the exit status.
-    Over {
-        /// The final status.
-        status: RunStatus,
-        /// The summary, as the store keeps it.
-        summary: Value,
-        /// The reason for every status but done.
-        error: Option<Error>,
-    },
-}
-
-impl From<FinishedRun> for DriveResult {
-    fn from(finished: FinishedRun) -> Self {
-        let FinishedRun {
-            status,
-            summary,
-            error,
-        } = finished;
-        Self::Over {
-            status,
-            summary,
-            error,
-        }
-    }
+    Over(Box<FinishedRun>),
 }
 
 /// Carries out one run.
@@ -111,7 +89,8 @@ pub async fn drive(
             context.progress.note(&note);
             driver.wait_to_try_again().await;
         } else if is_final(error.kind()) && !is_unwritable(&error) {
-            return Ok(finish::fail(&driver.phase, error).await?.into());
+            let finished = finish::fail(&driver.phase, error).await?;
+            return Ok(DriveResult::Over(Box::new(finished)));
         } else {
             // The records of a dry run end with it.
             return Err(if plan.mode.reaches_phones() {
@@ -132,7 +111,7 @@ pub async fn resend_in_doubt(
     run: &Run,
     context: &PipelineContext<'_>,
     overrides: &Overrides,
-) -> Result<Vec<Value>> {
+) -> Result<Vec<Summary>> {
     let plan = effective_plan(run, overrides)?;
     let driver = Driver {
         phase: PhaseContext {
@@ -160,7 +139,7 @@ pub async fn resend_in_doubt(
         }
     }
     finish::correct(&driver.phase).await?;
-    finish::missing_file(&run.id, &PushResult::read(&summaries)).map_or(Ok(summaries), Err)
+    finish::missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
 }
 
 /// Returns the plan of a run without the limits that were overridden.
@@ -192,6 +171,10 @@ fn is_final(kind: ErrorKind) -> bool {
 }
 
 impl Driver<'_> {
+    fn store(&self) -> &Store {
+        self.phase.context.store
+    }
+
     /// Carries out one step; returns the state of the run if that was the last one.
     async fn advance(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
         let context = self.phase.context;
@@ -211,7 +194,8 @@ impl Driver<'_> {
         }
         match step {
             NextStep::Over => {
-                return Ok(Some(finish::conclude(&self.phase, &records).await?.into()));
+                let finished = finish::conclude(&self.phase, &records).await?;
+                return Ok(Some(DriveResult::Over(Box::new(finished))));
             }
             NextStep::Wait(at, phase) if !options.wait_for_due => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
@@ -241,13 +225,7 @@ impl Driver<'_> {
         if let Some(kind) = self.phase.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
         }
-        let Some(cancel) = self
-            .phase
-            .context
-            .store
-            .cancellation(&self.phase.run.id)
-            .await?
-        else {
+        let Some(cancel) = self.store().cancellation(&self.phase.run.id).await? else {
             return Ok(());
         };
         Err(cancelled_by(&cancel))
@@ -323,12 +301,7 @@ impl Driver<'_> {
         while !left.is_zero() {
             self.pause(left.min(CANCEL_INTERVAL)).await;
             left = left.saturating_sub(CANCEL_INTERVAL);
-            let cancelled = self
-                .phase
-                .context
-                .store
-                .cancellation(&self.phase.run.id)
-                .await;
+            let cancelled = self.store().cancellation(&self.phase.run.id).await;
             if self.phase.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
                 return;
             }
@@ -393,20 +366,12 @@ impl Driver<'_> {
     async fn open_attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
-            None => {
-                self.phase
-                    .context
-                    .store
-                    .begin_phase(&self.phase.run.id, phase)
-                    .await
-            }
+            None => self.store().begin_phase(&self.phase.run.id, phase).await,
         }
     }
 
     async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
-        self.phase
-            .context
-            .store
+        self.store()
             .end_phase(&self.phase.run.id, phase, attempt, result, detail)
             .await
     }
@@ -416,18 +381,13 @@ impl Driver<'_> {
         phase: &str,
         work: Pin<Box<dyn Future<Output = Result<(&'static str, Value)>> + '_>>,
     ) -> Result<()> {
-        let attempt = self
-            .phase
-            .context
-            .store
-            .begin_phase(&self.phase.run.id, phase)
-            .await?;
+        let attempt = self.store().begin_phase(&self.phase.run.id, phase).await?;
         let result = work.await;
         self.phase.context.progress.finish();
         match result {
             Ok((result, detail)) => self.end(phase, attempt, result, &detail).await,
             Err(error) => {
-                let detail = json!({ "error": format!("{error:#}") });
+                let detail = NoResult::of(&error);
                 // The error of the phase matters more than a failure to record it.
                 let result = match error.kind() {
                     ErrorKind::Refused => REFUSED,
@@ -472,16 +432,11 @@ impl Driver<'_> {
     }
 
     /// Sends the messages in doubt of one push of a run that is over again.
-    async fn resend(&self, place: usize, order: &Order) -> Result<Value> {
+    async fn resend(&self, place: usize, order: &Order) -> Result<Summary> {
         let gate = while_sending(&self.phase.plan.automation, None);
         let word = push_phase(place);
         loop {
-            let attempt = self
-                .phase
-                .context
-                .store
-                .begin_phase(&self.phase.run.id, &word)
-                .await?;
+            let attempt = self.store().begin_phase(&self.phase.run.id, &word).await?;
             let sent = Box::pin(send::deliver(&self.phase, order, &gate)).await?;
             self.phase.context.progress.finish();
             let over = matches!(sent.summary.ended, SendResult::Done | SendResult::Partial);
@@ -503,7 +458,7 @@ impl Driver<'_> {
                     self.check_interrupts().await?;
                 }
                 (None, Some(error)) if !over => return Err(error),
-                (None, _) => return Ok(detail),
+                (None, _) => return Ok(sent.summary),
             }
         }
     }
@@ -516,23 +471,14 @@ impl Driver<'_> {
     ) -> Result<()> {
         self.open_attempt(Phase::Send.as_str(), records).await?;
         let word = push_phase(place);
-        let attempt = self
-            .phase
-            .context
-            .store
-            .begin_phase(&self.phase.run.id, &word)
-            .await?;
+        let attempt = self.store().begin_phase(&self.phase.run.id, &word).await?;
         let result = Box::pin(send::run(&self.phase, place, records, lateness)).await;
         self.phase.context.progress.finish();
         let (result, detail, error) = match result {
             Ok((detail, PushState::Done)) => (DONE, detail, None),
             Ok((detail, PushState::Paused)) => (PAUSED, detail, None),
             Ok((detail, PushState::Stopped(error))) => ("stopped", detail, Some(error)),
-            Err(error) => (
-                "failed",
-                json!({ "error": format!("{error:#}") }),
-                Some(error),
-            ),
+            Err(error) => ("failed", NoResult::of(&error), Some(error)),
         };
         let ended = self.end(&word, attempt, result, &detail).await;
         error.map_or(ended, Err)

@@ -73,8 +73,8 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     store_files(phase, &files).await?;
     notify_ready(phase, &files).await;
     as_json(&GenerateResult {
-        files: &files,
-        funnel: &manifest.funnel,
+        files,
+        funnel: manifest.funnel.clone(),
     })
 }
 

@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 
 use super::plan::GeneratedFiles;
-use super::results::PushResult;
 use super::{Mode, PhaseContext, RunPlan};
 use crate::count::number;
+use crate::delivery::Summary;
 use crate::error::Error;
 use crate::guards::Overrides;
 use crate::notify::{Beat, Event, Notice, Notices};
@@ -24,7 +24,7 @@ pub(super) struct Notifier<'a> {
 }
 
 /// A count of a push: its name in a notice, and where it is.
-type Count = (&'static str, fn(&PushResult) -> u64);
+type Count = (&'static str, fn(&Summary) -> u64);
 
 /// The counts that a notice at the end always names.
 const USUAL: [Count; 6] = [
@@ -88,9 +88,9 @@ impl<'a> Notifier<'a> {
         &self,
         status: RunStatus,
         error: Option<&Error>,
-        pushes: &[PushResult],
+        pushes: &[Summary],
     ) {
-        let sum = |count: fn(&PushResult) -> u64| pushes.iter().map(count).sum::<u64>();
+        let sum = |count: fn(&Summary) -> u64| pushes.iter().map(count).sum::<u64>();
         match status {
             RunStatus::Done | RunStatus::Partial => {
                 let counts = |of: &[Count]| -> Vec<(&str, u64)> {

@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 
 use crate::automation::AutomationFile;
 use crate::automation::file::{QuietAction, Safeguards};
+use crate::count::{counted, number};
 use crate::delivery::{Quiet, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
-use crate::report::{counted, number};
 use crate::state::{RunFilter, RunStatus, Store};
 
 use super::plan::RunPlan;

@@ -24,7 +24,6 @@ use crate::template::push::Wording;
 
 /// The state of a push after an attempt.
 pub(super) enum PushState {
-    /// It is done.
     Done,
     /// It waits for the end of the quiet hours.
     Paused,
@@ -122,7 +121,7 @@ pub(super) async fn deliver(
         .account
         .ok_or_else(|| Error::usage("there is no service account to send with"))?;
     let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase, &budget)).await?;
     let _ = context.cadence.sync(context.holder).await;
     let ways = SendContext {
         store: context.store,
@@ -135,7 +134,7 @@ pub(super) async fn deliver(
         interrupt: context.interrupt,
         progress: context.progress,
         until: Some(Instant::now() + time_for(plan.rows, context.service.rate)),
-        reading: Some(reading(phase, &budget)),
+        source_reader: Some(source_reader(phase, &budget)),
         gate,
         overrides: phase.overrides,
     };
@@ -148,22 +147,22 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
     let named = (phase.run.id.as_str(), context.clock.now());
     if context.offline {
         let plan = plan_of(phase, order)?;
-        let asking = DryRunSources::Nothing {
+        let sources = DryRunSources::Nothing {
             cadence_is_off: context.cadence.is_off(),
         };
-        return dry_run::count(order, &plan, asking, context.progress, named).await;
+        return dry_run::count(order, &plan, sources, context.progress, named).await;
     }
     let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
-    let asking = DryRunSources::All {
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase, &budget)).await?;
+    let sources = DryRunSources::All {
         store: context.store,
         cadence: context.cadence,
         tokens: &mut tokens,
     };
-    dry_run::count(order, &plan, asking, context.progress, named).await
+    dry_run::count(order, &plan, sources, context.progress, named).await
 }
 
-fn reading<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> SourceReader<'b> {
+fn source_reader<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> SourceReader<'b> {
     SourceReader {
         source: phase.context.source,
         budget,
@@ -185,11 +184,11 @@ fn plan_of(phase: &PhaseContext<'_>, order: &Order) -> Result<SendPlan> {
 async fn plan_and_tokens(
     phase: &PhaseContext<'_>,
     order: &Order,
-    reading: &SourceReader<'_>,
+    source_reader: &SourceReader<'_>,
 ) -> Result<(SendPlan, TokenLookup)> {
     let context = phase.context;
     let plan = plan_of(phase, order)?;
     let (interrupt, progress) = (context.interrupt, context.progress);
-    let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
+    let tokens = TokenLookup::look_up(order, &plan, source_reader, interrupt, progress).await?;
     Ok((plan, tokens))
 }

@@ -11,7 +11,7 @@ use super::send::{deliver, dry_run_push, order};
 use super::step::is_quiet;
 use super::{Mode, Phase, PhaseContext, PhaseRecords};
 use crate::count::number;
-use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
+use crate::delivery::{InDoubt, Order, SendResult, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The layer of test pushes, which no rule of the notification history limits.
@@ -24,12 +24,7 @@ pub(super) async fn run(
 ) -> Result<(&'static str, Value)> {
     let files = records.files()?;
     let earlier = records.refusals(Phase::Test.as_str());
-    let mut tested = TestResult {
-        accepted: 0,
-        of: 0,
-        problems: Vec::new(),
-        pushes: Vec::new(),
-    };
+    let mut tested = TestResult::default();
     for (place, push) in files.pushes.iter().enumerate() {
         match &push.test {
             Some(file) => {
@@ -70,7 +65,7 @@ async fn test_push(
     phase: &PhaseContext<'_>,
     (files, file): (&GeneratedFiles, &GeneratedFile),
     order: &Order,
-    tested: &mut TestResult<Summary>,
+    tested: &mut TestResult,
 ) -> Result<State> {
     fetch_file(phase, files, file).await?;
     if phase.plan.mode == Mode::TestDryRun {
@@ -93,8 +88,8 @@ async fn test_push(
             return Err(error);
         }
         (_, error) if summary.accepted < summary.rows => {
-            let lacking = summary.without_token + summary.skipped;
-            let why = if lacking > 0 {
+            let unsendable = summary.without_token + summary.skipped;
+            let why = if unsendable > 0 {
                 let mut reasons = summary.skipped_by_reason.clone();
                 if summary.without_token > 0 {
                     reasons.insert("without a token".to_owned(), summary.without_token);
@@ -107,7 +102,7 @@ async fn test_push(
                 error.map_or_else(String::new, |error| format!(" ({error:#})"))
             };
             tested.problems.push(format!(
-                "of push {} to {} the service accepted {} of {}{why}",
+                "push {} to {}: the push service accepted {} of {}{why}",
                 order.number,
                 file.name,
                 number(summary.accepted),

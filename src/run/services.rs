@@ -111,7 +111,7 @@ pub fn source(context: &RunContext<'_>) -> Result<Source> {
     if let Some(advice) = address.advice() {
         context.reporter.say(&advice);
     }
-    let source = to(context, address);
+    let source = source_of(context, address);
     source.plan(context.budget.total())?;
     Ok(source)
 }
@@ -143,7 +143,9 @@ pub fn history(context: &RunContext<'_>) -> Result<HistorySource> {
     };
     let address = address_of(url)
         .map_err(|error| error.context("the address of the notification history is wrong"))?;
-    Ok(HistorySource::Postgres(Box::new(to(context, address))))
+    Ok(HistorySource::Postgres(Box::new(source_of(
+        context, address,
+    ))))
 }
 
 /// Returns the address of a URL, without defaults from the environment.
@@ -156,9 +158,9 @@ pub fn address_of(url: &Secret) -> Result<Address> {
     })
 }
 
-fn to(context: &RunContext<'_>, address: Address) -> Source {
+fn source_of(context: &RunContext<'_>, address: Address) -> Source {
     let settings = &context.settings.source;
-    let patience = RetryLimits {
+    let limits = RetryLimits {
         connect_timeout: settings.connect_timeout,
         usual_timeout: None,
         attempts: settings.retries,
@@ -167,7 +169,7 @@ fn to(context: &RunContext<'_>, address: Address) -> Source {
         command: context.command.into(),
         run: context.id.clone(),
     };
-    Source::new(address, patience, purpose)
+    Source::new(address, limits, purpose)
 }
 
 /// Returns the notices of an automation's runs. `env:NAME` is the value of a variable.

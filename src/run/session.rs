@@ -50,7 +50,7 @@ pub struct RunSession<'a> {
 
 /// A recorded run that this process works on.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct RecordedRun {
     /// The run, as it is recorded now.
     pub run: Run,
     /// Whether this start began it.
@@ -111,11 +111,11 @@ impl RunSession<'_> {
     ///
     /// # Errors
     /// Another process holds the lease, a guard refuses, or the work fails.
-    pub async fn conduct<T>(
+    pub async fn run<T>(
         &self,
         opening: Opening<'_>,
         before: impl AsyncFnOnce() -> Result<()>,
-        work: impl AsyncFnOnce(Recorded) -> Result<T>,
+        work: impl AsyncFnOnce(RecordedRun) -> Result<T>,
     ) -> Result<T> {
         let working = async {
             before().await?;
@@ -153,7 +153,7 @@ impl RunSession<'_> {
         }
     }
 
-    async fn record(&self, opening: Opening<'_>) -> Result<Recorded> {
+    async fn record(&self, opening: Opening<'_>) -> Result<RecordedRun> {
         if let Opening::Begin(new) = opening {
             return self.begin(new).await;
         }
@@ -182,7 +182,7 @@ impl RunSession<'_> {
         self.recorded(run, overrides, false).await
     }
 
-    async fn begin(&self, new: &NewRun) -> Result<Recorded> {
+    async fn begin(&self, new: &NewRun) -> Result<RecordedRun> {
         let mut overrides = Overrides::of(&new.plan);
         overrides.0.extend(self.overrides.cloned());
         self.not_paused((&new.automation, &new.mode), &overrides)
@@ -203,7 +203,7 @@ impl RunSession<'_> {
             self.store.begin_run(&new).await?
         };
         match begun {
-            Begun::New(run) => Ok(Recorded {
+            Begun::New(run) => Ok(RecordedRun {
                 run,
                 is_new: true,
                 overrides,
@@ -326,14 +326,14 @@ impl RunSession<'_> {
     }
 
     /// Adds the overrides of this start to the run, and returns it as it is recorded now.
-    async fn recorded(&self, run: Run, overrides: Overrides, is_new: bool) -> Result<Recorded> {
+    async fn recorded(&self, run: Run, overrides: Overrides, is_new: bool) -> Result<RecordedRun> {
         if self.overrides.is_some() {
             let mut plan = run.plan.clone();
             self.all_overrides(&run).write(&mut plan)?;
             self.store.amend_plan(&run.id, &plan).await?;
         }
         let found = self.store.run(&run.id).await?;
-        Ok(Recorded {
+        Ok(RecordedRun {
             run: found.ok_or_else(|| not_recorded(&run.id))?,
             is_new,
             overrides,

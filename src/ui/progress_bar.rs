@@ -76,7 +76,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// `sending: 120,000 of 1,000,000 rows, 4,500/s, 26.7s, 3 failed`.
+    /// Returns the progress in a sentence: `sending: 120,000 of 1,000,000 rows, 4,500/s, 26.7s, 3 failed`.
     fn sentence(&self, stage: &ProgressStage) -> String {
         let elapsed = stage.bar.elapsed();
         let done = stage.bar.position();

@@ -15,10 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use pushctl::clock::System;
 use pushctl::state::{Location, Run, RunFilter, Store};
 
-use super::stage::{QUERY, TESTER, people};
+use super::stage::{QUERY, TESTER, people, reached, tests};
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::fcm::StandIn;
-use crate::support::fcm::ledger::Fate;
 use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::{Place, address};
@@ -208,22 +207,12 @@ impl Office {
 
     /// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
     pub(crate) fn reached(&self) -> Vec<String> {
-        let accepted = self.stand_in.accepted().into_iter();
-        let mut tokens: Vec<String> = accepted
-            .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
-            .map(|one| one.token)
-            .collect();
-        tokens.sort_unstable();
-        let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
-        assert_eq!(twice, None, "reached twice");
-        tokens
+        reached(&self.stand_in)
     }
 
     /// How many test pushes arrived.
     pub(crate) fn tests(&self) -> usize {
-        let accepted = self.stand_in.accepted();
-        let tests = accepted.iter().filter(|one| one.token == "token-tester");
-        tests.count()
+        tests(&self.stand_in)
     }
 
     /// Runs, newest first.

@@ -114,7 +114,7 @@ fn a_send_that_is_not_shared_cannot_be_joined() {
     until(|| !office.delivered().is_empty());
     let refused = office.run(&["send", "--join", "last"]);
     assert_eq!(refused.status, 2, "{refused}");
-    assert!(refused.stderr.contains("--share"), "{refused}");
+    refused.says("--share");
     office.ended(first);
     let over = office.run(&["send", "--join", "nothing-of-the-kind"]);
     assert_eq!(over.status, 2, "{over}");

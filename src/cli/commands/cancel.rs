@@ -18,7 +18,7 @@ use crate::ui::{Document, Stdout};
 use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
-use crate::cli::run_selector::Meant;
+use crate::cli::run_selector::Target;
 use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, services};
@@ -118,20 +118,22 @@ impl Args {
             let nothing = "nothing to cancel: no run is open".to_owned();
             return Ok((CancelTarget::All, nothing));
         };
-        Ok(match run_selector::meant(context, store, what).await? {
-            Meant::Automation(name) => {
-                let nothing = format!("nothing to cancel: no run of {name} is open");
-                (CancelTarget::Automation(name), nothing)
-            }
-            Meant::Run(run) => {
-                let nothing = format!(
-                    "nothing to cancel: run {} has ended ({})",
-                    run.id,
-                    run.status.as_str()
-                );
-                (CancelTarget::Run(run.id), nothing)
-            }
-        })
+        Ok(
+            match run_selector::find_target(context, store, what).await? {
+                Target::Automation(name) => {
+                    let nothing = format!("nothing to cancel: no run of {name} is open");
+                    (CancelTarget::Automation(name), nothing)
+                }
+                Target::Run(run) => {
+                    let nothing = format!(
+                        "nothing to cancel: run {} has ended ({})",
+                        run.id,
+                        run.status.as_str()
+                    );
+                    (CancelTarget::Run(run.id), nothing)
+                }
+            },
+        )
     }
 
     fn document(&self, who: &str, stopped: &[Value]) -> Value {
@@ -254,20 +256,20 @@ async fn send_notices(context: &CommandContext, store: &Store, ending: &[Stoppin
         if !matches!(one.end, End::Closed) {
             continue;
         }
-        let (Ok(course), Some(cancel)) = (
+        let (Ok(plan), Some(cancel)) = (
             RunPlan::of(&one.run),
             store.cancellation(&one.run.id).await?,
         ) else {
             continue;
         };
-        for name in unset(context, &course.automation.notify) {
+        for name in unset(context, &plan.automation.notify) {
             context.ui.say(format_args!(
                 "the notice of {} was not sent: {name} is not set on this machine",
                 one.run.automation
             ));
         }
         let run_context = services::run_context(context, "cancel");
-        let notices = run::services::notices(&run_context, &course.automation);
+        let notices = run::services::notices(&run_context, &plan.automation);
         notify_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
     }
     progress.finish();

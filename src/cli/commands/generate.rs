@@ -148,7 +148,7 @@ impl Args {
         )
         .await;
         progress.finish();
-        self.tell(context, outcome?)
+        self.print_result(context, outcome?)
     }
 
     fn target<'a>(
@@ -210,7 +210,11 @@ impl Args {
         })
     }
 
-    fn tell(&self, context: &CommandContext, outcome: GenerateOutcome) -> Result<ExitStatus> {
+    fn print_result(
+        &self,
+        context: &CommandContext,
+        outcome: GenerateOutcome,
+    ) -> Result<ExitStatus> {
         let manifest = &outcome.manifest;
         let is_csv =
             matches!(context.settings.generate.output, OutputTarget::Stdout) && !self.dry_run;

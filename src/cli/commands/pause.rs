@@ -103,7 +103,7 @@ impl Args {
     }
 }
 
-/// An unknown name is an error, because a misspelled name would pause nothing; --yes overrides it.
+/// Refuses an unknown name, because a misspelled name would pause nothing; --yes overrides it.
 async fn known(context: &CommandContext, store: &Store, name: &str) -> Result<()> {
     let names = run_selector::names(context, store).await?;
     if names.iter().any(|known| known == name) || context.confirmation == Confirmation::Given {

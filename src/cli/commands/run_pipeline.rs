@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 use futures_util::future::join_all;
-use serde_json::Value;
 
 use crate::automation::Automation;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +12,7 @@ use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::select_occurrence;
 use crate::pipeline::select_occurrence::SelectedOccurrence;
 use crate::pipeline::step::Lateness;
-use crate::pipeline::{Mode, Phase, RunPlan, Times};
+use crate::pipeline::{Mode, Phase, RunDocument, RunPlan, Times};
 use crate::report::pipeline::markdown;
 use crate::run;
 use crate::run::gates::{Override, Overrides, Road};
@@ -157,7 +156,7 @@ impl Args {
         let (chosen, broken) = self.chosen(context)?;
         let given = self.overriding.given(context)?;
         for automation in &chosen {
-            self.agreed(context, automation, given.as_ref())?;
+            self.confirm_start(context, automation, given.as_ref())?;
         }
         let run_context = services::run_context(context, "run-pipeline");
         if self.mode.reaches_phones() {
@@ -169,11 +168,11 @@ impl Args {
         } else {
             services::store_of_dry_run(context).await?
         };
-        let mut world = PipelineServices::open(&run_context, store, sends)?;
-        world.offline = self.offline;
+        let mut services = PipelineServices::open(&run_context, store, sends)?;
+        services.offline = self.offline;
         let starts = chosen
             .iter()
-            .map(|automation| self.start(context, &world, automation, given.as_ref()));
+            .map(|automation| self.start(context, &services, automation, given.as_ref()));
         let mut documents = Vec::new();
         let mut errors = Vec::from_iter(broken);
         for (automation, left) in chosen.iter().zip(join_all(starts).await) {
@@ -206,12 +205,12 @@ impl Args {
         last.map_or(Ok(ExitStatus::Done), Err)
     }
 
-    fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
+    fn show(&self, context: &CommandContext, documents: &[RunDocument]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
             return results::print_pipelines(context, documents, self.all);
         }
         for document in documents {
-            context.ui.print(markdown(document))?;
+            context.ui.print(markdown(&document.summary()))?;
         }
         Ok(())
     }
@@ -236,7 +235,7 @@ impl Args {
     }
 
     /// Asks before an automation that is not enabled sends.
-    fn agreed(
+    fn confirm_start(
         &self,
         context: &CommandContext,
         automation: &Automation,
@@ -267,7 +266,7 @@ impl Args {
     async fn start<'a>(
         &self,
         context: &CommandContext,
-        world: &PipelineServices<'a>,
+        services: &PipelineServices<'a>,
         automation: &Automation,
         given: Option<&'a Override>,
     ) -> Result<Vec<StartResult>> {
@@ -277,23 +276,23 @@ impl Args {
             let (occurrence, times) = select_occurrence::without_waiting(automation, now);
             let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.as_str());
             let road = (Road::Now, given);
-            return self.begin(world, automation, (id, times), road).await;
+            return self.begin(services, automation, (id, times), road).await;
         }
         if self.now {
             let occurrence = select_occurrence::ad_hoc(automation, now);
             let named = (occurrence.ad_hoc_id(name), Times::of(&occurrence));
             return self
-                .begin(world, automation, named, (Road::Now, given))
+                .begin(services, automation, named, (Road::Now, given))
                 .await;
         }
         if self.tick {
-            return self.tick(context, world, automation).await;
+            return self.tick(context, services, automation).await;
         }
         match select_occurrence::for_process(automation, now) {
             SelectedOccurrence::Occurrence(occurrence) | SelectedOccurrence::Missed(occurrence) => {
                 let named = (occurrence.id(name), Times::of(&occurrence));
                 let road = (Road::Pipeline, given);
-                self.begin(world, automation, named, road).await
+                self.begin(services, automation, named, road).await
             }
             SelectedOccurrence::Nothing(next) => Err(nothing_due(name, next)),
         }
@@ -303,7 +302,7 @@ impl Args {
     async fn tick(
         &self,
         context: &CommandContext,
-        world: &PipelineServices<'_>,
+        services: &PipelineServices<'_>,
         automation: &Automation,
     ) -> Result<Vec<StartResult>> {
         let name = automation.name();
@@ -315,29 +314,29 @@ impl Args {
             SelectedOccurrence::Nothing(_) => None,
         };
         let id = due.as_ref().map(|occurrence| occurrence.id(name));
-        for run in self.open_runs(world, name).await? {
+        for run in self.open_runs(services, name).await? {
             if id.as_ref() != Some(&run.occurrence) {
                 // A run that cannot continue does not stop the others.
-                match run::pipeline::continue_by_tick(world, &run, self.how()).await {
+                match run::pipeline::continue_by_tick(services, &run, self.options()).await {
                     Ok(one) => left.push(one),
                     Err(error) => left.push(StartResult::stopped(&run, error)),
                 }
             }
         }
         if let (Some(occurrence), Some(id)) = (due, id)
-            && world.finished_run(name, &id).await?.is_none()
+            && services.finished_run(name, &id).await?.is_none()
         {
             let named = (id, Times::of(&occurrence));
-            let is_begun = self.is_begun(world, name, &named.0).await?;
+            let is_begun = self.is_begun(services, name, &named.0).await?;
             let none = Overrides::default();
-            match run::session::not_paused(world.store(), name, &none).await {
+            match run::session::not_paused(services.store(), name, &none).await {
                 // A paused automation begins no occurrence; a run that was begun is refused.
                 Err(paused) if !is_begun => {
                     let hint = paused.hints().first().cloned().unwrap_or_default();
                     context.ui.say(format_args!("{paused}; {hint}"));
                 }
                 _ => left.extend(
-                    self.begin(world, automation, named, (Road::Tick, None))
+                    self.begin(services, automation, named, (Road::Tick, None))
                         .await?,
                 ),
             }
@@ -348,12 +347,12 @@ impl Args {
     /// Begins or finds the run of an occurrence, and drives it.
     async fn begin<'a>(
         &self,
-        world: &PipelineServices<'a>,
+        services: &PipelineServices<'a>,
         automation: &Automation,
         (occurrence, times): (String, Times),
         road: (Road, Option<&'a Override>),
     ) -> Result<Vec<StartResult>> {
-        let course = RunPlan {
+        let plan = RunPlan {
             automation: automation.file.clone(),
             mode: self.mode,
             times,
@@ -363,15 +362,15 @@ impl Args {
             automation: automation.name().to_owned(),
             occurrence,
             mode: self.mode.as_str().to_owned(),
-            begun_by: world.holder().who.clone(),
-            plan: course.plan()?,
+            begun_by: services.holder().who.clone(),
+            plan: plan.recorded()?,
         };
         Ok(vec![
-            run::pipeline::begin(world, &new, road, self.how()).await?,
+            run::pipeline::begin(services, &new, road, self.options()).await?,
         ])
     }
 
-    fn how(&self) -> DriveOptions {
+    fn options(&self) -> DriveOptions {
         DriveOptions {
             wait_for_due: !self.tick,
             until: self.until,
@@ -383,24 +382,24 @@ impl Args {
         }
     }
 
-    async fn open_runs(&self, world: &PipelineServices<'_>, name: &str) -> Result<Vec<Run>> {
+    async fn open_runs(&self, services: &PipelineServices<'_>, name: &str) -> Result<Vec<Run>> {
         let filter = RunFilter {
             automation: Some(name.to_owned()),
             status: Some(RunStatus::Open),
             ..RunFilter::default()
         };
-        let mut runs = world.store().runs(&filter).await?;
-        runs.retain(|run| RunPlan::of(run).is_ok_and(|course| course.mode == Mode::LiveSend));
+        let mut runs = services.store().runs(&filter).await?;
+        runs.retain(|run| RunPlan::of(run).is_ok_and(|plan| plan.mode == Mode::LiveSend));
         Ok(runs)
     }
 
     async fn is_begun(
         &self,
-        world: &PipelineServices<'_>,
+        services: &PipelineServices<'_>,
         name: &str,
         occurrence: &str,
     ) -> Result<bool> {
-        let open = self.open_runs(world, name).await?;
+        let open = self.open_runs(services, name).await?;
         Ok(open.iter().any(|run| run.occurrence == occurrence))
     }
 }

@@ -7,14 +7,15 @@ use clap::ValueHint;
 
 use crate::automation::Automation;
 use crate::delivery::{
-    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, occurrence_of,
+    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendRunPlan,
+    occurrence_of,
 };
 use crate::error::{Error, Result};
 use crate::run;
-use crate::run::automation_order::ByHand;
+use crate::run::automation_order::AutomationOrder;
 use crate::run::context::RunContext;
 use crate::run::gates::Overrides;
-use crate::run::send::Sending;
+use crate::run::send::PreparedSend;
 use crate::settings::Flags;
 use crate::settings::{cadence, push};
 use crate::template::push::Wording;
@@ -184,15 +185,15 @@ impl Args {
         let overrides = override_args::alone(given.as_ref());
         let run_context = services::run_context(context, "send");
         let automation = self.automation(context)?;
-        let (mut order, by_hand) = match (&automation, self.push) {
+        let (mut order, automation_order) = match (&automation, self.push) {
             (Some(automation), Some(number)) => {
                 let push = (automation, number);
-                let (order, by_hand) = self.order_of(&run_context, push, &overrides)?;
-                (order, Some(by_hand))
+                let (order, automation_order) = self.order_of(&run_context, push, &overrides)?;
+                (order, Some(automation_order))
             }
             _ => (self.order(context)?, None),
         };
-        let plan = Sending::plan(&run_context, &order, &overrides)?;
+        let plan = PreparedSend::plan(&run_context, &order, &overrides)?;
         settle(context, &mut order, &plan);
         for (place, brackets) in &plan.lookalikes {
             context.ui.warn(format_args!(
@@ -204,21 +205,23 @@ impl Args {
             .map(|automation| automation.file.clone());
         if self.dry_run {
             let summary = if self.offline {
-                run::send::rehearse_offline(&run_context, &order, &plan).await?
+                run::send::dry_run_offline(&run_context, &order, &plan).await?
             } else {
-                let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
+                let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
                 let store = services::store_of_dry_run(context).await?;
-                sending.rehearse(&run_context, &store).await?
+                sending.dry_run(&run_context, &store).await?
             };
             results::print_summary(context, &summary)?;
             return Ok(ExitStatus::Done);
         }
-        if let (Some(by_hand), Reach::Live) = (&by_hand, order.reach) {
+        if let (Some(automation_order), Reach::Live) = (&automation_order, order.reach) {
             let store = services::store(context).await?;
             run::session::not_paused(&store, &order.automation, &overrides).await?;
-            by_hand.allowed(&run_context, &store, &plan).await?;
+            automation_order
+                .check_safeguards(&run_context, &store, &plan)
+                .await?;
         }
-        let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
+        let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
         confirm::confirm_send(context, &mut sending, &overrides).await?;
         let store = services::store(context).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
@@ -230,7 +233,7 @@ impl Args {
         let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
-        let order = run::send::order_of(&run)?;
+        let order = SendRunPlan::of(&run)?.order;
         if !order.shared {
             return Err(Error::usage(format!("run {} is not shared", run.id))
                 .hint("a send that others may join is begun with --share"));
@@ -257,7 +260,7 @@ impl Args {
         run_context: &RunContext<'_>,
         push: (&'a Automation, u32),
         overrides: &'a Overrides,
-    ) -> Result<(Order, ByHand<'a>)> {
+    ) -> Result<(Order, AutomationOrder<'a>)> {
         let input = self
             .audience
             .is_given()
@@ -270,8 +273,9 @@ impl Args {
             Wording::default(),
             0,
         );
-        let by_hand = ByHand::apply(run_context, push, overrides, input, &mut order)?;
-        Ok((order, by_hand))
+        let automation_order =
+            AutomationOrder::apply(run_context, push, overrides, input, &mut order)?;
+        Ok((order, automation_order))
     }
 
     fn order(&self, context: &CommandContext) -> Result<Order> {

@@ -65,7 +65,7 @@ impl Args {
         let status = bounded(context, look(context)).await?;
         match context.ui.document() {
             Document::Json => context.ui.json(&document(&status))?,
-            Document::Text => tell(context, &status)?,
+            Document::Text => print_result(context, &status)?,
         }
         Ok(ExitStatus::Done)
     }
@@ -247,7 +247,7 @@ fn distance(ahead: SignedDuration) -> String {
     }
 }
 
-fn tell(context: &CommandContext, status: &Status) -> Result<()> {
+fn print_result(context: &CommandContext, status: &Status) -> Result<()> {
     let ui = &context.ui;
     let sections = [
         ("Running", status.open_table("running")),

@@ -58,11 +58,11 @@ impl Args {
         let store = bounded(context, services::store(context)).await?;
         let cadence = services::cadence(context, &store)?;
         let synced = bounded(context, cadence.sync(&services::holder(context))).await?;
-        tell(context, synced)
+        print_result(context, synced)
     }
 }
 
-fn tell(context: &CommandContext, synced: Synced) -> Result<ExitStatus> {
+fn print_result(context: &CommandContext, synced: Synced) -> Result<ExitStatus> {
     let ui = &context.ui;
     let Synced {
         delivered,
