@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 use crate::audience::parameters::{Declaration, Type};
 use crate::audience::{Catalogue, Definition};
 use crate::error::{Error, Result};
-use crate::settings::{ConfigFile, Environment, Flags, generate};
+use crate::settings::{ConfigFile, Environment, generate};
 
 use super::early_args::EarlyArgs;
 use super::help;
@@ -117,14 +117,10 @@ pub(super) fn ahead_of_parsing(ahead: &EarlyArgs<'_>, environment: &Environment)
 
 /// Returns the directory of query files, as the settings will resolve it.
 fn queries_directory(ahead: &EarlyArgs<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
-    let mut flags = Flags::default();
-    flags.set(
-        &generate::QUERIES,
-        ahead.queries().and_then(|path| path.to_str()),
-    );
+    let flags = ahead.flags();
     let mut environment = environment.clone();
     environment.read_dotenv()?;
-    let file = ConfigFile::find(ahead.config(), &environment)?;
+    let file = ConfigFile::find(&flags, &environment)?;
     generate::queries_ahead(&flags, &environment, file.as_ref())
 }
 

@@ -21,7 +21,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
-use crate::settings::{HistoryKind, Origin};
+use crate::settings::HistoryKind;
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
@@ -265,7 +265,7 @@ impl Sending {
             let attempt = store.begin_phase(&run.id, "send").await?;
             let progress = context.reporter.progress();
             let send_context = SendContext {
-                until: Some(self.until(context)),
+                until: context.deadline().or_else(|| Some(self.enough())),
                 reading: source.as_ref().map(|source| reading(context, source)),
                 ..services.send_context(
                     context,
@@ -296,11 +296,8 @@ impl Sending {
         }
     }
 
-    /// Returns the end of a given deadline; without one, an instant that leaves time for every message.
-    fn until(&self, context: &RunContext<'_>) -> Instant {
-        if is_given(context, "deadline") {
-            return context.budget.end();
-        }
+    /// Returns an instant that leaves time for every message.
+    fn enough(&self) -> Instant {
         Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
 }
@@ -329,12 +326,6 @@ async fn count(
     summary
 }
 
-/// Returns whether a setting was given, by a flag, a variable or a file.
-fn is_given(context: &RunContext<'_>, name: &str) -> bool {
-    let mut resolved = context.settings.resolved.iter();
-    resolved.any(|one| one.key.name == name && one.origin != Origin::Default)
-}
-
 async fn look_up(
     context: &RunContext<'_>,
     (order, plan): (&Order, &SendPlan),
@@ -359,17 +350,16 @@ pub async fn join(
     overrides: Option<&Override>,
 ) -> Result<Sent> {
     let mut services = SendServices::new(context, store)?;
-    if !is_given(context, "push.rate") {
-        // The share of the send's rate is the only limit.
-        services.service.rate = order.rate.unwrap_or(services.service.rate);
-    }
+    // Without a limit of its own, this process has only its share of the send's rate.
+    let own = context.settings.push.rate.given().or(order.rate);
+    services.service.rate = own.unwrap_or(services.service.rate);
     let source = services::source(context)?;
     let work = async |recorded: Recorded| {
         let gate = gate(&recorded.run, &recorded.overrides);
         loop {
             let progress = context.reporter.progress();
             let send_context = SendContext {
-                until: is_given(context, "deadline").then(|| context.budget.end()),
+                until: context.deadline(),
                 reading: Some(reading(context, &source)),
                 ..services.send_context(
                     context,
