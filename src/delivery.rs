@@ -63,6 +63,7 @@ mod while_sending;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
@@ -75,6 +76,8 @@ pub use token_lookup::{SourceReader, TokenCounts, TokenLookup};
 pub use while_sending::{Quiet, WhileSending};
 
 use crate::csv_writer::hex;
+use crate::error::{Context as _, ErrorKind, Result};
+use crate::state::Run;
 use crate::template::push::Wording;
 
 /// The automation name of sends without an automation.
@@ -125,6 +128,22 @@ pub struct Order {
     pub shared: bool,
     /// The maximum of messages a second, if it is the order's own.
     pub rate: Option<u32>,
+}
+
+/// The plan of a run of `send`, as it is recorded. A resume may change its rate.
+#[derive(Serialize, Deserialize)]
+pub struct RecordedSend {
+    pub order: Order,
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+impl RecordedSend {
+    /// Reads the plan of a run.
+    pub fn of(run: &Run) -> Result<Self> {
+        Self::deserialize(&run.plan)
+            .kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))
+    }
 }
 
 /// The audience.

@@ -15,7 +15,8 @@ use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send;
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
-    Order, Reach, SendPlan, SendResult, SourceReader, Summary, TokenLookup, WhileSending, fits,
+    Order, Reach, RecordedSend, SendPlan, SendResult, SourceReader, Summary, TokenLookup,
+    WhileSending, fits,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
@@ -53,20 +54,13 @@ struct SendRunPlan<'a> {
 }
 
 #[derive(Deserialize)]
-struct RecordedOrder {
-    order: Order,
-}
-
-#[derive(Deserialize)]
 struct RecordedAutomation {
     automation: AutomationFile,
 }
 
 /// Returns the order of a recorded run of `send`.
 pub fn order_of(run: &Run) -> Result<Order> {
-    let plan = RecordedOrder::deserialize(&run.plan);
-    let plan = plan.kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))?;
-    Ok(plan.order)
+    Ok(RecordedSend::of(run)?.order)
 }
 
 /// Returns the automation of a recorded run of `send --automation`.
@@ -166,10 +160,7 @@ impl Sending {
             order: &self.order,
             automation: self.automation.as_ref(),
         };
-        let plan = serde_json::to_value(plan).kind(
-            ErrorKind::Bug,
-            || "the plan of a send cannot be written as JSON",
-        )?;
+        let plan = plan_as_json(&plan)?;
         let new = NewRun {
             id: context.id.clone(),
             automation: self.order.automation.clone(),
@@ -219,6 +210,7 @@ impl Sending {
         }
         let allowed = self.check_safeguards(&counting);
         let work = async |recorded: Recorded| {
+            self.record_rate(store, &recorded.run).await?;
             let sent = self.deliver(context, store, &recorded).await?;
             if is_over {
                 correct(store, &recorded.run, &sent).await?;
@@ -228,6 +220,16 @@ impl Sending {
         let session = session(context, store, road, overrides);
         let before = async || allowed;
         session.conduct(opening, before, work).await
+    }
+
+    /// Records the rate of this start as that of the run: processes that joined read it there.
+    async fn record_rate(&self, store: &Store, run: &Run) -> Result<()> {
+        let mut recorded = RecordedSend::of(run)?;
+        if recorded.order.rate == self.order.rate {
+            return Ok(());
+        }
+        recorded.order.rate = self.order.rate;
+        store.amend_plan(&run.id, &plan_as_json(&recorded)?).await
     }
 
     /// Refuses a file with more rows, or more skipped rows, than its automation allows. The total of all files of the
@@ -349,16 +351,14 @@ pub async fn join(
     (run, order): (&Run, &Order),
     overrides: Option<&Override>,
 ) -> Result<Sent> {
-    let mut services = SendServices::new(context, store)?;
-    // Without a limit of its own, this process has only its share of the send's rate.
-    let own = context.settings.push.rate.given().or(order.rate);
-    services.service.rate = own.unwrap_or(services.service.rate);
+    let services = SendServices::new(context, store)?;
     let source = services::source(context)?;
     let work = async |recorded: Recorded| {
         let gate = gate(&recorded.run, &recorded.overrides);
         loop {
             let progress = context.reporter.progress();
             let send_context = SendContext {
+                own_rate: context.settings.push.rate.given(),
                 until: context.deadline(),
                 reading: Some(reading(context, &source)),
                 ..services.send_context(
@@ -433,6 +433,7 @@ impl SendServices {
             cadence: &self.cadence,
             account: &self.account,
             service: &self.service,
+            own_rate: None,
             outcomes: &context.settings.push.outcomes,
             holder: &context.holder,
             clock: context.clock,
@@ -524,6 +525,13 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
     store
         .correct_run(&run.id, status, &as_json(&sent.summary)?)
         .await
+}
+
+fn plan_as_json(plan: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(plan).kind(
+        ErrorKind::Bug,
+        || "the plan of a send cannot be written as JSON",
+    )
 }
 
 fn as_json(summary: &Summary) -> Result<Value> {
