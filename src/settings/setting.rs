@@ -56,7 +56,7 @@ impl Setting {
         }
     }
 
-    pub const fn flag(self, flag: &'static str, value_name: &'static str) -> Self {
+    pub(super) const fn flag(self, flag: &'static str, value_name: &'static str) -> Self {
         Self {
             flag,
             value_name,
@@ -64,42 +64,42 @@ impl Setting {
         }
     }
 
-    pub const fn short(self, short: char) -> Self {
+    pub(super) const fn short(self, short: char) -> Self {
         Self {
             short: Some(short),
             ..self
         }
     }
 
-    pub const fn hint(self, hint: ValueHint) -> Self {
+    pub(super) const fn hint(self, hint: ValueHint) -> Self {
         Self { hint, ..self }
     }
 
     /// Declares that its value is one of the words of `T`.
-    pub const fn choice<T: ValueEnum>(self) -> Self {
+    pub(super) const fn choice<T: ValueEnum>(self) -> Self {
         Self {
             words: Some(words::<T>),
             ..self
         }
     }
 
-    pub const fn variables(self, variables: &'static [&'static str]) -> Self {
+    pub(super) const fn variables(self, variables: &'static [&'static str]) -> Self {
         Self { variables, ..self }
     }
 
-    pub const fn default(self, default: &'static str) -> Self {
+    pub(super) const fn default(self, default: &'static str) -> Self {
         Self { default, ..self }
     }
 
-    pub const fn otherwise(self, otherwise: &'static str) -> Self {
+    pub(super) const fn otherwise(self, otherwise: &'static str) -> Self {
         Self { otherwise, ..self }
     }
 
-    pub const fn visibility(self, visibility: Visibility) -> Self {
+    pub(super) const fn visibility(self, visibility: Visibility) -> Self {
         Self { visibility, ..self }
     }
 
-    pub const fn not_in_file(self) -> Self {
+    pub(super) const fn not_in_file(self) -> Self {
         Self {
             in_file: false,
             ..self
