@@ -63,6 +63,7 @@ mod while_sending;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
@@ -131,7 +132,7 @@ pub struct Order {
     pub rate: Option<u32>,
 }
 
-/// The plan of a run of `send`, as it is recorded.
+/// The plan of a run of `send`, as it is recorded. A resume may change its rate.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SendRunPlan {
     /// The order.
@@ -139,6 +140,9 @@ pub struct SendRunPlan {
     /// The automation of `send --automation`, as its file was when the send began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub automation: Option<AutomationFile>,
+    /// Everything else of the plan, so that a changed plan keeps it.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
 }
 
 impl SendRunPlan {

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 use crate::audience::parameters::{Declaration, Type};
 use crate::audience::{Catalogue, Definition};
 use crate::error::{Error, Result};
-use crate::settings::{ConfigFile, Environment, Flags, generate};
+use crate::settings::{ConfigFile, Environment, generate};
 
 use super::early_args::EarlyArgs;
 use super::help;
@@ -120,14 +120,10 @@ pub(super) fn known_before_parsing(
 
 /// Returns the directory of query files, as the settings will resolve it.
 fn queries_directory(early: &EarlyArgs<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
-    let mut flags = Flags::default();
-    flags.set(
-        &generate::QUERIES,
-        early.queries().and_then(|path| path.to_str()),
-    );
+    let flags = early.flags();
     let mut environment = environment.clone();
     environment.read_dotenv()?;
-    let file = ConfigFile::find(early.config(), &environment)?;
+    let file = ConfigFile::find(&flags, &environment)?;
     generate::queries_ahead(&flags, &environment, file.as_ref())
 }
 

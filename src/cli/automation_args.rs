@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueHint;
-
 use crate::automation;
 use crate::automation::check::{Against, Checked, check};
 use crate::automation::diagnostic::Severity;
@@ -11,37 +9,16 @@ use crate::automation::render::CheckReport;
 use crate::automation::{Automation, Diagnostic};
 use crate::error::{Error, Result};
 use crate::settings::automation::DIRECTORY;
-use crate::settings::{Flags, generate};
+use crate::settings::generate;
+use crate::settings::setting::Setting;
 use crate::suggest::nearest;
 use crate::template::link::AllowedHosts;
 
 use super::context::CommandContext;
 use super::services;
 
-/// The flags of every command that reads automation files.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct AutomationFlags {
-    /// Directory of the automation files [default: automations]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    automations: Option<PathBuf>,
-    /// Directory of your own query files, which replace built-in ones of the same name
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    queries: Option<PathBuf>,
-}
-
-impl AutomationFlags {
-    pub(super) fn flags(&self, flags: &mut Flags) {
-        let Self {
-            automations,
-            queries,
-        } = self;
-        flags.set(&DIRECTORY, automations.as_ref().map(|path| path.display()));
-        flags.set(
-            &generate::QUERIES,
-            queries.as_ref().map(|path| path.display()),
-        );
-    }
-}
+/// The settings of every command that reads automation files.
+pub(super) const SETTINGS: [&Setting; 2] = [&DIRECTORY, &generate::QUERIES];
 
 /// Checks the named files, or without any all of the configured directory.
 ///

@@ -15,8 +15,7 @@ use clap_complete::engine::{
 
 use crate::automation;
 use crate::automation::SourceText;
-use crate::settings::automation::DIRECTORY;
-use crate::settings::{AutomationSettings, ConfigFile, Environment, Flags, StateSettings, state};
+use crate::settings::{AutomationSettings, ConfigFile, Environment, StateSettings, state};
 use crate::state::completion_query::{Glimpse, newest_runs};
 
 use super::audience_args;
@@ -112,11 +111,10 @@ fn automation_files() -> Vec<PathBuf> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = asked(&arguments);
     let early = EarlyArgs::look(&asked);
-    let mut flags = Flags::default();
-    flags.set(&DIRECTORY, early.automations().and_then(Path::to_str));
+    let flags = early.flags();
     let mut environment = Environment::of_process();
     let dotenv = environment.read_dotenv();
-    let file = dotenv.and_then(|()| ConfigFile::find(early.config(), &environment));
+    let file = dotenv.and_then(|()| ConfigFile::find(&flags, &environment));
     let file = file.ok().flatten();
     AutomationSettings::ahead(&flags, &environment, file.as_ref())
         .and_then(|automations| automation::files_in(&automations.directory, ""))
@@ -226,15 +224,9 @@ fn candidates(
 
 /// Returns the state store, as the settings will resolve it; `None` if they are invalid.
 fn place(early: &EarlyArgs<'_>, environment: &Environment) -> Option<StateSettings> {
-    let mut flags = Flags::default();
-    flags.set(
-        &state::STATE,
-        early.state().and_then(|place| place.to_str()),
-    );
+    let flags = early.flags();
     let mut environment = environment.clone();
     environment.read_dotenv().ok()?;
-    let file = ConfigFile::find(early.config(), &environment)
-        .ok()
-        .flatten();
+    let file = ConfigFile::find(&flags, &environment).ok().flatten();
     state::place_ahead(&flags, &environment, file.as_ref()).ok()
 }

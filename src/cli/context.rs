@@ -77,7 +77,7 @@ impl CommandContext {
         run_id: Uuid,
     ) -> Self {
         Self {
-            budget: Budget::start(settings.source.deadline),
+            budget: Budget::start(settings.source.deadline.length()),
             ui,
             settings,
             interrupt: Interrupt::never(),

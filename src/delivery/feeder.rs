@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::SendRunPlan;
 use super::lead::Lead;
 use super::plan::hash;
 use super::send_pass::SendPass;
@@ -142,7 +143,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Limits this process to its part of the rate, which all living processes of the run share equally.
+    /// Limits this process to its part of the recorded rate, which all living processes of the run share equally.
     pub(super) async fn share_rate(&mut self) -> Result<()> {
         let pass = self.pass;
         if !pass.order.shared {
@@ -160,7 +161,7 @@ impl<'a> Feeder<'a> {
             .store
             .place_among_senders(pass.run, pass.sender)
             .await?;
-        let part = f64::from(pass.rate) / f64::from(of);
+        let part = f64::from(recorded_rate(pass).await?) / f64::from(of);
         pass.client.set_rate(part.min(pass.own_rate));
         Ok(())
     }
@@ -186,4 +187,12 @@ impl<'a> Feeder<'a> {
         let several = self.pass.plan.map(|plan| &plan.several);
         several.is_some_and(|several| several.contains(&hash(user))) && !seen.insert(user.clone())
     }
+}
+
+/// Returns the rate of a shared send as it is recorded now: a resume may have changed it.
+async fn recorded_rate(pass: &SendPass<'_>) -> Result<u32> {
+    let run = pass.store.run(pass.run).await?;
+    let recorded = run.as_ref().map(SendRunPlan::of).transpose()?;
+    let rate = recorded.and_then(|plan| plan.order.rate);
+    Ok(rate.unwrap_or(pass.rate))
 }

@@ -202,10 +202,7 @@ impl<'a> SendRun<'a> {
             store: self.context.store,
             sender: &self.sender,
             rate,
-            own_rate: match self.plan {
-                Some(_) => f64::INFINITY,
-                None => f64::from(self.context.service.rate),
-            },
+            own_rate: self.context.own_rate.map_or(f64::INFINITY, f64::from),
             source_reader: self.context.source_reader.as_ref(),
             cadence: (self.order.reach == Reach::Live).then_some(self.context.cadence),
             client: &client,

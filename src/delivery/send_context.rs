@@ -25,6 +25,8 @@ pub struct SendContext<'a> {
     pub account: &'a ServiceAccount,
     /// The settings of the push service.
     pub service: &'a fcm::FcmSettings,
+    /// The maximum of messages a second of this process, beside the rate of a shared send.
+    pub own_rate: Option<u32>,
     /// The directory for outcome files.
     pub outcomes: &'a Path,
     /// The identity of this process in leases.

@@ -1,6 +1,5 @@
 //! Carries out a run step by step until it waits or is over. The caller holds the lease of the occurrence.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -379,7 +378,7 @@ impl Driver<'_> {
     async fn record(
         &self,
         phase: &str,
-        work: Pin<Box<dyn Future<Output = Result<(&'static str, Value)>> + '_>>,
+        work: impl Future<Output = Result<(&'static str, Value)>>,
     ) -> Result<()> {
         let attempt = self.store().begin_phase(&self.phase.run.id, phase).await?;
         let result = work.await;

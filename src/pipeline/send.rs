@@ -128,6 +128,7 @@ pub(super) async fn deliver(
         cadence: context.cadence,
         account,
         service: context.service,
+        own_rate: None,
         outcomes: context.outcomes,
         holder: context.holder,
         clock: context.clock,

@@ -129,7 +129,7 @@ impl<'a> PipelineServices<'a> {
             interrupt: context.interrupt,
             progress: self.progress.as_ref(),
             watch: context.reporter,
-            deadline: settings.source.deadline,
+            deadline: settings.source.deadline.length(),
             notices,
         })
     }

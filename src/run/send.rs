@@ -1,6 +1,7 @@
 //! One send: prepares, begins, resumes or joins it.
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::context::RunContext;
@@ -21,7 +22,7 @@ use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use crate::pipeline::{NoResult, as_json};
-use crate::settings::{HistoryKind, Origin};
+use crate::settings::HistoryKind;
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
@@ -134,11 +135,9 @@ impl PreparedSend {
         let plan = SendRunPlan {
             order: self.order.clone(),
             automation: self.automation.clone(),
+            others: serde_json::Map::new(),
         };
-        let plan = serde_json::to_value(plan).kind(
-            ErrorKind::Bug,
-            || "the plan of a send cannot be written as JSON",
-        )?;
+        let plan = plan_as_json(&plan)?;
         let new = NewRun {
             id: context.id.clone(),
             automation: self.order.automation.clone(),
@@ -188,6 +187,7 @@ impl PreparedSend {
         }
         let allowed = self.check_safeguards(&counting);
         let work = async |recorded: RecordedRun| {
+            self.record_rate(store, &recorded.run).await?;
             let sent = self.deliver(context, store, &recorded).await?;
             if is_over {
                 correct(store, &recorded.run, &sent).await?;
@@ -197,6 +197,16 @@ impl PreparedSend {
         let session = session(context, store, road, overrides);
         let before = async || allowed;
         session.run(opening, before, work).await
+    }
+
+    /// Records the rate of this start as that of the run: processes that joined read it there.
+    async fn record_rate(&self, store: &Store, run: &Run) -> Result<()> {
+        let mut recorded = SendRunPlan::of(run)?;
+        if recorded.order.rate == self.order.rate {
+            return Ok(());
+        }
+        recorded.order.rate = self.order.rate;
+        store.amend_plan(&run.id, &plan_as_json(&recorded)?).await
     }
 
     /// Refuses a file with more rows, or more skipped rows, than its automation allows. The total of all files of the
@@ -234,7 +244,7 @@ impl PreparedSend {
             let attempt = store.begin_phase(&run.id, "send").await?;
             let progress = context.reporter.progress();
             let send_context = SendContext {
-                until: Some(self.until(context)),
+                until: context.deadline().or_else(|| Some(self.enough())),
                 source_reader: source.as_ref().map(|source| source_reader(context, source)),
                 ..services.send_context(
                     context,
@@ -265,11 +275,8 @@ impl PreparedSend {
         }
     }
 
-    /// Returns the end of a given deadline; without one, an instant that leaves time for every message.
-    fn until(&self, context: &RunContext<'_>) -> Instant {
-        if is_given(context, "deadline") {
-            return context.budget.end();
-        }
+    /// Returns an instant that leaves time for every message.
+    fn enough(&self) -> Instant {
         Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
     }
 }
@@ -298,12 +305,6 @@ async fn count(
     summary
 }
 
-/// Returns whether a setting was given, by a flag, a variable or a file.
-fn is_given(context: &RunContext<'_>, name: &str) -> bool {
-    let mut resolved = context.settings.resolved.iter();
-    resolved.any(|one| one.key.name == name && one.origin != Origin::Default)
-}
-
 async fn look_up(
     context: &RunContext<'_>,
     (order, plan): (&Order, &SendPlan),
@@ -327,18 +328,15 @@ pub async fn join(
     (run, order): (&Run, &Order),
     overrides: Option<&Override>,
 ) -> Result<Sent> {
-    let mut services = SendServices::new(context, store)?;
-    if !is_given(context, "push.rate") {
-        // The share of the send's rate is the only limit.
-        services.service.rate = order.rate.unwrap_or(services.service.rate);
-    }
+    let services = SendServices::new(context, store)?;
     let source = services::source(context)?;
     let work = async |recorded: RecordedRun| {
         let gate = gate(&recorded.run, &recorded.overrides);
         loop {
             let progress = context.reporter.progress();
             let send_context = SendContext {
-                until: is_given(context, "deadline").then(|| context.budget.end()),
+                own_rate: context.settings.push.rate.given(),
+                until: context.deadline(),
                 source_reader: Some(source_reader(context, &source)),
                 ..services.send_context(
                     context,
@@ -414,6 +412,7 @@ impl SendServices {
             cadence: &self.cadence,
             account: &self.account,
             service: &self.service,
+            own_rate: None,
             outcomes: &context.settings.push.outcomes,
             holder: &context.holder,
             clock: context.clock,
@@ -505,6 +504,13 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
     store
         .correct_run(&run.id, status, &as_json(&sent.summary)?)
         .await
+}
+
+fn plan_as_json(plan: &SendRunPlan) -> Result<Value> {
+    serde_json::to_value(plan).kind(
+        ErrorKind::Bug,
+        || "the plan of a send cannot be written as JSON",
+    )
 }
 
 /// Returns the error of a run that has nothing left to do.

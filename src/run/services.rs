@@ -74,7 +74,7 @@ pub fn push_settings(settings: &Settings) -> fcm::FcmSettings {
         token_uri: push.token_url.clone(),
         trusted: push.ca.clone(),
         connections: usize::try_from(push.connections).unwrap_or(usize::MAX),
-        rate: push.rate,
+        rate: push.rate.limit(),
         answer_timeout: push.answer_timeout,
         patience: push.patience,
         quota_pause: push.quota_pause,

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
 use super::environment::{Environment, VariableLocation, read_secret_file};
-use super::file::{ConfigFile, Entry};
+use super::file::{CONFIG, ConfigFile, Entry};
 use super::setting::{Flags, Origin, Resolved, Setting, SettingSource, Visibility};
 
 struct SettingCandidate<'a> {
@@ -43,11 +43,15 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the flag of `key`, as it was written.
-    pub(super) fn flag(&self, key: &Setting) -> Option<String> {
-        match self.flags.0.get(key.name)? {
-            SettingSource::One(text) => Some(text.clone()),
-            SettingSource::Many(items) => items.last().cloned(),
-        }
+    pub(super) fn flag(&self, key: &Setting) -> Option<&'a str> {
+        self.flags.get(key)
+    }
+
+    /// Returns the origin of the setting that was read last.
+    pub(super) fn origin(&self) -> &Origin {
+        self.resolved
+            .last()
+            .map_or(&Origin::Default, |resolved| &resolved.origin)
     }
 
     /// Returns the configuration file's value of a setting, even if another source wins.
@@ -95,11 +99,7 @@ impl<'a> Resolver<'a> {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>> {
         let value = self.optional(key, read)?;
-        let by_default = self
-            .resolved
-            .last()
-            .is_some_and(|resolved| resolved.origin == Origin::Default);
-        Ok(value.filter(|_| !by_default))
+        Ok(value.filter(|_| *self.origin() != Origin::Default))
     }
 
     /// The last setting has no value of its own, and this is what holds instead.
@@ -113,13 +113,7 @@ impl<'a> Resolver<'a> {
     /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;
-        let in_file = matches!(
-            self.resolved.last(),
-            Some(Resolved {
-                origin: Origin::File { .. },
-                ..
-            })
-        );
+        let in_file = matches!(self.origin(), Origin::File { .. });
         Ok(path.map(|path| {
             if in_file {
                 self.beside_file(&path)
@@ -151,7 +145,7 @@ impl<'a> Resolver<'a> {
         let keys: Vec<&Setting> = self.resolved.iter().map(|resolved| resolved.key).collect();
         for name in self.flags.0.keys() {
             debug_assert!(
-                keys.iter().any(|key| key.name == *name),
+                *name == CONFIG.name || keys.iter().any(|key| key.name == *name),
                 "the flag of {name} is never read"
             );
         }
@@ -209,8 +203,9 @@ impl<'a> Resolver<'a> {
                 entry,
             });
         };
-        if let Some(given) = self.flags.0.get(key.name) {
-            add(given.clone(), Origin::Flag(key.flag), None);
+        if let Some(given) = self.flags.get(key) {
+            let given = SettingSource::One(given.to_owned());
+            add(given, Origin::Flag(key.flag), None);
         }
         let mut from_variables = self.variables(key)?;
         from_variables.sort_by_key(|(found, ..)| *found == VariableLocation::DotEnv);

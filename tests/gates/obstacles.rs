@@ -227,13 +227,13 @@ fn a_database_that_takes_no_writes_is_refused_on_every_road() {
             of(
                 office,
                 "ALTER ROLE tls_only IN DATABASE SET default_transaction_read_only = on",
-            )
+            );
         },
         &|office| {
             of(
                 office,
                 "ALTER ROLE tls_only IN DATABASE RESET default_transaction_read_only",
-            )
+            );
         },
     );
     // And where there is no store yet: nothing waits for a server that may become writable.

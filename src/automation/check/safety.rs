@@ -109,17 +109,13 @@ impl CheckedFile<'_, '_> {
             let delay = toml_tree::integer(push, "delay_minutes");
             let minutes = delay.as_ref().map_or(0, |(minutes, _)| *minutes);
             after += SignedDuration::from_mins(minutes.clamp(0, 1440));
-            match (index, delay) {
-                (0, _) => {
-                    // A test at the same time as the pushes needs no second message.
-                    if !check("the pushes are", after, &hours) {
-                        check("the test pushes are", -schedule.window, &hours);
-                    }
+            if index == 0 {
+                // A test at the same time as the pushes needs no second message.
+                if !check("the pushes are", after, &hours) {
+                    check("the test pushes are", -schedule.window, &hours);
                 }
-                (_, Some((1.., span))) => {
-                    check(&format!("push {} is", index + 1), after, &span);
-                }
-                _ => {}
+            } else if let Some((1.., span)) = delay {
+                check(&format!("push {} is", index + 1), after, &span);
             }
         }
     }

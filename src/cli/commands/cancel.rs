@@ -13,16 +13,14 @@ use crate::pipeline::{RunPlan, cancelled_by, close_run, notify_cancelled};
 use crate::run;
 use crate::state::process_id::ProcessId;
 use crate::state::{CancelTarget, HeldBy, Run, RunStatus, Store, Taking};
-use crate::ui::{Document, Stdout};
+use crate::ui::Document;
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
 use crate::cli::run_selector::Target;
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, services};
-use crate::settings::Settings;
 
 /// Time that processes have to end their runs before the command ends: they check for a cancel every two seconds.
 const HOLDERS_TIME: Duration = Duration::from_millis(2_500);
@@ -62,21 +60,13 @@ pub struct Args {
     reason: Option<String>,
 }
 
-impl Subcommand for Args {
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
+impl AsyncSubcommand for Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
+        bounded(context, self.cancel(context)).await
     }
 }
 
 impl Args {
-    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
-        bounded(context, self.cancel(context)).await
-    }
-
     async fn cancel(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let (target, nothing) = self.target(context, &store).await?;

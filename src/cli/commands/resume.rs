@@ -13,20 +13,17 @@ use crate::run;
 use crate::run::gates::{Override, Overrides};
 use crate::run::pipeline::PipelineServices;
 use crate::run::send::PreparedSend;
-use crate::settings::{Flags, push};
+use crate::settings::push::RATE_OF_RUN;
 use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
 use crate::ui::Document;
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
-use crate::cli::{confirm, help, results, run_selector, services};
-use crate::settings::Settings;
-use crate::ui::Stdout;
+use crate::cli::{confirm, help, results, run_selector, services, setting_args};
 
 /// Resume an unfinished run, or end the pause of an automation
 ///
@@ -44,49 +41,23 @@ use crate::ui::Stdout;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::flags(&[&RATE_OF_RUN]),
 )]
 pub struct Args {
     /// Run id, a prefix of it, or `last`; with --enable an automation
     #[arg(value_name = "RUN|NAME")]
     what: String,
     /// End the pause of this automation
-    #[arg(long, conflicts_with_all = ["in_doubt", "rate", "guards"])]
+    #[arg(long, conflicts_with_all = ["in_doubt", "setting.push.rate", "guards"])]
     enable: bool,
     /// Messages without an answer: leave them in doubt, or send them again after a confirmation
     #[arg(long, value_name = "WHAT", value_enum)]
     in_doubt: Option<InDoubt>,
-    /// Rate limit, messages a second [default: that of the run]
-    #[arg(long, value_name = "N")]
-    rate: Option<String>,
     #[command(flatten)]
     overriding: OverrideFlags,
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            what: _,
-            enable: _,
-            in_doubt: _,
-            rate,
-            overriding: _,
-        } = self;
-        flags.set(&push::RATE, rate.as_ref());
-    }
-
-    // Results come last, when all progress bars are gone.
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
-            Box::pin(self.execute(&context)).await
-        })
-    }
-}
-
-impl Args {
+impl AsyncSubcommand for Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.enable {
             return enable(context, &self.what).await;
@@ -109,7 +80,9 @@ impl Args {
         self.resume_pipeline(context, store, (&run, sends), given.as_ref())
             .await
     }
+}
 
+impl Args {
     async fn resume_pipeline(
         &self,
         context: &CommandContext,
@@ -135,12 +108,13 @@ impl Args {
         let SendRunPlan {
             mut order,
             automation,
+            ..
         } = SendRunPlan::of(run)?;
         if let Some(in_doubt) = self.in_doubt {
             order.in_doubt = in_doubt;
         }
-        if self.rate.is_some() {
-            order.rate = Some(context.settings.push.rate);
+        if let Some(rate) = context.settings.push.rate.by_flag() {
+            order.rate = Some(rate);
         }
         let run_context = services::run_context(context, "send");
         let mut overrides = Overrides::of(&run.plan);

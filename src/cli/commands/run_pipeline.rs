@@ -1,9 +1,8 @@
 //! `pushctl run-pipeline`: runs an automation from the audience to the send; an external scheduler starts it.
 
 use crate::exit::ExitStatus;
-use std::path::PathBuf;
 
-use clap::{ValueEnum, ValueHint};
+use clap::ValueEnum;
 use futures_util::future::join_all;
 
 use crate::automation::Automation;
@@ -17,18 +16,14 @@ use crate::report::pipeline::markdown;
 use crate::run;
 use crate::run::gates::{Override, Overrides, Road};
 use crate::run::pipeline::{PipelineServices, StartResult};
-use crate::settings::{Flags, cadence, generate, push};
+use crate::settings::{cadence, generate, push};
 use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
-use crate::cli::automation_args::AutomationFlags;
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::override_args::{OverrideFlags, alone};
-use crate::cli::runtime;
-use crate::cli::{confirm, help, results, services};
-use crate::settings::Settings;
-use crate::ui::Stdout;
+use crate::cli::{confirm, help, results, services, setting_args};
 
 /// Run an automation: generate, test, wait, send, clean up
 ///
@@ -47,6 +42,8 @@ use crate::ui::Stdout;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::flags(&automation_args::SETTINGS),
+    args = setting_args::flags(&[&generate::OUTPUT, &push::OUTCOMES, &push::RATE, &cadence::HISTORY]),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
@@ -75,20 +72,6 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
     #[command(flatten)]
-    automations: AutomationFlags,
-    /// Directory for audience files [default: generated]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    output: Option<PathBuf>,
-    /// Directory for outcome files [default: outcomes]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    outcomes: Option<PathBuf>,
-    /// Rate limit, messages a second [default: 5000]
-    #[arg(long, value_name = "N")]
-    rate: Option<String>,
-    /// Kind of notification history [default: the first that has an address, else embedded]
-    #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
-    cadence: Option<String>,
-    #[command(flatten)]
     overriding: OverrideFlags,
 }
 
@@ -101,50 +84,7 @@ enum Format {
     Markdown,
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            name: _,
-            all: _,
-            tick: _,
-            now: _,
-            mode: _,
-            offline: _,
-            until: _,
-            format: _,
-            automations,
-            output,
-            outcomes,
-            rate,
-            cadence,
-            overriding: _,
-        } = self;
-        automations.flags(flags);
-        flags.set(
-            &generate::OUTPUT,
-            output.as_ref().map(|path| path.display()),
-        );
-        flags.set(
-            &push::OUTCOMES,
-            outcomes.as_ref().map(|path| path.display()),
-        );
-        flags.set(&push::RATE, rate.as_ref());
-        flags.set(&cadence::HISTORY, cadence.as_ref());
-    }
-
-    // Results come last, when all progress bars are gone.
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
-            Box::pin(self.execute(&context)).await
-        })
-    }
-}
-
-impl Args {
+impl AsyncSubcommand for Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(
@@ -204,7 +144,9 @@ impl Args {
         }
         last.map_or(Ok(ExitStatus::Done), Err)
     }
+}
 
+impl Args {
     fn show(&self, context: &CommandContext, documents: &[RunDocument]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
             return results::print_pipelines(context, documents, self.all);

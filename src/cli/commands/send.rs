@@ -1,9 +1,6 @@
 //! `pushctl send`: an audience file becomes pushes, each once.
 
 use crate::exit::ExitStatus;
-use std::path::PathBuf;
-
-use clap::ValueHint;
 
 use crate::automation::Automation;
 use crate::delivery::{
@@ -16,21 +13,16 @@ use crate::run::automation_order::AutomationOrder;
 use crate::run::context::RunContext;
 use crate::run::gates::Overrides;
 use crate::run::send::PreparedSend;
-use crate::settings::Flags;
 use crate::settings::{cadence, push};
 use crate::template::push::Wording;
 
 use crate::cli::automation_args;
-use crate::cli::automation_args::AutomationFlags;
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::message_args::{AudienceFlags, WordFlags};
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
-use crate::cli::runtime;
-use crate::cli::{confirm, help, results, run_selector, services};
-use crate::settings::Settings;
-use crate::ui::Stdout;
+use crate::cli::{confirm, help, results, run_selector, services, setting_args};
 
 /// Send a push to an audience, once to each recipient
 ///
@@ -50,6 +42,8 @@ use crate::ui::Stdout;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::flags(&[&push::RATE, &push::OUTCOMES, &cadence::HISTORY]),
+    args = setting_args::flags(&automation_args::SETTINGS),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
@@ -75,9 +69,6 @@ pub struct Args {
     /// Occurrence, in which a recipient gets one push [default: from the file's content, the message and the layer]
     #[arg(long, value_name = "NAME")]
     occurrence: Option<String>,
-    /// Rate limit, messages a second [default: 5000]
-    #[arg(long, value_name = "N")]
-    rate: Option<String>,
     /// Messages without an answer: leave them in doubt, or send them again
     #[arg(
         long,
@@ -87,20 +78,12 @@ pub struct Args {
         default_value = "keep"
     )]
     in_doubt: InDoubt,
-    /// Kind of notification history [default: the first that has an address, else embedded]
-    #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
-    cadence: Option<String>,
     /// If the notification history does not answer: abort, or send without cadence rules
     #[arg(long, value_name = "WHAT", value_enum, default_value = "abort")]
     cadence_failure: CadenceFailure,
     /// Maximum share of failed messages, 0 to 1; the send stops above it
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_failure_rate: Option<f64>,
-    /// Directory for outcome files [default: outcomes]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    outcomes: Option<PathBuf>,
-    #[command(flatten)]
-    automations: AutomationFlags,
     #[command(flatten)]
     overriding: OverrideFlags,
     /// Let other processes join with --join: all recipients are queued in the state store first
@@ -130,53 +113,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            audience: _,
-            automation: _,
-            push: _,
-            automations,
-            layer: _,
-            words: _,
-            all_devices: _,
-            limit: _,
-            occurrence: _,
-            rate,
-            in_doubt: _,
-            cadence,
-            cadence_failure: _,
-            max_failure_rate: _,
-            outcomes,
-            overriding: _,
-            share: _,
-            join: _,
-            dry_run: _,
-            offline: _,
-            validate_only: _,
-        } = self;
-        automations.flags(flags);
-        flags.set(&push::RATE, rate.as_ref());
-        flags.set(
-            &push::OUTCOMES,
-            outcomes.as_ref().map(|path| path.display()),
-        );
-        flags.set(&cadence::HISTORY, cadence.as_ref());
-    }
-
-    // Results come last, when all progress bars are gone.
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
-            Box::pin(self.execute(&context)).await
-        })
-    }
-}
-
-impl Args {
+impl AsyncSubcommand for Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
@@ -228,7 +165,9 @@ impl Args {
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
+}
 
+impl Args {
     async fn join(&self, context: &CommandContext, wanted: &str) -> Result<ExitStatus> {
         let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
@@ -268,7 +207,7 @@ impl Args {
             .transpose()?;
         let no_users = Input::Users(Vec::new());
         let mut order = self.blank(
-            run_context.settings.push.rate,
+            run_context.settings.push.rate.limit(),
             no_users,
             Wording::default(),
             0,
@@ -286,7 +225,7 @@ impl Args {
         })?;
         crate::cadence::Layer::new(layer)?;
         let input = self.audience.input()?;
-        let rate = context.settings.push.rate;
+        let rate = context.settings.push.rate.limit();
         Ok(self.blank(rate, input, self.words.wording()?, layer))
     }
 

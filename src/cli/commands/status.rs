@@ -11,14 +11,14 @@ use crate::error::Result;
 use crate::pipeline::Activity;
 use crate::report::counted;
 use crate::report::run::span;
+use crate::settings::generate::OutputTarget;
 use crate::state::{Pause, RunFilter, RunStatus, Store};
-use crate::ui::{Document, Style, Table};
+use crate::ui::{Document, Stdout, Style, Table};
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::open_runs;
 use crate::cli::open_runs::OpenRun;
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
 
@@ -54,13 +54,11 @@ struct Status {
     now: Timestamp,
 }
 
-impl Subcommand for Args {
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
+impl AsyncSubcommand for Args {
+    fn stdout(&self, _output: &OutputTarget) -> Stdout {
+        Stdout::Data
     }
-}
 
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let status = bounded(context, look(context)).await?;
         match context.ui.document() {
