@@ -24,6 +24,7 @@
 //! | the statement sent for an audience | [`audience::statement`] |
 //! | addresses, TLS, retries and timeouts of PostgreSQL connections | [`postgres`] |
 //! | the kind, the message or the advice of a connection failure | [`postgres::failure`]; exit statuses in [`exit`] |
+//! | the hint of a failure | [`advice`] |
 //! | audience files and their names | [`audience::files`], [`audience::file_names`], [`atomic_publish`] |
 //! | template variables, filters, limits of a message | [`template`], [`template::push`] |
 //! | the steps from an audience file to recipients, and the counts | [`delivery`] |
@@ -64,6 +65,7 @@
 //! 12. A recipient who has a token is never recorded as having none.
 //! 13. A side file (outcomes, dead tokens, notices) that cannot be written never costs the ledger its truth.
 
+pub mod advice;
 mod atomic_file;
 pub mod atomic_publish;
 pub mod audience;

@@ -19,7 +19,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::CancelToken;
 
-pub use crate::postgres::address::Address;
+pub use crate::advice::Advice;
+use crate::postgres::address::Address;
 pub use crate::postgres::failure::SqlError;
 pub use crate::postgres::retry_plan::{RetryLimits, RetryPlan, RetryStep};
 pub use snapshot::{Rows, Snapshot};
@@ -305,13 +306,9 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
         .flat_map(Error::hints)
         .fold(error, Error::hint);
     if running.is_some_and(|running| running.stalled()) {
-        error.hint(
-            "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
-        )
+        error.hint(Advice::Stalled)
     } else {
-        error.hint(
-            "raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)",
-        )
+        error.hint(Advice::SlowStatement)
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::AttemptError;
 use super::account::ServiceAccount;
+use crate::advice::Advice;
 use crate::clock::Clock;
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -155,8 +156,8 @@ impl TokenSource {
         AttemptError::Permanent(
             Error::new(ErrorKind::Credentials, message)
                 .context(account)
-                .hint("check in the console that the account's key was not deleted")
-                .hint("check that this machine's clock is right: the assertion carries the time"),
+                .hint(Advice::DeletedKey)
+                .hint(Advice::AssertionClock),
         )
     }
 }

@@ -18,6 +18,7 @@ use super::password;
 use super::stream::{Ready, Stream};
 use super::tcp;
 use super::tls;
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::secret::Secret;
 
@@ -324,10 +325,7 @@ fn other_way_may_help(failure: &Failure, phase: ConnectPhase) -> bool {
 }
 
 fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
-    let tunnel = |host: &Host| {
-        const TUNNELS: &str = "this goes through localhost: if it is a tunnel, check that it leads to the right database, and for which user";
-        host.is_reached_locally().then_some(TUNNELS)
-    };
+    let tunnel = |host: &Host| host.is_reached_locally().then_some(Advice::Tunnel);
     if let [(host, failure)] = &*failures {
         let tunnel = tunnel(host).filter(|_| {
             failure.kind() == ErrorKind::Credentials

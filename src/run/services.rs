@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::RunContext;
+use crate::advice::Advice;
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::automation::AutomationFile;
@@ -60,9 +61,7 @@ pub fn account(settings: &Settings) -> Result<ServiceAccount> {
                 private_key: private_key.clone(),
             })
         }
-        _ => Err(Error::usage("there is no service account to send with").hint(
-            "set GOOGLE_APPLICATION_CREDENTIALS to its file, or FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and FIREBASE_PRIVATE_KEY",
-        )),
+        _ => Err(Error::usage("there is no service account to send with").hint(Advice::NoAccount)),
     }
 }
 
