@@ -22,6 +22,12 @@ macro_rules! advice {
     };
 }
 
+impl From<Advice> for String {
+    fn from(advice: Advice) -> Self {
+        advice.to_string()
+    }
+}
+
 advice! {
     AllowList => "a firewall may be dropping the packets: check that the database's allow-list (security group) has \
         every static egress address of this machine, and that host and port are right",
@@ -112,4 +118,15 @@ advice! {
         server (pg_stat_activity)",
     NoAccount => "set GOOGLE_APPLICATION_CREDENTIALS to its file, or FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and \
         FIREBASE_PRIVATE_KEY",
+    FewConnections => "few connections are left: connect through a pooler (PgBouncer, the platform's pooling endpoint), or \
+        let fewer jobs run at once (connection_limit)",
+    Renew => "renew the certificate before it ends",
+    Clock => "set this machine's clock, or the server's (NTP): occurrences, windows and tokens depend on it",
+    VerifyServer => "use sslmode=verify-full with sslrootcert=FILE (a managed database's root bundle) or sslrootcert=system",
+    NoRules => "add the rules to cadence_rules, or set them inactive there",
+    HistoryOff => "set PUSH_CADENCE_DATABASE_URL or CADENCE_SERVICE_URL, or --cadence embedded",
+    StoreReadOnly => "name the primary of the state store's database, and a role that may write",
+    FreeSpace => "free some space, or set another directory",
+    NoticeHost => "check the address of the notice, and this machine's way out",
+    SomeAddresses => "each connection tries every address of the name, and loses time with one that does not answer",
 }

@@ -16,6 +16,7 @@ mod postgres;
 mod rules;
 mod sync;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use breakdown::{Breakdown, Exclusion};
@@ -40,6 +41,39 @@ pub enum HistoryLocation {
     Embedded,
     /// No recipient is held back and nothing is recorded. The caller must say so.
     Off,
+}
+
+/// What a history answers to a question that changes nothing.
+#[derive(Debug)]
+pub enum Answer {
+    /// Its rules.
+    Rules(Rules),
+    /// The service answered about one user; it does not report its rules.
+    Answered,
+    /// It is in the state store, or there is none.
+    Nothing,
+}
+
+impl HistoryLocation {
+    /// Asks the history as a send does, about one user who does not exist.
+    pub async fn probe(&self, now: Timestamp) -> Result<Answer> {
+        let layer = Layer::of_rules();
+        match self {
+            Self::Postgres(address) => {
+                let history = PostgresHistory::new((**address).clone());
+                let rules = history.rules().await?;
+                let limits = rules.limits(layer, now).into_iter();
+                let limits: Vec<Limit> = limits.map(|(_, limit)| limit).collect();
+                history.counted(&[Uuid::nil()], &limits).await?;
+                Ok(Answer::Rules(rules))
+            }
+            Self::Http(url) => {
+                Http::new(url)?.filter(&[Uuid::nil()], layer).await?;
+                Ok(Answer::Answered)
+            }
+            Self::Embedded | Self::Off => Ok(Answer::Nothing),
+        }
+    }
 }
 
 /// The notification history and the store that claims are made in.

@@ -67,10 +67,11 @@ use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
 pub use outcome_files::OutcomeFiles;
-pub(crate) use outcomes_directory::is_unwritable;
+pub(crate) use outcomes_directory::{LEAST, check_store, is_unwritable};
 pub use plan::SendPlan;
 pub use preflight::fits;
 pub use summary::{SendResult, Summary};
+pub(crate) use token_lookup::reads;
 pub use token_lookup::{SourceReader, TokenCounts, TokenLookup};
 pub use while_sending::{Quiet, WhileSending};
 

@@ -9,8 +9,9 @@
 //!                                                         ├─► state ───► SQLite | PostgreSQL
 //!  cli/commands/* call run, report and ui                 └─► fcm ─────► push service
 //! ```
-//! Imports point one way: [`cli`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] → [`automation`], [`state`],
-//! [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] → the leaves. Each outside
+//! Imports point one way: [`cli`] → [`doctor`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] →
+//! [`automation`], [`state`], [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] →
+//! the leaves. Each outside
 //! system has one room that knows it: the source database [`source`], the push service [`fcm`], the state store
 //! [`state`], the notification history [`cadence`], webhooks and heartbeats [`notify`], the way files appear
 //! [`atomic_publish`]. Only [`cli`] reads the environment, prints and decides the exit status. The rooms below it
@@ -40,6 +41,7 @@
 //! | a command or a flag | `src/cli/commands/`, one file a subcommand |
 //! | a setting | [`settings`], one file a room |
 //! | the report of a run | [`report::gather`] collects it, [`report::run`] is its type |
+//! | what `pushctl doctor` tests | [`doctor`] |
 //! | terminal output | [`ui`] for streams, colour and progress, [`report`] for texts and pages |
 //!
 //! # Invariants
@@ -79,6 +81,8 @@ pub mod csv_diff;
 pub mod csv_line;
 pub mod csv_writer;
 pub mod delivery;
+mod disk;
+pub mod doctor;
 pub mod error;
 pub mod exit;
 pub mod expiry;

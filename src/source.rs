@@ -6,6 +6,7 @@
 //! The order of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the
 //! transaction) → `snapshot` (the queries). Deliberately absent: a pool, and any way to write.
 
+mod reading;
 mod snapshot;
 mod transaction;
 
@@ -23,7 +24,8 @@ pub use crate::advice::Advice;
 use crate::postgres::address::Address;
 pub use crate::postgres::failure::SqlError;
 pub use crate::postgres::retry_plan::{RetryLimits, RetryPlan, RetryStep};
-pub use snapshot::{Rows, Snapshot};
+pub use reading::Reading;
+pub use snapshot::{Relation, Rows, Snapshot};
 
 use crate::budget::Budget;
 use crate::error::{Error, ErrorKind, Result};
@@ -184,6 +186,7 @@ impl ReadAttempt<'_> {
             limit,
             end: self.end,
             turn: self.number,
+            trace: None,
         };
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),

@@ -63,6 +63,11 @@ impl Layer {
         }
     }
 
+    /// Returns a layer that two rules apply to.
+    pub(super) fn of_rules() -> Self {
+        Self(3)
+    }
+
     /// 1 to 5.
     pub fn number(self) -> u32 {
         self.0.into()

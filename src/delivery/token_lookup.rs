@@ -39,11 +39,29 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::SqlError;
 use crate::progress::{Progress, Silent};
-use crate::source::{Snapshot, Source, Watch};
+use crate::source::{Reading, Snapshot, Source, Watch};
 use crate::state::ledger::UserKey;
 
 const ACCOUNTS: &str = include_str!("accounts.sql");
 const TOKENS: &str = include_str!("tokens.sql");
+
+/// Returns what a send reads from the source, as a send of no rows would.
+pub(crate) async fn reads(snapshot: &Snapshot) -> Result<Reading> {
+    let none = |name| (name, "{}".to_owned());
+    let parameters = ["pushctl.recipients", "pushctl.look_up", "pushctl.tokens"].map(none);
+    let mut reading = Reading::default();
+    for sql in [ACCOUNTS, TOKENS] {
+        reading
+            .add(
+                snapshot,
+                &[],
+                &parameters,
+                crate::audience::sql::statement(sql).trim(),
+            )
+            .await?;
+    }
+    Ok(reading)
+}
 /// The recipients of one question to the source.
 pub(super) const BATCH: usize = 32_768;
 /// The maximum of devices of a recipient.

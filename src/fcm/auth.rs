@@ -3,11 +3,13 @@
 //! One task of the client renews the token for all connections, so a rejected token leads to one request, however many
 //! messages it was rejected for.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderValue;
+use http::header::DATE;
 use openssl::hash::MessageDigest;
 use openssl::sign::Signer;
 use reqwest::StatusCode;
@@ -43,6 +45,8 @@ pub(super) struct TokenSource {
     http: reqwest::Client,
     account: ServiceAccount,
     token_uri: String,
+    /// The `Date` of the last answer.
+    date: Mutex<Option<HeaderValue>>,
 }
 
 #[derive(Serialize)]
@@ -73,7 +77,16 @@ impl TokenSource {
             http,
             account,
             token_uri,
+            date: Mutex::default(),
         }
+    }
+
+    /// Returns the endpoint's clock, from its last answer.
+    pub(super) fn date(&self) -> Option<HeaderValue> {
+        self.date
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Fetches a token with one request to the token endpoint.
@@ -99,6 +112,8 @@ impl TokenSource {
             )))
         };
         let answer = answer.map_err(trouble)?;
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) =
+            answer.headers().get(DATE).cloned();
         let status = answer.status();
         let body = answer.bytes().await.map_err(trouble)?;
         if !status.is_success() {
