@@ -23,7 +23,7 @@ pub use breakdown::{Breakdown, Exclusion};
 pub use rules::{Layer, Rule, RuleState, Rules, Unapplied};
 pub use sync::Synced;
 
-use crate::error::Result;
+use crate::error::{Context as _, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::state::Store;
 use crate::state::ledger::{Basis, Counted, Guard, Limit, Recording, UserKey, first_exceeded};
@@ -68,7 +68,11 @@ impl HistoryLocation {
                 Ok(Answer::Rules(rules))
             }
             Self::Http(url) => {
-                Http::new(url)?.filter(&[Uuid::nil()], layer).await?;
+                let url = url.clone();
+                // It reads the system's certificates, beside steps whose time is taken.
+                let made = tokio::task::spawn_blocking(move || Http::new(&url)).await;
+                let http = made.kind(ErrorKind::Bug, || "the set-up of TLS panicked")??;
+                http.filter(&[Uuid::nil()], layer).await?;
                 Ok(Answer::Answered)
             }
             Self::Embedded | Self::Off => Ok(Answer::Nothing),

@@ -16,8 +16,10 @@ use crate::automation::diagnostic::Severity;
 use crate::clock::text::show_duration;
 use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
+use crate::notify::Warning;
 use crate::run::context::RunContext;
 use crate::run::services;
+use crate::settings::Settings;
 
 pub(super) async fn check(
     list: &Checklist,
@@ -31,17 +33,10 @@ pub(super) async fn check(
         Err(error) => return list.record(Step::failed("files", &copy(error))),
     };
     list.record(files(checked));
-    let (mut hosts, mut unused) = (BTreeSet::new(), BTreeSet::new());
-    for automation in &checked.automations {
-        unused.extend(unused_notices(context, automation));
-        let (notices, _) = services::notices_of(context.settings, &automation.file);
-        hosts.extend(
-            notices
-                .endpoints()
-                .into_iter()
-                .map(|(_, host, port)| (host, port)),
-        );
-    }
+    // A client for each notice reads the system's certificates: not beside steps whose time is taken.
+    let (settings, known) = (context.settings.clone(), checked.automations.clone());
+    let found = tokio::task::spawn_blocking(move || notices(&settings, &known)).await;
+    let (hosts, unused) = found.unwrap_or_default();
     if !unused.is_empty() {
         let seen = Vec::from_iter(unused).join("; ");
         let step = Step::new("notices", Status::Warning, seen);
@@ -96,24 +91,32 @@ fn files(checked: &Checked) -> Step {
     Step::new("files", Status::Ok, seen)
 }
 
-/// Returns why notices of an automation are not sent.
-fn unused_notices(context: &RunContext<'_>, automation: &Automation) -> Vec<String> {
-    let notify = &automation.file.notify;
-    let environment = &context.settings.source.environment;
-    let unset = |written: &Option<String>| {
-        let name = written.as_deref()?.strip_prefix("env:")?;
-        let value = environment.get(name).ok().flatten();
-        let is_unset = value.is_none_or(|(value, _)| value.is_empty());
-        is_unset.then(|| format!("{name} is not set"))
-    };
-    let unset = [&notify.webhook, &notify.heartbeat]
-        .into_iter()
-        .filter_map(unset);
-    let (_, warnings) = services::notices_of(context.settings, &automation.file);
-    let warnings = warnings
-        .iter()
-        .map(|warning| format!("{warning} ({})", automation.name()));
-    unset.chain(warnings).collect()
+/// Returns the hosts that notices are sent to, and why some notices are not sent.
+fn notices(
+    settings: &Settings,
+    automations: &[Automation],
+) -> (BTreeSet<(String, u16)>, BTreeSet<String>) {
+    let (mut hosts, mut unused) = (BTreeSet::new(), BTreeSet::new());
+    for automation in automations {
+        let notify = &automation.file.notify;
+        let unset = |written: &Option<String>| {
+            let name = written.as_deref()?.strip_prefix("env:")?;
+            let value = settings.source.environment.get(name).ok().flatten();
+            let is_unset = value.is_none_or(|(value, _)| value.is_empty());
+            is_unset.then(|| format!("{name} is not set"))
+        };
+        unused.extend(
+            [&notify.webhook, &notify.heartbeat]
+                .into_iter()
+                .filter_map(unset),
+        );
+        let (notices, warnings) = services::notices_of(settings, &automation.file);
+        let endpoints = notices.endpoints().into_iter();
+        hosts.extend(endpoints.map(|(_, host, port)| (host, port)));
+        let warning = |warning: &Warning| format!("{warning} ({})", automation.name());
+        unused.extend(warnings.iter().map(warning));
+    }
+    (hosts, unused)
 }
 
 async fn reach(host: &str, port: u16, limit: Duration) -> Step {

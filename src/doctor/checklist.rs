@@ -104,7 +104,11 @@ fn unfinished(name: &str, needed: Option<&Step>, limit: Duration) -> Step {
     match cause {
         Some(cause) => Step {
             because: Some(cause.clone()),
-            ..Step::new(name, Status::Skipped, format!("{cause} failed"))
+            ..Step::new(
+                name,
+                Status::Skipped,
+                format!("not tested, because {cause} failed"),
+            )
         },
         None => Step::failed(
             name,
