@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::source::{Reading, Snapshot};
 
 /// Returns the tables and views that an audience reads. It fails as the audience would, except for a missing privilege.
-pub async fn of(snapshot: &Snapshot, definition: &Definition) -> Result<Reading> {
+pub async fn of(snapshot: &Snapshot, definition: &Definition, as_of: Timestamp) -> Result<Reading> {
     let locals: Vec<(&str, &str)> = definition
         .header
         .set
@@ -21,7 +21,7 @@ pub async fn of(snapshot: &Snapshot, definition: &Definition) -> Result<Reading>
         .iter()
         .map(|parameter| (format!("pushctl.{}", parameter.name), value_of(parameter)))
         .chain([
-            ("pushctl.as_of".to_owned(), Timestamp::now().to_string()),
+            ("pushctl.as_of".to_owned(), as_of.to_string()),
             ("pushctl.already_sent".to_owned(), "{}".to_owned()),
         ])
         .collect();

@@ -114,12 +114,13 @@ async fn read(
     };
     let source = Source::new(address, limits, purpose);
     let has_test_users = !context.settings.generate.test_users.is_empty();
+    let now = context.clock.now();
     let work = async |snapshot: &Snapshot| {
         for definition in audiences {
             let name = step_of(&definition.name);
             list.record(step(
                 &name,
-                audience::reads::of(snapshot, definition).await,
+                audience::reads::of(snapshot, definition, now).await,
                 role,
             ));
         }

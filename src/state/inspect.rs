@@ -69,9 +69,10 @@ impl Store {
                     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
               WHERE NOT has_table_privilege(name, privilege)
              UNION ALL
-             SELECT 'USAGE', 'SEQUENCE ' || s.schemaname || '.' || s.sequencename FROM pg_sequences s
+             SELECT 'USAGE or SELECT', 'SEQUENCE ' || s.schemaname || '.' || s.sequencename FROM pg_sequences s
               WHERE s.schemaname = 'pushctl'
-                AND NOT has_sequence_privilege(s.schemaname || '.' || s.sequencename, 'USAGE, SELECT')
+                AND NOT (has_sequence_privilege(s.schemaname || '.' || s.sequencename, 'USAGE')
+                         AND has_sequence_privilege(s.schemaname || '.' || s.sequencename, 'SELECT'))
              ORDER BY 2, 1",
             names.join(", ")
         );
