@@ -16,13 +16,14 @@ mod postgres;
 mod rules;
 mod sync;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use breakdown::{Breakdown, Exclusion};
 pub use rules::{Layer, Rule, RuleState, Rules, Unapplied};
 pub use sync::Synced;
 
-use crate::error::Result;
+use crate::error::{Context as _, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::state::Store;
 use crate::state::ledger::{
@@ -42,6 +43,43 @@ pub enum HistoryLocation {
     Embedded,
     /// No recipient is held back and nothing is recorded. The caller must say so.
     Off,
+}
+
+/// What a history answers to a question that changes nothing.
+#[derive(Debug)]
+pub enum Answer {
+    /// Its rules.
+    Rules(Rules),
+    /// The service answered about one user; it does not report its rules.
+    Answered,
+    /// It is in the state store, or there is none.
+    Nothing,
+}
+
+impl HistoryLocation {
+    /// Asks the history as a send does, about one user who does not exist.
+    pub async fn probe(&self, now: Timestamp) -> Result<Answer> {
+        let layer = Layer::of_rules();
+        match self {
+            Self::Postgres(address) => {
+                let history = PostgresHistory::new((**address).clone());
+                let rules = history.rules().await?;
+                let limits = rules.limits(layer, now).into_iter();
+                let limits: Vec<Limit> = limits.map(|(_, limit)| limit).collect();
+                history.counted(&[Uuid::nil()], &limits).await?;
+                Ok(Answer::Rules(rules))
+            }
+            Self::Http(url) => {
+                let url = url.clone();
+                // It reads the system's certificates, beside steps whose time is taken.
+                let made = tokio::task::spawn_blocking(move || Http::new(&url)).await;
+                let http = made.kind(ErrorKind::Bug, || "the set-up of TLS panicked")??;
+                http.filter(&[Uuid::nil()], layer).await?;
+                Ok(Answer::Answered)
+            }
+            Self::Embedded | Self::Off => Ok(Answer::Nothing),
+        }
+    }
 }
 
 /// The notification history and the store that claims are made in.

@@ -68,12 +68,13 @@ use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
 pub use outcome_files::OutcomeFiles;
-pub(crate) use outcomes_directory::is_unwritable;
+pub(crate) use outcomes_directory::{LEAST, check_store, is_unwritable};
 pub use plan::SendPlan;
 pub use preflight::check_texts;
 pub use summary::{SendResult, Summary};
 pub use token_lookup::{TokenCounts, TokenLookup};
 pub use token_query::SourceReader;
+pub(crate) use token_query::reads;
 pub use while_sending::{Quiet, WhileSending};
 
 use crate::automation::AutomationFile;

@@ -14,6 +14,7 @@
 //! | `dispatch` | the queue, the retries and the messages in flight, and the action for each answer; pure |
 //! | `connection` | a task that drives one connection and the requests on it |
 //! | `client` | the public handle, and its background tasks |
+//! | `probe` | one connection, one token and one message that is only validated, for `pushctl doctor` |
 //!
 //! Deliberately absent: a ledger (the caller claims a recipient before it submits the job), topics, batches, HTTP/1.1.
 
@@ -26,6 +27,7 @@ mod connection;
 mod dispatch;
 mod failure_guard;
 mod message;
+mod probe;
 mod rate_limiter;
 mod request;
 mod transport;
@@ -41,6 +43,7 @@ pub use client::{Client, DispatchProgress, Reports};
 pub use dispatch::{Halt, HaltCause};
 pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
+pub use probe::{Probe, Verdict};
 
 use crate::error::Error;
 
@@ -57,6 +60,12 @@ enum AttemptError {
 }
 
 impl AttemptError {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Transient(error) | Self::Permanent(error) => error,
+        }
+    }
+
     fn error(&self) -> &Error {
         match self {
             Self::Transient(error) | Self::Permanent(error) => error,

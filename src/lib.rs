@@ -9,8 +9,9 @@
 //!                                                         ├─► state ───► SQLite | PostgreSQL
 //!  cli/commands/* call run, report and ui                 └─► fcm ─────► push service
 //! ```
-//! Imports point one way: [`cli`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] → [`automation`], [`state`],
-//! [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] → the leaves. Each outside
+//! Imports point one way: [`cli`] → [`doctor`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] →
+//! [`automation`], [`state`], [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] →
+//! the leaves. Each outside
 //! system has one room that knows it: the source database [`source`], the push service [`fcm`], the state store
 //! [`state`], the notification history [`cadence`], webhooks and heartbeats [`notify`], the way files appear
 //! [`atomic_publish`]. Only [`cli`] reads the environment, prints and decides the exit status. The rooms below it
@@ -24,6 +25,7 @@
 //! | the statement sent for an audience | [`audience::statement`] |
 //! | addresses, TLS, retries and timeouts of PostgreSQL connections | [`postgres`] |
 //! | the kind, the message or the advice of a connection failure | [`postgres::failure`]; exit statuses in [`exit`] |
+//! | the hint of a failure | [`advice`] |
 //! | audience files and their names | [`audience::files`], [`audience::file_names`], [`atomic_publish`] |
 //! | template variables, filters, limits of a message | [`template`], [`template::push`] |
 //! | the steps from an audience file to recipients, and the counts | [`delivery`] |
@@ -39,6 +41,7 @@
 //! | a command or a flag | `src/cli/commands/`, one file a subcommand |
 //! | a setting | [`settings`], one file a room |
 //! | the report of a run | [`report::gather`] collects it, [`report::run`] is its type |
+//! | what `pushctl doctor` tests | [`doctor`] |
 //! | terminal output | [`ui`] for streams, colour and progress, [`report`] for texts and pages |
 //!
 //! # Invariants
@@ -64,6 +67,7 @@
 //! 12. A recipient who has a token is never recorded as having none.
 //! 13. A side file (outcomes, dead tokens, notices) that cannot be written never costs the ledger its truth.
 
+pub mod advice;
 mod atomic_file;
 pub mod atomic_publish;
 pub mod audience;
@@ -77,6 +81,8 @@ pub mod csv_diff;
 pub mod csv_line;
 pub mod csv_writer;
 pub mod delivery;
+mod disk;
+pub mod doctor;
 pub mod error;
 pub mod exit;
 pub mod expiry;

@@ -156,6 +156,17 @@ impl Notices {
         (notices, warnings)
     }
 
+    /// Returns the targets of notices: `webhook` or `heartbeat`, with host and port. The rest of an address is secret.
+    pub fn endpoints(&self) -> Vec<(&'static str, String, u16)> {
+        let targets = [&self.webhook, &self.heartbeat];
+        let endpoint = |target: &WebhookTarget| {
+            let host = target.url.host_str().unwrap_or_default();
+            let port = target.url.port_or_known_default().unwrap_or(443);
+            (target.what, host.trim_matches(['[', ']']).to_owned(), port)
+        };
+        targets.into_iter().flatten().map(endpoint).collect()
+    }
+
     /// Posts a notice to the webhook, if there is one.
     pub async fn tell(&self, notice: &Notice) -> Result<(), Warning> {
         match &self.webhook {

@@ -6,6 +6,7 @@
 //! The order of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the
 //! transaction) → `snapshot` (the queries). Deliberately absent: a pool, and any way to write.
 
+mod reading;
 mod snapshot;
 mod transaction;
 
@@ -19,10 +20,12 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::CancelToken;
 
-pub use crate::postgres::address::Address;
+pub use crate::advice::Advice;
+use crate::postgres::address::Address;
 pub use crate::postgres::failure::SqlError;
 pub use crate::postgres::retry_plan::{RetryLimits, RetryPlan, RetryStep};
-pub use snapshot::{Rows, Snapshot};
+pub use reading::Reading;
+pub use snapshot::{Relation, Rows, Snapshot};
 
 use crate::budget::Budget;
 use crate::error::{Error, ErrorKind, Result};
@@ -68,6 +71,12 @@ pub trait Watch: Send + Sync {
         let _ = (host, server_version);
     }
 }
+
+/// Takes no notice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
 
 impl Source {
     /// Returns a source that has not been connected to yet.
@@ -178,6 +187,7 @@ impl ReadAttempt<'_> {
             limit,
             end: self.end,
             turn: self.number,
+            trace: None,
         };
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
@@ -300,13 +310,9 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
         .flat_map(Error::hints)
         .fold(error, Error::hint);
     if running.is_some_and(|running| running.stalled()) {
-        error.hint(
-            "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
-        )
+        error.hint(Advice::Stalled)
     } else {
-        error.hint(
-            "raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)",
-        )
+        error.hint(Advice::SlowStatement)
     }
 }
 

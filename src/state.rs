@@ -14,6 +14,7 @@ pub mod completion_query;
 mod failure;
 mod files;
 mod identity;
+mod inspect;
 mod leases;
 pub mod ledger;
 pub mod migrations;
@@ -29,6 +30,7 @@ mod value;
 
 pub use breaker::{Admission, BreakerProbe};
 pub use cancels::{CancelTarget, Cancellation, Pause};
+pub use inspect::Missing;
 pub use leases::{HeldBy, Lease, Taking};
 pub use outbox::Owed;
 pub use retention::Pruned;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::CadenceDecision;
 use super::breakdown::{Breakdown, Exclusion};
 use super::rules::Layer;
+use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::state::Owed;
 use crate::state::ledger::Counted;
@@ -220,10 +221,7 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     let unreachable = |cause: reqwest::Error| {
         let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url())
             .context("cannot reach the cadence service");
-        (
-            error.hint("check CADENCE_SERVICE_URL, and that the service is running"),
-            true,
-        )
+        (error.hint(Advice::CadenceService), true)
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();

@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Error as Refusal};
 use uuid::Uuid;
 
 use super::rules::{Rule, Rules};
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, ReconnectingSession};
@@ -206,15 +207,25 @@ fn explain(cause: Refusal) -> Error {
     let state = cause.code().map_or("", |state| state.code()).to_owned();
     let failure = |kind, message: &str| Error::from_cause(kind, cause).context(message);
     match state.as_bytes() {
-        [] | [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
-            failure(ErrorKind::Unreachable, "the notification history does not answer")
-        }
-        b"42501" => failure(ErrorKind::Credentials, "the role lacks a privilege in the notification history")
-            .hint("GRANT SELECT ON cadence_rules, user_notifications, and INSERT ON user_notifications"),
-        b"42P01" | b"42703" => failure(ErrorKind::Usage, "the notification history lacks a table or column")
-            .hint("check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema"),
-        b"23503" => failure(ErrorKind::Usage, "the notification history does not know the push's layer")
-            .hint("every layer needs its row in notification_layers"),
+        [] | [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => failure(
+            ErrorKind::Unreachable,
+            "the notification history does not answer",
+        ),
+        b"42501" => failure(
+            ErrorKind::Credentials,
+            "the role lacks a privilege in the notification history",
+        )
+        .hint(Advice::HistoryPrivilege),
+        b"42P01" | b"42703" => failure(
+            ErrorKind::Usage,
+            "the notification history lacks a table or column",
+        )
+        .hint(Advice::WrongHistory),
+        b"23503" => failure(
+            ErrorKind::Usage,
+            "the notification history does not know the push's layer",
+        )
+        .hint(Advice::UnknownLayer),
         _ => failure(ErrorKind::Failed, "the notification history failed"),
     }
 }

@@ -60,6 +60,11 @@ impl Layer {
         }
     }
 
+    /// Returns a layer that two rules apply to.
+    pub(super) fn of_rules() -> Self {
+        Self(3)
+    }
+
     pub fn number(self) -> u32 {
         self.0.into()
     }

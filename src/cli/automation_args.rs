@@ -43,6 +43,16 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
     Ok(check(&sources, &against).with_unreadable(unreadable))
 }
 
+/// Checks every file of the configured directory; `None` if that has none.
+pub(super) fn checked_if_any(context: &CommandContext) -> Result<Option<Checked>> {
+    let directory = &context.settings.automations.directory;
+    let is_empty = || automation::files_in(directory, "").is_ok_and(|files| files.is_empty());
+    if !directory.exists() || is_empty() {
+        return Ok(None);
+    }
+    checked(context, &[]).map(Some)
+}
+
 /// Returns the named automations, or without a name all of them; by the automation's name or its file's.
 ///
 /// # Errors

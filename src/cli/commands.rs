@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod diff;
+pub mod doctor;
 pub mod generate;
 pub mod help;
 pub mod man;
@@ -80,6 +81,7 @@ pub(super) enum Command {
     Check(check::Args),
     Schedule(schedule::Args),
     Diff(diff::Args),
+    Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -115,6 +117,7 @@ impl Command {
             Self::Check(args) => Box::new(args),
             Self::Schedule(args) => Box::new(args),
             Self::Diff(args) => Box::new(args),
+            Self::Doctor(args) => Box::new(args),
             Self::Config(args) => Box::new(args),
             Self::Completions(args) => Box::new(args),
             Self::Man(args) => Box::new(args),

@@ -25,7 +25,7 @@ use crate::csv_writer::fields;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::postgres::SqlError;
-use crate::source::{Snapshot, Source, Watch};
+use crate::source::{Reading, Snapshot, Source, Watch};
 
 const ACCOUNTS: &str = include_str!("accounts.sql");
 const TOKENS: &str = include_str!("tokens.sql");
@@ -100,6 +100,20 @@ fn explain(error: Error, role: &str) -> Error {
             )),
         _ => error,
     }
+}
+
+/// Returns what a send reads from the source, as a send of no rows would.
+pub(crate) async fn reads(snapshot: &Snapshot) -> Result<Reading> {
+    let none = |name| (name, "{}".to_owned());
+    let parameters = ["pushctl.recipients", "pushctl.look_up", "pushctl.tokens"].map(none);
+    let mut reading = Reading::default();
+    for sql in [ACCOUNTS, TOKENS] {
+        let statement = crate::audience::sql::statement(sql);
+        reading
+            .add(snapshot, &[], &parameters, statement.trim())
+            .await?;
+    }
+    Ok(reading)
 }
 
 /// Returns the tokens of a batch, in its order, and the number of tokens of the file that the source does not know.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use openssl::pkey::{Id, PKey, Private};
 use serde::Deserialize;
 
+use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::settings::secret::Secret;
 
@@ -79,6 +80,11 @@ impl ServiceAccount {
         &self.project
     }
 
+    /// Returns the account's email address.
+    pub fn client_email(&self) -> &str {
+        &self.client_email
+    }
+
     fn from_file(path: &Path) -> Result<Self> {
         let named = || format!("cannot read the service account {}", path.display());
         let text = fs::read(path).kind(ErrorKind::Usage, named)?;
@@ -96,9 +102,7 @@ impl ServiceAccount {
                 file.kind
             ))
             .context(named())
-            .hint(
-                "create a key for a service account in the console and use the file that it offers",
-            ));
+            .hint(Advice::WrongAccountFile));
         }
         Self::from_parts(
             &file.project_id,
@@ -129,9 +133,8 @@ impl ServiceAccount {
         }
         let pem = private_key.trim().trim_matches('"').replace("\\n", "\n");
         let key = rsa_key(&pem).ok_or_else(|| {
-            Error::usage("the service account's private key is not an RSA key in PEM form").hint(
-                "the key starts with -----BEGIN PRIVATE KEY-----;  line breaks may be written as \\n",
-            )
+            Error::usage("the service account's private key is not an RSA key in PEM form")
+                .hint(Advice::WrongKey)
         })?;
         Ok(Self {
             project: project.to_owned(),

@@ -222,6 +222,13 @@ impl ErrorBody {
     }
 }
 
+/// Parses a date of HTTP.
+pub(super) fn parse_date(value: &HeaderValue) -> Option<Timestamp> {
+    let text = value.to_str().ok()?.trim();
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    parser.parse_timestamp(text).ok()
+}
+
 /// Parses a `Retry-After` in seconds or as an HTTP date; a wait of more than a day is cut to a day.
 fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(86_400);
@@ -229,11 +236,8 @@ fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     let wait = if let Ok(seconds) = text.parse() {
         Duration::from_secs(seconds)
     } else {
-        let date = jiff::fmt::rfc2822::DateTimeParser::new()
-            .parse_timestamp(text)
-            .ok()?;
         // A date in the past means now.
-        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        Duration::try_from(parse_date(value)?.duration_since(now)).unwrap_or_default()
     };
     Some(wait.min(DAY))
 }

@@ -3,11 +3,13 @@
 //! One task of the client renews the token for all connections, so a rejected token leads to one request, however many
 //! messages it was rejected for.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderValue;
+use http::header::DATE;
 use openssl::hash::MessageDigest;
 use openssl::sign::Signer;
 use reqwest::StatusCode;
@@ -16,6 +18,7 @@ use tokio::time::Instant;
 
 use super::AttemptError;
 use super::account::ServiceAccount;
+use crate::advice::Advice;
 use crate::clock::Clock;
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -42,6 +45,8 @@ pub(super) struct TokenSource {
     http: reqwest::Client,
     account: ServiceAccount,
     token_uri: String,
+    /// The `Date` of the last answer.
+    date: Mutex<Option<HeaderValue>>,
 }
 
 #[derive(Serialize)]
@@ -72,7 +77,16 @@ impl TokenSource {
             http,
             account,
             token_uri,
+            date: Mutex::default(),
         }
+    }
+
+    /// Returns the endpoint's clock, from its last answer.
+    pub(super) fn date(&self) -> Option<HeaderValue> {
+        self.date
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Fetches a token with one request to the token endpoint.
@@ -98,6 +112,8 @@ impl TokenSource {
             )))
         };
         let answer = answer.map_err(trouble)?;
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) =
+            answer.headers().get(DATE).cloned();
         let status = answer.status();
         let body = answer.bytes().await.map_err(trouble)?;
         if !status.is_success() {
@@ -155,8 +171,8 @@ impl TokenSource {
         AttemptError::Permanent(
             Error::new(ErrorKind::Credentials, message)
                 .context(account)
-                .hint("check in the console that the account's key was not deleted")
-                .hint("check that this machine's clock is right: the assertion carries the time"),
+                .hint(Advice::DeletedKey)
+                .hint(Advice::AssertionClock),
         )
     }
 }

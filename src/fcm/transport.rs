@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::AttemptError;
+use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 
@@ -126,7 +127,7 @@ pub(super) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
         "http" if is_local => Ok(parsed),
         _ => Err(
             Error::usage(format!("{what} `{url}` does not start with https://"))
-                .hint("use https://; plain http is allowed only to a server on this machine"),
+                .hint(Advice::PlainHttp),
         ),
     }
 }
@@ -261,7 +262,7 @@ fn tls_failure(cause: native_tls::Error) -> AttemptError {
     if text.contains("certificate verify failed") || text.contains("not trusted") {
         let error = Error::from_cause(ErrorKind::Credentials, cause)
             .context("the server's certificate is not trusted")
-            .hint("if a private authority signed it, name that authority's certificate in the settings");
+            .hint(Advice::PrivateAuthority);
         return AttemptError::Permanent(error);
     }
     AttemptError::Transient(
@@ -277,7 +278,7 @@ fn not_http2(agreed: Option<&[u8]>) -> Error {
             "the push service does not speak HTTP/2 (TLS agreed on {protocol}; a proxy in between?)"
         ),
     )
-    .hint("the push service requires HTTP/2; look for a proxy in between that speaks only HTTP/1.1")
+    .hint(Advice::NoHttp2)
 }
 
 /// Makes the HTTP client for everything except messages; it trusts the same certificates.

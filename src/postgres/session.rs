@@ -118,6 +118,7 @@ impl ReconnectingSession {
             limit,
             end: Instant::now() + limit * u32::try_from(self.address.hosts.len()).unwrap_or(1),
             turn: 0,
+            trace: None,
         };
         let Connected { client, task, .. } = connect(&self.address, options)
             .await

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::context::RunContext;
+use crate::advice::Advice;
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::automation::AutomationFile;
 use crate::cadence::{Cadence, HistoryLocation};
 use crate::error::{Error, Result};
 use crate::fcm::{self, Credentials, ServiceAccount};
-use crate::notify::{self, Notices};
+use crate::notify::{self, Notices, Warning};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
 use crate::settings::secret::Secret;
@@ -20,6 +21,11 @@ use crate::template::link::AllowedHosts;
 
 /// Returns the notification history as it is configured.
 pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
+    Cadence::new(history_location(settings)?, store.clone())
+}
+
+/// Returns the location of the notification history as it is configured.
+pub fn history_location(settings: &Settings) -> Result<HistoryLocation> {
     let settings = &settings.cadence;
     let missing = |name: &str, kind: &str| {
         Error::usage(format!(
@@ -27,7 +33,7 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
         ))
         .hint("set it, or choose another history with --cadence")
     };
-    let place = match settings.kind() {
+    Ok(match settings.kind() {
         HistoryKind::Postgres => {
             let url = settings.database_url.as_ref();
             let url = url.ok_or_else(|| missing("PUSH_CADENCE_DATABASE_URL", "postgres"))?;
@@ -42,8 +48,7 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
         }
         HistoryKind::Embedded => HistoryLocation::Embedded,
         HistoryKind::Off => HistoryLocation::Off,
-    };
-    Cadence::new(place, store.clone())
+    })
 }
 
 /// Returns the service account for the push service.
@@ -60,9 +65,7 @@ pub fn account(settings: &Settings) -> Result<ServiceAccount> {
                 private_key: private_key.clone(),
             })
         }
-        _ => Err(Error::usage("there is no service account to send with").hint(
-            "set GOOGLE_APPLICATION_CREDENTIALS to its file, or FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and FIREBASE_PRIVATE_KEY",
-        )),
+        _ => Err(Error::usage("there is no service account to send with").hint(Advice::NoAccount)),
     }
 }
 
@@ -104,7 +107,7 @@ pub fn source_if_any(context: &RunContext<'_>) -> Result<Option<Source>> {
 
 /// Returns the source database, not connected to yet. Notes and advice about its address are shown.
 pub fn source(context: &RunContext<'_>) -> Result<Source> {
-    let address = with_inputs(context, Address::resolve)?;
+    let address = source_address(context)?;
     for note in address.notes() {
         tracing::info!(target: "pushctl::source", "{note}");
     }
@@ -114,6 +117,11 @@ pub fn source(context: &RunContext<'_>) -> Result<Source> {
     let source = source_of(context, address);
     source.plan(context.budget.total())?;
     Ok(source)
+}
+
+/// Returns the address of the source database.
+pub fn source_address(context: &RunContext<'_>) -> Result<Address> {
+    with_inputs(context, Address::resolve)
 }
 
 /// Hands over every setting that may say where the source is.
@@ -158,7 +166,8 @@ pub fn address_of(url: &Secret) -> Result<Address> {
     })
 }
 
-fn source_of(context: &RunContext<'_>, address: Address) -> Source {
+/// Returns the source at an address.
+pub fn source_of(context: &RunContext<'_>, address: Address) -> Source {
     let settings = &context.settings.source;
     let limits = RetryLimits {
         connect_timeout: settings.connect_timeout,
@@ -172,9 +181,18 @@ fn source_of(context: &RunContext<'_>, address: Address) -> Source {
     Source::new(address, limits, purpose)
 }
 
-/// Returns the notices of an automation's runs. `env:NAME` is the value of a variable.
+/// Returns the notices of an automation's runs.
 pub fn notices(context: &RunContext<'_>, automation: &AutomationFile) -> Notices {
-    let environment = &context.settings.source.environment;
+    let (notices, warnings) = notices_of(context.settings, automation);
+    for warning in warnings {
+        context.reporter.warn(&warning.to_string());
+    }
+    notices
+}
+
+/// Returns the notices of an automation's runs, and why some are not used. `env:NAME` is the value of a variable.
+pub fn notices_of(settings: &Settings, automation: &AutomationFile) -> (Notices, Vec<Warning>) {
+    let environment = &settings.source.environment;
     let address = |written: &Option<String>| {
         let written = written.as_ref()?;
         match written.strip_prefix("env:") {
@@ -187,13 +205,9 @@ pub fn notices(context: &RunContext<'_>, automation: &AutomationFile) -> Notices
     };
     let notify = &automation.notify;
     let (webhook, heartbeat) = (address(&notify.webhook), address(&notify.heartbeat));
-    let (notices, warnings) = Notices::new(
+    Notices::new(
         webhook.as_ref(),
         heartbeat.as_ref(),
         notify::NotifyTimeouts::default(),
-    );
-    for warning in warnings {
-        context.reporter.warn(&warning.to_string());
-    }
-    notices
+    )
 }
