@@ -88,6 +88,7 @@ pub mod pipeline;
 pub mod postgres;
 pub mod progress;
 pub mod report;
+pub mod retry;
 pub mod run;
 pub mod settings;
 pub mod snippet;

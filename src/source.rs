@@ -9,7 +9,6 @@
 mod snapshot;
 mod transaction;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::cancel_route::Route;
 use crate::postgres::connect::{ConnectOptions, Connected};
 use crate::postgres::failure::Seconds;
+use crate::retry::jitter;
 use snapshot::{Running, lock};
 use transaction::{GOODBYE, Leftovers};
 
@@ -47,15 +47,15 @@ pub struct Purpose {
 #[derive(Debug, Clone)]
 pub struct Source {
     address: Address,
-    patience: RetryLimits,
+    limits: RetryLimits,
     purpose: Purpose,
 }
 
 /// Receives the progress of a connection; every method has an empty default.
 pub trait Watch: Send + Sync {
-    /// An attempt begins, the `attempt`th of `of` at most.
-    fn attempt(&self, attempt: u32, of: u32) {
-        let _ = (attempt, of);
+    /// An attempt begins, the `attempt`th.
+    fn attempt(&self, attempt: u32) {
+        let _ = attempt;
     }
 
     /// An attempt has failed; another follows after `wait`.
@@ -76,11 +76,11 @@ impl Watch for Unwatched {}
 
 impl Source {
     /// Returns a source that has not been connected to yet.
-    pub fn new(address: Address, mut patience: RetryLimits, purpose: Purpose) -> Self {
-        patience.usual_timeout = patience.usual_timeout.or(address.connect_timeout);
+    pub fn new(address: Address, mut limits: RetryLimits, purpose: Purpose) -> Self {
+        limits.usual_timeout = limits.usual_timeout.or(address.connect_timeout);
         Self {
             address,
-            patience,
+            limits,
             purpose,
         }
     }
@@ -97,7 +97,12 @@ impl Source {
 
     /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
     pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
-        RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
+        RetryPlan::new(
+            working(budget),
+            self.address.hosts.len(),
+            &self.limits,
+            jitter(),
+        )
     }
 
     /// Connects, opens one snapshot, and runs `work` on it.
@@ -112,14 +117,14 @@ impl Source {
         watch: &dyn Watch,
         mut work: impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
-        let plan = self.plan(budget.total())?;
+        let mut plan = self.plan(budget.total())?;
         let connector = crate::postgres::connect::connector(&self.address)?;
         let end = Instant::now() + working(budget.total()).saturating_sub(budget.spent());
-        let mut failed = 0;
         let mut last = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let Some(step) = plan.next(failed, left, jitter()) else {
+            let failed = plan.begun();
+            let Some(step) = plan.next(left) else {
                 return Err(given_up(last, failed, budget));
             };
             if let Some(cause) = &last {
@@ -130,7 +135,7 @@ impl Source {
                     () = sleep(step.wait) => {}
                 }
             }
-            watch.attempt(failed + 1, plan.attempts());
+            watch.attempt(failed + 1);
             let previous = last.as_ref();
             let attempt = ReadAttempt {
                 source: self,
@@ -146,7 +151,6 @@ impl Source {
                 Err(error) if error.is_retryable() => last = Some(error),
                 outcome => return outcome,
             }
-            failed += 1;
         }
     }
 }
@@ -338,10 +342,4 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
     } else {
         error
     }
-}
-
-/// Returns a number from 0 to 1, different in every process and at every call.
-fn jitter() -> f64 {
-    let random = RandomState::new().hash_one(0_u8) >> 32;
-    f64::from(u32::try_from(random).unwrap_or(0)) / f64::from(u32::MAX)
 }

@@ -219,5 +219,6 @@ fn a_plan_that_cannot_fit_is_refused_with_the_sum() {
         &[("DATABASE_URL", "postgres://reader@db.example.com/market")],
     );
     assert_eq!(outcome.status, 2, "{outcome}");
-    assert!(outcome.stderr.contains("50"), "the sum is shown: {outcome}");
+    let sum = "5 attempts of 10 s and 30 s of waits = 80 s, but the deadline is";
+    assert!(outcome.stderr.contains(sum), "{outcome}");
 }

@@ -158,7 +158,7 @@ pub fn address_of(url: &Secret) -> Result<Address> {
 
 fn to(context: &RunContext<'_>, address: Address) -> Source {
     let settings = &context.settings.source;
-    let patience = RetryLimits {
+    let limits = RetryLimits {
         connect_timeout: settings.connect_timeout,
         usual_timeout: None,
         attempts: settings.retries,
@@ -167,7 +167,7 @@ fn to(context: &RunContext<'_>, address: Address) -> Source {
         command: context.command.into(),
         run: context.id.clone(),
     };
-    Source::new(address, patience, purpose)
+    Source::new(address, limits, purpose)
 }
 
 /// Returns the notices of an automation's runs. `env:NAME` is the value of a variable.

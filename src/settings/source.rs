@@ -29,7 +29,7 @@ pub struct SourceSettings {
     /// Timeout of one attempt, all addresses of a host together; `None` for the default (10 s), which a parameter of
     /// the URL overrides.
     pub connect_timeout: Option<Duration>,
-    /// Maximum attempts, the first included; `None` for the default (5), which shrinks to fit the budget.
+    /// Maximum attempts, the first included; `None` for as many as the deadline allows.
     pub retries: Option<NonZeroU32>,
 }
 
@@ -68,9 +68,9 @@ pub static RETRIES: Setting = Setting {
     name: "retries",
     flag: "--retries",
     variables: &["PUSHCTL_RETRIES"],
-    default: "5",
+    default: "",
     visibility: Visibility::Plain,
-    about: "maximum attempts to connect, the first included",
+    about: "maximum attempts to connect, the first included; without it, as many as the deadline allows",
 };
 
 /// The other keys of `[source]`: libpq's keywords, with the variables of libpq and of the platform.

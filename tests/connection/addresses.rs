@@ -394,7 +394,7 @@ fn a_time_in_the_address_is_a_wish_and_one_for_the_command_an_order() {
     assert!(
         error
             .to_string()
-            .contains("one attempt of 120s = 120s, but the deadline is"),
+            .contains("one attempt of 120 s = 120 s, but the deadline is"),
         "{error}"
     );
 }
