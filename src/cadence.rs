@@ -82,12 +82,14 @@ pub struct Filtered {
 
 impl Cadence {
     /// Returns the cadence; opens no connection before it is needed. An invalid URL is a usage error.
+    /// Its operations end with the budget of the store.
     pub fn new(place: HistoryLocation, store: Store) -> Result<Self> {
+        let budget = store.budget().clone();
         let history = match place {
             HistoryLocation::Postgres(address) => {
-                HistoryBackend::Postgres(Box::new(PostgresHistory::new(*address)))
+                HistoryBackend::Postgres(Box::new(PostgresHistory::new(*address, budget)))
             }
-            HistoryLocation::Http(url) => HistoryBackend::Http(Http::new(&url)?),
+            HistoryLocation::Http(url) => HistoryBackend::Http(Http::new(&url, budget)?),
             HistoryLocation::Embedded => HistoryBackend::Embedded,
             HistoryLocation::Off => HistoryBackend::Off,
         };

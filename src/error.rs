@@ -100,6 +100,16 @@ impl Error {
         }
     }
 
+    /// Makes it a failure that another attempt may not have.
+    #[must_use]
+    pub fn transient(self) -> Self {
+        Self {
+            kind: ErrorKind::Unreachable,
+            is_permanent: false,
+            ..self
+        }
+    }
+
     /// Returns whether another attempt may succeed without any change: the other side could not be reached, or did not
     /// answer.
     pub fn is_retryable(&self) -> bool {

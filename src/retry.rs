@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::clock::text::Seconds;
 use crate::error::{Error, Result};
 
 /// The waits between attempts, and how many there are.
@@ -21,6 +22,8 @@ pub struct RetryPolicy {
     pub attempts: Option<NonZeroU32>,
 }
 
+/// The time that is kept for the last attempt.
+pub const LAST: Duration = Duration::from_secs(2);
 /// The part by which jitter lengthens a wait at most.
 const JITTER: f64 = 0.2;
 
@@ -70,54 +73,81 @@ pub enum Again {
     After(Duration),
 }
 
-impl From<&Error> for Again {
-    fn from(error: &Error) -> Self {
-        if error.is_retryable() {
-            Self::Later
-        } else {
-            Self::Never
+/// A sequence of attempts until an instant. The caller makes them, and calls [`Retries::after`] after each failure.
+#[derive(Debug)]
+pub struct Retries {
+    policy: RetryPolicy,
+    began: Instant,
+    end: Instant,
+    jitter: f64,
+    failed: u32,
+    last_wait: Duration,
+}
+
+impl Retries {
+    pub fn new(policy: RetryPolicy, end: Instant) -> Self {
+        Self {
+            policy,
+            began: Instant::now(),
+            end,
+            jitter: jitter(),
+            failed: 0,
+            last_wait: policy.first,
         }
+    }
+
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    /// The failure is permanent, or no further attempt fits: the error is that of the last attempt.
+    pub async fn after(&mut self, error: Error) -> Result<()> {
+        let again = if error.is_retryable() {
+            Again::Later
+        } else {
+            Again::Never
+        };
+        if self.wait(again).await {
+            tracing::debug!(failed = self.failed, "trying again after: {error:#}");
+            return Ok(());
+        }
+        Err(match again {
+            Again::Never => error,
+            _ => given_up(error, self.failed, self.began.elapsed()),
+        })
+    }
+
+    /// Waits before the next attempt; returns false if there is none.
+    pub async fn wait(&mut self, again: Again) -> bool {
+        self.failed += 1;
+        let wait = match again {
+            Again::Never => return false,
+            Again::Later => self.policy.wait(self.failed).mul_f64(self.jitter),
+            Again::After(asked) => asked,
+        };
+        let left = self.end.saturating_duration_since(Instant::now());
+        // A wait that does not fit is shortened to make room for a last attempt, but not below the one before.
+        let wait = if wait < left {
+            wait.max(self.last_wait)
+        } else {
+            left.saturating_sub(LAST).max(self.last_wait)
+        };
+        if self.policy.remaining(self.failed) == Some(0) || wait >= left {
+            return false;
+        }
+        self.last_wait = wait;
+        sleep(wait).await;
+        true
     }
 }
 
-/// Repeats `attempt` until it succeeds or fails for good, or until the next wait would not end before `end`.
-pub async fn retry<T>(
-    policy: RetryPolicy,
-    end: Instant,
-    attempt: impl AsyncFnMut() -> Result<T>,
-) -> Result<T> {
-    retry_when(policy, end, |error| Again::from(error), attempt).await
-}
-
-/// Like [`retry`], for failures of any type; `judge` decides about each.
-pub async fn retry_when<T, E>(
-    policy: RetryPolicy,
-    end: Instant,
-    judge: impl Fn(&E) -> Again,
-    mut attempt: impl AsyncFnMut() -> Result<T, E>,
-) -> Result<T, E> {
-    let jitter = jitter();
-    let mut failed = 0;
-    loop {
-        let error = match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        failed += 1;
-        let wait = match judge(&error) {
-            Again::Never => return Err(error),
-            Again::Later => policy.wait(failed).mul_f64(jitter),
-            Again::After(asked) => asked,
-        };
-        if policy.remaining(failed) == Some(0) || Instant::now() + wait >= end {
-            return Err(error);
-        }
-        tracing::debug!(
-            failed,
-            wait_ms = wait.as_millis(),
-            "an attempt failed and is repeated"
-        );
-        sleep(wait).await;
+/// Adds how often and how long a thing was tried, where it was tried more than once.
+pub fn given_up(error: Error, attempts: u32, time: Duration) -> Error {
+    match attempts {
+        0 | 1 => error,
+        _ => error.context(format!(
+            "gave up after {attempts} attempts in {}",
+            Seconds(time)
+        )),
     }
 }
 
@@ -141,29 +171,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_transient_failure_is_repeated_until_the_end_and_a_permanent_one_never() {
-        let mut attempts = 0;
-        let mut fail = async |error: Error| {
-            attempts += 1;
-            Err::<(), _>(error)
-        };
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(4);
         let unreachable = || Error::new(ErrorKind::Unreachable, "away");
-        let _ = retry(RetryPolicy::CONNECTION, end, async || {
-            fail(unreachable()).await
-        })
-        .await;
-        assert!(Instant::now() < end);
-        // At 0 s and after 2 s; the wait of 4 s does not fit.
-        assert_eq!(attempts, 2);
-        let mut fail = async |error: Error| {
-            attempts += 1;
-            Err::<(), _>(error)
-        };
-        let permanent = || unreachable().permanent();
-        let _ = retry(RetryPolicy::CONNECTION, end, async || {
-            fail(permanent()).await
-        })
-        .await;
-        assert_eq!(attempts, 3);
+        let mut retries = Retries::new(RetryPolicy::CONNECTION, end);
+        assert!(retries.after(unreachable()).await.is_ok());
+        // A wait of 4 s does not fit, and a shorter one than before would be no wait.
+        let error = retries.after(unreachable()).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("gave up after 2 attempts in 2"),
+            "{error}"
+        );
+        let mut retries = Retries::new(RetryPolicy::CONNECTION, end + Duration::from_secs(60));
+        let error = retries.after(unreachable().permanent()).await.unwrap_err();
+        assert_eq!(error.to_string(), "away");
     }
 }

@@ -29,7 +29,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::cancel_route::Route;
 use crate::postgres::connect::{ConnectOptions, Connected};
 use crate::postgres::failure::Seconds;
-use crate::retry::jitter;
+use crate::retry::{given_up, jitter};
 use snapshot::{Running, lock};
 use transaction::{GOODBYE, Leftovers};
 
@@ -95,14 +95,17 @@ impl Source {
         self.address.place()
     }
 
-    /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
-    pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
-        RetryPlan::new(
-            working(budget),
-            self.address.hosts.len(),
-            &self.limits,
-            jitter(),
-        )
+    fn named(&self) -> String {
+        format!("the database {}", self.place())
+    }
+
+    /// Refuses limits that cannot fit into a deadline.
+    pub fn check_plan(&self, deadline: Duration) -> Result<()> {
+        self.plan().check(working(deadline))
+    }
+
+    fn plan(&self) -> RetryPlan {
+        RetryPlan::new(self.address.hosts.len(), &self.limits, jitter())
     }
 
     /// Connects, opens one snapshot, and runs `work` on it.
@@ -117,22 +120,24 @@ impl Source {
         watch: &dyn Watch,
         mut work: impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
-        let mut plan = self.plan(budget.total())?;
+        let mut plan = self.plan();
         let connector = crate::postgres::connect::connector(&self.address)?;
-        let end = Instant::now() + working(budget.total()).saturating_sub(budget.spent());
+        let (began, total) = (Instant::now(), budget.total());
+        let end = budget.end() - (total - working(total));
         let mut last = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let failed = plan.begun();
             let Some(step) = plan.next(left) else {
-                return Err(given_up(last, failed, budget));
+                return Err(give_up(last, failed, began.elapsed(), total));
             };
             if let Some(cause) = &last {
                 tracing::debug!(target: "pushctl::source", wait_ms = step.wait.as_millis(), "attempt {failed} failed: {cause:#}");
                 watch.waiting(step.wait, cause);
+                let paused = budget.watch(self.named(), || true, sleep(step.wait));
                 tokio::select! {
                     kind = interrupt.wait() => return Err(Interrupt::error(kind)),
-                    () = sleep(step.wait) => {}
+                    () = paused => {}
                 }
             }
             watch.attempt(failed + 1);
@@ -188,9 +193,11 @@ impl ReadAttempt<'_> {
             end: self.end,
             turn: self.number,
         };
+        let named = self.source.named();
+        let connecting = crate::postgres::connect::connect(address, options);
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
-            connected = crate::postgres::connect::connect(address, options) => connected?,
+            connected = self.budget.watch(named, || true, connecting) => connected?,
         };
         let Connected {
             client,
@@ -207,10 +214,17 @@ impl ReadAttempt<'_> {
             running: snapshot.watch_running(),
             connection,
         };
+        let is_idle = || {
+            snapshot
+                .running()
+                .is_some_and(|running| running.is_silent())
+        };
+        let conversation = self.converse(&snapshot, work);
+        let named = format!("rows from {}", self.source.named());
         let outcome = tokio::select! {
             biased;
             kind = self.interrupt.wait() => Err(Interrupt::error(kind)),
-            outcome = self.converse(&snapshot, work) => outcome,
+            outcome = self.budget.watch(named, is_idle, conversation) => outcome,
             () = sleep_until(self.end) => Err(out_of_time(&snapshot, self.previous)),
         };
         let limit = self.budget.left().min(GOODBYE);
@@ -319,7 +333,7 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     }
 }
 
-fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
+fn give_up(last: Option<Error>, failed: u32, time: Duration, deadline: Duration) -> Error {
     let Some(error) = last else {
         return Error::new(
             ErrorKind::Unreachable,
@@ -327,17 +341,11 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
         )
         .hint("raise --deadline");
     };
-    let error = match failed {
-        1 => error,
-        _ => error.context(format!(
-            "gave up after {failed} attempts in {}",
-            Seconds(budget.spent())
-        )),
-    };
-    if budget.total() < FAILOVER {
+    let error = given_up(error, failed, time);
+    if deadline < FAILOVER {
         error.hint(format!(
             "a managed database's failover takes 60 to 120 s, longer than the deadline of {}",
-            Seconds(budget.total())
+            Seconds(deadline)
         ))
     } else {
         error

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::campaign::Campaign;
 use crate::support::cli::{Outcome, Sandbox};
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Postgres, ROLES};
 use crate::support::programs::free_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
@@ -197,6 +199,42 @@ fn a_server_that_is_down_and_comes_back_is_waited_for() {
         .unwrap();
     std::thread::sleep(Duration::from_millis(500));
     postgres.resume();
+    let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
+    assert_eq!(outcome.status, 0, "{outcome}");
+}
+
+#[test]
+fn a_source_or_its_pooler_that_is_away_for_a_while_is_waited_for() {
+    let postgres = Postgres::start("away");
+    let database = postgres.database("market");
+    for seconds in Campaign::outages() {
+        for fate in [Fate::ResetAfter(0), Fate::Silence] {
+            let proxy = Proxy::start(database.port(), fate);
+            let sandbox = Sandbox::new();
+            let child = sandbox
+                .command(&["generate", "layer3", "-q"])
+                .env("DATABASE_URL", through(&database, &proxy))
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_secs(*seconds));
+            proxy.turn(Fate::Pass);
+            let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
+            assert_eq!(outcome.status, 0, "{outcome}");
+        }
+    }
+    let pooler = PgBouncer::start(&postgres);
+    let port = pooler.port();
+    drop(pooler);
+    let sandbox = Sandbox::new();
+    let url = database.url();
+    let url = url.replace(&format!(":{}/", database.port()), &format!(":{port}/"));
+    let child = sandbox
+        .command(&["generate", "layer3", "-q"])
+        .env("DATABASE_URL", url)
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let _pooler = PgBouncer::start_at(&postgres, port);
     let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
     assert_eq!(outcome.status, 0, "{outcome}");
 }

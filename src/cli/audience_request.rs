@@ -28,7 +28,7 @@ pub(super) struct SourceFlags {
     /// Time limit of one connection attempt: name lookup, TCP, TLS and login [default: 10s]
     #[arg(long, global = true, value_name = "DURATION")]
     connect_timeout: Option<String>,
-    /// Maximum connection attempts, the first included [default: 5]
+    /// Maximum connection attempts, the first included [default: as many as the deadline allows]
     #[arg(long, global = true, value_name = "N")]
     retries: Option<String>,
 }

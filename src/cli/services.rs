@@ -46,7 +46,9 @@ pub(super) async fn store(context: &CommandContext) -> Result<Store> {
             address.place()
         ));
     }
-    let store = Store::open(&location, Arc::clone(&context.clock)).await;
+    let clock = Arc::clone(&context.clock);
+    let opening = Store::open_within(&location, clock, context.budget.clone());
+    let store = context.interrupt.or(opening).await;
     progress.finish();
     let store = store?.with_leases_of(context.settings.lease);
     context.open_stores.add(&store);

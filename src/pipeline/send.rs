@@ -10,7 +10,6 @@ use super::safeguards::while_sending;
 use super::step::{self, Lateness};
 use super::{Mode, PhaseContext, PhaseRecords};
 use crate::automation::file;
-use crate::budget::Budget;
 use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
@@ -121,9 +120,12 @@ pub(super) async fn deliver(
     let account = context
         .account
         .ok_or_else(|| Error::usage("there is no service account to send with"))?;
-    let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
-    let _ = context.cadence.sync(context.holder).await;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase)).await?;
+    let syncing = context.cadence.sync(context.holder);
+    let _ = context.interrupt.or(syncing).await;
+    let time = time_for(plan.rows, context.service.rate);
+    let deadline = context.budget.deadline();
+    let until = deadline.unwrap_or_else(|| Instant::now() + time);
     let ways = SendContext {
         store: context.store,
         cadence: context.cadence,
@@ -134,8 +136,9 @@ pub(super) async fn deliver(
         clock: context.clock,
         interrupt: context.interrupt,
         progress: context.progress,
-        until: Some(Instant::now() + time_for(plan.rows, context.service.rate)),
-        reading: Some(reading(phase, &budget)),
+        until: Some(until),
+        budget: context.budget,
+        reading: Some(reading(phase)),
         gate,
         overrides: phase.overrides,
     };
@@ -153,8 +156,7 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
         };
         return dry_run::count(order, &plan, asking, context.progress, named).await;
     }
-    let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase)).await?;
     let asking = DryRunSources::All {
         store: context.store,
         cadence: context.cadence,
@@ -163,10 +165,10 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
     dry_run::count(order, &plan, asking, context.progress, named).await
 }
 
-fn reading<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> SourceReader<'b> {
+fn reading<'b>(phase: &PhaseContext<'b>) -> SourceReader<'b> {
     SourceReader {
         source: phase.context.source,
-        budget,
+        budget: phase.context.budget,
         watch: phase.context.watch,
     }
 }

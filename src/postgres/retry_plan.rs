@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use crate::clock::text::Seconds;
 use crate::error::{Error, Result};
-use crate::retry::RetryPolicy;
+use crate::retry::{LAST, RetryPolicy};
 
 /// How long one host may take to let us in, unless it is configured: name, TCP, TLS and authentication together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An attempt is not split to make room for another one that would have less than this for each host.
 const LEAST: Duration = Duration::from_secs(1);
-/// The time for each host that is kept for the last attempt.
-const LAST: Duration = Duration::from_secs(2);
 
 /// Configured limits for the attempts.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,18 +50,9 @@ pub struct RetryPlan {
 
 impl RetryPlan {
     /// Plans the attempts for `hosts` hosts. `jitter` is a factor for the waits, 1 or more.
-    ///
-    /// # Errors
-    /// The connect timeout that was asked for, with the number of attempts that was asked for, is longer than
-    /// `deadline`: the usage error shows the sum.
-    pub fn new(
-        deadline: Duration,
-        hosts: usize,
-        limits: &RetryLimits,
-        jitter: f64,
-    ) -> Result<Self> {
+    pub fn new(hosts: usize, limits: &RetryLimits, jitter: f64) -> Self {
         let timeout = limits.connect_timeout.or(limits.usual_timeout);
-        let plan = Self {
+        Self {
             hosts: u32::try_from(hosts).unwrap_or(u32::MAX).max(1),
             timeout: timeout.unwrap_or(CONNECT_TIMEOUT),
             timeout_is_fixed: limits.connect_timeout.is_some(),
@@ -74,11 +63,7 @@ impl RetryPlan {
             jitter,
             failed: 0,
             last_wait: Duration::ZERO,
-        };
-        if plan.timeout_is_fixed {
-            plan.check(deadline)?;
         }
-        Ok(plan)
     }
 
     /// Returns the next attempt, if one fits in `left`. Every call but the first says that the one before has failed.
@@ -153,13 +138,14 @@ impl RetryPlan {
         each * self.hosts
     }
 
-    /// Refuses attempts that cannot fit, with their sum.
-    fn check(&self, deadline: Duration) -> Result<()> {
+    /// Refuses a connect timeout that was asked for if it, with the number of attempts that was asked for, is longer
+    /// than `deadline`: the usage error shows the sum.
+    pub fn check(&self, deadline: Duration) -> Result<()> {
         let attempts = self.policy.attempts.map_or(1, NonZeroU32::get);
         let attempt = self.timeout.saturating_mul(self.hosts);
         let waits: Duration = (1..attempts).map(|failed| self.policy.wait(failed)).sum();
         let sum = attempt.saturating_mul(attempts).saturating_add(waits);
-        if sum <= deadline {
+        if !self.timeout_is_fixed || sum <= deadline {
             return Ok(());
         }
         let hosts = match self.hosts {
@@ -201,7 +187,7 @@ mod tests {
     /// Returns the waits and timeouts, in seconds, where each attempt takes this share of its time.
     fn played(deadline: f64, share: f64, limits: &RetryLimits) -> Vec<(f64, f64)> {
         let mut left = Duration::from_secs_f64(deadline);
-        let mut plan = RetryPlan::new(left, 1, limits, 1.0).unwrap();
+        let mut plan = RetryPlan::new(1, limits, 1.0);
         let mut steps = Vec::new();
         while let Some(step) = plan.next(left) {
             left -= step.wait + step.timeout.mul_f64(share);
@@ -266,14 +252,16 @@ mod tests {
     #[test]
     fn the_plan_that_was_always_killed_is_a_usage_error_with_its_sum() {
         let deadline = Duration::from_secs(300);
-        let error = RetryPlan::new(deadline, 1, &limits(Some(120), Some(3)), 1.0).unwrap_err();
+        let plan = RetryPlan::new(1, &limits(Some(120), Some(3)), 1.0);
+        let error = plan.check(deadline).unwrap_err();
         assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
         assert_eq!(
             error.to_string(),
             "the connection plan does not fit: 3 attempts of 120 s and 6 s of waits = 366 s, but the deadline is 300 s"
         );
         let deadline = Duration::from_secs(5);
-        let error = RetryPlan::new(deadline, 2, &limits(Some(3), None), 1.0).unwrap_err();
+        let plan = RetryPlan::new(2, &limits(Some(3), None), 1.0);
+        let error = plan.check(deadline).unwrap_err();
         let told = error.to_string();
         assert!(
             told.contains("one attempt of 6 s (2 hosts, 3 s each) = 6 s"),
@@ -289,10 +277,11 @@ mod tests {
         ) {
             let deadline = Duration::from_millis(deadline);
             let limits = limits(timeout, attempts);
-            let Ok(mut plan) = RetryPlan::new(deadline, hosts, &limits, jitter) else {
+            let mut plan = RetryPlan::new(hosts, &limits, jitter);
+            if plan.check(deadline).is_err() {
                 prop_assert!(timeout.is_some());
-                return Ok(())
-            };
+                return Ok(());
+            }
             let hosts = u32::try_from(hosts).unwrap();
             let (mut left, mut begun, mut last) = (deadline, 0, Duration::ZERO);
             while let Some(step) = plan.next(left) {

@@ -257,7 +257,8 @@ impl Sending {
         let services = SendServices::new(context, store)?;
         // Accepted pushes that an earlier send could not record in the history. If this fails again, the send reports
         // it.
-        let _ = services.cadence.sync(&context.holder).await;
+        let syncing = services.cadence.sync(&context.holder);
+        let _ = context.interrupt.or(syncing).await;
         let source = self.source.clone();
         let run = &recorded.run;
         let gate = gate(run, &recorded.overrides);
@@ -298,10 +299,9 @@ impl Sending {
 
     /// Returns the end of a given deadline; without one, an instant that leaves time for every message.
     fn until(&self, context: &RunContext<'_>) -> Instant {
-        if is_given(context, "deadline") {
-            return context.budget.end();
-        }
-        Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
+        let time = time_for(self.plan.rows, self.order.rate.unwrap_or(1));
+        let end = context.budget.deadline();
+        end.unwrap_or_else(|| Instant::now() + time)
     }
 }
 
@@ -369,7 +369,7 @@ pub async fn join(
         loop {
             let progress = context.reporter.progress();
             let send_context = SendContext {
-                until: is_given(context, "deadline").then(|| context.budget.end()),
+                until: context.budget.deadline(),
                 reading: Some(reading(context, &source)),
                 ..services.send_context(
                     context,
@@ -427,7 +427,7 @@ impl SendServices {
         Ok(Self {
             account: services::account(context.settings)?,
             cadence: services::cadence(context.settings, store)?,
-            service: services::push_settings(context.settings),
+            service: services::push_settings(context),
         })
     }
 
@@ -449,6 +449,7 @@ impl SendServices {
             interrupt: context.interrupt,
             progress,
             until: None,
+            budget: context.budget,
             reading: None,
             gate,
             overrides,

@@ -102,6 +102,9 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
         [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
             error(ErrorKind::Unreachable, "the state store accepts no connections at present")
         }
+        b"25006" => error(ErrorKind::Failed, "the state store is read-only")
+            .hint("name the primary server in PUSHCTL_STATE_URL; with several hosts, target_session_attrs=read-write finds it")
+            .hint("a role or database may be read-only too: see its default_transaction_read_only"),
         b"53100" => error(ErrorKind::Failed, "the disk of the state store is full"),
         _ => error(ErrorKind::Failed, "the state store failed"),
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::postgres::PostgresStore;
 use super::sqlite::Sqlite;
 use super::value::{Row, Statement, Value};
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::postgres::Address;
@@ -32,7 +33,11 @@ pub struct Store {
     pub(super) backend: Arc<Backend>,
     clock: Arc<dyn Clock>,
     lease: Duration,
+    budget: Budget,
 }
+
+/// The time for one operation, unless the command that uses the store has a budget.
+const OPERATION: Duration = Duration::from_secs(20);
 
 pub(super) enum Backend {
     Sqlite(Sqlite),
@@ -43,7 +48,16 @@ impl Store {
     /// Opens the store. An empty store is migrated; one with pending migrations is an error that names the command to
     /// run.
     pub async fn open(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
-        let store = Self::open_as_it_is(location, clock).await?;
+        Self::open_within(location, clock, Budget::open(OPERATION)).await
+    }
+
+    /// Like [`Store::open`]; the opening and every later operation end with the budget.
+    pub async fn open_within(
+        location: &Location,
+        clock: Arc<dyn Clock>,
+        budget: Budget,
+    ) -> Result<Self> {
+        let store = Self::open_as_it_is(location, clock, budget).await?;
         match store.ready().await {
             Ok(()) => Ok(store),
             Err(error) => {
@@ -54,17 +68,24 @@ impl Store {
     }
 
     /// Opens the store without checking its migrations: for `state migrate`, `status` and `rollback`.
-    pub async fn open_as_it_is(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn open_as_it_is(
+        location: &Location,
+        clock: Arc<dyn Clock>,
+        budget: Budget,
+    ) -> Result<Self> {
         let backend = match location {
-            Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
-            Location::Postgres(address) => {
-                Backend::Postgres(Box::new(PostgresStore::open((**address).clone()).await?))
+            Location::Embedded(path) => {
+                Backend::Sqlite(Sqlite::open(path.clone(), budget.clone()).await?)
             }
+            Location::Postgres(address) => Backend::Postgres(Box::new(
+                PostgresStore::open((**address).clone(), budget.clone()).await?,
+            )),
         };
         Ok(Self {
             backend: Arc::new(backend),
             clock,
             lease: LEASE_TTL,
+            budget,
         })
     }
 
@@ -72,6 +93,11 @@ impl Store {
     #[must_use]
     pub fn with_leases_of(self, ttl: Duration) -> Self {
         Self { lease: ttl, ..self }
+    }
+
+    /// Returns the budget of its operations.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Returns how long a lease lasts without a renewal.

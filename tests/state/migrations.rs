@@ -1,6 +1,8 @@
 use pushctl::error::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
+use pushctl::budget::Budget;
 use pushctl::clock::Clock;
 use pushctl::state::migrations::{Loss, NEEDED};
 use pushctl::state::{Begun, Store};
@@ -19,7 +21,10 @@ in_both_stores!(
 
 async fn as_it_is(place: &Place) -> Store {
     let clock = Arc::clone(&place.clock) as Arc<dyn Clock>;
-    Store::open_as_it_is(&place.location, clock).await.unwrap()
+    let budget = Budget::open(Duration::from_secs(20));
+    Store::open_as_it_is(&place.location, clock, budget)
+        .await
+        .unwrap()
 }
 
 async fn every_migration_goes_up_down_and_up_again(place: Place) {

@@ -80,7 +80,7 @@ impl Subcommand for Args {
     }
 
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
+        runtime::run(context.with_time_for_messages(), async |context| {
             Box::pin(self.execute(&context)).await
         })
     }
