@@ -4,7 +4,7 @@
 //! waited for and for how long, and while it lasts this is reported every ten seconds.
 
 use std::fmt;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -120,33 +120,31 @@ impl Budget {
     ///
     /// # Errors
     /// The budget ended: the error names `what` and how long it was waited for.
-    pub async fn wait<T>(
-        &self,
+    pub fn wait<'a, T: 'a>(
+        &'a self,
         what: impl Into<Arc<str>>,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        self.wait_until(self.end(), what, work).await
+        work: impl Future<Output = Result<T>> + 'a,
+    ) -> impl Future<Output = Result<T>> + 'a {
+        self.wait_until(self.end(), what.into(), Box::pin(work))
     }
 
     /// Like [`Budget::wait`], with time to record the end of the work after the deadline.
-    pub async fn wait_with_grace<T>(
-        &self,
+    pub fn wait_with_grace<'a, T: 'a>(
+        &'a self,
         what: impl Into<Arc<str>>,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        self.wait_until(self.end() + GRACE, what, work).await
+        work: impl Future<Output = Result<T>> + 'a,
+    ) -> impl Future<Output = Result<T>> + 'a {
+        self.wait_until(self.end() + GRACE, what.into(), Box::pin(work))
     }
 
-    async fn wait_until<T>(
+    async fn wait_until<T, F: Future<Output = Result<T>>>(
         &self,
         end: Instant,
-        what: impl Into<Arc<str>>,
-        work: impl Future<Output = Result<T>>,
+        what: Arc<str>,
+        work: Pin<Box<F>>,
     ) -> Result<T> {
-        let wait = Wait {
-            what: what.into(),
-            since: Instant::now(),
-        };
+        let since = Instant::now();
+        let wait = Wait { what, since };
         tokio::select! {
             biased;
             done = self.watched(wait.clone(), || true, work) => done,
@@ -155,27 +153,24 @@ impl Budget {
     }
 
     /// Awaits `work`, and reports every ten seconds that it is waited for, if `is_idle` says so.
-    pub async fn watch<T>(
-        &self,
+    pub fn watch<'a, T: 'a>(
+        &'a self,
         what: impl Into<Arc<str>>,
-        is_idle: impl Fn() -> bool,
-        work: impl Future<Output = T>,
-    ) -> T {
-        let wait = Wait {
-            what: what.into(),
-            since: Instant::now(),
-        };
-        self.watched(wait, is_idle, work).await
+        is_idle: impl Fn() -> bool + 'a,
+        work: impl Future<Output = T> + 'a,
+    ) -> impl Future<Output = T> + 'a {
+        let (what, since) = (what.into(), Instant::now());
+        self.watched(Wait { what, since }, is_idle, Box::pin(work))
     }
 
-    async fn watched<T>(
+    /// `work` is boxed, because the futures of most commands contain many waits.
+    async fn watched<T, F: Future<Output = T>>(
         &self,
         wait: Wait,
         is_idle: impl Fn() -> bool,
-        work: impl Future<Output = T>,
+        mut work: Pin<Box<F>>,
     ) -> T {
         let _present = Present::enter(&self.waits, wait.clone());
-        let mut work = pin!(work);
         let mut report = wait.since + REPORT_INTERVAL;
         loop {
             tokio::select! {

@@ -55,11 +55,17 @@ impl Interrupt {
     }
 
     /// Awaits `work`, which may be dropped at any `await`, or the interrupt.
-    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            biased;
-            kind = self.wait() => Err(Self::error(kind)),
-            done = work => done,
+    pub fn or<'a, T: 'a>(
+        &'a self,
+        work: impl Future<Output = Result<T>> + 'a,
+    ) -> impl Future<Output = Result<T>> + 'a {
+        let work = Box::pin(work);
+        async move {
+            tokio::select! {
+                biased;
+                kind = self.wait() => Err(Self::error(kind)),
+                done = work => done,
+            }
         }
     }
 

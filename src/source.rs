@@ -123,7 +123,7 @@ impl Source {
         let mut plan = self.plan();
         let connector = crate::postgres::connect::connector(&self.address)?;
         let (began, total) = (Instant::now(), budget.total());
-        let end = budget.end() - (total - working(total));
+        let end = budget.end() - total.saturating_sub(working(total));
         let mut last = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());

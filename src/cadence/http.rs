@@ -145,7 +145,7 @@ impl Http {
     /// Sends a repeatable request, with retries of transient failures.
     async fn retried(&self, method: &Method, path: &str, body: Option<&Json>) -> Result<String> {
         let mut retries = Retries::new(RetryPolicy::REQUEST, self.budget.end());
-        let retried = async {
+        let answered = async {
             loop {
                 match send(self.request(method.clone(), path, body)?).await {
                     Ok(answer) => return Ok(answer),
@@ -153,7 +153,7 @@ impl Http {
                 }
             }
         };
-        self.budget.wait(Arc::clone(&self.named), retried).await
+        self.budget.wait(Arc::clone(&self.named), answered).await
     }
 
     fn request(&self, method: Method, path: &str, body: Option<&Json>) -> Result<RequestBuilder> {

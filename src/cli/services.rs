@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
-use crate::clock::text::show_duration;
+use crate::clock::text::Seconds;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::run;
@@ -126,9 +126,7 @@ impl Reporter for Ui {
 
 impl Watch for Ui {
     fn waiting(&self, wait: Duration, cause: &Error) {
-        let wait = show_duration(Duration::from_millis(
-            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        ));
+        let wait = Seconds(wait);
         Self::say(self, format_args!("{cause:#}; retrying in {wait}"));
     }
 

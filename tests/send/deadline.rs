@@ -148,11 +148,15 @@ fn messages_in_flight_at_the_deadline_are_in_doubt_and_the_rest_is_not_attempted
 fn while_away(proxies: &[&Proxy], work: impl Fn()) {
     for seconds in Campaign::outages() {
         for fate in [Fate::ResetAfter(0), Fate::Silence] {
-            proxies.iter().for_each(|proxy| proxy.turn(fate.clone()));
+            for proxy in proxies {
+                proxy.turn(fate.clone());
+            }
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_secs(*seconds));
-                    proxies.iter().for_each(|proxy| proxy.turn(Fate::Pass));
+                    for proxy in proxies {
+                        proxy.turn(Fate::Pass);
+                    }
                 });
                 work();
             });
