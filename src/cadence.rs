@@ -23,6 +23,7 @@ pub use breakdown::{Breakdown, Exclusion};
 pub use rules::{Layer, Rule, RuleState, Rules, Unapplied};
 pub use sync::Synced;
 
+use crate::budget::Budget;
 use crate::error::{Context as _, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::state::Store;
@@ -58,11 +59,11 @@ pub enum Answer {
 
 impl HistoryLocation {
     /// Asks the history as a send does, about one user who does not exist.
-    pub async fn probe(&self, now: Timestamp) -> Result<Answer> {
+    pub async fn probe(&self, now: Timestamp, budget: &Budget) -> Result<Answer> {
         let layer = Layer::of_rules();
         match self {
             Self::Postgres(address) => {
-                let history = PostgresHistory::new((**address).clone());
+                let history = PostgresHistory::new((**address).clone(), budget.clone());
                 let rules = history.rules().await?;
                 let limits = rules.limits(layer, now).into_iter();
                 let limits: Vec<Limit> = limits.map(|(_, limit)| limit).collect();
@@ -70,10 +71,12 @@ impl HistoryLocation {
                 Ok(Answer::Rules(rules))
             }
             Self::Http(url) => {
-                let url = url.clone();
+                let (url, budget) = (url.clone(), budget.clone());
                 // It reads the system's certificates, beside steps whose time is taken.
-                let made = tokio::task::spawn_blocking(move || Http::new(&url)).await;
-                let http = made.kind(ErrorKind::Bug, || "the set-up of TLS panicked")??;
+                let made = tokio::task::spawn_blocking(move || Http::new(&url, budget)).await;
+                let http = made
+                    .kind(ErrorKind::Bug, || "the set-up of TLS panicked")??
+                    .once();
                 http.filter(&[Uuid::nil()], layer).await?;
                 Ok(Answer::Answered)
             }
@@ -124,12 +127,14 @@ pub struct Filtered {
 
 impl Cadence {
     /// Returns the cadence; opens no connection before it is needed. An invalid URL is a usage error.
+    /// Its operations end with the budget of the store.
     pub fn new(place: HistoryLocation, store: Store) -> Result<Self> {
+        let budget = store.budget().clone();
         let history = match place {
             HistoryLocation::Postgres(address) => {
-                HistoryBackend::Postgres(Box::new(PostgresHistory::new(*address)))
+                HistoryBackend::Postgres(Box::new(PostgresHistory::new(*address, budget)))
             }
-            HistoryLocation::Http(url) => HistoryBackend::Http(Http::new(&url)?),
+            HistoryLocation::Http(url) => HistoryBackend::Http(Http::new(&url, budget)?),
             HistoryLocation::Embedded => HistoryBackend::Embedded,
             HistoryLocation::Off => HistoryBackend::Off,
         };

@@ -45,40 +45,10 @@ pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
 pub use probe::{Probe, Verdict};
 
-use crate::error::Error;
+use crate::budget::Budget;
 
 /// The number of streams that the service allows on one connection.
 const MAX_STREAMS: usize = 100;
-
-/// A failure of an attempt, and whether a retry can help.
-#[derive(Debug)]
-enum AttemptError {
-    /// A retry may succeed.
-    Transient(Error),
-    /// A retry would fail in the same way.
-    Permanent(Error),
-}
-
-impl AttemptError {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Transient(error) | Self::Permanent(error) => error,
-        }
-    }
-
-    fn error(&self) -> &Error {
-        match self {
-            Self::Transient(error) | Self::Permanent(error) => error,
-        }
-    }
-
-    fn context(self, message: &str) -> Self {
-        match self {
-            Self::Transient(error) => Self::Transient(error.context(message)),
-            Self::Permanent(error) => Self::Permanent(error.context(message)),
-        }
-    }
-}
 
 /// Settings of a client.
 #[derive(Debug, Clone)]
@@ -113,6 +83,8 @@ pub struct FcmSettings {
     pub tries: u32,
     /// The failure rates at which the send stops.
     pub limits: Limits,
+    /// The time of the command.
+    pub budget: Budget,
 }
 
 impl FcmSettings {
@@ -152,6 +124,7 @@ impl Default for FcmSettings {
             backoff: Duration::from_secs(10),
             tries: 4,
             limits: Limits::default(),
+            budget: Budget::open(Duration::from_secs(300)),
         }
     }
 }

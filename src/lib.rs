@@ -42,14 +42,15 @@
 //! | a setting | [`settings`], one file a room |
 //! | the report of a run | [`report::gather`] collects it, [`report::run`] is its type |
 //! | what `pushctl doctor` tests | [`doctor`] |
+//! | the deadline of a command, and what it says while it waits | [`budget`]; the waits between attempts in [`retry`] |
 //! | terminal output | [`ui`] for streams, colour and progress, [`report`] for texts and pages |
 //!
 //! # Invariants
 //! Each has a test that fails without it.
 //! 1. The source is never written to: every statement runs in a read-only transaction, as `COPY (query) TO STDOUT`.
 //! 2. A file under its final name is complete, and it does not appear without the files that belong to it.
-//! 3. A command does not outlive its deadline; a pipeline, which waits for its send time, has one deadline for each
-//!    phase.
+//! 3. A command does not outlive its deadline, whichever peer is silent. A send or a pipeline without one of its own
+//!    has the deadline for each step.
 //! 4. A push is claimed durably before its request leaves. A claim is unique on automation, occurrence, push and user,
 //!    and a
 //!    token on a push. A claim without an answer is in doubt: it is reported, and sent again only on request.
@@ -94,6 +95,7 @@ pub mod pipeline;
 pub mod postgres;
 pub mod progress;
 pub mod report;
+pub mod retry;
 pub mod run;
 pub mod settings;
 pub mod snippet;

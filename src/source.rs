@@ -10,7 +10,6 @@ mod reading;
 mod snapshot;
 mod transaction;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +32,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::cancel_route::Route;
 use crate::postgres::connect::{ConnectOptions, Connected};
 use crate::postgres::failure::Seconds;
+use crate::retry::{given_up, jitter};
 use snapshot::{Running, lock};
 use transaction::{GOODBYE, Leftovers};
 
@@ -56,9 +56,9 @@ pub struct Source {
 
 /// Receives the progress of a connection; every method has an empty default.
 pub trait Watch: Send + Sync {
-    /// An attempt begins, the `attempt`th of `of` at most.
-    fn attempt(&self, attempt: u32, of: u32) {
-        let _ = (attempt, of);
+    /// An attempt begins, the `attempt`th.
+    fn attempt(&self, attempt: u32) {
+        let _ = attempt;
     }
 
     /// An attempt has failed; another follows after `wait`.
@@ -99,9 +99,17 @@ impl Source {
         self.address.place()
     }
 
-    /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
-    pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
-        RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.limits)
+    fn named(&self) -> String {
+        format!("the database {}", self.place())
+    }
+
+    /// Refuses limits that cannot fit into a deadline.
+    pub fn check_plan(&self, deadline: Duration) -> Result<()> {
+        self.plan().check(working(deadline))
+    }
+
+    fn plan(&self) -> RetryPlan {
+        RetryPlan::new(self.address.hosts.len(), &self.limits, jitter())
     }
 
     /// Connects, opens one snapshot, and runs `work` on it.
@@ -116,25 +124,27 @@ impl Source {
         watch: &dyn Watch,
         mut work: impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
-        let plan = self.plan(budget.total())?;
+        let mut plan = self.plan();
         let connector = crate::postgres::connect::connector(&self.address)?;
-        let end = Instant::now() + working(budget.total()).saturating_sub(budget.spent());
-        let mut failed = 0;
+        let (began, total) = (Instant::now(), budget.total());
+        let end = budget.end() - total.saturating_sub(working(total));
         let mut last = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let Some(step) = plan.next(failed, left, jitter()) else {
-                return Err(given_up(last, failed, budget));
+            let failed = plan.begun();
+            let Some(step) = plan.next(left) else {
+                return Err(give_up(last, failed, began.elapsed(), total));
             };
             if let Some(cause) = &last {
                 tracing::debug!(target: "pushctl::source", wait_ms = step.wait.as_millis(), "attempt {failed} failed: {cause:#}");
                 watch.waiting(step.wait, cause);
+                let paused = budget.watch(self.named(), || true, sleep(step.wait));
                 tokio::select! {
                     kind = interrupt.wait() => return Err(Interrupt::error(kind)),
-                    () = sleep(step.wait) => {}
+                    () = paused => {}
                 }
             }
-            watch.attempt(failed + 1, plan.attempts());
+            watch.attempt(failed + 1);
             let previous = last.as_ref();
             let attempt = ReadAttempt {
                 source: self,
@@ -150,7 +160,6 @@ impl Source {
                 Err(error) if error.is_retryable() => last = Some(error),
                 outcome => return outcome,
             }
-            failed += 1;
         }
     }
 }
@@ -189,9 +198,11 @@ impl ReadAttempt<'_> {
             turn: self.number,
             trace: None,
         };
+        let named = self.source.named();
+        let connecting = crate::postgres::connect::connect(address, options);
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
-            connected = crate::postgres::connect::connect(address, options) => connected?,
+            connected = self.budget.watch(named, || true, connecting) => connected?,
         };
         let Connected {
             client,
@@ -208,10 +219,17 @@ impl ReadAttempt<'_> {
             running: snapshot.watch_running(),
             connection,
         };
+        let is_idle = || {
+            snapshot
+                .running()
+                .is_some_and(|running| running.is_silent())
+        };
+        let conversation = self.converse(&snapshot, work);
+        let named = format!("rows from {}", self.source.named());
         let outcome = tokio::select! {
             biased;
             kind = self.interrupt.wait() => Err(Interrupt::error(kind)),
-            outcome = self.converse(&snapshot, work) => outcome,
+            outcome = self.budget.watch(named, is_idle, conversation) => outcome,
             () = sleep_until(self.end) => Err(out_of_time(&snapshot, self.previous)),
         };
         let limit = self.budget.left().min(GOODBYE);
@@ -316,7 +334,7 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     }
 }
 
-fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
+fn give_up(last: Option<Error>, failed: u32, time: Duration, deadline: Duration) -> Error {
     let Some(error) = last else {
         return Error::new(
             ErrorKind::Unreachable,
@@ -324,25 +342,13 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
         )
         .hint("raise --deadline");
     };
-    let error = match failed {
-        1 => error,
-        _ => error.context(format!(
-            "gave up after {failed} attempts in {}",
-            Seconds(budget.spent())
-        )),
-    };
-    if budget.total() < FAILOVER {
+    let error = given_up(error, failed, time);
+    if deadline < FAILOVER {
         error.hint(format!(
             "a managed database's failover takes 60 to 120 s, longer than the deadline of {}",
-            Seconds(budget.total())
+            Seconds(deadline)
         ))
     } else {
         error
     }
-}
-
-/// Returns a number from 0 to 1, different in every process and at every call.
-fn jitter() -> f64 {
-    let random = RandomState::new().hash_one(0_u8) >> 32;
-    f64::from(u32::try_from(random).unwrap_or(0)) / f64::from(u32::MAX)
 }

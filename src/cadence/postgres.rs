@@ -1,7 +1,5 @@
 //! The history in another service's database: its tables `cadence_rules` and `user_notifications`.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
@@ -9,6 +7,7 @@ use uuid::Uuid;
 
 use super::rules::{Rule, Rules};
 use crate::advice::Advice;
+use crate::budget::Budget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, ReconnectingSession};
@@ -17,8 +16,6 @@ use crate::state::ledger::{Counted, Limit, MOST_LIMITS};
 
 /// Users in one query.
 const BATCH: usize = 5_000;
-/// How long to retry to reach the database.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const RULES: &str = "SELECT name::text, value_in_hours::int4, value_count::int4, is_active IS TRUE FROM cadence_rules WHERE name = ANY ($1)";
 
@@ -43,10 +40,10 @@ pub(super) struct PostgresHistory {
 }
 
 impl PostgresHistory {
-    pub(super) fn new(address: Address) -> Self {
+    pub(super) fn new(address: Address, budget: Budget) -> Self {
         let schema = address.schema.clone().filter(|schema| schema != "public");
         Self {
-            link: ReconnectingSession::new(address, "the notification history", explain, PATIENCE),
+            link: ReconnectingSession::new(address, "the notification history", explain, budget),
             schema,
         }
     }

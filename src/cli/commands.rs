@@ -54,6 +54,11 @@ trait AsyncSubcommand: Sized {
         Stdout::Free
     }
 
+    /// Returns the context that the command runs with.
+    fn prepare(context: CommandContext) -> CommandContext {
+        context
+    }
+
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus>;
 }
 
@@ -63,7 +68,7 @@ impl<C: AsyncSubcommand> Subcommand for C {
     }
 
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
+        runtime::run(C::prepare(context), async |context| {
             Box::pin(self.execute(&context)).await
         })
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use csv::StringRecord;
 use jiff::Timestamp;
 
-use super::eligibility::{AudienceRecipient, is_held_out, sent_anyway};
+use super::eligibility::{AudienceRecipient, asked_in_time, is_held_out, sent_anyway};
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
 use super::token_query::TokenProblem;
@@ -119,7 +119,8 @@ async fn open_screen<'a>(
         let note = "cadence is off: no recipient would be excluded";
         summary.notes.push(note.to_owned());
     }
-    match cadence.screen(Layer::new(order.layer)?).await {
+    let asked = cadence.screen(Layer::new(order.layer)?);
+    match asked_in_time(order, asked).await {
         Ok(screen) => {
             let unapplied = screen.unapplied();
             summary

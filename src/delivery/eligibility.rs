@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use csv::StringRecord;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::feeder::Feeder;
 use super::plan::skip_code;
@@ -15,7 +15,7 @@ use super::send_pass::SendPass;
 use super::token_query::{TokenProblem, Tokens};
 use super::{CadenceFailure, Order};
 use crate::cadence::{CadenceDecision, Screen};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::Composer;
 use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
 
@@ -113,7 +113,7 @@ async fn ask_history<'a>(
         let filtered = screen.filter(&ids).await?;
         Ok::<_, Error>((screen, filtered))
     };
-    match asked.await {
+    match asked_in_time(pass.order, asked).await {
         Ok((screen, filtered)) => {
             feeder.breakdown += filtered.breakdown;
             Ok((Some(screen), filtered.verdicts))
@@ -174,6 +174,29 @@ fn screen_recipient(
             .dismissed
             .push(dismiss(&recipient, skip_code(&skip))),
     }
+}
+
+/// How long a send waits for a history that it can go on without.
+const HASTE: Duration = Duration::from_secs(10);
+
+/// Asks the history. A send that can go on without it does not wait until its deadline.
+pub(super) async fn asked_in_time<T>(
+    order: &Order,
+    asked: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    if order.cadence_failure == CadenceFailure::Abort {
+        return asked.await;
+    }
+    asked_in_haste(asked).await
+}
+
+/// Asks the history, for a few seconds at most.
+pub(super) async fn asked_in_haste<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let silent = |_| {
+        let message = format!("it has not answered for {} s", HASTE.as_secs());
+        Err(Error::new(ErrorKind::Unreachable, message))
+    };
+    timeout(HASTE, asked).await.unwrap_or_else(silent)
 }
 
 /// Returns the note for the summary of a send that goes on without the history.

@@ -22,8 +22,6 @@ const CANCELLATION_CHECK: Duration = Duration::from_millis(100);
 const ROOM_CHECK: Duration = Duration::from_millis(1);
 /// How often the rate is shared anew among the processes of a send.
 pub(super) const RATE_CHECK: Duration = Duration::from_millis(500);
-/// The part of the time budget that is kept for the last answers and the outcome files.
-const RESERVE: Duration = Duration::from_secs(15);
 
 /// The feeder of a pass.
 pub(super) struct Feeder<'a> {
@@ -109,7 +107,7 @@ impl<'a> Feeder<'a> {
             pass.stop(Stop::Interrupted(kind));
         } else if let Some(halt) = pass.client.halted() {
             pass.stop(Stop::Halted(halt));
-        } else if pass.until.is_some_and(|end| Instant::now() + RESERVE > end) {
+        } else if pass.last_start().is_some_and(|end| Instant::now() > end) {
             pass.stop(Stop::OutOfTime);
         } else if let Some(stop) = pass.gate.look(pass.clock.now()) {
             pass.stop(stop);

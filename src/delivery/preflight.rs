@@ -11,7 +11,6 @@ use crate::cadence::{Layer, Unapplied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
 use crate::guards::Guard;
-use crate::interrupt::Interrupt;
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
 
@@ -30,9 +29,13 @@ pub(super) async fn check_history(
         let stage = format!("connecting to the notification history {place}");
         context.progress.stage(&stage);
     }
-    match context.cadence.screen(layer).await {
+    let asked = eligibility::asked_in_time(order, context.cadence.screen(layer));
+    match context.interrupt.or(asked).await {
         Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
-        Err(error) if order.cadence_failure == CadenceFailure::Send => {
+        Err(error)
+            if order.cadence_failure == CadenceFailure::Send
+                && context.interrupt.fired().is_none() =>
+        {
             notes.push(eligibility::sent_anyway(&error));
             return Ok((notes, Some(Instant::now())));
         }
@@ -60,10 +63,7 @@ pub(super) async fn connect(
         settings.limits = fcm::Limits::off();
     }
     let connected = Client::connect(settings, context.account.clone(), Arc::clone(context.clock));
-    tokio::select! {
-        kind = context.interrupt.wait() => Err(Interrupt::error(kind)),
-        connected = connected => connected,
-    }
+    context.interrupt.or(connected).await
 }
 
 pub(super) async fn open_push(

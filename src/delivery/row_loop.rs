@@ -5,7 +5,6 @@
 //! more leave, and waits for the answers of what has left.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use csv::StringRecord;
 use tokio::time::{Instant, sleep};
@@ -24,9 +23,6 @@ use crate::cadence::Breakdown;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery, HaltCause, Reports};
 use crate::state::ledger::UserKey;
-
-/// How long answers under way are awaited after a stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// The work of a pass.
 pub(super) enum Recipients<'w> {
@@ -85,7 +81,7 @@ pub(super) async fn run(
             pass.stop(Stop::Failed(error));
         }
         pass.client.stop();
-        sleep(GRACE).await;
+        sleep(pass.time_for_answers()).await;
         pass.client.abandon();
     };
     let traffic = record_while(Box::pin(feeding), record_all(pass, reports, dead)).await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{SourceReader, WhileSending};
+use crate::budget::Budget;
 use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::fcm::{self, ServiceAccount};
@@ -39,6 +40,8 @@ pub struct SendContext<'a> {
     pub progress: &'a dyn Progress,
     /// The end of the time budget, if there is one.
     pub until: Option<Instant>,
+    /// The time of the command.
+    pub budget: &'a Budget,
     /// The way to the source; `None` if none is configured and the audience brings its tokens.
     pub source_reader: Option<SourceReader<'a>>,
     /// Quiet hours, and the latest instant.

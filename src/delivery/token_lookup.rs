@@ -196,7 +196,7 @@ impl Answers {
 /// Returns the budget of a further look-up during a send.
 pub(super) fn fresh_budget(first: &Budget, until: Option<Instant>) -> Budget {
     let left = until.map(|end| end.saturating_duration_since(Instant::now()));
-    Budget::start(left.map_or(first.total(), |left| left.min(first.total())))
+    first.step(left.unwrap_or(Duration::MAX))
 }
 
 /// Returns how many rows are sent while an answer is valid, and at least a batch.

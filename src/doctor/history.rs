@@ -90,7 +90,8 @@ fn configuration(context: &RunContext<'_>, location: &HistoryLocation) -> Step {
 async fn ask(context: &RunContext<'_>, location: &HistoryLocation, name: &str) -> Step {
     let began = Instant::now();
     let limit = STEP.min(context.budget.left());
-    let answer = timeout(limit, location.probe(context.clock.now())).await;
+    let asking = location.probe(context.clock.now(), context.budget);
+    let answer = timeout(limit, asking).await;
     let answer = answer.unwrap_or_else(|_| Err(silent(limit)));
     let step = match answer {
         Ok(Answer::Rules(rules)) => shown(name, &rules),

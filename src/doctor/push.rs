@@ -25,7 +25,7 @@ pub(super) async fn check(list: &Checklist, context: &RunContext<'_>) {
         Ok(account) => account,
         Err(error) => return list.record(Step::failed("credentials", &error)),
     };
-    let mut settings = services::push_settings(context.settings);
+    let mut settings = services::push_settings(context);
     let place = settings.place();
     // Its own retries are for sends.
     settings.connect_timeout = settings.connect_timeout.min(STEP);

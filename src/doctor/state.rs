@@ -66,18 +66,20 @@ fn configuration(context: &RunContext<'_>, location: &Location) -> Step {
 }
 
 async fn examine(list: &Checklist, context: &RunContext<'_>, location: &Location) {
-    let store = match Store::open_if_any(location, Arc::clone(context.clock)).await {
-        Ok(Some(store)) => store,
-        Ok(None) => {
-            let seen = "does not exist yet: the first command that needs it creates it";
-            list.record(Step::new("store", Status::Ok, seen));
-            for step in ["migrations", "writable", "outcome files"] {
-                list.record(Step::new(step, Status::Skipped, "there is no store yet"));
+    let store =
+        match Store::open_if_any(location, Arc::clone(context.clock), context.budget.clone()).await
+        {
+            Ok(Some(store)) => store,
+            Ok(None) => {
+                let seen = "does not exist yet: the first command that needs it creates it";
+                list.record(Step::new("store", Status::Ok, seen));
+                for step in ["migrations", "writable", "outcome files"] {
+                    list.record(Step::new(step, Status::Skipped, "there is no store yet"));
+                }
+                return;
             }
-            return;
-        }
-        Err(error) => return list.record(Step::failed("store", &error)),
-    };
+            Err(error) => return list.record(Step::failed("store", &error)),
+        };
     list.record(Step::new(
         "store",
         Status::Ok,

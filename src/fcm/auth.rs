@@ -16,7 +16,6 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::AttemptError;
 use super::account::ServiceAccount;
 use crate::advice::Advice;
 use crate::clock::Clock;
@@ -89,13 +88,18 @@ impl TokenSource {
             .clone()
     }
 
+    /// Returns the host and port of the token endpoint.
+    pub(super) fn place(&self) -> String {
+        super::host_and_port(&self.token_uri)
+    }
+
     /// Fetches a token with one request to the token endpoint.
-    pub(super) async fn fetch(&self, clock: &dyn Clock) -> Result<Bearer, AttemptError> {
+    pub(super) async fn fetch(&self, clock: &dyn Clock) -> Result<Bearer> {
         let asked = Instant::now();
         let form = format!(
             "grant_type={}&assertion={}",
             GRANT.replace(':', "%3A"),
-            self.assertion(clock).map_err(AttemptError::Permanent)?
+            self.assertion(clock)?
         );
         let answer = self
             .http
@@ -106,10 +110,10 @@ impl TokenSource {
             .await;
         let trouble = |cause: reqwest::Error| {
             let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url());
-            AttemptError::Transient(error.context(format!(
+            error.context(format!(
                 "cannot fetch a bearer token from {}",
                 self.token_uri
-            )))
+            ))
         };
         let answer = answer.map_err(trouble)?;
         *self.date.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -121,9 +125,9 @@ impl TokenSource {
         }
         let token: AccessToken = serde_json::from_slice(&body).map_err(|_| {
             let message = "the token endpoint's answer contains no token";
-            AttemptError::Transient(Error::new(ErrorKind::Unreachable, message))
+            Error::new(ErrorKind::Unreachable, message)
         })?;
-        bearer(&token, asked).map_err(AttemptError::Transient)
+        bearer(&token, asked)
     }
 
     /// Returns the signed JWT of RFC 7523 that the token endpoint exchanges for a bearer token.
@@ -151,7 +155,7 @@ impl TokenSource {
         Ok(assertion)
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> AttemptError {
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> Error {
         let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
         let message = match (refusal.error.as_str(), refusal.error_description.as_str()) {
             ("", _) => format!("the token endpoint answered {status}"),
@@ -162,18 +166,16 @@ impl TokenSource {
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
         if transient {
-            return AttemptError::Transient(Error::new(ErrorKind::Unreachable, message));
+            return Error::new(ErrorKind::Unreachable, message);
         }
         let account = format!(
             "the token endpoint rejects the service account {}",
             self.account.client_email
         );
-        AttemptError::Permanent(
-            Error::new(ErrorKind::Credentials, message)
-                .context(account)
-                .hint(Advice::DeletedKey)
-                .hint(Advice::AssertionClock),
-        )
+        Error::new(ErrorKind::Credentials, message)
+            .context(account)
+            .hint(Advice::DeletedKey)
+            .hint(Advice::AssertionClock)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::account::ServiceAccount;
-use super::client_state::{ClientState, MAX_JOBS, RETRY_WAITS};
+use super::client_state::{ClientState, MAX_JOBS};
 use super::connection;
 use super::dispatch::{Halt, HaltCause, PoolSlot};
 use super::transport::OpenedTransport;
@@ -17,6 +17,7 @@ use super::{FcmSettings, MAX_STREAMS, MessageReport, SendJob};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::Expiry;
+use crate::retry::RetryPolicy;
 
 /// Sends messages. Dropping it closes the connections: messages in flight are then in doubt, and nothing is reported.
 pub struct Client {
@@ -59,10 +60,7 @@ impl Client {
         let settings = checked(settings)?;
         let (sender, receiver) = unbounded_channel();
         let shared = Arc::new(ClientState::new(settings, account, clock, sender)?);
-        let (opened, bearer) = tokio::try_join!(
-            shared.retry(|| async { shared.endpoint.connect().await }),
-            shared.retry(|| async { shared.token_source.fetch(shared.clock.as_ref()).await }),
-        )?;
+        let (opened, bearer) = tokio::try_join!(shared.open_transport(), shared.fetch_bearer())?;
         shared.dispatch().authorize(&bearer);
         Ok((Self::start(shared, opened, bearer.renew), Reports(receiver)))
     }
@@ -197,10 +195,7 @@ async fn renew_bearer(shared: Arc<ClientState>, mut renew: Instant) {
                 }
             }
         }
-        match shared
-            .retry(|| shared.token_source.fetch(shared.clock.as_ref()))
-            .await
-        {
+        match shared.fetch_bearer().await {
             Ok(bearer) => {
                 renew = bearer.renew;
                 let mut dispatch = shared.dispatch();
@@ -209,7 +204,7 @@ async fn renew_bearer(shared: Arc<ClientState>, mut renew: Instant) {
             }
             // The present token may be valid for a while.
             Err(error) if error.is_retryable() && !shared.dispatch().needs_bearer() => {
-                renew = Instant::now() + RETRY_WAITS.1;
+                renew = Instant::now() + RetryPolicy::REQUEST.longest;
             }
             Err(error) => {
                 let cause = match error.kind() {

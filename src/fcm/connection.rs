@@ -49,7 +49,7 @@ pub(super) async fn run(
             None => match shared.endpoint.connect().await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    shared.unreachable(error.error());
+                    shared.unreachable(&error);
                     pause(&mut failures).await;
                     shared.set_slot(number, PoolSlot::Closed);
                     continue;

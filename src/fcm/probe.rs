@@ -47,15 +47,13 @@ impl Probe {
     /// Opens a connection and closes it.
     pub async fn connect(&self) -> Result<()> {
         let opened = self.0.endpoint.connect().await;
-        opened.map(drop).map_err(super::AttemptError::into_error)
+        opened.map(drop)
     }
 
     /// Fetches a bearer token; also returns the clock of its endpoint, whatever that answered.
     pub async fn token(&self) -> (Result<HeaderValue>, Option<Timestamp>) {
         let fetched = self.0.token_source.fetch(self.0.clock.as_ref()).await;
-        let token = fetched
-            .map(|bearer| bearer.header)
-            .map_err(super::AttemptError::into_error);
+        let token = fetched.map(|bearer| bearer.header);
         (
             token,
             self.0.token_source.date().as_ref().and_then(parse_date),
@@ -64,8 +62,7 @@ impl Probe {
 
     /// Has a message validated.
     pub async fn validate(&self, bearer: &HeaderValue) -> Result<Verdict> {
-        let opened = self.0.endpoint.connect().await;
-        let opened = opened.map_err(super::AttemptError::into_error)?;
+        let opened = self.0.endpoint.connect().await?;
         let connection = tokio::spawn(opened.connection);
         let reply = async {
             let mut send = opened.send.ready().await.map_err(lost)?;

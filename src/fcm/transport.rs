@@ -20,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::AttemptError;
 use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
@@ -168,24 +167,29 @@ impl Endpoint {
         &self.lease
     }
 
+    /// Returns the host and port.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Opens a connection that speaks HTTP/2.
-    pub(super) async fn connect(&self) -> Result<OpenedTransport, AttemptError> {
+    pub(super) async fn connect(&self) -> Result<OpenedTransport> {
         let timed_out = |_| {
-            Err(AttemptError::Transient(Error::new(
+            Err(Error::new(
                 ErrorKind::Unreachable,
                 "no answer before the timeout",
-            )))
+            ))
         };
         timeout(self.timeout * 2, self.open())
             .await
             .unwrap_or_else(timed_out)
             .map_err(|error| {
-                error.context(&format!("cannot connect to {}:{}", self.host, self.port))
+                error.context(format!("cannot connect to {}:{}", self.host, self.port))
             })
     }
 
-    async fn open(&self) -> Result<OpenedTransport, AttemptError> {
-        let socket = self.connect_tcp().await.map_err(AttemptError::Transient)?;
+    async fn open(&self) -> Result<OpenedTransport> {
+        let socket = self.connect_tcp().await?;
         let lease = Arc::clone(&self.lease);
         let socket = LeaseGuarded { io: socket, lease };
         let io: Pin<Box<dyn Io>> = match &self.tls {
@@ -194,7 +198,7 @@ impl Endpoint {
                 let stream = tls.connect(&self.host, socket).await.map_err(tls_failure)?;
                 let agreed = stream.get_ref().negotiated_alpn().ok().flatten();
                 if agreed.as_deref() != Some(b"h2") {
-                    return Err(AttemptError::Permanent(not_http2(agreed.as_deref())));
+                    return Err(not_http2(agreed.as_deref()).permanent());
                 }
                 Box::pin(stream)
             }
@@ -207,8 +211,7 @@ impl Endpoint {
             .initial_connection_window_size(1 << 20)
             .handshake(io)
             .await
-            .kind(ErrorKind::Unreachable, || "the HTTP/2 handshake failed")
-            .map_err(AttemptError::Transient)?;
+            .kind(ErrorKind::Unreachable, || "the HTTP/2 handshake failed")?;
         Ok(OpenedTransport { send, connection })
     }
 
@@ -257,17 +260,14 @@ fn connector(roots: &[Certificate]) -> Result<tokio_native_tls::TlsConnector> {
     Ok(connector.into())
 }
 
-fn tls_failure(cause: native_tls::Error) -> AttemptError {
+fn tls_failure(cause: native_tls::Error) -> Error {
     let text = format!("{cause:?}").to_lowercase();
     if text.contains("certificate verify failed") || text.contains("not trusted") {
-        let error = Error::from_cause(ErrorKind::Credentials, cause)
+        return Error::from_cause(ErrorKind::Credentials, cause)
             .context("the server's certificate is not trusted")
             .hint(Advice::PrivateAuthority);
-        return AttemptError::Permanent(error);
     }
-    AttemptError::Transient(
-        Error::from_cause(ErrorKind::Unreachable, cause).context("the TLS handshake failed"),
-    )
+    Error::from_cause(ErrorKind::Unreachable, cause).context("the TLS handshake failed")
 }
 
 fn not_http2(agreed: Option<&[u8]>) -> Error {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
 
 use super::file_handoff::fetch_file;
 use super::finish;
@@ -86,7 +87,11 @@ pub async fn drive(
         if options.wait_for_due && driver.is_worth_retrying(&error) {
             let note = format!("{error:#}; retrying in a minute");
             context.progress.note(&note);
-            driver.wait_to_try_again().await;
+            let waiting = driver.wait_to_try_again();
+            context
+                .budget
+                .watch("another attempt", || true, waiting)
+                .await;
         } else if is_final(error.kind()) && !is_unwritable(&error) {
             let finished = finish::fail(&driver.phase, error).await?;
             return Ok(DriveResult::Over(Box::new(finished)));
@@ -272,6 +277,7 @@ impl Driver<'_> {
             if !left.is_positive() {
                 return Ok(());
             }
+            self.check_time_left(Duration::ZERO, what)?;
             self.pause(left.unsigned_abs().min(CANCEL_INTERVAL)).await;
             // The caller's loop checks both again and returns the error.
             if context.interrupt.fired().is_some()
@@ -291,6 +297,26 @@ impl Driver<'_> {
         tokio::select! {
             _ = self.phase.context.interrupt.wait() => {}
             () = self.phase.context.clock.sleep(time) => {}
+            () = self.deadline() => {}
+        }
+    }
+
+    /// Returns at the end of the command's time, if it has one.
+    async fn deadline(&self) {
+        match self.phase.context.budget.deadline() {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns an error if the command's time ends within `time`.
+    fn check_time_left(&self, time: Duration, what: &str) -> Result<()> {
+        match self.phase.context.budget.deadline() {
+            Some(end) if Instant::now() + time >= end => {
+                let error = self.phase.context.budget.out_of_time();
+                Err(error.context(format!("stopped while waiting ({what})")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -315,6 +341,9 @@ impl Driver<'_> {
         let last = step::after(times.send_at, SignedDuration::from_mins(delays));
         let end = step::after(last, times.lateness());
         error.is_retryable()
+            && self
+                .check_time_left(RETRY_PAUSE, "for another attempt")
+                .is_ok()
             && step::after(
                 self.phase.context.clock.now(),
                 RETRY_PAUSE.try_into().unwrap_or_default(),
@@ -340,7 +369,7 @@ impl Driver<'_> {
         match phase {
             Phase::Generate => {
                 if records.begun(Phase::Generate.as_str()).is_none() {
-                    notify_start(&self.phase).await;
+                    notify_start(&self.phase);
                 }
                 let work = async { Ok((DONE, generate::run(&self.phase).await?)) };
                 self.record(phase.as_str(), Box::pin(work)).await
@@ -406,7 +435,7 @@ impl Driver<'_> {
         let closes = step::window_closes(self.phase.plan, records);
         if is_new && self.phase.context.clock.now() < closes {
             let files = records.files()?;
-            notify_window(&self.phase, &files, closes).await;
+            notify_window(&self.phase, &files, closes);
             return Ok(());
         }
         self.end(word, attempt, DONE, &json!({ "closed_at": closes }))

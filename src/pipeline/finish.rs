@@ -14,7 +14,7 @@ use crate::count::counted;
 use crate::delivery::{SendResult, Summary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::Overrides;
-use crate::notify::Notices;
+use crate::notify::Outgoing;
 use crate::progress::Progress;
 use crate::state::{Cancellation, PhaseRecord, Run, RunStatus, Store};
 
@@ -114,10 +114,10 @@ pub async fn close_run(store: &Store, run: &Run, error: &Error) -> Result<()> {
 }
 
 /// Sends the notices of a cancelled run that [`close_run`] closed. Only a pipeline's run has notices.
-pub async fn notify_cancelled(
+pub fn notify_cancelled(
     run: &Run,
     cancel: &Cancellation,
-    notices: &Notices,
+    notices: &Outgoing,
     progress: &dyn Progress,
 ) -> Result<()> {
     let plan = RunPlan::of(run)?;
@@ -130,9 +130,7 @@ pub async fn notify_cancelled(
         progress,
     };
     let error = cancelled_by(cancel);
-    notifier
-        .notify_end(RunStatus::Cancelled, Some(&error), &[])
-        .await;
+    notifier.notify_end(RunStatus::Cancelled, Some(&error), &[]);
     Ok(())
 }
 
@@ -182,9 +180,7 @@ async fn finish(
     let summary = summary(phase.run, phase.plan, (status, error.as_ref()), records);
     end_run(store, phase.run, status, &as_json(&summary)?).await?;
     let pushes = summaries(&pushes(phase.plan, records));
-    Notifier::of(phase)
-        .notify_end(status, error.as_ref(), &pushes)
-        .await;
+    Notifier::of(phase).notify_end(status, error.as_ref(), &pushes);
     phase.context.progress.finish();
     Ok(FinishedRun { summary, error })
 }

@@ -1,6 +1,7 @@
 //! The generate phase: audience files, manifest, and the safeguards that need them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -19,7 +20,6 @@ use crate::audience::query_context::QueryContext;
 use crate::audience::run::{GenerateTarget, Request};
 use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
-use crate::budget::Budget;
 use crate::delivery::SendPlan;
 use crate::error::{Error, Result};
 use crate::progress::Silent;
@@ -47,7 +47,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         funnel: true,
         run_id: &phase.run.id,
     };
-    let budget = Budget::start(context.deadline);
+    let budget = context.budget.step(Duration::MAX);
     let target = GenerateTarget::Directory(context.output, Suffix::Time(context.clock.now()));
     let outcome =
         audience::run::run(context.source, &budget, context.progress, &request, target).await?;
@@ -71,7 +71,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         }));
     check_safeguards(phase, &mut files).await?;
     store_files(phase, &files).await?;
-    notify_ready(phase, &files).await;
+    notify_ready(phase, &files);
     as_json(&GenerateResult {
         files,
         funnel: manifest.funnel.clone(),

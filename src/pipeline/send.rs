@@ -10,7 +10,6 @@ use super::safeguards::while_sending;
 use super::step::{self, Lateness};
 use super::{Mode, PhaseContext, PhaseRecords};
 use crate::automation::file;
-use crate::budget::Budget;
 use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
@@ -120,9 +119,12 @@ pub(super) async fn deliver(
     let account = context
         .account
         .ok_or_else(|| Error::usage("there is no service account to send with"))?;
-    let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase, &budget)).await?;
-    let _ = context.cadence.sync(context.holder).await;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase)).await?;
+    let syncing = context.cadence.sync(context.holder);
+    let _ = context.interrupt.or(syncing).await;
+    let time = time_for(plan.rows, context.service.rate);
+    let deadline = context.budget.deadline();
+    let until = deadline.unwrap_or_else(|| Instant::now() + time);
     let ways = SendContext {
         store: context.store,
         cadence: context.cadence,
@@ -134,8 +136,9 @@ pub(super) async fn deliver(
         clock: context.clock,
         interrupt: context.interrupt,
         progress: context.progress,
-        until: Some(Instant::now() + time_for(plan.rows, context.service.rate)),
-        source_reader: Some(source_reader(phase, &budget)),
+        until: Some(until),
+        budget: context.budget,
+        source_reader: Some(source_reader(phase)),
         gate,
         overrides: phase.overrides,
     };
@@ -153,8 +156,7 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
         };
         return dry_run::count(order, &plan, sources, context.progress, named).await;
     }
-    let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase, &budget)).await?;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase)).await?;
     let sources = DryRunSources::All {
         store: context.store,
         cadence: context.cadence,
@@ -163,10 +165,10 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
     dry_run::count(order, &plan, sources, context.progress, named).await
 }
 
-fn source_reader<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> SourceReader<'b> {
+fn source_reader<'b>(phase: &PhaseContext<'b>) -> SourceReader<'b> {
     SourceReader {
         source: phase.context.source,
-        budget,
+        budget: phase.context.budget,
         watch: phase.context.watch,
     }
 }

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::settings::Settings;
-use crate::settings::source::Deadline;
 use crate::source::Watch;
 use crate::state::process_id::ProcessId;
 
@@ -31,16 +28,6 @@ pub struct RunContext<'a> {
     pub command: &'static str,
     /// Where messages for a person are shown.
     pub reporter: &'a dyn Reporter,
-}
-
-impl RunContext<'_> {
-    /// Returns the end of a given deadline; `None` for the default one, which does not bound the messages of a send.
-    pub fn deadline(&self) -> Option<Instant> {
-        match self.settings.source.deadline {
-            Deadline::Given(_) => Some(self.budget.end()),
-            Deadline::Default(_) => None,
-        }
-    }
 }
 
 /// Shows a person messages and progress of a run.

@@ -13,7 +13,7 @@ use crate::cadence::Cadence;
 use crate::delivery::InDoubt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
-use crate::notify::Notices;
+use crate::notify::Outgoing;
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, resend_in_doubt};
 use crate::pipeline::{
     self, OpenRun, Overdue, Retention, RunDocument, RunPlan, is_partial, overdue,
@@ -54,7 +54,7 @@ impl<'a> PipelineServices<'a> {
             catalogue: services::catalogue(settings)?,
             hosts: services::hosts(settings)?,
             account,
-            service: services::push_settings(settings),
+            service: services::push_settings(context),
             progress: context.reporter.progress(),
             store,
             context,
@@ -95,9 +95,23 @@ impl<'a> PipelineServices<'a> {
         &self.context.holder
     }
 
+    fn notices(&self, run: &Run) -> Result<Outgoing> {
+        let automation = RunPlan::of(run)?.automation;
+        Ok(Outgoing::to(services::notices(self.context, &automation)))
+    }
+
+    /// Waits for the notices that are still under way, and shows those that failed.
+    async fn finish_notices(&self, notices: Outgoing) {
+        let budget = self.context.budget;
+        let finishing = notices.finish(budget.deadline());
+        for warning in budget.watch("the webhook", || true, finishing).await {
+            self.progress.note(&warning.to_string());
+        }
+    }
+
     fn pipeline_context<'m>(
         &'m self,
-        notices: &'m Notices,
+        notices: &'m Outgoing,
     ) -> Result<pipeline::PipelineContext<'m>> {
         let context = self.context;
         let settings = context.settings;
@@ -129,7 +143,7 @@ impl<'a> PipelineServices<'a> {
             interrupt: context.interrupt,
             progress: self.progress.as_ref(),
             watch: context.reporter,
-            deadline: settings.source.deadline.length(),
+            budget: context.budget,
             notices,
         })
     }
@@ -219,10 +233,11 @@ async fn continue_run(
     if run.status != RunStatus::Open {
         return Ok(OpenRun::of(run, run.status.as_str()).into());
     }
-    let notices = services::notices(services.context, &RunPlan::of(run)?.automation);
+    let notices = services.notices(run)?;
     let context = services.pipeline_context(&notices)?;
-    let ending = Box::pin(drive(run, &context, options)).await?;
-    Ok(start_result(services.context, run, ending))
+    let ending = Box::pin(drive(run, &context, options)).await;
+    services.finish_notices(notices).await;
+    Ok(start_result(services.context, run, ending?))
 }
 
 fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> StartResult {
@@ -306,7 +321,7 @@ async fn resend(
     overrides: &Overrides,
 ) -> Result<StartResult> {
     let run = &recorded.run;
-    let notices = services::notices(services.context, &RunPlan::of(run)?.automation);
+    let notices = services.notices(run)?;
     let context = services.pipeline_context(&notices)?;
     let pushes = Box::pin(resend_in_doubt(run, &context, overrides)).await?;
     let some_failed = pushes.iter().any(is_partial);

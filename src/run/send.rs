@@ -236,7 +236,8 @@ impl PreparedSend {
         let services = SendServices::new(context, store)?;
         // Accepted pushes that an earlier send could not record in the history. If this fails again, the send reports
         // it.
-        let _ = services.cadence.sync(&context.holder).await;
+        let syncing = services.cadence.sync(&context.holder);
+        let _ = context.interrupt.or(syncing).await;
         let source = self.source.clone();
         let run = &recorded.run;
         let gate = gate(run, &recorded.overrides);
@@ -244,7 +245,7 @@ impl PreparedSend {
             let attempt = store.begin_phase(&run.id, "send").await?;
             let progress = context.reporter.progress();
             let send_context = SendContext {
-                until: context.deadline().or_else(|| Some(self.enough())),
+                until: Some(self.until(context)),
                 source_reader: source.as_ref().map(|source| source_reader(context, source)),
                 ..services.send_context(
                     context,
@@ -275,9 +276,11 @@ impl PreparedSend {
         }
     }
 
-    /// Returns an instant that leaves time for every message.
-    fn enough(&self) -> Instant {
-        Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
+    /// Returns the end of a given deadline; without one, an instant that leaves time for every message.
+    fn until(&self, context: &RunContext<'_>) -> Instant {
+        let time = time_for(self.plan.rows, self.order.rate.unwrap_or(1));
+        let end = context.budget.deadline();
+        end.unwrap_or_else(|| Instant::now() + time)
     }
 }
 
@@ -336,7 +339,7 @@ pub async fn join(
             let progress = context.reporter.progress();
             let send_context = SendContext {
                 own_rate: context.settings.push.rate.given(),
-                until: context.deadline(),
+                until: context.budget.deadline(),
                 source_reader: Some(source_reader(context, &source)),
                 ..services.send_context(
                     context,
@@ -396,7 +399,7 @@ impl SendServices {
         Ok(Self {
             account: services::account(context.settings)?,
             cadence: services::cadence(context.settings, store)?,
-            service: services::push_settings(context.settings),
+            service: services::push_settings(context),
         })
     }
 
@@ -419,6 +422,7 @@ impl SendServices {
             interrupt: context.interrupt,
             progress,
             until: None,
+            budget: context.budget,
             source_reader: None,
             gate,
             overrides,

@@ -70,8 +70,8 @@ pub fn account(settings: &Settings) -> Result<ServiceAccount> {
 }
 
 /// Returns the settings of the push service.
-pub fn push_settings(settings: &Settings) -> fcm::FcmSettings {
-    let push = &settings.push;
+pub fn push_settings(context: &RunContext<'_>) -> fcm::FcmSettings {
+    let push = &context.settings.push;
     fcm::FcmSettings {
         base_url: push.url.clone(),
         token_uri: push.token_url.clone(),
@@ -82,6 +82,7 @@ pub fn push_settings(settings: &Settings) -> fcm::FcmSettings {
         patience: push.patience,
         quota_pause: push.quota_pause,
         backoff: push.backoff,
+        budget: context.budget.clone(),
         ..fcm::FcmSettings::default()
     }
 }
@@ -115,7 +116,7 @@ pub fn source(context: &RunContext<'_>) -> Result<Source> {
         context.reporter.say(&advice);
     }
     let source = source_of(context, address);
-    source.plan(context.budget.total())?;
+    source.check_plan(context.budget.total())?;
     Ok(source)
 }
 

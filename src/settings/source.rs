@@ -19,16 +19,18 @@ use super::setting::{Origin, Setting, SettingSource, Visibility};
 /// The overall time limit of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
-    /// By a flag, a variable or the configuration file: it bounds everything.
+    /// By a flag or a variable: it bounds everything.
     Given(Duration),
-    /// The default: a send takes longer if its rate needs it.
+    /// By the configuration file: it bounds each step of a command that sends.
+    Configured(Duration),
+    /// The default: as in the configuration file.
     Default(Duration),
 }
 
 impl Deadline {
     pub fn length(self) -> Duration {
         match self {
-            Self::Given(length) | Self::Default(length) => length,
+            Self::Given(length) | Self::Configured(length) | Self::Default(length) => length,
         }
     }
 }
@@ -48,7 +50,7 @@ pub struct SourceSettings {
     /// Timeout of one attempt, all addresses of a host together; `None` for the default (10 s), which a parameter of
     /// the URL overrides.
     pub connect_timeout: Option<Duration>,
-    /// Maximum attempts, the first included; `None` for the default (5), which shrinks to fit the budget.
+    /// Maximum attempts, the first included; `None` for as many as the deadline allows.
     pub retries: Option<NonZeroU32>,
 }
 
@@ -82,7 +84,7 @@ pub static RETRIES: Setting =
     Setting::new("retries", "Maximum connection attempts, the first included")
         .flag("--retries", "N")
         .variables(&["PUSHCTL_RETRIES"])
-        .default("5");
+        .otherwise("as many as the deadline allows");
 
 /// The other keys of `[source]`: libpq's keywords, with the variables of libpq and of the platform.
 static KEYWORDS: &[Setting] = &[
@@ -177,6 +179,7 @@ fn deadline(settings: &mut Resolver<'_>) -> Result<Deadline> {
     let length = settings.value(&DEADLINE, positive)?;
     Ok(match settings.origin() {
         Origin::Default => Deadline::Default(length),
+        Origin::File { .. } => Deadline::Configured(length),
         _ => Deadline::Given(length),
     })
 }

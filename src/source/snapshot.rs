@@ -386,6 +386,11 @@ impl Running {
         }
     }
 
+    /// Returns whether it has sent nothing for seconds.
+    pub(super) fn is_silent(&self) -> bool {
+        self.last_row.unwrap_or(self.since).elapsed() > Duration::from_secs(5)
+    }
+
     /// Returns whether the rows had begun and then stopped.
     pub(super) fn stalled(&self) -> bool {
         self.last_row

@@ -7,6 +7,8 @@ use rusqlite::ErrorCode;
 use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 
+const PRIMARY: &str = "name the primary in PUSHCTL_STATE_URL, or add target_session_attrs=read-write to it; default_transaction_read_only must be off";
+
 /// A SQLite error about the store at `path`.
 pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
     let place = path.display();
@@ -82,7 +84,7 @@ pub(super) fn accepts_no_writes(place: &str) -> Error {
         ErrorKind::Failed,
         format!("cannot write the state store at {place}: the server accepts no writes"),
     )
-    .hint("name the primary in PUSHCTL_STATE_URL, or add target_session_attrs=read-write to it; default_transaction_read_only must be off")
+    .hint(PRIMARY)
 }
 
 /// The role may not write to these tables.
@@ -126,8 +128,12 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
             ErrorKind::Unreachable,
             "the state store accepts no connections at present",
         ),
+        b"25006" => error(
+            ErrorKind::Failed,
+            "the state store is read-only: the server accepts no writes",
+        )
+        .hint(PRIMARY),
         b"53100" => error(ErrorKind::Failed, "the disk of the state store is full"),
-        b"25006" => error(ErrorKind::Failed, "the state store accepts no writes"),
         _ => error(ErrorKind::Failed, "the state store failed"),
     }
 }

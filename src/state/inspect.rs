@@ -7,6 +7,7 @@ use rusqlite::TransactionBehavior;
 use super::migrations::tables;
 use super::store::{Backend, Location, Store};
 use super::value::params;
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,10 +20,14 @@ pub struct Missing {
 
 impl Store {
     /// Opens a store without checking its migrations; `None` for a file that does not exist yet.
-    pub async fn open_if_any(location: &Location, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
+    pub async fn open_if_any(
+        location: &Location,
+        clock: Arc<dyn Clock>,
+        budget: Budget,
+    ) -> Result<Option<Self>> {
         match location {
             Location::Embedded(path) if !path.exists() => Ok(None),
-            _ => Self::open_as_it_is(location, clock).await.map(Some),
+            _ => Self::open_as_it_is(location, clock, budget).await.map(Some),
         }
     }
 

@@ -1,7 +1,6 @@
 //! The store in PostgreSQL, schema `pushctl`: for several machines, or one without a disk.
 
 use std::ops::Deref;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc::Sender;
@@ -9,12 +8,10 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use super::failure;
 use super::value::{Cells, Row, Statement, Value};
+use crate::budget::Budget;
 use crate::error::Result;
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, Parameter, ReconnectingSession};
-
-/// How long a lost connection is retried: longer than the failover of a managed database.
-const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Whether the server accepts writes, the role, and the tables that it may not write to. An owner of the database who
 /// has not migrated it yet has none.
@@ -37,9 +34,8 @@ impl Deref for PostgresStore {
 
 impl PostgresStore {
     /// Connects once, to check the address.
-    pub(super) async fn open(address: Address) -> Result<Self> {
-        let link =
-            ReconnectingSession::new(address, "the state store", failure::postgres, PATIENCE);
+    pub(super) async fn open(address: Address, budget: Budget) -> Result<Self> {
+        let link = ReconnectingSession::new(address, "the state store", failure::postgres, budget);
         let postgres = Self(link);
         postgres.0.open().await?;
         Ok(postgres)

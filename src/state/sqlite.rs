@@ -7,7 +7,7 @@
 //! the file, so that afterwards the file alone is the whole store: a copy of it is a backup.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::failure;
 use super::value::{Cells, Row, Statement, Value};
+use crate::budget::Budget;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The timeout for the write lock: many times longer than any group of claims takes.
@@ -51,34 +52,39 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(super) struct Sqlite {
     jobs: mpsc::Sender<SqliteJob>,
     path: PathBuf,
+    /// The file's name, as waits name it.
+    named: Arc<str>,
+    budget: Budget,
 }
 
 impl Sqlite {
     /// Opens the file, and creates it and its directory if they do not exist.
-    pub(super) async fn open(path: PathBuf) -> Result<Self> {
-        Self::start(path, connect).await
+    pub(super) async fn open(path: PathBuf, budget: Budget) -> Result<Self> {
+        Self::start(path, connect, budget).await
     }
 
     /// Opens the file if there is one. It may be read-only.
-    pub(super) async fn open_existing(path: PathBuf) -> Result<Option<Self>> {
+    pub(super) async fn open_existing(path: PathBuf, budget: Budget) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
         }
-        Self::start(path, connect_existing).await.map(Some)
+        Self::start(path, connect_existing, budget).await.map(Some)
     }
 
     /// Opens a store in memory, which ends with its last handle.
-    pub(super) async fn in_memory() -> Result<Self> {
+    pub(super) async fn in_memory(budget: Budget) -> Result<Self> {
         let open = |path: &Path| {
             Connection::open_in_memory().map_err(|cause| failure::sqlite(cause, path))
         };
-        Self::start(PathBuf::from("in memory"), open).await
+        Self::start(PathBuf::from("in memory"), open, budget).await
     }
 
     async fn start(
         path: PathBuf,
         connect: impl FnOnce(&Path) -> Result<Connection> + Send + 'static,
+        budget: Budget,
     ) -> Result<Self> {
+        let named: Arc<str> = format!("the state store {}", path.display()).into();
         let (jobs, queue) = mpsc::channel::<SqliteJob>();
         let (opened, outcome) = oneshot::channel();
         let file = path.clone();
@@ -96,8 +102,14 @@ impl Sqlite {
                 ErrorKind::Failed,
                 || "cannot start the state store's thread",
             )?;
-        outcome.await.map_err(|_| gone())??;
-        Ok(Self { jobs, path })
+        let opening = async { outcome.await.map_err(|_| gone())? };
+        budget.wait_with_grace(Arc::clone(&named), opening).await?;
+        Ok(Self {
+            jobs,
+            path,
+            named,
+            budget,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -122,7 +134,7 @@ impl Sqlite {
         let _ = moved.await;
     }
 
-    /// Runs `work` on the store's thread. Dropping the future does not undo the work.
+    /// Runs `work` on the store's thread. Dropping the future, or the end of the budget, does not undo the work.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -133,10 +145,13 @@ impl Sqlite {
                 drop(done.send(work(connection)));
             })))
             .map_err(|_| gone())?;
-        result
+        let answer = async {
+            let answer = result.await.map_err(|_| gone())?;
+            answer.map_err(|cause| failure::sqlite(cause, &self.path))
+        };
+        self.budget
+            .wait_with_grace(Arc::clone(&self.named), answer)
             .await
-            .map_err(|_| gone())?
-            .map_err(|cause| failure::sqlite(cause, &self.path))
     }
 
     /// Runs `work` in one write transaction.
@@ -434,11 +449,13 @@ mod tests {
 
     use super::*;
 
+    async fn open(path: PathBuf) -> Result<Sqlite> {
+        Sqlite::open(path, Budget::open(Duration::from_secs(60))).await
+    }
+
     async fn scratch() -> (tempfile::TempDir, Sqlite) {
         let directory = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(directory.path().join("state.db"))
-            .await
-            .unwrap();
+        let store = open(directory.path().join("state.db")).await.unwrap();
         (directory, store)
     }
 
@@ -464,7 +481,7 @@ mod tests {
             b"this is not a database, whatever its name says".repeat(99),
         )
         .unwrap();
-        let error = Sqlite::open(path).await.err().unwrap();
+        let error = open(path).await.err().unwrap();
         assert!(error.to_string().contains("damaged"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("import")));
     }
@@ -474,7 +491,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         std::fs::write(&path, "").unwrap();
-        let error = Sqlite::open(path.clone()).await.err().unwrap();
+        let error = open(path.clone()).await.err().unwrap();
         assert!(error.to_string().contains("is an empty file"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("remove")));
     }
@@ -531,7 +548,7 @@ mod tests {
             .unwrap()
             .execute_batch("CREATE TABLE accounts (id INTEGER)")
             .unwrap();
-        let error = Sqlite::open(path).await.err().unwrap();
+        let error = open(path).await.err().unwrap();
         assert!(error.to_string().contains("not a pushctl state store"));
     }
 
@@ -540,7 +557,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = Sqlite::open(file.join("state.db")).await.err().unwrap();
+        let error = open(file.join("state.db")).await.err().unwrap();
         assert!(error.to_string().contains("state.db"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("--state")));
     }

@@ -1,5 +1,7 @@
 //! The history behind the existing service.
 
+use std::time::Duration;
+
 use pushctl::cadence::{Breakdown, Cadence, CadenceDecision, Exclusion, HistoryLocation as Where};
 use pushctl::error::ErrorKind;
 use pushctl::state::Store;
@@ -9,7 +11,9 @@ use crate::support::cadence::{Mood, Service};
 use crate::support::store::Place;
 
 async fn asking(service: &Service) -> (Store, Cadence) {
-    let store = Place::sqlite().open().await;
+    // Long enough for two retries.
+    let place = Place::sqlite();
+    let store = place.open_for(Duration::from_secs(3)).await;
     let cadence = Cadence::new(Where::Http(service.url()), store.clone()).unwrap();
     (store, cadence)
 }
@@ -82,7 +86,7 @@ async fn an_answer_with_an_error_in_it_excludes_every_user() {
         (Mood::Forgets, "contradicts itself"),
         (Mood::ActsAndHangsUp, "cannot reach"),
     ] {
-        service.next([mood; 3]);
+        service.next([mood; 20]);
         let error = screen.filter(&[&id(0), &id(1)]).await.unwrap_err();
         assert!(
             format!("{error:#}").contains(complaint),

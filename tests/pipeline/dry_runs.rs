@@ -1,5 +1,6 @@
 //! Dry runs and the state store: they neither create it nor migrate it.
 
+use pushctl::budget::Budget;
 use pushctl::state::migrations::{Loss, NEEDED};
 use pushctl::state::{Location, Store};
 
@@ -23,7 +24,10 @@ fn as_it_is<T>(office: &Office, work: impl AsyncFnOnce(Store) -> T) -> T {
             Some(file) => Location::Embedded(file),
             None => Location::Postgres(Box::new(address(&office.place.setting()))),
         };
-        let store = Store::open_as_it_is(&location, clock).await.unwrap();
+        let budget = Budget::open(std::time::Duration::from_secs(20));
+        let store = Store::open_as_it_is(&location, clock, budget)
+            .await
+            .unwrap();
         let value = work(store.clone()).await;
         store.close().await;
         value

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use pushctl::audience::Catalogue;
 use pushctl::audience::history::HistorySource;
 use pushctl::automation::Automation;
+use pushctl::budget::Budget;
 use pushctl::cadence::{self, Cadence};
 use pushctl::clock::Clock;
 use pushctl::csv_writer::LineEnding;
 use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::fcm::{self, Credentials, ServiceAccount};
 use pushctl::interrupt::Interrupt;
-use pushctl::notify::{Notices, NotifyTimeouts};
+use pushctl::notify::{Notices, NotifyTimeouts, Outgoing};
 use pushctl::pipeline::driver::{DriveOptions, DriveResult, drive};
 use pushctl::pipeline::select_occurrence;
 use pushctl::pipeline::select_occurrence::SelectedOccurrence;
@@ -366,8 +367,8 @@ impl Site {
             interrupt,
             progress: &Silent,
             watch: &SilentReporter,
-            deadline: Duration::from_secs(60),
-            notices: &Notices::new(None, None, NotifyTimeouts::default()).0,
+            budget: &Budget::open(Duration::from_secs(60)),
+            notices: &Outgoing::to(Notices::new(None, None, NotifyTimeouts::default()).0),
         };
         drive(run, &context, options).await.map(StartOutcome::To)
     }

@@ -42,7 +42,7 @@ fn an_unreachable_history_stops_a_send_unless_cadence_failure_is_send() {
         ),
     );
     office.audience(&people(0..3));
-    let aborting = office.start(&["--layer", "3"]);
+    let aborting = office.start(&["--layer", "3", "--deadline", "4s"]);
     let sending = office.start(&[
         "--layer",
         "3",
@@ -250,7 +250,7 @@ fn the_existing_service_is_asked_and_records_pushes() {
     // An answer of a failed service, with every user eligible, does not count.
     service.next([Mood::FailsOpen; 20]);
     office.audience(&people(5..8));
-    let sent = office.send(&["--layer", "3"]);
+    let sent = office.send(&["--layer", "3", "--deadline", "4s"]);
     assert_ne!(sent.status(), 0, "{}", sent.outcome);
     assert_eq!(
         (sent.count("accepted"), sent.count("not_attempted")),

@@ -1,6 +1,8 @@
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use pushctl::budget::Budget;
 use pushctl::clock::Clock;
 use pushctl::error::ErrorKind;
 use pushctl::state::migrations::{Loss, NEEDED};
@@ -22,7 +24,10 @@ in_both_stores!(
 
 async fn as_it_is(place: &Place) -> Store {
     let clock = Arc::clone(&place.clock) as Arc<dyn Clock>;
-    Store::open_as_it_is(&place.location, clock).await.unwrap()
+    let budget = Budget::open(Duration::from_secs(20));
+    Store::open_as_it_is(&place.location, clock, budget)
+        .await
+        .unwrap()
 }
 
 async fn every_migration_goes_up_down_and_up_again(place: Place) {

@@ -34,6 +34,12 @@ impl Campaign {
         Self { name, rounds, seed }
     }
 
+    /// Returns how long servers stay away, in seconds: as long as a failover takes only in a full campaign.
+    pub(crate) fn outages() -> &'static [u64] {
+        let is_full = std::env::var("PUSHCTL_CAMPAIGN").is_ok_and(|value| value == "full");
+        if is_full { &[30, 60, 120] } else { &[3] }
+    }
+
     pub(crate) fn rounds(&self) -> u32 {
         self.rounds
     }

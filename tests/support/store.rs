@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pushctl::budget::Budget;
 use pushctl::clock::Clock;
 use pushctl::postgres::Address;
 use pushctl::postgres::address::Inputs;
@@ -67,6 +68,14 @@ impl Place {
     /// Opens the store as another process would.
     pub(crate) async fn open(&self) -> Store {
         Store::open(&self.location, Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .await
+            .unwrap()
+    }
+
+    /// The same, with so much time for each operation.
+    pub(crate) async fn open_for(&self, operation: Duration) -> Store {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Store::open_within(&self.location, clock, Budget::open(operation))
             .await
             .unwrap()
     }

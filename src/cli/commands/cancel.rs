@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::automation::file::{NotifyTable, environment_name};
 use crate::delivery::lease_name;
 use crate::error::{Error, ErrorKind, Result};
+use crate::notify::Outgoing;
 use crate::pipeline::{RunPlan, cancelled_by, close_run, notify_cancelled};
 use crate::run;
 use crate::state::process_id::ProcessId;
@@ -259,8 +260,11 @@ async fn send_notices(context: &CommandContext, store: &Store, ending: &[Stoppin
             ));
         }
         let run_context = services::run_context(context, "cancel");
-        let notices = run::services::notices(&run_context, &plan.automation);
-        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
+        let notices = Outgoing::to(run::services::notices(&run_context, &plan.automation));
+        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref())?;
+        for warning in notices.finish(context.budget.deadline()).await {
+            context.ui.say(warning);
+        }
     }
     progress.finish();
     Ok(())

@@ -107,7 +107,7 @@ fn interval(given: &str) -> Result<Duration, String> {
 
 fn deadline(context: &CommandContext) -> Duration {
     match context.settings.source.deadline {
-        Deadline::Given(length) => length,
+        Deadline::Given(length) | Deadline::Configured(length) => length,
         Deadline::Default(_) => DEADLINE_OF_ALL,
     }
 }

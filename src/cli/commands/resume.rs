@@ -58,6 +58,10 @@ pub struct Args {
 }
 
 impl AsyncSubcommand for Args {
+    fn prepare(context: CommandContext) -> CommandContext {
+        context.with_time_for_messages()
+    }
+
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.enable {
             return enable(context, &self.what).await;

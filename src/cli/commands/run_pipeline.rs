@@ -85,6 +85,10 @@ enum Format {
 }
 
 impl AsyncSubcommand for Args {
+    fn prepare(context: CommandContext) -> CommandContext {
+        context.with_time_for_messages()
+    }
+
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(

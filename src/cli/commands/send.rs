@@ -114,6 +114,10 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl AsyncSubcommand for Args {
+    fn prepare(context: CommandContext) -> CommandContext {
+        context.with_time_for_messages()
+    }
+
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;

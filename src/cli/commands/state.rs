@@ -295,7 +295,12 @@ fn done(context: &CommandContext, document: &Value) -> Result<ExitStatus> {
 
 async fn as_it_is(context: &CommandContext) -> Result<Store> {
     let location = services::location(context)?;
-    let store = Store::open_as_it_is(&location, Arc::clone(&context.clock)).await?;
+    let store = Store::open_as_it_is(
+        &location,
+        Arc::clone(&context.clock),
+        context.budget.clone(),
+    )
+    .await?;
     context.open_stores.add(&store);
     Ok(store)
 }
