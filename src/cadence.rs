@@ -160,6 +160,11 @@ impl Cadence {
         }
     }
 
+    /// Returns the budget of its operations.
+    pub(crate) fn budget(&self) -> &Budget {
+        self.store.budget()
+    }
+
     /// Returns whether cadence is off.
     pub fn is_off(&self) -> bool {
         matches!(self.history, HistoryBackend::Off)

@@ -120,7 +120,7 @@ async fn open_screen<'a>(
         summary.notes.push(note.to_owned());
     }
     let asked = cadence.screen(Layer::new(order.layer)?);
-    match asked_in_time(order, asked).await {
+    match asked_in_time(order, cadence.budget(), asked).await {
         Ok(screen) => {
             let unapplied = screen.unapplied();
             summary

@@ -14,7 +14,9 @@ use super::plan::skip_code;
 use super::send_pass::SendPass;
 use super::token_query::{TokenProblem, Tokens};
 use super::{CadenceFailure, Order};
+use crate::budget::Budget;
 use crate::cadence::{CadenceDecision, Screen};
+use crate::clock::text::Seconds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::Composer;
 use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
@@ -113,7 +115,7 @@ async fn ask_history<'a>(
         let filtered = screen.filter(&ids).await?;
         Ok::<_, Error>((screen, filtered))
     };
-    match asked_in_time(pass.order, asked).await {
+    match asked_in_time(pass.order, pass.budget, asked).await {
         Ok((screen, filtered)) => {
             feeder.breakdown += filtered.breakdown;
             Ok((Some(screen), filtered.verdicts))
@@ -176,27 +178,32 @@ fn screen_recipient(
     }
 }
 
-/// How long a send waits for a history that it can go on without.
+/// How long a send waits for a history that it can go on without; under a short deadline a quarter of what is left.
 const HASTE: Duration = Duration::from_secs(10);
 
 /// Asks the history. A send that can go on without it does not wait until its deadline.
 pub(super) async fn asked_in_time<T>(
     order: &Order,
+    budget: &Budget,
     asked: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     if order.cadence_failure == CadenceFailure::Abort {
         return asked.await;
     }
-    asked_in_haste(asked).await
+    asked_in_haste(budget, asked).await
 }
 
 /// Asks the history, for a few seconds at most.
-pub(super) async fn asked_in_haste<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn asked_in_haste<T>(
+    budget: &Budget,
+    asked: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let limit = HASTE.min(budget.left() / 4);
     let silent = |_| {
-        let message = format!("it has not answered for {} s", HASTE.as_secs());
+        let message = format!("it has not answered for {}", Seconds(limit));
         Err(Error::new(ErrorKind::Unreachable, message))
     };
-    timeout(HASTE, asked).await.unwrap_or_else(silent)
+    timeout(limit, asked).await.unwrap_or_else(silent)
 }
 
 /// Returns the note for the summary of a send that goes on without the history.

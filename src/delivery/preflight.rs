@@ -29,7 +29,7 @@ pub(super) async fn check_history(
         let stage = format!("connecting to the notification history {place}");
         context.progress.stage(&stage);
     }
-    let asked = eligibility::asked_in_time(order, context.cadence.screen(layer));
+    let asked = eligibility::asked_in_time(order, context.budget, context.cadence.screen(layer));
     match context.interrupt.or(asked).await {
         Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
         Err(error)

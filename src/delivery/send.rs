@@ -331,9 +331,9 @@ impl<'a> SendRun<'a> {
         }
         let syncing = self.context.cadence.sync(self.context.holder);
         let synced = if self.context.interrupt.fired().is_some() {
-            asked_in_haste(syncing).await
+            asked_in_haste(self.context.budget, syncing).await
         } else {
-            asked_in_time(self.order, syncing).await
+            asked_in_time(self.order, self.context.budget, syncing).await
         };
         let synced = match synced {
             Ok(synced) => synced,
@@ -439,7 +439,7 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             until: Some(until),
         }) => {
             let message =
-                format!("the quiet hours {hours} have begun; the send continues at {until}");
+                format!("the quiet hours {hours} have begun; the send continues at {until:.0}");
             let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Stopped, Some(error.hint(resume)))
         }

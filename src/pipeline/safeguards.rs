@@ -156,8 +156,7 @@ pub fn check_audience(safeguards: &Safeguards, facts: &AudienceFacts) -> Safegua
     verdict
 }
 
-/// Returns the pushes that are scheduled within the quiet hours. `tests_at`: when the test pushes are sent, if there are
-/// any.
+/// Returns the pushes that are scheduled within the quiet hours. `tests_at`: when the test pushes are sent, if any are.
 pub(super) fn quiet_pushes(plan: &RunPlan, tests_at: Option<Timestamp>) -> Vec<String> {
     let safeguards = &plan.automation.safeguards;
     if safeguards.quiet_hours_action == QuietAction::Delay {

@@ -244,7 +244,7 @@ fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Sta
     match ending {
         DriveResult::Waiting(at, phase) => {
             context.reporter.say(&format!(
-                "{}: {} is due at {at}",
+                "{}: {} is due at {at:.0}",
                 run.automation,
                 phase.as_str()
             ));

@@ -442,7 +442,7 @@ fn source_reader<'m>(context: &'m RunContext<'_>, source: &'m Source) -> SourceR
 async fn wait(context: &RunContext<'_>, store: &Store, run: &str, until: Timestamp) -> Result<()> {
     context
         .reporter
-        .say(&format!("quiet hours: sending continues at {until}"));
+        .say(&format!("quiet hours: sending continues at {until:.0}"));
     store.rest().await;
     loop {
         let left = until.duration_since(context.clock.now());

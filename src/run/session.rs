@@ -73,7 +73,7 @@ pub async fn not_paused(store: &Store, automation: &str, overrides: &Overrides) 
     Err(Error::new(
         ErrorKind::Refused,
         format!(
-            "{automation} is paused by {} since {}{}",
+            "{automation} is paused by {} since {:.0}{}",
             pause.who,
             pause.at,
             why.unwrap_or_default()

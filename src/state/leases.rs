@@ -258,8 +258,10 @@ impl HeldBy {
         Error::new(
             ErrorKind::Locked,
             format!(
-                "{} is held by {} since {}",
-                self.name, self.holder, self.since
+                "the {} is held by {} since {:.0}",
+                self.name.replacen('/', " ", 1),
+                self.holder,
+                self.since
             ),
         )
         .hint(format!(

@@ -359,7 +359,7 @@ fn create(path: &Path) -> Result<()> {
     }
 }
 
-/// Marks a database without a table as a state store, and sets its journal mode; returns false for a database of another
+/// Marks a database without a table as a state store, and sets its journal mode; returns false for that of another
 /// application.
 fn mark(connection: &Connection) -> rusqlite::Result<bool> {
     // In this order: another process may mark it, and then make tables.

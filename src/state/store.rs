@@ -77,8 +77,8 @@ impl Store {
         Ok(Self::on(backend, clock, budget))
     }
 
-    /// Opens the store for a dry run, which neither creates nor migrates it. Instead of one that does not exist, or that
-    /// holds nothing and lacks migrations, it gets an empty one in memory.
+    /// Opens the store for a dry run, which neither creates nor migrates it. Instead of one that does not exist, or
+    /// that holds nothing and lacks migrations, it gets an empty one in memory.
     pub async fn open_existing(
         location: &Location,
         clock: Arc<dyn Clock>,

@@ -77,8 +77,8 @@ fn of_two_that_begin_at_once_one_does_and_after_a_kill_it_is_still_the_only_one(
 /// The roads that begin another occurrence.
 const OTHERS: [Road; 4] = [Road::SendAutomation, Road::Pipeline, Road::Now, Road::Tick];
 
-/// Begins the next occurrence on a road, after the run of another one that cannot send any more; it is closed as `status`
-/// with these words, and the road's own run begins.
+/// Begins the next occurrence on a road, after the run of another one that cannot send any more; it is closed as
+/// `status` with these words, and the road's own run begins.
 fn begins_after(office: &Office, road: Road, old: &Run, (status, words): (RunStatus, &str)) {
     office.file(&due(-1, ""));
     if road == Road::SendAutomation {

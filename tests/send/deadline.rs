@@ -103,7 +103,7 @@ fn a_state_store_that_may_only_be_read_is_refused_at_once() {
     let began = Instant::now();
     let said = office.refused(&["--layer", "3"], 1);
     assert!(began.elapsed() < Duration::from_secs(10), "{said}");
-    assert!(said.contains("the state store is read-only"), "{said}");
+    assert!(said.contains("the server accepts no writes"), "{said}");
     assert!(said.contains("target_session_attrs=read-write"), "{said}");
 }
 

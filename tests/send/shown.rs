@@ -357,7 +357,7 @@ fn a_dry_run_without_its_history_says_so_or_counts_as_the_live_send_would() {
     );
     office.set("PUSH_CADENCE_DATABASE_URL", url);
     office.audience(&people(0..3));
-    let arguments = ["--layer", "3", "--dry-run"];
+    let arguments = ["--layer", "3", "--dry-run", "--deadline", "6s"];
     let refusing = office.start(&arguments);
     let counting = office.start(&[&arguments[..], &["--cadence-failure", "send"]].concat());
     let refused = office.ended(refusing);
