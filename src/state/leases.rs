@@ -204,11 +204,6 @@ impl Lease {
         }
     }
 
-    /// Returns whether another process has taken it over.
-    pub fn is_lost(&self) -> bool {
-        *self.state.borrow() == LeaseState::Lost
-    }
-
     /// Waits until another process has taken it over.
     pub async fn lost(&self) {
         let mut state = self.state.clone();

@@ -193,7 +193,7 @@ async fn a_run_that_a_living_process_carries_is_left_to_it(place: Place) {
     assert!(holder.starts_with("bob@worker-2 (process "), "{document}");
     left.says("bob@worker-2");
     assert_eq!(status(&store).await, RunStatus::Open);
-    assert!(!lease.is_lost());
+    lease.hold().await.unwrap();
     assert!(store.cancellation(&a_run().id).await.unwrap().is_some());
     // It sends nothing any more, and is not shown as running.
     let shown = run(&sandbox, &place, &["status", "--json"]).json();
