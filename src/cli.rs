@@ -33,6 +33,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::limits;
 use crate::settings::logging::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
 use crate::ui::{OutputArgs, Terminal, Ui};
@@ -90,6 +91,7 @@ pub fn main() -> ExitCode {
         if completion::is_asked(&environment) {
             return completion::answer(arguments);
         }
+        runtime::survive_file_limit();
         run(&arguments, environment)
     });
     kind.into()
@@ -99,9 +101,9 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     let ahead = EarlyArgs::look(arguments);
     let facts = Terminal::of_process(&environment);
     let known = audience_args::ahead_of_parsing(&ahead, &environment);
-    let command = command(&known.offers);
-    let cli = match command
-        .try_get_matches_from(arguments)
+    let mut command = command(&known.offers);
+    let cli = match only_text(&mut command, arguments)
+        .and_then(|()| command.try_get_matches_from(arguments))
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
@@ -133,7 +135,25 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     conclude(&ui, command.run(context))
 }
 
+/// Refuses an argument that is not UTF-8: records and documents name files as text, and could not name it.
+fn only_text(command: &mut clap::Command, arguments: &[OsString]) -> Result<(), clap::Error> {
+    match arguments
+        .iter()
+        .find(|argument| argument.to_str().is_none())
+    {
+        None => Ok(()),
+        Some(argument) => Err(command.error(
+            clap::error::ErrorKind::InvalidUtf8,
+            format!(
+                "the argument \"{}\" is not UTF-8; rename the file, or write the text as UTF-8",
+                argument.as_encoded_bytes().escape_ascii()
+            ),
+        )),
+    }
+}
+
 fn read_layers(globals: &Globals, environment: &mut Environment) -> Result<Option<ConfigFile>> {
+    environment.check_places()?;
     environment.read_dotenv()?;
     ConfigFile::find(globals.config(), environment)
 }
@@ -144,6 +164,7 @@ fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
         return ExitStatus::Done;
     }
     result.unwrap_or_else(|error| {
+        let error = limits::with_hint(error);
         ui.error(&error);
         error.kind().into()
     })

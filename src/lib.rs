@@ -83,6 +83,7 @@ pub mod expiry;
 pub mod fcm;
 pub mod guards;
 pub mod interrupt;
+mod limits;
 pub mod notify;
 pub mod pipeline;
 pub mod postgres;

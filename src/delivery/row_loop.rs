@@ -5,6 +5,7 @@
 //! more leave, and waits for the answers of what has left.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use csv::StringRecord;
@@ -72,6 +73,10 @@ pub(super) async fn run(
     reports: &mut Reports,
     dead: &mut DeadTokens,
 ) -> Result<PassResult> {
+    let window = Arc::clone(&pass.shared.window);
+    let _sending = pass
+        .interrupt
+        .sending(pass.run, move || window.unrecorded());
     let mut feeder = Feeder::new(pass, history_failed);
     let mut complete = false;
     let feeding = async {
