@@ -32,6 +32,6 @@ pub use breaker::{Admission, BreakerProbe};
 pub use cancels::{CancelTarget, Cancellation, Pause};
 pub use leases::{HeldBy, Lease, Taking};
 pub use outbox::Owed;
-pub use retention::Pruned;
+pub use retention::{Pruned, Pruning};
 pub use runs::{Begun, BegunAlone, NewRun, PhaseRecord, Run, RunFilter, RunStatus};
 pub use store::{LEASE_TTL, Location, Store};

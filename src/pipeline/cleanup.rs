@@ -9,7 +9,9 @@ use super::PhaseContext;
 use super::results::{CleanupResult, as_json};
 use super::step::after;
 use crate::audience::manifest::Manifest;
+use crate::budget::Budget;
 use crate::error::Result;
+use crate::state::Pruning;
 
 /// The endings of the names of outcome files.
 const OUTCOMES: [&str; 3] = [".outcomes.csv", ".dead-tokens.csv", ".dead-tokens.sql"];
@@ -30,7 +32,19 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     }
     let records = signed(context.retention.records);
     let before = after(context.clock.now(), -records);
-    let pruned = context.store.prune(before).await?;
+    let budget = Budget::start(context.deadline);
+    context.progress.stage("removing old records");
+    let pruning = Pruning {
+        progress: context.progress,
+        should_stop: &|| context.interrupt.fired().is_some() || budget.left().is_zero(),
+    };
+    let pruned = context.store.prune(before, &pruning).await?;
+    if pruned.stopped {
+        notes.push(
+            "not all old records were removed in time; the next cleanup removes the rest"
+                .to_owned(),
+        );
+    }
     as_json(&CleanupResult {
         files_removed: removed,
         runs_forgotten: pruned.runs,
