@@ -8,6 +8,7 @@
 //!
 //! Deliberately absent: tokens (only the first half of their SHA-256 is stored), and any data of the source database.
 
+mod backup;
 mod breaker;
 mod cancels;
 pub mod completion_query;
@@ -17,6 +18,7 @@ mod history;
 mod identity;
 mod leases;
 pub mod ledger;
+mod lock_holders;
 pub mod migrations;
 mod outbox;
 mod postgres;
@@ -28,6 +30,7 @@ mod store;
 pub mod transfer;
 mod value;
 
+pub use backup::Replacing;
 pub use breaker::{Admission, BreakerProbe};
 pub use cancels::{CancelTarget, Cancellation, Pause};
 pub use leases::{HeldBy, Lease, Taking};

@@ -5,6 +5,7 @@
 //! the middle (a restart, a failover) costs only time. Statements are unnamed, and settings are made inside
 //! transactions, so it works through a pooler.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(crate) struct ReconnectingSession {
     /// How long an operation retries to reach the server.
     patience: Duration,
     session: Mutex<Option<Session>>,
+    /// A write has succeeded, so a server that is read-only now is the old primary of a failover.
+    has_written: AtomicBool,
     connector: OnceLock<Option<TlsConnector>>,
 }
 
@@ -73,6 +76,7 @@ impl ReconnectingSession {
             explain,
             patience,
             session: Mutex::new(None),
+            has_written: AtomicBool::new(false),
             connector: OnceLock::new(),
         }
     }
@@ -189,7 +193,7 @@ impl ReconnectingSession {
         match timeout(TRY, work(Arc::clone(&session.client))).await {
             Ok(Ok(value)) => Ok((session, value)),
             Ok(Err(refusal)) => Err(AttemptError {
-                passes: passes(&refusal),
+                passes: passes(&refusal) || self.is_failing_over(&refusal),
                 error: self.explain(refusal),
             }),
             Err(_) => Err(AttemptError {
@@ -197,6 +201,17 @@ impl ReconnectingSession {
                 error: self.silent(),
             }),
         }
+    }
+
+    /// Notes that a write has succeeded.
+    pub(crate) fn note_write(&self) {
+        self.has_written.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the old primary answered, which it may do for a moment after a failover.
+    fn is_failing_over(&self, refusal: &Refusal) -> bool {
+        refusal.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+            && self.has_written.load(Ordering::Relaxed)
     }
 
     fn silent(&self) -> Error {
@@ -229,8 +244,6 @@ fn passes(refusal: &Refusal) -> bool {
         SqlState::LOCK_NOT_AVAILABLE,
         SqlState::QUERY_CANCELED,
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        // After a failover the old primary may answer for a moment.
-        SqlState::READ_ONLY_SQL_TRANSACTION,
     ];
     classes.iter().any(|class| code.starts_with(class)) || states.contains(state)
 }

@@ -1,10 +1,13 @@
 //! Translates database errors into messages that name the store and the fix.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use super::lock_holders;
 use crate::error::{Error, ErrorKind};
+use crate::limits;
 
 const ELSEWHERE: &str =
     "name another file with --state, or a PostgreSQL store with PUSHCTL_STATE_URL";
@@ -12,48 +15,130 @@ const ELSEWHERE: &str =
 /// A SQLite error about the store at `path`.
 pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
     let place = path.display();
-    let code = cause.sqlite_error_code();
-    let error = |kind, message: String| Error::from_cause(kind, cause).context(message);
-    match code {
+    let error = |kind, message: String| Error::new(kind, &cause).context(message);
+    match cause.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => error(
             ErrorKind::Failed,
             format!("the disk is full: cannot write the state store {place}"),
         )
         .hint("free some space and run the command again: earlier records are kept"),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => error(
+        Some(ErrorCode::NotADatabase) => not_a_database(path),
+        Some(ErrorCode::DatabaseCorrupt) => damaged(path, &cause),
+        Some(
+            ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::CannotOpen
+            | ErrorCode::SystemIoFailure,
+        ) => unwritable(path, &cause),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => locked(path),
+        Some(ErrorCode::OutOfMemory) => error(
             ErrorKind::Failed,
-            format!("the state store {place} is damaged"),
+            "not enough memory for the state store".to_owned(),
         )
-        .hint("move the file aside and restore a backup with `pushctl state import`"),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => error(
-            ErrorKind::Failed,
-            format!("cannot write the state store {place}"),
-        )
-        .hint(ELSEWHERE),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error(
-            ErrorKind::Locked,
-            format!("another process has locked the state store {place} for too long"),
+        .hint("raise the memory limit of this process (`ulimit -v`, or the container's)"),
+        _ => Error::from_cause(ErrorKind::Failed, cause)
+            .context(format!("the state store {place} failed")),
+    }
+}
+
+/// Another program has kept its lock on the file.
+fn locked(path: &Path) -> Error {
+    let holders = lock_holders::of(path);
+    let by = match holders.as_slice() {
+        [] => "another process has".to_owned(),
+        [one] => format!("{one} has"),
+        several => format!("{} have", several.join(", ")),
+    };
+    Error::new(
+        ErrorKind::Locked,
+        format!(
+            "{by} locked the state store {} for too long",
+            path.display()
         ),
-        _ => error(ErrorKind::Failed, format!("the state store {place} failed")),
+    )
+    .hint("end or wait for that process, then run the command again; nothing was changed meanwhile")
+}
+
+/// The file cannot be written. SQLite does not say why, so the operating system is asked.
+fn unwritable(path: &Path, cause: &rusqlite::Error) -> Error {
+    let error = match why_unwritable(path) {
+        Some(reason) => Error::from_cause(ErrorKind::Failed, reason),
+        None => Error::new(ErrorKind::Failed, cause),
+    };
+    error
+        .context(format!("cannot write the state store {}", path.display()))
+        .hint(ELSEWHERE)
+}
+
+/// Returns why the file or its directory refuses a write, found by trying one of each.
+fn why_unwritable(path: &Path) -> Option<std::io::Error> {
+    let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let probe = || {
+        match std::fs::OpenOptions::new().write(true).open(path) {
+            // It is about to be created.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => drop(other?),
+        }
+        let mut file = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")))?;
+        file.write_all(&[0; 1 << 16])?;
+        file.sync_all()
+    };
+    probe().err().or_else(|| limits::too_large(path))
+}
+
+/// A page of the file is not what SQLite wrote.
+pub(super) fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
+    let place = path.display();
+    Error::new(ErrorKind::Failed, cause)
+        .context(format!("the state store {place} is damaged"))
+        .hint(format!(
+            "move {place} and the files {place}-wal and {place}-shm aside; then copy a file of `pushctl state backup` to {place}, or import an export with `pushctl state import`"
+        ))
+        .hint("a restored store does not know the pushes since then: https://www.sqlite.org/recovery.html describes how to recover rows of the damaged file")
+}
+
+/// A backup of the store failed, because of the store or of the copy.
+pub(super) fn backup(cause: &rusqlite::Error, store: &Path, copy: &Path) -> Error {
+    match cause.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(store, cause),
+        _ => match why_unwritable(copy) {
+            Some(reason) => Error::from_cause(ErrorKind::Failed, reason),
+            None => Error::new(ErrorKind::Failed, cause),
+        }
+        .context("cannot write the copy")
+        .hint("name a file on another disk"),
     }
 }
 
 /// The store's file or directory cannot be created.
-pub(super) fn file(cause: &std::io::Error, path: &Path) -> Error {
-    Error::new(
-        ErrorKind::Failed,
-        format!("cannot create the state store {}: {cause}", path.display()),
-    )
-    .hint(ELSEWHERE)
+pub(super) fn file(cause: std::io::Error, path: &Path) -> Error {
+    Error::from_cause(ErrorKind::Failed, cause)
+        .context(format!("cannot create the state store {}", path.display()))
+        .hint(ELSEWHERE)
 }
 
 /// The store's file can be read but not written.
 pub(super) fn read_only(path: &Path) -> Error {
-    Error::new(
-        ErrorKind::Failed,
-        format!("the state store {} is read-only", path.display()),
-    )
+    let message = format!("the state store {} is read-only", path.display());
+    match why_unwritable(path) {
+        Some(reason) => Error::from_cause(ErrorKind::Failed, reason).context(message),
+        None => Error::new(ErrorKind::Failed, message),
+    }
     .hint(ELSEWHERE)
+}
+
+/// There is something else than a database at the path.
+pub(super) fn not_a_database(path: &Path) -> Error {
+    let place = path.display();
+    if path.is_dir() {
+        return Error::usage(format!("{place} is a directory, and not a state store"))
+            .hint(format!("name a file in it: --state {place}/state.db"));
+    }
+    Error::usage(format!(
+        "{place} is not a SQLite database, and therefore not a state store"
+    ))
+    .hint(ELSEWHERE)
+    .hint(format!("if it was a state store, it is damaged: move it aside and copy a file of `pushctl state backup` to {place}"))
 }
 
 /// The file exists and is empty.
@@ -72,7 +157,7 @@ pub(super) fn empty(path: &Path) -> Error {
 /// The file is a database of another application.
 pub(super) fn not_ours(path: &Path) -> Error {
     Error::usage(format!(
-        "{} is a database, but not a pushctl state store",
+        "{} is a SQLite database of another application, and not a pushctl state store",
         path.display()
     ))
     .hint(ELSEWHERE)
@@ -85,6 +170,7 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
             .context("cannot reach the state store")
             .hint("`pushctl doctor --only state` shows which step of the connection fails");
     };
+    let missing = missing_privilege(&cause);
     let error = |kind, message: &str| Error::from_cause(kind, cause).context(message);
     match state.as_bytes() {
         [b'2', b'8', ..] => error(ErrorKind::Credentials, "the state store rejects the credentials")
@@ -93,16 +179,41 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
             ErrorKind::Credentials,
             "the role lacks a privilege in the state store",
         )
-        .hint("GRANT CREATE ON DATABASE … TO the role, or let the database's owner create the schema: CREATE SCHEMA pushctl AUTHORIZATION …"),
+        .hint(missing),
+        b"25006" => error(ErrorKind::Failed, "the state store is read-only")
+            .hint("a standby, or a database or role with default_transaction_read_only: set PUSHCTL_STATE_URL to the primary, or add target_session_attrs=read-write to it"),
         b"3F000" | b"42P01" | b"42703" => error(
             ErrorKind::Failed,
             "the state store lacks a migration that this version needs",
         )
         .hint("run `pushctl state migrate`"),
-        [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
+        b"53300" | b"53400" => error(
+            ErrorKind::Unreachable,
+            "the state store has no free connection",
+        )
+        .hint("use the pooler's address in PUSHCTL_STATE_URL, or raise max_connections or the role's CONNECTION LIMIT"),
+        [b'0', b'8', ..] | [b'5', b'7', b'P', ..] => {
             error(ErrorKind::Unreachable, "the state store accepts no connections at present")
         }
         b"53100" => error(ErrorKind::Failed, "the disk of the state store is full"),
         _ => error(ErrorKind::Failed, "the state store failed"),
     }
+}
+
+/// Returns the grant that a role lacks. The server's message names the object.
+fn missing_privilege(cause: &tokio_postgres::Error) -> &'static str {
+    let message = cause.as_db_error().map_or("", |refusal| refusal.message());
+    if message.contains("database") {
+        "the owner of the database runs: CREATE SCHEMA pushctl AUTHORIZATION the_role; or: GRANT CREATE ON DATABASE the_database TO the_role"
+    } else {
+        "the owner of the schema runs: GRANT USAGE ON SCHEMA pushctl TO the_role; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pushctl TO the_role; GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA pushctl TO the_role"
+    }
+}
+
+/// The schema contains tables that pushctl did not make.
+pub(super) fn foreign_schema(tables: &str) -> Error {
+    Error::usage(format!(
+        "the schema pushctl of the state store's database has tables that pushctl did not make: {tables}"
+    ))
+    .hint("set PUSHCTL_STATE_URL to another database, or rename that schema; nothing was changed")
 }

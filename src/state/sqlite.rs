@@ -6,10 +6,15 @@
 //! While it is open, the latest writes are in a log beside the file (`-wal`). [`Sqlite::close`] moves all of them into
 //! the file, so that afterwards the file alone is the whole store: a copy of it is a backup.
 
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -24,10 +29,13 @@ use crate::error::{Context, Error, ErrorKind, Result};
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// The wait between two attempts. SQLite's own waits grow to 100 ms, which starves the second of two senders.
 const LOCK_RETRY_WAIT: Duration = Duration::from_millis(2);
-/// Longer than a new file stays empty before the process that creates it has written its header.
-const CREATION_TIMEOUT: Duration = Duration::from_secs(1);
 /// "push", in the file's header.
 const APPLICATION_ID: i32 = 0x7075_7368;
+/// The beginning of every SQLite database.
+const FILE_HEADER: &[u8] = b"SQLite format 3\0";
+
+/// Pages copied at once in a backup: 4 MiB.
+const PAGES_AT_ONCE: i32 = 1024;
 
 /// How durable a commit is when it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +210,88 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Copies the database, as it is at one instant, into the file `to`, while other processes write to it. Stops if
+    /// the future is dropped.
+    pub(super) async fn copy(
+        &self,
+        to: &Path,
+        copied: impl Fn(u64, u64) + Send + 'static,
+    ) -> Result<()> {
+        let stop = StopOnDrop::default();
+        let stopped = Arc::clone(&stop.0);
+        let (store, to) = (self.path.clone(), to.to_owned());
+        self.run(move |connection| {
+            // Within a read transaction the copy does not begin anew when another process writes.
+            let snapshot = connection.transaction()?;
+            snapshot.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+            let result = copy_pages(&snapshot, &to, |pages, total| {
+                copied(pages, total);
+                !stopped.load(Ordering::Relaxed)
+            });
+            Ok(result.map_err(|cause| failure::backup(&cause, &store, &to)))
+        })
+        .await?
+    }
+}
+
+/// Tells the store's thread to stop when the future that waits for it is dropped.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Copies page by page, until `go_on` says no. The copy is complete once all its pages pass SQLite's check.
+fn copy_pages(
+    from: &Connection,
+    to: &Path,
+    go_on: impl Fn(u64, u64) -> bool,
+) -> rusqlite::Result<()> {
+    let mut copy = Connection::open(to)?;
+    // No side files: the copy is unfinished until it is synced and renamed.
+    copy.pragma_update(None, "journal_mode", "OFF")?;
+    copy.pragma_update(None, "synchronous", "OFF")?;
+    let backup = Backup::new(from, &mut copy)?;
+    loop {
+        let step = backup.step(PAGES_AT_ONCE)?;
+        let progress = backup.progress();
+        let pages = |count: i32| u64::try_from(count).unwrap_or(0);
+        let total = pages(progress.pagecount);
+        if !go_on(total - pages(progress.remaining).min(total), total) {
+            return Err(rusqlite::Error::QueryReturnedNoRows);
+        }
+        match step {
+            StepResult::Done => break,
+            StepResult::More => {}
+            _ => std::thread::sleep(LOCK_RETRY_WAIT),
+        }
+    }
+    drop(backup);
+    drop(copy);
+    check_pages(to)
+}
+
+/// Checks every page. An immutable database is read without its side files.
+fn check_pages(file: &Path) -> rusqlite::Result<()> {
+    let mut uri = "file:".to_owned();
+    for byte in file.as_os_str().as_encoded_bytes() {
+        let _ = write!(uri, "%{byte:02x}");
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let copy = Connection::open_with_flags(uri, flags)?;
+    let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(rusqlite::Error::SqliteFailure(damaged, Some(verdict)))
+}
+
 impl Durability {
     fn pragma(self) -> &'static str {
         match self {
@@ -272,52 +362,77 @@ fn connect(path: &Path) -> Result<Connection> {
     if connection.is_readonly("main").map_err(failed)? {
         return Err(failure::read_only(path));
     }
-    configure(&mut connection).map_err(failed)?;
-    claim_file(&connection)
-        .map_err(failed)?
-        .then_some(connection)
-        .ok_or_else(|| failure::not_ours(path))
+    queue_for_the_lock(&mut connection).map_err(failed)?;
+    // Before anything is written: a database of another application stays as it is.
+    let is_marked = match owner(&connection).map_err(failed)? {
+        FileOwner::Pushctl => true,
+        FileOwner::New => false,
+        FileOwner::Other => return Err(failure::not_ours(path)),
+    };
+    configure(&connection).map_err(failed)?;
+    if !is_marked {
+        let marked = connection.pragma_update(None, "application_id", APPLICATION_ID);
+        marked.map_err(failed)?;
+    }
+    Ok(connection)
 }
 
-/// Creates the file and its directory, readable by their owner only; SQLite gives its side files the same mode. An
-/// empty file that existed before is rejected: it may be a copy made without the log, and would send to every recipient
-/// again.
+/// Creates the file and its directory, readable by their owner only; SQLite gives its side files the same mode. The
+/// file appears with its header: on a full disk nothing remains, and an empty file is never a new store.
 fn create(path: &Path) -> Result<()> {
-    let cannot = |cause: std::io::Error| failure::file(&cause, path);
-    if let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(directory).map_err(cannot)?;
+    if path.symlink_metadata().is_ok() {
+        return has_content(path);
     }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    let cannot = |cause: std::io::Error| failure::file(cause, path);
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory).map_err(cannot)?;
+    let file = tempfile::Builder::new()
+        .prefix(".pushctl-")
+        .tempfile_in(directory)
+        .map_err(cannot)?;
+    let marked = Connection::open(file.path())
+        .and_then(|new| new.pragma_update(None, "application_id", APPLICATION_ID));
+    marked.map_err(|cause| failure::sqlite(cause, path))?;
+    match file.persist_noclobber(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => has_content(path),
-        Err(error) => Err(cannot(error)),
+        // Another process was first.
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => has_content(path),
+        Err(error) => Err(cannot(error.error)),
     }
 }
 
-/// Rejects an empty file without a log. A file that another process is creating is empty for a moment.
+/// Rejects what is not a database: text, a directory, and an empty file without a log. That one may be a copy made
+/// without the log, and would send to every recipient again.
 fn has_content(path: &Path) -> Result<()> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(failure::not_a_database(path));
+    }
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     // If it is not a file, or cannot be read, SQLite reports the error.
     let is_empty =
         |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
     let has_log = || std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
-    let began = Instant::now();
-    while is_empty(path) && !has_log() {
-        if began.elapsed() > CREATION_TIMEOUT {
-            return Err(failure::empty(path));
-        }
-        std::thread::sleep(LOCK_RETRY_WAIT);
+    if is_empty(path) && !has_log() {
+        return Err(failure::empty(path));
     }
-    Ok(())
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| {
+        let length = FILE_HEADER.len() as u64;
+        file.take(length).read_to_end(&mut beginning)
+    });
+    // A file that is empty except for its log has no header yet.
+    match read {
+        Ok(length) if length > 0 && beginning != FILE_HEADER => Err(failure::not_a_database(path)),
+        _ => Ok(()),
+    }
 }
 
 fn queue_for_the_lock(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -328,8 +443,7 @@ fn queue_for_the_lock(connection: &mut Connection) -> rusqlite::Result<()> {
     }))
 }
 
-fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
-    queue_for_the_lock(connection)?;
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     // Without this a statement is planned again for each bound value, which costs more than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -340,19 +454,26 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", 64 << 20)
 }
 
-/// Marks an empty file as a state store; returns false for a database of another application.
-fn claim_file(connection: &Connection) -> rusqlite::Result<bool> {
+/// Whose database a file is, by its header.
+enum FileOwner {
+    Pushctl,
+    /// It has no tables and no mark yet.
+    New,
+    Other,
+}
+
+fn owner(connection: &Connection) -> rusqlite::Result<FileOwner> {
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if id == APPLICATION_ID {
-        return Ok(true);
+        return Ok(FileOwner::Pushctl);
     }
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
-    if tables > 0 || id != 0 {
-        return Ok(false);
-    }
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    Ok(true)
+    Ok(if tables == 0 && id == 0 {
+        FileOwner::New
+    } else {
+        FileOwner::Other
+    })
 }
 
 fn gone() -> Error {
@@ -390,6 +511,8 @@ impl TryFrom<ValueRef<'_>> for Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     async fn scratch() -> (tempfile::TempDir, Sqlite) {
@@ -411,20 +534,6 @@ mod tests {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("disk is full"), "{error:#}");
-    }
-
-    #[tokio::test]
-    async fn a_damaged_file_is_named_in_the_error() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.db");
-        std::fs::write(
-            &path,
-            b"this is not a database, whatever its name says".repeat(99),
-        )
-        .unwrap();
-        let error = Sqlite::open(path).await.err().unwrap();
-        assert!(error.to_string().contains("damaged"), "{error:#}");
-        assert!(error.hints().iter().any(|hint| hint.contains("import")));
     }
 
     #[tokio::test]
@@ -479,18 +588,6 @@ mod tests {
             .unwrap()
             .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
         assert_eq!(rows, Ok(1));
-    }
-
-    #[tokio::test]
-    async fn a_database_of_another_application_is_not_changed() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("theirs.db");
-        Connection::open(&path)
-            .unwrap()
-            .execute_batch("CREATE TABLE accounts (id INTEGER)")
-            .unwrap();
-        let error = Sqlite::open(path).await.err().unwrap();
-        assert!(error.to_string().contains("not a pushctl state store"));
     }
 
     #[tokio::test]
