@@ -21,6 +21,7 @@ pub mod ledger;
 mod lock_holders;
 pub mod migrations;
 mod outbox;
+mod page_copy;
 mod postgres;
 pub mod process_id;
 mod retention;

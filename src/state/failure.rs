@@ -12,6 +12,9 @@ use crate::limits;
 const ELSEWHERE: &str =
     "name another file with --state, or a PostgreSQL store with PUSHCTL_STATE_URL";
 
+/// The bytes of a test write: enough that the file system has to find room for them.
+const PROBE: usize = 1 << 16;
+
 /// A SQLite error about the store at `path`.
 pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
     let place = path.display();
@@ -80,7 +83,7 @@ fn why_unwritable(path: &Path) -> Option<std::io::Error> {
             other => drop(other?),
         }
         let mut file = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")))?;
-        file.write_all(&[0; 1 << 16])?;
+        file.write_all(&vec![0; PROBE])?;
         file.sync_all()
     };
     probe().err().or_else(|| limits::too_large(path))

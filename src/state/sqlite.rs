@@ -6,7 +6,6 @@
 //! While it is open, the latest writes are in a log beside the file (`-wal`). [`Sqlite::close`] moves all of them into
 //! the file, so that afterwards the file alone is the whole store: a copy of it is a backup.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -22,6 +20,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::failure;
+use super::page_copy::copy_pages;
 use super::value::{Cells, Row, Statement, Value};
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -33,9 +32,6 @@ const LOCK_RETRY_WAIT: Duration = Duration::from_millis(2);
 const APPLICATION_ID: i32 = 0x7075_7368;
 /// The beginning of every SQLite database.
 const FILE_HEADER: &[u8] = b"SQLite format 3\0";
-
-/// Pages copied at once in a backup: 4 MiB.
-const PAGES_AT_ONCE: i32 = 1024;
 
 /// How durable a commit is when it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,53 +239,6 @@ impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// Copies page by page, until `go_on` says no. The copy is complete once all its pages pass SQLite's check.
-fn copy_pages(
-    from: &Connection,
-    to: &Path,
-    go_on: impl Fn(u64, u64) -> bool,
-) -> rusqlite::Result<()> {
-    let mut copy = Connection::open(to)?;
-    // No side files: the copy is unfinished until it is synced and renamed.
-    copy.pragma_update(None, "journal_mode", "OFF")?;
-    copy.pragma_update(None, "synchronous", "OFF")?;
-    let backup = Backup::new(from, &mut copy)?;
-    loop {
-        let step = backup.step(PAGES_AT_ONCE)?;
-        let progress = backup.progress();
-        let pages = |count: i32| u64::try_from(count).unwrap_or(0);
-        let total = pages(progress.pagecount);
-        if !go_on(total - pages(progress.remaining).min(total), total) {
-            return Err(rusqlite::Error::QueryReturnedNoRows);
-        }
-        match step {
-            StepResult::Done => break,
-            StepResult::More => {}
-            _ => std::thread::sleep(LOCK_RETRY_WAIT),
-        }
-    }
-    drop(backup);
-    drop(copy);
-    check_pages(to)
-}
-
-/// Checks every page. An immutable database is read without its side files.
-fn check_pages(file: &Path) -> rusqlite::Result<()> {
-    let mut uri = "file:".to_owned();
-    for byte in file.as_os_str().as_encoded_bytes() {
-        let _ = write!(uri, "%{byte:02x}");
-    }
-    uri.push_str("?immutable=1");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let copy = Connection::open_with_flags(uri, flags)?;
-    let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if verdict == "ok" {
-        return Ok(());
-    }
-    let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-    Err(rusqlite::Error::SqliteFailure(damaged, Some(verdict)))
 }
 
 impl Durability {
