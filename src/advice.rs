@@ -94,8 +94,13 @@ advice! {
     DamagedStore => "move the file aside and restore a backup with `pushctl state import`",
     AskDoctorAboutState => "`pushctl doctor --only state` shows which step of the connection fails",
     StorePassword => "check the user and the password in PUSHCTL_STATE_URL",
-    StorePrivilege => "GRANT CREATE ON DATABASE … TO the role, or let the database's owner create the schema: CREATE \
-        SCHEMA pushctl AUTHORIZATION …",
+    StoreSchema => "the owner of the database runs: CREATE SCHEMA pushctl AUTHORIZATION the_role; or: GRANT CREATE ON \
+        DATABASE the_database TO the_role",
+    StorePrivilege => "the owner of the schema runs: GRANT USAGE ON SCHEMA pushctl TO the_role; GRANT SELECT, INSERT, UPDATE, \
+        DELETE ON ALL TABLES IN SCHEMA pushctl TO the_role; GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA pushctl TO \
+        the_role",
+    StoreConnections => "use the pooler's address in PUSHCTL_STATE_URL, or raise max_connections or the role's CONNECTION \
+        LIMIT",
     Migrate => "run `pushctl state migrate`",
     HistoryPrivilege => "GRANT SELECT ON cadence_rules, user_notifications, and INSERT ON user_notifications",
     WrongHistory => "check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 use crate::csv_writer::cannot_write;
 use crate::error::Result;
@@ -32,15 +32,32 @@ impl WholeFile {
         })
     }
 
+    /// Returns the path of the temporary file, for a writer that opens it itself.
+    pub(crate) fn temporary(&self) -> &Path {
+        self.out.get_ref().path()
+    }
+
     /// Syncs the file and renames it to its final name, replacing a file of that name.
     pub(crate) fn finish(self) -> Result<()> {
+        self.publish(|file, path| file.persist(path).map(drop))
+    }
+
+    /// Like [`WholeFile::finish`], but fails if there is a file of that name.
+    pub(crate) fn finish_new(self) -> Result<()> {
+        self.publish(|file, path| file.persist_noclobber(path).map(drop))
+    }
+
+    fn publish(
+        self,
+        rename: impl FnOnce(NamedTempFile, &Path) -> Result<(), PersistError>,
+    ) -> Result<()> {
         let Self { out, path } = self;
         let failed = |error| cannot_write(&path, error);
         let file = out
             .into_inner()
             .map_err(|error| failed(error.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        rename(file, &path).map_err(|error| failed(error.error))?;
         let directory = path
             .parent()
             .filter(|directory| !directory.as_os_str().is_empty());

@@ -34,6 +34,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::limits;
 use crate::settings::generate::{OUTPUT, OutputTarget};
 use crate::settings::logging::Color;
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
@@ -96,6 +97,7 @@ pub fn main() -> ExitCode {
         if completion::is_asked(&environment) {
             return completion::answer(arguments);
         }
+        runtime::survive_file_limit();
         run(&arguments, environment)
     });
     kind.into()
@@ -136,9 +138,10 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
 
 /// Parses a command line. `help COMMAND` is parsed again as `COMMAND --help`.
 fn parse(
-    command: clap::Command,
+    mut command: clap::Command,
     arguments: &[OsString],
 ) -> std::result::Result<(Cli, Flags), clap::Error> {
+    only_text(&mut command, arguments)?;
     let matches = command.clone().try_get_matches_from(arguments)?;
     let cli = Cli::from_arg_matches(&matches)?;
     if let Some(asked) = cli.command.asked_help() {
@@ -147,7 +150,28 @@ fn parse(
     Ok((cli, setting_args::given(&matches)))
 }
 
+/// Refuses an argument that is not UTF-8: records and documents name files as text, and could not name it.
+fn only_text(
+    command: &mut clap::Command,
+    arguments: &[OsString],
+) -> std::result::Result<(), clap::Error> {
+    match arguments
+        .iter()
+        .find(|argument| argument.to_str().is_none())
+    {
+        None => Ok(()),
+        Some(argument) => Err(command.error(
+            clap::error::ErrorKind::InvalidUtf8,
+            format!(
+                "the argument \"{}\" is not UTF-8; rename the file, or write the text as UTF-8",
+                argument.as_encoded_bytes().escape_ascii()
+            ),
+        )),
+    }
+}
+
 fn read_layers(flags: &Flags, environment: &mut Environment) -> Result<Option<ConfigFile>> {
+    environment.check_places()?;
     environment.read_dotenv()?;
     ConfigFile::find(flags, environment)
 }
@@ -158,6 +182,7 @@ fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
         return ExitStatus::Done;
     }
     result.unwrap_or_else(|error| {
+        let error = limits::with_hint(error);
         ui.error(&error);
         error.kind().into()
     })

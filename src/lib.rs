@@ -90,6 +90,7 @@ pub mod expiry;
 pub mod fcm;
 pub mod guards;
 pub mod interrupt;
+mod limits;
 pub mod notify;
 pub mod pipeline;
 pub mod postgres;

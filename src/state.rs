@@ -8,6 +8,7 @@
 //!
 //! Deliberately absent: tokens (only the first half of their SHA-256 is stored), and any data of the source database.
 
+mod backup;
 mod breaker;
 mod cancels;
 pub mod completion_query;
@@ -17,8 +18,10 @@ mod identity;
 mod inspect;
 mod leases;
 pub mod ledger;
+mod lock_holders;
 pub mod migrations;
 mod outbox;
+mod page_copy;
 mod postgres;
 pub mod process_id;
 mod retention;
@@ -28,11 +31,12 @@ mod store;
 pub mod transfer;
 mod value;
 
+pub use backup::Replacing;
 pub use breaker::{Admission, BreakerProbe};
 pub use cancels::{CancelTarget, Cancellation, Pause};
 pub use inspect::Missing;
 pub use leases::{HeldBy, Lease, Taking};
 pub use outbox::Owed;
-pub use retention::Pruned;
+pub use retention::{Pruned, Pruning};
 pub use runs::{Begun, BegunAlone, NewRun, PhaseRecord, Run, RunFilter, RunStatus};
 pub use store::{LEASE_TTL, Location, Store};

@@ -14,6 +14,7 @@ mod documents;
 mod fcm;
 mod gates;
 mod help;
+mod limits;
 mod notify;
 mod outages;
 mod output;

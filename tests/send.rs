@@ -17,6 +17,7 @@ mod shown;
 mod side_files;
 mod signals;
 mod sources;
+mod store_refusals;
 mod sums;
 mod suspended;
 

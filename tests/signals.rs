@@ -76,6 +76,7 @@ fn sigint_and_sigterm_end_the_command_with_statuses_of_their_own() {
     for (signal, status, word) in [
         ("INT", 130, "error: interrupted\n"),
         ("TERM", 143, "error: terminated\n"),
+        ("HUP", 143, "error: terminated\n"),
     ] {
         let waiting = Waiting::start(&["-q"]);
         waiting.signal(signal);
@@ -105,4 +106,40 @@ fn sigusr1_tells_how_far_it_is_and_the_command_goes_on() {
     assert!(waiting.pushctl.try_wait().expect("its state").is_none());
     waiting.signal("TERM");
     assert_eq!(waiting.end().0, Some(143));
+}
+
+#[test]
+fn work_on_files_that_takes_long_shows_its_progress_and_ends_at_a_signal() {
+    let sandbox = Sandbox::new();
+    sandbox.write("here/a.csv", "user_id\n1\n");
+    // Nothing is ever written into this pipe, so it is read for ever.
+    let pipe = sandbox.here().join("b.csv");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
+    let words = ["--title", "T", "--body", "B", "--audience", "b.csv"];
+    for (arguments, stage) in [
+        (
+            &["diff", "a.csv", "b.csv", "--key", "user_id"][..],
+            "comparing a.csv and b.csv",
+        ),
+        (&[&["preview"], &words[..]].concat(), "rendering"),
+    ] {
+        let mut pushctl = sandbox
+            .command(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("pushctl starts");
+        let mut stderr = BufReader::new(pushctl.stderr.take().expect("piped"));
+        let writer = std::fs::OpenOptions::new()
+            .write(true)
+            .open(&pipe)
+            .expect("it is read");
+        signal("USR1", pushctl.id());
+        let mut line = String::new();
+        stderr.read_line(&mut line).expect("a line");
+        assert!(line.contains(stage), "{line}");
+        signal("TERM", pushctl.id());
+        assert_eq!(pushctl.wait().expect("it ends").code(), Some(143));
+        drop(writer);
+    }
 }

@@ -5,6 +5,7 @@
 //! more leave, and waits for the answers of what has left.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use csv::StringRecord;
 use tokio::time::{Instant, sleep};
@@ -68,6 +69,10 @@ pub(super) async fn run(
     reports: &mut Reports,
     dead: &mut DeadTokens,
 ) -> Result<PassResult> {
+    let window = Arc::clone(&pass.shared.window);
+    let _sending = pass
+        .interrupt
+        .sending(pass.run, move || window.unrecorded());
     let mut feeder = Feeder::new(pass, history_failed);
     let mut complete = false;
     let feeding = async {

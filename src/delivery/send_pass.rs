@@ -61,7 +61,7 @@ pub(super) struct SendPass<'a> {
 
 /// What the feeder and the recorder both change.
 pub(super) struct SharedState {
-    pub(super) window: ClaimWindow,
+    pub(super) window: Arc<ClaimWindow>,
     submitted: Mutex<HashMap<u64, SubmittedMessage>>,
     stop: Mutex<Option<Stop>>,
 }
@@ -80,7 +80,7 @@ pub(super) struct SubmittedMessage {
 impl SharedState {
     pub(super) fn new(rate: u32) -> Self {
         Self {
-            window: ClaimWindow::new(rate),
+            window: Arc::new(ClaimWindow::new(rate)),
             submitted: Mutex::default(),
             stop: Mutex::default(),
         }

@@ -10,9 +10,13 @@ use super::results::{CleanupResult, as_json};
 use super::step::after;
 use crate::audience::manifest::Manifest;
 use crate::error::Result;
+use crate::state::Pruning;
 
 /// The endings of the names of outcome files.
 const OUTCOMES: [&str; 3] = [".outcomes.csv", ".dead-tokens.csv", ".dead-tokens.sql"];
+
+/// What is kept of the deadline to record the end of the phase.
+const TO_RECORD: Duration = Duration::from_secs(1);
 
 /// Removes old files and records.
 pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
@@ -30,7 +34,19 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     }
     let records = signed(context.retention.records);
     let before = after(context.clock.now(), -records);
-    let pruned = context.store.prune(before).await?;
+    let budget = context.budget.step(Duration::MAX);
+    context.progress.stage("removing old records");
+    let pruning = Pruning {
+        progress: context.progress,
+        should_stop: &|| context.interrupt.fired().is_some() || budget.left() < TO_RECORD,
+    };
+    let pruned = context.store.prune(before, &pruning).await?;
+    if pruned.stopped {
+        notes.push(
+            "not all old records were removed in time; the next cleanup removes the rest"
+                .to_owned(),
+        );
+    }
     as_json(&CleanupResult {
         files_removed: removed,
         runs_forgotten: pruned.runs,

@@ -5,6 +5,7 @@
 //! the middle (a restart, a failover) costs only time. Statements are unnamed, and settings are made inside
 //! transactions, so it works through a pooler.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(crate) struct ReconnectingSession {
     /// How long an operation retries to reach the server.
     budget: Budget,
     session: Mutex<Option<Session>>,
+    /// A write has succeeded, so a server that is read-only now is the old primary of a failover.
+    has_written: AtomicBool,
     connector: OnceLock<Option<TlsConnector>>,
 }
 
@@ -71,6 +74,7 @@ impl ReconnectingSession {
             explain,
             budget,
             session: Mutex::new(None),
+            has_written: AtomicBool::new(false),
             connector: OnceLock::new(),
         }
     }
@@ -137,7 +141,7 @@ impl ReconnectingSession {
 
     /// Converts a statement's failure into an error, and says whether a retry may succeed.
     pub(crate) fn explain(&self, refusal: Refusal) -> Error {
-        let passes = passes(&refusal);
+        let passes = passes(&refusal) || self.is_failing_over(&refusal);
         let error = (self.explain)(refusal);
         if passes {
             error.transient()
@@ -190,6 +194,17 @@ impl ReconnectingSession {
             Ok(Err(refusal)) => Err(self.explain(refusal)),
             Err(_) => Err(self.silent()),
         }
+    }
+
+    /// Notes that a write has succeeded.
+    pub(crate) fn note_write(&self) {
+        self.has_written.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the old primary answered, which it may do for a moment after a failover.
+    fn is_failing_over(&self, refusal: &Refusal) -> bool {
+        refusal.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+            && self.has_written.load(Ordering::Relaxed)
     }
 
     fn silent(&self) -> Error {

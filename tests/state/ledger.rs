@@ -1,9 +1,11 @@
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use pushctl::progress::Silent;
 use pushctl::state::ledger::{
     Candidate, Claimed, Dismissal, Ending, Guard, LedgerPush, Limit, Standing, TokenHash,
 };
-use pushctl::state::{Owed, Store};
+use pushctl::state::{Owed, Pruned, Pruning, Store};
 
 use super::{answer, candidate, candidates, in_both_stores, push, sender, tally, user, won};
 use crate::support::store::Place;
@@ -16,6 +18,7 @@ in_both_stores!(
     an_accepted_push_stays_accepted,
     a_skipped_recipient_is_never_claimed,
     old_records_are_deleted_except_those_in_the_outbox,
+    a_stopped_retention_is_continued_by_the_next,
 );
 
 pub(super) async fn claim(
@@ -276,7 +279,7 @@ async fn old_records_are_deleted_except_those_in_the_outbox(place: Place) {
     let young = store.open_push(&push(3)).await.unwrap();
     claim(&store, &young, 0..3).await;
     let before = young.opened_at - std::time::Duration::from_secs(86_400 * 90);
-    let pruned = store.prune(before).await.unwrap();
+    let pruned = prune(&store, before).await;
     assert_eq!(pruned.pushes, 1);
     assert_eq!(store.recipients(&old, 0, 10).await.unwrap(), []);
     assert_eq!(store.recipients(&owed, 0, 10).await.unwrap().len(), 3);
@@ -289,5 +292,32 @@ async fn old_records_are_deleted_except_those_in_the_outbox(place: Place) {
         .map(|one: &Owed| one.claim)
         .collect();
     store.delivered(&claims).await.unwrap();
-    assert_eq!(store.prune(before).await.unwrap().pushes, 1);
+    assert_eq!(prune(&store, before).await.pushes, 1);
+}
+
+pub(super) async fn prune(store: &Store, before: jiff::Timestamp) -> Pruned {
+    let pruning = Pruning {
+        progress: &Silent,
+        should_stop: &|| false,
+    };
+    store.prune(before, &pruning).await.unwrap()
+}
+
+async fn a_stopped_retention_is_continued_by_the_next(place: Place) {
+    let store = place.open().await;
+    let old = store.open_push(&push(1)).await.unwrap();
+    claim(&store, &old, 0..900).await;
+    let before = old.opened_at + std::time::Duration::from_secs(1);
+    let asked = AtomicU32::new(0);
+    let pruning = Pruning {
+        progress: &Silent,
+        should_stop: &|| asked.fetch_add(1, Ordering::Relaxed) > 3,
+    };
+    let pruned = store.prune(before, &pruning).await.unwrap();
+    assert_eq!((pruned.pushes, pruned.stopped), (0, true));
+    let left = store.recipients(&old, 0, 1_000).await.unwrap().len();
+    assert!((1..900).contains(&left), "{left}");
+    let pruned = prune(&store, before).await;
+    assert_eq!((pruned.pushes, pruned.stopped), (1, false));
+    assert_eq!(store.recipients(&old, 0, 1_000).await.unwrap(), []);
 }

@@ -12,7 +12,7 @@ use crate::ui::{Document, Loudness};
 
 use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::help;
+use crate::cli::{help, runtime};
 
 /// Compare two CSV files row by row
 ///
@@ -26,7 +26,14 @@ use crate::cli::help;
         ("pushctl diff old.csv new.csv --key user_id,variantID --json", "with a key of two columns, for programs"),
     ]),
     after_help = help::statuses_saying(
-        &[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug],
+        &[
+            ExitStatus::Done,
+            ExitStatus::Failed,
+            ExitStatus::Usage,
+            ExitStatus::Bug,
+            ExitStatus::Interrupted,
+            ExitStatus::Terminated,
+        ],
         &[
             (ExitStatus::Failed, "the files differ"),
             (ExitStatus::Usage, "usage or configuration, or a file that cannot be compared"),
@@ -54,11 +61,14 @@ pub struct Args {
 impl Subcommand for Args {
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let options = Options {
-            key: self.key.clone(),
-            ignore: self.ignore.clone(),
+            key: self.key,
+            ignore: self.ignore,
             examples: self.examples,
         };
-        let diff = csv_diff::diff(&self.a, &self.b, &options)?;
+        let (a, b) = (self.a, self.b);
+        let stage = format!("comparing {} and {}", a.display(), b.display());
+        let diff =
+            runtime::run_blocking(&context, &stage, move || csv_diff::diff(&a, &b, &options))?;
         let ui = &context.ui;
         if ui.document() == Document::Json {
             ui.json(&diff)?;

@@ -11,6 +11,7 @@ use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
+use crate::cli::runtime;
 
 /// Render a push without sending it
 ///
@@ -21,7 +22,7 @@ use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
         ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "the shortest message, the longest and some others"),
         ("pushctl preview --audience a.csv --title T --body 'Hi [[var:name|default:\"there\"]]' --samples 10 --json", "more samples, for programs"),
     ]),
-    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Nothing, ExitStatus::Bug]),
+    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Nothing, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated]),
 )]
 pub struct Args {
     #[command(flatten)]
@@ -38,7 +39,10 @@ impl Subcommand for Args {
         let input: Input = self.audience.input()?;
         let push = PushTemplate::parse(&self.words.wording()?, &hosts(&context)?)
             .map_err(|found| Problem::error(&found))?;
-        let preview = preview::render(&input, &push, self.samples)?;
+        let samples = self.samples;
+        let preview = runtime::run_blocking(&context, "rendering", move || {
+            preview::render(&input, &push, samples)
+        })?;
         if context.ui.document() == Document::Json {
             context.ui.json(&preview)?;
             return Ok(ExitStatus::Done);

@@ -1,4 +1,4 @@
-//! `pushctl state`: manages the state store: migrations, export, import.
+//! `pushctl state`: manages the state store: migrations, backup, export, import.
 
 use crate::exit::ExitStatus;
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Seek as _, SeekFrom};
@@ -12,8 +12,8 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::report::counted;
 use crate::settings;
 use crate::settings::secret::mask_url;
-use crate::state::migrations::{Loss, MigrationStatus, NEEDED};
-use crate::state::{Location, Store};
+use crate::state::migrations::{self, Loss, MigrationStatus, NEEDED};
+use crate::state::{Location, Replacing, Store};
 use crate::ui::{Document, Stdout, Table};
 
 use crate::atomic_file::WholeFile;
@@ -46,7 +46,7 @@ const STATUSES: [ExitStatus; 10] = [
     before_help = help::examples(&[
         ("pushctl state status", "its place, and whether it is up to date"),
         ("pushctl state migrate", "apply pending migrations"),
-        ("pushctl state export backup.jsonl", "keep a copy"),
+        ("pushctl state backup state-backup.db", "keep a copy"),
     ]),
     after_help = help::statuses(&STATUSES),
     subcommand_required = true,
@@ -104,6 +104,26 @@ enum Action {
         #[arg(default_value = "-", hide_default_value = true, value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Copy a SQLite store into a file, also while a send runs
+    ///
+    /// The copy is the store as it is at one moment. It is checked, readable by its owner only, and appears under its
+    /// name once it is complete. To restore it, see docs/operating.md. A PostgreSQL store is backed up with `pg_dump`,
+    /// or with `pushctl state export`.
+    #[command(
+        before_help = help::examples(&[
+            ("pushctl state backup state-backup.db", "a copy of the store"),
+            ("pushctl runs --state state-backup.db", "look into the copy"),
+        ]),
+        after_help = help::statuses(&STATUSES),
+    )]
+    Backup {
+        /// File; must not exist
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Replace the file if it exists
+        #[arg(long)]
+        force: bool,
+    },
     /// Import an export into an empty store, of either kind
     #[command(
         before_help = help::examples(&[
@@ -134,6 +154,7 @@ impl AsyncSubcommand for Args {
             Action::Status => bounded(context, status(context)).await,
             Action::Rollback { to } => rollback(context, to).await,
             Action::Export { file } => bounded(context, export(context, &file)).await,
+            Action::Backup { file, force } => backup(context, &file, force).await,
             Action::Import { file } => import(context, &file).await,
         }
     }
@@ -184,9 +205,10 @@ async fn status(context: &CommandContext) -> Result<ExitStatus> {
     context.ui.table(&table)?;
     let place = place(context);
     if version > NEEDED {
-        context.ui.warn(format_args!(
-            "{place} is at migration {version}, newer than this pushctl knows ({NEEDED})"
-        ));
+        let newer = migrations::newer(&place, version);
+        context
+            .ui
+            .warn(format_args!("{newer}; {}", newer.hints().join("; ")));
     } else if !exists {
         context.ui.say(format_args!(
             "there is no store at {place} yet: the first command that needs it creates it"
@@ -249,7 +271,31 @@ async fn export(context: &CommandContext, file: &Path) -> Result<ExitStatus> {
         file.display(),
         counted(rows, "rows")
     ));
-    done(context, &json!({ "file": file, "rows": rows }))
+    done(
+        context,
+        &json!({ "file": file.display().to_string(), "rows": rows }),
+    )
+}
+
+async fn backup(context: &CommandContext, file: &Path, force: bool) -> Result<ExitStatus> {
+    let store = bounded(context, existing(context)).await?;
+    let replacing = if force {
+        Replacing::Allowed
+    } else {
+        Replacing::Refused
+    };
+    let progress = context.ui.progress("pages");
+    let bytes = bounded(context, store.backup(file, replacing, &progress)).await?;
+    progress.finish();
+    context.ui.say(format_args!(
+        "{} ({bytes} bytes): {} as it was when the copy began",
+        file.display(),
+        place(context)
+    ));
+    done(
+        context,
+        &json!({ "file": file.display().to_string(), "bytes": bytes }),
+    )
 }
 
 async fn import(context: &CommandContext, file: &Path) -> Result<ExitStatus> {
