@@ -101,6 +101,10 @@ advice! {
         the_role",
     StoreConnections => "use the pooler's address in PUSHCTL_STATE_URL, or raise max_connections or the role's CONNECTION \
         LIMIT",
+    AskDoctorAboutSource => "`pushctl doctor --only source` shows which step of the connection fails",
+    NoBreaker => "--no-breaker tries at once",
+    ConnectionLimit => "allow more time with --deadline, raise connection_limit, or let fewer jobs run at once; `pushctl \
+        status` shows what runs",
     Migrate => "run `pushctl state migrate`",
     HistoryPrivilege => "GRANT SELECT ON cadence_rules, user_notifications, and INSERT ON user_notifications",
     WrongHistory => "check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema",

@@ -124,10 +124,13 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     }
     let layers = read_layers(&flags, &mut environment);
     let settings = layers.and_then(|file| Settings::resolve(&flags, &environment, file.as_ref()));
-    let settings = match settings {
+    let mut settings = match settings {
         Ok(settings) => settings,
         Err(error) => return conclude(&ui, Err(error)),
     };
+    if globals.no_breaker() {
+        settings.source.breaker = None;
+    }
     output_args.talk = settings.talk;
     output_args.stdout = command.stdout(&settings.generate.output);
     let ui = Ui::new(output_args, facts, run_id);

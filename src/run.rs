@@ -8,6 +8,8 @@
 //! | `pipeline` | one pipeline's run, begun or resumed |
 //! | `automation_order` | the order of `send --automation`, and whether a file is the automation's |
 //! | `services` | from settings to source, history and push service |
+//! | `source_access` | whether and when a command may connect to the source |
+//! | `open_stores` | the state stores that a command has opened |
 //! | `context` | the settings and services that all of them use |
 //!
 //! Deliberately absent: flags, questions to a person, and output. They belong to `cli`, which calls this module and is
@@ -16,7 +18,9 @@
 pub mod automation_order;
 pub mod context;
 pub mod gates;
+pub mod open_stores;
 pub mod pipeline;
 pub mod send;
 pub mod services;
 pub mod session;
+mod source_access;

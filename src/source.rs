@@ -10,9 +10,13 @@ mod reading;
 mod snapshot;
 mod transaction;
 
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use native_tls::TlsConnector;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -52,6 +56,63 @@ pub struct Source {
     address: Address,
     limits: RetryLimits,
     purpose: Purpose,
+    access: Option<Arc<dyn Access>>,
+}
+
+/// Decides with other processes whether and when a command may connect.
+pub trait Access: fmt::Debug + Send + Sync {
+    /// Waits until this process may connect.
+    ///
+    /// # Errors
+    /// It may not: others could not reach the host a moment ago, or no connection became free within the budget.
+    fn enter<'a>(
+        &'a self,
+        budget: &'a Budget,
+        interrupt: &'a Interrupt,
+    ) -> BoxFuture<'a, Result<Permit>>;
+
+    /// Gives the permit back, and tells the others whether the host was reached.
+    fn leave<'a>(
+        &'a self,
+        permit: Permit,
+        contact: Contact,
+        budget: &'a Budget,
+    ) -> BoxFuture<'a, ()>;
+}
+
+/// What a process holds while it may connect, if anything.
+pub type Permit = Option<Box<dyn Any + Send>>;
+
+/// Whether a command reached the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contact {
+    /// It answered, with success or with an error.
+    Reached,
+    /// A transient failure.
+    Unreached,
+    /// The command was interrupted.
+    Unknown,
+}
+
+/// Notes whether a connection was made.
+struct Seen<'a> {
+    watch: &'a dyn Watch,
+    connected: AtomicBool,
+}
+
+impl Watch for Seen<'_> {
+    fn attempt(&self, attempt: u32) {
+        self.watch.attempt(attempt);
+    }
+
+    fn waiting(&self, wait: Duration, cause: &Error) {
+        self.watch.waiting(wait, cause);
+    }
+
+    fn connected(&self, host: &str, server_version: &str) {
+        self.connected.store(true, Ordering::Relaxed);
+        self.watch.connected(host, server_version);
+    }
 }
 
 /// Receives the progress of a connection; every method has an empty default.
@@ -86,7 +147,15 @@ impl Source {
             address,
             limits,
             purpose,
+            access: None,
         }
+    }
+
+    /// Returns the same source; whether and when it may be connected to is decided by `access`.
+    #[must_use]
+    pub fn with_access(self, access: Arc<dyn Access>) -> Self {
+        let access = Some(access);
+        Self { access, ..self }
     }
 
     /// Returns the address that it connects to.
@@ -118,6 +187,36 @@ impl Source {
     /// connection and a new snapshot while attempts and budget remain, so `work` must be repeatable. When the budget
     /// ends, when `interrupt` fires, or when the future is dropped, the running statement is cancelled on the server.
     pub async fn read<T>(
+        &self,
+        budget: &Budget,
+        interrupt: &Interrupt,
+        watch: &dyn Watch,
+        work: impl AsyncFnMut(&Snapshot) -> Result<T>,
+    ) -> Result<T> {
+        let Some(access) = &self.access else {
+            return self.try_reading(budget, interrupt, watch, work).await;
+        };
+        let permit = access.enter(budget, interrupt).await?;
+        let seen = Seen {
+            watch,
+            connected: AtomicBool::new(false),
+        };
+        let outcome = self.try_reading(budget, interrupt, &seen, work).await;
+        let contact = match &outcome {
+            _ if seen.connected.load(Ordering::Relaxed) => Contact::Reached,
+            Err(error) if error.is_retryable() => Contact::Unreached,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Terminated) =>
+            {
+                Contact::Unknown
+            }
+            _ => Contact::Reached,
+        };
+        access.leave(permit, contact, budget).await;
+        outcome
+    }
+
+    async fn try_reading<T>(
         &self,
         budget: &Budget,
         interrupt: &Interrupt,

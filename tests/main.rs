@@ -1,6 +1,7 @@
 //! One binary for all tests.
 #![expect(clippy::unwrap_used, reason = "in a test, what cannot be had fails it")]
 
+mod access;
 mod audiences;
 mod cadence;
 mod check;

@@ -1,21 +1,16 @@
 //! What a command gets: output, settings, time limit, interrupt, clock.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::budget::Budget;
 use crate::clock::{self, Clock};
 use crate::interrupt::Interrupt;
+use crate::run::open_stores::OpenStores;
 use crate::settings::Settings;
 use crate::settings::source::Deadline;
-use crate::state::Store;
 use crate::ui::Ui;
-
-/// Time limit for closing the state store at the end: a busy store or a slow disk must not delay the exit. A store that
-/// is not closed in time is as safe as after a crash.
-const CLOSING: Duration = Duration::from_millis(900);
 
 /// Everything a command may use outside its own memory.
 #[derive(Clone)]
@@ -35,34 +30,6 @@ pub struct CommandContext {
     pub confirmation: Confirmation,
     /// The opened state stores, which are closed at the end.
     pub(super) open_stores: OpenStores,
-}
-
-/// The state stores that a command has opened; clones share them.
-#[derive(Clone, Default)]
-pub(super) struct OpenStores(Arc<Mutex<Vec<Store>>>);
-
-impl OpenStores {
-    pub(super) fn add(&self, store: &Store) {
-        let mut stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.push(store.clone());
-    }
-
-    /// Closes all of them, also after an error.
-    pub(super) async fn close(&self, budget: &Budget) {
-        let stores = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let closing = async {
-            for store in stores {
-                store.close().await;
-            }
-        };
-        let end = tokio::time::Instant::now() + CLOSING;
-        let end = budget
-            .deadline()
-            .map_or(end, |deadline| end.min(deadline + CLOSING));
-        if tokio::time::timeout_at(end, closing).await.is_err() {
-            tracing::debug!("the state store is still busy, and is left as it is");
-        }
-    }
 }
 
 /// `--yes`, or not.

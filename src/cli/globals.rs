@@ -36,9 +36,17 @@ pub struct Globals {
     /// Answer every confirmation with yes
     #[arg(short, long, global = true)]
     yes: bool,
+    /// Connect to the source although the last commands could not
+    #[arg(long, global = true)]
+    no_breaker: bool,
 }
 
 impl Globals {
+    /// `--no-breaker`.
+    pub fn no_breaker(&self) -> bool {
+        self.no_breaker
+    }
+
     /// `--yes`.
     pub fn confirmation(&self) -> Confirmation {
         if self.yes {

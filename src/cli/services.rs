@@ -13,8 +13,6 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::run;
 use crate::run::context::{Reporter, RunContext};
-use crate::run::services::address_of;
-use crate::settings;
 use crate::source::{Source, Watch};
 use crate::state::process_id::ProcessId;
 use crate::state::{Location, Store};
@@ -24,18 +22,7 @@ use super::context::CommandContext;
 
 /// Returns the location of the state store.
 pub(super) fn location(context: &CommandContext) -> Result<Location> {
-    match &context.settings.state {
-        settings::StateSettings::File(path) => Ok(Location::Embedded(path.clone())),
-        settings::StateSettings::Url(url) => {
-            let address = address_of(url)
-                .map_err(|error| error.context("the address of the state store is wrong"))?;
-            Ok(Location::Postgres(Box::new(address)))
-        }
-        settings::StateSettings::Nowhere => Err(Error::usage(
-            "no place for the state store: neither HOME nor XDG_STATE_HOME is set",
-        )
-        .hint("set a file with --state FILE, or a PostgreSQL database with PUSHCTL_STATE_URL")),
-    }
+    run::services::state_location(&context.settings)
 }
 
 /// Opens the state store.
@@ -45,6 +32,7 @@ pub(super) async fn store(context: &CommandContext) -> Result<Store> {
 
 /// Opens the state store for a dry run, which neither creates nor migrates it.
 pub(super) async fn store_of_dry_run(context: &CommandContext) -> Result<Store> {
+    context.open_stores.create_none();
     open(context, Store::open_existing).await
 }
 
@@ -91,6 +79,7 @@ pub(super) fn run_context<'a>(
         holder: holder(context),
         command,
         reporter: &context.ui,
+        stores: &context.open_stores,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::open_stores::OpenStores;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::interrupt::Interrupt;
@@ -28,6 +29,8 @@ pub struct RunContext<'a> {
     pub command: &'static str,
     /// Where messages for a person are shown.
     pub reporter: &'a dyn Reporter,
+    /// The state stores that the command has opened.
+    pub stores: &'a OpenStores,
 }
 
 /// Shows a person messages and progress of a run.

@@ -1,8 +1,10 @@
 //! From settings to the source, the notification history and the push service.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::context::RunContext;
+use super::source_access::SourceAccess;
 use crate::advice::Advice;
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
@@ -14,9 +16,9 @@ use crate::notify::{self, Notices, Warning};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
 use crate::settings::secret::Secret;
-use crate::settings::{HistoryKind, Settings};
+use crate::settings::{HistoryKind, Settings, StateSettings};
 use crate::source::{Purpose, Source};
-use crate::state::Store;
+use crate::state::{Location, Store};
 use crate::template::link::AllowedHosts;
 
 /// Returns the notification history as it is configured.
@@ -49,6 +51,22 @@ pub fn history_location(settings: &Settings) -> Result<HistoryLocation> {
         HistoryKind::Embedded => HistoryLocation::Embedded,
         HistoryKind::Off => HistoryLocation::Off,
     })
+}
+
+/// Returns the location of the state store.
+pub fn state_location(settings: &Settings) -> Result<Location> {
+    match &settings.state {
+        StateSettings::File(path) => Ok(Location::Embedded(path.clone())),
+        StateSettings::Url(url) => {
+            let address = address_of(url)
+                .map_err(|error| error.context("the address of the state store is wrong"))?;
+            Ok(Location::Postgres(Box::new(address)))
+        }
+        StateSettings::Nowhere => Err(Error::usage(
+            "no place for the state store: neither HOME nor XDG_STATE_HOME is set",
+        )
+        .hint("set a file with --state FILE, or a PostgreSQL database with PUSHCTL_STATE_URL")),
+    }
 }
 
 /// Returns the service account for the push service.
@@ -115,7 +133,8 @@ pub fn source(context: &RunContext<'_>) -> Result<Source> {
     if let Some(advice) = address.advice() {
         context.reporter.say(&advice);
     }
-    let source = source_of(context, address);
+    let access = SourceAccess::new(context, &address);
+    let source = source_of(context, address).with_access(Arc::new(access));
     source.check_plan(context.budget.total())?;
     Ok(source)
 }

@@ -35,6 +35,14 @@ impl Deadline {
     }
 }
 
+/// When commands stop trying to connect for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failed commands in a row, at least one.
+    pub failures: u32,
+    pub cool_off: Duration,
+}
+
 /// The settings of the source.
 #[derive(Debug, Clone)]
 pub struct SourceSettings {
@@ -52,6 +60,8 @@ pub struct SourceSettings {
     pub connect_timeout: Option<Duration>,
     /// Maximum attempts, the first included; `None` for as many as the deadline allows.
     pub retries: Option<NonZeroU32>,
+    /// When commands stop trying to connect for a while; `None` for never.
+    pub breaker: Option<BreakerSettings>,
 }
 
 /// `--database-url`, `DATABASE_URL`.
@@ -85,6 +95,20 @@ pub static RETRIES: Setting =
         .flag("--retries", "N")
         .variables(&["PUSHCTL_RETRIES"])
         .otherwise("as many as the deadline allows");
+
+/// `source.breaker_failures`.
+pub static BREAKER_FAILURES: Setting = Setting::new(
+    "source.breaker_failures",
+    "Failed commands in a row after which none connects for a while; 0 for never",
+)
+.default("3");
+
+/// `source.breaker_cool_off`.
+pub static BREAKER_COOL_OFF: Setting = Setting::new(
+    "source.breaker_cool_off",
+    "How long no command connects after that",
+)
+.default("60s");
 
 /// The other keys of `[source]`: libpq's keywords, with the variables of libpq and of the platform.
 static KEYWORDS: &[Setting] = &[
@@ -156,6 +180,7 @@ impl SourceSettings {
             retries: settings
                 .explicit(&RETRIES, |given| whole_number(given, 1..=100))?
                 .and_then(NonZeroU32::new),
+            breaker: breaker(settings)?,
         };
         // Read for `config show` and its messages only: `source` interprets them together.
         settings.optional(&URL, text)?;
@@ -182,6 +207,12 @@ fn deadline(settings: &mut Resolver<'_>) -> Result<Deadline> {
         Origin::File { .. } => Deadline::Configured(length),
         _ => Deadline::Given(length),
     })
+}
+
+fn breaker(settings: &mut Resolver<'_>) -> Result<Option<BreakerSettings>> {
+    let failures = settings.value(&BREAKER_FAILURES, |given| whole_number(given, 0..=1_000))?;
+    let cool_off = settings.value(&BREAKER_COOL_OFF, positive)?;
+    Ok((failures > 0).then_some(BreakerSettings { failures, cool_off }))
 }
 
 fn keywords(settings: &Resolver<'_>) -> BTreeMap<String, Secret> {

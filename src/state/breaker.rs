@@ -53,7 +53,8 @@ impl Store {
         }
         let now = self.now();
         let until = row.opt_time(2)?.unwrap_or(row.time(1)? + cool_off);
-        if now < until {
+        // A longer wait than the cool-off means that the clock was set back.
+        if now < until && until <= now + cool_off {
             return Ok(Admission::Refused { until, failures });
         }
         let probe = "UPDATE pushctl.breakers SET probing_until = $1

@@ -83,6 +83,9 @@ impl AsyncSubcommand for Args {
         } else {
             &settings.test_users[..]
         };
+        if self.dry_run {
+            context.open_stores.create_none();
+        }
         let source = services::source(context, "generate")?;
         let request = Request {
             question: asked.question(context),

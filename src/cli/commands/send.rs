@@ -148,15 +148,15 @@ impl AsyncSubcommand for Args {
             let summary = if self.offline {
                 run::send::dry_run_offline(&run_context, &order, &plan).await?
             } else {
-                let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
                 let store = services::store_of_dry_run(context).await?;
+                let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
                 sending.dry_run(&run_context, &store).await?
             };
             results::print_summary(context, &summary)?;
             return Ok(ExitStatus::Done);
         }
+        let store = services::store(context).await?;
         if let (Some(automation_order), Reach::Live) = (&automation_order, order.reach) {
-            let store = services::store(context).await?;
             run::session::not_paused(&store, &order.automation, &overrides).await?;
             automation_order
                 .check_safeguards(&run_context, &store, &plan)
@@ -164,7 +164,6 @@ impl AsyncSubcommand for Args {
         }
         let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
         confirm::confirm_send(context, &mut sending, &overrides).await?;
-        let store = services::store(context).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
