@@ -74,6 +74,7 @@ pub mod cli;
 pub mod clock;
 pub mod count;
 pub mod csv_diff;
+pub mod csv_input;
 pub mod csv_line;
 pub mod csv_writer;
 pub mod delivery;
