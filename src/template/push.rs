@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::link::AllowedHosts;
-use super::{Bound, Extent, Flaw, Row, Skip, Template};
+use super::{Bound, Extent, Fault, Flaw, LITERAL_HINT, Row, Skip, Template};
 use crate::error::Error;
 
 /// Maximum bytes of notification and data together, as the push service limits them.
@@ -96,7 +96,15 @@ impl Problem {
     /// Returns all problems as one error.
     pub fn error(problems: &[Self]) -> Error {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Error::usage(said.join("; "))
+        let error = Error::usage(said.join("; "));
+        let is_near = |flaw: &Flaw| matches!(flaw.fault, Fault::NearVariable { .. });
+        if problems
+            .iter()
+            .any(|one| one.flaw.as_ref().is_some_and(is_near))
+        {
+            return error.hint(LITERAL_HINT);
+        }
+        error
     }
 }
 
@@ -162,16 +170,6 @@ impl PushTemplate {
         columns.sort_unstable();
         columns.dedup();
         columns
-    }
-
-    /// Returns brackets that look like variables but are sent literally: place and text.
-    pub fn lookalikes(&self) -> Vec<(String, String)> {
-        self.texts()
-            .flat_map(|(place, text)| {
-                let said = text.lookalikes().iter();
-                said.map(move |brackets| (place.clone(), brackets.clone()))
-            })
-            .collect()
     }
 
     /// Binds the variables of its texts to the columns of an audience.
