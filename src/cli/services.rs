@@ -25,8 +25,11 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
     match &context.settings.state {
         settings::StateSettings::File(path) => Ok(Location::Embedded(path.clone())),
         settings::StateSettings::Url(url) => {
-            let address = address_of(url)
-                .map_err(|error| error.context("the address of the state store is wrong"))?;
+            let address = address_of(url).map_err(|error| {
+                error
+                    .context("the address of the state store is wrong")
+                    .hint("the path of a file begins with / or ./")
+            })?;
             Ok(Location::Postgres(Box::new(address)))
         }
         settings::StateSettings::Nowhere => Err(Error::usage(

@@ -11,13 +11,12 @@
 //! Every value is held as a secret, because a password may be among them, until [`super::address`] has typed it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::conninfo;
 use super::service;
-use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::settings::secret::Secret;
+use crate::error::Result;
+use crate::settings::secret::{self, Secret};
 
 /// What an address is made from. Nothing else is read but the files that these name.
 #[derive(Clone, Copy)]
@@ -45,6 +44,15 @@ const LIBPQ: &[(&str, &str)] = &[
     ("PGSSLROOTCERT", "sslrootcert"),
     ("PGSSLCERT", "sslcert"),
     ("PGSSLKEY", "sslkey"),
+    ("PGSSLCERTMODE", "sslcertmode"),
+    ("PGSSLCRL", "sslcrl"),
+    ("PGSSLCRLDIR", "sslcrldir"),
+    ("PGSSLMINPROTOCOLVERSION", "ssl_min_protocol_version"),
+    ("PGSSLMAXPROTOCOLVERSION", "ssl_max_protocol_version"),
+    ("PGREQUIRESSL", "requiressl"),
+    ("PGREQUIREAUTH", "require_auth"),
+    ("PGREQUIREPEER", "requirepeer"),
+    ("PGGSSENCMODE", "gssencmode"),
     ("PGSSLNEGOTIATION", "sslnegotiation"),
     ("PGCHANNELBINDING", "channel_binding"),
     ("PGAPPNAME", "application_name"),
@@ -169,18 +177,8 @@ fn url(inputs: &Inputs<'_>) -> Result<Option<GivenParameter>> {
         return Ok(Some(given(&url, "DATABASE_URL")));
     }
     if let Some(file) = environment("DATABASE_URL_FILE") {
-        let text = fs::read_to_string(&file).kind(ErrorKind::Usage, || {
-            format!("cannot read {file}, which DATABASE_URL_FILE names")
-        })?;
-        if text.trim().is_empty() {
-            return Err(Error::usage(format!(
-                "{file}, which DATABASE_URL_FILE names, is empty"
-            )));
-        }
-        return Ok(Some(given(
-            text.trim(),
-            &format!("DATABASE_URL_FILE ({file})"),
-        )));
+        let text = secret::read_file(Path::new(""), "DATABASE_URL_FILE", &file)?;
+        return Ok(Some(given(&text, &format!("DATABASE_URL_FILE ({file})"))));
     }
     Ok(inputs.config.get("url").map(|url| given(url, "config")))
 }

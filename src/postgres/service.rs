@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::conninfo::Pair;
 use crate::error::{Error, Result};
+use crate::settings::secret::kind_of;
 
 /// Where a named service was found.
 #[derive(Debug)]
@@ -31,11 +32,16 @@ pub(crate) fn find(name: &str, files: &[PathBuf]) -> Result<Service> {
         .iter()
         .map(|file| file.display().to_string())
         .collect();
-    Err(Error::usage(format!(
-        "no service named {name:?} in {}",
-        looked.join(" or ")
-    ))
-    .hint("name the file with PGSERVICEFILE, or unset PGSERVICE"))
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let shown = if name.bytes().all(is_name) {
+        format!("named {name:?}")
+    } else {
+        format!("of this name ({})", kind_of(name))
+    };
+    Err(
+        Error::usage(format!("no service {shown} in {}", looked.join(" or ")))
+            .hint("name the file with PGSERVICEFILE, or unset PGSERVICE"),
+    )
 }
 
 fn section(text: &str, name: &str, file: &Path) -> Result<Option<Vec<Pair>>> {

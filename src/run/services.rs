@@ -12,6 +12,7 @@ use crate::fcm::{self, Credentials, ServiceAccount};
 use crate::notify::{self, Notices};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
+use crate::settings::push::KeyFile;
 use crate::settings::secret::Secret;
 use crate::settings::{HistoryKind, Settings};
 use crate::source::{Purpose, Source};
@@ -49,8 +50,16 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
 /// Returns the service account for the push service.
 pub fn account(settings: &Settings) -> Result<ServiceAccount> {
     let push = &settings.push;
-    if let Some(path) = &push.credentials {
-        return ServiceAccount::load(&Credentials::File(path.clone()));
+    match &push.credentials {
+        Some(KeyFile::Path(path)) => return ServiceAccount::load(&Credentials::File(path.clone())),
+        Some(KeyFile::Text(text)) => return ServiceAccount::load(&Credentials::Text(text.clone())),
+        Some(KeyFile::Other(kind)) => {
+            return Err(Error::usage(format!(
+                "cannot read the service account: in place of a file's path there is {kind}"
+            ))
+            .hint("set GOOGLE_APPLICATION_CREDENTIALS to the path of the service account's JSON file, or to that JSON, plain or in base64"));
+        }
+        None => {}
     }
     match (&push.project_id, &push.client_email, &push.private_key) {
         (Some(project), Some(client_email), Some(private_key)) => {

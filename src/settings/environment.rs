@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 use super::dotenv;
 
@@ -139,18 +139,4 @@ impl Environment {
             .or_else(|| Some(self.home()?.join(under_home)))?;
         Some(base.join("pushctl"))
     }
-}
-
-/// Reads a secret from the file that a `…_FILE` variable names, without the line break at its end.
-pub(super) fn read_secret_file(directory: &Path, variable: &str, path: &str) -> Result<String> {
-    let text = std::fs::read_to_string(directory.join(path)).kind(ErrorKind::Usage, || {
-        format!("cannot read {path}, which {variable} names")
-    })?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        return Err(Error::usage(format!(
-            "{path}, which {variable} names, is empty"
-        )));
-    }
-    Ok(secret.to_owned())
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
-use super::environment::{Environment, VariableLocation, read_secret_file};
+use super::environment::{Environment, VariableLocation};
 use super::file::{ConfigFile, Entry};
+use super::secret;
 use super::setting::{Flags, Origin, Resolved, Setting, SettingSource, Visibility};
 
 struct SettingCandidate<'a> {
@@ -113,20 +114,17 @@ impl<'a> Resolver<'a> {
     /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;
-        let in_file = matches!(
-            self.resolved.last(),
-            Some(Resolved {
-                origin: Origin::File { .. },
-                ..
-            })
-        );
-        Ok(path.map(|path| {
-            if in_file {
-                self.beside_file(&path)
-            } else {
-                self.environment.directory().join(path)
-            }
-        }))
+        Ok(path.map(|path| self.from_last(&path)))
+    }
+
+    /// Returns a path that was the value of the last setting: it starts where that was given.
+    pub(super) fn from_last(&self, path: &str) -> PathBuf {
+        let last = self.resolved.last().map(|resolved| &resolved.origin);
+        if matches!(last, Some(Origin::File { .. })) {
+            self.beside_file(path)
+        } else {
+            self.environment.directory().join(path)
+        }
     }
 
     /// Returns a setting with any number of values: a list in the file, a repeated flag, or one text with commas.
@@ -249,7 +247,7 @@ impl<'a> Resolver<'a> {
         for name in key.variables {
             for (mut value, found) in self.environment.get_all(name)? {
                 if name.ends_with("_FILE") {
-                    value = read_secret_file(self.environment.directory(), name, &value)?;
+                    value = secret::read_file(self.environment.directory(), name, &value)?;
                 }
                 values.push((found, origin((*name).to_owned(), found), value));
             }
@@ -264,7 +262,7 @@ impl<'a> Resolver<'a> {
         }
         let value = match key.visibility {
             Visibility::Plain => format!(" {:?}", show(key, &winner.given)),
-            Visibility::Place | Visibility::Url | Visibility::Secret => String::new(),
+            _ => String::new(),
         };
         Error::usage(format!(
             "invalid value{value} for {}: {message}",

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
-use super::secret::{MASK, mask_url};
+use super::secret::{MASK, holds_secret, is_address, kind_of, mask_url, show_path};
 
 /// One setting with its name in each origin.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub enum Visibility {
     Plain,
     /// A path, all of it; or a URL, all but its password.
     Place,
+    /// The path of a file with a secret, in place of which the secret itself may stand.
+    KeyFile,
     /// A URL: all but its password.
     Url,
     /// Only whether it is set.
@@ -41,8 +44,10 @@ impl Visibility {
 
     pub(super) fn show(self, value: &str) -> String {
         match self {
+            Self::Plain if holds_secret(value) => kind_of(value),
             Self::Plain => value.to_owned(),
-            Self::Place if !value.contains("://") => value.to_owned(),
+            Self::Place if !is_address(value) => value.to_owned(),
+            Self::KeyFile => show_path(Path::new(""), value),
             Self::Place | Self::Url => mask_url(value),
             Self::Secret => MASK.to_owned(),
         }

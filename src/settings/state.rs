@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::file::ConfigFile;
 use super::parse::text;
 use super::resolver::Resolver;
-use super::secret::Secret;
+use super::secret::{Secret, is_address};
 use super::setting::{Flags, Setting, Visibility};
 
 /// The place of the state store.
@@ -59,7 +59,7 @@ impl StateSettings {
         let given = settings.optional(&STATE, text)?;
         let in_file = settings.flag(&STATE).is_none() && settings.in_file(STATE.name).is_some();
         Ok(match given {
-            Some(url) if is_url(&url) => Self::Url(Secret::new(url)),
+            Some(url) if is_address(&url) => Self::Url(Secret::new(url)),
             Some(path) if in_file => Self::File(settings.beside_file(&path)),
             Some(path) => Self::File(settings.environment().directory().join(path)),
             None => {
@@ -79,10 +79,4 @@ pub fn place_ahead(
     file: Option<&ConfigFile>,
 ) -> Result<StateSettings> {
     StateSettings::resolve(&mut Resolver::new(flags, environment, file))
-}
-
-fn is_url(text: &str) -> bool {
-    ["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme))
 }
