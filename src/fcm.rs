@@ -43,6 +43,7 @@ pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
 
 use crate::error::Error;
+pub(crate) use transport::check_url;
 
 /// The number of streams that the service allows on one connection.
 const MAX_STREAMS: usize = 100;
