@@ -2,8 +2,8 @@
 //!
 //! The `csv` crate accepts every text: a quote inside an unquoted field, text after a closing quote, and a quote that
 //! is never closed, which makes one field of the rest of the file. [`Strict`] looks at the bytes on their way to that
-//! crate and ends the reading at the first one that RFC 4180 does not allow. [`header`] checks the names of the columns,
-//! and [`explain`] makes an error with file, line and row of either's.
+//! crate and ends the reading at the first one that RFC 4180 does not allow. [`header`] checks the names of the
+//! columns, and [`explain`] makes an error with file, line and row of either's.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -94,6 +94,7 @@ pub mod settings;
 pub mod snippet;
 pub mod source;
 pub mod state;
+pub mod stray_files;
 pub mod suggest;
 pub mod template;
 pub mod ui;

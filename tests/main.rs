@@ -13,6 +13,7 @@ mod documents;
 mod fcm;
 mod gates;
 mod help;
+mod input;
 mod notify;
 mod outages;
 mod output;

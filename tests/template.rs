@@ -66,7 +66,7 @@ proptest! {
     #[test]
     fn without_filters_a_template_means_what_the_old_grammar_meant(source in source(), values in values()) {
         let old = Regex::new(r"\[\[var:([a-zA-Z_][a-zA-Z0-9_]*)\]\]").unwrap();
-        let addition = Regex::new(r"\[\[var:[a-zA-Z_][a-zA-Z0-9_]*\|").unwrap();
+        let addition = Regex::new("\\[\\[(var:)?(\"|[a-zA-Z_][a-zA-Z0-9_]*\\|)").unwrap();
         prop_assume!(!addition.is_match(&source));
         let known = old.captures_iter(&source).all(|found| COLUMNS.contains(&&found[1]));
         prop_assume!(known);

@@ -81,6 +81,16 @@ fn section(text: &str, name: &str, file: &Path) -> Result<Option<Vec<Pair>>> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_no_error_quotes_it(text in "(\\[m\\]\n)?([a-z =\\[\\]#\n\0é]{0,12}hunter2[ =\n\\[\\]]{0,3}){0,3}") {
+            if let Err(error) = section(&text, "m", Path::new("services")) {
+                let shown = format!("{error:#}");
+                proptest::prop_assert!(!shown.contains("hunter2"));
+            }
+        }
+    }
+
     #[test]
     fn a_section_ends_where_the_next_begins() {
         let text = "# services\n[staging]\nhost=staging.example.com\n\n[market]\nhost = db.example.com\nport=6543\n[other]\nport=1\n";

@@ -14,6 +14,7 @@ use crate::snippet;
 use super::environment::Environment;
 use super::secret::MASK;
 use super::setting::{Setting, SettingSource, Visibility};
+use super::trust;
 
 /// The name of the file, in the working directory and in pushctl's XDG directory.
 pub const NAME: &str = "pushctl.toml";
@@ -51,7 +52,10 @@ impl ConfigFile {
         }
         let here = environment.directory().join(NAME);
         if here.is_file() {
-            return Self::read(here, NAME.to_owned()).map(Some);
+            let file = Self::read(here, NAME.to_owned())?;
+            let names = file.entries.iter().map(|entry| entry.name.as_str());
+            trust::check(&file.path, NAME, names, trust::is_trusted_setting)?;
+            return Ok(Some(file));
         }
         match environment
             .xdg("XDG_CONFIG_HOME", ".config")

@@ -75,7 +75,12 @@ fn is_path(directory: &Path, text: &str) -> bool {
     let has_extension = ["json", "pem", "key", "crt", "txt", "conf", "toml"]
         .iter()
         .any(|known| path.extension().is_some_and(|found| found == *known));
-    path.exists() || is_beside_something || has_extension && consists_of(text, "._-/~ ")
+    let is_relative = ["./", "../", "~/"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    path.exists()
+        || is_beside_something
+        || (has_extension || is_relative) && consists_of(text, "._-/~ ")
 }
 
 /// Returns a path as it may be shown; in place of a text that may be a secret, its kind and length.
@@ -96,6 +101,16 @@ pub fn holds_secret(text: &str) -> bool {
             .iter()
             .any(|sign| lower.contains(sign))
         || json_in(text).is_some()
+}
+
+/// Returns the path of a file that need not be there; the kind of what plainly is a secret in its place.
+pub fn show_file(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if holds_secret(&text) {
+        kind_of(&text)
+    } else {
+        text.into_owned()
+    }
 }
 
 /// Describes a text that may be a secret by its kind and length.

@@ -97,7 +97,7 @@ static KEYWORDS: &[Setting] = &[
         &[],
         "program that prints a password or a short-lived token",
     ),
-    keyword("source.passfile", &["PGPASSFILE"], "password file"),
+    file("source.passfile", &["PGPASSFILE"], "password file"),
     keyword("source.dbname", &["PGDATABASE", "POSTGRES_DB"], "database"),
     keyword(
         "source.service",
@@ -114,12 +114,12 @@ static KEYWORDS: &[Setting] = &[
         &["PGSSLROOTCERT"],
         "file of root certificates, or \"system\"",
     ),
-    keyword(
+    file(
         "source.sslcert",
         &["PGSSLCERT"],
         "file of the client's certificate",
     ),
-    keyword(
+    file(
         "source.sslkey",
         &["PGSSLKEY"],
         "file of the client certificate's key",
@@ -177,6 +177,17 @@ const fn keyword(
         default: "",
         visibility: Visibility::Plain,
         about,
+    }
+}
+
+const fn file(
+    name: &'static str,
+    variables: &'static [&'static str],
+    about: &'static str,
+) -> Setting {
+    Setting {
+        visibility: Visibility::KeyFile,
+        ..keyword(name, variables, about)
     }
 }
 

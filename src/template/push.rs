@@ -131,7 +131,14 @@ impl PushTemplate {
             .map(|(key, value)| (key.clone(), text(&format!("data.{key}"), value)))
             .collect();
 
-        for (place, source) in [("title", &wording.title), ("body", &wording.body)] {
+        let link = wording.deep_link.iter().map(|link| ("deep_link", link));
+        let texts = [("title", &wording.title), ("body", &wording.body)];
+        for (place, source) in texts.into_iter().chain(link) {
+            if source.contains('\0') {
+                problems.push(Problem::new(place, "it contains a NUL character"));
+            }
+        }
+        for (place, source) in texts {
             if source.trim().is_empty() {
                 problems.push(Problem::new(place, "it is empty"));
             }
