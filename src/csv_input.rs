@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use csv::StringRecord;
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
 use crate::count::counted;
 use crate::csv_line;
@@ -213,7 +213,7 @@ impl<R> Strict<R> {
             }
             let end = line.unwrap_or(part.len());
             if self.quoted.lines > 0 {
-                let commas = part[..end].iter().filter(|byte| **byte == b',').count();
+                let commas = memchr_iter(b',', &part[..end]).count();
                 self.quoted.commas += u32::try_from(commas).unwrap_or(u32::MAX);
             }
             let Some(end) = line else {
@@ -239,7 +239,7 @@ impl<R> Strict<R> {
         }
         let line = memchr(b'\n', part);
         let end = line.unwrap_or(part.len());
-        let commas = part[..end].iter().filter(|byte| **byte == b',').count();
+        let commas = memchr_iter(b',', &part[..end]).count();
         self.header.0 += u32::try_from(commas).unwrap_or(u32::MAX);
         self.header.1 = line.is_some();
     }
@@ -438,10 +438,13 @@ mod tests {
         }
     }
 
+    /// A file, and its first fault with the line.
+    type Case = (&'static [u8], Option<(Fault, u64)>);
+
     #[test]
     fn each_kind_of_fault_is_found_where_it_begins() {
         let rows = "2,t2,\"Ann\n".to_owned() + &"3,t3,Bob\n".repeat(9_000) + "4,t4,\"x\"\n";
-        let table: [(&[u8], Option<(Fault, u64)>); 21] = [
+        let table: [Case; 21] = [
             (b"a,b\n1,2\n", None),
             (b"a,b\r\n1,\"x\r\ny, \"\"z\"\"\"\r\n", None),
             (b"\xef\xbb\xbf\"a\",\"b\"\n", None),

@@ -209,7 +209,7 @@ fn key_file(settings: &mut Resolver<'_>) -> Result<Option<KeyFile>> {
         if let Some(json) = json_in(&given) {
             return KeyFile::Text(Secret::new(json));
         }
-        let path = settings.from_last(&given);
+        let path = settings.beside_last(&given);
         let shown = show_path(path.parent().unwrap_or(&path), &given);
         if shown == given || path.is_file() {
             KeyFile::Path(path)

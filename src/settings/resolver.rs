@@ -114,11 +114,11 @@ impl<'a> Resolver<'a> {
     /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
         let path = self.optional(key, |text| Ok(text.to_owned()))?;
-        Ok(path.map(|path| self.from_last(&path)))
+        Ok(path.map(|path| self.beside_last(&path)))
     }
 
     /// Returns a path that was the value of the last setting: it starts where that was given.
-    pub(super) fn from_last(&self, path: &str) -> PathBuf {
+    pub(super) fn beside_last(&self, path: &str) -> PathBuf {
         let last = self.resolved.last().map(|resolved| &resolved.origin);
         if matches!(last, Some(Origin::File { .. })) {
             self.beside_file(path)

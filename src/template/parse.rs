@@ -12,7 +12,7 @@ pub(super) fn parse(source: &str) -> Result<Template, Flaw> {
     let mut template = Template { parts: Vec::new() };
     let (mut text, mut at) = (0, 0);
     while let Some(open) = next_open(source, at) {
-        template.add_text(&near::checked(source, text..open)?);
+        template.add_text(near::checked(source, text..open)?);
         (text, at) = if let Some((literal, end)) = literal(source, open) {
             template.add_text(&literal);
             (end, end)
@@ -23,7 +23,7 @@ pub(super) fn parse(source: &str) -> Result<Template, Flaw> {
             return Err(near::bracketed(source, open..closed(source, open)?));
         };
     }
-    template.add_text(&near::checked(source, text..source.len())?);
+    template.add_text(near::checked(source, text..source.len())?);
     Ok(template)
 }
 
