@@ -18,6 +18,7 @@ pub mod manifest;
 mod manifest_writer;
 pub mod parameters;
 pub mod query_context;
+pub mod reads;
 mod request;
 pub mod run;
 pub mod sql;

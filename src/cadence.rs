@@ -16,16 +16,20 @@ mod postgres;
 mod rules;
 mod sync;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use breakdown::{Breakdown, Exclusion};
 pub use rules::{Layer, Rule, RuleState, Rules, Unapplied};
 pub use sync::Synced;
 
-use crate::error::Result;
+use crate::budget::Budget;
+use crate::error::{Context as _, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::state::Store;
-use crate::state::ledger::{Basis, Counted, Guard, Limit, Recording, UserKey, first_exceeded};
+use crate::state::ledger::{
+    Basis, Counted, Guard, LedgerPush, Limit, Recording, UserKey, first_exceeded,
+};
 use http::Http;
 use postgres::PostgresHistory;
 
@@ -40,6 +44,45 @@ pub enum HistoryLocation {
     Embedded,
     /// No recipient is held back and nothing is recorded. The caller must say so.
     Off,
+}
+
+/// What a history answers to a question that changes nothing.
+#[derive(Debug)]
+pub enum Answer {
+    /// Its rules.
+    Rules(Rules),
+    /// The service answered about one user; it does not report its rules.
+    Answered,
+    /// It is in the state store, or there is none.
+    Nothing,
+}
+
+impl HistoryLocation {
+    /// Asks the history as a send does, about one user who does not exist.
+    pub async fn probe(&self, now: Timestamp, budget: &Budget) -> Result<Answer> {
+        let layer = Layer::of_rules();
+        match self {
+            Self::Postgres(address) => {
+                let history = PostgresHistory::new((**address).clone(), budget.clone());
+                let rules = history.rules().await?;
+                let limits = rules.limits(layer, now).into_iter();
+                let limits: Vec<Limit> = limits.map(|(_, limit)| limit).collect();
+                history.counted(&[Uuid::nil()], &limits).await?;
+                Ok(Answer::Rules(rules))
+            }
+            Self::Http(url) => {
+                let (url, budget) = (url.clone(), budget.clone());
+                // It reads the system's certificates, beside steps whose time is taken.
+                let made = tokio::task::spawn_blocking(move || Http::new(&url, budget)).await;
+                let http = made
+                    .kind(ErrorKind::Bug, || "the set-up of TLS panicked")??
+                    .once();
+                http.filter(&[Uuid::nil()], layer).await?;
+                Ok(Answer::Answered)
+            }
+            Self::Embedded | Self::Off => Ok(Answer::Nothing),
+        }
+    }
 }
 
 /// The notification history and the store that claims are made in.
@@ -62,6 +105,8 @@ pub struct Screen<'a> {
     rules: Rules,
     limits: Vec<(Rule, Limit)>,
     basis: Basis,
+    /// The push that is sent: it does not count against itself.
+    push: Option<&'a LedgerPush>,
 }
 
 /// The verdict about one user.
@@ -82,12 +127,14 @@ pub struct Filtered {
 
 impl Cadence {
     /// Returns the cadence; opens no connection before it is needed. An invalid URL is a usage error.
+    /// Its operations end with the budget of the store.
     pub fn new(place: HistoryLocation, store: Store) -> Result<Self> {
+        let budget = store.budget().clone();
         let history = match place {
             HistoryLocation::Postgres(address) => {
-                HistoryBackend::Postgres(Box::new(PostgresHistory::new(*address)))
+                HistoryBackend::Postgres(Box::new(PostgresHistory::new(*address, budget)))
             }
-            HistoryLocation::Http(url) => HistoryBackend::Http(Http::new(&url)?),
+            HistoryLocation::Http(url) => HistoryBackend::Http(Http::new(&url, budget)?),
             HistoryLocation::Embedded => HistoryBackend::Embedded,
             HistoryLocation::Off => HistoryBackend::Off,
         };
@@ -118,7 +165,7 @@ impl Cadence {
         matches!(self.history, HistoryBackend::Off)
     }
 
-    /// Where an accepted push is to be recorded.
+    /// Returns where an accepted push is to be recorded.
     pub fn recording(&self) -> Recording {
         match self.history {
             HistoryBackend::Postgres(_) | HistoryBackend::Http(_) => Recording::Elsewhere,
@@ -150,16 +197,26 @@ impl Cadence {
             rules,
             limits,
             basis,
+            push: None,
         })
     }
 }
 
-impl Screen<'_> {
-    /// Rules that would apply and do not; the caller must report them.
+impl<'a> Screen<'a> {
+    /// Returns the rules that would apply and do not; the caller must report them.
     pub fn unapplied(&self) -> Vec<Unapplied> {
         match self.cadence.history {
             HistoryBackend::Off => Vec::new(),
             _ => self.rules.unapplied(self.layer),
+        }
+    }
+
+    /// Returns the same screen for this push, whose own messages in the ledger do not count.
+    #[must_use]
+    pub fn beside(self, push: &'a LedgerPush) -> Self {
+        Self {
+            push: Some(push),
+            ..self
         }
     }
 
@@ -183,7 +240,7 @@ impl Screen<'_> {
         self.filter_users(&users).await
     }
 
-    /// The same for users as the ledger knows them.
+    /// Filters users as the ledger knows them.
     pub async fn filter_users(&self, users: &[UserKey]) -> Result<Filtered> {
         if matches!(self.cadence.history, HistoryBackend::Off) {
             let verdicts = vec![CadenceDecision::Eligible(Counted::default()); users.len()];
@@ -248,7 +305,7 @@ impl Screen<'_> {
             return Ok(());
         }
         let guard = self.guard();
-        let touches = self.cadence.store.touches(users, &guard).await?;
+        let touches = self.cadence.store.touches(users, self.push, &guard).await?;
         for (verdict, touches) in verdicts.iter_mut().zip(touches) {
             if let CadenceDecision::Eligible(counted) = verdict
                 && let Some(limit) = first_exceeded(&guard.limits, *counted, &touches)

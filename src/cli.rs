@@ -21,6 +21,7 @@ mod results;
 mod run_selector;
 mod runtime;
 mod services;
+mod setting_args;
 mod time_limit;
 
 use crate::exit::ExitStatus;
@@ -33,6 +34,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::settings::generate::{OUTPUT, OutputTarget};
 use crate::settings::logging::Color;
 use crate::settings::secret::{holds_secret, kind_of};
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
@@ -57,6 +59,7 @@ use early_args::EarlyArgs;
         ("pushctl config show", "show every setting and its origin"),
     ]),
     after_help = help::statuses(&help::EVERY_KIND),
+    after_long_help = help::with_environment(&help::EVERY_KIND),
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
@@ -66,6 +69,9 @@ use early_args::EarlyArgs;
 struct Cli {
     #[command(flatten)]
     globals: Globals,
+    /// Print help; -h for a summary
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = "Global options")]
+    help: Option<bool>,
     /// Print the version
     #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Global options")]
     version: Option<bool>,
@@ -97,37 +103,32 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
-    let ahead = EarlyArgs::look(arguments);
+    let early = EarlyArgs::look(arguments);
     let facts = Terminal::of_process(&environment);
-    let known = audience_args::ahead_of_parsing(&ahead, &environment);
+    let known = audience_args::known_before_parsing(&early, &environment);
     let command = command(&known.offers);
-    let cli = match command
-        .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-    {
-        Ok(cli) => cli,
-        Err(message) => return refuse(&message, known, &ahead, facts),
+    let (cli, flags) = match parse(command, arguments) {
+        Ok(parsed) => parsed,
+        Err(message) => return refuse(&message, known, &early, facts),
     };
     let (globals, command) = (cli.globals, cli.command.into_subcommand());
     let run_id = Uuid::now_v7();
-    let mut output_args = globals.output_args(command.stdout(None));
+    let output = flags.get(&OUTPUT).unwrap_or_default();
+    let mut output_args = globals.output_args(command.stdout(&OutputTarget::of(output.into())));
     // Until the settings are known, errors are shown as the command line and the environment ask.
-    output_args.talk = globals.talk(&environment);
+    output_args.talk = globals::talk(&flags, &environment);
     let ui = Ui::new(output_args, facts, run_id);
     if let Some(result) = command.run_without_settings(&ui) {
         return conclude(&ui, result);
     }
-    let mut flags = Flags::default();
-    globals.flags(&mut flags);
-    command.flags(&mut flags);
-    let layers = read_layers(&globals, &mut environment);
+    let layers = read_layers(&flags, &mut environment);
     let settings = layers.and_then(|file| Settings::resolve(&flags, &environment, file.as_ref()));
     let settings = match settings {
         Ok(settings) => settings,
         Err(error) => return conclude(&ui, Err(error)),
     };
     output_args.talk = settings.talk;
-    output_args.stdout = command.stdout(Some(&settings));
+    output_args.stdout = command.stdout(&settings.generate.output);
     let ui = Ui::new(output_args, facts, run_id);
     ui.listen();
     for note in environment.notes() {
@@ -137,9 +138,22 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     conclude(&ui, command.run(context))
 }
 
-fn read_layers(globals: &Globals, environment: &mut Environment) -> Result<Option<ConfigFile>> {
+/// Parses a command line. `help COMMAND` is parsed again as `COMMAND --help`.
+fn parse(
+    command: clap::Command,
+    arguments: &[OsString],
+) -> std::result::Result<(Cli, Flags), clap::Error> {
+    let matches = command.clone().try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    if let Some(asked) = cli.command.asked_help() {
+        command.try_get_matches_from(asked)?;
+    }
+    Ok((cli, setting_args::given(&matches)))
+}
+
+fn read_layers(flags: &Flags, environment: &mut Environment) -> Result<Option<ConfigFile>> {
     environment.read_dotenv()?;
-    ConfigFile::find(globals.config(), environment)
+    ConfigFile::find(flags, environment)
 }
 
 /// Returns the exit status of a result. A reader that closed standard output has all it wanted.
@@ -157,7 +171,7 @@ fn conclude(ui: &Ui, result: Result<ExitStatus>) -> ExitStatus {
 fn refuse(
     message: &clap::Error,
     known: KnownAudiences,
-    ahead: &EarlyArgs,
+    early: &EarlyArgs,
     facts: Terminal,
 ) -> ExitStatus {
     let named = match message.get(ContextKind::InvalidSubcommand) {
@@ -166,11 +180,11 @@ fn refuse(
     };
     if let Some(problem) = named.and_then(|name| known.problem_with(name)) {
         let mut output_args = OutputArgs::default();
-        output_args.talk.color = ahead.color();
+        output_args.talk.color = early.color();
         Ui::new(output_args, facts, Uuid::now_v7()).error(&problem);
         return problem.kind().into();
     }
-    say_usage(message, ahead.color(), &facts)
+    say_usage(message, early.color(), &facts)
 }
 
 /// Returns clap's message, which quotes arguments, without those that hold a secret.

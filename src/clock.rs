@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Time since the machine was started, including the time it was suspended. Only differences mean anything.
+/// Returns the time since the machine was started, including the time it was suspended. Only differences mean anything.
 ///
 /// tokio's clock and `std::time::Instant` stand still on Linux while the machine sleeps; a lease in a store does not.
 /// On other systems the monotonic clock is used (on macOS it counts sleep too).

@@ -294,7 +294,7 @@ impl Columns {
         self.ignored.iter().any(|ignored| ignored == name)
     }
 
-    /// Which of the compared columns differ.
+    /// Returns which of the compared columns differ.
     fn changed(&self, a: &StringRecord, b: &StringRecord) -> Vec<usize> {
         let pairs = self.compared.iter().enumerate();
         pairs

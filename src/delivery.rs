@@ -11,6 +11,7 @@
 //! | `plan` | the checks of a file before a send |
 //! | `input_checks` | the checks of a file against its manifest and the commit marker |
 //! | `token_lookup` | the tokens of each recipient, or the reason why there is none |
+//! | `token_query` | the questions to the source about them |
 //! | `eligibility` | the eligible recipients of a batch, and the reasons for the others |
 //! | `preflight` | the steps before the first claim |
 //! | `user_ids` | the check of user ids for the notification history |
@@ -19,8 +20,7 @@
 //! | `send_pass` | what the loop and the recorder share |
 //! | `claim_window` | the room for claims without an outcome |
 //! | `claim_batch` | claims a batch group by group, and submits it |
-//! | `stop_reason` | the reasons for an early end |
-//! | `while_sending` | quiet hours and the latest instant during a send |
+//! | `while_sending` | the reasons for an early end; quiet hours and the latest instant during a send |
 //! | `preview` | samples of the messages |
 //! | `dry_run` | a dry run |
 //! | `recorder` | records outcomes in the ledger |
@@ -54,27 +54,33 @@ pub mod send;
 mod send_context;
 mod send_pass;
 mod shared_queue;
-mod stop_reason;
 mod summary;
 mod token_lookup;
+mod token_query;
 mod user_ids;
 mod while_sending;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
 pub use outcome_files::OutcomeFiles;
-pub(crate) use outcomes_directory::is_unwritable;
+pub(crate) use outcomes_directory::{LEAST, check_store, is_unwritable};
 pub use plan::SendPlan;
-pub use preflight::fits;
+pub use preflight::check_texts;
 pub use summary::{SendResult, Summary};
-pub use token_lookup::{SourceReader, TokenCounts, TokenLookup};
+pub use token_lookup::{TokenCounts, TokenLookup};
+pub use token_query::SourceReader;
+pub(crate) use token_query::reads;
 pub use while_sending::{Quiet, WhileSending};
 
+use crate::automation::AutomationFile;
 use crate::csv_writer::hex;
+use crate::error::{Context as _, ErrorKind, Result};
+use crate::state::Run;
 use crate::template::push::Wording;
 
 /// The automation name of sends without an automation.
@@ -125,6 +131,27 @@ pub struct Order {
     pub shared: bool,
     /// The maximum of messages a second, if it is the order's own.
     pub rate: Option<u32>,
+}
+
+/// The plan of a run of `send`, as it is recorded. A resume may change its rate.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SendRunPlan {
+    /// The order.
+    pub order: Order,
+    /// The automation of `send --automation`, as its file was when the send began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<AutomationFile>,
+    /// Everything else of the plan, so that a changed plan keeps it.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+impl SendRunPlan {
+    /// Returns the plan of a recorded run of `send`.
+    pub fn of(run: &Run) -> Result<Self> {
+        let plan = Self::deserialize(&run.plan);
+        plan.kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))
+    }
 }
 
 /// The audience.

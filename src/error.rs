@@ -41,6 +41,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    is_permanent: bool,
     chain: anyhow::Error,
     hints: Vec<String>,
 }
@@ -50,6 +51,7 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         Self {
             kind,
+            is_permanent: false,
             chain: anyhow::Error::msg(message.to_string()),
             hints: Vec::new(),
         }
@@ -64,6 +66,7 @@ impl Error {
     pub fn from_cause(kind: ErrorKind, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
+            is_permanent: false,
             chain: cause.into(),
             hints: Vec::new(),
         }
@@ -88,10 +91,29 @@ impl Error {
         self.kind
     }
 
+    /// Marks a failure that another attempt would only repeat.
+    #[must_use]
+    pub fn permanent(self) -> Self {
+        Self {
+            is_permanent: true,
+            ..self
+        }
+    }
+
+    /// Makes it a failure that another attempt may not have.
+    #[must_use]
+    pub fn transient(self) -> Self {
+        Self {
+            kind: ErrorKind::Unreachable,
+            is_permanent: false,
+            ..self
+        }
+    }
+
     /// Returns whether another attempt may succeed without any change: the other side could not be reached, or did not
     /// answer.
     pub fn is_retryable(&self) -> bool {
-        self.kind == ErrorKind::Unreachable
+        self.kind == ErrorKind::Unreachable && !self.is_permanent
     }
 
     /// Returns the hints, most useful first.

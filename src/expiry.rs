@@ -23,11 +23,6 @@ impl Expiry {
         Self(Arc::new(AtomicU64::new(micros(start + length))))
     }
 
-    /// Expires `length` from now.
-    pub fn lasting(length: Duration) -> Self {
-        Self::new(since_boot(), length)
-    }
-
     /// Moves the expiry to `end`, unless the lease was revoked.
     pub(crate) fn renew(&self, end: Duration) {
         let _ = self

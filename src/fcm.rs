@@ -14,6 +14,7 @@
 //! | `dispatch` | the queue, the retries and the messages in flight, and the action for each answer; pure |
 //! | `connection` | a task that drives one connection and the requests on it |
 //! | `client` | the public handle, and its background tasks |
+//! | `probe` | one connection, one token and one message that is only validated, for `pushctl doctor` |
 //!
 //! Deliberately absent: a ledger (the caller claims a recipient before it submits the job), topics, batches, HTTP/1.1.
 
@@ -26,6 +27,7 @@ mod connection;
 mod dispatch;
 mod failure_guard;
 mod message;
+mod probe;
 mod rate_limiter;
 mod request;
 mod transport;
@@ -41,36 +43,14 @@ pub use client::{Client, DispatchProgress, Reports};
 pub use dispatch::{Halt, HaltCause};
 pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
+pub use probe::{Probe, Verdict};
 
-use crate::error::Error;
 pub(crate) use transport::check_url;
+
+use crate::budget::Budget;
 
 /// The number of streams that the service allows on one connection.
 const MAX_STREAMS: usize = 100;
-
-/// A failure of an attempt, and whether a retry can help.
-#[derive(Debug)]
-enum AttemptError {
-    /// A retry may succeed.
-    Transient(Error),
-    /// A retry would fail in the same way.
-    Permanent(Error),
-}
-
-impl AttemptError {
-    fn error(&self) -> &Error {
-        match self {
-            Self::Transient(error) | Self::Permanent(error) => error,
-        }
-    }
-
-    fn context(self, message: &str) -> Self {
-        match self {
-            Self::Transient(error) => Self::Transient(error.context(message)),
-            Self::Permanent(error) => Self::Permanent(error.context(message)),
-        }
-    }
-}
 
 /// Settings of a client.
 #[derive(Debug, Clone)]
@@ -105,6 +85,8 @@ pub struct FcmSettings {
     pub tries: u32,
     /// The failure rates at which the send stops.
     pub limits: Limits,
+    /// The time of the command.
+    pub budget: Budget,
 }
 
 impl FcmSettings {
@@ -117,7 +99,7 @@ impl FcmSettings {
 /// Returns the host and port of a URL, and nothing else of it: a path or a user may hold a secret.
 pub(crate) fn host_and_port(url: &str) -> String {
     let Ok(url) = url.parse::<reqwest::Url>() else {
-        return "at an address that is no URL".to_owned();
+        return "at an address that is not a URL".to_owned();
     };
     let host = url.host_str().unwrap_or_default();
     match url.port_or_known_default() {
@@ -144,6 +126,7 @@ impl Default for FcmSettings {
             backoff: Duration::from_secs(10),
             tries: 4,
             limits: Limits::default(),
+            budget: Budget::open(Duration::from_secs(300)),
         }
     }
 }

@@ -137,23 +137,20 @@ impl Guard {
     /// There is no such guard, or it cannot be overridden.
     pub fn parse(name: &str) -> Result<Self> {
         let found = Self::all().iter().find(|guard| guard.as_str() == name);
-        let Some(guard) = found else {
-            let names = Self::all()
-                .iter()
-                .filter(|guard| guard.fixed().is_none())
-                .map(|guard| guard.as_str());
-            let error = Error::usage(format!("--override: unknown guard {name:?}"));
-            return Err(match nearest(name, names.clone()) {
-                Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error.hint(format!("guards: {}", names.collect::<Vec<_>>().join(", "))),
-            });
+        let why = match found.map(|guard| (guard, guard.fixed())) {
+            Some((guard, None)) => return Ok(*guard),
+            Some((_, Some(why))) => format!("--override: {name} cannot be overridden: {why}"),
+            None => format!("--override: unknown guard {name:?}"),
         };
-        match guard.fixed() {
-            None => Ok(*guard),
-            Some(why) => Err(Error::usage(format!(
-                "--override: {name} cannot be overridden: {why}"
-            ))),
+        let all = Self::all().iter().filter(|guard| guard.fixed().is_none());
+        let names: Vec<&str> = all.map(|guard| guard.as_str()).collect();
+        let mut error = Error::usage(why);
+        if found.is_none()
+            && let Some(near) = nearest(name, names.iter().copied())
+        {
+            error = error.hint(format!("did you mean {near}?"));
         }
+        Err(error.hint(format!("these can be overridden: {}", names.join(", "))))
     }
 }
 
@@ -249,6 +246,6 @@ mod tests {
     fn a_misspelled_name_gets_a_suggestion() {
         let error = Guard::parse("max-audiense").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
-        assert_eq!(error.hints(), ["did you mean max-audience?"]);
+        assert_eq!(error.hints()[0], "did you mean max-audience?");
     }
 }

@@ -7,7 +7,7 @@ use std::future;
 
 use tokio::sync::watch;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The sending end. If it is dropped before it fired, the interrupt never comes.
 #[derive(Debug)]
@@ -51,6 +51,21 @@ impl Interrupt {
         match receiver.wait_for(Option::is_some).await.map(|kind| *kind) {
             Ok(Some(kind)) => kind,
             _ => future::pending().await,
+        }
+    }
+
+    /// Awaits `work`, which may be dropped at any `await`, or the interrupt.
+    pub fn or<'a, T: 'a>(
+        &'a self,
+        work: impl Future<Output = Result<T>> + 'a,
+    ) -> impl Future<Output = Result<T>> + 'a {
+        let work = Box::pin(work);
+        async move {
+            tokio::select! {
+                biased;
+                kind = self.wait() => Err(Self::error(kind)),
+                done = work => done,
+            }
         }
     }
 

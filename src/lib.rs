@@ -9,8 +9,9 @@
 //!                                                         ├─► state ───► SQLite | PostgreSQL
 //!  cli/commands/* call run, report and ui                 └─► fcm ─────► push service
 //! ```
-//! Imports point one way: [`cli`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] → [`automation`], [`state`],
-//! [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] → the leaves. Each outside
+//! Imports point one way: [`cli`] → [`doctor`] → [`run`] → [`pipeline`] → [`delivery`] → [`cadence`] →
+//! [`automation`], [`state`], [`audience`] → [`fcm`], [`source`] → [`postgres`] → [`settings`], [`template`], [`ui`] →
+//! the leaves. Each outside
 //! system has one room that knows it: the source database [`source`], the push service [`fcm`], the state store
 //! [`state`], the notification history [`cadence`], webhooks and heartbeats [`notify`], the way files appear
 //! [`atomic_publish`]. Only [`cli`] reads the environment, prints and decides the exit status. The rooms below it
@@ -24,6 +25,7 @@
 //! | the statement sent for an audience | [`audience::statement`] |
 //! | addresses, TLS, retries and timeouts of PostgreSQL connections | [`postgres`] |
 //! | the kind, the message or the advice of a connection failure | [`postgres::failure`]; exit statuses in [`exit`] |
+//! | the hint of a failure | [`advice`] |
 //! | audience files and their names | [`audience::files`], [`audience::file_names`], [`atomic_publish`] |
 //! | template variables, filters, limits of a message | [`template`], [`template::push`] |
 //! | the steps from an audience file to recipients, and the counts | [`delivery`] |
@@ -39,14 +41,16 @@
 //! | a command or a flag | `src/cli/commands/`, one file a subcommand |
 //! | a setting | [`settings`], one file a room |
 //! | the report of a run | [`report::gather`] collects it, [`report::run`] is its type |
+//! | what `pushctl doctor` tests | [`doctor`] |
+//! | the deadline of a command, and what it says while it waits | [`budget`]; the waits between attempts in [`retry`] |
 //! | terminal output | [`ui`] for streams, colour and progress, [`report`] for texts and pages |
 //!
 //! # Invariants
 //! Each has a test that fails without it.
 //! 1. The source is never written to: every statement runs in a read-only transaction, as `COPY (query) TO STDOUT`.
 //! 2. A file under its final name is complete, and it does not appear without the files that belong to it.
-//! 3. A command does not outlive its deadline; a pipeline, which waits for its send time, has one deadline for each
-//!    phase.
+//! 3. A command does not outlive its deadline, whichever peer is silent. A send or a pipeline without one of its own
+//!    has the deadline for each step.
 //! 4. A push is claimed durably before its request leaves. A claim is unique on automation, occurrence, push and user,
 //!    and a
 //!    token on a push. A claim without an answer is in doubt: it is reported, and sent again only on request.
@@ -64,6 +68,7 @@
 //! 12. A recipient who has a token is never recorded as having none.
 //! 13. A side file (outcomes, dead tokens, notices) that cannot be written never costs the ledger its truth.
 
+pub mod advice;
 mod atomic_file;
 pub mod atomic_publish;
 pub mod audience;
@@ -78,6 +83,8 @@ pub mod csv_input;
 pub mod csv_line;
 pub mod csv_writer;
 pub mod delivery;
+mod disk;
+pub mod doctor;
 pub mod error;
 pub mod exit;
 pub mod expiry;
@@ -89,6 +96,7 @@ pub mod pipeline;
 pub mod postgres;
 pub mod progress;
 pub mod report;
+pub mod retry;
 pub mod run;
 pub mod settings;
 pub mod snippet;

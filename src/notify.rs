@@ -1,23 +1,29 @@
 //! Notices about a run: a Slack-compatible webhook and a heartbeat.
 //!
 //! A webhook gets `POST {"text": …, "blocks": […]}`; a heartbeat `GET URL/start`, `GET URL` or `GET URL/fail`, with a
-//! query kept. Each notice has three attempts of a few seconds; a failure after them is a [`Warning`], never an
-//! error: a notice that cannot be delivered does not end the run. The addresses are secrets and appear in no warning.
+//! query kept. A notice is delivered in the background, one after the other, within a few seconds each: a webhook that
+//! is silent delays no push. A failure is a [`Warning`], never an error: a notice that cannot be delivered does not end
+//! the run. The addresses are secrets and appear in no warning.
 //!
 //! Deliberately absent: a queue. An undelivered notice is not delivered later, when it would be out of date.
 
 mod slack;
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
 use jiff::Zoned;
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
+use crate::clock::text::Seconds;
+use crate::retry::{Again, Retries, RetryPolicy};
 use crate::settings::secret::{MASK, Secret};
 use crate::snippet::visible;
 
@@ -95,7 +101,7 @@ impl fmt::Display for Warning {
 pub struct NotifyTimeouts {
     /// Attempts, the first included.
     pub tries: u32,
-    /// Timeout of each attempt, from name resolution to the answer's end.
+    /// Time for the notice, all attempts together.
     pub timeout: Duration,
     /// Wait before the first retry; doubles with each. A `Retry-After` counts up to the timeout.
     pub wait: Duration,
@@ -156,6 +162,17 @@ impl Notices {
         (notices, warnings)
     }
 
+    /// Returns the targets of notices: `webhook` or `heartbeat`, with host and port. The rest of an address is secret.
+    pub fn endpoints(&self) -> Vec<(&'static str, String, u16)> {
+        let targets = [&self.webhook, &self.heartbeat];
+        let endpoint = |target: &WebhookTarget| {
+            let host = target.url.host_str().unwrap_or_default();
+            let port = target.url.port_or_known_default().unwrap_or(443);
+            (target.what, host.trim_matches(['[', ']']).to_owned(), port)
+        };
+        targets.into_iter().flatten().map(endpoint).collect()
+    }
+
     /// Posts a notice to the webhook, if there is one.
     pub async fn tell(&self, notice: &Notice) -> Result<(), Warning> {
         match &self.webhook {
@@ -190,15 +207,89 @@ impl Notices {
     }
 }
 
+/// The time for the notices that are still under way at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Delivers notices in the background, in their order.
+pub struct Outgoing {
+    queue: mpsc::UnboundedSender<Job>,
+    warnings: Arc<Mutex<Vec<Warning>>>,
+    worker: tokio::task::JoinHandle<()>,
+}
+
+enum Job {
+    Notice(Box<Notice>),
+    Beat(Beat),
+}
+
+impl Outgoing {
+    /// Returns an empty queue to these targets.
+    pub fn to(notices: Notices) -> Self {
+        let (queue, mut jobs) = mpsc::unbounded_channel();
+        let warnings: Arc<Mutex<Vec<Warning>>> = Arc::default();
+        let failed = Arc::clone(&warnings);
+        let worker = tokio::spawn(async move {
+            while let Some(job) = jobs.recv().await {
+                let delivered = match job {
+                    Job::Notice(notice) => notices.tell(&notice).await,
+                    Job::Beat(beat) => notices.beat(beat).await,
+                };
+                if let Err(warning) = delivered {
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    failed.push(warning);
+                }
+            }
+        });
+        Self {
+            queue,
+            warnings,
+            worker,
+        }
+    }
+
+    /// Queues a notice for the webhook.
+    pub fn tell(&self, notice: Notice) {
+        // The worker lives as long as the queue.
+        let _ = self.queue.send(Job::Notice(Box::new(notice)));
+    }
+
+    /// Queues a call of the heartbeat.
+    pub fn beat(&self, beat: Beat) {
+        let _ = self.queue.send(Job::Beat(beat));
+    }
+
+    /// Takes the warnings of the notices that failed so far.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut failed = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *failed)
+    }
+
+    /// Waits for the notices under way, a few seconds and until `end` at most. Returns the warnings.
+    pub async fn finish(self, end: Option<Instant>) -> Vec<Warning> {
+        let Self {
+            queue,
+            warnings,
+            mut worker,
+        } = self;
+        drop(queue);
+        let limit = Instant::now() + FLUSH;
+        let end = end.map_or(limit, |end| end.min(limit));
+        let is_late = timeout_at(end, &mut worker).await.is_err();
+        worker.abort();
+        let mut warnings =
+            std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        if is_late {
+            let text = "the webhook or the heartbeat did not answer in time: the last notices may not have arrived";
+            warnings.push(Warning(text.to_owned()));
+        }
+        warnings
+    }
+}
+
 /// Why an attempt failed, and whether another may do better.
 struct NotifyFailure {
     why: String,
     again: Again,
-}
-
-enum Again {
-    Never,
-    After(Option<Duration>),
 }
 
 impl WebhookTarget {
@@ -237,27 +328,27 @@ impl WebhookTarget {
         body: Option<&Value>,
         patience: NotifyTimeouts,
     ) -> Result<(), Warning> {
-        let mut tries = 0;
-        let attempt = || {
-            tries += 1;
-            self.attempt(url.clone(), body, patience.timeout)
+        let end = Instant::now() + patience.timeout;
+        let policy = RetryPolicy {
+            first: patience.wait,
+            longest: patience.timeout,
+            attempts: NonZeroU32::new(patience.tries),
         };
-        let waits = ExponentialBuilder::new()
-            .with_min_delay(patience.wait)
-            .with_max_times(patience.tries.saturating_sub(1) as usize);
-        let outcome = attempt
-            .retry(waits)
-            .when(|failure| matches!(failure.again, Again::After(_)))
-            .adjust(|failure, wait| match failure.again {
-                Again::After(Some(asked)) => wait.map(|_| asked.min(patience.timeout)),
-                _ => wait,
-            })
-            .notify(|failure, wait| {
-                let (what, why) = (self.what, &failure.why);
-                tracing::debug!(what, why, ?wait, "the notice failed and is sent again");
-            })
-            .await;
-        outcome.map_err(|failure| self.warning(&failure.why, tries))
+        let mut retries = Retries::new(policy, end);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let left = end.saturating_duration_since(Instant::now());
+            let failure = match self.attempt(url.clone(), body, left).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            if !retries.wait(failure.again).await {
+                return Err(self.warning(&failure.why, tries));
+            }
+            let (what, why) = (self.what, &failure.why);
+            tracing::debug!(what, why, "the notice failed and is sent again");
+        }
     }
 
     async fn attempt(
@@ -276,18 +367,18 @@ impl WebhookTarget {
             .await
             .map_err(|error| NotifyFailure {
                 why: if error.is_timeout() {
-                    format!("no answer within {} s", timeout.as_secs_f32())
+                    format!("no answer within {}", Seconds(timeout))
                 } else {
                     causes(&error.without_url())
                 },
-                again: Again::After(None),
+                again: Again::Later,
             })?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
         }
         let again = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            Again::After(retry_after(&response))
+            retry_after(&response).map_or(Again::Later, Again::After)
         } else {
             Again::Never
         };

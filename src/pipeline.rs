@@ -45,19 +45,22 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use activity::{Activity, activity};
-pub use finish::{Overdue, cancelled_by, close_run, notify_cancelled, overdue};
+pub use finish::{FinishedRun, Overdue, cancelled_by, close_run, notify_cancelled, overdue};
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
-pub use results::PushResult;
+pub use results::{
+    GenerateResult, NoResult, OpenRun, RunDocument, RunSummary, TestResult, as_json, is_partial,
+};
 
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
+use crate::budget::Budget;
 use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::csv_writer::LineEnding;
 use crate::fcm::{self, ServiceAccount};
 use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
-use crate::notify::Notices;
+use crate::notify::Outgoing;
 use crate::progress::Progress;
 use crate::source::{Source, Watch};
 use crate::state::process_id::ProcessId;
@@ -183,10 +186,10 @@ pub struct PipelineContext<'a> {
     pub progress: &'a dyn Progress,
     /// Where attempts to connect to the source are shown.
     pub watch: &'a dyn Watch,
-    /// The time limit of a phase that reads the source.
-    pub deadline: Duration,
+    /// The time limit of the command, or of each step.
+    pub budget: &'a Budget,
     /// The webhook and the heartbeat of the automation.
-    pub notices: &'a Notices,
+    pub notices: &'a Outgoing,
 }
 
 /// The run and the services that its phases work with.

@@ -6,6 +6,7 @@ pub(crate) mod cancel_route;
 pub(crate) mod connect;
 mod conninfo;
 pub mod failure;
+pub(crate) mod inspect;
 mod parameters;
 mod passfile;
 mod password;

@@ -2,6 +2,7 @@
 //! what is told about a run.
 
 pub mod csv_diff;
+pub mod doctor;
 pub mod funnel;
 pub mod gather;
 pub mod html;

@@ -3,8 +3,8 @@
 //!
 //! A module with settings of its own adds one file here: its [`setting::Setting`]s, a struct, and a `resolve` that
 //! reads the keys into the struct; and one line in [`Settings::resolve`]. `pushctl config show`, the messages about
-//! unknown names and the masking follow from that. A flag reaches its key in the command's own `flags` function,
-//! which destructures its arguments without `..`, so that a flag without a setting does not compile.
+//! unknown names and the masking follow from that, and so do the flag and its help: a command only lists the settings
+//! that it takes as flags.
 
 pub mod actor;
 pub mod automation;
@@ -39,10 +39,18 @@ pub use source::SourceSettings;
 pub use state::StateSettings;
 
 use resolver::Resolver;
+use setting::Setting;
 
 use std::time::Duration;
 
 use crate::error::Result;
+
+/// Returns every declared setting, in the order of [`Settings`].
+pub fn declared() -> Result<Vec<&'static Setting>> {
+    let nothing = Environment::new(Vec::<(String, String)>::new(), ".");
+    let Settings { resolved, .. } = Settings::resolve(&Flags::default(), &nothing, None)?;
+    Ok(resolved.into_iter().map(|each| each.key).collect())
+}
 
 /// Every setting and its origin.
 #[derive(Debug, Clone)]

@@ -6,10 +6,10 @@
 //! The order of a connection: `tcp` (name, TCP) → `tls` → `connect` (hosts, authentication) → `transaction` (the
 //! transaction) → `snapshot` (the queries). Deliberately absent: a pool, and any way to write.
 
+mod reading;
 mod snapshot;
 mod transaction;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,10 +19,12 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::CancelToken;
 
-pub use crate::postgres::address::Address;
+pub use crate::advice::Advice;
+use crate::postgres::address::Address;
 pub use crate::postgres::failure::SqlError;
 pub use crate::postgres::retry_plan::{RetryLimits, RetryPlan, RetryStep};
-pub use snapshot::{Rows, Snapshot};
+pub use reading::Reading;
+pub use snapshot::{Relation, Rows, Snapshot};
 
 use crate::budget::Budget;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +32,7 @@ use crate::interrupt::Interrupt;
 use crate::postgres::cancel_route::Route;
 use crate::postgres::connect::{ConnectOptions, Connected};
 use crate::postgres::failure::Seconds;
+use crate::retry::{given_up, jitter};
 use snapshot::{Running, lock};
 use transaction::{GOODBYE, Leftovers};
 
@@ -47,15 +50,15 @@ pub struct Purpose {
 #[derive(Debug, Clone)]
 pub struct Source {
     address: Address,
-    patience: RetryLimits,
+    limits: RetryLimits,
     purpose: Purpose,
 }
 
 /// Receives the progress of a connection; every method has an empty default.
 pub trait Watch: Send + Sync {
-    /// An attempt begins, the `attempt`th of `of` at most.
-    fn attempt(&self, attempt: u32, of: u32) {
-        let _ = (attempt, of);
+    /// An attempt begins, the `attempt`th.
+    fn attempt(&self, attempt: u32) {
+        let _ = attempt;
     }
 
     /// An attempt has failed; another follows after `wait`.
@@ -69,6 +72,7 @@ pub trait Watch: Send + Sync {
     }
 }
 
+/// Takes no notice.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwatched;
 
@@ -76,16 +80,16 @@ impl Watch for Unwatched {}
 
 impl Source {
     /// Returns a source that has not been connected to yet.
-    pub fn new(address: Address, mut patience: RetryLimits, purpose: Purpose) -> Self {
-        patience.usual_timeout = patience.usual_timeout.or(address.connect_timeout);
+    pub fn new(address: Address, mut limits: RetryLimits, purpose: Purpose) -> Self {
+        limits.usual_timeout = limits.usual_timeout.or(address.connect_timeout);
         Self {
             address,
-            patience,
+            limits,
             purpose,
         }
     }
 
-    /// The address that it connects to.
+    /// Returns the address that it connects to.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -95,9 +99,17 @@ impl Source {
         self.address.place()
     }
 
-    /// Returns the attempts that a budget allows; a usage error if what is configured cannot fit.
-    pub fn plan(&self, budget: Duration) -> Result<RetryPlan> {
-        RetryPlan::lay_out(working(budget), self.address.hosts.len(), &self.patience)
+    fn named(&self) -> String {
+        format!("the database {}", self.place())
+    }
+
+    /// Refuses limits that cannot fit into a deadline.
+    pub fn check_plan(&self, deadline: Duration) -> Result<()> {
+        self.plan().check(working(deadline))
+    }
+
+    fn plan(&self) -> RetryPlan {
+        RetryPlan::new(self.address.hosts.len(), &self.limits, jitter())
     }
 
     /// Connects, opens one snapshot, and runs `work` on it.
@@ -112,25 +124,27 @@ impl Source {
         watch: &dyn Watch,
         mut work: impl AsyncFnMut(&Snapshot) -> Result<T>,
     ) -> Result<T> {
-        let plan = self.plan(budget.total())?;
+        let mut plan = self.plan();
         let connector = crate::postgres::connect::connector(&self.address)?;
-        let end = Instant::now() + working(budget.total()).saturating_sub(budget.spent());
-        let mut failed = 0;
+        let (began, total) = (Instant::now(), budget.total());
+        let end = budget.end() - total.saturating_sub(working(total));
         let mut last = None;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let Some(step) = plan.next(failed, left, jitter()) else {
-                return Err(given_up(last, failed, budget));
+            let failed = plan.begun();
+            let Some(step) = plan.next(left) else {
+                return Err(give_up(last, failed, began.elapsed(), total));
             };
             if let Some(cause) = &last {
                 tracing::debug!(target: "pushctl::source", wait_ms = step.wait.as_millis(), "attempt {failed} failed: {cause:#}");
                 watch.waiting(step.wait, cause);
+                let paused = budget.watch(self.named(), || true, sleep(step.wait));
                 tokio::select! {
                     kind = interrupt.wait() => return Err(Interrupt::error(kind)),
-                    () = sleep(step.wait) => {}
+                    () = paused => {}
                 }
             }
-            watch.attempt(failed + 1, plan.attempts());
+            watch.attempt(failed + 1);
             let previous = last.as_ref();
             let attempt = ReadAttempt {
                 source: self,
@@ -146,7 +160,6 @@ impl Source {
                 Err(error) if error.is_retryable() => last = Some(error),
                 outcome => return outcome,
             }
-            failed += 1;
         }
     }
 }
@@ -183,10 +196,13 @@ impl ReadAttempt<'_> {
             limit,
             end: self.end,
             turn: self.number,
+            trace: None,
         };
+        let named = self.source.named();
+        let connecting = crate::postgres::connect::connect(address, options);
         let connected = tokio::select! {
             kind = self.interrupt.wait() => return Err(Interrupt::error(kind)),
-            connected = crate::postgres::connect::connect(address, options) => connected?,
+            connected = self.budget.watch(named, || true, connecting) => connected?,
         };
         let Connected {
             client,
@@ -203,10 +219,17 @@ impl ReadAttempt<'_> {
             running: snapshot.watch_running(),
             connection,
         };
+        let is_idle = || {
+            snapshot
+                .running()
+                .is_some_and(|running| running.is_silent())
+        };
+        let conversation = self.converse(&snapshot, work);
+        let named = format!("rows from {}", self.source.named());
         let outcome = tokio::select! {
             biased;
             kind = self.interrupt.wait() => Err(Interrupt::error(kind)),
-            outcome = self.converse(&snapshot, work) => outcome,
+            outcome = self.budget.watch(named, is_idle, conversation) => outcome,
             () = sleep_until(self.end) => Err(out_of_time(&snapshot, self.previous)),
         };
         let limit = self.budget.left().min(GOODBYE);
@@ -289,14 +312,14 @@ fn working(total: Duration) -> Duration {
 
 fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     let running = snapshot.running();
-    let told = running.map_or_else(
+    let state = running.map_or_else(
         || "no statement was running".to_owned(),
         |running| running.describe(),
     );
     let before = previous.map_or_else(String::new, |previous| {
         format!("; the attempt before had failed: {previous:#}")
     });
-    let error = Error::new(ErrorKind::Unreachable, format!("{told}{before}")).context(format!(
+    let error = Error::new(ErrorKind::Unreachable, format!("{state}{before}")).context(format!(
         "the deadline ended while reading from {}",
         snapshot.host()
     ));
@@ -305,17 +328,13 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
         .flat_map(Error::hints)
         .fold(error, Error::hint);
     if running.is_some_and(|running| running.stalled()) {
-        error.hint(
-            "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
-        )
+        error.hint(Advice::Stalled)
     } else {
-        error.hint(
-            "raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy server (pg_stat_activity)",
-        )
+        error.hint(Advice::SlowStatement)
     }
 }
 
-fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
+fn give_up(last: Option<Error>, failed: u32, time: Duration, deadline: Duration) -> Error {
     let Some(error) = last else {
         return Error::new(
             ErrorKind::Unreachable,
@@ -323,25 +342,13 @@ fn given_up(last: Option<Error>, failed: u32, budget: &Budget) -> Error {
         )
         .hint("raise --deadline");
     };
-    let error = match failed {
-        1 => error,
-        _ => error.context(format!(
-            "gave up after {failed} attempts in {}",
-            Seconds(budget.spent())
-        )),
-    };
-    if budget.total() < FAILOVER {
+    let error = given_up(error, failed, time);
+    if deadline < FAILOVER {
         error.hint(format!(
             "a managed database's failover takes 60 to 120 s, longer than the deadline of {}",
-            Seconds(budget.total())
+            Seconds(deadline)
         ))
     } else {
         error
     }
-}
-
-/// Returns a number from 0 to 1, different in every process and at every call.
-fn jitter() -> f64 {
-    let random = RandomState::new().hash_one(0_u8) >> 32;
-    f64::from(u32::try_from(random).unwrap_or(0)) / f64::from(u32::MAX)
 }

@@ -13,8 +13,8 @@ mod cancels;
 pub mod completion_query;
 mod failure;
 mod files;
-mod history;
 mod identity;
+mod inspect;
 mod leases;
 pub mod ledger;
 pub mod migrations;
@@ -30,6 +30,7 @@ mod value;
 
 pub use breaker::{Admission, BreakerProbe};
 pub use cancels::{CancelTarget, Cancellation, Pause};
+pub use inspect::Missing;
 pub use leases::{HeldBy, Lease, Taking};
 pub use outbox::Owed;
 pub use retention::Pruned;

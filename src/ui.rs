@@ -12,6 +12,7 @@
 //! `-q` silences the log except errors; data is still written.
 //! A reader that closes stdout ends the command quietly (see [`Ui::stdout_is_closed`]).
 
+mod bar_terminal;
 mod diagnostics;
 mod log;
 mod output_mode;
@@ -202,16 +203,23 @@ impl Ui {
         meter
     }
 
+    /// Shows what a command waits for: beside the bar of the present stage, or as a line.
+    pub fn waits(&self, text: &str) {
+        let meters = self.live_meters();
+        if !meters.iter().any(|meter| meter.show_wait(text)) {
+            self.say(text);
+        }
+    }
+
+    fn live_meters(&self) -> Vec<Arc<ProgressDisplay>> {
+        let meters = self.shared.meters.lock();
+        let meters = meters.unwrap_or_else(PoisonError::into_inner);
+        meters.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// Logs the progress on SIGUSR1, also with `-q`.
     pub fn report_progress(&self) {
-        let meters: Vec<_> = {
-            let meters = self
-                .shared
-                .meters
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            meters.iter().filter_map(Weak::upgrade).collect()
-        };
+        let meters = self.live_meters();
         let reported = meters.iter().filter(|meter| meter.report()).count();
         if reported == 0 {
             self.lines

@@ -6,7 +6,9 @@ mod model;
 mod postgres;
 mod rules;
 
-use pushctl::cadence::{Cadence, CadenceDecision, HistoryLocation as Where, Layer, Screen};
+use pushctl::cadence::{
+    Cadence, CadenceDecision, Filtered, HistoryLocation as Where, Layer, Screen,
+};
 use pushctl::state::Store;
 use pushctl::state::ledger::{
     Answer, Candidate, Claimed, Ending, LedgerPush, NewPush, Recording, Sender, TokenHash, UserKey,
@@ -47,6 +49,12 @@ fn holder() -> ProcessId {
 /// The `n`th user's id.
 fn id(n: u64) -> String {
     uuid::Uuid::from_u64_pair(0xa0ee_bc99_9c0b_4ef8, 0xbb6d_0000_0000_0000 + n).to_string()
+}
+
+/// Returns the verdicts on users for a push of a layer.
+async fn filter(cadence: &Cadence, number: u32, ids: &[&str]) -> Filtered {
+    let screen = cadence.screen(layer(number)).await.unwrap();
+    screen.filter(ids).await.unwrap()
 }
 
 /// The eligible among these, with what was counted, as the ledger wants them.

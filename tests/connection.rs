@@ -196,7 +196,7 @@ fn no_secret(text: &str) {
 struct Attempts(Mutex<u32>);
 
 impl Watch for Attempts {
-    fn attempt(&self, attempt: u32, _of: u32) {
+    fn attempt(&self, attempt: u32) {
         *self.0.lock().unwrap() = attempt;
     }
 }

@@ -83,7 +83,7 @@ impl Bench {
         let mut first = jobs(all.map(|token| (token, None)));
         let rest = first.split_off(1);
         client.submit_all(first).await;
-        let warm = reports.next().await.expect("a report");
+        let warm = next(&mut reports).await.expect("a report");
         assert_eq!(code(&warm), "accepted");
         client.submit_all(rest).await;
         client.close();
@@ -178,11 +178,18 @@ pub(crate) fn composer(delivery: Delivery) -> Composer {
     Composer::new(push, delivery, Some("run-1"))
 }
 
+/// The next report; `None` once the client is closed and every job is reported.
+pub(crate) async fn next(reports: &mut Reports) -> Option<MessageReport> {
+    let mut one = Vec::new();
+    reports.next_many(&mut one, 1).await;
+    one.pop()
+}
+
 /// All reports by id; each id once.
 pub(crate) async fn collect(mut reports: Reports) -> BTreeMap<u64, MessageReport> {
     let all = async {
         let mut by_id = BTreeMap::new();
-        while let Some(report) = reports.next().await {
+        while let Some(report) = next(&mut reports).await {
             assert!(
                 by_id.insert(report.id, report).is_none(),
                 "a job was reported twice"

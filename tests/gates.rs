@@ -56,8 +56,8 @@ fn case(guard: Guard, road: Road) -> Case {
         ),
         Guard::Lease => match road {
             Road::Now => Test(
-                "gates/open_run.rs",
-                "of_two_that_begin_at_once_one_does_and_after_a_kill_it_is_still_the_only_one",
+                "gates/now.rs",
+                "no_second_process_sends_beside_one_that_holds_the_lease_or_has_claimed",
             ),
             _ => Test(
                 "gates/holding.rs",
@@ -69,7 +69,10 @@ fn case(guard: Guard, road: Road) -> Case {
                 "send/shared.rs",
                 "four_processes_share_a_send_and_each_recipient_gets_one_message",
             ),
-            Road::Now => NOW,
+            Road::Now => Test(
+                "gates/now.rs",
+                "no_second_process_sends_beside_one_that_holds_the_lease_or_has_claimed",
+            ),
             Road::InDoubtRetry => Test(
                 "gates/in_doubt.rs",
                 "a_run_is_done_once_nothing_is_in_doubt_any_more",
@@ -131,6 +134,10 @@ fn case(guard: Guard, road: Road) -> Case {
                 "one_that_joined_asks_the_history_too",
             ),
             Road::Now => NOW,
+            Road::InDoubtRetry => Test(
+                "gates/in_doubt.rs",
+                "a_message_in_doubt_is_not_sent_again_to_a_person_whom_the_history_excludes_since",
+            ),
             _ => Test(
                 "gates/recipients.rs",
                 "who_has_had_a_push_of_the_layer_gets_no_other_one_on_any_road",
@@ -182,7 +189,7 @@ fn case(guard: Guard, road: Road) -> Case {
         Guard::UserIds => match road {
             Road::Join => Test(
                 "gates/recipients.rs",
-                "one_that_joined_sends_to_no_id_that_is_invalid",
+                "one_that_joined_with_a_history_sends_to_no_id_that_is_invalid",
             ),
             Road::Now => NOW,
             _ => Test(

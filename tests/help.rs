@@ -120,6 +120,86 @@ fn shell_words(line: &str) -> Vec<String> {
 }
 
 #[test]
+fn help_takes_a_command_as_the_flag_does_and_refuses_an_unknown_one() {
+    let sandbox = Sandbox::new();
+    for command in [
+        &[][..],
+        &["send"],
+        &["state", "migrate"],
+        &["generate", "layer2"],
+        &["help"],
+    ] {
+        let asked = sandbox.run(&[&["help"], command].concat());
+        let flag = sandbox.run(&[command, &["--help"]].concat());
+        assert_eq!((asked.status, &asked.stdout), (0, &flag.stdout));
+    }
+    let unknown = sandbox.run(&["help", "sned"]);
+    assert_eq!(unknown.status, 2, "{unknown}");
+    assert!(unknown.stderr.contains("'send'"), "{unknown}");
+}
+
+#[test]
+fn every_flag_of_a_setting_ends_with_its_variable_key_and_default() {
+    let shown = Sandbox::new().run(&["config", "show", "--json"]).json();
+    let mut checked = 0;
+    for setting in shown["settings"].as_array().unwrap() {
+        let Some(flag) = setting["flag"].as_str() else {
+            continue;
+        };
+        let name = setting["name"].as_str().unwrap();
+        let variable = setting["variables"][0].as_str().unwrap();
+        let of_setting = |arg: &&clap::Arg| Some(flag.trim_start_matches('-')) == arg.get_long();
+        for (path, command) in commands() {
+            let Some(arg) = command.get_arguments().find(of_setting) else {
+                continue;
+            };
+            let help = arg.get_long_help().unwrap().to_string();
+            let (about, facts) = help.split_once(" [").unwrap();
+            assert_eq!(about, setting["about"], "{path:?}");
+            // A resume keeps the rate of the run, whatever the settings say.
+            let expected = if path == ["resume"] {
+                "default: that of the run]".to_owned()
+            } else {
+                let default = setting["value"].as_str();
+                let default = default.filter(|_| setting["origin"] == "default");
+                default.map_or(String::new(), |default| format!("[default: {default}]"))
+            };
+            assert!(facts.ends_with(&expected), "{path:?}: {help}");
+            let is_named = facts.contains(&format!("env: {variable}"))
+                && facts.contains(&format!("config: {name}]"));
+            assert!(is_named || path == ["resume"], "{path:?}: {help}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "only {checked}");
+}
+
+#[test]
+fn every_variable_is_listed_also_when_the_configuration_is_broken() {
+    let sandbox = Sandbox::new();
+    let shown = sandbox.run(&["config", "show", "--json"]).json();
+    sandbox.config("broken = [");
+    let listed = sandbox.run(&["help", "environment"]);
+    assert_eq!((listed.status, listed.stderr.as_str()), (0, ""), "{listed}");
+    let row = |variable: &str| {
+        let mut rows = listed.stdout.lines().map(str::split_whitespace);
+        rows.find(|row| row.clone().next() == Some(variable))
+            .map(Iterator::collect::<Vec<_>>)
+    };
+    for setting in shown["settings"].as_array().unwrap() {
+        for variable in setting["variables"].as_array().unwrap() {
+            let row = row(variable.as_str().unwrap()).expect("a row");
+            assert_eq!(row[1], setting["name"].as_str().unwrap());
+        }
+    }
+    let deadline = ["PUSHCTL_DEADLINE", "deadline", "--deadline", "5m"];
+    assert_eq!(row("PUSHCTL_DEADLINE").unwrap(), deadline);
+    assert!(row("PUSHCTL_CONFIG").is_some());
+    let help = sandbox.run(&["--help"]).stdout;
+    assert!(help.contains("pushctl help environment"), "{help}");
+}
+
+#[test]
 fn a_typo_gets_a_suggestion_on_stderr() {
     let outcome = Sandbox::new().run(&["confg", "show"]);
     insta::assert_snapshot!(outcome, @r"

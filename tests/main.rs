@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod deploy;
 mod diff;
+mod doctor;
 mod documents;
 mod fcm;
 mod gates;

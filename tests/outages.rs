@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::campaign::Campaign;
 use crate::support::cli::{Outcome, Sandbox};
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Postgres, ROLES};
 use crate::support::programs::free_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
@@ -202,6 +204,42 @@ fn a_server_that_is_down_and_comes_back_is_waited_for() {
 }
 
 #[test]
+fn a_source_or_its_pooler_that_is_away_for_a_while_is_waited_for() {
+    let postgres = Postgres::start("away");
+    let database = postgres.database("market");
+    for seconds in Campaign::outages() {
+        for fate in [Fate::ResetAfter(0), Fate::Silence] {
+            let proxy = Proxy::start(database.port(), fate);
+            let sandbox = Sandbox::new();
+            let child = sandbox
+                .command(&["generate", "layer3", "-q"])
+                .env("DATABASE_URL", through(&database, &proxy))
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_secs(*seconds));
+            proxy.turn(Fate::Pass);
+            let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
+            assert_eq!(outcome.status, 0, "{outcome}");
+        }
+    }
+    let pooler = PgBouncer::start(&postgres);
+    let port = pooler.port();
+    drop(pooler);
+    let sandbox = Sandbox::new();
+    let url = database.url();
+    let url = url.replace(&format!(":{}/", database.port()), &format!(":{port}/"));
+    let child = sandbox
+        .command(&["generate", "layer3", "-q"])
+        .env("DATABASE_URL", url)
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let _pooler = PgBouncer::start_at(&postgres, port);
+    let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
+    assert_eq!(outcome.status, 0, "{outcome}");
+}
+
+#[test]
 fn a_plan_that_cannot_fit_is_refused_with_the_sum() {
     let sandbox = Sandbox::new();
     let arguments = [
@@ -219,5 +257,6 @@ fn a_plan_that_cannot_fit_is_refused_with_the_sum() {
         &[("DATABASE_URL", "postgres://reader@db.example.com/market")],
     );
     assert_eq!(outcome.status, 2, "{outcome}");
-    assert!(outcome.stderr.contains("50"), "the sum is shown: {outcome}");
+    let sum = "5 attempts of 10 s and 30 s of waits = 80 s, but the deadline is";
+    assert!(outcome.stderr.contains(sum), "{outcome}");
 }

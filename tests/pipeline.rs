@@ -5,6 +5,7 @@ mod campaign;
 mod cancel;
 mod commands;
 mod drive;
+mod dry_runs;
 mod kept;
 mod model;
 mod notices;

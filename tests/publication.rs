@@ -305,7 +305,7 @@ fn files_that_do_not_partition_their_base_are_not_published() {
                 .unwrap(),
         );
         assert_eq!(outcome.status, 1, "{outcome}");
-        assert!(outcome.stderr.contains(says), "{outcome}");
+        outcome.says(says);
         assert!(names(&sandbox.here().join("generated")).is_empty());
     }
 }
@@ -347,10 +347,7 @@ fn a_full_disk_is_said_and_leaves_nothing() {
             || talk[0].contains("cannot write"),
         "{outcome}"
     );
-    assert!(
-        outcome.stderr.contains("No space left on device"),
-        "{outcome}"
-    );
+    outcome.says("No space left on device");
     assert!(
         talk.last().unwrap().starts_with("hint: the disk is full"),
         "nothing is listed after the hint: {outcome}"
@@ -365,16 +362,8 @@ fn a_read_only_directory_is_said_before_the_database_is_asked() {
     let (sandbox, database) = crowd("read_only");
     let outcome = sandbox.outcome(&mounted(&sandbox, &database, "ro").output().unwrap());
     assert_eq!(outcome.status, 1, "{outcome}");
-    assert!(
-        outcome.stderr.contains("Read-only file system"),
-        "{outcome}"
-    );
-    assert!(
-        outcome
-            .stderr
-            .contains("hint: the file system is read-only"),
-        "{outcome}"
-    );
+    outcome.says("Read-only file system");
+    outcome.says("hint: the file system is read-only");
     let asked = database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pushctl/%' AND datname = current_database()");
     assert_eq!(asked, [["0"]]);
 }

@@ -3,8 +3,8 @@
 mod compare;
 mod deliver;
 mod present;
+mod show;
 mod stop;
-mod told;
 mod upkeep;
 mod who;
 

@@ -3,6 +3,7 @@
 mod answers;
 mod at_rest;
 mod crash;
+mod deadline;
 mod files;
 mod guards;
 mod history;
@@ -283,6 +284,13 @@ impl Sent {
 
     pub(crate) fn run(&self) -> &str {
         self.summary["run"].as_str().unwrap()
+    }
+
+    /// Asserts the exit status and the number of accepted messages.
+    #[track_caller]
+    pub(crate) fn accepted(&self, status: i32, count: u64) {
+        let both = (self.status(), self.count("accepted"));
+        assert_eq!(both, (status, count), "{}", self.outcome);
     }
 
     /// A number of the summary.

@@ -145,6 +145,7 @@ next_steps() {
     pushctl schedule show
     pushctl run-pipeline layer3 --mode real-dry-run
     pushctl config show
+    pushctl doctor
 
 The accepted pushes are listed in $service/accepted.log$([ ! -f "$page" ] || echo ", the page of a run is $page").
 To stop the servers and remove everything: make demo-stop

@@ -125,7 +125,7 @@ impl<'a> AudienceFiles<'a> {
         }
     }
 
-    /// The users that the files partition, for an audience that declares `partition`.
+    /// Returns the users that the files partition, for an audience that declares `partition`.
     pub fn base(&self) -> Option<Base> {
         self.sharing.as_ref().map(|sharing| sharing.base)
     }

@@ -152,11 +152,11 @@ async fn numbers(
 fn unexpected() -> Error {
     Error::new(
         ErrorKind::Bug,
-        "the counts came in a form that was not expected",
+        "the funnel query returned a row that is not a count",
     )
 }
 
-/// The funnel from `(stages passed, people, rows)`.
+/// Makes the funnel from `(stages passed, people, rows)`.
 fn assemble(definition: &Definition, depths: &[(usize, u64, u64)]) -> Funnel {
     let at = |depth: usize| {
         depths

@@ -10,7 +10,7 @@ use crate::source::Snapshot;
 /// The identity columns, in the order of `identity.sql`.
 const IDENTITY: [&str; 4] = ["user_id", "username", "firstName", "usersize"];
 
-const SQL: &str = include_str!("identity.sql");
+pub(super) const SQL: &str = include_str!("identity.sql");
 
 /// A test user's identity columns from the source, as CSV fields.
 #[derive(Debug, Clone)]

@@ -112,7 +112,6 @@ pub enum Frequency {
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names of the days need none")]
 pub enum Day {
     Mon,
     Tue,
@@ -137,7 +136,6 @@ pub struct AudienceTable {
 /// A parameter's value as written. Ids, texts and times are text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[expect(missing_docs, reason = "the types name themselves")]
 pub enum ParameterValue {
     Integer(i64),
     Boolean(bool),

@@ -237,7 +237,7 @@ impl Schedule {
 }
 
 impl Occurrence {
-    /// `layer3@2026-11-21T13:33-06:00`: the key of claims and leases.
+    /// Returns the key of claims and leases: `layer3@2026-11-21T13:33-06:00`.
     pub fn id(&self, automation: &str) -> String {
         format!(
             "{automation}@{}",

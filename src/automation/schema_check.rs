@@ -224,7 +224,7 @@ impl Comparison<'_, '_> {
     }
 }
 
-/// `[schedule]`, `[[push]]`, `send_at` in backquotes: the name of a key in messages.
+/// Returns the name of a key in messages: `[schedule]`, `[[push]]`, `send_at` in backquotes.
 fn called(key: &str, schema: &Value) -> String {
     if schema["type"] == "object" && schema["additionalProperties"] == false {
         format!("[{key}]")

@@ -224,11 +224,11 @@ fn given_twice(name: &str, before: &str) -> (String, Option<String>) {
     }
 }
 
-/// The correction of a word without quotes.
+/// Returns the correction of a word without quotes.
 fn as_value(word: &str) -> String {
     match word.to_lowercase().as_str() {
-        "true" | "yes" | "on" => "yes is written true".to_owned(),
-        "false" | "no" | "off" => "no is written false".to_owned(),
+        "true" | "yes" | "on" => "write true".to_owned(),
+        "false" | "no" | "off" => "write false".to_owned(),
         _ => format!("a text needs quotes: \"{word}\""),
     }
 }

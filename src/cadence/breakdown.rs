@@ -37,7 +37,7 @@ pub struct Breakdown {
 }
 
 impl Exclusion {
-    /// Its name in a breakdown, and as the code of a skipped recipient.
+    /// Returns its name in a breakdown, which is also the code of a skipped recipient.
     pub fn key(self) -> &'static str {
         match self {
             Self::Rule(rule) => rule.key(),

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
@@ -15,8 +17,11 @@ use uuid::Uuid;
 use super::CadenceDecision;
 use super::breakdown::{Breakdown, Exclusion};
 use super::rules::Layer;
+use crate::advice::Advice;
+use crate::budget::Budget;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fcm::check_url;
+use crate::retry::{Retries, RetryPolicy};
 use crate::state::Owed;
 use crate::state::ledger::Counted;
 
@@ -24,13 +29,14 @@ use crate::state::ledger::Counted;
 const BATCH: usize = 5_000;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The waits before the retries of a transient failure.
-const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
-
 /// The client of the cadence service.
 pub(super) struct Http {
     client: Client,
     base: Url,
+    /// Its name and place, as waits name it.
+    named: Arc<str>,
+    budget: Budget,
+    policy: RetryPolicy,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +61,7 @@ struct BreakdownCounts {
 }
 
 impl Http {
-    pub(super) fn new(url: &str) -> Result<Self> {
+    pub(super) fn new(url: &str, budget: Budget) -> Result<Self> {
         let mut base = check_url(url, "the cadence service's URL")?;
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
@@ -66,7 +72,23 @@ impl Http {
             .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
             .build()
             .kind(ErrorKind::Failed, || "cannot set up the HTTP client")?;
-        Ok(Self { client, base })
+        let place = crate::fcm::host_and_port(base.as_str());
+        Ok(Self {
+            client,
+            base,
+            named: format!("the cadence service {place}").into(),
+            budget,
+            policy: RetryPolicy::REQUEST,
+        })
+    }
+
+    /// Makes each request only once.
+    pub(super) fn once(self) -> Self {
+        let policy = RetryPolicy {
+            attempts: Some(NonZeroU32::MIN),
+            ..self.policy
+        };
+        Self { policy, ..self }
     }
 
     /// Returns its host and port.
@@ -86,7 +108,7 @@ impl Http {
             let asked: HashSet<Uuid> = batch.iter().copied().collect();
             let body = json!({"userIds": asked, "layerId": layer.number()});
             let answer = self
-                .patiently(Method::POST, "api/filter-audience", Some(&body))
+                .retried(&Method::POST, "api/filter-audience", Some(&body))
                 .await?;
             let answer: FilterAnswer = serde_json::from_str(&answer).kind(
                 ErrorKind::Failed,
@@ -123,24 +145,23 @@ impl Http {
         });
         // Without a retry: the service may have recorded a request that it did not answer.
         let request = self.request(Method::POST, "api/track-notification", Some(&body))?;
-        let answer = send(request).await.map_err(|(error, _)| error)?;
+        let answer = self.budget.wait(Arc::clone(&self.named), send(request));
+        let answer = answer.await?;
         refuse_error(serde_json::from_str(&answer).ok().as_ref())
     }
 
     /// Sends a repeatable request, with retries of transient failures.
-    async fn patiently(&self, method: Method, path: &str, body: Option<&Json>) -> Result<String> {
-        let mut pauses = PAUSES.iter();
-        loop {
-            let request = self.request(method.clone(), path, body)?;
-            match (send(request).await, pauses.next()) {
-                (Ok(answer), _) => return Ok(answer),
-                (Err((error, true)), Some(pause)) => {
-                    tracing::debug!("the cadence service failed; retrying: {error:#}");
-                    tokio::time::sleep(*pause).await;
+    async fn retried(&self, method: &Method, path: &str, body: Option<&Json>) -> Result<String> {
+        let mut retries = Retries::new(self.policy, self.budget.end());
+        let answered = async {
+            loop {
+                match send(self.request(method.clone(), path, body)?).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => retries.after(error).await?,
                 }
-                (Err((error, _)), _) => return Err(error),
             }
-        }
+        };
+        self.budget.wait(Arc::clone(&self.named), answered).await
     }
 
     fn request(&self, method: Method, path: &str, body: Option<&Json>) -> Result<RequestBuilder> {
@@ -210,15 +231,12 @@ impl BreakdownCounts {
     }
 }
 
-/// Returns the body of a successful response; the error's flag is set if a retry may help.
-async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
+/// Returns the body of a successful response.
+async fn send(request: RequestBuilder) -> Result<String> {
     let unreachable = |cause: reqwest::Error| {
         let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url())
             .context("cannot reach the cadence service");
-        (
-            error.hint("check CADENCE_SERVICE_URL, and that the service is running"),
-            true,
-        )
+        error.hint(Advice::CadenceService)
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
@@ -226,10 +244,10 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
     if status.is_success() {
         return Ok(body);
     }
-    let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Credentials,
-        _ if passes => ErrorKind::Unreachable,
+        StatusCode::TOO_MANY_REQUESTS => ErrorKind::Unreachable,
+        _ if status.is_server_error() => ErrorKind::Unreachable,
         _ => ErrorKind::Failed,
     };
     let reported = serde_json::from_str(&body)
@@ -242,17 +260,11 @@ async fn send(request: RequestBuilder) -> Result<String, (Error, bool)> {
             || "it refuses the request".to_owned(),
             |error| error.to_string(),
         );
-        return Err((
-            Error::from_cause(kind, Rejected(reason)).context(message),
-            false,
-        ));
+        return Err(Error::from_cause(kind, Rejected(reason)).context(message));
     }
-    Err((
-        reported.map_or_else(
-            || Error::new(kind, &message),
-            |reported| Error::new(kind, reported).context(&message),
-        ),
-        passes,
+    Err(reported.map_or_else(
+        || Error::new(kind, &message),
+        |reported| Error::new(kind, reported).context(&message),
     ))
 }
 

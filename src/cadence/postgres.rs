@@ -1,13 +1,13 @@
 //! The history in another service's database: its tables `cadence_rules` and `user_notifications`.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
 use uuid::Uuid;
 
 use super::rules::{Rule, Rules};
+use crate::advice::Advice;
+use crate::budget::Budget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, ReconnectingSession};
@@ -16,8 +16,6 @@ use crate::state::ledger::{Counted, Limit, MOST_LIMITS};
 
 /// Users in one query.
 const BATCH: usize = 5_000;
-/// How long to retry to reach the database.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const RULES: &str = "SELECT name::text, value_in_hours::int4, value_count::int4, is_active IS TRUE FROM cadence_rules WHERE name = ANY ($1)";
 
@@ -42,10 +40,10 @@ pub(super) struct PostgresHistory {
 }
 
 impl PostgresHistory {
-    pub(super) fn new(address: Address) -> Self {
+    pub(super) fn new(address: Address, budget: Budget) -> Self {
         let schema = address.schema.clone().filter(|schema| schema != "public");
         Self {
-            link: ReconnectingSession::new(address, "the notification history", explain, PATIENCE),
+            link: ReconnectingSession::new(address, "the notification history", explain, budget),
             schema,
         }
     }
@@ -206,15 +204,25 @@ fn explain(cause: Refusal) -> Error {
     let state = cause.code().map_or("", |state| state.code()).to_owned();
     let failure = |kind, message: &str| Error::from_cause(kind, cause).context(message);
     match state.as_bytes() {
-        [] | [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
-            failure(ErrorKind::Unreachable, "the notification history does not answer")
-        }
-        b"42501" => failure(ErrorKind::Credentials, "the role lacks a privilege in the notification history")
-            .hint("GRANT SELECT ON cadence_rules, user_notifications, and INSERT ON user_notifications"),
-        b"42P01" | b"42703" => failure(ErrorKind::Usage, "the notification history lacks a table or column")
-            .hint("check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema"),
-        b"23503" => failure(ErrorKind::Usage, "the notification history does not know the push's layer")
-            .hint("every layer needs its row in notification_layers"),
+        [] | [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => failure(
+            ErrorKind::Unreachable,
+            "the notification history does not answer",
+        ),
+        b"42501" => failure(
+            ErrorKind::Credentials,
+            "the role lacks a privilege in the notification history",
+        )
+        .hint(Advice::HistoryPrivilege),
+        b"42P01" | b"42703" => failure(
+            ErrorKind::Usage,
+            "the notification history lacks a table or column",
+        )
+        .hint(Advice::WrongHistory),
+        b"23503" => failure(
+            ErrorKind::Usage,
+            "the notification history does not know the push's layer",
+        )
+        .hint(Advice::UnknownLayer),
         _ => failure(ErrorKind::Failed, "the notification history failed"),
     }
 }

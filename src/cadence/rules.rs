@@ -51,10 +51,7 @@ pub struct Unapplied {
 }
 
 impl Layer {
-    /// Test pushes are recorded as this one.
-    pub const TEST: Self = Self(4);
-
-    /// 1 to 5.
+    /// Returns the layer of a number from 1 to 5.
     pub fn new(number: u32) -> Result<Self> {
         match u8::try_from(number) {
             Ok(layer @ 1..=5) => Ok(Self(layer)),
@@ -63,7 +60,11 @@ impl Layer {
         }
     }
 
-    /// 1 to 5.
+    /// Returns a layer that two rules apply to.
+    pub(super) fn of_rules() -> Self {
+        Self(3)
+    }
+
     pub fn number(self) -> u32 {
         self.0.into()
     }
@@ -93,7 +94,7 @@ impl Rule {
         }
     }
 
-    /// Its name in a breakdown, and as the code of a skipped recipient.
+    /// Returns its name in a breakdown, which is also the code of a skipped recipient.
     pub fn key(self) -> &'static str {
         match self {
             Self::Layer3Cooldown => "l3Cooldown",
@@ -130,7 +131,7 @@ impl Rule {
         if !active {
             return Ok(RuleState::Inactive);
         }
-        let lacking = |column| {
+        let missing_value = |column| {
             Error::usage(format!(
                 "the cadence rule {} is active, but its {column} is not a usable number",
                 self.name()
@@ -141,11 +142,11 @@ impl Rule {
         };
         let hours = hours
             .and_then(|hours| u64::try_from(hours).ok())
-            .ok_or_else(|| lacking("value_in_hours"))?;
+            .ok_or_else(|| missing_value("value_in_hours"))?;
         let at_most = match self {
             Self::Combined => count
                 .and_then(|count| u16::try_from(count).ok())
-                .ok_or_else(|| lacking("value_count"))?,
+                .ok_or_else(|| missing_value("value_count"))?,
             // A cool-down is a limit of one.
             Self::Layer3Cooldown | Self::Layer5Cooldown => 1,
         };

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Id};
 use crate::audience::parameters::{Declaration, Type};
 use crate::audience::{Catalogue, Definition};
 use crate::error::{Error, Result};
-use crate::settings::{ConfigFile, Environment, Flags, generate};
+use crate::settings::{ConfigFile, Environment, generate};
 
 use super::early_args::EarlyArgs;
 use super::help;
@@ -64,7 +64,7 @@ impl KnownAudiences {
     }
 
     /// Records an error that may hide every audience except the built-in ones.
-    pub fn trouble(&mut self, problem: Error) {
+    pub fn add_problem(&mut self, problem: Error) {
         self.problems.push((None, problem));
     }
 
@@ -84,7 +84,7 @@ pub fn known(queries: Option<&Path>) -> KnownAudiences {
     let catalogue = match queries.map(Catalogue::with_directory) {
         Some(Ok(catalogue)) => catalogue,
         Some(Err(problem)) => {
-            known.trouble(problem);
+            known.add_problem(problem);
             Catalogue::built_in()
         }
         None => Catalogue::built_in(),
@@ -101,30 +101,29 @@ pub fn known(queries: Option<&Path>) -> KnownAudiences {
 }
 
 /// Returns the audiences that a command line can name: none where it names none.
-pub(super) fn ahead_of_parsing(ahead: &EarlyArgs<'_>, environment: &Environment) -> KnownAudiences {
-    if !ahead.mentions(&["generate", "why"]) {
+pub(super) fn known_before_parsing(
+    early: &EarlyArgs<'_>,
+    environment: &Environment,
+) -> KnownAudiences {
+    if !early.mentions(&["generate", "why"]) {
         return KnownAudiences::default();
     }
-    match queries_directory(ahead, environment) {
+    match queries_directory(early, environment) {
         Ok(directory) => known(directory.as_deref()),
         Err(problem) => {
             let mut known = known(None);
-            known.trouble(problem);
+            known.add_problem(problem);
             known
         }
     }
 }
 
 /// Returns the directory of query files, as the settings will resolve it.
-fn queries_directory(ahead: &EarlyArgs<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
-    let mut flags = Flags::default();
-    flags.set(
-        &generate::QUERIES,
-        ahead.queries().and_then(|path| path.to_str()),
-    );
+fn queries_directory(early: &EarlyArgs<'_>, environment: &Environment) -> Result<Option<PathBuf>> {
+    let flags = early.flags();
     let mut environment = environment.clone();
     environment.read_dotenv()?;
-    let file = ConfigFile::find(ahead.config(), &environment)?;
+    let file = ConfigFile::find(&flags, &environment)?;
     generate::queries_ahead(&flags, &environment, file.as_ref())
 }
 

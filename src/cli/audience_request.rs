@@ -1,8 +1,5 @@
 //! The flags of every command that reads the source by an audience, and what they ask for.
 
-use std::path::PathBuf;
-
-use clap::ValueHint;
 use jiff::Timestamp;
 
 use crate::audience::history::HistorySource;
@@ -10,44 +7,20 @@ use crate::audience::query_context::QueryContext;
 use crate::audience::{Definition, Values, file_names};
 use crate::clock::text::instant;
 use crate::error::{Error, Result};
-use crate::settings::{self, Flags, generate};
+use crate::settings::{generate, source};
 
 use super::audience_args::Chosen;
 use super::context::CommandContext;
 use super::services::{LogWatch, catalogue, history};
+use super::setting_args;
 
 /// The flags of every command that reads the source by an audience.
 #[derive(Debug, Clone, clap::Args)]
+#[command(args = setting_args::global_flags(&[&generate::QUERIES, &source::CONNECT_TIMEOUT, &source::RETRIES]))]
 pub(super) struct SourceFlags {
-    /// Directory of your own query files, which replace built-in ones of the same name
-    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    queries: Option<PathBuf>,
     /// Reference time of all time windows [default: the database's clock]
     #[arg(long, global = true, value_name = "TIME")]
     as_of: Option<String>,
-    /// Time limit of one connection attempt: name lookup, TCP, TLS and login [default: 10s]
-    #[arg(long, global = true, value_name = "DURATION")]
-    connect_timeout: Option<String>,
-    /// Maximum connection attempts, the first included [default: 5]
-    #[arg(long, global = true, value_name = "N")]
-    retries: Option<String>,
-}
-
-impl SourceFlags {
-    pub(super) fn flags(&self, flags: &mut Flags) {
-        let Self {
-            queries,
-            as_of: _,
-            connect_timeout,
-            retries,
-        } = self;
-        flags.set(
-            &generate::QUERIES,
-            queries.as_ref().map(|path| path.display()),
-        );
-        flags.set(&settings::source::CONNECT_TIMEOUT, connect_timeout.as_ref());
-        flags.set(&settings::source::RETRIES, retries.as_ref());
-    }
 }
 
 /// An audience with its parameters and its reference time.

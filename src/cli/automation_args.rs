@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueHint;
-
 use crate::automation;
 use crate::automation::check::{Against, Checked, check};
 use crate::automation::diagnostic::Severity;
@@ -11,37 +9,16 @@ use crate::automation::render::CheckReport;
 use crate::automation::{Automation, Diagnostic};
 use crate::error::{Error, Result};
 use crate::settings::automation::DIRECTORY;
-use crate::settings::{Flags, generate};
+use crate::settings::generate;
+use crate::settings::setting::Setting;
 use crate::suggest::nearest;
 use crate::template::link::AllowedHosts;
 
 use super::context::CommandContext;
 use super::services;
 
-/// The flags of every command that reads automation files.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct AutomationFlags {
-    /// Directory of the automation files [default: automations]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    automations: Option<PathBuf>,
-    /// Directory of your own query files, which replace built-in ones of the same name
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    queries: Option<PathBuf>,
-}
-
-impl AutomationFlags {
-    pub(super) fn flags(&self, flags: &mut Flags) {
-        let Self {
-            automations,
-            queries,
-        } = self;
-        flags.set(&DIRECTORY, automations.as_ref().map(|path| path.display()));
-        flags.set(
-            &generate::QUERIES,
-            queries.as_ref().map(|path| path.display()),
-        );
-    }
-}
+/// The settings of every command that reads automation files.
+pub(super) const SETTINGS: [&Setting; 2] = [&DIRECTORY, &generate::QUERIES];
 
 /// Checks the named files, or without any all of the configured directory.
 ///
@@ -60,10 +37,21 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
     for path in files(context, named)? {
         match automation::read(&path, &shown(context, &path)) {
             Ok(source) => sources.push(source),
-            Err(finding) => unreadable.push(meant(context, &path, *finding)),
+            Err(finding) => unreadable.push(with_near_name(context, &path, *finding)),
         }
     }
     Ok(check(&sources, &against).with_unreadable(unreadable))
+}
+
+/// Checks every file of the configured directory; `None` if that has none.
+pub(super) fn checked_if_any(context: &CommandContext) -> Result<Option<Checked>> {
+    let directory = &context.settings.automations.directory;
+    let is_empty =
+        || automation::files_in(directory, "").is_ok_and(|listing| listing.files.is_empty());
+    if !directory.exists() || is_empty() {
+        return Ok(None);
+    }
+    checked(context, &[]).map(Some)
 }
 
 /// Returns the named automations, or without a name all of them; by the automation's name or its file's.
@@ -179,7 +167,7 @@ fn shown(context: &CommandContext, path: &Path) -> String {
 }
 
 /// Adds a hint with the file name that was probably meant.
-fn meant(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
+fn with_near_name(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
     let directory = &context.settings.automations.directory;
     let others = automation::files_in(directory, "")
         .unwrap_or_default()

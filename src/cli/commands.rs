@@ -6,7 +6,9 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod diff;
+pub mod doctor;
 pub mod generate;
+pub mod help;
 pub mod man;
 pub mod pause;
 pub mod preview;
@@ -23,18 +25,16 @@ pub mod why;
 
 use crate::error::Result;
 use crate::exit::ExitStatus;
-use crate::settings::{Flags, Settings};
+use crate::settings::generate::OutputTarget;
 use crate::ui::{Stdout, Ui};
 
 use super::context::CommandContext;
+use super::runtime;
 
 /// What the command line needs of every subcommand.
 pub(super) trait Subcommand {
-    /// Passes the flags that are settings on to the settings.
-    fn flags(&self, _flags: &mut Flags) {}
-
-    /// Returns what the command writes to standard output; before the settings are known, as far as its flags say.
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+    /// Returns what the command writes to standard output. Before the settings are known, `output` is as its flag says.
+    fn stdout(&self, _output: &OutputTarget) -> Stdout {
         Stdout::Data
     }
 
@@ -43,8 +43,35 @@ pub(super) trait Subcommand {
         None
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to its end. A signal ends the process.
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus>;
+}
+
+/// A subcommand that waits for a database or a service, and ends in order at a signal.
+trait AsyncSubcommand: Sized {
+    /// As [`Subcommand::stdout`]. Most report on a run, and leave standard output to log lines.
+    fn stdout(&self, _output: &OutputTarget) -> Stdout {
+        Stdout::Free
+    }
+
+    /// Returns the context that the command runs with.
+    fn prepare(context: CommandContext) -> CommandContext {
+        context
+    }
+
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus>;
+}
+
+impl<C: AsyncSubcommand> Subcommand for C {
+    fn stdout(&self, output: &OutputTarget) -> Stdout {
+        AsyncSubcommand::stdout(self, output)
+    }
+
+    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
+        runtime::run(C::prepare(context), async |context| {
+            Box::pin(self.execute(&context)).await
+        })
+    }
 }
 
 /// The subcommands, in the order of the help.
@@ -59,6 +86,7 @@ pub(super) enum Command {
     Check(check::Args),
     Schedule(schedule::Args),
     Diff(diff::Args),
+    Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -70,9 +98,18 @@ pub(super) enum Command {
     RunPipeline(run_pipeline::Args),
     Runs(runs::Args),
     Status(status::Args),
+    Help(help::Args),
 }
 
 impl Command {
+    /// Returns the command line whose help `pushctl help` asks for.
+    pub(super) fn asked_help(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Help(args) => args.command_line(),
+            _ => None,
+        }
+    }
+
     /// Returns the subcommand behind the name.
     pub(super) fn into_subcommand(self) -> Box<dyn Subcommand> {
         match self {
@@ -85,6 +122,7 @@ impl Command {
             Self::Check(args) => Box::new(args),
             Self::Schedule(args) => Box::new(args),
             Self::Diff(args) => Box::new(args),
+            Self::Doctor(args) => Box::new(args),
             Self::Config(args) => Box::new(args),
             Self::Completions(args) => Box::new(args),
             Self::Man(args) => Box::new(args),
@@ -96,6 +134,7 @@ impl Command {
             Self::RunPipeline(args) => Box::new(args),
             Self::Runs(args) => Box::new(args),
             Self::Status(args) => Box::new(args),
+            Self::Help(args) => Box::new(args),
         }
     }
 }

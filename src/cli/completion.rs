@@ -15,8 +15,7 @@ use clap_complete::engine::{
 
 use crate::automation;
 use crate::automation::SourceText;
-use crate::settings::automation::DIRECTORY;
-use crate::settings::{AutomationSettings, ConfigFile, Environment, Flags, StateSettings, state};
+use crate::settings::{AutomationSettings, ConfigFile, Environment, StateSettings, state};
 use crate::state::completion_query::{Glimpse, newest_runs};
 
 use super::audience_args;
@@ -35,9 +34,10 @@ pub(super) fn answer(arguments: Vec<OsString>) -> ExitStatus {
     let asked = asked(&arguments);
     let environment = Environment::of_process();
     let factory = || {
-        let ahead = EarlyArgs::look(&asked);
-        let command = super::command(&audience_args::ahead_of_parsing(&ahead, &environment).offers);
-        extend(command, &ahead, &environment)
+        let early = EarlyArgs::look(&asked);
+        let command =
+            super::command(&audience_args::known_before_parsing(&early, &environment).offers);
+        extend(command, &early, &environment)
     };
     let answered = CompleteEnv::with_factory(factory)
         .var(VARIABLE)
@@ -110,12 +110,11 @@ fn candidate(
 fn automation_files() -> Vec<PathBuf> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = asked(&arguments);
-    let ahead = EarlyArgs::look(&asked);
-    let mut flags = Flags::default();
-    flags.set(&DIRECTORY, ahead.automations().and_then(Path::to_str));
+    let early = EarlyArgs::look(&asked);
+    let flags = early.flags();
     let mut environment = Environment::of_process();
     let dotenv = environment.read_dotenv();
-    let file = dotenv.and_then(|()| ConfigFile::find(ahead.config(), &environment));
+    let file = dotenv.and_then(|()| ConfigFile::find(&flags, &environment));
     let file = file.ok().flatten();
     AutomationSettings::ahead(&flags, &environment, file.as_ref())
         .and_then(|automations| automation::files_in(&automations.directory, ""))
@@ -150,13 +149,13 @@ fn takes(command: &str, argument: &str) -> &'static [Takes] {
 /// Adds the candidates to a command line that names one of these commands.
 fn extend(
     command: clap::Command,
-    ahead: &EarlyArgs<'_>,
+    early: &EarlyArgs<'_>,
     environment: &Environment,
 ) -> clap::Command {
-    if !ahead.mentions(&COMMANDS) {
+    if !early.mentions(&COMMANDS) {
         return command;
     }
-    let runs = match place(ahead, environment) {
+    let runs = match place(early, environment) {
         Some(StateSettings::File(path)) => newest_runs(&path, RUNS),
         _ => Vec::new(),
     };
@@ -225,16 +224,10 @@ fn candidates(
 }
 
 /// Returns the state store, as the settings will resolve it; `None` if they are invalid.
-fn place(ahead: &EarlyArgs<'_>, environment: &Environment) -> Option<StateSettings> {
-    let mut flags = Flags::default();
-    flags.set(
-        &state::STATE,
-        ahead.state().and_then(|place| place.to_str()),
-    );
+fn place(early: &EarlyArgs<'_>, environment: &Environment) -> Option<StateSettings> {
+    let flags = early.flags();
     let mut environment = environment.clone();
     environment.read_dotenv().ok()?;
-    let file = ConfigFile::find(ahead.config(), &environment)
-        .ok()
-        .flatten();
+    let file = ConfigFile::find(&flags, &environment).ok().flatten();
     state::place_ahead(&flags, &environment, file.as_ref()).ok()
 }

@@ -7,7 +7,7 @@ use crate::delivery::preview::render;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::report::{counted, number};
 use crate::run::gates::{Override, Overrides};
-use crate::run::send::Sending;
+use crate::run::send::PreparedSend;
 use crate::template::push::{Problem, PushTemplate};
 
 use super::context::{CommandContext, Confirmation};
@@ -52,7 +52,7 @@ pub(super) fn confirm(context: &CommandContext, what: &str, phrase: &str) -> Res
 /// the notification history holds back, and the overridden guards.
 pub(super) async fn confirm_send(
     context: &CommandContext,
-    sending: &mut Sending,
+    sending: &mut PreparedSend,
     overrides: &Overrides,
 ) -> Result<()> {
     if sending.order.reach == Reach::ValidateOnly || context.confirmation == Confirmation::Given {
@@ -74,7 +74,7 @@ pub(super) async fn confirm_send(
     confirm(context, &facts.join("\n  "), &format!("send {count}"))
 }
 
-fn described(context: &CommandContext, sending: &Sending) -> Result<Vec<String>> {
+fn described(context: &CommandContext, sending: &PreparedSend) -> Result<Vec<String>> {
     let order = &sending.order;
     let push = PushTemplate::parse(&order.wording, &hosts(context)?)
         .map_err(|all| Problem::error(&all))?;
@@ -90,10 +90,10 @@ fn described(context: &CommandContext, sending: &Sending) -> Result<Vec<String>>
     Ok(facts)
 }
 
-async fn held_back(context: &CommandContext, sending: &mut Sending) -> Result<String> {
+async fn held_back(context: &CommandContext, sending: &mut PreparedSend) -> Result<String> {
     let run_context = services::run_context(context, "send");
-    let store = services::store(context).await?;
-    Ok(match sending.held_back(&run_context, &store).await {
+    let store = services::store_of_dry_run(context).await?;
+    Ok(match sending.count_excluded(&run_context, &store).await {
         Ok(0) => "the notification history holds back no recipient".to_owned(),
         Ok(count) => format!(
             "the notification history holds back {} of them",

@@ -9,6 +9,7 @@ use crate::budget::Budget;
 use crate::clock::{self, Clock};
 use crate::interrupt::Interrupt;
 use crate::settings::Settings;
+use crate::settings::source::Deadline;
 use crate::state::Store;
 use crate::ui::Ui;
 
@@ -27,7 +28,6 @@ pub struct CommandContext {
     pub budget: Budget,
     /// Whether a signal has asked the command to end.
     pub interrupt: Interrupt,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The id of this run in logs, manifests and `pg_stat_activity`; later runs have greater ids.
     pub run_id: Uuid,
@@ -48,14 +48,18 @@ impl OpenStores {
     }
 
     /// Closes all of them, also after an error.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close(&self, budget: &Budget) {
         let stores = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let closing = async {
             for store in stores {
                 store.close().await;
             }
         };
-        if tokio::time::timeout(CLOSING, closing).await.is_err() {
+        let end = tokio::time::Instant::now() + CLOSING;
+        let end = budget
+            .deadline()
+            .map_or(end, |deadline| end.min(deadline + CLOSING));
+        if tokio::time::timeout_at(end, closing).await.is_err() {
             tracing::debug!("the state store is still busy, and is left as it is");
         }
     }
@@ -77,8 +81,11 @@ impl CommandContext {
         confirmation: Confirmation,
         run_id: Uuid,
     ) -> Self {
+        let budget = Budget::start(settings.source.deadline.length());
+        let waiting = ui.clone();
+        budget.report_to(Box::new(move |text| waiting.waits(text)));
         Self {
-            budget: Budget::start(settings.source.deadline),
+            budget,
             ui,
             settings,
             interrupt: Interrupt::never(),
@@ -86,6 +93,18 @@ impl CommandContext {
             run_id,
             confirmation,
             open_stores: OpenStores::default(),
+        }
+    }
+
+    /// Returns the context of a command that takes as long as its messages need, and may wait for its send time: the
+    /// deadline limits each of its steps, unless it was set for this command.
+    pub(super) fn with_time_for_messages(self) -> Self {
+        if let Deadline::Given(_) = self.settings.source.deadline {
+            return self;
+        }
+        Self {
+            budget: self.budget.without_end(),
+            ..self
         }
     }
 }

@@ -1,14 +1,18 @@
 //! Reads a few flags before the arguments are parsed, because the query files that they name become subcommands.
 //!
-//! clap's `ignore_errors` does not do it: it stops at the first unknown argument, and `generate AUDIENCE --PARAMETER`
-//! contains several before the query files are known.
+//! clap's `ignore_errors` does not do it. It drops everything after the first unknown argument: of
+//! `generate mine --hours 24 --queries DIR --config FILE` it reports neither flag while `mine` is unknown.
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
 
 use clap::ValueEnum as _;
 
-use crate::settings::logging::Color;
+use crate::settings::Flags;
+use crate::settings::automation::DIRECTORY;
+use crate::settings::file::CONFIG;
+use crate::settings::generate::QUERIES;
+use crate::settings::logging::{COLOR, Color};
+use crate::settings::state::STATE;
 
 /// The raw arguments, up to `--`.
 pub(super) struct EarlyArgs<'a> {
@@ -34,35 +38,27 @@ impl<'a> EarlyArgs<'a> {
             .any(|argument| words.iter().any(|word| argument == word))
     }
 
-    /// `--queries DIR`.
-    pub(super) fn queries(&self) -> Option<&'a Path> {
-        self.value_of("--queries").map(Path::new)
-    }
-
-    /// `--automations DIR`.
-    pub(super) fn automations(&self) -> Option<&'a Path> {
-        self.value_of("--automations").map(Path::new)
-    }
-
-    /// `--config FILE`.
-    pub(super) fn config(&self) -> Option<&'a Path> {
-        self.value_of("--config").map(Path::new)
-    }
-
-    /// `--state PLACE`.
-    pub(super) fn state(&self) -> Option<&'a Path> {
-        self.value_of("--state").map(Path::new)
+    /// Returns the places that are needed before the arguments are parsed.
+    pub(super) fn flags(&self) -> Flags {
+        let mut flags = Flags::default();
+        for setting in [&CONFIG, &QUERIES, &DIRECTORY, &STATE] {
+            let value = self.value_of(setting.flag).and_then(OsStr::to_str);
+            if let Some(value) = value {
+                flags.set(setting.name, value);
+            }
+        }
+        flags
     }
 
     /// `--color WHEN`.
     pub(super) fn color(&self) -> Color {
-        let given = self.value_of("--color").and_then(std::ffi::OsStr::to_str);
+        let given = self.value_of(COLOR.flag).and_then(OsStr::to_str);
         given
             .and_then(|when| Color::from_str(when, true).ok())
             .unwrap_or_default()
     }
 
-    fn value_of(&self, flag: &str) -> Option<&'a std::ffi::OsStr> {
+    fn value_of(&self, flag: &str) -> Option<&'a OsStr> {
         let mut arguments = self.arguments.iter();
         while let Some(argument) = arguments.next() {
             if argument == flag {
@@ -72,7 +68,7 @@ impl<'a> EarlyArgs<'a> {
                 .to_str()
                 .and_then(|text| text.strip_prefix(flag)?.strip_prefix('='));
             if let Some(value) = attached {
-                return Some(std::ffi::OsStr::new(value));
+                return Some(OsStr::new(value));
             }
         }
         None
@@ -96,10 +92,11 @@ mod tests {
         ]
         .map(OsString::from)
         .to_vec();
-        let ahead = EarlyArgs::look(&arguments);
-        assert_eq!(ahead.queries(), Some(Path::new("a")));
-        assert_eq!(ahead.config(), Some(Path::new("b")));
-        assert_eq!(ahead.color(), Color::Auto);
-        assert!(ahead.mentions(&["why", "generate"]) && !ahead.mentions(&["pushctl"]));
+        let early = EarlyArgs::look(&arguments);
+        let flags = early.flags();
+        assert_eq!(flags.get(&QUERIES), Some("a"));
+        assert_eq!(flags.get(&CONFIG), Some("b"));
+        assert_eq!(early.color(), Color::Auto);
+        assert!(early.mentions(&["why", "generate"]) && !early.mentions(&["pushctl"]));
     }
 }

@@ -39,6 +39,15 @@ pub(super) fn statuses(kinds: &[ExitStatus]) -> String {
     }
 }
 
+/// Returns the exit statuses after the way to the environment variables.
+pub(super) fn with_environment(kinds: &[ExitStatus]) -> String {
+    format!(
+        "{}\n  `pushctl help environment` lists every variable\n\n{}",
+        heading("Environment:"),
+        statuses(kinds)
+    )
+}
+
 /// Returns the exit statuses, some with a meaning of their own in this command.
 pub(super) fn statuses_saying(kinds: &[ExitStatus], meanings: &[(ExitStatus, &str)]) -> String {
     let mut section = statuses(kinds);

@@ -1,9 +1,8 @@
 //! Prints the results of sends and pipelines.
 
-use serde_json::Value;
-
 use crate::delivery::Summary;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pipeline::{OpenRun, RunDocument};
 use crate::report::{pipeline, send};
 use crate::settings::logging::LogFormat;
 use crate::ui::{Document, Loudness};
@@ -36,7 +35,7 @@ pub(super) fn print_summary(context: &CommandContext, summary: &Summary) -> Resu
 /// Prints the result of each run; with `--json`, `--all` always gives an array.
 pub(super) fn print_pipelines(
     context: &CommandContext,
-    documents: &[Value],
+    documents: &[RunDocument],
     all: bool,
 ) -> Result<()> {
     if context.ui.document() == Document::Json {
@@ -48,13 +47,16 @@ pub(super) fn print_pipelines(
     if context.ui.loudness() == Loudness::Quiet {
         return Ok(());
     }
-    let with_pushes = |document: &&Value| document.get("pushes").is_some();
-    for document in documents.iter().filter(with_pushes) {
+    for document in documents {
+        if let RunDocument::Open(OpenRun { pushes: None, .. }) = document {
+            continue;
+        }
+        let run = document.summary();
         // Where logs are JSON lines, the result is one line.
         if context.settings.talk.log_format == LogFormat::Json {
-            context.ui.say(pipeline::line(document));
+            context.ui.say(pipeline::line(&run));
         } else {
-            let text = pipeline::text(document, context.ui.stdout_pen());
+            let text = pipeline::text(&run, context.ui.stdout_pen());
             context.ui.print(text)?;
         }
     }

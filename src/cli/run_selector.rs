@@ -14,10 +14,8 @@ const SHOWN: u32 = 6;
 
 /// What an argument names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Meant {
-    /// An automation.
+pub(super) enum Target {
     Automation(String),
-    /// A run.
     Run(Box<Run>),
 }
 
@@ -46,13 +44,17 @@ pub(super) async fn run(context: &CommandContext, store: &Store, wanted: &str) -
 }
 
 /// Finds an automation by its name, or a run by its id or a prefix of it.
-pub(super) async fn meant(context: &CommandContext, store: &Store, wanted: &str) -> Result<Meant> {
+pub(super) async fn find_target(
+    context: &CommandContext,
+    store: &Store,
+    wanted: &str,
+) -> Result<Target> {
     let names = names(context, store).await?;
     if names.iter().any(|name| name == wanted) {
-        return Ok(Meant::Automation(wanted.to_owned()));
+        return Ok(Target::Automation(wanted.to_owned()));
     }
     if let Some(run) = by_id(store, wanted).await? {
-        return Ok(Meant::Run(Box::new(run)));
+        return Ok(Target::Run(Box::new(run)));
     }
     Err(unknown(wanted, &names))
 }

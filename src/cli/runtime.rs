@@ -26,13 +26,16 @@ pub(super) fn run(
     let (trigger, interrupt) = interrupt::channel();
     context.interrupt = interrupt;
     let ui = context.ui.clone();
-    let open_stores = context.open_stores.clone();
+    let (open_stores, budget) = (context.open_stores.clone(), context.budget.clone());
     let result = runtime.block_on(async {
         let signals = Signals::catch()?;
         tokio::spawn(signals.listen(trigger, ui));
-        let result = command(context).await;
+        let result = tokio::select! {
+            result = Box::pin(command(context)) => result,
+            error = budget.overrun() => Err(error),
+        };
         // The process would end before the stores' threads notice that they are unused.
-        open_stores.close().await;
+        open_stores.close(&budget).await;
         result
     });
     runtime.shutdown_background();

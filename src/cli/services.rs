@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
+use crate::budget::Budget;
 use crate::cadence::Cadence;
-use crate::clock::text::show_duration;
+use crate::clock::Clock;
+use crate::clock::text::Seconds;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::run;
@@ -41,6 +43,18 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
 
 /// Opens the state store.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
+    open(context, Store::open_within).await
+}
+
+/// Opens the state store for a dry run, which neither creates nor migrates it.
+pub(super) async fn store_of_dry_run(context: &CommandContext) -> Result<Store> {
+    open(context, Store::open_existing).await
+}
+
+async fn open(
+    context: &CommandContext,
+    how: impl AsyncFnOnce(&Location, Arc<dyn Clock>, Budget) -> Result<Store>,
+) -> Result<Store> {
     let location = location(context)?;
     let progress = context.ui.waiting();
     if let Location::Postgres(address) = &location {
@@ -49,7 +63,12 @@ pub(super) async fn store(context: &CommandContext) -> Result<Store> {
             address.place()
         ));
     }
-    let store = Store::open(&location, Arc::clone(&context.clock)).await;
+    let opening = how(
+        &location,
+        Arc::clone(&context.clock),
+        context.budget.clone(),
+    );
+    let store = context.interrupt.or(opening).await;
     progress.finish();
     let store = store?.with_leases_of(context.settings.lease);
     context.open_stores.add(&store);
@@ -127,9 +146,7 @@ impl Reporter for Ui {
 
 impl Watch for Ui {
     fn waiting(&self, wait: Duration, cause: &Error) {
-        let wait = show_duration(Duration::from_millis(
-            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        ));
+        let wait = Seconds(wait);
         Self::say(self, format_args!("{cause:#}; retrying in {wait}"));
     }
 

@@ -2,8 +2,7 @@
 
 use std::future::Future;
 
-use crate::clock::text::show_duration;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 
 use super::context::CommandContext;
@@ -24,10 +23,6 @@ pub(super) async fn bounded<T>(
 pub(super) async fn ended(context: &CommandContext) -> Error {
     tokio::select! {
         kind = context.interrupt.wait() => Interrupt::error(kind),
-        () = tokio::time::sleep_until(context.budget.end()) => Error::new(
-            ErrorKind::Unreachable,
-            format!("not finished within {}", show_duration(context.budget.total())),
-        )
-        .hint("allow more time with --deadline"),
+        () = tokio::time::sleep_until(context.budget.end()) => context.budget.out_of_time(),
     }
 }

@@ -3,6 +3,7 @@
 //! Deliberately absent: the machine's time zone. An instant without an offset is in UTC, so that the same command
 //! line means the same everywhere.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
@@ -81,6 +82,16 @@ pub fn show_duration(duration: Duration) -> String {
         |_| format!("{}s", duration.as_secs()),
         |signed| format!("{signed:#}"),
     )
+}
+
+/// A duration to a tenth of a second: `12.3 s`.
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = (self.0.as_secs_f64() * 10.0).round() / 10.0;
+        write!(out, "{tenths} s")
+    }
 }
 
 fn before(ago: &str, now: Timestamp) -> Result<Timestamp, String> {

@@ -73,7 +73,7 @@ impl CsvTable {
         })
     }
 
-    /// Where the latest row begins; with line breaks before it, if there are empty lines.
+    /// Returns where the latest row begins; with line breaks before it, if there are empty lines.
     pub(super) fn offset(&self) -> u64 {
         self.row.position().map_or(0, Position::byte)
     }

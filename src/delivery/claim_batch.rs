@@ -47,8 +47,9 @@ pub(super) async fn send_batch(
     Ok(Vec::new())
 }
 
-/// Adds the recipients whom the history excludes to the dismissed. Where this push was begun before, the history may
-/// exclude them because of this same push: a claim under a guard that admits no recipient finds these.
+/// Adds the recipients whom the history excludes to the dismissed. Where this push was begun before, some of them were
+/// claimed then: a claim under a guard that admits no recipient finds these. A message in doubt to them is not sent
+/// again, unless another device of theirs has it: then a history elsewhere excludes them because of this same push.
 pub(super) async fn add_excluded(
     feeder: &mut Feeder<'_>,
     composer: &mut Composer,
@@ -80,13 +81,31 @@ pub(super) async fn add_excluded(
         .await?;
     for ((recipient, dismissal), answer) in excluded.into_iter().zip(answers) {
         match answer {
-            Claimed::Before(devices) => {
+            Claimed::Before(devices) if has_arrived(&devices) => {
                 resend_in_doubt(feeder, composer, &recipient, &devices).await?;
+            }
+            Claimed::Before(devices) => {
+                pass.progress.advance(1);
+                if pass.order.in_doubt == InDoubt::Retry && doubted(&devices).next().is_some() {
+                    feeder.note_once("some messages stay in doubt: the notification history excludes their recipients by now");
+                }
             }
             _ => screened.dismissed.push(dismissal),
         }
     }
     Ok(())
+}
+
+/// Returns whether the push service accepted a message to one of a recipient's devices.
+fn has_arrived(devices: &[Device]) -> bool {
+    let mut devices = devices.iter();
+    devices.any(|device| device.standing == Standing::Ended(Ending::Accepted))
+}
+
+/// Returns the devices to which a message is in doubt.
+fn doubted(devices: &[Device]) -> impl Iterator<Item = &Device> {
+    let devices = devices.iter();
+    devices.filter(|device| device.standing == Standing::Ended(Ending::InDoubt))
 }
 
 async fn claim(pass: &SendPass<'_>, ready: &[EligibleRow], guard: &Guard) -> Result<Vec<Claimed>> {
@@ -162,21 +181,16 @@ pub(super) async fn resend_in_doubt(
     if pass.order.in_doubt == InDoubt::Keep {
         return Ok(());
     }
-    let doubted: Vec<Device> = devices
-        .iter()
-        .filter(|device| device.standing == Standing::Ended(Ending::InDoubt))
-        .cloned()
-        .collect();
-    if doubted.is_empty() {
-        return Ok(());
-    }
     let known = |device: &&Device| {
         recipient
             .tokens
             .iter()
             .any(|token| device.token == Some(TokenHash::of(token)))
     };
-    let doubted: Vec<Device> = doubted.iter().filter(known).cloned().collect();
+    let doubted: Vec<Device> = doubted(devices).filter(known).cloned().collect();
+    if doubted.is_empty() {
+        return Ok(());
+    }
     let claims = pass.store.retry(pass.sender, &doubted).await?;
     let mut jobs = Vec::new();
     for (device, claim) in doubted.iter().filter_map(|device| {

@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, HashSet};
 use csv::StringRecord;
 use jiff::Timestamp;
 
-use super::eligibility::{AudienceRecipient, is_held_out, sent_anyway};
+use super::eligibility::{AudienceRecipient, asked_in_time, is_held_out, sent_anyway};
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
-use super::token_lookup::Lacking;
+use super::token_query::TokenProblem;
 use super::{AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup};
 use crate::cadence::{Cadence, CadenceDecision, Layer, Screen, Unapplied};
 use crate::error::{Error, Result};
@@ -50,22 +50,22 @@ pub enum DryRunSources<'a> {
 pub async fn count(
     order: &Order,
     plan: &SendPlan,
-    asking: DryRunSources<'_>,
+    sources: DryRunSources<'_>,
     progress: &dyn Progress,
     (run, now): (&str, Timestamp),
 ) -> Result<Summary> {
-    let is_off = match &asking {
+    let is_off = match &sources {
         DryRunSources::All { cadence, .. } => cadence.is_off(),
         DryRunSources::Nothing { cadence_is_off } => *cadence_is_off,
     };
     let invalid_ids = plan.check_user_ids(order, is_off)?;
     let mut summary = Summary {
         mode: "dry-run".to_owned(),
-        ended: SendResult::Rehearsed,
+        ended: SendResult::DryRun,
         rows: plan.rows,
         ..Summary::blank(order, run, now)
     };
-    let (known, screen, tokens) = match asking {
+    let (known, screen, tokens) = match sources {
         DryRunSources::All {
             store,
             cadence,
@@ -119,7 +119,8 @@ async fn open_screen<'a>(
         let note = "cadence is off: no recipient would be excluded";
         summary.notes.push(note.to_owned());
     }
-    match cadence.screen(Layer::new(order.layer)?).await {
+    let asked = cadence.screen(Layer::new(order.layer)?);
+    match asked_in_time(order, asked).await {
         Ok(screen) => {
             let unapplied = screen.unapplied();
             summary
@@ -242,10 +243,10 @@ impl DryRun<'_> {
                     Ok(_) => self.claim(&recipient.tokens, summary),
                     Err(skip) => count(&mut summary.skipped_by_reason, skip_code(&skip)),
                 }
-            } else if recipient.lacking == Lacking::NoToken {
+            } else if recipient.problem == TokenProblem::NoToken {
                 summary.without_token += 1;
             } else {
-                let code = recipient.lacking.code().to_owned();
+                let code = recipient.problem.code().to_owned();
                 count(&mut summary.skipped_by_reason, code);
             }
         }

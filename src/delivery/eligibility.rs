@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use csv::StringRecord;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::feeder::Feeder;
 use super::plan::skip_code;
 use super::send_pass::SendPass;
-use super::token_lookup::{Lacking, Tokens};
+use super::token_query::{TokenProblem, Tokens};
 use super::{CadenceFailure, Order};
 use crate::cadence::{CadenceDecision, Screen};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::Composer;
 use crate::state::ledger::{Counted, Dismissal, Ending, Guard, UserKey, Words};
 
@@ -29,20 +29,20 @@ pub(super) struct AudienceRecipient {
     pub(super) user: UserKey,
     pub(super) tokens: Vec<String>,
     /// The reason, if there is no token.
-    pub(super) lacking: Lacking,
+    pub(super) problem: TokenProblem,
 }
 
 impl AudienceRecipient {
     pub(super) fn new(row: StringRecord, user: UserKey, tokens: Tokens) -> Self {
-        let (tokens, lacking) = match tokens {
-            Ok(tokens) => (tokens, Lacking::NoToken),
-            Err(lacking) => (Vec::new(), lacking),
+        let (tokens, problem) = match tokens {
+            Ok(tokens) => (tokens, TokenProblem::NoToken),
+            Err(problem) => (Vec::new(), problem),
         };
         Self {
             row,
             user,
             tokens,
-            lacking,
+            problem,
         }
     }
 }
@@ -109,11 +109,11 @@ async fn ask_history<'a>(
         .collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let asked = async {
-        let screen = cadence.screen(pass.layer).await?;
+        let screen = cadence.screen(pass.layer).await?.beside(pass.push);
         let filtered = screen.filter(&ids).await?;
         Ok::<_, Error>((screen, filtered))
     };
-    match asked.await {
+    match asked_in_time(pass.order, asked).await {
         Ok((screen, filtered)) => {
             feeder.breakdown += filtered.breakdown;
             Ok((Some(screen), filtered.verdicts))
@@ -156,7 +156,7 @@ fn screen_recipient(
         }
     };
     let Some(token) = recipient.tokens.first() else {
-        let code = recipient.lacking.code().to_owned();
+        let code = recipient.problem.code().to_owned();
         screened.dismissed.push(dismiss(&recipient, code));
         return;
     };
@@ -174,6 +174,29 @@ fn screen_recipient(
             .dismissed
             .push(dismiss(&recipient, skip_code(&skip))),
     }
+}
+
+/// How long a send waits for a history that it can go on without.
+const HASTE: Duration = Duration::from_secs(10);
+
+/// Asks the history. A send that can go on without it does not wait until its deadline.
+pub(super) async fn asked_in_time<T>(
+    order: &Order,
+    asked: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    if order.cadence_failure == CadenceFailure::Abort {
+        return asked.await;
+    }
+    asked_in_haste(asked).await
+}
+
+/// Asks the history, for a few seconds at most.
+pub(super) async fn asked_in_haste<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let silent = |_| {
+        let message = format!("it has not answered for {} s", HASTE.as_secs());
+        Err(Error::new(ErrorKind::Unreachable, message))
+    };
+    timeout(HASTE, asked).await.unwrap_or_else(silent)
 }
 
 /// Returns the note for the summary of a send that goes on without the history.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::SendRunPlan;
 use super::lead::Lead;
 use super::plan::hash;
 use super::send_pass::SendPass;
-use super::stop_reason::Stop;
+use super::while_sending::Stop;
 use crate::cadence::Breakdown;
 use crate::error::Result;
 use crate::state::ledger::UserKey;
@@ -21,8 +22,6 @@ const CANCELLATION_CHECK: Duration = Duration::from_millis(100);
 const ROOM_CHECK: Duration = Duration::from_millis(1);
 /// How often the rate is shared anew among the processes of a send.
 pub(super) const RATE_CHECK: Duration = Duration::from_millis(500);
-/// The part of the time budget that is kept for the last answers and the outcome files.
-const RESERVE: Duration = Duration::from_secs(15);
 
 /// The feeder of a pass.
 pub(super) struct Feeder<'a> {
@@ -108,7 +107,7 @@ impl<'a> Feeder<'a> {
             pass.stop(Stop::Interrupted(kind));
         } else if let Some(halt) = pass.client.halted() {
             pass.stop(Stop::Halted(halt));
-        } else if pass.until.is_some_and(|end| Instant::now() + RESERVE > end) {
+        } else if pass.last_start().is_some_and(|end| Instant::now() > end) {
             pass.stop(Stop::OutOfTime);
         } else if let Some(stop) = pass.gate.look(pass.clock.now()) {
             pass.stop(stop);
@@ -142,7 +141,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Limits this process to its part of the rate, which all living processes of the run share equally.
+    /// Limits this process to its part of the recorded rate, which all living processes of the run share equally.
     pub(super) async fn share_rate(&mut self) -> Result<()> {
         let pass = self.pass;
         if !pass.order.shared {
@@ -160,7 +159,7 @@ impl<'a> Feeder<'a> {
             .store
             .place_among_senders(pass.run, pass.sender)
             .await?;
-        let part = f64::from(pass.rate) / f64::from(of);
+        let part = f64::from(recorded_rate(pass).await?) / f64::from(of);
         pass.client.set_rate(part.min(pass.own_rate));
         Ok(())
     }
@@ -186,4 +185,12 @@ impl<'a> Feeder<'a> {
         let several = self.pass.plan.map(|plan| &plan.several);
         several.is_some_and(|several| several.contains(&hash(user))) && !seen.insert(user.clone())
     }
+}
+
+/// Returns the rate of a shared send as it is recorded now: a resume may have changed it.
+async fn recorded_rate(pass: &SendPass<'_>) -> Result<u32> {
+    let run = pass.store.run(pass.run).await?;
+    let recorded = run.as_ref().map(SendRunPlan::of).transpose()?;
+    let rate = recorded.and_then(|plan| plan.order.rate);
+    Ok(rate.unwrap_or(pass.rate))
 }

@@ -22,16 +22,15 @@ use uuid::Uuid;
 
 use super::outcome_files::OUTCOMES;
 use crate::csv_writer::cannot_write;
+use crate::disk;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::Store;
 
 const NOTE: &str = ".pushctl-store-";
-/// The content of a test write: more than a file system stores in the directory entry itself.
-const PROBE: [u8; 4096] = [b'.'; 4096];
 /// The approximate size of a row of the outcome file, with its share of dead tokens.
 const ROW: u64 = 160;
 /// The minimum of free space: for the last answers and the lists of dead tokens.
-const LEAST: u64 = 256 * 1024;
+pub(crate) const LEAST: u64 = 256 * 1024;
 
 /// The note of a store's newest send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,19 +71,15 @@ pub(crate) fn is_unwritable(error: &Error) -> bool {
 pub(super) fn check_writable(directory: &Path, rows: u64) -> Result<()> {
     let failed = |error: std::io::Error| cannot_use(directory, error);
     std::fs::create_dir_all(directory).map_err(failed)?;
-    let mut probe = tempfile::tempfile_in(directory).map_err(failed)?;
-    probe
-        .write_all(&PROBE)
-        .and_then(|()| probe.sync_all())
-        .map_err(failed)?;
+    disk::try_writing(directory).map_err(failed)?;
     let needed = LEAST + rows * ROW;
-    match room(directory) {
+    match disk::room(directory) {
         Some(room) if room < needed => Err(unwritable(
             format!(
                 "{} has {} free, and the outcome files of {rows} rows take about {}",
                 directory.display(),
-                size(room),
-                size(needed)
+                disk::size(room),
+                disk::size(needed)
             ),
             None,
         )
@@ -94,13 +89,7 @@ pub(super) fn check_writable(directory: &Path, rows: u64) -> Result<()> {
 }
 
 fn cannot_use(directory: &Path, error: std::io::Error) -> Error {
-    use std::io::ErrorKind as Io;
-    let mend = match error.kind() {
-        Io::StorageFull | Io::QuotaExceeded => "free some space",
-        Io::NotADirectory | Io::AlreadyExists => "that path, or a part of it, is a file: move it",
-        Io::ReadOnlyFilesystem => "the file system is read-only: mount it for writing",
-        _ => "give this user write permission",
-    };
+    let mend = disk::remedy(&error);
     let message = format!("cannot write outcome files into {}", directory.display());
     unwritable(message, Some(error)).hint(format!(
         "nothing was sent; {mend}, or choose another directory with --outcomes"
@@ -111,21 +100,8 @@ fn unwritable(message: String, cause: Option<std::io::Error>) -> Error {
     Error::from_cause(ErrorKind::Failed, Unwritable { message, cause })
 }
 
-/// Returns the free bytes for this user; `None` where the file system does not report them.
-fn room(directory: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(directory).ok()?;
-    (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
-        more => format!("{} MiB", more.div_ceil(1_048_576)),
-    }
-}
-
 /// Refuses a store that is older than the files in the directory. Called before the send is enrolled in it.
-pub(super) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
+pub(crate) async fn check_store(directory: &Path, store: &Store) -> Result<()> {
     let own = read(&note_path(directory, &store.identity().await?));
     if let Some(note) = own {
         if store.newest_sender().await? >= note.sender {

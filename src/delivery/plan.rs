@@ -28,8 +28,6 @@ pub(super) const ANY_TOKEN: &str = "token";
 pub struct SendPlan {
     /// Rows to send to, [`Order::limit`] respected.
     pub rows: u64,
-    /// The columns' names.
-    pub columns: Vec<String>,
     /// Whether the rows bring their tokens.
     pub has_tokens: bool,
     /// SHA-256 of the file, in hexadecimal.
@@ -82,7 +80,7 @@ impl SendPlan {
             }
         }
         drop(counter);
-        let (columns, has_tokens) = (reader.columns().to_vec(), reader.has_tokens());
+        let has_tokens = reader.has_tokens();
         let sha256 = reader.sha256()?;
         check_unchanged(&order.input, &sha256)?;
         if !overrides.lift(Guard::Audience) {
@@ -97,7 +95,6 @@ impl SendPlan {
         let (repeated, several) = repetitions(reading.hashes);
         Ok(Self {
             rows: reading.rows,
-            columns,
             has_tokens,
             sha256,
             repeated,

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::send_context::SendContext;
-use super::{CadenceFailure, Order, Reach, SendPlan, eligibility};
+use super::{CadenceFailure, Order, Reach, SendPlan, SendRunPlan, eligibility};
 use crate::cadence::{Layer, Unapplied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
 use crate::guards::Guard;
-use crate::interrupt::Interrupt;
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
-use crate::template::push::Wording;
 
 /// Checks that the history answers. Returns notes on rules that do not apply, and, where the send goes on without the
 /// history, when it did not answer.
@@ -31,9 +29,13 @@ pub(super) async fn check_history(
         let stage = format!("connecting to the notification history {place}");
         context.progress.stage(&stage);
     }
-    match context.cadence.screen(layer).await {
+    let asked = eligibility::asked_in_time(order, context.cadence.screen(layer));
+    match context.interrupt.or(asked).await {
         Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
-        Err(error) if order.cadence_failure == CadenceFailure::Send => {
+        Err(error)
+            if order.cadence_failure == CadenceFailure::Send
+                && context.interrupt.fired().is_none() =>
+        {
             notes.push(eligibility::sent_anyway(&error));
             return Ok((notes, Some(Instant::now())));
         }
@@ -61,10 +63,7 @@ pub(super) async fn connect(
         settings.limits = fcm::Limits::off();
     }
     let connected = Client::connect(settings, context.account.clone(), Arc::clone(context.clock));
-    tokio::select! {
-        kind = context.interrupt.wait() => Err(Interrupt::error(kind)),
-        connected = connected => connected,
-    }
+    context.interrupt.or(connected).await
 }
 
 pub(super) async fn open_push(
@@ -88,26 +87,27 @@ pub(super) async fn open_push(
             audience: order.input.stem(),
         })
         .await?;
-    same_words(order, &push, context.store).await?;
+    compare_texts(order, &push, context.store).await?;
     Ok(push)
 }
 
 /// Refuses an order whose push was begun with other texts. Called before a run is recorded, so that no run stays open
 /// that can never send.
-pub async fn fits(order: &Order, store: &Store) -> Result<()> {
+pub async fn check_texts(order: &Order, store: &Store) -> Result<()> {
     let pushes = store.pushes(&order.automation, &order.occurrence).await?;
     match pushes.iter().find(|push| push.number == order.number) {
-        Some(push) => same_words(order, push, store).await,
+        Some(push) => compare_texts(order, push, store).await,
         None => Ok(()),
     }
 }
 
-/// The ledger has title, body and link; the rest is in the plan of the run that began the push.
-async fn same_words(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
+/// Refuses other texts than those the push was begun with. The ledger has title, body and link; the rest is in the plan
+/// of the run that began it.
+async fn compare_texts(order: &Order, push: &LedgerPush, store: &Store) -> Result<()> {
     let begun = store.run(&push.run).await?;
-    let begun = begun.and_then(|run| run.plan.pointer("/order/wording").cloned());
-    let begun = begun.and_then(|wording| serde_json::from_value::<Wording>(wording).ok());
-    let same = push.words == words(order) && begun.is_none_or(|begun| begun == order.wording);
+    let begun = begun.and_then(|run| SendRunPlan::of(&run).ok());
+    let same = push.words == words(order)
+        && begun.is_none_or(|begun| begun.order.wording == order.wording);
     if same && push.layer == order.layer {
         return Ok(());
     }

@@ -23,11 +23,8 @@ pub struct Sample {
     pub offset: u64,
     /// The recipient's id.
     pub user_id: String,
-    /// The title.
     pub title: String,
-    /// The body.
     pub body: String,
-    /// The deep link.
     pub deep_link: Option<String>,
     /// Size of the payload, of which 4096 are allowed.
     pub bytes: usize,

@@ -1,5 +1,6 @@
 //! Records outcomes in the ledger: reports are collected, and many are recorded in one durable commit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -99,10 +100,16 @@ pub(super) async fn record_all(
     reports: &mut Reports,
     dead: &mut DeadTokens,
 ) -> Result<Traffic> {
+    let what: Arc<str> = "answers of the push service".into();
     let mut traffic = Traffic::default();
     let mut buffer = Vec::with_capacity(GROUP);
     loop {
-        let count = reports.next_many(&mut buffer, GROUP).await;
+        let is_idle = || {
+            let progress = pass.client.progress();
+            progress.under_way + progress.queued > 0
+        };
+        let next = reports.next_many(&mut buffer, GROUP);
+        let count = pass.budget.watch(Arc::clone(&what), is_idle, next).await;
         if count == 0 {
             return Ok(traffic);
         }

@@ -5,7 +5,6 @@
 //! more leave, and waits for the answers of what has left.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use csv::StringRecord;
 use tokio::time::{Instant, sleep};
@@ -17,16 +16,13 @@ use super::feeder::Feeder;
 use super::recorder::{Traffic, record_all};
 use super::send_pass::SendPass;
 use super::shared_queue::{Others, cancel_queue, enter_batch, join, take_batch, wait_for_others};
-use super::stop_reason::Stop;
 use super::token_lookup::Audience;
+use super::while_sending::Stop;
 use super::{AudienceReader, InDoubt, Reach, SendPlan, TokenLookup};
 use crate::cadence::Breakdown;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery, HaltCause, Reports};
 use crate::state::ledger::UserKey;
-
-/// How long answers under way are awaited after a stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// The work of a pass.
 pub(super) enum Recipients<'w> {
@@ -85,7 +81,7 @@ pub(super) async fn run(
             pass.stop(Stop::Failed(error));
         }
         pass.client.stop();
-        sleep(GRACE).await;
+        sleep(pass.time_for_answers()).await;
         pass.client.abandon();
     };
     let traffic = record_while(Box::pin(feeding), record_all(pass, reports, dead)).await?;
@@ -118,12 +114,12 @@ async fn record_while(
 
 /// Returns false if the send stopped before the end.
 async fn feed(feeder: &mut Feeder<'_>, work: Recipients<'_>) -> Result<bool> {
-    match (work, feeder.pass.plan, feeder.pass.reading) {
+    match (work, feeder.pass.plan, feeder.pass.source_reader) {
         (Recipients::Send(tokens), Some(plan), _) => {
             feed_rows(feeder, (plan, tokens), Handling::Send).await
         }
         (Recipients::Share(tokens), Some(plan), _) => share(feeder, plan, tokens).await,
-        (Recipients::Join, _, Some(reading)) => join(feeder, reading).await,
+        (Recipients::Join, _, Some(source_reader)) => join(feeder, source_reader).await,
         _ => Err(Error::new(
             ErrorKind::Bug,
             "a send of rows without a plan, or of a queue without a way to the source",
@@ -237,7 +233,7 @@ async fn renew(pass: &SendPass<'_>, plan: &SendPlan, tokens: &mut TokenLookup) -
         .renew(
             Audience { order, plan },
             BATCH as u64,
-            pass.reading,
+            pass.source_reader,
             pass.interrupt,
             rate,
         )

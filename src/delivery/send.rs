@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::dead_tokens::DeadTokens;
+use super::eligibility::{asked_in_haste, asked_in_time};
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
@@ -16,11 +17,11 @@ use super::recorder::Traffic;
 use super::row_loop;
 use super::row_loop::{PassResult, Recipients};
 pub use super::send_context::SendContext;
-use super::send_pass::{SendPass, SharedState};
-use super::stop_reason::Stop;
+use super::send_pass::{SendPass, SharedState, reserve};
 use super::summary::OutcomeSums;
+use super::while_sending::Stop;
 use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, SendResult, Summary, TokenLookup};
-use crate::cadence::{Breakdown, Exclusion, Layer, Rule};
+use crate::cadence::{Breakdown, Exclusion, Layer, Rule, Synced};
 use crate::count::{counted, several};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
@@ -202,16 +203,15 @@ impl<'a> SendRun<'a> {
             store: self.context.store,
             sender: &self.sender,
             rate,
-            own_rate: match self.plan {
-                Some(_) => f64::INFINITY,
-                None => f64::from(self.context.service.rate),
-            },
-            reading: self.context.reading.as_ref(),
+            own_rate: self.context.own_rate.map_or(f64::INFINITY, f64::from),
+            source_reader: self.context.source_reader.as_ref(),
             cadence: (self.order.reach == Reach::Live).then_some(self.context.cadence),
             client: &client,
             interrupt: self.context.interrupt,
             progress,
             until: self.context.until,
+            reserve: reserve(self.context.budget),
+            budget: self.context.budget,
             gate: self.context.gate,
             clock: self.context.clock,
             again: self.again,
@@ -329,7 +329,21 @@ impl<'a> SendRun<'a> {
         if self.push.recording != Recording::Elsewhere {
             return Ok(());
         }
-        let synced = self.context.cadence.sync(self.context.holder).await?;
+        let syncing = self.context.cadence.sync(self.context.holder);
+        let synced = if self.context.interrupt.fired().is_some() {
+            asked_in_haste(syncing).await
+        } else {
+            asked_in_time(self.order, syncing).await
+        };
+        let synced = match synced {
+            Ok(synced) => synced,
+            Err(error) if error.is_retryable() => Synced {
+                left: self.context.store.owed_count().await?,
+                failure: Some(error),
+                ..Synced::default()
+            },
+            Err(error) => return Err(error),
+        };
         if synced.left > 0 {
             let why = synced
                 .failure

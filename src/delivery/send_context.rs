@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{SourceReader, WhileSending};
+use crate::budget::Budget;
 use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::fcm::{self, ServiceAccount};
@@ -25,6 +26,8 @@ pub struct SendContext<'a> {
     pub account: &'a ServiceAccount,
     /// The settings of the push service.
     pub service: &'a fcm::FcmSettings,
+    /// The maximum of messages a second of this process, beside the rate of a shared send.
+    pub own_rate: Option<u32>,
     /// The directory for outcome files.
     pub outcomes: &'a Path,
     /// The identity of this process in leases.
@@ -37,8 +40,10 @@ pub struct SendContext<'a> {
     pub progress: &'a dyn Progress,
     /// The end of the time budget, if there is one.
     pub until: Option<Instant>,
+    /// The time of the command.
+    pub budget: &'a Budget,
     /// The way to the source; `None` if none is configured and the audience brings its tokens.
-    pub reading: Option<SourceReader<'a>>,
+    pub source_reader: Option<SourceReader<'a>>,
     /// Quiet hours, and the latest instant.
     pub gate: &'a WhileSending,
     /// The overridden guards.

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::claim_window::ClaimWindow;
-use super::stop_reason::Stop;
+use super::while_sending::Stop;
 use super::{Order, SendPlan, SourceReader, WhileSending};
+use crate::budget::Budget;
 use crate::cadence::{Cadence, Layer};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -19,6 +21,9 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::state::Store;
 use crate::state::ledger::{Claim, Dismissal, Ending, LedgerPush, Sender, UserKey, Words};
+
+/// How long answers under way are awaited after a stop.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// One pass of a send over its audience.
 pub(super) struct SendPass<'a> {
@@ -35,7 +40,7 @@ pub(super) struct SendPass<'a> {
     /// The maximum of messages a second of this process, however large its part of the rate is.
     pub(super) own_rate: f64,
     /// The way to the source, if one is configured.
-    pub(super) reading: Option<&'a SourceReader<'a>>,
+    pub(super) source_reader: Option<&'a SourceReader<'a>>,
     /// `None`: cadence does not apply.
     pub(super) cadence: Option<&'a Cadence>,
     pub(super) client: &'a Client,
@@ -43,6 +48,9 @@ pub(super) struct SendPass<'a> {
     pub(super) progress: &'a dyn Progress,
     /// The end of the time budget.
     pub(super) until: Option<Instant>,
+    /// The part of it that is kept for the last answers and the outcome files.
+    pub(super) reserve: Duration,
+    pub(super) budget: &'a Budget,
     /// Quiet hours, and the latest instant.
     pub(super) gate: &'a WhileSending,
     pub(super) clock: &'a Arc<dyn Clock>,
@@ -79,7 +87,30 @@ impl SharedState {
     }
 }
 
+/// The most that is kept of the time budget for the last answers and the outcome files.
+const LONGEST_RESERVE: Duration = Duration::from_secs(15);
+
+/// Returns the part of a time budget that is kept for the last answers and the outcome files.
+pub(super) fn reserve(budget: &Budget) -> Duration {
+    let share = budget.total() / 4;
+    share.min(LONGEST_RESERVE)
+}
+
 impl SendPass<'_> {
+    /// Returns the end of the time for new messages.
+    pub(super) fn last_start(&self) -> Option<Instant> {
+        self.until.map(|end| end - self.reserve)
+    }
+
+    /// Returns how long answers under way are awaited after a stop.
+    pub(super) fn time_for_answers(&self) -> Duration {
+        let left = self.until.map(|end| {
+            let end = end - self.reserve / 3;
+            end.saturating_duration_since(Instant::now())
+        });
+        left.map_or(GRACE, |left| left.min(GRACE))
+    }
+
     /// Stops the pass. The first reason counts.
     pub(super) fn stop(&self, stop: Stop) {
         lock(&self.shared.stop).get_or_insert(stop);

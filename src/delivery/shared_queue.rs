@@ -28,7 +28,8 @@ use super::claim_batch::add_excluded;
 use super::eligibility::{AudienceRecipient, select_eligible};
 use super::feeder::{Feeder, RATE_CHECK, STOP_CHECK};
 use super::send_pass::{SendPass, SubmittedMessage};
-use super::token_lookup::{BATCH, Lacking, TokenQuery, Tokens, ask, fresh_budget, read_source};
+use super::token_lookup::fresh_budget;
+use super::token_query::{BATCH, TokenProblem, TokenQuery, Tokens, ask, read_source};
 use super::{Devices, SourceReader, lease_name};
 use crate::cadence::Screen;
 use crate::error::Result;
@@ -51,7 +52,7 @@ const IDLE: Duration = Duration::from_secs(3);
 /// A recipient who may wait in the queue, with the token or the reason for its absence.
 struct Known {
     user: UserKey,
-    token: std::result::Result<String, Lacking>,
+    token: std::result::Result<String, TokenProblem>,
 }
 
 /// Enters a batch into the queue, except for recipients who are in the ledger for this push already.
@@ -100,13 +101,16 @@ pub(super) async fn take_batch(
 ) -> Result<bool> {
     let known = batch.into_iter().map(|recipient| Known {
         user: recipient.user,
-        token: recipient.tokens.into_iter().next().ok_or(recipient.lacking),
+        token: recipient.tokens.into_iter().next().ok_or(recipient.problem),
     });
     take_known(feeder, known.collect()).await
 }
 
 /// Takes part in a send that another process has begun. Returns false if it stopped before the queue was done.
-pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &SourceReader<'_>) -> Result<bool> {
+pub(super) async fn join(
+    feeder: &mut Feeder<'_>,
+    source_reader: &SourceReader<'_>,
+) -> Result<bool> {
     let pass = feeder.pass;
     feeder.share_rate().await?;
     // The others slow down before this one begins.
@@ -119,9 +123,9 @@ pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &SourceReader<'_>) ->
             .place_among_senders(pass.run, pass.sender)
             .await?;
         let before = feeder.taken;
-        let mut left = sweep(feeder, reading, (place, of)).await?;
+        let mut left = sweep(feeder, source_reader, (place, of)).await?;
         if feeder.taken == before && of > 1 && left.is_some() {
-            left = sweep(feeder, reading, (0, 1)).await?;
+            left = sweep(feeder, source_reader, (0, 1)).await?;
         }
         let is_idle = feeder.taken == before;
         match left {
@@ -153,7 +157,7 @@ pub(super) async fn join(feeder: &mut Feeder<'_>, reading: &SourceReader<'_>) ->
 /// it left; `None` if the send stopped.
 async fn sweep(
     feeder: &mut Feeder<'_>,
-    reading: &SourceReader<'_>,
+    source_reader: &SourceReader<'_>,
     part: (u32, u32),
 ) -> Result<Option<u64>> {
     let pass = feeder.pass;
@@ -170,7 +174,7 @@ async fn sweep(
         };
         before = last.claim;
         let count = page.len();
-        let known = match look_up_page(feeder, reading, page).await {
+        let known = match look_up_page(feeder, source_reader, page).await {
             Ok(known) => known,
             Err(error) => {
                 let stopped = feeder.should_stop().await?;
@@ -187,7 +191,7 @@ async fn sweep(
 /// Looks up the tokens of a page of the queue. Returns only the recipients that this process may decide on.
 async fn look_up_page(
     feeder: &mut Feeder<'_>,
-    reading: &SourceReader<'_>,
+    source_reader: &SourceReader<'_>,
     page: Vec<Waiting>,
 ) -> Result<Vec<Known>> {
     let pass = feeder.pass;
@@ -198,12 +202,12 @@ async fn look_up_page(
             token: None,
         })
         .collect();
-    let budget = fresh_budget(reading.budget, pass.until);
-    let reading = SourceReader {
+    let budget = fresh_budget(source_reader.budget, pass.until);
+    let source_reader = SourceReader {
         budget: &budget,
-        ..*reading
+        ..*source_reader
     };
-    let answers = read_source(&reading, pass.interrupt, async |snapshot| {
+    let answers = read_source(&source_reader, pass.interrupt, async |snapshot| {
         ask(snapshot, &asked, Devices::All).await
     });
     let (answers, _) = answers.await?;
@@ -248,7 +252,7 @@ async fn take_known(feeder: &mut Feeder<'_>, mut known: Vec<Known>) -> Result<bo
         for one in won {
             let token = known_tokens
                 .remove(&one.user)
-                .unwrap_or(Err(Lacking::NoToken));
+                .unwrap_or(Err(TokenProblem::NoToken));
             match sendable(&one, token, screen.as_ref()) {
                 Ok(token) => jobs.push(take_from_queue(pass, one, token)),
                 Err(code) => skipped.push(not_sent(&one, Ending::Skipped, code)),
@@ -350,9 +354,12 @@ fn page_size(rate: f64) -> u32 {
 
 /// Returns the token of a waiting recipient, or the reason for its absence; `None` where the process with the file
 /// decides.
-fn certain_token(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<String, Lacking>> {
+fn certain_token(
+    one: &Waiting,
+    tokens: Tokens,
+) -> Option<std::result::Result<String, TokenProblem>> {
     match tokens {
-        Err(Lacking::Deleted) => Some(Err(Lacking::Deleted)),
+        Err(TokenProblem::Deleted) => Some(Err(TokenProblem::Deleted)),
         Err(_) => None,
         Ok(tokens) => tokens
             .into_iter()
@@ -364,13 +371,13 @@ fn certain_token(one: &Waiting, tokens: Tokens) -> Option<std::result::Result<St
 /// Returns the token to send to, or the code of the reason against it.
 fn sendable(
     one: &Taken,
-    token: std::result::Result<String, Lacking>,
+    token: std::result::Result<String, TokenProblem>,
     screen: Option<&Screen<'_>>,
 ) -> std::result::Result<String, &'static str> {
     if let Some(limit) = one.over {
         return Err(screen.map_or("cadence", |screen| screen.exclusion(limit).key()));
     }
-    let token = token.map_err(Lacking::code)?;
+    let token = token.map_err(TokenProblem::code)?;
     // Another recipient of the push has this token, so the queued token was not replaced by it.
     if one
         .token

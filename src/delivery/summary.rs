@@ -43,7 +43,10 @@ use crate::state::ledger::{Ending, Standing, TallyRow};
 /// rows + others = repeated + excluded + held_out + without_token + token_taken + skipped
 ///               + (accepted + failed + dead + in_doubt + cancelled + under_way − further_devices) + not_attempted
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+// What an earlier version did not record has its default. Every field is written, so the schema requires it.
+#[schemars(!default)]
 pub struct Summary {
     /// The run's id.
     pub run: String,
@@ -127,7 +130,7 @@ pub struct Summary {
 }
 
 /// How a send ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SendResult {
     /// Every row is finished, and no message failed.
@@ -135,13 +138,15 @@ pub enum SendResult {
     /// Every row is finished; some messages failed or are in doubt.
     Partial,
     /// Stopped; can be resumed.
+    #[default]
     Stopped,
     /// Stopped by a guard.
     Refused,
     /// Cancelled.
     Cancelled,
     /// A dry run: nothing was sent.
-    Rehearsed,
+    #[serde(rename = "rehearsed")]
+    DryRun,
 }
 
 /// The counts of the ledger.
@@ -226,37 +231,9 @@ impl Summary {
                 Reach::Live => "live".to_owned(),
                 Reach::ValidateOnly => "validate-only".to_owned(),
             },
-            ended: SendResult::Stopped,
-            reason: None,
-            rows: 0,
-            repeated: 0,
-            excluded: 0,
-            excluded_by_rule: BTreeMap::new(),
-            held_out: 0,
-            without_token: 0,
-            token_taken: 0,
-            skipped: 0,
-            skipped_by_reason: BTreeMap::new(),
-            accepted: 0,
-            failed: 0,
-            failed_by_code: BTreeMap::new(),
-            dead: 0,
-            in_doubt: 0,
-            cancelled: 0,
-            under_way: 0,
-            further_devices: 0,
-            not_attempted: 0,
-            is_upper_bound: false,
-            others: 0,
-            cadence: String::new(),
-            notes: Vec::new(),
             began_at: now,
             ended_at: now,
-            seconds: 0.0,
-            messages: 0,
-            messages_per_second: 0.0,
-            files: None,
-            files_error: None,
+            ..Self::default()
         }
     }
 

@@ -4,8 +4,8 @@
 use csv::StringRecord;
 
 use super::{AudienceReader, Order, Reach};
+use crate::count::number;
 use crate::error::{Error, Result};
-use crate::report::number;
 use crate::state::ledger::UserKey;
 
 /// The result of the check.

@@ -1,11 +1,35 @@
-//! The time limits of a running send: quiet hours may begin, and the latest instant may pass.
+//! The end of a running send before its last row: quiet hours may begin, and the latest instant may pass.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::stop_reason::Stop;
 use crate::automation::file::QuietAction;
 use crate::automation::quiet_hours::QuietHours;
+use crate::error::{Error, ErrorKind};
+use crate::fcm::Halt;
+use crate::state::Cancellation;
+
+/// Why a send ended before its last row.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// A signal.
+    Interrupted(ErrorKind),
+    /// The run was cancelled.
+    Cancelled(Cancellation),
+    /// The push service, or the failure guard.
+    Halted(Halt),
+    /// The end of the time budget.
+    OutOfTime,
+    /// Quiet hours began; with an end where the run waits for it.
+    Quiet {
+        hours: String,
+        until: Option<Timestamp>,
+    },
+    /// No message may leave after this instant.
+    Late(Timestamp),
+    /// An error of the history, the store or the file.
+    Failed(Error),
+}
 
 /// The time limits of a send.
 #[derive(Debug, Clone, Default)]

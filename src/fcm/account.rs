@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use openssl::pkey::{Id, PKey, Private};
 use serde::Deserialize;
 
+use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::settings::secret::{Secret, kind_of};
 
@@ -111,12 +112,10 @@ impl ServiceAccount {
                 | "impersonated_service_account") => known,
                 _ => "another",
             };
-            return Err(Error::usage(format!(
-                "its type is `{kind}`, not `service_account`"
-            ))
-            .hint(
-                "create a key for a service account in the console and use the file that it offers",
-            ));
+            return Err(
+                Error::usage(format!("its type is `{kind}`, not `service_account`"))
+                    .hint(Advice::WrongAccountFile),
+            );
         }
         Self::from_parts(
             &file.project_id,
@@ -147,9 +146,8 @@ impl ServiceAccount {
         }
         let pem = private_key.trim().trim_matches('"').replace("\\n", "\n");
         let key = rsa_key(&pem).ok_or_else(|| {
-            Error::usage("the service account's private key is not an RSA key in PEM form").hint(
-                "the key starts with -----BEGIN PRIVATE KEY-----;  line breaks may be written as \\n",
-            )
+            Error::usage("the service account's private key is not an RSA key in PEM form")
+                .hint(Advice::WrongKey)
         })?;
         Ok(Self {
             project: project.to_owned(),

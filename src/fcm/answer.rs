@@ -16,7 +16,6 @@ use serde::Deserialize;
 /// The platform of a token, as far as the service distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Platform {
-    /// Android.
     Android,
     /// iOS, iPadOS and macOS.
     Apple,
@@ -60,15 +59,11 @@ pub(super) enum PushAnswer {
         reason: String,
     },
     /// 429: the rate limit is exceeded.
-    Quota {
-        /// `Retry-After`.
-        retry_after: Option<Duration>,
-    },
+    Quota { retry_after: Option<Duration> },
     /// 500 or 503: an error inside the service.
     ServerError {
         /// The service's code.
         code: Code,
-        /// `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// The answer does not show whether the message was accepted.
@@ -227,6 +222,13 @@ impl ErrorBody {
     }
 }
 
+/// Parses a date of HTTP.
+pub(super) fn parse_date(value: &HeaderValue) -> Option<Timestamp> {
+    let text = value.to_str().ok()?.trim();
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    parser.parse_timestamp(text).ok()
+}
+
 /// Parses a `Retry-After` in seconds or as an HTTP date; a wait of more than a day is cut to a day.
 fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(86_400);
@@ -234,11 +236,8 @@ fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     let wait = if let Ok(seconds) = text.parse() {
         Duration::from_secs(seconds)
     } else {
-        let date = jiff::fmt::rfc2822::DateTimeParser::new()
-            .parse_timestamp(text)
-            .ok()?;
         // A date in the past means now.
-        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        Duration::try_from(parse_date(value)?.duration_since(now)).unwrap_or_default()
     };
     Some(wait.min(DAY))
 }

@@ -3,19 +3,21 @@
 //! One task of the client renews the token for all connections, so a rejected token leads to one request, however many
 //! messages it was rejected for.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderValue;
+use http::header::DATE;
 use openssl::hash::MessageDigest;
 use openssl::sign::Signer;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::AttemptError;
 use super::account::ServiceAccount;
+use crate::advice::Advice;
 use crate::clock::Clock;
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -42,6 +44,8 @@ pub(super) struct TokenSource {
     http: reqwest::Client,
     account: ServiceAccount,
     token_uri: String,
+    /// The `Date` of the last answer.
+    date: Mutex<Option<HeaderValue>>,
 }
 
 #[derive(Serialize)]
@@ -72,16 +76,30 @@ impl TokenSource {
             http,
             account,
             token_uri,
+            date: Mutex::default(),
         }
     }
 
+    /// Returns the endpoint's clock, from its last answer.
+    pub(super) fn date(&self) -> Option<HeaderValue> {
+        self.date
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Returns the host and port of the token endpoint.
+    pub(super) fn place(&self) -> String {
+        super::host_and_port(&self.token_uri)
+    }
+
     /// Fetches a token with one request to the token endpoint.
-    pub(super) async fn fetch(&self, clock: &dyn Clock) -> Result<Bearer, AttemptError> {
+    pub(super) async fn fetch(&self, clock: &dyn Clock) -> Result<Bearer> {
         let asked = Instant::now();
         let form = format!(
             "grant_type={}&assertion={}",
             GRANT.replace(':', "%3A"),
-            self.assertion(clock).map_err(AttemptError::Permanent)?
+            self.assertion(clock)?
         );
         let answer = self
             .http
@@ -92,12 +110,14 @@ impl TokenSource {
             .await;
         let trouble = |cause: reqwest::Error| {
             let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url());
-            AttemptError::Transient(error.context(format!(
+            error.context(format!(
                 "cannot fetch a bearer token from {}",
                 self.token_uri
-            )))
+            ))
         };
         let answer = answer.map_err(trouble)?;
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) =
+            answer.headers().get(DATE).cloned();
         let status = answer.status();
         let body = answer.bytes().await.map_err(trouble)?;
         if !status.is_success() {
@@ -105,9 +125,9 @@ impl TokenSource {
         }
         let token: AccessToken = serde_json::from_slice(&body).map_err(|_| {
             let message = "the token endpoint's answer contains no token";
-            AttemptError::Transient(Error::new(ErrorKind::Unreachable, message))
+            Error::new(ErrorKind::Unreachable, message)
         })?;
-        bearer(&token, asked).map_err(AttemptError::Transient)
+        bearer(&token, asked)
     }
 
     /// Returns the signed JWT of RFC 7523 that the token endpoint exchanges for a bearer token.
@@ -135,7 +155,7 @@ impl TokenSource {
         Ok(assertion)
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> AttemptError {
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> Error {
         let refusal: TokenRefusal = serde_json::from_slice(body).unwrap_or_default();
         let message = match (refusal.error.as_str(), refusal.error_description.as_str()) {
             ("", _) => format!("the token endpoint answered {status}"),
@@ -146,18 +166,16 @@ impl TokenSource {
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
         if transient {
-            return AttemptError::Transient(Error::new(ErrorKind::Unreachable, message));
+            return Error::new(ErrorKind::Unreachable, message);
         }
         let account = format!(
             "the token endpoint rejects the service account {}",
             self.account.client_email
         );
-        AttemptError::Permanent(
-            Error::new(ErrorKind::Credentials, message)
-                .context(account)
-                .hint("check in the console that the account's key was not deleted")
-                .hint("check that this machine's clock is right: the assertion carries the time"),
-        )
+        Error::new(ErrorKind::Credentials, message)
+            .context(account)
+            .hint(Advice::DeletedKey)
+            .hint(Advice::AssertionClock)
     }
 }
 

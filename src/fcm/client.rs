@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::account::ServiceAccount;
-use super::client_state::{ClientState, MAX_JOBS, RETRY_WAITS};
+use super::client_state::{ClientState, MAX_JOBS};
 use super::connection;
 use super::dispatch::{Halt, HaltCause, PoolSlot};
 use super::transport::OpenedTransport;
@@ -17,6 +17,7 @@ use super::{FcmSettings, MAX_STREAMS, MessageReport, SendJob};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::Expiry;
+use crate::retry::RetryPolicy;
 
 /// Sends messages. Dropping it closes the connections: messages in flight are then in doubt, and nothing is reported.
 pub struct Client {
@@ -59,10 +60,7 @@ impl Client {
         let settings = checked(settings)?;
         let (sender, receiver) = unbounded_channel();
         let shared = Arc::new(ClientState::new(settings, account, clock, sender)?);
-        let (opened, bearer) = tokio::try_join!(
-            shared.retry(|| async { shared.endpoint.connect().await }),
-            shared.retry(|| async { shared.token_source.fetch(shared.clock.as_ref()).await }),
-        )?;
+        let (opened, bearer) = tokio::try_join!(shared.open_transport(), shared.fetch_bearer())?;
         shared.dispatch().authorize(&bearer);
         Ok((Self::start(shared, opened, bearer.renew), Reports(receiver)))
     }
@@ -90,12 +88,8 @@ impl Client {
         let _ = self.shared.endpoint.lease().set(lease.clone());
     }
 
-    /// Queues a job, and waits while there are too many. The caller must take reports meanwhile, or it waits for ever.
-    pub async fn submit(&self, job: SendJob) {
-        self.submit_all([job]).await;
-    }
-
-    /// Queues jobs together, which costs less than one by one; at most a few hundred at a time are sensible.
+    /// Queues jobs, and waits while there are too many. The caller must take reports meanwhile, or it waits for ever.
+    /// At most a few hundred at a time are sensible.
     pub async fn submit_all(&self, jobs: impl IntoIterator<Item = SendJob>) {
         let mut jobs: Vec<SendJob> = jobs.into_iter().collect();
         while !jobs.is_empty() {
@@ -115,7 +109,7 @@ impl Client {
         }
     }
 
-    /// Ends the queue: once all jobs are reported, [`Reports::next`] returns `None`.
+    /// Ends the queue: once all jobs are reported, [`Reports::next_many`] returns 0.
     pub fn close(&self) {
         let mut dispatch = self.shared.dispatch();
         dispatch.close();
@@ -168,12 +162,8 @@ impl Client {
 }
 
 impl Reports {
-    /// Returns the next report; `None` once the client is closed and every job is reported.
-    pub async fn next(&mut self) -> Option<MessageReport> {
-        self.0.recv().await
-    }
-
-    /// Waits for a report, then appends those that are there, at most `limit`. Returns how many; 0 at the end.
+    /// Waits for a report, then appends those that are there, at most `limit`. Returns how many; 0 once the client is
+    /// closed and every job is reported.
     pub async fn next_many(&mut self, into: &mut Vec<MessageReport>, limit: usize) -> usize {
         self.0.recv_many(into, limit).await
     }
@@ -205,10 +195,7 @@ async fn renew_bearer(shared: Arc<ClientState>, mut renew: Instant) {
                 }
             }
         }
-        match shared
-            .retry(|| shared.token_source.fetch(shared.clock.as_ref()))
-            .await
-        {
+        match shared.fetch_bearer().await {
             Ok(bearer) => {
                 renew = bearer.renew;
                 let mut dispatch = shared.dispatch();
@@ -217,7 +204,7 @@ async fn renew_bearer(shared: Arc<ClientState>, mut renew: Instant) {
             }
             // The present token may be valid for a while.
             Err(error) if error.is_retryable() && !shared.dispatch().needs_bearer() => {
-                renew = Instant::now() + RETRY_WAITS.1;
+                renew = Instant::now() + RetryPolicy::REQUEST.longest;
             }
             Err(error) => {
                 let cause = match error.kind() {

@@ -1,27 +1,26 @@
 //! The state that the tasks of a client share: what is to be sent, what came back, and whether the service is reached.
 
 use super::account::ServiceAccount;
-use super::auth::TokenSource;
+use super::auth::{Bearer, TokenSource};
 use super::dispatch::{Dispatch, Halt, HaltCause, PoolSlot};
 use super::transport;
 use super::transport::Endpoint;
-use super::{AttemptError, FcmSettings, MessageReport};
+use super::transport::OpenedTransport;
+use super::{FcmSettings, MessageReport};
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
+use crate::retry::{Retries, RetryPolicy};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// Failures to connect that are further apart than this, in addition to the patience, are separate outages.
 const SEPARATE_OUTAGE: Duration = Duration::from_secs(60);
-
-/// The first and the longest wait between attempts to reach the token endpoint or, at start-up, the push service.
-pub(super) const RETRY_WAITS: (Duration, Duration) =
-    (Duration::from_millis(500), Duration::from_secs(10));
 
 /// The largest number of jobs in the client, from [`Client::submit`] to their report: enough for every stream and for
 /// those that wait for a retry, at about a kilobyte each.
@@ -34,6 +33,7 @@ pub(super) struct ClientState {
     pub(super) streams: usize,
     pub(super) answer_timeout: Duration,
     pub(super) patience: Duration,
+    pub(super) budget: Budget,
     pub(super) dispatch: Mutex<Dispatch>,
     pub(super) reports: Mutex<Option<UnboundedSender<MessageReport>>>,
     pub(super) room: Semaphore,
@@ -78,6 +78,7 @@ impl ClientState {
             streams: settings.streams,
             answer_timeout: settings.answer_timeout,
             patience: settings.patience,
+            budget: settings.budget.clone(),
             token_source: TokenSource::new(http, account, token_uri),
             dispatch: Mutex::new(Dispatch::new(settings, Instant::now())),
             reports: Mutex::new(Some(reports)),
@@ -190,27 +191,37 @@ impl ClientState {
         }
     }
 
-    /// Repeats `attempt` until it succeeds, fails permanently, or the patience ends.
-    pub(super) async fn retry<T, F: Future<Output = Result<T, AttemptError>>>(
+    /// Repeats `attempt` until it succeeds or fails permanently, or until the patience or the budget ends. `what` is
+    /// waited for.
+    pub(super) async fn retry<T, F: Future<Output = Result<T>>>(
         &self,
+        what: String,
         attempt: impl Fn() -> F,
     ) -> Result<T> {
-        let started = Instant::now();
-        let mut wait = RETRY_WAITS.0;
-        loop {
-            match attempt().await {
-                Ok(done) => return Ok(done),
-                Err(AttemptError::Permanent(error)) => return Err(error),
-                Err(AttemptError::Transient(error)) if started.elapsed() + wait > self.patience => {
-                    return Err(error);
-                }
-                Err(AttemptError::Transient(error)) => {
-                    tracing::debug!(error = format!("{error:#}"), "trying again");
-                    sleep(wait).await;
-                    wait = (wait * 2).min(RETRY_WAITS.1);
+        let end = self.budget.end().min(Instant::now() + self.patience);
+        let retried = async {
+            let mut retries = Retries::new(RetryPolicy::REQUEST, end);
+            loop {
+                match attempt().await {
+                    Ok(done) => return Ok(done),
+                    Err(error) => retries.after(error).await?,
                 }
             }
-        }
+        };
+        self.budget.wait(what, retried).await
+    }
+
+    /// Opens a connection to the push service.
+    pub(super) async fn open_transport(&self) -> Result<OpenedTransport> {
+        let what = format!("the push service {}", self.endpoint.place());
+        self.retry(what, || self.endpoint.connect()).await
+    }
+
+    /// Fetches a bearer token.
+    pub(super) async fn fetch_bearer(&self) -> Result<Bearer> {
+        let what = format!("the token endpoint {}", self.token_source.place());
+        self.retry(what, || self.token_source.fetch(self.clock.as_ref()))
+            .await
     }
 }
 

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use h2::client::{Connection, SendRequest};
 use h2::{Ping, PingPong};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
@@ -49,7 +49,7 @@ pub(super) async fn run(
             None => match shared.endpoint.connect().await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    shared.unreachable(error.error());
+                    shared.unreachable(&error);
                     pause(&mut failures).await;
                     shared.set_slot(number, PoolSlot::Closed);
                     continue;
@@ -231,7 +231,7 @@ impl<'s> PushConnection<'s> {
             }
             let clock = &self.shared.clock;
             let answer = result.map(|reply| {
-                let retry_after = reply.retry_after.as_ref();
+                let retry_after = reply.headers.get(RETRY_AFTER);
                 classify(reply.status, retry_after, &reply.body, || clock.now())
             });
             self.results.push((message, answer));
@@ -404,7 +404,7 @@ impl<'s> PushConnection<'s> {
 }
 
 /// Makes the head of a request. `Content-Length` is for proxies in between.
-fn request(uri: &http::Uri, bearer: &HeaderValue, length: usize) -> Request<()> {
+pub(super) fn request(uri: &http::Uri, bearer: &HeaderValue, length: usize) -> Request<()> {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(AUTHORIZATION, bearer.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -138,7 +138,7 @@ impl FailureGuard {
         }
     }
 
-    /// How many messages may be without an outcome: few until the first answers have been judged.
+    /// Returns how many messages may be without an outcome: few until the first answers have been judged.
     pub(super) fn most_open(&self) -> usize {
         if self.limits.latest_failed.is_none() || self.weighed >= self.sample {
             usize::MAX
@@ -176,7 +176,7 @@ impl FailureGuard {
             .or_else(|| self.jump(sign))
     }
 
-    /// Whether a message says something of its own, and not only the same as those lost with it.
+    /// Returns whether a message says something of its own, and not only the same as those lost with it.
     fn weighs(&mut self, code: &str, now: Instant) -> bool {
         if code != LOST {
             return true;
@@ -273,7 +273,7 @@ impl FailureGuard {
     }
 }
 
-/// The most frequent cause, for the end of a sentence.
+/// Returns the most frequent cause, for the end of a sentence.
 fn most_often(causes: &HashMap<Code, usize>) -> String {
     let most = causes.iter().max_by_key(|(code, count)| (**count, *code));
     most.map_or_else(String::new, |(code, count)| {

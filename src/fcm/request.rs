@@ -10,8 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
 /// The largest part of an answer's body that is read; bodies have a few hundred bytes.
@@ -21,7 +20,7 @@ const MAX_BODY: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) retry_after: Option<HeaderValue>,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -70,7 +69,7 @@ async fn receive(response: ResponseFuture) -> Result<Reply, NoAnswer> {
     };
     Ok(Reply {
         status: head.status,
-        retry_after: head.headers.get(RETRY_AFTER).cloned(),
+        headers: head.headers,
         body,
     })
 }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::AttemptError;
+use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
 use crate::settings::secret::mask_url;
@@ -129,7 +129,7 @@ pub(crate) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
             "{what} `{}` does not start with https://",
             mask_url(url)
         ))
-        .hint("use https://; plain http is allowed only to a server on this machine")),
+        .hint(Advice::PlainHttp)),
     }
 }
 
@@ -164,29 +164,34 @@ impl Endpoint {
         })
     }
 
-    /// The expiry of the caller's lease; after it no connection writes any more.
+    /// Returns the expiry of the caller's lease; after it no connection writes any more.
     pub(super) fn lease(&self) -> &OnceLock<Expiry> {
         &self.lease
     }
 
+    /// Returns the host and port.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Opens a connection that speaks HTTP/2.
-    pub(super) async fn connect(&self) -> Result<OpenedTransport, AttemptError> {
+    pub(super) async fn connect(&self) -> Result<OpenedTransport> {
         let timed_out = |_| {
-            Err(AttemptError::Transient(Error::new(
+            Err(Error::new(
                 ErrorKind::Unreachable,
                 "no answer before the timeout",
-            )))
+            ))
         };
         timeout(self.timeout * 2, self.open())
             .await
             .unwrap_or_else(timed_out)
             .map_err(|error| {
-                error.context(&format!("cannot connect to {}:{}", self.host, self.port))
+                error.context(format!("cannot connect to {}:{}", self.host, self.port))
             })
     }
 
-    async fn open(&self) -> Result<OpenedTransport, AttemptError> {
-        let socket = self.connect_tcp().await.map_err(AttemptError::Transient)?;
+    async fn open(&self) -> Result<OpenedTransport> {
+        let socket = self.connect_tcp().await?;
         let lease = Arc::clone(&self.lease);
         let socket = LeaseGuarded { io: socket, lease };
         let io: Pin<Box<dyn Io>> = match &self.tls {
@@ -195,7 +200,7 @@ impl Endpoint {
                 let stream = tls.connect(&self.host, socket).await.map_err(tls_failure)?;
                 let agreed = stream.get_ref().negotiated_alpn().ok().flatten();
                 if agreed.as_deref() != Some(b"h2") {
-                    return Err(AttemptError::Permanent(not_http2(agreed.as_deref())));
+                    return Err(not_http2(agreed.as_deref()).permanent());
                 }
                 Box::pin(stream)
             }
@@ -208,8 +213,7 @@ impl Endpoint {
             .initial_connection_window_size(1 << 20)
             .handshake(io)
             .await
-            .kind(ErrorKind::Unreachable, || "the HTTP/2 handshake failed")
-            .map_err(AttemptError::Transient)?;
+            .kind(ErrorKind::Unreachable, || "the HTTP/2 handshake failed")?;
         Ok(OpenedTransport { send, connection })
     }
 
@@ -258,17 +262,14 @@ fn connector(roots: &[Certificate]) -> Result<tokio_native_tls::TlsConnector> {
     Ok(connector.into())
 }
 
-fn tls_failure(cause: native_tls::Error) -> AttemptError {
+fn tls_failure(cause: native_tls::Error) -> Error {
     let text = format!("{cause:?}").to_lowercase();
     if text.contains("certificate verify failed") || text.contains("not trusted") {
-        let error = Error::from_cause(ErrorKind::Credentials, cause)
+        return Error::from_cause(ErrorKind::Credentials, cause)
             .context("the server's certificate is not trusted")
-            .hint("if a private authority signed it, name that authority's certificate in the settings");
-        return AttemptError::Permanent(error);
+            .hint(Advice::PrivateAuthority);
     }
-    AttemptError::Transient(
-        Error::from_cause(ErrorKind::Unreachable, cause).context("the TLS handshake failed"),
-    )
+    Error::from_cause(ErrorKind::Unreachable, cause).context("the TLS handshake failed")
 }
 
 fn not_http2(agreed: Option<&[u8]>) -> Error {
@@ -279,7 +280,7 @@ fn not_http2(agreed: Option<&[u8]>) -> Error {
             "the push service does not speak HTTP/2 (TLS agreed on {protocol}; a proxy in between?)"
         ),
     )
-    .hint("the push service requires HTTP/2; look for a proxy in between that speaks only HTTP/1.1")
+    .hint(Advice::NoHttp2)
 }
 
 /// Makes the HTTP client for everything except messages; it trusts the same certificates.

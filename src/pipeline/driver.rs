@@ -1,28 +1,28 @@
 //! Carries out a run step by step until it waits or is over. The caller holds the lease of the occurrence.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
 
 use super::file_handoff::fetch_file;
 use super::finish;
 use super::finish::FinishedRun;
 use super::notifications::{notify_start, notify_window};
-use super::plan::{DONE, REFUSED, push_phase};
-use super::results::{PushResult, as_json};
+use super::plan::{DONE, PAUSED, REFUSED, push_phase};
+use super::results::{NoResult, as_json};
 use super::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use super::send::PushState;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseContext, PhaseRecords, PipelineContext, RunPlan, cancelled_by};
 use super::{cleanup, generate, send, step, test};
 use crate::count::counted;
-use crate::delivery::{InDoubt, Order, SendResult, is_unwritable};
+use crate::delivery::{InDoubt, Order, SendResult, Summary, is_unwritable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
 use crate::interrupt::Interrupt;
-use crate::state::{Run, RunStatus};
+use crate::state::{Run, Store};
 
 /// How often a waiting run checks for a cancel.
 const CANCEL_INTERVAL: Duration = Duration::from_secs(2);
@@ -48,29 +48,7 @@ pub enum DriveResult {
     /// The phase of [`DriveOptions::until`] is done.
     Reached(Phase),
     /// The run is over. The error decides the exit status.
-    Over {
-        /// The final status.
-        status: RunStatus,
-        /// The summary, as the store keeps it.
-        summary: Value,
-        /// The reason for every status but done.
-        error: Option<Error>,
-    },
-}
-
-impl From<FinishedRun> for DriveResult {
-    fn from(finished: FinishedRun) -> Self {
-        let FinishedRun {
-            status,
-            summary,
-            error,
-        } = finished;
-        Self::Over {
-            status,
-            summary,
-            error,
-        }
-    }
+    Over(Box<FinishedRun>),
 }
 
 /// Carries out one run.
@@ -109,11 +87,21 @@ pub async fn drive(
         if options.wait_for_due && driver.is_worth_retrying(&error) {
             let note = format!("{error:#}; retrying in a minute");
             context.progress.note(&note);
-            driver.wait_to_try_again().await;
+            let waiting = driver.wait_to_try_again();
+            context
+                .budget
+                .watch("another attempt", || true, waiting)
+                .await;
         } else if is_final(error.kind()) && !is_unwritable(&error) {
-            return Ok(finish::fail(&driver.phase, error).await?.into());
+            let finished = finish::fail(&driver.phase, error).await?;
+            return Ok(DriveResult::Over(Box::new(finished)));
         } else {
-            return Err(error.hint(format!("`pushctl resume {}` continues the run", run.id)));
+            // The records of a dry run end with it.
+            return Err(if plan.mode.reaches_phones() {
+                error.hint(format!("`pushctl resume {}` continues the run", run.id))
+            } else {
+                error
+            });
         }
     }
 }
@@ -127,7 +115,7 @@ pub async fn resend_in_doubt(
     run: &Run,
     context: &PipelineContext<'_>,
     overrides: &Overrides,
-) -> Result<Vec<Value>> {
+) -> Result<Vec<Summary>> {
     let plan = effective_plan(run, overrides)?;
     let driver = Driver {
         phase: PhaseContext {
@@ -155,7 +143,7 @@ pub async fn resend_in_doubt(
         }
     }
     finish::correct(&driver.phase).await?;
-    finish::missing_file(&run.id, &PushResult::read(&summaries)).map_or(Ok(summaries), Err)
+    finish::missing_file(&run.id, &summaries).map_or(Ok(summaries), Err)
 }
 
 /// Returns the plan of a run without the limits that were overridden.
@@ -187,6 +175,10 @@ fn is_final(kind: ErrorKind) -> bool {
 }
 
 impl Driver<'_> {
+    fn store(&self) -> &Store {
+        self.phase.context.store
+    }
+
     /// Carries out one step; returns the state of the run if that was the last one.
     async fn advance(&self, options: DriveOptions) -> Result<Option<DriveResult>> {
         let context = self.phase.context;
@@ -206,7 +198,8 @@ impl Driver<'_> {
         }
         match step {
             NextStep::Over => {
-                return Ok(Some(finish::conclude(&self.phase, &records).await?.into()));
+                let finished = finish::conclude(&self.phase, &records).await?;
+                return Ok(Some(DriveResult::Over(Box::new(finished))));
             }
             NextStep::Wait(at, phase) if !options.wait_for_due => {
                 return Ok(Some(DriveResult::Waiting(at, phase)));
@@ -236,13 +229,7 @@ impl Driver<'_> {
         if let Some(kind) = self.phase.context.interrupt.fired() {
             return Err(Interrupt::error(kind));
         }
-        let Some(cancel) = self
-            .phase
-            .context
-            .store
-            .cancellation(&self.phase.run.id)
-            .await?
-        else {
+        let Some(cancel) = self.store().cancellation(&self.phase.run.id).await? else {
             return Ok(());
         };
         Err(cancelled_by(&cancel))
@@ -290,6 +277,7 @@ impl Driver<'_> {
             if !left.is_positive() {
                 return Ok(());
             }
+            self.check_time_left(Duration::ZERO, what)?;
             self.pause(left.unsigned_abs().min(CANCEL_INTERVAL)).await;
             // The caller's loop checks both again and returns the error.
             if context.interrupt.fired().is_some()
@@ -309,6 +297,26 @@ impl Driver<'_> {
         tokio::select! {
             _ = self.phase.context.interrupt.wait() => {}
             () = self.phase.context.clock.sleep(time) => {}
+            () = self.deadline() => {}
+        }
+    }
+
+    /// Returns at the end of the command's time, if it has one.
+    async fn deadline(&self) {
+        match self.phase.context.budget.deadline() {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns an error if the command's time ends within `time`.
+    fn check_time_left(&self, time: Duration, what: &str) -> Result<()> {
+        match self.phase.context.budget.deadline() {
+            Some(end) if Instant::now() + time >= end => {
+                let error = self.phase.context.budget.out_of_time();
+                Err(error.context(format!("stopped while waiting ({what})")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -318,12 +326,7 @@ impl Driver<'_> {
         while !left.is_zero() {
             self.pause(left.min(CANCEL_INTERVAL)).await;
             left = left.saturating_sub(CANCEL_INTERVAL);
-            let cancelled = self
-                .phase
-                .context
-                .store
-                .cancellation(&self.phase.run.id)
-                .await;
+            let cancelled = self.store().cancellation(&self.phase.run.id).await;
             if self.phase.context.interrupt.fired().is_some() || matches!(cancelled, Ok(Some(_))) {
                 return;
             }
@@ -338,29 +341,27 @@ impl Driver<'_> {
         let last = step::after(times.send_at, SignedDuration::from_mins(delays));
         let end = step::after(last, times.lateness());
         error.is_retryable()
+            && self
+                .check_time_left(RETRY_PAUSE, "for another attempt")
+                .is_ok()
             && step::after(
                 self.phase.context.clock.now(),
                 RETRY_PAUSE.try_into().unwrap_or_default(),
             ) < end
     }
 
-    fn quiet_hours_error(&self, place: usize) -> Error {
-        let hours = self
-            .phase
-            .plan
-            .automation
-            .safeguards
-            .quiet_hours
-            .as_deref()
-            .unwrap_or_default();
+    fn quiet_hours_error(&self, place: Option<usize>) -> Error {
+        let safeguards = &self.phase.plan.automation.safeguards;
+        let hours = safeguards.quiet_hours.as_deref().unwrap_or_default();
+        let what = match place {
+            None => "the test pushes".to_owned(),
+            Some(place) => format!("push {}", place + 1),
+        };
         Error::new(
             ErrorKind::Refused,
-            format!(
-                "push {} would be sent now, within quiet_hours = \"{hours}\"",
-                place + 1
-            ),
+            format!("{what} would be sent now, within quiet_hours = \"{hours}\""),
         )
-        .hint("quiet_hours_action = \"delay\" delays such a push until the quiet hours end")
+        .hint("quiet_hours_action = \"delay\" delays them until the quiet hours end")
     }
 
     /// Runs a phase, and records its beginning and its end.
@@ -368,10 +369,10 @@ impl Driver<'_> {
         match phase {
             Phase::Generate => {
                 if records.begun(Phase::Generate.as_str()).is_none() {
-                    notify_start(&self.phase).await;
+                    notify_start(&self.phase);
                 }
-                self.record(phase.as_str(), Box::pin(generate::run(&self.phase)))
-                    .await
+                let work = async { Ok((DONE, generate::run(&self.phase).await?)) };
+                self.record(phase.as_str(), Box::pin(work)).await
             }
             Phase::Test => {
                 self.record(phase.as_str(), Box::pin(test::run(&self.phase, records)))
@@ -383,8 +384,8 @@ impl Driver<'_> {
                 self.end(phase.as_str(), attempt, DONE, &json!({})).await
             }
             Phase::Cleanup => {
-                self.record(phase.as_str(), Box::pin(cleanup::run(&self.phase)))
-                    .await
+                let work = async { Ok((DONE, cleanup::run(&self.phase).await?)) };
+                self.record(phase.as_str(), Box::pin(work)).await
             }
         }
     }
@@ -393,20 +394,12 @@ impl Driver<'_> {
     async fn open_attempt(&self, phase: &str, records: &PhaseRecords) -> Result<u32> {
         match records.open(phase) {
             Some(attempt) => Ok(attempt),
-            None => {
-                self.phase
-                    .context
-                    .store
-                    .begin_phase(&self.phase.run.id, phase)
-                    .await
-            }
+            None => self.store().begin_phase(&self.phase.run.id, phase).await,
         }
     }
 
     async fn end(&self, phase: &str, attempt: u32, result: &str, detail: &Value) -> Result<()> {
-        self.phase
-            .context
-            .store
+        self.store()
             .end_phase(&self.phase.run.id, phase, attempt, result, detail)
             .await
     }
@@ -414,20 +407,15 @@ impl Driver<'_> {
     async fn record(
         &self,
         phase: &str,
-        work: Pin<Box<dyn Future<Output = Result<Value>> + '_>>,
+        work: impl Future<Output = Result<(&'static str, Value)>>,
     ) -> Result<()> {
-        let attempt = self
-            .phase
-            .context
-            .store
-            .begin_phase(&self.phase.run.id, phase)
-            .await?;
+        let attempt = self.store().begin_phase(&self.phase.run.id, phase).await?;
         let result = work.await;
         self.phase.context.progress.finish();
         match result {
-            Ok(detail) => self.end(phase, attempt, DONE, &detail).await,
+            Ok((result, detail)) => self.end(phase, attempt, result, &detail).await,
             Err(error) => {
-                let detail = json!({ "error": format!("{error:#}") });
+                let detail = NoResult::of(&error);
                 // The error of the phase matters more than a failure to record it.
                 let result = match error.kind() {
                     ErrorKind::Refused => REFUSED,
@@ -447,7 +435,7 @@ impl Driver<'_> {
         let closes = step::window_closes(self.phase.plan, records);
         if is_new && self.phase.context.clock.now() < closes {
             let files = records.files()?;
-            notify_window(&self.phase, &files, closes).await;
+            notify_window(&self.phase, &files, closes);
             return Ok(());
         }
         self.end(word, attempt, DONE, &json!({ "closed_at": closes }))
@@ -472,16 +460,11 @@ impl Driver<'_> {
     }
 
     /// Sends the messages in doubt of one push of a run that is over again.
-    async fn resend(&self, place: usize, order: &Order) -> Result<Value> {
+    async fn resend(&self, place: usize, order: &Order) -> Result<Summary> {
         let gate = while_sending(&self.phase.plan.automation, None);
         let word = push_phase(place);
         loop {
-            let attempt = self
-                .phase
-                .context
-                .store
-                .begin_phase(&self.phase.run.id, &word)
-                .await?;
+            let attempt = self.store().begin_phase(&self.phase.run.id, &word).await?;
             let sent = Box::pin(send::deliver(&self.phase, order, &gate)).await?;
             self.phase.context.progress.finish();
             let over = matches!(sent.summary.ended, SendResult::Done | SendResult::Partial);
@@ -503,7 +486,7 @@ impl Driver<'_> {
                     self.check_interrupts().await?;
                 }
                 (None, Some(error)) if !over => return Err(error),
-                (None, _) => return Ok(detail),
+                (None, _) => return Ok(sent.summary),
             }
         }
     }
@@ -516,23 +499,14 @@ impl Driver<'_> {
     ) -> Result<()> {
         self.open_attempt(Phase::Send.as_str(), records).await?;
         let word = push_phase(place);
-        let attempt = self
-            .phase
-            .context
-            .store
-            .begin_phase(&self.phase.run.id, &word)
-            .await?;
+        let attempt = self.store().begin_phase(&self.phase.run.id, &word).await?;
         let result = Box::pin(send::run(&self.phase, place, records, lateness)).await;
         self.phase.context.progress.finish();
         let (result, detail, error) = match result {
             Ok((detail, PushState::Done)) => (DONE, detail, None),
-            Ok((detail, PushState::Paused)) => ("paused", detail, None),
+            Ok((detail, PushState::Paused)) => (PAUSED, detail, None),
             Ok((detail, PushState::Stopped(error))) => ("stopped", detail, Some(error)),
-            Err(error) => (
-                "failed",
-                json!({ "error": format!("{error:#}") }),
-                Some(error),
-            ),
+            Err(error) => ("failed", NoResult::of(&error), Some(error)),
         };
         let ended = self.end(&word, attempt, result, &detail).await;
         error.map_or(ended, Err)

@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::notifications::Notifier;
 use super::plan::push_phase;
-use super::results::{CancelledSend, PushResult, RunSummary, TestResult, as_json};
+use super::results::{NoResult, RunSummary, TestResult, as_json, is_partial, summaries};
 use super::step;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseContext, PhaseRecords, RunPlan};
@@ -14,7 +14,7 @@ use crate::count::counted;
 use crate::delivery::{SendResult, Summary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::Overrides;
-use crate::notify::Notices;
+use crate::notify::Outgoing;
 use crate::progress::Progress;
 use crate::state::{Cancellation, PhaseRecord, Run, RunStatus, Store};
 
@@ -24,11 +24,11 @@ const CANCELLED: &str = "cancelled";
 const SOME_FAILED: &str = "some messages failed";
 
 /// A run that is over, as it is recorded.
-pub(super) struct FinishedRun {
-    pub(super) status: RunStatus,
-    pub(super) summary: Value,
-    /// The reason for every status but done.
-    pub(super) error: Option<Error>,
+#[derive(Debug)]
+pub struct FinishedRun {
+    pub summary: RunSummary,
+    /// The reason for every status but done. It decides the exit status.
+    pub error: Option<Error>,
 }
 
 /// Whether a recorded run can still send.
@@ -107,17 +107,17 @@ pub async fn close_run(store: &Store, run: &Run, error: &Error) -> Result<()> {
         end_open_phases(store, &run.id, &records).await?;
     }
     let summary = match RunPlan::of(run) {
-        Ok(plan) => summary(run, &plan, (status, Some(error)), &records)?,
+        Ok(plan) => as_json(&summary(run, &plan, (status, Some(error)), &records))?,
         Err(_) => send_summary(run, error, &records)?,
     };
     end_run(store, run, status, &summary).await
 }
 
 /// Sends the notices of a cancelled run that [`close_run`] closed. Only a pipeline's run has notices.
-pub async fn notify_cancelled(
+pub fn notify_cancelled(
     run: &Run,
     cancel: &Cancellation,
-    notices: &Notices,
+    notices: &Outgoing,
     progress: &dyn Progress,
 ) -> Result<()> {
     let plan = RunPlan::of(run)?;
@@ -130,9 +130,7 @@ pub async fn notify_cancelled(
         progress,
     };
     let error = cancelled_by(cancel);
-    notifier
-        .notify_end(RunStatus::Cancelled, Some(&error), &[])
-        .await;
+    notifier.notify_end(RunStatus::Cancelled, Some(&error), &[]);
     Ok(())
 }
 
@@ -141,7 +139,7 @@ pub(super) async fn conclude(
     phase: &PhaseContext<'_>,
     records: &PhaseRecords,
 ) -> Result<FinishedRun> {
-    let pushes = PushResult::read(&pushes(phase.plan, records));
+    let pushes = summaries(&pushes(phase.plan, records));
     let (status, partial) = status_of(&pushes);
     let test = records.done(Phase::Test.as_str());
     let test = test.and_then(|test| TestResult::deserialize(test.detail.as_ref()?).ok());
@@ -155,10 +153,12 @@ pub(super) async fn conclude(
 pub(super) async fn correct(phase: &PhaseContext<'_>) -> Result<()> {
     let store = phase.context.store;
     let records = PhaseRecords(store.phases(&phase.run.id).await?);
-    let pushes = PushResult::read(&pushes(phase.plan, &records));
+    let pushes = summaries(&pushes(phase.plan, &records));
     let (status, partial) = status_of(&pushes);
-    let summary = summary(phase.run, phase.plan, (status, partial.as_ref()), &records)?;
-    store.correct_run(&phase.run.id, status, &summary).await
+    let summary = summary(phase.run, phase.plan, (status, partial.as_ref()), &records);
+    store
+        .correct_run(&phase.run.id, status, &as_json(&summary)?)
+        .await
 }
 
 /// Ends a run for good before all of its phases are done.
@@ -177,18 +177,12 @@ async fn finish(
     if status == RunStatus::Cancelled {
         end_open_phases(store, &phase.run.id, records).await?;
     }
-    let summary = summary(phase.run, phase.plan, (status, error.as_ref()), records)?;
-    end_run(store, phase.run, status, &summary).await?;
-    let pushes = PushResult::read(&pushes(phase.plan, records));
-    Notifier::of(phase)
-        .notify_end(status, error.as_ref(), &pushes)
-        .await;
+    let summary = summary(phase.run, phase.plan, (status, error.as_ref()), records);
+    end_run(store, phase.run, status, &as_json(&summary)?).await?;
+    let pushes = summaries(&pushes(phase.plan, records));
+    Notifier::of(phase).notify_end(status, error.as_ref(), &pushes);
     phase.context.progress.finish();
-    Ok(FinishedRun {
-        status,
-        summary,
-        error,
-    })
+    Ok(FinishedRun { summary, error })
 }
 
 async fn end_run(store: &Store, run: &Run, status: RunStatus, summary: &Value) -> Result<()> {
@@ -203,7 +197,10 @@ async fn end_run(store: &Store, run: &Run, status: RunStatus, summary: &Value) -
 /// Ends the phases that are open: those of a cancelled run are over.
 async fn end_open_phases(store: &Store, run: &str, records: &PhaseRecords) -> Result<()> {
     for open in records.0.iter().filter(|record| record.ended_at.is_none()) {
-        let detail = json!({ "note": "the run was cancelled" });
+        let detail = as_json(&NoResult {
+            note: Some("the run was cancelled".to_owned()),
+            ..NoResult::default()
+        })?;
         store
             .end_phase(run, &open.phase, open.attempt, CANCELLED, &detail)
             .await?;
@@ -219,8 +216,8 @@ fn status_after(error: &Error) -> RunStatus {
     }
 }
 
-fn status_of(pushes: &[PushResult]) -> (RunStatus, Option<Error>) {
-    if pushes.iter().any(PushResult::is_partial) {
+fn status_of(pushes: &[Summary]) -> (RunStatus, Option<Error>) {
+    if pushes.iter().any(is_partial) {
         let error = Error::new(ErrorKind::Partial, SOME_FAILED);
         (RunStatus::Partial, Some(error))
     } else {
@@ -240,44 +237,41 @@ fn summary(
     plan: &RunPlan,
     (status, error): (RunStatus, Option<&Error>),
     records: &PhaseRecords,
-) -> Result<Value> {
-    as_json(&RunSummary {
-        run: &run.id,
-        automation: &run.automation,
-        occurrence: &run.occurrence,
-        mode: plan.mode,
-        status: status.as_str(),
+) -> RunSummary {
+    RunSummary {
+        run: run.id.clone(),
+        automation: run.automation.clone(),
+        occurrence: run.occurrence.clone(),
+        mode: Some(plan.mode),
+        status: status.as_str().to_owned(),
         reason: error.map(|error| format!("{error:#}")),
         audience: records.latest_detail(Phase::Generate.as_str()),
         test: records.latest_detail(Phase::Test.as_str()),
         pushes: pushes(plan, records),
         cleanup: records.latest_detail(Phase::Cleanup.as_str()),
-    })
+    }
 }
 
 /// Returns the summary of a cancelled send: that of its latest attempt, if one recorded a summary.
 fn send_summary(run: &Run, error: &Error, records: &PhaseRecords) -> Result<Value> {
-    let reason = format!("{error:#}");
-    let mut details = records.0.iter().rev().filter_map(|one| one.detail.as_ref());
-    match details.find_map(|detail| Summary::deserialize(detail).ok()) {
-        Some(mut summary) => {
-            summary.ended = SendResult::Cancelled;
-            summary.reason = Some(reason);
-            as_json(&summary)
-        }
-        None => as_json(&CancelledSend {
-            run: &run.id,
-            automation: &run.automation,
-            occurrence: &run.occurrence,
-            ended: SendResult::Cancelled,
-            reason,
-        }),
-    }
+    let details = records.0.iter().rev().filter_map(|one| one.detail.as_ref());
+    let mut latest = details.filter_map(|detail| Summary::deserialize(detail).ok());
+    let summary = latest.find(|summary| summary.push > 0);
+    as_json(&Summary {
+        ended: SendResult::Cancelled,
+        reason: Some(format!("{error:#}")),
+        ..summary.unwrap_or_else(|| Summary {
+            run: run.id.clone(),
+            automation: run.automation.clone(),
+            occurrence: run.occurrence.clone(),
+            ..Summary::default()
+        })
+    })
 }
 
 /// Returns the error of an outcome file that could not be written. The status of the run is not affected: the ledger
 /// holds every outcome.
-pub(super) fn missing_file(run: &str, pushes: &[PushResult]) -> Option<Error> {
+pub(super) fn missing_file(run: &str, pushes: &[Summary]) -> Option<Error> {
     let why = pushes.iter().find_map(|push| push.files_error.as_deref())?;
     Some(Error::new(ErrorKind::Failed, why).hint(format!(
         "repair the cause, then `pushctl runs files {run}` writes the files"

@@ -1,6 +1,7 @@
 //! The generate phase: audience files, manifest, and the safeguards that need them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -19,7 +20,6 @@ use crate::audience::query_context::QueryContext;
 use crate::audience::run::{GenerateTarget, Request};
 use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
-use crate::budget::Budget;
 use crate::delivery::SendPlan;
 use crate::error::{Error, Result};
 use crate::progress::Silent;
@@ -47,7 +47,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         funnel: true,
         run_id: &phase.run.id,
     };
-    let budget = Budget::start(context.deadline);
+    let budget = context.budget.step(Duration::MAX);
     let target = GenerateTarget::Directory(context.output, Suffix::Time(context.clock.now()));
     let outcome =
         audience::run::run(context.source, &budget, context.progress, &request, target).await?;
@@ -71,10 +71,10 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         }));
     check_safeguards(phase, &mut files).await?;
     store_files(phase, &files).await?;
-    notify_ready(phase, &files).await;
+    notify_ready(phase, &files);
     as_json(&GenerateResult {
-        files: &files,
-        funnel: &manifest.funnel,
+        files,
+        funnel: manifest.funnel.clone(),
     })
 }
 
@@ -142,7 +142,10 @@ async fn check_safeguards(phase: &PhaseContext<'_>, files: &mut GeneratedFiles) 
     }
     let mut verdict = check_audience(&phase.plan.automation.safeguards, &facts);
     if phase.plan.mode == Mode::LiveSend {
-        verdict.refusals.extend(quiet_pushes(phase.plan));
+        let has_tests = files.pushes.iter().any(|push| push.test.is_some());
+        let tests_at = phase.plan.times.test_at.max(phase.context.clock.now());
+        let quiet = quiet_pushes(phase.plan, has_tests.then_some(tests_at));
+        verdict.refusals.extend(quiet);
         if phase.plan.automation.test.required && test_users(phase).is_empty() {
             verdict.refusals.push(
                     "a test push is required, and there are no test users: neither test.user_ids nor the setting test_users names any"

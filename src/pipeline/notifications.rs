@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 
 use super::plan::GeneratedFiles;
-use super::results::PushResult;
 use super::{Mode, PhaseContext, RunPlan};
 use crate::count::number;
+use crate::delivery::Summary;
 use crate::error::Error;
 use crate::guards::Overrides;
-use crate::notify::{Beat, Event, Notice, Notices};
+use crate::notify::{Beat, Event, Notice, Outgoing};
 use crate::progress::Progress;
 use crate::state::{Run, RunStatus};
 
@@ -17,14 +17,14 @@ use crate::state::{Run, RunStatus};
 pub(super) struct Notifier<'a> {
     pub(super) run: &'a Run,
     pub(super) plan: &'a RunPlan,
-    pub(super) notices: &'a Notices,
+    pub(super) notices: &'a Outgoing,
     /// The guards that were overridden for the run.
     pub(super) overrides: &'a Overrides,
     pub(super) progress: &'a dyn Progress,
 }
 
 /// A count of a push: its name in a notice, and where it is.
-type Count = (&'static str, fn(&PushResult) -> u64);
+type Count = (&'static str, fn(&Summary) -> u64);
 
 /// The counts that a notice at the end always names.
 const USUAL: [Count; 6] = [
@@ -46,31 +46,27 @@ const UNUSUAL: [Count; 7] = [
     ("not attempted", |push| push.not_attempted),
 ];
 
-pub(super) async fn notify_start(phase: &PhaseContext<'_>) {
-    Notifier::of(phase).beat(Beat::Start).await;
+pub(super) fn notify_start(phase: &PhaseContext<'_>) {
+    Notifier::of(phase).beat(Beat::Start);
 }
 
-pub(super) async fn notify_ready(phase: &PhaseContext<'_>, files: &GeneratedFiles) {
+pub(super) fn notify_ready(phase: &PhaseContext<'_>, files: &GeneratedFiles) {
     let event = Event::AudienceReady { people: files.rows };
-    Notifier::of(phase).send(event, counts(files)).await;
+    Notifier::of(phase).send(event, counts(files));
 }
 
-pub(super) async fn notify_tested(phase: &PhaseContext<'_>, accepted: u64, of: u64) {
+pub(super) fn notify_tested(phase: &PhaseContext<'_>, accepted: u64, of: u64) {
     let event = Event::TestSent { accepted, of };
-    Notifier::of(phase).send(event, Vec::new()).await;
+    Notifier::of(phase).send(event, Vec::new());
 }
 
-pub(super) async fn notify_window(
-    phase: &PhaseContext<'_>,
-    files: &GeneratedFiles,
-    closes: Timestamp,
-) {
+pub(super) fn notify_window(phase: &PhaseContext<'_>, files: &GeneratedFiles, closes: Timestamp) {
     let event = Event::WindowOpen {
         people: files.rows,
         send_at: closes.to_zoned(phase.plan.times.zone()),
         cancel: format!("pushctl cancel {}", phase.run.automation),
     };
-    Notifier::of(phase).send(event, counts(files)).await;
+    Notifier::of(phase).send(event, counts(files));
 }
 
 impl<'a> Notifier<'a> {
@@ -84,13 +80,8 @@ impl<'a> Notifier<'a> {
         }
     }
 
-    pub(super) async fn notify_end(
-        &self,
-        status: RunStatus,
-        error: Option<&Error>,
-        pushes: &[PushResult],
-    ) {
-        let sum = |count: fn(&PushResult) -> u64| pushes.iter().map(count).sum::<u64>();
+    pub(super) fn notify_end(&self, status: RunStatus, error: Option<&Error>, pushes: &[Summary]) {
+        let sum = |count: fn(&Summary) -> u64| pushes.iter().map(count).sum::<u64>();
         match status {
             RunStatus::Done | RunStatus::Partial => {
                 let counts = |of: &[Count]| -> Vec<(&str, u64)> {
@@ -105,20 +96,20 @@ impl<'a> Notifier<'a> {
                     accepted: sum(|push| push.accepted),
                     of: sum(|push| push.rows),
                 };
-                self.send(event, facts.collect()).await;
-                self.beat(Beat::Success).await;
+                self.send(event, facts.collect());
+                self.beat(Beat::Success);
             }
             _ => {
                 let why =
                     error.map_or_else(|| status.as_str().to_owned(), |error| format!("{error:#}"));
-                self.send(Event::Stopped { why }, Vec::new()).await;
-                self.beat(Beat::Failure).await;
+                self.send(Event::Stopped { why }, Vec::new());
+                self.beat(Beat::Failure);
             }
         }
     }
 
     /// Sends a notice. A dry run sends none.
-    async fn send(&self, event: Event, mut facts: Vec<(String, String)>) {
+    fn send(&self, event: Event, mut facts: Vec<(String, String)>) {
         if !self.plan.mode.reaches_phones() {
             return;
         }
@@ -131,17 +122,22 @@ impl<'a> Notifier<'a> {
             event,
             facts,
         };
-        if let Err(warning) = self.notices.tell(&notice).await {
-            self.progress.note(&warning.to_string());
-        }
+        self.notices.tell(notice);
+        self.note_warnings();
     }
 
     /// Sends a heartbeat, of live runs alone: the monitor watches the scheduled job, and a test must not count as one.
-    async fn beat(&self, beat: Beat) {
+    fn beat(&self, beat: Beat) {
         if self.plan.mode != Mode::LiveSend {
             return;
         }
-        if let Err(warning) = self.notices.beat(beat).await {
+        self.notices.beat(beat);
+        self.note_warnings();
+    }
+
+    /// Notes the notices that could not be delivered.
+    fn note_warnings(&self) {
+        for warning in self.notices.warnings() {
             self.progress.note(&warning.to_string());
         }
     }

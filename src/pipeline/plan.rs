@@ -26,6 +26,12 @@ pub struct RunPlan {
     pub times: Times,
 }
 
+/// The plan as a run records it.
+#[derive(Serialize, Deserialize)]
+struct RecordedPlan {
+    course: RunPlan,
+}
+
 /// The times at which the phases of a run are due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
@@ -51,12 +57,15 @@ pub struct GeneratedFiles {
     /// The name of the manifest in it.
     pub manifest: Option<String>,
     /// The instant that all time windows of the query end at.
+    #[serde(default)]
     pub as_of: String,
     /// Rows of all files that a push goes to.
+    #[serde(default)]
     pub rows: u64,
     /// The files of each push, in order.
     pub pushes: Vec<PushFiles>,
     /// Warnings and notes for a person.
+    #[serde(default)]
     pub notes: Vec<String>,
 }
 
@@ -122,19 +131,19 @@ impl Times {
 impl RunPlan {
     /// Returns the plan of a recorded run.
     pub fn of(run: &Run) -> Result<Self> {
-        let plan = run.plan.get("course").cloned().unwrap_or(Value::Null);
-        serde_json::from_value(plan).kind(ErrorKind::Usage, || {
-            format!("run {} is not a pipeline's", run.id)
-        })
+        let plan = RecordedPlan::deserialize(&run.plan);
+        let plan = plan.kind(ErrorKind::Usage, || {
+            format!("run {} was not started by run-pipeline", run.id)
+        })?;
+        Ok(plan.course)
     }
 
     /// Returns the plan as a run records it.
-    pub fn plan(&self) -> Result<Value> {
-        let plan = serde_json::to_value(self).kind(
+    pub fn recorded(self) -> Result<Value> {
+        serde_json::to_value(RecordedPlan { course: self }).kind(
             ErrorKind::Bug,
             || "the plan of a run cannot be written as JSON",
-        )?;
-        Ok(serde_json::json!({ "course": plan }))
+        )
     }
 
     /// Returns the quiet hours of the automation.
@@ -154,6 +163,8 @@ pub struct PhaseRecords(pub Vec<state::PhaseRecord>);
 
 /// The result of a phase that is done.
 pub(super) const DONE: &str = "done";
+/// The result of an attempt that waits for the end of the quiet hours.
+pub(super) const PAUSED: &str = "paused";
 /// The result of an attempt that a safeguard ended.
 pub(super) const REFUSED: &str = "refused";
 

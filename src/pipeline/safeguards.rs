@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 
 use crate::automation::AutomationFile;
 use crate::automation::file::{QuietAction, Safeguards};
+use crate::count::{counted, number};
 use crate::delivery::{Quiet, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::{Guard, Overrides};
-use crate::report::{counted, number};
 use crate::state::{RunFilter, RunStatus, Store};
 
 use super::plan::RunPlan;
@@ -156,32 +156,33 @@ pub fn check_audience(safeguards: &Safeguards, facts: &AudienceFacts) -> Safegua
     verdict
 }
 
-/// Returns the pushes that are scheduled within the quiet hours.
-pub(super) fn quiet_pushes(plan: &RunPlan) -> Vec<String> {
-    if plan.automation.safeguards.quiet_hours_action == QuietAction::Delay {
+/// Returns the pushes that are scheduled within the quiet hours. `tests_at`: when the test pushes are sent, if there are
+/// any.
+pub(super) fn quiet_pushes(plan: &RunPlan, tests_at: Option<Timestamp>) -> Vec<String> {
+    let safeguards = &plan.automation.safeguards;
+    if safeguards.quiet_hours_action == QuietAction::Delay {
         return Vec::new();
     }
-    let mut at = plan.times.send_at;
+    let hours = safeguards.quiet_hours.as_deref().unwrap_or_default();
     let mut found = Vec::new();
+    let mut check = |what: &str, at: Timestamp| {
+        if is_quiet(plan, at) {
+            let local = at.to_zoned(plan.times.zone()).strftime("%H:%M %Z");
+            found.push(format!(
+                "{what} due at {local}, within quiet_hours = \"{hours}\""
+            ));
+        }
+    };
+    if let Some(at) = tests_at {
+        check("the test pushes are", at);
+    }
+    let mut at = plan.times.send_at;
     for (place, push) in plan.automation.push.iter().enumerate() {
         at = after(
             at,
             jiff::SignedDuration::from_mins(i64::from(push.delay_minutes)),
         );
-        if is_quiet(plan, at) {
-            let local = at.to_zoned(plan.times.zone());
-            let hours = plan
-                .automation
-                .safeguards
-                .quiet_hours
-                .as_deref()
-                .unwrap_or_default();
-            found.push(format!(
-                "push {} is due at {}, within quiet_hours = \"{hours}\"",
-                place + 1,
-                local.strftime("%H:%M %Z")
-            ));
-        }
+        check(&format!("push {} is", place + 1), at);
     }
     found
 }

@@ -10,7 +10,6 @@ use super::safeguards::while_sending;
 use super::step::{self, Lateness};
 use super::{Mode, PhaseContext, PhaseRecords};
 use crate::automation::file;
-use crate::budget::Budget;
 use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
@@ -24,7 +23,6 @@ use crate::template::push::Wording;
 
 /// The state of a push after an attempt.
 pub(super) enum PushState {
-    /// It is done.
     Done,
     /// It waits for the end of the quiet hours.
     Paused,
@@ -121,21 +119,26 @@ pub(super) async fn deliver(
     let account = context
         .account
         .ok_or_else(|| Error::usage("there is no service account to send with"))?;
-    let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
-    let _ = context.cadence.sync(context.holder).await;
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase)).await?;
+    let syncing = context.cadence.sync(context.holder);
+    let _ = context.interrupt.or(syncing).await;
+    let time = time_for(plan.rows, context.service.rate);
+    let deadline = context.budget.deadline();
+    let until = deadline.unwrap_or_else(|| Instant::now() + time);
     let ways = SendContext {
         store: context.store,
         cadence: context.cadence,
         account,
         service: context.service,
+        own_rate: None,
         outcomes: context.outcomes,
         holder: context.holder,
         clock: context.clock,
         interrupt: context.interrupt,
         progress: context.progress,
-        until: Some(Instant::now() + time_for(plan.rows, context.service.rate)),
-        reading: Some(reading(phase, &budget)),
+        until: Some(until),
+        budget: context.budget,
+        source_reader: Some(source_reader(phase)),
         gate,
         overrides: phase.overrides,
     };
@@ -148,25 +151,24 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
     let named = (phase.run.id.as_str(), context.clock.now());
     if context.offline {
         let plan = plan_of(phase, order)?;
-        let asking = DryRunSources::Nothing {
+        let sources = DryRunSources::Nothing {
             cadence_is_off: context.cadence.is_off(),
         };
-        return dry_run::count(order, &plan, asking, context.progress, named).await;
+        return dry_run::count(order, &plan, sources, context.progress, named).await;
     }
-    let budget = Budget::start(context.deadline);
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &reading(phase, &budget)).await?;
-    let asking = DryRunSources::All {
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase)).await?;
+    let sources = DryRunSources::All {
         store: context.store,
         cadence: context.cadence,
         tokens: &mut tokens,
     };
-    dry_run::count(order, &plan, asking, context.progress, named).await
+    dry_run::count(order, &plan, sources, context.progress, named).await
 }
 
-fn reading<'b>(phase: &PhaseContext<'b>, budget: &'b Budget) -> SourceReader<'b> {
+fn source_reader<'b>(phase: &PhaseContext<'b>) -> SourceReader<'b> {
     SourceReader {
         source: phase.context.source,
-        budget,
+        budget: phase.context.budget,
         watch: phase.context.watch,
     }
 }
@@ -185,11 +187,11 @@ fn plan_of(phase: &PhaseContext<'_>, order: &Order) -> Result<SendPlan> {
 async fn plan_and_tokens(
     phase: &PhaseContext<'_>,
     order: &Order,
-    reading: &SourceReader<'_>,
+    source_reader: &SourceReader<'_>,
 ) -> Result<(SendPlan, TokenLookup)> {
     let context = phase.context;
     let plan = plan_of(phase, order)?;
     let (interrupt, progress) = (context.interrupt, context.progress);
-    let tokens = TokenLookup::look_up(order, &plan, reading, interrupt, progress).await?;
+    let tokens = TokenLookup::look_up(order, &plan, source_reader, interrupt, progress).await?;
     Ok((plan, tokens))
 }

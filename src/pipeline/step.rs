@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::plan::push_phase;
-use super::{Phase, PhaseRecords, RunPlan};
+use super::plan::{GeneratedFiles, push_phase};
+use super::{Mode, Phase, PhaseRecords, RunPlan};
 use crate::automation::file::QuietAction;
 
 /// The next step of a run.
@@ -19,8 +19,8 @@ pub enum NextStep {
     TooLate(Timestamp, Phase),
     /// Leaves the run to a person: this push was interrupted in the middle, and it is later than the automation allows.
     InterruptedPush(usize),
-    /// Refuses: this push would be sent in the quiet hours.
-    QuietHours(usize),
+    /// Refuses: this push, or the test pushes, would be sent in the quiet hours.
+    QuietHours(Option<usize>),
     /// The run is over.
     Over,
 }
@@ -42,20 +42,30 @@ pub fn next(
     lateness: Lateness,
 ) -> NextStep {
     let times = &plan.times;
-    let is_late =
-        |due: Timestamp| lateness == Lateness::Counts && now > after(due, times.lateness());
+    let is_late = |at: Timestamp| lateness == Lateness::Counts && at > latest_start(plan);
     let open = |phase: Phase| plan.mode.has(phase) && records.done(phase.as_str()).is_none();
     for (phase, due) in [
         (Phase::Generate, times.generate_at),
         (Phase::Test, times.test_at),
     ] {
         if open(phase) {
+            let is_held = phase == Phase::Test && has_tests(plan, records) && is_quiet(plan, now);
+            let is_delayed = is_held && delays(plan);
+            let begins = if is_delayed {
+                after_quiet(plan, now)
+            } else {
+                now
+            };
             return if now < due {
                 NextStep::Wait(due, phase)
-            } else if is_late(times.send_at) {
+            } else if is_late(now) {
                 NextStep::TooLate(times.send_at, phase)
-            } else if is_late_by_then(plan, whole_window(plan, now), lateness) {
+            } else if is_late(whole_window(plan, begins)) {
                 NextStep::TooLate(times.send_at, Phase::Window)
+            } else if is_delayed {
+                NextStep::Wait(begins, phase)
+            } else if is_held {
+                NextStep::QuietHours(None)
             } else {
                 NextStep::Do(phase)
             };
@@ -63,7 +73,7 @@ pub fn next(
     }
     let closes = window_closes(plan, records);
     if open(Phase::Window) {
-        return if is_late(times.send_at) || is_late_by_then(plan, closes, lateness) {
+        return if is_late(now) || is_late(closes) {
             NextStep::TooLate(times.send_at, Phase::Window)
         } else if now < closes && records.begun(Phase::Window.as_str()).is_some() {
             NextStep::Wait(closes, Phase::Window)
@@ -116,8 +126,20 @@ fn whole_window(plan: &RunPlan, now: Timestamp) -> Timestamp {
     plan.times.send_at.max(after(now, plan.times.window()))
 }
 
-fn is_late_by_then(plan: &RunPlan, closes: Timestamp, lateness: Lateness) -> bool {
-    lateness == Lateness::Counts && closes > after(plan.times.send_at, plan.times.lateness())
+/// Returns whether a live run has test pushes. A run that only tests is started by a person, who wants them now.
+fn has_tests(plan: &RunPlan, records: &PhaseRecords) -> bool {
+    let has_test = |files: GeneratedFiles| files.pushes.iter().any(|push| push.test.is_some());
+    plan.mode == Mode::LiveSend && records.files().map_or(true, has_test)
+}
+
+/// Returns whether pushes wait for the end of the quiet hours, instead of being refused.
+fn delays(plan: &RunPlan) -> bool {
+    plan.automation.safeguards.quiet_hours_action == QuietAction::Delay
+}
+
+/// Returns the latest start of the first push, as it is planned.
+fn latest_start(plan: &RunPlan) -> Timestamp {
+    latest_after(plan, after_quiet(plan, plan.times.send_at))
 }
 
 fn push_step(
@@ -145,9 +167,10 @@ fn push_step(
                 NextStep::TooLate(due, Phase::Send)
             }
         } else if is_quiet(plan, now) {
-            match plan.automation.safeguards.quiet_hours_action {
-                QuietAction::Refuse => NextStep::QuietHours(place),
-                QuietAction::Delay => NextStep::Wait(after_quiet(plan, now), Phase::Send),
+            if delays(plan) {
+                NextStep::Wait(after_quiet(plan, now), Phase::Send)
+            } else {
+                NextStep::QuietHours(Some(place))
             }
         } else {
             NextStep::Push(place)
@@ -164,7 +187,7 @@ pub(super) fn is_quiet(plan: &RunPlan, at: Timestamp) -> bool {
 
 /// Returns the instant, or the end of the quiet hours around it if the automation delays pushes until then.
 fn after_quiet(plan: &RunPlan, at: Timestamp) -> Timestamp {
-    if plan.automation.safeguards.quiet_hours_action == QuietAction::Refuse {
+    if !delays(plan) {
         return at;
     }
     let local = at.to_zoned(plan.times.zone());

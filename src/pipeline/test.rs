@@ -4,32 +4,34 @@ use serde_json::Value;
 
 use super::file_handoff::fetch_file;
 use super::notifications::notify_tested;
-use super::plan::{GeneratedFile, GeneratedFiles};
+use super::plan::{DONE, GeneratedFile, GeneratedFiles, PAUSED};
 use super::results::{TestResult, as_json};
+use super::safeguards::while_sending;
 use super::send::{deliver, dry_run_push, order};
+use super::step::is_quiet;
 use super::{Mode, Phase, PhaseContext, PhaseRecords};
 use crate::count::number;
-use crate::delivery::{InDoubt, Order, SendResult, Summary, TEST_SUFFIX, WhileSending};
+use crate::delivery::{InDoubt, Order, SendResult, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The layer of test pushes, which no rule of the notification history limits.
 const TEST_LAYER: u32 = 4;
 
-/// Sends the test push of each push.
-pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Result<Value> {
+/// Sends the test push of each push. Returns the result of the attempt and its detail.
+pub(super) async fn run(
+    phase: &PhaseContext<'_>,
+    records: &PhaseRecords,
+) -> Result<(&'static str, Value)> {
     let files = records.files()?;
     let earlier = records.refusals(Phase::Test.as_str());
-    let mut tested = TestResult {
-        accepted: 0,
-        of: 0,
-        problems: Vec::new(),
-        pushes: Vec::new(),
-    };
+    let mut tested = TestResult::default();
     for (place, push) in files.pushes.iter().enumerate() {
         match &push.test {
             Some(file) => {
                 let order = test_order(phase, order(phase, place, &files, file), earlier);
-                test_push(phase, (&files, file), &order, &mut tested).await?;
+                if test_push(phase, (&files, file), &order, &mut tested).await? == State::Paused {
+                    return Ok((PAUSED, as_json(&tested)?));
+                }
             }
             None if push.live.is_some() => {
                 let problem = format!("{} has no test file", push.audience_file);
@@ -40,35 +42,54 @@ pub(super) async fn run(phase: &PhaseContext<'_>, records: &PhaseRecords) -> Res
         }
     }
     if phase.plan.mode.reaches_phones() {
-        notify_tested(phase, tested.accepted, tested.of).await;
+        notify_tested(phase, tested.accepted, tested.of);
         if !tested.problems.is_empty() && phase.plan.automation.test.required {
             return Err(Error::new(ErrorKind::Refused, tested.problems.join("; "))
                     .context("a test push was not accepted, so nothing is sent live")
                     .hint("the test users need a device with a valid token; `pushctl send --users ID --layer 4 …` tests one"));
         }
     }
-    as_json(&tested)
+    Ok((DONE, as_json(&tested)?))
+}
+
+/// The state of a test push after an attempt.
+#[derive(PartialEq, Eq)]
+enum State {
+    /// It is over, with or without problems.
+    Over,
+    /// It waits for the end of the quiet hours.
+    Paused,
 }
 
 async fn test_push(
     phase: &PhaseContext<'_>,
     (files, file): (&GeneratedFiles, &GeneratedFile),
     order: &Order,
-    tested: &mut TestResult<Summary>,
-) -> Result<()> {
+    tested: &mut TestResult,
+) -> Result<State> {
     fetch_file(phase, files, file).await?;
     if phase.plan.mode == Mode::TestDryRun {
         tested.pushes.push(dry_run_push(phase, order).await?);
-        return Ok(());
+        return Ok(State::Over);
     }
-    let sent = deliver(phase, order, &WhileSending::default()).await?;
+    let gate = match phase.plan.mode {
+        Mode::LiveSend => while_sending(&phase.plan.automation, None),
+        _ => WhileSending::default(),
+    };
+    let sent = deliver(phase, order, &gate).await?;
+    if sent.paused_until.is_some() {
+        return Ok(State::Paused);
+    }
     let summary = sent.summary;
     match (summary.ended, sent.error) {
         // After a signal or an unreachable service the test phase can continue.
         (SendResult::Cancelled | SendResult::Stopped, Some(error)) => return Err(error),
+        (SendResult::Refused, Some(error)) if is_quiet(phase.plan, phase.context.clock.now()) => {
+            return Err(error);
+        }
         (_, error) if summary.accepted < summary.rows => {
-            let lacking = summary.without_token + summary.skipped;
-            let why = if lacking > 0 {
+            let unsendable = summary.without_token + summary.skipped;
+            let why = if unsendable > 0 {
                 let mut reasons = summary.skipped_by_reason.clone();
                 if summary.without_token > 0 {
                     reasons.insert("without a token".to_owned(), summary.without_token);
@@ -81,7 +102,7 @@ async fn test_push(
                 error.map_or_else(String::new, |error| format!(" ({error:#})"))
             };
             tested.problems.push(format!(
-                "of push {} to {} the service accepted {} of {}{why}",
+                "push {} to {}: the push service accepted {} of {}{why}",
                 order.number,
                 file.name,
                 number(summary.accepted),
@@ -93,7 +114,7 @@ async fn test_push(
     tested.accepted += summary.accepted;
     tested.of += summary.rows;
     tested.pushes.push(summary);
-    Ok(())
+    Ok(State::Over)
 }
 
 /// Returns the order of a test push: the same text to the test users, as a separate push that no rule limits. After a

@@ -144,7 +144,7 @@ pub enum TargetSession {
 }
 
 /// TCP keepalives, as libpq names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Keepalive {
     /// Whether they are sent.
     pub enabled: bool,

@@ -1,7 +1,7 @@
 //! One attempt: each host in turn, each with the same time for everything from its name to its greeting.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use native_tls::TlsConnector;
@@ -18,6 +18,7 @@ use super::password;
 use super::stream::{Ready, Stream};
 use super::tcp;
 use super::tls;
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::secret::Secret;
 
@@ -59,6 +60,8 @@ pub(crate) struct ConnectOptions<'a> {
     /// The end of the attempt, for all hosts.
     pub(crate) end: Instant,
     pub(crate) turn: u32,
+    /// Where the phases are recorded, if the caller wants to know.
+    pub(crate) trace: Option<&'a ConnectTrace>,
 }
 
 /// Connects to the first suitable host.
@@ -98,8 +101,9 @@ impl HostAttempt<'_> {
     async fn host(&self, host: &Host) -> Result<(Connected, bool), Failure> {
         let left = self.options.end.saturating_duration_since(Instant::now());
         let limit = self.options.limit.min(left);
-        let phase = ConnectProgress::default();
-        match timeout(limit, self.tries(host, &phase)).await {
+        let own = ConnectTrace::default();
+        let phase = self.options.trace.unwrap_or(&own);
+        match timeout(limit, self.tries(host, phase)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::of(FailureCause::TimedOut {
                 phase: phase.get(),
@@ -109,11 +113,7 @@ impl HostAttempt<'_> {
     }
 
     /// Connects with and without encryption, in the order of libpq's `allow` and `prefer`.
-    async fn tries(
-        &self,
-        host: &Host,
-        phase: &ConnectProgress,
-    ) -> Result<(Connected, bool), Failure> {
+    async fn tries(&self, host: &Host, phase: &ConnectTrace) -> Result<(Connected, bool), Failure> {
         let (first, second) = match self.address.tls.mode {
             _ if host.is_socket() => (Encryption::Never, None),
             SslMode::Disable => (Encryption::Never, None),
@@ -134,7 +134,7 @@ impl HostAttempt<'_> {
         &self,
         host: &Host,
         encryption: Encryption,
-        phase: &ConnectProgress,
+        phase: &ConnectTrace,
     ) -> Result<(Connected, bool), Failure> {
         phase.set(ConnectPhase::Password);
         let password = self.password(host).await?;
@@ -183,7 +183,7 @@ impl HostAttempt<'_> {
         &self,
         host: &Host,
         encryption: Encryption,
-        phase: &ConnectProgress,
+        phase: &ConnectTrace,
     ) -> Result<(Stream, Route), Failure> {
         let route =
             |peer, connector| Route::new(host, peer, connector, self.address.tls.negotiation);
@@ -324,10 +324,7 @@ fn other_way_may_help(failure: &Failure, phase: ConnectPhase) -> bool {
 }
 
 fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
-    let tunnel = |host: &Host| {
-        const TUNNELS: &str = "this goes through localhost: if it is a tunnel, check that it leads to the right database, and for which user";
-        host.is_reached_locally().then_some(TUNNELS)
-    };
+    let tunnel = |host: &Host| host.is_reached_locally().then_some(Advice::Tunnel);
     if let [(host, failure)] = &*failures {
         let tunnel = tunnel(host).filter(|_| {
             failure.kind() == ErrorKind::Credentials
@@ -369,21 +366,29 @@ fn all_failed(address: &Address, mut failures: Vec<(&Host, Failure)>) -> Error {
     hints.into_iter().fold(error, Error::hint)
 }
 
-/// The phase of the present host, for the message of a timeout.
-struct ConnectProgress(Mutex<ConnectPhase>);
+/// The phases of the present host, each with its beginning: for the message of a timeout, and for `pushctl doctor`.
+#[derive(Default)]
+pub(crate) struct ConnectTrace(Mutex<Vec<(ConnectPhase, Instant)>>);
 
-impl Default for ConnectProgress {
-    fn default() -> Self {
-        Self(Mutex::new(ConnectPhase::Password))
-    }
-}
-
-impl ConnectProgress {
+impl ConnectTrace {
     fn set(&self, phase: ConnectPhase) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        self.lock().push((phase, Instant::now()));
     }
 
-    fn get(&self) -> ConnectPhase {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the last phase that began.
+    pub(crate) fn get(&self) -> ConnectPhase {
+        let last = self.lock().last().map(|(phase, _)| *phase);
+        last.unwrap_or(ConnectPhase::Password)
+    }
+
+    /// Returns when a phase began, the last time.
+    pub(crate) fn began(&self, phase: ConnectPhase) -> Option<Instant> {
+        let phases = self.lock();
+        let last = phases.iter().rev().find(|(begun, _)| *begun == phase);
+        last.map(|(_, began)| *began)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(ConnectPhase, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 pub use sql::SqlError;
 
 use super::address::TargetSession;
+pub(crate) use crate::clock::text::Seconds;
 use crate::error::{Error, ErrorKind};
 
 /// The phase of a connection.
@@ -247,15 +248,5 @@ impl fmt::Display for FailureCause {
             Self::Authentication => "authentication failed",
             Self::Protocol => "the server sent something unexpected",
         })
-    }
-}
-
-/// A duration to a tenth of a second.
-pub(crate) struct Seconds(pub(crate) Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tenths = (self.0.as_secs_f64() * 10.0).round() / 10.0;
-        write!(out, "{tenths} s")
     }
 }

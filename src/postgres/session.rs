@@ -11,17 +11,18 @@ use std::time::Duration;
 use native_tls::TlsConnector;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
 
+use crate::budget::Budget;
+use crate::clock::text::Seconds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::postgres::Address;
 use crate::postgres::connect::{ConnectOptions, Connected, connect, connector};
+use crate::retry::{Retries, RetryPolicy};
 
-/// Limit of the first connection: a wrong address must fail within seconds, not minutes.
-const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// Connect timeout of one host, unless the address sets one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Limit of one attempt of an operation. The server's own limits are shorter, so that its message names what was slow.
@@ -42,8 +43,10 @@ pub(crate) struct ReconnectingSession {
     what: &'static str,
     /// Makes an error of a statement's failure.
     explain: fn(Refusal) -> Error,
+    /// The server's name and place, as waits name it.
+    named: Arc<str>,
     /// How long an operation retries to reach the server.
-    patience: Duration,
+    budget: Budget,
     session: Mutex<Option<Session>>,
     connector: OnceLock<Option<TlsConnector>>,
 }
@@ -54,24 +57,19 @@ pub(crate) struct Session {
     task: JoinHandle<Result<(), Refusal>>,
 }
 
-/// Why one attempt failed, and whether a retry may succeed.
-struct AttemptError {
-    passes: bool,
-    error: Error,
-}
-
 impl ReconnectingSession {
     pub(crate) fn new(
         address: Address,
         what: &'static str,
         explain: fn(Refusal) -> Error,
-        patience: Duration,
+        budget: Budget,
     ) -> Self {
         Self {
+            named: format!("{what} {}", address.place()).into(),
             address,
             what,
             explain,
-            patience,
+            budget,
             session: Mutex::new(None),
             connector: OnceLock::new(),
         }
@@ -84,10 +82,8 @@ impl ReconnectingSession {
 
     /// Connects once, to verify the address.
     pub(crate) async fn open(&self) -> Result<()> {
-        self.patiently(FIRST_PATIENCE, &|client: Arc<Client>| async move {
-            client.check_connection().await
-        })
-        .await
+        let check = |client: Arc<Client>| async move { client.check_connection().await };
+        self.retried(RetryPolicy::CONNECTION, &check).await
     }
 
     /// Closes the connection; the next use opens it again.
@@ -101,12 +97,13 @@ impl ReconnectingSession {
     where
         F: Future<Output = Result<T, Refusal>>,
     {
-        self.patiently(self.patience, &work).await
+        self.retried(RetryPolicy::STATEMENT, &work).await
     }
 
     /// Opens a further connection for the caller alone.
     pub(crate) async fn another(&self) -> Result<Session> {
         let limit = self.address.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let hosts = u32::try_from(self.address.hosts.len()).unwrap_or(1);
         let name = self
             .address
             .application_name
@@ -116,8 +113,9 @@ impl ReconnectingSession {
             application_name: name,
             connector: self.connector()?,
             limit,
-            end: Instant::now() + limit * u32::try_from(self.address.hosts.len()).unwrap_or(1),
+            end: self.budget.end().min(Instant::now() + limit * hosts),
             turn: 0,
+            trace: None,
         };
         let Connected { client, task, .. } = connect(&self.address, options)
             .await
@@ -137,37 +135,41 @@ impl ReconnectingSession {
         Ok(self.connector.get_or_init(|| made).clone())
     }
 
-    /// Converts a statement's failure into an error.
+    /// Converts a statement's failure into an error, and says whether a retry may succeed.
     pub(crate) fn explain(&self, refusal: Refusal) -> Error {
-        (self.explain)(refusal)
+        let passes = passes(&refusal);
+        let error = (self.explain)(refusal);
+        if passes {
+            error.transient()
+        } else {
+            error.permanent()
+        }
     }
 
-    async fn patiently<T, F>(
+    async fn retried<T, F>(
         &self,
-        patience: Duration,
+        policy: RetryPolicy,
         work: &impl Fn(Arc<Client>) -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<T, Refusal>>,
     {
-        let mut slot = self.session.lock().await;
-        let end = Instant::now() + patience;
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let trouble = match self.attempt(slot.take(), work).await {
-                Ok((session, value)) => {
-                    *slot = Some(session);
-                    return Ok(value);
+        let retried = async {
+            let mut slot = self.session.lock().await;
+            let mut retries = Retries::new(policy, self.budget.end());
+            loop {
+                match self.attempt(slot.take(), work).await {
+                    Ok((session, value)) => {
+                        *slot = Some(session);
+                        return Ok(value);
+                    }
+                    Err(error) => retries.after(error).await?,
                 }
-                Err(trouble) => trouble,
-            };
-            if !trouble.passes || Instant::now() + pause > end {
-                return Err(trouble.error);
             }
-            tracing::debug!("{}: retrying: {:#}", self.what, trouble.error);
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
+        };
+        self.budget
+            .wait_with_grace(Arc::clone(&self.named), retried)
+            .await
     }
 
     /// Runs `work` once. The session is kept only after success, so that a retry starts on a new one.
@@ -175,35 +177,26 @@ impl ReconnectingSession {
         &self,
         session: Option<Session>,
         work: &impl Fn(Arc<Client>) -> F,
-    ) -> Result<(Session, T), AttemptError>
+    ) -> Result<(Session, T)>
     where
         F: Future<Output = Result<T, Refusal>>,
     {
         let session = match session.filter(|session| !session.client.is_closed()) {
             Some(session) => session,
-            None => self.another().await.map_err(|error| AttemptError {
-                passes: error.is_retryable(),
-                error,
-            })?,
+            None => self.another().await?,
         };
         match timeout(TRY, work(Arc::clone(&session.client))).await {
             Ok(Ok(value)) => Ok((session, value)),
-            Ok(Err(refusal)) => Err(AttemptError {
-                passes: passes(&refusal),
-                error: self.explain(refusal),
-            }),
-            Err(_) => Err(AttemptError {
-                passes: true,
-                error: self.silent(),
-            }),
+            Ok(Err(refusal)) => Err(self.explain(refusal)),
+            Err(_) => Err(self.silent()),
         }
     }
 
     fn silent(&self) -> Error {
-        let seconds = TRY.as_secs();
+        let time = Seconds(TRY);
         Error::new(
             ErrorKind::Unreachable,
-            format!("{} has not answered for {seconds} s", self.what),
+            format!("{} has not answered for {time}", self.what),
         )
     }
 }
@@ -229,8 +222,6 @@ fn passes(refusal: &Refusal) -> bool {
         SqlState::LOCK_NOT_AVAILABLE,
         SqlState::QUERY_CANCELED,
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        // After a failover the old primary may answer for a moment.
-        SqlState::READ_ONLY_SQL_TRANSACTION,
     ];
     classes.iter().any(|class| code.starts_with(class)) || states.contains(state)
 }

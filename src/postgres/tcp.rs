@@ -85,7 +85,7 @@ pub(crate) async fn dial(
     }
 }
 
-async fn connect(
+pub(super) async fn connect(
     address: SocketAddr,
     keepalive: &Keepalive,
 ) -> Result<(TcpStream, SocketAddr), Failure> {

@@ -1,6 +1,6 @@
 //! Builds a [`RunReport`] from the records of a run; no other report reads the state store.
 //!
-//! `gather/records.rs` reads the JSON of plan, phases and summary.
+//! `gather/records.rs` reads plan, phases and summary.
 
 mod records;
 
@@ -14,6 +14,7 @@ use super::run::{
     RatePoint, RunReport,
 };
 use crate::cadence::Breakdown;
+use crate::delivery::{SendResult, Summary};
 use crate::error::Result;
 use crate::guards::Overrides;
 use crate::state::ledger::{Ending, LedgerPush, Standing, TallyRow};
@@ -21,7 +22,7 @@ use crate::state::{PhaseRecord, Run, RunStatus, Store};
 
 pub use records::AudienceFile;
 
-use records::{PushSummary, Records, detail_text, note};
+use records::{Records, note};
 
 /// One point of the rate.
 const STEP: Duration = Duration::from_secs(1);
@@ -29,10 +30,7 @@ const STEP: Duration = Duration::from_secs(1);
 /// Returns the report of a run. Of each push the ledger gives sums, not rows.
 pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
     let phases = store.phases(&run.id).await?;
-    let records = Records {
-        run,
-        phases: &phases,
-    };
+    let records = Records::of(run, &phases);
     let summary = records.push_summaries();
     let mut pushes = Vec::new();
     let mut rate: BTreeMap<Timestamp, RatePoint> = BTreeMap::new();
@@ -48,7 +46,7 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
     let others = summary
         .iter()
         .filter(|summary| !known.contains(&summary.push));
-    pushes.extend(others.map(|summary| rehearsed(summary, &records)));
+    pushes.extend(others.map(|summary| dry_run(summary, &records)));
     pushes.sort_by_key(|push| push.number);
     let cancel = match run.status {
         RunStatus::Open | RunStatus::Cancelled => store.cancellation(&run.id).await?,
@@ -83,7 +81,7 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
 
 /// Returns the production files of a run's audience, in the order of its pushes.
 pub fn audience_files(run: &Run, phases: &[PhaseRecord]) -> Vec<AudienceFile> {
-    Records { run, phases }.files()
+    Records::of(run, phases).files()
 }
 
 fn phase_report(phase: &PhaseRecord) -> PhaseReport {
@@ -116,7 +114,7 @@ fn errors(records: &Records<'_>) -> Vec<ErrorReport> {
             Some(ErrorReport {
                 at: phase.ended_at,
                 phase: Some(phase.phase.clone()),
-                message: detail_text(phase, "error")?,
+                message: records::error(phase)?,
             })
         })
         .collect();
@@ -127,7 +125,7 @@ fn errors(records: &Records<'_>) -> Vec<ErrorReport> {
         errors.push(ErrorReport {
             at: records.run.ended_at,
             phase: None,
-            message: message.to_owned(),
+            message,
         });
     }
     errors
@@ -160,7 +158,7 @@ impl Counts {
 }
 
 /// Returns a push of a dry run, which the ledger does not have.
-fn rehearsed(summary: &PushSummary, records: &Records<'_>) -> PushReport {
+fn dry_run(summary: &Summary, records: &Records<'_>) -> PushReport {
     let mut counts = Counts::default();
     for (rule, count) in &summary.excluded_by_rule {
         counts.add(Outcome::Excluded, Some(rule), *count);
@@ -173,8 +171,8 @@ fn rehearsed(summary: &PushSummary, records: &Records<'_>) -> PushReport {
     }
     counts.add(Outcome::Skipped, Some("repeated"), summary.repeated);
     let rows = summary.rows.max(counts.total());
-    let rest = match summary.ended.as_str() {
-        "rehearsed" => "dry-run",
+    let rest = match summary.ended {
+        SendResult::DryRun => "dry-run",
         _ => "not-attempted",
     };
     counts.add(Outcome::Waiting, Some(rest), rows - counts.total());
@@ -182,7 +180,7 @@ fn rehearsed(summary: &PushSummary, records: &Records<'_>) -> PushReport {
     PushReport {
         number: summary.push,
         file,
-        layer: summary.layer,
+        layer: layer(summary.layer),
         title,
         rows,
         outcomes: counts.sorted(),
@@ -193,7 +191,7 @@ fn rehearsed(summary: &PushSummary, records: &Records<'_>) -> PushReport {
 fn push_report(
     push: &LedgerPush,
     tally: &[TallyRow],
-    summary: Option<&PushSummary>,
+    summary: Option<&Summary>,
     status: RunStatus,
 ) -> PushReport {
     let mut counts = Counts::default();
@@ -217,11 +215,15 @@ fn push_report(
     PushReport {
         number: push.number,
         file: push.audience.clone().unwrap_or_default(),
-        layer: u8::try_from(push.layer).unwrap_or(u8::MAX),
+        layer: layer(push.layer),
         title: push.words.title.clone(),
         rows,
         outcomes: counts.sorted(),
     }
+}
+
+fn layer(layer: u32) -> u8 {
+    u8::try_from(layer).unwrap_or(u8::MAX)
 }
 
 fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<&str>) {

@@ -10,10 +10,10 @@ use std::fmt::Write as _;
 
 use super::number;
 use super::run::{Outcome, RunReport, span};
+use crate::snippet::visible;
 
 const STYLE: &str = include_str!("html/style.css");
 
-/// Returns the page.
 pub fn page(report: &RunReport) -> String {
     let title = format!(
         "{} · {} · {}",
@@ -175,7 +175,7 @@ fn numbers(report: &RunReport) -> String {
     out + "</section>\n"
 }
 
-/// The outcome's name in JSON and in the style sheet.
+/// Returns the outcome's name in JSON and in the style sheet.
 fn key(outcome: Outcome) -> String {
     let name = serde_json::to_value(outcome).unwrap_or_default();
     name.as_str().unwrap_or_default().to_owned()
@@ -183,18 +183,10 @@ fn key(outcome: Outcome) -> String {
 
 /// Escapes a text for an element or a quoted attribute.
 fn text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(' '),
-            _ if letter.is_control() => out.push('\u{fffd}'),
-            _ => out.push(letter),
-        }
-    }
-    out
+    visible(&text.replace(['\n', '\t'], " "))
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }

@@ -2,39 +2,38 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use super::{counted, number, send};
 use crate::delivery::Summary;
+use crate::pipeline::RunSummary;
 use crate::ui::{Painter, Style};
 
 /// Returns one line: the status and the numbers of each push.
-pub fn line(run: &Value) -> String {
-    let word = |key: &str| run[key].as_str().unwrap_or_default();
-    let head = format!("{}: {}", word("occurrence"), word("status"));
-    let pushes = pushes(run).map(|push| format!("push {}: {}", push.push, send::line(&push)));
+pub fn line(run: &RunSummary) -> String {
+    let head = format!("{}: {}", run.occurrence, run.status);
+    let pushes = pushes(run)
+        .into_iter()
+        .map(|push| format!("push {}: {}", push.push, send::line(&push)));
     let parts: Vec<String> = std::iter::once(head).chain(pushes).collect();
     parts.join("; ")
 }
 
 /// Returns audience, test and pushes, one per line.
-pub fn text(run: &Value, pen: Painter) -> String {
+pub fn text(run: &RunSummary, pen: Painter) -> String {
     let mut out = String::new();
-    let word = |key: &str| run[key].as_str().unwrap_or_default();
-    let head = format!("{}: {}", word("occurrence"), word("status"));
+    let head = format!("{}: {}", run.occurrence, run.status);
     let _ = writeln!(out, "{}", pen.write(Style::Strong, &head));
-    if let Some(reason) = run["reason"].as_str() {
+    if let Some(reason) = &run.reason {
         let _ = writeln!(out, "  {reason}");
     }
-    if let Some(rows) = run["audience"]["rows"].as_u64() {
+    if let Some(rows) = run.rows() {
         let _ = writeln!(out, "  audience: {}", counted(rows, "rows"));
     }
-    if let Some(of) = run["test"]["of"].as_u64().filter(|of| *of > 0) {
-        let accepted = run["test"]["accepted"].as_u64().unwrap_or_default();
-        let of = counted(of, "pushes");
-        let _ = writeln!(out, "  test: {} of {of} accepted", number(accepted));
+    let test = run.test();
+    if test.of > 0 {
+        let of = counted(test.of, "pushes");
+        let _ = writeln!(out, "  test: {} of {of} accepted", number(test.accepted));
     }
-    let is_live = live(run).is_some();
+    let is_live = run.has_pushes();
     for push in pushes(run) {
         let kind = if is_live { "push" } else { "test push" };
         let summary = send::text(&push, pen);
@@ -47,22 +46,19 @@ pub fn text(run: &Value, pen: Painter) -> String {
 }
 
 /// Returns the report as Markdown, with a table of the pushes.
-pub fn markdown(run: &Value) -> String {
-    let word = |value: &Value| cell(value.as_str().unwrap_or_default());
-    let mut out = format!(
-        "### {}: {}\n\n",
-        word(&run["automation"]),
-        word(&run["status"])
-    );
-    let _ = writeln!(out, "- occurrence: `{}`", word(&run["occurrence"]));
-    let _ = writeln!(out, "- mode: `{}`", word(&run["mode"]));
-    if let Some(rows) = run["audience"]["rows"].as_u64() {
+pub fn markdown(run: &RunSummary) -> String {
+    let mut out = format!("### {}: {}\n\n", cell(&run.automation), run.status);
+    let _ = writeln!(out, "- occurrence: `{}`", cell(&run.occurrence));
+    if let Some(mode) = run.mode {
+        let _ = writeln!(out, "- mode: `{}`", mode.as_str());
+    }
+    if let Some(rows) = run.rows() {
         let _ = writeln!(out, "- audience: {}", counted(rows, "rows"));
     }
-    if let Some(reason) = run["reason"].as_str() {
+    if let Some(reason) = &run.reason {
         let _ = writeln!(out, "- **{}**", cell(reason));
     }
-    let pushes: Vec<Summary> = pushes(run).collect();
+    let pushes = pushes(run);
     if !pushes.is_empty() {
         out.push('\n');
         out.push_str(&table(&pushes));
@@ -101,17 +97,13 @@ fn table(pushes: &[Summary]) -> String {
     out
 }
 
-fn live(run: &Value) -> Option<&Vec<Value>> {
-    run["pushes"].as_array().filter(|pushes| !pushes.is_empty())
-}
-
 /// Returns the pushes of the live phase, else those of the test.
-fn pushes(run: &Value) -> impl Iterator<Item = Summary> + '_ {
-    let pushes = live(run).or_else(|| run["test"]["pushes"].as_array());
-    let pushes = pushes.map_or(&[][..], Vec::as_slice);
-    pushes
-        .iter()
-        .filter_map(|push| serde_json::from_value(push.clone()).ok())
+fn pushes(run: &RunSummary) -> Vec<Summary> {
+    if run.has_pushes() {
+        run.pushes()
+    } else {
+        run.test().pushes
+    }
 }
 
 /// Escapes a text for a table cell.

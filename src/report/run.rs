@@ -15,11 +15,8 @@ use crate::guards::Overrides;
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
-    /// Its id.
     pub run: String,
-    /// The automation's name.
     pub automation: String,
-    /// The automation's description.
     pub description: Option<String>,
     /// The occurrence it carries out.
     pub occurrence: String,
@@ -32,9 +29,7 @@ pub struct RunReport {
     pub state: Option<String>,
     /// Who began it: `alice@worker-1`.
     pub begun_by: String,
-    /// When.
     pub begun_at: Timestamp,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// The IANA name of the zone in which times are shown; UTC without one.
     pub zone: Option<String>,
@@ -42,15 +37,12 @@ pub struct RunReport {
     pub phases: Vec<PhaseReport>,
     /// The users stage by stage, the base first.
     pub funnel: Vec<FunnelStage>,
-    /// The audience's files.
     pub files: Vec<FileReport>,
     /// Pushes in order.
     pub pushes: Vec<PushReport>,
     /// Answers of the push service, second by second; seconds without any are left out.
     pub rate: Vec<RatePoint>,
-    /// Who cancelled it.
     pub cancel: Option<CancelReport>,
-    /// Overridden guards.
     #[serde(default)]
     pub overrides: Overrides,
     /// The errors, in order.
@@ -64,7 +56,6 @@ pub struct PhaseReport {
     pub phase: String,
     /// 1, and more where it was begun again.
     pub attempt: u32,
-    /// When it began.
     pub begun_at: Timestamp,
     /// When it ended; none while it lasts, and for ever after a crash.
     pub ended_at: Option<Timestamp>,
@@ -90,7 +81,6 @@ pub struct FunnelStage {
 pub struct FileReport {
     /// Its name without the date.
     pub name: String,
-    /// Its rows.
     pub rows: u64,
 }
 
@@ -114,11 +104,9 @@ pub struct PushReport {
 /// How many rows ended one way, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeCount {
-    /// Which way.
     pub outcome: Outcome,
     /// The reason: `UNREGISTERED`, `l3Cooldown`, a variable's name.
     pub code: Option<String>,
-    /// Rows.
     pub count: u64,
 }
 
@@ -163,7 +151,7 @@ impl Outcome {
         Self::Waiting,
     ];
 
-    /// In words.
+    /// Returns the outcome in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -171,9 +159,9 @@ impl Outcome {
             Self::Dead => "dead token",
             Self::InDoubt => "in doubt",
             Self::Cancelled => "cancelled",
-            Self::Excluded => "held back by cadence",
-            Self::Holdout => "control group",
-            Self::NoToken => "without a device",
+            Self::Excluded => "excluded by cadence",
+            Self::Holdout => "held out",
+            Self::NoToken => "without a token",
             Self::Skipped => "skipped",
             Self::Waiting => "waiting",
         }
@@ -185,36 +173,27 @@ impl Outcome {
 pub struct RatePoint {
     /// The second.
     pub at: Timestamp,
-    /// Accepted pushes.
     pub accepted: u64,
     /// All other answers.
     pub other: u64,
 }
 
-/// A cancel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelReport {
-    /// Who.
     pub who: String,
-    /// When.
     pub at: Timestamp,
-    /// Why.
     pub reason: Option<String>,
 }
 
-/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorReport {
-    /// When.
     pub at: Option<Timestamp>,
-    /// In which phase.
     pub phase: Option<String>,
-    /// What.
     pub message: String,
 }
 
 impl RunReport {
-    /// The rows of all pushes, by outcome; only outcomes that occurred.
+    /// Returns the rows of all pushes by outcome; only outcomes that occurred.
     pub fn totals(&self) -> BTreeMap<Outcome, u64> {
         let mut totals = BTreeMap::new();
         let counted = self.pushes.iter().flat_map(|push| &push.outcomes);
@@ -224,24 +203,24 @@ impl RunReport {
         totals
     }
 
-    /// Whether every row of every push is counted once.
+    /// Returns whether every row of every push is counted once.
     pub fn adds_up(&self) -> bool {
         let counted =
             |push: &PushReport| push.outcomes.iter().map(|count| count.count).sum::<u64>();
         self.pushes.iter().all(|push| counted(push) == push.rows)
     }
 
-    /// The rows of all pushes.
+    /// Returns the rows of all pushes.
     pub fn rows(&self) -> u64 {
         self.pushes.iter().map(|push| push.rows).sum()
     }
 
-    /// How long it has taken, if it is over.
+    /// Returns how long it took, if it is over.
     pub fn took(&self) -> Option<SignedDuration> {
         Some(self.ended_at?.duration_since(self.begun_at))
     }
 
-    /// The document of `--json`: every field, `totals` by outcome, and `adds_up`.
+    /// Returns the document of `--json`: every field, `totals` by outcome, and `adds_up`.
     pub fn document(&self) -> Value {
         let mut document = serde_json::to_value(self).unwrap_or_default();
         document["totals"] = serde_json::to_value(self.totals()).unwrap_or_default();
@@ -267,7 +246,7 @@ impl RunReport {
         }
     }
 
-    /// An instant on the clock of the report's zone.
+    /// Returns an instant in the report's zone.
     pub fn local(&self, at: Timestamp) -> Zoned {
         let named = self
             .zone

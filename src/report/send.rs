@@ -34,7 +34,7 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
         pen.write(Style::Strong, &format!("{rows}, {}", ended(summary)))
     );
     for (name, count, detail) in parts(summary) {
-        let always = if summary.ended == SendResult::Rehearsed {
+        let always = if summary.ended == SendResult::DryRun {
             name == WOULD_BE_SENT
         } else {
             ["accepted", "failed"].contains(&name)
@@ -74,7 +74,7 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
 }
 
 /// The last part of a dry run.
-const WOULD_BE_SENT: &str = "would be sent";
+pub(super) const WOULD_BE_SENT: &str = "would be sent";
 
 /// Returns a count of the summary, with "up to" if it is an upper bound.
 pub(super) fn shown(summary: &Summary, name: &str, count: u64) -> String {
@@ -87,7 +87,7 @@ pub(super) fn shown(summary: &Summary, name: &str, count: u64) -> String {
 /// Returns duration, rate if there is one, and notification history.
 fn about(summary: &Summary) -> String {
     let mut parts = Vec::new();
-    if summary.ended != SendResult::Rehearsed {
+    if summary.ended != SendResult::DryRun {
         parts.push(format!("{:.1} s", summary.seconds));
     }
     if summary.messages_per_second > 0.0 {
@@ -125,7 +125,7 @@ pub(super) fn parts(summary: &Summary) -> Vec<Part<'_>> {
             None,
         ),
         (
-            if summary.ended == SendResult::Rehearsed {
+            if summary.ended == SendResult::DryRun {
                 WOULD_BE_SENT
             } else {
                 "not attempted"
@@ -144,6 +144,6 @@ fn ended(summary: &Summary) -> &'static str {
         SendResult::Stopped => "stopped",
         SendResult::Refused => "stopped by a safeguard",
         SendResult::Cancelled => "cancelled",
-        SendResult::Rehearsed => "dry run: nothing was sent",
+        SendResult::DryRun => "dry run: nothing was sent",
     }
 }

@@ -30,7 +30,7 @@ use crate::state::Store;
 use crate::template::push::Wording;
 
 /// A push of an automation that is sent by hand.
-pub struct ByHand<'a> {
+pub struct AutomationOrder<'a> {
     automation: &'a Automation,
     push: &'a PushTable,
     overrides: &'a Overrides,
@@ -38,7 +38,7 @@ pub struct ByHand<'a> {
     rows: Option<u64>,
 }
 
-impl<'a> ByHand<'a> {
+impl<'a> AutomationOrder<'a> {
     /// Fills an order in from the automation. `input` is the audience, if it was given.
     ///
     /// # Errors
@@ -75,18 +75,18 @@ impl<'a> ByHand<'a> {
         if safeguards.cadence_failure == file::CadenceFailure::Send {
             order.cadence_failure = CadenceFailure::Send;
         }
-        let mut by_hand = Self {
+        let mut automation_order = Self {
             automation,
             push,
             overrides,
             rows: None,
         };
-        order.input = by_hand.input(context, input)?;
-        Ok(by_hand)
+        order.input = automation_order.input(context, input)?;
+        Ok(automation_order)
     }
 
     /// Checks the safeguards of the automation: audience size, change, skipped rows, quiet hours.
-    pub async fn allowed(
+    pub async fn check_safeguards(
         &self,
         context: &RunContext<'_>,
         store: &Store,
@@ -192,7 +192,7 @@ impl<'a> ByHand<'a> {
         let most = duration(most).map_err(Error::usage)?;
         let as_of: Timestamp = manifest.as_of.parse().map_err(|_| {
             self.wrong_audience(&format!(
-                "as_of of its manifest is no instant: {}",
+                "the as_of of its manifest is not a time: {}",
                 manifest.as_of
             ))
         })?;

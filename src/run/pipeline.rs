@@ -3,23 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::Value;
-
 use super::context::RunContext;
 use super::gates::{Override, Overrides, Road};
 use super::services;
-use super::session::{Opening, Recorded, RunSession};
+use super::session::{Opening, RecordedRun, RunSession};
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
 use crate::delivery::InDoubt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
-use crate::notify::Notices;
+use crate::notify::Outgoing;
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, resend_in_doubt};
-use crate::pipeline::{self, Overdue, PushResult, Retention, RunPlan, overdue};
+use crate::pipeline::{
+    self, OpenRun, Overdue, Retention, RunDocument, RunPlan, is_partial, overdue,
+};
 use crate::progress::Progress;
 use crate::settings::generate::OutputTarget;
 use crate::source::Source;
@@ -56,7 +54,7 @@ impl<'a> PipelineServices<'a> {
             catalogue: services::catalogue(settings)?,
             hosts: services::hosts(settings)?,
             account,
-            service: services::push_settings(settings),
+            service: services::push_settings(context),
             progress: context.reporter.progress(),
             store,
             context,
@@ -97,9 +95,23 @@ impl<'a> PipelineServices<'a> {
         &self.context.holder
     }
 
+    fn notices(&self, run: &Run) -> Result<Outgoing> {
+        let automation = RunPlan::of(run)?.automation;
+        Ok(Outgoing::to(services::notices(self.context, &automation)))
+    }
+
+    /// Waits for the notices that are still under way, and shows those that failed.
+    async fn finish_notices(&self, notices: Outgoing) {
+        let budget = self.context.budget;
+        let finishing = notices.finish(budget.deadline());
+        for warning in budget.watch("the webhook", || true, finishing).await {
+            self.progress.note(&warning.to_string());
+        }
+    }
+
     fn pipeline_context<'m>(
         &'m self,
-        notices: &'m Notices,
+        notices: &'m Outgoing,
     ) -> Result<pipeline::PipelineContext<'m>> {
         let context = self.context;
         let settings = context.settings;
@@ -131,7 +143,7 @@ impl<'a> PipelineServices<'a> {
             interrupt: context.interrupt,
             progress: self.progress.as_ref(),
             watch: context.reporter,
-            deadline: settings.source.deadline,
+            budget: context.budget,
             notices,
         })
     }
@@ -140,7 +152,7 @@ impl<'a> PipelineServices<'a> {
 /// How a start left a run.
 pub struct StartResult {
     /// The document that `--json` prints.
-    pub document: Value,
+    pub document: RunDocument,
     /// The error that decides the exit status.
     pub error: Option<Error>,
 }
@@ -149,8 +161,17 @@ impl StartResult {
     /// Returns the result of a start that stopped with an error; the run stays open.
     pub fn stopped(run: &Run, error: Error) -> Self {
         Self {
-            document: StartDocument::of(run, run.status.as_str()).json(),
             error: Some(error),
+            ..OpenRun::of(run, run.status.as_str()).into()
+        }
+    }
+}
+
+impl From<OpenRun> for StartResult {
+    fn from(run: OpenRun) -> Self {
+        Self {
+            document: RunDocument::Open(run),
+            error: None,
         }
     }
 }
@@ -180,9 +201,9 @@ pub async fn begin<'a>(
             )),
         }
     };
-    let work = async |recorded: Recorded| continue_run(services, &recorded, options).await;
+    let work = async |recorded: RecordedRun| continue_run(services, &recorded, options).await;
     let session = services.session(road, overrides);
-    let result = session.conduct(Opening::Begin(new), before, work).await;
+    let result = session.run(Opening::Begin(new), before, work).await;
     services.progress.finish();
     result
 }
@@ -193,10 +214,10 @@ pub async fn continue_by_tick(
     run: &Run,
     options: DriveOptions,
 ) -> Result<StartResult> {
-    let work = async |recorded: Recorded| continue_run(services, &recorded, options).await;
+    let work = async |recorded: RecordedRun| continue_run(services, &recorded, options).await;
     let session = services.session(Road::Tick, None);
     let result = session
-        .conduct(Opening::Continue(run), async || Ok(()), work)
+        .run(Opening::Continue(run), async || Ok(()), work)
         .await;
     services.progress.finish();
     result
@@ -205,53 +226,18 @@ pub async fn continue_by_tick(
 /// Continues a run; the lease of its occurrence is held.
 async fn continue_run(
     services: &PipelineServices<'_>,
-    recorded: &Recorded,
+    recorded: &RecordedRun,
     options: DriveOptions,
 ) -> Result<StartResult> {
     let run = &recorded.run;
     if run.status != RunStatus::Open {
-        return Ok(StartResult {
-            document: StartDocument::of(run, run.status.as_str()).json(),
-            error: None,
-        });
+        return Ok(OpenRun::of(run, run.status.as_str()).into());
     }
-    let notices = services::notices(services.context, &RunPlan::of(run)?.automation);
+    let notices = services.notices(run)?;
     let context = services.pipeline_context(&notices)?;
-    let ending = Box::pin(drive(run, &context, options)).await?;
-    Ok(start_result(services.context, run, ending))
-}
-
-/// The state in which a start left a run, as `--json` prints it. A run that is over has its summary instead.
-#[derive(Serialize)]
-struct StartDocument<'a> {
-    run: &'a str,
-    automation: &'a str,
-    occurrence: &'a str,
-    status: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    phase: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pushes: Option<Vec<Value>>,
-}
-
-impl<'a> StartDocument<'a> {
-    fn of(run: &'a Run, status: &'a str) -> Self {
-        Self {
-            run: &run.id,
-            automation: &run.automation,
-            occurrence: &run.occurrence,
-            status,
-            phase: None,
-            due_at: None,
-            pushes: None,
-        }
-    }
-
-    fn json(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
-    }
+    let ending = Box::pin(drive(run, &context, options)).await;
+    services.finish_notices(notices).await;
+    Ok(start_result(services.context, run, ending?))
 }
 
 fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> StartResult {
@@ -262,35 +248,34 @@ fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> Sta
                 run.automation,
                 phase.as_str()
             ));
-            let document = StartDocument {
+            OpenRun {
                 phase: Some(phase.as_str()),
                 due_at: Some(at),
-                ..StartDocument::of(run, "waiting")
-            };
-            StartResult {
-                document: document.json(),
-                error: None,
+                ..OpenRun::of(run, "waiting")
             }
+            .into()
         }
         DriveResult::Reached(phase) => {
-            context.reporter.say(&format!(
-                "{}: stopped after {}, as --until says; `pushctl resume {}` continues the run",
+            let stopped = format!(
+                "{}: stopped after {}, as --until says",
                 run.automation,
-                phase.as_str(),
-                run.id
-            ));
-            let document = StartDocument {
+                phase.as_str()
+            );
+            let is_recorded = RunPlan::of(run).is_ok_and(|plan| plan.mode.reaches_phones());
+            context.reporter.say(&if is_recorded {
+                format!("{stopped}; `pushctl resume {}` continues the run", run.id)
+            } else {
+                stopped
+            });
+            OpenRun {
                 phase: Some(phase.as_str()),
-                ..StartDocument::of(run, "open")
-            };
-            StartResult {
-                document: document.json(),
-                error: None,
+                ..OpenRun::of(run, "open")
             }
+            .into()
         }
-        DriveResult::Over { summary, error, .. } => StartResult {
-            document: summary,
-            error,
+        DriveResult::Over(finished) => StartResult {
+            document: RunDocument::Over(Box::new(finished.summary)),
+            error: finished.error,
         },
     }
 }
@@ -310,7 +295,7 @@ pub async fn resume<'a>(
     } else {
         (Road::InDoubtRetry, Opening::Finished(run))
     };
-    let work = async |recorded: Recorded| {
+    let work = async |recorded: RecordedRun| {
         let phases = services.store.phases(&recorded.run.id).await?;
         if let Overdue::For(late) = overdue(&recorded.run, phases, services.context.clock.now()) {
             services.context.reporter.warn(&format!("{late:#}"));
@@ -324,7 +309,7 @@ pub async fn resume<'a>(
         Ok(result)
     };
     let session = services.session(road, overrides);
-    let result = session.conduct(opening, async || Ok(()), work).await;
+    let result = session.run(opening, async || Ok(()), work).await;
     services.progress.finish();
     result
 }
@@ -332,20 +317,20 @@ pub async fn resume<'a>(
 /// Sends the messages in doubt of a run that is over again.
 async fn resend(
     services: &PipelineServices<'_>,
-    recorded: &Recorded,
+    recorded: &RecordedRun,
     overrides: &Overrides,
 ) -> Result<StartResult> {
     let run = &recorded.run;
-    let notices = services::notices(services.context, &RunPlan::of(run)?.automation);
+    let notices = services.notices(run)?;
     let context = services.pipeline_context(&notices)?;
     let pushes = Box::pin(resend_in_doubt(run, &context, overrides)).await?;
-    let is_partial = PushResult::read(&pushes).iter().any(PushResult::is_partial);
-    let document = StartDocument {
+    let some_failed = pushes.iter().any(is_partial);
+    let document = OpenRun {
         pushes: Some(pushes),
-        ..StartDocument::of(run, "retried")
+        ..OpenRun::of(run, "retried")
     };
     Ok(StartResult {
-        document: document.json(),
-        error: is_partial.then(|| Error::new(ErrorKind::Partial, "some messages failed")),
+        error: some_failed.then(|| Error::new(ErrorKind::Partial, "some messages failed")),
+        ..document.into()
     })
 }

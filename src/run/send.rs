@@ -1,27 +1,28 @@
 //! One send: prepares, begins, resumes or joins it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::context::RunContext;
 use super::gates::{Override, Overrides, Road};
 use super::services;
-use super::session::{Opening, Recorded, RunSession};
+use super::session::{Opening, RecordedRun, RunSession};
 use crate::automation::AutomationFile;
 use crate::cadence::{Cadence, Layer};
 use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send;
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
-    Order, Reach, SendPlan, SendResult, SourceReader, Summary, TokenLookup, WhileSending, fits,
+    Order, Reach, SendPlan, SendResult, SendRunPlan, SourceReader, Summary, TokenLookup,
+    WhileSending, check_texts,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
-use crate::settings::{HistoryKind, Origin};
+use crate::pipeline::{NoResult, as_json};
+use crate::settings::HistoryKind;
 use crate::source::Source;
 use crate::state::{NewRun, Run, RunStatus, Store};
 
@@ -31,7 +32,7 @@ const WIND_DOWN: std::time::Duration = std::time::Duration::from_secs(15);
 const CANCEL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A send that is ready to begin.
-pub struct Sending {
+pub struct PreparedSend {
     /// The message, the audience and the limits.
     pub order: Order,
     /// The checked file.
@@ -44,38 +45,7 @@ pub struct Sending {
     source: Option<Source>,
 }
 
-/// The plan of a run of `send`, as it is recorded.
-#[derive(Serialize)]
-struct SendRunPlan<'a> {
-    order: &'a Order,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    automation: Option<&'a AutomationFile>,
-}
-
-#[derive(Deserialize)]
-struct RecordedOrder {
-    order: Order,
-}
-
-#[derive(Deserialize)]
-struct RecordedAutomation {
-    automation: AutomationFile,
-}
-
-/// Returns the order of a recorded run of `send`.
-pub fn order_of(run: &Run) -> Result<Order> {
-    let plan = RecordedOrder::deserialize(&run.plan);
-    let plan = plan.kind(ErrorKind::Usage, || format!("run {} is not a send", run.id))?;
-    Ok(plan.order)
-}
-
-/// Returns the automation of a recorded run of `send --automation`.
-pub fn automation_of(plan: &Value) -> Option<AutomationFile> {
-    let plan = RecordedAutomation::deserialize(plan).ok()?;
-    Some(plan.automation)
-}
-
-impl Sending {
+impl PreparedSend {
     /// Looks up the tokens of an order. The connection to the source is closed when this returns.
     pub async fn prepare(
         context: &RunContext<'_>,
@@ -122,25 +92,25 @@ impl Sending {
     }
 
     /// Counts the messages that a live send would send now, and sends none.
-    pub async fn rehearse(&mut self, context: &RunContext<'_>, store: &Store) -> Result<Summary> {
+    pub async fn dry_run(&mut self, context: &RunContext<'_>, store: &Store) -> Result<Summary> {
         let cadence = services::cadence(context.settings, store)?;
-        let asking = DryRunSources::All {
+        let sources = DryRunSources::All {
             store,
             cadence: &cadence,
             tokens: &mut self.tokens,
         };
-        count(context, (&self.order, &self.plan), asking).await
+        count(context, (&self.order, &self.plan), sources).await
     }
 
     /// Counts the recipients that the notification history excludes.
-    pub async fn held_back(&mut self, context: &RunContext<'_>, store: &Store) -> Result<u64> {
+    pub async fn count_excluded(&mut self, context: &RunContext<'_>, store: &Store) -> Result<u64> {
         let cadence = services::cadence(context.settings, store)?;
         if cadence.is_off() {
             return Ok(0);
         }
         // A dry run may continue without the history; the count would then be a wrong 0.
         cadence.screen(Layer::new(self.order.layer)?).await?;
-        let summary = self.rehearse(context, store).await?;
+        let summary = self.dry_run(context, store).await?;
         self.tokens.rewind()?;
         Ok(summary.excluded)
     }
@@ -163,13 +133,11 @@ impl Sending {
             Reach::ValidateOnly => "validate-only",
         };
         let plan = SendRunPlan {
-            order: &self.order,
-            automation: self.automation.as_ref(),
+            order: self.order.clone(),
+            automation: self.automation.clone(),
+            others: serde_json::Map::new(),
         };
-        let plan = serde_json::to_value(plan).kind(
-            ErrorKind::Bug,
-            || "the plan of a send cannot be written as JSON",
-        )?;
+        let plan = plan_as_json(&plan)?;
         let new = NewRun {
             id: context.id.clone(),
             automation: self.order.automation.clone(),
@@ -182,7 +150,7 @@ impl Sending {
         let is_off = services::cadence(context.settings, store)?.is_off();
         let ids = self.plan.check_user_ids(&self.order, is_off).map(drop);
         let session = session(context, store, road, overrides);
-        let work = async |recorded: Recorded| {
+        let work = async |recorded: RecordedRun| {
             if !recorded.is_new {
                 context.reporter.say(&format!(
                     "continuing run {}, which was not finished",
@@ -192,10 +160,10 @@ impl Sending {
             self.deliver(context, store, &recorded).await
         };
         let before = async || {
-            fits(&order, store).await?;
+            check_texts(&order, store).await?;
             ids
         };
-        session.conduct(Opening::Begin(&new), before, work).await
+        session.run(Opening::Begin(&new), before, work).await
     }
 
     /// Continues a recorded run, or sends the messages in doubt of one that is over again.
@@ -218,7 +186,8 @@ impl Sending {
             counting.0.extend(Overrides::of(&run.plan).0);
         }
         let allowed = self.check_safeguards(&counting);
-        let work = async |recorded: Recorded| {
+        let work = async |recorded: RecordedRun| {
+            self.record_rate(store, &recorded.run).await?;
             let sent = self.deliver(context, store, &recorded).await?;
             if is_over {
                 correct(store, &recorded.run, &sent).await?;
@@ -227,7 +196,17 @@ impl Sending {
         };
         let session = session(context, store, road, overrides);
         let before = async || allowed;
-        session.conduct(opening, before, work).await
+        session.run(opening, before, work).await
+    }
+
+    /// Records the rate of this start as that of the run: processes that joined read it there.
+    async fn record_rate(&self, store: &Store, run: &Run) -> Result<()> {
+        let mut recorded = SendRunPlan::of(run)?;
+        if recorded.order.rate == self.order.rate {
+            return Ok(());
+        }
+        recorded.order.rate = self.order.rate;
+        store.amend_plan(&run.id, &plan_as_json(&recorded)?).await
     }
 
     /// Refuses a file with more rows, or more skipped rows, than its automation allows. The total of all files of the
@@ -252,12 +231,13 @@ impl Sending {
         &mut self,
         context: &RunContext<'_>,
         store: &Store,
-        recorded: &Recorded,
+        recorded: &RecordedRun,
     ) -> Result<Sent> {
         let services = SendServices::new(context, store)?;
         // Accepted pushes that an earlier send could not record in the history. If this fails again, the send reports
         // it.
-        let _ = services.cadence.sync(&context.holder).await;
+        let syncing = services.cadence.sync(&context.holder);
+        let _ = context.interrupt.or(syncing).await;
         let source = self.source.clone();
         let run = &recorded.run;
         let gate = gate(run, &recorded.overrides);
@@ -266,7 +246,7 @@ impl Sending {
             let progress = context.reporter.progress();
             let send_context = SendContext {
                 until: Some(self.until(context)),
-                reading: source.as_ref().map(|source| reading(context, source)),
+                source_reader: source.as_ref().map(|source| source_reader(context, source)),
                 ..services.send_context(
                     context,
                     store,
@@ -298,41 +278,34 @@ impl Sending {
 
     /// Returns the end of a given deadline; without one, an instant that leaves time for every message.
     fn until(&self, context: &RunContext<'_>) -> Instant {
-        if is_given(context, "deadline") {
-            return context.budget.end();
-        }
-        Instant::now() + time_for(self.plan.rows, self.order.rate.unwrap_or(1))
+        let time = time_for(self.plan.rows, self.order.rate.unwrap_or(1));
+        let end = context.budget.deadline();
+        end.unwrap_or_else(|| Instant::now() + time)
     }
 }
 
 /// Counts the messages that a live send could send, from the file alone.
-pub async fn rehearse_offline(
+pub async fn dry_run_offline(
     context: &RunContext<'_>,
     order: &Order,
     plan: &SendPlan,
 ) -> Result<Summary> {
-    let asking = DryRunSources::Nothing {
+    let sources = DryRunSources::Nothing {
         cadence_is_off: context.settings.cadence.kind() == HistoryKind::Off,
     };
-    count(context, (order, plan), asking).await
+    count(context, (order, plan), sources).await
 }
 
 async fn count(
     context: &RunContext<'_>,
     (order, plan): (&Order, &SendPlan),
-    asking: DryRunSources<'_>,
+    sources: DryRunSources<'_>,
 ) -> Result<Summary> {
     let named = (context.id.as_str(), context.clock.now());
     let progress = context.reporter.progress();
-    let summary = dry_run::count(order, plan, asking, progress.as_ref(), named).await;
+    let summary = dry_run::count(order, plan, sources, progress.as_ref(), named).await;
     progress.finish();
     summary
-}
-
-/// Returns whether a setting was given, by a flag, a variable or a file.
-fn is_given(context: &RunContext<'_>, name: &str) -> bool {
-    let mut resolved = context.settings.resolved.iter();
-    resolved.any(|one| one.key.name == name && one.origin != Origin::Default)
 }
 
 async fn look_up(
@@ -345,8 +318,8 @@ async fn look_up(
     };
     let progress = context.reporter.progress();
     let (interrupt, shown) = (context.interrupt, progress.as_ref());
-    let reading = reading(context, source);
-    let tokens = TokenLookup::look_up(order, plan, &reading, interrupt, shown).await;
+    let source_reader = source_reader(context, source);
+    let tokens = TokenLookup::look_up(order, plan, &source_reader, interrupt, shown).await;
     progress.finish();
     tokens
 }
@@ -358,19 +331,16 @@ pub async fn join(
     (run, order): (&Run, &Order),
     overrides: Option<&Override>,
 ) -> Result<Sent> {
-    let mut services = SendServices::new(context, store)?;
-    if !is_given(context, "push.rate") {
-        // The share of the send's rate is the only limit.
-        services.service.rate = order.rate.unwrap_or(services.service.rate);
-    }
+    let services = SendServices::new(context, store)?;
     let source = services::source(context)?;
-    let work = async |recorded: Recorded| {
+    let work = async |recorded: RecordedRun| {
         let gate = gate(&recorded.run, &recorded.overrides);
         loop {
             let progress = context.reporter.progress();
             let send_context = SendContext {
-                until: is_given(context, "deadline").then(|| context.budget.end()),
-                reading: Some(reading(context, &source)),
+                own_rate: context.settings.push.rate.given(),
+                until: context.budget.deadline(),
+                source_reader: Some(source_reader(context, &source)),
                 ..services.send_context(
                     context,
                     store,
@@ -388,7 +358,7 @@ pub async fn join(
         }
     };
     session(context, store, Road::Join, overrides)
-        .conduct(Opening::Join(run), async || Ok(()), work)
+        .run(Opening::Join(run), async || Ok(()), work)
         .await
 }
 
@@ -411,8 +381,10 @@ fn session<'a>(
 
 /// Returns the limits that are checked before each batch. A send without an automation has none.
 fn gate(run: &Run, overrides: &Overrides) -> WhileSending {
-    let automation = automation_of(&run.plan).map(|file| apply_overrides(file, overrides));
-    automation.map_or_else(WhileSending::default, |file| while_sending(&file, None))
+    let automation = SendRunPlan::of(run).ok().and_then(|plan| plan.automation);
+    automation.map_or_else(WhileSending::default, |file| {
+        while_sending(&apply_overrides(file, overrides), None)
+    })
 }
 
 /// The services that every pass of a send uses.
@@ -427,7 +399,7 @@ impl SendServices {
         Ok(Self {
             account: services::account(context.settings)?,
             cadence: services::cadence(context.settings, store)?,
-            service: services::push_settings(context.settings),
+            service: services::push_settings(context),
         })
     }
 
@@ -443,20 +415,22 @@ impl SendServices {
             cadence: &self.cadence,
             account: &self.account,
             service: &self.service,
+            own_rate: None,
             outcomes: &context.settings.push.outcomes,
             holder: &context.holder,
             clock: context.clock,
             interrupt: context.interrupt,
             progress,
             until: None,
-            reading: None,
+            budget: context.budget,
+            source_reader: None,
             gate,
             overrides,
         }
     }
 }
 
-fn reading<'m>(context: &'m RunContext<'_>, source: &'m Source) -> SourceReader<'m> {
+fn source_reader<'m>(context: &'m RunContext<'_>, source: &'m Source) -> SourceReader<'m> {
     SourceReader {
         source,
         budget: context.budget,
@@ -492,7 +466,7 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
     let sent = match sent {
         Ok(sent) => sent,
         Err(error) => {
-            let detail = json!({ "error": format!("{error:#}") });
+            let detail = NoResult::of(&error);
             // The error of the send matters more than a failure to record it.
             let _ = store
                 .end_phase(run, "send", attempt, "failed", &detail)
@@ -506,7 +480,7 @@ async fn ended(store: &Store, run: &str, attempt: u32, sent: Result<Sent>) -> Re
         SendResult::Partial => ("partial", Some(RunStatus::Partial)),
         SendResult::Refused => ("refused", Some(RunStatus::Refused)),
         SendResult::Cancelled => ("cancelled", Some(RunStatus::Cancelled)),
-        SendResult::Stopped | SendResult::Rehearsed => ("stopped", None),
+        SendResult::Stopped | SendResult::DryRun => ("stopped", None),
     };
     let recorded = async {
         store
@@ -536,10 +510,10 @@ async fn correct(store: &Store, run: &Run, sent: &Sent) -> Result<()> {
         .await
 }
 
-fn as_json(summary: &Summary) -> Result<Value> {
-    serde_json::to_value(summary).kind(
+fn plan_as_json(plan: &SendRunPlan) -> Result<Value> {
+    serde_json::to_value(plan).kind(
         ErrorKind::Bug,
-        || "the summary of a send cannot be written as JSON",
+        || "the plan of a send cannot be written as JSON",
     )
 }
 

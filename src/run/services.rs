@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::context::RunContext;
+use crate::advice::Advice;
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::automation::AutomationFile;
 use crate::cadence::{Cadence, HistoryLocation};
 use crate::error::{Error, Result};
 use crate::fcm::{self, Credentials, ServiceAccount};
-use crate::notify::{self, Notices};
+use crate::notify::{self, Notices, Warning};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
 use crate::settings::push::KeyFile;
@@ -21,6 +22,11 @@ use crate::template::link::AllowedHosts;
 
 /// Returns the notification history as it is configured.
 pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
+    Cadence::new(history_location(settings)?, store.clone())
+}
+
+/// Returns the location of the notification history as it is configured.
+pub fn history_location(settings: &Settings) -> Result<HistoryLocation> {
     let settings = &settings.cadence;
     let missing = |name: &str, kind: &str| {
         Error::usage(format!(
@@ -28,7 +34,7 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
         ))
         .hint("set it, or choose another history with --cadence")
     };
-    let place = match settings.kind() {
+    Ok(match settings.kind() {
         HistoryKind::Postgres => {
             let url = settings.database_url.as_ref();
             let url = url.ok_or_else(|| missing("PUSH_CADENCE_DATABASE_URL", "postgres"))?;
@@ -43,8 +49,7 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
         }
         HistoryKind::Embedded => HistoryLocation::Embedded,
         HistoryKind::Off => HistoryLocation::Off,
-    };
-    Cadence::new(place, store.clone())
+    })
 }
 
 /// Returns the service account for the push service.
@@ -69,25 +74,24 @@ pub fn account(settings: &Settings) -> Result<ServiceAccount> {
                 private_key: private_key.clone(),
             })
         }
-        _ => Err(Error::usage("there is no service account to send with").hint(
-            "set GOOGLE_APPLICATION_CREDENTIALS to its file, or FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and FIREBASE_PRIVATE_KEY",
-        )),
+        _ => Err(Error::usage("there is no service account to send with").hint(Advice::NoAccount)),
     }
 }
 
 /// Returns the settings of the push service.
-pub fn push_settings(settings: &Settings) -> fcm::FcmSettings {
-    let push = &settings.push;
+pub fn push_settings(context: &RunContext<'_>) -> fcm::FcmSettings {
+    let push = &context.settings.push;
     fcm::FcmSettings {
         base_url: push.url.clone(),
         token_uri: push.token_url.clone(),
         trusted: push.ca.clone(),
         connections: usize::try_from(push.connections).unwrap_or(usize::MAX),
-        rate: push.rate,
+        rate: push.rate.limit(),
         answer_timeout: push.answer_timeout,
         patience: push.patience,
         quota_pause: push.quota_pause,
         backoff: push.backoff,
+        budget: context.budget.clone(),
         ..fcm::FcmSettings::default()
     }
 }
@@ -113,16 +117,21 @@ pub fn source_if_any(context: &RunContext<'_>) -> Result<Option<Source>> {
 
 /// Returns the source database, not connected to yet. Notes and advice about its address are shown.
 pub fn source(context: &RunContext<'_>) -> Result<Source> {
-    let address = with_inputs(context, Address::resolve)?;
+    let address = source_address(context)?;
     for note in address.notes() {
         tracing::info!(target: "pushctl::source", "{note}");
     }
     if let Some(advice) = address.advice() {
         context.reporter.say(&advice);
     }
-    let source = to(context, address);
-    source.plan(context.budget.total())?;
+    let source = source_of(context, address);
+    source.check_plan(context.budget.total())?;
     Ok(source)
+}
+
+/// Returns the address of the source database.
+pub fn source_address(context: &RunContext<'_>) -> Result<Address> {
+    with_inputs(context, Address::resolve)
 }
 
 /// Hands over every setting that may say where the source is.
@@ -152,7 +161,9 @@ pub fn history(context: &RunContext<'_>) -> Result<HistorySource> {
     };
     let address = address_of(url)
         .map_err(|error| error.context("the address of the notification history is wrong"))?;
-    Ok(HistorySource::Postgres(Box::new(to(context, address))))
+    Ok(HistorySource::Postgres(Box::new(source_of(
+        context, address,
+    ))))
 }
 
 /// Returns the address of a URL, without defaults from the environment.
@@ -165,9 +176,10 @@ pub fn address_of(url: &Secret) -> Result<Address> {
     })
 }
 
-fn to(context: &RunContext<'_>, address: Address) -> Source {
+/// Returns the source at an address.
+pub fn source_of(context: &RunContext<'_>, address: Address) -> Source {
     let settings = &context.settings.source;
-    let patience = RetryLimits {
+    let limits = RetryLimits {
         connect_timeout: settings.connect_timeout,
         usual_timeout: None,
         attempts: settings.retries,
@@ -176,12 +188,21 @@ fn to(context: &RunContext<'_>, address: Address) -> Source {
         command: context.command.into(),
         run: context.id.clone(),
     };
-    Source::new(address, patience, purpose)
+    Source::new(address, limits, purpose)
 }
 
-/// Returns the notices of an automation's runs. `env:NAME` is the value of a variable.
+/// Returns the notices of an automation's runs.
 pub fn notices(context: &RunContext<'_>, automation: &AutomationFile) -> Notices {
-    let environment = &context.settings.source.environment;
+    let (notices, warnings) = notices_of(context.settings, automation);
+    for warning in warnings {
+        context.reporter.warn(&warning.to_string());
+    }
+    notices
+}
+
+/// Returns the notices of an automation's runs, and why some are not used. `env:NAME` is the value of a variable.
+pub fn notices_of(settings: &Settings, automation: &AutomationFile) -> (Notices, Vec<Warning>) {
+    let environment = &settings.source.environment;
     let address = |written: &Option<String>| {
         let written = written.as_ref()?;
         match written.strip_prefix("env:") {
@@ -194,13 +215,9 @@ pub fn notices(context: &RunContext<'_>, automation: &AutomationFile) -> Notices
     };
     let notify = &automation.notify;
     let (webhook, heartbeat) = (address(&notify.webhook), address(&notify.heartbeat));
-    let (notices, warnings) = Notices::new(
+    Notices::new(
         webhook.as_ref(),
         heartbeat.as_ref(),
         notify::NotifyTimeouts::default(),
-    );
-    for warning in warnings {
-        context.reporter.warn(&warning.to_string());
-    }
-    notices
+    )
 }

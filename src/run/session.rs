@@ -50,7 +50,7 @@ pub struct RunSession<'a> {
 
 /// A recorded run that this process works on.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct RecordedRun {
     /// The run, as it is recorded now.
     pub run: Run,
     /// Whether this start began it.
@@ -86,11 +86,18 @@ pub async fn not_paused(store: &Store, automation: &str, overrides: &Overrides) 
 }
 
 /// Returns the refusal of a start while another live run of the automation is open.
-pub fn another_is_open(run: &Run) -> Error {
+async fn another_is_open(store: &Store, run: &Run) -> Error {
+    let lease = store
+        .lease(&lease_name(&run.automation, &run.occurrence))
+        .await;
+    let carried_by = match lease {
+        Ok(Some(held)) => format!("; {} carries it", held.holder),
+        _ => String::new(),
+    };
     Error::new(
         ErrorKind::Locked,
         format!(
-            "{} already has an open run: {} ({}), begun by {}",
+            "{} already has an open run: {} ({}), begun by {}{carried_by}",
             run.automation, run.id, run.occurrence, run.begun_by
         ),
     )
@@ -104,16 +111,17 @@ impl RunSession<'_> {
     ///
     /// # Errors
     /// Another process holds the lease, a guard refuses, or the work fails.
-    pub async fn conduct<T>(
+    pub async fn run<T>(
         &self,
         opening: Opening<'_>,
         before: impl AsyncFnOnce() -> Result<()>,
-        work: impl AsyncFnOnce(Recorded) -> Result<T>,
+        work: impl AsyncFnOnce(RecordedRun) -> Result<T>,
     ) -> Result<T> {
         let working = async {
             before().await?;
             work(self.record(opening).await?).await
         };
+        self.store.check_writable().await?;
         let Some(lease) = self.acquire(opening).await? else {
             return Box::pin(working).await;
         };
@@ -145,7 +153,7 @@ impl RunSession<'_> {
         }
     }
 
-    async fn record(&self, opening: Opening<'_>) -> Result<Recorded> {
+    async fn record(&self, opening: Opening<'_>) -> Result<RecordedRun> {
         if let Opening::Begin(new) = opening {
             return self.begin(new).await;
         }
@@ -174,7 +182,7 @@ impl RunSession<'_> {
         self.recorded(run, overrides, false).await
     }
 
-    async fn begin(&self, new: &NewRun) -> Result<Recorded> {
+    async fn begin(&self, new: &NewRun) -> Result<RecordedRun> {
         let mut overrides = Overrides::of(&new.plan);
         overrides.0.extend(self.overrides.cloned());
         self.not_paused((&new.automation, &new.mode), &overrides)
@@ -189,13 +197,13 @@ impl RunSession<'_> {
             self.close_overdue_runs(&new).await?;
             match self.store.begin_run_alone(&new).await? {
                 BegunAlone::Begun(begun) => *begun,
-                BegunAlone::Other(other) => return Err(another_is_open(&other)),
+                BegunAlone::Other(other) => return Err(another_is_open(self.store, &other).await),
             }
         } else {
             self.store.begin_run(&new).await?
         };
         match begun {
-            Begun::New(run) => Ok(Recorded {
+            Begun::New(run) => Ok(RecordedRun {
                 run,
                 is_new: true,
                 overrides,
@@ -220,12 +228,12 @@ impl RunSession<'_> {
             let name = lease_name(&other.automation, &other.occurrence);
             let lease = match self.store.take_lease(&name, self.holder).await? {
                 Taking::Taken(lease) => lease,
-                Taking::Held(_) => return Err(another_is_open(&other)),
+                Taking::Held(_) => return Err(another_is_open(self.store, &other).await),
             };
             let closed = self.close(&other).await;
             let _ = lease.release().await;
             if !closed? {
-                return Err(another_is_open(&other));
+                return Err(another_is_open(self.store, &other).await);
             }
         }
         Ok(())
@@ -269,7 +277,7 @@ impl RunSession<'_> {
             .other_live_run(&run.automation, &run.occurrence)
             .await?
         {
-            Some(other) if alone => Err(another_is_open(&other)),
+            Some(other) if alone => Err(another_is_open(self.store, &other).await),
             _ => Err(Error::new(
                 ErrorKind::Locked,
                 format!("another run of {} has begun", run.occurrence),
@@ -318,14 +326,14 @@ impl RunSession<'_> {
     }
 
     /// Adds the overrides of this start to the run, and returns it as it is recorded now.
-    async fn recorded(&self, run: Run, overrides: Overrides, is_new: bool) -> Result<Recorded> {
+    async fn recorded(&self, run: Run, overrides: Overrides, is_new: bool) -> Result<RecordedRun> {
         if self.overrides.is_some() {
             let mut plan = run.plan.clone();
             self.all_overrides(&run).write(&mut plan)?;
             self.store.amend_plan(&run.id, &plan).await?;
         }
         let found = self.store.run(&run.id).await?;
-        Ok(Recorded {
+        Ok(RecordedRun {
             run: found.ok_or_else(|| not_recorded(&run.id))?,
             is_new,
             overrides,

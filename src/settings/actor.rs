@@ -6,7 +6,7 @@ use crate::error::Result;
 
 use super::environment::Environment;
 use super::resolver::Resolver;
-use super::setting::{Origin, Setting, Visibility};
+use super::setting::{Origin, Setting};
 
 /// Longer names are refused: they stand in tables and notices.
 const LONGEST: usize = 100;
@@ -28,14 +28,7 @@ pub struct Actor {
 }
 
 /// `PUSHCTL_ACTOR`.
-pub static ACTOR: Setting = Setting {
-    name: "actor",
-    flag: "",
-    variables: &["PUSHCTL_ACTOR"],
-    default: "",
-    visibility: Visibility::Plain,
-    about: "who is at work, as runs, cancels and pauses record it; else GITHUB_ACTOR, RAILWAY_SERVICE_NAME, SUDO_USER, USER or the user id's name",
-};
+pub static ACTOR: Setting = Setting::new("actor", "Who is at work, as runs, cancels and pauses record it").otherwise("the first of GITHUB_ACTOR, RAILWAY_SERVICE_NAME, SUDO_USER, USER and LOGNAME, else the user id's name").variables(&["PUSHCTL_ACTOR"]);
 
 impl Actor {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use clap::ValueHint;
+
 use crate::error::Result;
 
 use super::environment::Environment;
 use super::file::ConfigFile;
 use super::resolver::Resolver;
-use super::setting::{Flags, Setting, Visibility};
+use super::setting::{Flags, Setting};
 
 /// The settings of the automation files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +19,11 @@ pub struct AutomationSettings {
 }
 
 /// `--automations`.
-pub static DIRECTORY: Setting = Setting {
-    name: "automations",
-    flag: "--automations",
-    variables: &["PUSHCTL_AUTOMATIONS"],
-    default: "automations",
-    visibility: Visibility::Plain,
-    about: "directory of the automation files",
-};
+pub static DIRECTORY: Setting = Setting::new("automations", "Directory of the automation files")
+    .flag("--automations", "DIR")
+    .hint(ValueHint::DirPath)
+    .variables(&["PUSHCTL_AUTOMATIONS"])
+    .default("automations");
 
 impl AutomationSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {

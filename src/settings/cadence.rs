@@ -34,35 +34,28 @@ pub enum HistoryKind {
 }
 
 /// `--cadence`.
-pub static HISTORY: Setting = Setting {
-    name: "cadence.history",
-    flag: "--cadence",
-    variables: &["PUSHCTL_CADENCE"],
-    default: "",
-    visibility: Visibility::Plain,
-    about: "kind of notification history: postgres, http, embedded or off",
-};
+pub static HISTORY: Setting = Setting::new("cadence.history", "Kind of notification history")
+    .flag("--cadence", "HISTORY")
+    .choice::<HistoryKind>()
+    .variables(&["PUSHCTL_CADENCE"])
+    .otherwise("the first that has an address, else embedded");
 
-static DATABASE_URL: Setting = Setting {
-    name: "cadence.database_url",
-    flag: "",
-    variables: &[
-        "PUSH_CADENCE_DATABASE_URL",
-        "PUSH_CADENCE_DATABASE_URL_FILE",
-    ],
-    default: "",
-    visibility: Visibility::Url,
-    about: "connection URL of the notification history",
-};
+static DATABASE_URL: Setting = Setting::new(
+    "cadence.database_url",
+    "Connection URL of the notification history",
+)
+.variables(&[
+    "PUSH_CADENCE_DATABASE_URL",
+    "PUSH_CADENCE_DATABASE_URL_FILE",
+])
+.visibility(Visibility::Url);
 
-static SERVICE_URL: Setting = Setting {
-    name: "cadence.service_url",
-    flag: "",
-    variables: &["CADENCE_SERVICE_URL"],
-    default: "",
-    visibility: Visibility::Url,
-    about: "base URL of the service that keeps the notification history",
-};
+static SERVICE_URL: Setting = Setting::new(
+    "cadence.service_url",
+    "Base URL of the service that keeps the notification history",
+)
+.variables(&["CADENCE_SERVICE_URL"])
+.visibility(Visibility::Url);
 
 impl CadenceSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {

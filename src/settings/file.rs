@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use clap::ValueHint;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -13,11 +14,19 @@ use crate::snippet;
 
 use super::environment::Environment;
 use super::secret::MASK;
-use super::setting::{Setting, SettingSource, Visibility};
+use super::setting::{Flags, Setting, SettingSource, Visibility};
 use super::trust;
 
 /// The name of the file, in the working directory and in pushctl's XDG directory.
 pub const NAME: &str = "pushctl.toml";
+
+/// `--config`: the one setting that the file itself cannot have.
+pub static CONFIG: Setting = Setting::new("config", "Configuration file")
+    .flag("--config", "FILE")
+    .hint(ValueHint::FilePath)
+    .variables(&["PUSHCTL_CONFIG"])
+    .not_in_file()
+    .otherwise("pushctl.toml here, else in the XDG configuration directory");
 
 /// A parsed file whose values are not typed yet.
 #[derive(Clone)]
@@ -42,13 +51,16 @@ pub(super) struct Entry {
 impl ConfigFile {
     /// Returns the file named by `--config` or `PUSHCTL_CONFIG` (which must be there), else `pushctl.toml` here, else
     /// the one in pushctl's XDG directory, else none.
-    pub fn find(explicit: Option<&Path>, environment: &Environment) -> Result<Option<Self>> {
-        let from_variable = environment
-            .get("PUSHCTL_CONFIG")?
-            .map(|(path, _)| PathBuf::from(path));
-        if let Some(path) = explicit.map(Path::to_owned).or(from_variable) {
-            let shown = path.display().to_string();
-            return Self::read(environment.directory().join(&path), shown).map(Some);
+    pub fn find(flags: &Flags, environment: &Environment) -> Result<Option<Self>> {
+        let mut given = flags.get(&CONFIG).map(str::to_owned);
+        for variable in CONFIG.variables {
+            given = match given {
+                Some(path) => Some(path),
+                None => environment.get(variable)?.map(|(path, _)| path),
+            };
+        }
+        if let Some(path) = given {
+            return Self::read(environment.directory().join(&path), path).map(Some);
         }
         let here = environment.directory().join(NAME);
         if here.is_file() {

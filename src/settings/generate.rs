@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{ValueEnum, ValueHint};
 
 use crate::csv_writer::LineEnding;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::file::ConfigFile;
 use super::parse::{choice, text};
 use super::resolver::Resolver;
-use super::setting::{Flags, Setting, Visibility};
+use super::setting::{Flags, Setting};
 
 /// The settings for every audience.
 #[derive(Debug, Clone)]
@@ -37,6 +37,17 @@ pub enum OutputTarget {
     Stdout,
 }
 
+impl OutputTarget {
+    /// Returns what a value of `--output` names.
+    pub fn of(output: PathBuf) -> Self {
+        if output.file_name().is_some_and(|name| name == "-") {
+            Self::Stdout
+        } else {
+            Self::Directory(output)
+        }
+    }
+}
+
 /// What an audience without rows means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OnEmpty {
@@ -50,63 +61,49 @@ pub enum OnEmpty {
 }
 
 /// `--output`.
-pub static OUTPUT: Setting = Setting {
-    name: "output",
-    flag: "--output",
-    variables: &["PUSHCTL_OUTPUT"],
-    default: "generated",
-    visibility: Visibility::Plain,
-    about: "directory for audience files; - for standard output",
-};
+pub static OUTPUT: Setting = Setting::new(
+    "output",
+    "Directory for audience files; - for one of them on standard output",
+)
+.flag("--output", "DIR")
+.short('o')
+.hint(ValueHint::DirPath)
+.variables(&["PUSHCTL_OUTPUT"])
+.default("generated");
 
 /// `--queries`.
-pub static QUERIES: Setting = Setting {
-    name: "queries",
-    flag: "--queries",
-    variables: &["PUSHCTL_QUERIES"],
-    default: "",
-    visibility: Visibility::Plain,
-    about: "directory with query files of your own",
-};
+pub static QUERIES: Setting = Setting::new(
+    "queries",
+    "Directory of your own query files, which replace built-in ones of the same name",
+)
+.flag("--queries", "DIR")
+.hint(ValueHint::DirPath)
+.variables(&["PUSHCTL_QUERIES"]);
 
-static TEST_USERS: Setting = Setting {
-    name: "test_users",
-    flag: "",
-    variables: &["PUSHCTL_TEST_USERS"],
-    default: "",
-    visibility: Visibility::Plain,
-    about: "ids of the users who get a row in every test file",
-};
+static TEST_USERS: Setting = Setting::new(
+    "test_users",
+    "Ids of the users who get a row in every test file",
+)
+.variables(&["PUSHCTL_TEST_USERS"]);
 
 /// `--line-ending`.
-pub static LINE_ENDING: Setting = Setting {
-    name: "line_ending",
-    flag: "--line-ending",
-    variables: &["PUSHCTL_LINE_ENDING"],
-    default: "crlf",
-    visibility: Visibility::Plain,
-    about: "line ending of CSV files: crlf or lf",
-};
+pub static LINE_ENDING: Setting = Setting::new("line_ending", "Line ending of CSV files")
+    .flag("--line-ending", "ENDING")
+    .choice::<LineEnding>()
+    .variables(&["PUSHCTL_LINE_ENDING"])
+    .default("crlf");
 
 /// `--on-empty`.
-pub static ON_EMPTY: Setting = Setting {
-    name: "on_empty",
-    flag: "--on-empty",
-    variables: &["PUSHCTL_ON_EMPTY"],
-    default: "warn",
-    visibility: Visibility::Plain,
-    about: "outcome of an audience without rows: ok, warn or fail",
-};
+pub static ON_EMPTY: Setting = Setting::new("on_empty", "Outcome of an audience without rows")
+    .flag("--on-empty", "MEANS")
+    .choice::<OnEmpty>()
+    .variables(&["PUSHCTL_ON_EMPTY"])
+    .default("warn");
 
 impl GenerateSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
-        let output = settings.path(&OUTPUT)?.unwrap_or_default();
         Ok(Self {
-            output: if output.file_name().is_some_and(|name| name == "-") {
-                OutputTarget::Stdout
-            } else {
-                OutputTarget::Directory(output)
-            },
+            output: OutputTarget::of(settings.path(&OUTPUT)?.unwrap_or_default()),
             queries: settings.path(&QUERIES)?,
             test_users: settings.list(&TEST_USERS, text)?,
             line_ending: settings.value(&LINE_ENDING, choice)?,

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 use super::parse::choice;
 use super::resolver::Resolver;
-use super::setting::{Setting, Visibility};
+use super::setting::Setting;
 
 /// The settings of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,24 +42,21 @@ pub enum Color {
 }
 
 /// `--log-format`.
-pub static LOG_FORMAT: Setting = Setting {
-    name: "log_format",
-    flag: "--log-format",
-    variables: &["PUSHCTL_LOG_FORMAT"],
-    default: "auto",
-    visibility: Visibility::Plain,
-    about: "log format: auto, text or json (one JSON object a line)",
-};
+pub static LOG_FORMAT: Setting = Setting::new(
+    "log_format",
+    "Log format: text, or JSON lines for platforms that collect logs",
+)
+.flag("--log-format", "FORMAT")
+.choice::<LogFormat>()
+.variables(&["PUSHCTL_LOG_FORMAT"])
+.default("auto");
 
 /// `--color`.
-pub static COLOR: Setting = Setting {
-    name: "color",
-    flag: "--color",
-    variables: &["PUSHCTL_COLOR"],
-    default: "auto",
-    visibility: Visibility::Plain,
-    about: "colour: auto, always or never",
-};
+pub static COLOR: Setting = Setting::new("color", "Colour; auto: on a terminal")
+    .flag("--color", "WHEN")
+    .choice::<Color>()
+    .variables(&["PUSHCTL_COLOR"])
+    .default("auto");
 
 impl Logging {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {

@@ -36,15 +36,21 @@ pub fn whole_number(given: &str, bounds: RangeInclusive<u32>) -> Result<u32, Str
 /// Parses one of a few words.
 pub fn choice<T: ValueEnum>(given: &str) -> Result<T, String> {
     T::from_str(given.trim(), true).map_err(|_| {
-        let names = T::value_variants()
-            .iter()
-            .filter_map(ValueEnum::to_possible_value);
-        let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
+        let names = words::<T>();
         let (last, others) = names
             .split_last()
             .map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
         format!("expected {} or {last}", others.join(", "))
     })
+}
+
+/// Returns the words that [`choice`] accepts.
+pub fn words<T: ValueEnum>() -> Vec<String> {
+    T::value_variants()
+        .iter()
+        .filter_map(ValueEnum::to_possible_value)
+        .map(|value| value.get_name().to_owned())
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueHint;
+
 use crate::clock::text::duration;
 use crate::error::Result;
 
 use super::parse::{text, whole_number};
 use super::resolver::Resolver;
 use super::secret::{Secret, json_in, show_path};
-use super::setting::{Setting, Visibility};
+use super::setting::{Origin, Setting, Visibility};
 
 /// A file with a secret, or the secret itself.
 #[derive(Debug, Clone)]
@@ -36,8 +38,7 @@ pub struct PushSettings {
     pub token_url: Option<String>,
     /// Further authorities to trust, PEM.
     pub ca: Option<PathBuf>,
-    /// Messages a second at most.
-    pub rate: u32,
+    pub rate: Rate,
     pub connections: u32,
     /// Timeout of an answer.
     pub answer_timeout: Duration,
@@ -53,132 +54,134 @@ pub struct PushSettings {
     pub outcomes: PathBuf,
 }
 
-const fn key(
-    name: &'static str,
-    variables: &'static [&'static str],
-    default: &'static str,
-    about: &'static str,
-) -> Setting {
-    Setting {
-        name,
-        flag: "",
-        variables,
-        default,
-        visibility: Visibility::Plain,
-        about,
+/// The limit of messages a second, by its origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// By the flag of this command: it replaces the recorded rate of a run.
+    Flag(u32),
+    /// By a variable or the configuration file: a limit of this process.
+    Configured(u32),
+    Default(u32),
+}
+
+impl Rate {
+    pub fn limit(self) -> u32 {
+        match self {
+            Self::Flag(limit) | Self::Configured(limit) | Self::Default(limit) => limit,
+        }
+    }
+
+    /// Returns the limit that replaces the recorded rate of a run.
+    pub fn by_flag(self) -> Option<u32> {
+        match self {
+            Self::Flag(limit) => Some(limit),
+            Self::Configured(_) | Self::Default(_) => None,
+        }
+    }
+
+    /// Returns the limit of this process, if it was given one.
+    pub fn given(self) -> Option<u32> {
+        match self {
+            Self::Flag(limit) | Self::Configured(limit) => Some(limit),
+            Self::Default(_) => None,
+        }
     }
 }
 
-static CREDENTIALS: Setting = Setting {
-    visibility: Visibility::KeyFile,
-    ..key(
-        "push.credentials",
-        &["GOOGLE_APPLICATION_CREDENTIALS"],
-        "",
-        "service account file, or its JSON, plain or in base64",
-    )
-};
-static PROJECT_ID: Setting = key(
+static CREDENTIALS: Setting = Setting::new(
+    "push.credentials",
+    "Service account file, or its JSON, plain or in base64",
+)
+.variables(&["GOOGLE_APPLICATION_CREDENTIALS"])
+.visibility(Visibility::KeyFile);
+static PROJECT_ID: Setting = Setting::new(
     "push.project_id",
-    &["FIREBASE_PROJECT_ID"],
-    "",
-    "project id, without a service account file",
-);
-static CLIENT_EMAIL: Setting = key(
+    "Project id, without a service account file",
+)
+.variables(&["FIREBASE_PROJECT_ID"]);
+static CLIENT_EMAIL: Setting = Setting::new(
     "push.client_email",
-    &["FIREBASE_CLIENT_EMAIL"],
-    "",
-    "service account's email, without a service account file",
-);
-static PRIVATE_KEY: Setting = Setting {
-    visibility: Visibility::Secret,
-    ..key(
-        "push.private_key",
-        &["FIREBASE_PRIVATE_KEY", "FIREBASE_PRIVATE_KEY_FILE"],
-        "",
-        "service account's private key (PEM), without a service account file",
-    )
-};
-static URL: Setting = Setting {
-    visibility: Visibility::Url,
-    ..key(
-        "push.url",
-        &["PUSHCTL_PUSH_URL"],
-        "https://fcm.googleapis.com",
-        "base URL of the push service",
-    )
-};
-static TOKEN_URL: Setting = Setting {
-    visibility: Visibility::Url,
-    ..key(
-        "push.token_url",
-        &["PUSHCTL_PUSH_TOKEN_URL"],
-        "",
-        "token endpoint, in place of the one in the service account's file",
-    )
-};
-static CA: Setting = key(
+    "Service account's email, without a service account file",
+)
+.variables(&["FIREBASE_CLIENT_EMAIL"]);
+static PRIVATE_KEY: Setting = Setting::new(
+    "push.private_key",
+    "Service account's private key (PEM), without a service account file",
+)
+.variables(&["FIREBASE_PRIVATE_KEY", "FIREBASE_PRIVATE_KEY_FILE"])
+.visibility(Visibility::Secret);
+static URL: Setting = Setting::new("push.url", "Base URL of the push service")
+    .variables(&["PUSHCTL_PUSH_URL"])
+    .default("https://fcm.googleapis.com")
+    .visibility(Visibility::Url);
+static TOKEN_URL: Setting = Setting::new(
+    "push.token_url",
+    "Token endpoint, in place of the one in the service account's file",
+)
+.variables(&["PUSHCTL_PUSH_TOKEN_URL"])
+.otherwise("from the service account")
+.visibility(Visibility::Url);
+static CA: Setting = Setting::new(
     "push.ca",
-    &["PUSHCTL_PUSH_CA"],
-    "",
-    "file of further root certificates for the push service",
-);
+    "File of further root certificates for the push service",
+)
+.variables(&["PUSHCTL_PUSH_CA"]);
 /// `--rate`.
-pub static RATE: Setting = Setting {
-    flag: "--rate",
-    ..key(
-        "push.rate",
-        &["PUSHCTL_RATE"],
-        "5000",
-        "maximum messages a second",
-    )
-};
-static CONNECTIONS: Setting = key(
+pub static RATE: Setting = Setting::new("push.rate", "Rate limit, messages a second")
+    .flag("--rate", "N")
+    .variables(&["PUSHCTL_RATE"])
+    .default("5000");
+/// `--rate` of a command that continues a run.
+pub static RATE_OF_RUN: Setting = RATE
+    .variables(&[])
+    .not_in_file()
+    .default("")
+    .otherwise("that of the run");
+static CONNECTIONS: Setting = Setting::new(
     "push.connections",
-    &["PUSHCTL_PUSH_CONNECTIONS"],
-    "8",
-    "maximum connections to the push service, each with 100 concurrent requests",
-);
-static ANSWER_TIMEOUT: Setting = key(
+    "Maximum connections to the push service, each with 100 concurrent requests",
+)
+.variables(&["PUSHCTL_PUSH_CONNECTIONS"])
+.default("8");
+static ANSWER_TIMEOUT: Setting = Setting::new(
     "push.answer_timeout",
-    &["PUSHCTL_PUSH_ANSWER_TIMEOUT"],
-    "30s",
-    "timeout of an answer; a message without one is in doubt",
-);
-static PATIENCE: Setting = key(
+    "Timeout of an answer; a message without one is in doubt",
+)
+.variables(&["PUSHCTL_PUSH_ANSWER_TIMEOUT"])
+.default("30s");
+static PATIENCE: Setting = Setting::new(
     "push.patience",
-    &["PUSHCTL_PUSH_PATIENCE"],
-    "2m",
-    "stop a send after the push service has been unreachable this long",
-);
-static QUOTA_PAUSE: Setting = key(
+    "Stop a send after the push service has been unreachable this long",
+)
+.variables(&["PUSHCTL_PUSH_PATIENCE"])
+.default("2m");
+static QUOTA_PAUSE: Setting = Setting::new(
     "push.quota_pause",
-    &["PUSHCTL_PUSH_QUOTA_PAUSE"],
-    "60s",
-    "pause of all sending after a 429 without Retry-After",
-);
-static BACKOFF: Setting = key(
+    "Pause of all sending after a 429 without Retry-After",
+)
+.variables(&["PUSHCTL_PUSH_QUOTA_PAUSE"])
+.default("60s");
+static BACKOFF: Setting = Setting::new(
     "push.backoff",
-    &["PUSHCTL_PUSH_BACKOFF"],
-    "10s",
-    "first wait after a 500 or 503 without Retry-After; doubles with each retry",
-);
-static LINK_HOSTS: Setting = key(
+    "First wait after a 500 or 503 without Retry-After; doubles with each retry",
+)
+.variables(&["PUSHCTL_PUSH_BACKOFF"])
+.default("10s");
+static LINK_HOSTS: Setting = Setting::new(
     "push.link_hosts",
-    &["PUSHCTL_LINK_HOSTS"],
-    "tradeblock.us",
-    "allowed hosts of deep links, subdomains included",
-);
+    "Allowed hosts of deep links, subdomains included",
+)
+.variables(&["PUSHCTL_LINK_HOSTS"])
+.default("tradeblock.us");
 /// `--outcomes`.
-pub static OUTCOMES: Setting = Setting {
-    flag: "--outcomes",
-    ..key(
-        "push.outcomes",
-        &["PUSHCTL_OUTCOMES"],
-        "outcomes",
-        "directory for outcome files and lists of dead tokens",
-    )
-};
+pub static OUTCOMES: Setting = Setting::new(
+    "push.outcomes",
+    "Directory for outcome files and lists of dead tokens",
+)
+.flag("--outcomes", "DIR")
+.hint(ValueHint::DirPath)
+.variables(&["PUSHCTL_OUTCOMES"])
+.default("outcomes");
 
 impl PushSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
@@ -190,7 +193,7 @@ impl PushSettings {
             url: settings.value(&URL, text)?,
             token_url: settings.optional(&TOKEN_URL, text)?,
             ca: settings.path(&CA)?,
-            rate: settings.value(&RATE, |given| whole_number(given, 1..=100_000))?,
+            rate: rate(settings)?,
             connections: settings.value(&CONNECTIONS, |given| whole_number(given, 1..=64))?,
             answer_timeout: settings.value(&ANSWER_TIMEOUT, duration)?,
             patience: settings.value(&PATIENCE, duration)?,
@@ -217,4 +220,13 @@ fn key_file(settings: &mut Resolver<'_>) -> Result<Option<KeyFile>> {
             KeyFile::Other(shown)
         }
     }))
+}
+
+fn rate(settings: &mut Resolver<'_>) -> Result<Rate> {
+    let limit = settings.value(&RATE, |given| whole_number(given, 1..=100_000))?;
+    Ok(match settings.origin() {
+        Origin::Flag(_) => Rate::Flag(limit),
+        Origin::Default => Rate::Default(limit),
+        _ => Rate::Configured(limit),
+    })
 }

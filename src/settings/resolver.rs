@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
 use super::environment::{Environment, VariableLocation};
-use super::file::{ConfigFile, Entry};
+use super::file::{CONFIG, ConfigFile, Entry};
 use super::secret;
 use super::setting::{Flags, Origin, Resolved, Setting, SettingSource, Visibility};
 
@@ -44,11 +44,15 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the flag of `key`, as it was written.
-    pub(super) fn flag(&self, key: &Setting) -> Option<String> {
-        match self.flags.0.get(key.name)? {
-            SettingSource::One(text) => Some(text.clone()),
-            SettingSource::Many(items) => items.last().cloned(),
-        }
+    pub(super) fn flag(&self, key: &Setting) -> Option<&'a str> {
+        self.flags.get(key)
+    }
+
+    /// Returns the origin of the setting that was read last.
+    pub(super) fn origin(&self) -> &Origin {
+        self.resolved
+            .last()
+            .map_or(&Origin::Default, |resolved| &resolved.origin)
     }
 
     /// Returns the configuration file's value of a setting, even if another source wins.
@@ -96,11 +100,7 @@ impl<'a> Resolver<'a> {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>> {
         let value = self.optional(key, read)?;
-        let by_default = self
-            .resolved
-            .last()
-            .is_some_and(|resolved| resolved.origin == Origin::Default);
-        Ok(value.filter(|_| !by_default))
+        Ok(value.filter(|_| *self.origin() != Origin::Default))
     }
 
     /// The last setting has no value of its own, and this is what holds instead.
@@ -119,8 +119,7 @@ impl<'a> Resolver<'a> {
 
     /// Returns a path that was the value of the last setting: it starts where that was given.
     pub(super) fn beside_last(&self, path: &str) -> PathBuf {
-        let last = self.resolved.last().map(|resolved| &resolved.origin);
-        if matches!(last, Some(Origin::File { .. })) {
+        if matches!(self.origin(), Origin::File { .. }) {
             self.beside_file(path)
         } else {
             self.environment.directory().join(path)
@@ -149,7 +148,7 @@ impl<'a> Resolver<'a> {
         let keys: Vec<&Setting> = self.resolved.iter().map(|resolved| resolved.key).collect();
         for name in self.flags.0.keys() {
             debug_assert!(
-                keys.iter().any(|key| key.name == *name),
+                *name == CONFIG.name || keys.iter().any(|key| key.name == *name),
                 "the flag of {name} is never read"
             );
         }
@@ -207,8 +206,9 @@ impl<'a> Resolver<'a> {
                 entry,
             });
         };
-        if let Some(given) = self.flags.0.get(key.name) {
-            add(given.clone(), Origin::Flag(key.flag), None);
+        if let Some(given) = self.flags.get(key) {
+            let given = SettingSource::One(given.to_owned());
+            add(given, Origin::Flag(key.flag), None);
         }
         let mut from_variables = self.variables(key)?;
         from_variables.sort_by_key(|(found, ..)| *found == VariableLocation::DotEnv);

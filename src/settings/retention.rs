@@ -6,7 +6,7 @@ use crate::clock::text::duration;
 use crate::error::Result;
 
 use super::resolver::Resolver;
-use super::setting::{Setting, Visibility};
+use super::setting::Setting;
 
 /// Retention periods; the cleanup phase of a pipeline removes older data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,23 +17,16 @@ pub struct RetentionSettings {
     pub records: Duration,
 }
 
-static FILES: Setting = Setting {
-    name: "keep.files",
-    flag: "",
-    variables: &["PUSHCTL_KEEP_FILES"],
-    default: "30d",
-    visibility: Visibility::Plain,
-    about: "retention of audience and outcome files",
-};
+static FILES: Setting = Setting::new("keep.files", "Retention of audience and outcome files")
+    .variables(&["PUSHCTL_KEEP_FILES"])
+    .default("30d");
 
-static RECORDS: Setting = Setting {
-    name: "keep.records",
-    flag: "",
-    variables: &["PUSHCTL_KEEP_RECORDS"],
-    default: "180d",
-    visibility: Visibility::Plain,
-    about: "retention of runs and outcomes in the state store, at least two weeks",
-};
+static RECORDS: Setting = Setting::new(
+    "keep.records",
+    "Retention of runs and outcomes in the state store, at least two weeks",
+)
+.variables(&["PUSHCTL_KEEP_RECORDS"])
+.default("180d");
 
 /// Cadence looks back a week, and a repeated send must find the claims of the first.
 const LEAST_RECORDS: Duration = Duration::from_secs(14 * 86_400);

@@ -1,20 +1,17 @@
 //! The JSON Schema of the configuration file, made from the settings' keys: names, tables, help texts,
-//! defaults. Deliberately absent: the valid values. Reading the file checks them, with the place.
+//! defaults. Deliberately absent: the check of values. Reading the file checks them, with the place.
 
 use serde_json::{Map, Value, json};
 
-use super::environment::Environment;
-use super::setting::{Flags, Setting};
-use super::{Resolved, Settings};
+use super::declared;
+use super::setting::Setting;
 use crate::error::Result;
 
 /// Returns the schema, in draft 7, which is what TOML editors read.
 pub fn of_file() -> Result<Value> {
-    let nothing = Environment::new(Vec::<(String, String)>::new(), ".");
-    let Settings { resolved, .. } = Settings::resolve(&Flags::default(), &nothing, None)?;
     let mut top = Map::new();
     let mut tables: Map<String, Value> = Map::new();
-    for Resolved { key, .. } in &resolved {
+    for key in declared()? {
         match key.name.split_once('.') {
             None => {
                 top.insert(key.name.to_owned(), property(key));
@@ -50,6 +47,10 @@ fn property(key: &Setting) -> Value {
         "type": ["string", "number", "boolean", "array"],
         "items": { "type": one },
     });
+    if let Some(words) = key.words {
+        // Not `enum`: upper case is accepted, too.
+        property["examples"] = words().into();
+    }
     if !key.default.is_empty() {
         property["default"] = key.default.into();
     }

@@ -4,23 +4,117 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use clap::{ValueEnum, ValueHint};
+
+use super::parse::words;
 use super::secret::{MASK, holds_secret, is_address, kind_of, mask_url, show_path};
 
-/// One setting with its name in each origin.
-#[derive(Debug)]
+/// One setting: the only declaration of its flag, variables, key, default and help.
+#[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// In the configuration file, with the name of its table: `cadence.database_url`.
     pub name: &'static str,
-    /// On the command line: `--deadline`; empty where no flag sets it.
-    pub flag: &'static str,
-    /// In the environment, the first that is set. One that ends in `_FILE` names a file that holds the value.
-    pub variables: &'static [&'static str],
-    /// The default, as text; empty for none.
-    pub default: &'static str,
-    /// Whether its value may be shown.
-    pub visibility: Visibility,
     /// Its help text, a noun phrase.
     pub about: &'static str,
+    /// On the command line: `--deadline`; empty where no flag sets it.
+    pub flag: &'static str,
+    /// The short form of the flag.
+    pub short: Option<char>,
+    /// Stands for the value in the help: `DURATION`.
+    pub value_name: &'static str,
+    /// What a shell completes the value with.
+    pub hint: ValueHint,
+    /// The possible values, if they are a few words.
+    pub words: Option<fn() -> Vec<String>>,
+    /// In the environment, the first that is set. One that ends in `_FILE` names a file that holds the value.
+    pub variables: &'static [&'static str],
+    /// Whether the configuration file may have it.
+    pub in_file: bool,
+    /// The default, as text; empty for none.
+    pub default: &'static str,
+    /// What holds without a value and without a default, in words.
+    pub otherwise: &'static str,
+    /// Whether its value may be shown.
+    pub visibility: Visibility,
+}
+
+impl Setting {
+    /// Declares a setting of the configuration file.
+    pub const fn new(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            flag: "",
+            short: None,
+            value_name: "",
+            hint: ValueHint::Unknown,
+            words: None,
+            variables: &[],
+            in_file: true,
+            default: "",
+            otherwise: "",
+            visibility: Visibility::Plain,
+        }
+    }
+
+    pub(super) const fn flag(self, flag: &'static str, value_name: &'static str) -> Self {
+        Self {
+            flag,
+            value_name,
+            ..self
+        }
+    }
+
+    pub(super) const fn short(self, short: char) -> Self {
+        Self {
+            short: Some(short),
+            ..self
+        }
+    }
+
+    pub(super) const fn hint(self, hint: ValueHint) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// Declares that its value is one of the words of `T`.
+    pub(super) const fn choice<T: ValueEnum>(self) -> Self {
+        Self {
+            words: Some(words::<T>),
+            ..self
+        }
+    }
+
+    pub(super) const fn variables(self, variables: &'static [&'static str]) -> Self {
+        Self { variables, ..self }
+    }
+
+    pub(super) const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    pub(super) const fn otherwise(self, otherwise: &'static str) -> Self {
+        Self { otherwise, ..self }
+    }
+
+    pub(super) const fn visibility(self, visibility: Visibility) -> Self {
+        Self { visibility, ..self }
+    }
+
+    pub(super) const fn not_in_file(self) -> Self {
+        Self {
+            in_file: false,
+            ..self
+        }
+    }
+
+    /// Returns what holds without a value, as help texts show it.
+    pub fn shown_default(&self) -> &'static str {
+        if self.default.is_empty() {
+            self.otherwise
+        } else {
+            self.default
+        }
+    }
 }
 
 /// Which part of a value may be shown.
@@ -59,21 +153,23 @@ impl Visibility {
 pub enum SettingSource {
     /// `deadline = "5m"`, `--deadline 5m`.
     One(String),
-    /// `test_users = ["…", "…"]`, a repeated flag.
+    /// `test_users = ["…", "…"]`.
     Many(Vec<String>),
 }
 
-/// The flags of the command line, by setting.
+/// The flags of the command line, by the names of their settings.
 #[derive(Default)]
-pub struct Flags(pub(super) BTreeMap<&'static str, SettingSource>);
+pub struct Flags(pub(super) BTreeMap<String, String>);
 
 impl Flags {
-    /// Records the flag of `key`, if it has a value.
-    pub fn set(&mut self, key: &'static Setting, value: Option<impl ToString>) {
-        if let Some(value) = value {
-            self.0
-                .insert(key.name, SettingSource::One(value.to_string()));
-        }
+    /// Records the flag of a setting.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Returns the flag of a setting, as it was written.
+    pub fn get(&self, setting: &Setting) -> Option<&str> {
+        self.0.get(setting.name).map(String::as_str)
     }
 }
 

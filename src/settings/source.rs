@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use clap::ValueHint;
+
 use crate::clock::text::duration;
 use crate::error::Result;
 
@@ -12,7 +14,26 @@ use super::environment::Environment;
 use super::parse::{text, whole_number};
 use super::resolver::Resolver;
 use super::secret::Secret;
-use super::setting::{Setting, SettingSource, Visibility};
+use super::setting::{Origin, Setting, SettingSource, Visibility};
+
+/// The overall time limit of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// By a flag or a variable: it bounds everything.
+    Given(Duration),
+    /// By the configuration file: it bounds each step of a command that sends.
+    Configured(Duration),
+    /// The default: as in the configuration file.
+    Default(Duration),
+}
+
+impl Deadline {
+    pub fn length(self) -> Duration {
+        match self {
+            Self::Given(length) | Self::Configured(length) | Self::Default(length) => length,
+        }
+    }
+}
 
 /// The settings of the source.
 #[derive(Debug, Clone)]
@@ -25,182 +46,110 @@ pub struct SourceSettings {
     /// `password_command` and others.
     pub keywords: BTreeMap<String, Secret>,
     /// Time limit of the whole command.
-    pub deadline: Duration,
+    pub deadline: Deadline,
     /// Timeout of one attempt, all addresses of a host together; `None` for the default (10 s), which a parameter of
     /// the URL overrides.
     pub connect_timeout: Option<Duration>,
-    /// Maximum attempts, the first included; `None` for the default (5), which shrinks to fit the budget.
+    /// Maximum attempts, the first included; `None` for as many as the deadline allows.
     pub retries: Option<NonZeroU32>,
 }
 
 /// `--database-url`, `DATABASE_URL`.
-pub static URL: Setting = Setting {
-    name: "database_url",
-    flag: "--database-url",
-    variables: &["DATABASE_URL", "DATABASE_URL_FILE"],
-    default: "",
-    visibility: Visibility::Url,
-    about: "connection URL of the source database",
-};
+pub static URL: Setting = Setting::new("database_url", "Connection URL of the source database")
+    .flag("--database-url", "URL")
+    .hint(ValueHint::Url)
+    .variables(&["DATABASE_URL", "DATABASE_URL_FILE"])
+    .visibility(Visibility::Url);
 
 /// `--deadline`.
-pub static DEADLINE: Setting = Setting {
-    name: "deadline",
-    flag: "--deadline",
-    variables: &["PUSHCTL_DEADLINE"],
-    default: "5m",
-    visibility: Visibility::Plain,
-    about: "overall time limit of a command: attempts, waits and queries together",
-};
+pub static DEADLINE: Setting = Setting::new(
+    "deadline",
+    "Overall time limit: attempts, waits and queries together",
+)
+.flag("--deadline", "DURATION")
+.variables(&["PUSHCTL_DEADLINE"])
+.default("5m");
 
 /// `--connect-timeout`.
-pub static CONNECT_TIMEOUT: Setting = Setting {
-    name: "connect_timeout",
-    flag: "--connect-timeout",
-    variables: &["PUSHCTL_CONNECT_TIMEOUT"],
-    default: "10s",
-    visibility: Visibility::Plain,
-    about: "time limit of one attempt to connect: name, TCP, TLS and login together",
-};
+pub static CONNECT_TIMEOUT: Setting = Setting::new(
+    "connect_timeout",
+    "Time limit of one connection attempt: name lookup, TCP, TLS and login",
+)
+.flag("--connect-timeout", "DURATION")
+.variables(&["PUSHCTL_CONNECT_TIMEOUT"])
+.default("10s");
 
 /// `--retries`.
-pub static RETRIES: Setting = Setting {
-    name: "retries",
-    flag: "--retries",
-    variables: &["PUSHCTL_RETRIES"],
-    default: "5",
-    visibility: Visibility::Plain,
-    about: "maximum attempts to connect, the first included",
-};
+pub static RETRIES: Setting =
+    Setting::new("retries", "Maximum connection attempts, the first included")
+        .flag("--retries", "N")
+        .variables(&["PUSHCTL_RETRIES"])
+        .otherwise("as many as the deadline allows");
 
 /// The other keys of `[source]`: libpq's keywords, with the variables of libpq and of the platform.
 static KEYWORDS: &[Setting] = &[
-    keyword(
-        "source.host",
-        &["PGHOST", "POSTGRES_HOST"],
-        "host name, or several with commas",
-    ),
-    keyword(
+    Setting::new("source.host", "Host name, or several with commas")
+        .variables(&["PGHOST", "POSTGRES_HOST"]),
+    Setting::new(
         "source.hostaddr",
-        &["PGHOSTADDR"],
-        "address to connect to, in place of the host's",
-    ),
-    keyword("source.port", &["PGPORT", "POSTGRES_PORT"], "port"),
-    keyword("source.user", &["PGUSER", "POSTGRES_USER"], "role"),
-    secret(
-        "source.password",
-        &["PGPASSWORD", "POSTGRES_PASSWORD"],
-        "password",
-    ),
-    secret(
+        "Address to connect to, in place of the host's",
+    )
+    .variables(&["PGHOSTADDR"]),
+    Setting::new("source.port", "Port").variables(&["PGPORT", "POSTGRES_PORT"]),
+    Setting::new("source.user", "Role").variables(&["PGUSER", "POSTGRES_USER"]),
+    Setting::new("source.password", "Password")
+        .variables(&["PGPASSWORD", "POSTGRES_PASSWORD"])
+        .visibility(Visibility::Secret),
+    Setting::new(
         "source.password_command",
-        &[],
-        "program that prints a password or a short-lived token",
-    ),
-    file("source.passfile", &["PGPASSFILE"], "password file"),
-    keyword("source.dbname", &["PGDATABASE", "POSTGRES_DB"], "database"),
-    keyword(
-        "source.service",
-        &["PGSERVICE"],
-        "section of pg_service.conf",
-    ),
-    keyword(
+        "Program that prints a password or a short-lived token",
+    )
+    .visibility(Visibility::Secret),
+    Setting::new("source.passfile", "Password file")
+        .variables(&["PGPASSFILE"])
+        .visibility(Visibility::KeyFile),
+    Setting::new("source.dbname", "Database").variables(&["PGDATABASE", "POSTGRES_DB"]),
+    Setting::new("source.service", "Section of pg_service.conf").variables(&["PGSERVICE"]),
+    Setting::new(
         "source.sslmode",
-        &["PGSSLMODE"],
-        "disable, allow, prefer, require, verify-ca or verify-full",
-    ),
-    keyword(
+        "Disable, allow, prefer, require, verify-ca or verify-full",
+    )
+    .variables(&["PGSSLMODE"]),
+    Setting::new(
         "source.sslrootcert",
-        &["PGSSLROOTCERT"],
-        "file of root certificates, or \"system\"",
-    ),
-    file(
-        "source.sslcert",
-        &["PGSSLCERT"],
-        "file of the client's certificate",
-    ),
-    file(
-        "source.sslkey",
-        &["PGSSLKEY"],
-        "file of the client certificate's key",
-    ),
-    keyword(
-        "source.sslnegotiation",
-        &["PGSSLNEGOTIATION"],
-        "postgres or direct",
-    ),
-    keyword(
-        "source.channel_binding",
-        &["PGCHANNELBINDING"],
-        "disable, prefer or require",
-    ),
-    keyword(
+        "File of root certificates, or \"system\"",
+    )
+    .variables(&["PGSSLROOTCERT"]),
+    Setting::new("source.sslcert", "File of the client's certificate")
+        .variables(&["PGSSLCERT"])
+        .visibility(Visibility::KeyFile),
+    Setting::new("source.sslkey", "File of the client certificate's key")
+        .variables(&["PGSSLKEY"])
+        .visibility(Visibility::KeyFile),
+    Setting::new("source.sslnegotiation", "Postgres or direct").variables(&["PGSSLNEGOTIATION"]),
+    Setting::new("source.channel_binding", "Disable, prefer or require")
+        .variables(&["PGCHANNELBINDING"]),
+    Setting::new(
         "source.application_name",
-        &["PGAPPNAME"],
-        "name that the server shows for the session",
-    ),
-    keyword(
-        "source.options",
-        &["PGOPTIONS"],
-        "start-up options of the session",
-    ),
-    keyword(
-        "source.target_session_attrs",
-        &["PGTARGETSESSIONATTRS"],
-        "kind of server to accept",
-    ),
-    keyword(
+        "Name that the server shows for the session",
+    )
+    .variables(&["PGAPPNAME"]),
+    Setting::new("source.options", "Start-up options of the session").variables(&["PGOPTIONS"]),
+    Setting::new("source.target_session_attrs", "Kind of server to accept")
+        .variables(&["PGTARGETSESSIONATTRS"]),
+    Setting::new(
         "source.pgbouncer",
-        &[],
-        "true for a transaction pooler between pushctl and the server",
+        "True for a transaction pooler between pushctl and the server",
     ),
-    keyword(
+    Setting::new(
         "source.connection_limit",
-        &[],
-        "maximum processes with a connection at once",
+        "Maximum processes with a connection at once",
     ),
-    keyword("source.schema", &[], "schema of the tables"),
+    Setting::new("source.schema", "Schema of the tables"),
 ];
 
 /// Keys that name files: in the configuration file, relative to it.
 const FILES: &[&str] = &["passfile", "sslrootcert", "sslcert", "sslkey"];
-
-const fn keyword(
-    name: &'static str,
-    variables: &'static [&'static str],
-    about: &'static str,
-) -> Setting {
-    Setting {
-        name,
-        flag: "",
-        variables,
-        default: "",
-        visibility: Visibility::Plain,
-        about,
-    }
-}
-
-const fn file(
-    name: &'static str,
-    variables: &'static [&'static str],
-    about: &'static str,
-) -> Setting {
-    Setting {
-        visibility: Visibility::KeyFile,
-        ..keyword(name, variables, about)
-    }
-}
-
-const fn secret(
-    name: &'static str,
-    variables: &'static [&'static str],
-    about: &'static str,
-) -> Setting {
-    Setting {
-        visibility: Visibility::Secret,
-        ..keyword(name, variables, about)
-    }
-}
 
 impl SourceSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
@@ -208,7 +157,7 @@ impl SourceSettings {
             url: settings.flag(&URL).map(Secret::new),
             environment: settings.environment().clone(),
             keywords: keywords(settings),
-            deadline: settings.value(&DEADLINE, positive)?,
+            deadline: deadline(settings)?,
             connect_timeout: settings.explicit(&CONNECT_TIMEOUT, positive)?,
             retries: settings
                 .explicit(&RETRIES, |given| whole_number(given, 1..=100))?
@@ -230,6 +179,15 @@ impl SourceSettings {
             .flatten()
             .map(|(value, _)| value)
     }
+}
+
+fn deadline(settings: &mut Resolver<'_>) -> Result<Deadline> {
+    let length = settings.value(&DEADLINE, positive)?;
+    Ok(match settings.origin() {
+        Origin::Default => Deadline::Default(length),
+        Origin::File { .. } => Deadline::Configured(length),
+        _ => Deadline::Given(length),
+    })
 }
 
 fn keywords(settings: &Resolver<'_>) -> BTreeMap<String, Secret> {

@@ -24,23 +24,21 @@ pub enum StateSettings {
 }
 
 /// `--state`.
-pub static STATE: Setting = Setting {
-    name: "state",
-    flag: "--state",
-    variables: &["PUSHCTL_STATE_URL", "PUSHCTL_STATE_URL_FILE"],
-    default: "",
-    visibility: Visibility::Place,
-    about: "the state store: a PostgreSQL URL, or a file for SQLite",
-};
+pub static STATE: Setting = Setting::new(
+    "state",
+    "State store: a PostgreSQL URL, or a file for SQLite",
+)
+.flag("--state", "PLACE")
+.otherwise("in the XDG state directory")
+.variables(&["PUSHCTL_STATE_URL", "PUSHCTL_STATE_URL_FILE"])
+.visibility(Visibility::Place);
 
-static LEASE: Setting = Setting {
-    name: "lease",
-    flag: "",
-    variables: &["PUSHCTL_LEASE"],
-    default: "30s",
-    visibility: Visibility::Plain,
-    about: "time without a renewal after which a lease ends, and another process may take its run over",
-};
+static LEASE: Setting = Setting::new(
+    "lease",
+    "Time without a renewal after which a lease ends, and another process may take its run over",
+)
+.variables(&["PUSHCTL_LEASE"])
+.default("30s");
 
 /// A shorter lease would end between two looks at a busy store; after a longer one, a run that crashed on another
 /// machine would wait for it.

@@ -44,6 +44,15 @@ pub struct Rows {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
+/// A table or view that a query reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// With its schema, quoted as SQL needs it.
+    pub name: String,
+    /// Whether the role may read every column.
+    pub is_readable: bool,
+}
+
 /// The statement that is running.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Running {
@@ -138,6 +147,76 @@ impl Snapshot {
         Ok(names
             .map(|names| names.iter().map(str::to_owned).collect())
             .unwrap_or_default())
+    }
+
+    /// Plans a query without running it: fails as the query would, for a missing privilege too.
+    pub async fn explain(&self, query: &str) -> Result<()> {
+        const BEFORE: &str = "EXPLAIN SELECT * FROM (";
+        let query = query.trim_end().trim_end_matches(';');
+        let statement = format!("{BEFORE}{query}\n) AS q");
+        self.one(&statement, BEFORE.len(), query.chars().count())
+            .await
+            .map(drop)
+    }
+
+    /// Returns the tables and views that a query reads, without running it and without a privilege on them.
+    ///
+    /// The server parses the query and so locks what it names for reading. A savepoint ends these locks.
+    pub async fn relations(&self, query: &str) -> Result<Vec<Relation>> {
+        const BEFORE: &str = "PREPARE pushctl_relations AS SELECT * FROM (";
+        const LOCKED: &str = "
+            SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+                   pg_catalog.has_table_privilege(c.oid, 'SELECT')
+              FROM pg_catalog.pg_locks l
+              JOIN pg_catalog.pg_class c ON c.oid = l.relation
+              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE l.pid = pg_catalog.pg_backend_pid() AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+               AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+             ORDER BY 1";
+        let query = query.trim_end().trim_end_matches(';');
+        let statement = format!("{BEFORE}{query}\n) AS q");
+        self.one("SAVEPOINT relations", 0, 0).await?;
+        let parsed = self
+            .one(&statement, BEFORE.len(), query.chars().count())
+            .await;
+        let found = match parsed {
+            Ok(_) => self.one(LOCKED, 0, 0).await,
+            Err(error) => Err(error),
+        };
+        self.one("ROLLBACK TO relations", 0, 0).await?;
+        let rows = found?;
+        self.one("DEALLOCATE pushctl_relations", 0, 0).await?;
+        let relation = |row: &tokio_postgres::Row| Relation {
+            name: row.get(0),
+            is_readable: row.get(1),
+        };
+        Ok(rows.iter().map(relation).collect())
+    }
+
+    /// Runs work whose failure leaves the transaction usable.
+    pub async fn attempt<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.one("SAVEPOINT attempt", 0, 0).await?;
+        let outcome = work.await;
+        self.one("ROLLBACK TO attempt", 0, 0).await?;
+        outcome
+    }
+
+    /// Runs a statement of the extended protocol, which takes exactly one. `before` and `length`: where in it the
+    /// caller's query begins, and how long that is.
+    async fn one(
+        &self,
+        statement: &str,
+        before: usize,
+        length: usize,
+    ) -> Result<Vec<tokio_postgres::Row>> {
+        let started = self.begin();
+        let result = self.client.query_typed(statement, &[]).await;
+        self.end();
+        log(statement, &[], started, 0);
+        match result {
+            Ok(rows) => Ok(rows),
+            Err(cause) => Err(self.failed(cause, before, length).await),
+        }
     }
 
     /// Runs a query whose result is small, and returns all of it.
@@ -305,6 +384,11 @@ impl Running {
                 number(self.rows)
             ),
         }
+    }
+
+    /// Returns whether it has sent nothing for seconds.
+    pub(super) fn is_silent(&self) -> bool {
+        self.last_row.unwrap_or(self.since).elapsed() > Duration::from_secs(5)
     }
 
     /// Returns whether the rows had begun and then stopped.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 
-const ELSEWHERE: &str =
-    "name another file with --state, or a PostgreSQL store with PUSHCTL_STATE_URL";
+const PRIMARY: &str = "name the primary in PUSHCTL_STATE_URL, or add target_session_attrs=read-write to it; default_transaction_read_only must be off";
 
 /// A SQLite error about the store at `path`.
 pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
@@ -19,17 +19,17 @@ pub(super) fn sqlite(cause: rusqlite::Error, path: &Path) -> Error {
             ErrorKind::Failed,
             format!("the disk is full: cannot write the state store {place}"),
         )
-        .hint("free some space and run the command again: earlier records are kept"),
+        .hint(Advice::StoreDiskFull),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => error(
             ErrorKind::Failed,
             format!("the state store {place} is damaged"),
         )
-        .hint("move the file aside and restore a backup with `pushctl state import`"),
+        .hint(Advice::DamagedStore),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => error(
             ErrorKind::Failed,
             format!("cannot write the state store {place}"),
         )
-        .hint(ELSEWHERE),
+        .hint(Advice::OtherStore),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error(
             ErrorKind::Locked,
             format!("another process has locked the state store {place} for too long"),
@@ -44,7 +44,7 @@ pub(super) fn file(cause: &std::io::Error, path: &Path) -> Error {
         ErrorKind::Failed,
         format!("cannot create the state store {}: {cause}", path.display()),
     )
-    .hint(ELSEWHERE)
+    .hint(Advice::OtherStore)
 }
 
 /// The store's file can be read but not written.
@@ -53,7 +53,7 @@ pub(super) fn read_only(path: &Path) -> Error {
         ErrorKind::Failed,
         format!("the state store {} is read-only", path.display()),
     )
-    .hint(ELSEWHERE)
+    .hint(Advice::OtherStore)
 }
 
 /// The file exists and is empty.
@@ -75,7 +75,29 @@ pub(super) fn not_ours(path: &Path) -> Error {
         "{} is a database, but not a pushctl state store",
         path.display()
     ))
-    .hint(ELSEWHERE)
+    .hint(Advice::OtherStore)
+}
+
+/// The PostgreSQL server, or this role's sessions on it, are read-only.
+pub(super) fn accepts_no_writes(place: &str) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!("cannot write the state store at {place}: the server accepts no writes"),
+    )
+    .hint(PRIMARY)
+}
+
+/// The role may not write to these tables.
+pub(super) fn lacks_privilege(place: &str, role: &str, tables: &str) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!(
+            "cannot write the state store at {place}: the role {role} may not write to {tables}"
+        ),
+    )
+    .hint(format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pushctl TO {role}"
+    ))
 }
 
 /// A PostgreSQL error about the store.
@@ -83,25 +105,34 @@ pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
     let Some(state) = cause.code().map(|state| state.code().to_owned()) else {
         return Error::from_cause(ErrorKind::Unreachable, cause)
             .context("cannot reach the state store")
-            .hint("`pushctl doctor --only state` shows which step of the connection fails");
+            .hint(Advice::AskDoctorAboutState);
     };
     let error = |kind, message: &str| Error::from_cause(kind, cause).context(message);
     match state.as_bytes() {
-        [b'2', b'8', ..] => error(ErrorKind::Credentials, "the state store rejects the credentials")
-            .hint("check the user and the password in PUSHCTL_STATE_URL"),
+        [b'2', b'8', ..] => error(
+            ErrorKind::Credentials,
+            "the state store rejects the credentials",
+        )
+        .hint(Advice::StorePassword),
         b"42501" => error(
             ErrorKind::Credentials,
             "the role lacks a privilege in the state store",
         )
-        .hint("GRANT CREATE ON DATABASE … TO the role, or let the database's owner create the schema: CREATE SCHEMA pushctl AUTHORIZATION …"),
+        .hint(Advice::StorePrivilege),
         b"3F000" | b"42P01" | b"42703" => error(
             ErrorKind::Failed,
             "the state store lacks a migration that this version needs",
         )
-        .hint("run `pushctl state migrate`"),
-        [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => {
-            error(ErrorKind::Unreachable, "the state store accepts no connections at present")
-        }
+        .hint(Advice::Migrate),
+        [b'0', b'8', ..] | [b'5', b'7', b'P', ..] | b"53300" => error(
+            ErrorKind::Unreachable,
+            "the state store accepts no connections at present",
+        ),
+        b"25006" => error(
+            ErrorKind::Failed,
+            "the state store is read-only: the server accepts no writes",
+        )
+        .hint(PRIMARY),
         b"53100" => error(ErrorKind::Failed, "the disk of the state store is full"),
         _ => error(ErrorKind::Failed, "the state store failed"),
     }

@@ -182,17 +182,31 @@ impl Store {
 
     /// Migrates an empty store; rejects one that does not fit this version.
     pub(super) async fn fit(&self) -> Result<()> {
-        let version = self.known_version().await?;
-        if version == NEEDED {
-            return Ok(());
+        if !self.is_current().await? {
+            self.check_writable().await?;
+            self.migrate().await?;
         }
-        if version > 0 && !self.is_empty(version).await? {
-            return Err(Error::usage(format!(
-                "the state store is at migration {version}, and this pushctl needs {NEEDED}"
-            ))
-            .hint("run `pushctl state export` for a backup, then `pushctl state migrate`"));
+        Ok(())
+    }
+
+    /// Returns whether the store has every migration; false for an empty one that lacks some. Rejects one with rows.
+    pub(super) async fn is_current(&self) -> Result<bool> {
+        loop {
+            let version = self.known_version().await?;
+            if version == NEEDED {
+                return Ok(true);
+            }
+            if version == 0 || self.is_empty(version).await? {
+                return Ok(false);
+            }
+            // Another process may have migrated it, and written rows, between the two questions.
+            if self.known_version().await? == version {
+                return Err(Error::usage(format!(
+                    "the state store is at migration {version}, and this pushctl needs {NEEDED}"
+                ))
+                .hint("run `pushctl state export` for a backup, then `pushctl state migrate`"));
+            }
         }
-        self.migrate().await.map(drop)
     }
 
     /// Returns the store's version, or an error if it is newer than this pushctl knows.

@@ -1,7 +1,6 @@
 //! The store in PostgreSQL, schema `pushctl`: for several machines, or one without a disk.
 
 use std::ops::Deref;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc::Sender;
@@ -9,12 +8,19 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use super::failure;
 use super::value::{Cells, Row, Statement, Value};
+use crate::budget::Budget;
 use crate::error::Result;
 use crate::postgres::Address;
 use crate::postgres::session::{BEGIN, Parameter, ReconnectingSession};
 
-/// How long a lost connection is retried: longer than the failover of a managed database.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// Whether the server accepts writes, the role, and the tables that it may not write to. An owner of the database who
+/// has not migrated it yet has none.
+const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'on', current_user::text, string_agg(c.relname, ', ' ORDER BY c.relname)
+     FROM (SELECT 1) AS one
+     LEFT JOIN pg_class c ON c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'pushctl')
+         AND c.relkind = 'r' AND c.relname <> 'migrations'
+         AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+             AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))";
 
 pub(super) struct PostgresStore(ReconnectingSession);
 
@@ -28,9 +34,8 @@ impl Deref for PostgresStore {
 
 impl PostgresStore {
     /// Connects once, to check the address.
-    pub(super) async fn open(address: Address) -> Result<Self> {
-        let link =
-            ReconnectingSession::new(address, "the state store", failure::postgres, PATIENCE);
+    pub(super) async fn open(address: Address, budget: Budget) -> Result<Self> {
+        let link = ReconnectingSession::new(address, "the state store", failure::postgres, budget);
         let postgres = Self(link);
         postgres.0.open().await?;
         Ok(postgres)
@@ -75,6 +80,25 @@ impl PostgresStore {
         let text = &format!("{BEGIN}; {text}; COMMIT");
         self.with(|client| async move { client.batch_execute(text).await })
             .await
+    }
+
+    /// Rejects a server that accepts no writes, and a role that lacks a privilege on a table.
+    pub(super) async fn check_writable(&self) -> Result<()> {
+        let rows = self.query(WRITABLE, Vec::new()).await?;
+        let Some(row) = rows.first() else {
+            return Ok(());
+        };
+        if row.int(0)? != 0 {
+            return Err(failure::accepts_no_writes(&self.place()));
+        }
+        match row.opt_text(2)? {
+            None => Ok(()),
+            Some(tables) => Err(failure::lacks_privilege(
+                &self.place(),
+                &row.text(1)?,
+                &tables,
+            )),
+        }
     }
 
     /// Sends every row of `tables`, as they are at one instant. On a connection of its own, and without retries.

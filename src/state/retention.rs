@@ -51,9 +51,15 @@ impl Store {
         let senders = "DELETE FROM pushctl.senders WHERE begun_at < $1
                        AND NOT EXISTS (SELECT 1 FROM pushctl.runs r WHERE r.id = pushctl.senders.run)";
         let files = "DELETE FROM pushctl.files WHERE run IN (SELECT id FROM pushctl.runs WHERE ended_at < $1)";
-        let leases = "DELETE FROM pushctl.leases WHERE expires_at < $1";
-        let statements =
-            [files, phases, runs, senders, leases].map(|sql| (sql.into(), params![before]));
-        Ok(self.transact(statements.into()).await?[2])
+        let mut statements =
+            Vec::from([files, phases, runs, senders].map(|sql| (sql.into(), params![before])));
+        // Leases are written by the store's clock: a machine whose clock is ahead must not delete a living one.
+        let age = self.now().as_microsecond() - before.as_microsecond();
+        let leases = format!(
+            "DELETE FROM pushctl.leases WHERE expires_at < {} - $1",
+            self.now_in_sql()
+        );
+        statements.push((leases.into(), params![age]));
+        Ok(self.transact(statements).await?[2])
     }
 }

@@ -279,7 +279,7 @@ impl Store {
         Ok(self.in_turn(&run.automation, sql, values).await? > 0)
     }
 
-    /// Replaces the plan of a run, to add overrides to it.
+    /// Replaces the plan of a run, to add overrides to it or to change its rate.
     pub async fn amend_plan(&self, id: &str, plan: &Json) -> Result<()> {
         let sql = "UPDATE pushctl.runs SET plan = $1 WHERE id = $2";
         self.execute(sql, params![plan, id]).await.map(drop)

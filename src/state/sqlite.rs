@@ -7,8 +7,8 @@
 //! the file, so that afterwards the file alone is the whole store: a copy of it is a backup.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -18,14 +18,13 @@ use tokio::sync::oneshot;
 
 use super::failure;
 use super::value::{Cells, Row, Statement, Value};
+use crate::budget::Budget;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The timeout for the write lock: many times longer than any group of claims takes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// The wait between two attempts. SQLite's own waits grow to 100 ms, which starves the second of two senders.
 const LOCK_RETRY_WAIT: Duration = Duration::from_millis(2);
-/// Longer than a new file stays empty before the process that creates it has written its header.
-const CREATION_TIMEOUT: Duration = Duration::from_secs(1);
 /// "push", in the file's header.
 const APPLICATION_ID: i32 = 0x7075_7368;
 
@@ -53,11 +52,39 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(super) struct Sqlite {
     jobs: mpsc::Sender<SqliteJob>,
     path: PathBuf,
+    /// The file's name, as waits name it.
+    named: Arc<str>,
+    budget: Budget,
 }
 
 impl Sqlite {
     /// Opens the file, and creates it and its directory if they do not exist.
-    pub(super) async fn open(path: PathBuf) -> Result<Self> {
+    pub(super) async fn open(path: PathBuf, budget: Budget) -> Result<Self> {
+        Self::start(path, connect, budget).await
+    }
+
+    /// Opens the file if there is one. It may be read-only.
+    pub(super) async fn open_existing(path: PathBuf, budget: Budget) -> Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        Self::start(path, connect_existing, budget).await.map(Some)
+    }
+
+    /// Opens a store in memory, which ends with its last handle.
+    pub(super) async fn in_memory(budget: Budget) -> Result<Self> {
+        let open = |path: &Path| {
+            Connection::open_in_memory().map_err(|cause| failure::sqlite(cause, path))
+        };
+        Self::start(PathBuf::from("in memory"), open, budget).await
+    }
+
+    async fn start(
+        path: PathBuf,
+        connect: impl FnOnce(&Path) -> Result<Connection> + Send + 'static,
+        budget: Budget,
+    ) -> Result<Self> {
+        let named: Arc<str> = format!("the state store {}", path.display()).into();
         let (jobs, queue) = mpsc::channel::<SqliteJob>();
         let (opened, outcome) = oneshot::channel();
         let file = path.clone();
@@ -75,8 +102,14 @@ impl Sqlite {
                 ErrorKind::Failed,
                 || "cannot start the state store's thread",
             )?;
-        outcome.await.map_err(|_| gone())??;
-        Ok(Self { jobs, path })
+        let opening = async { outcome.await.map_err(|_| gone())? };
+        budget.wait_with_grace(Arc::clone(&named), opening).await?;
+        Ok(Self {
+            jobs,
+            path,
+            named,
+            budget,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -101,7 +134,7 @@ impl Sqlite {
         let _ = moved.await;
     }
 
-    /// Runs `work` on the store's thread. Dropping the future does not undo the work.
+    /// Runs `work` on the store's thread. Dropping the future, or the end of the budget, does not undo the work.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -112,10 +145,13 @@ impl Sqlite {
                 drop(done.send(work(connection)));
             })))
             .map_err(|_| gone())?;
-        result
+        let answer = async {
+            let answer = result.await.map_err(|_| gone())?;
+            answer.map_err(|cause| failure::sqlite(cause, &self.path))
+        };
+        self.budget
+            .wait_with_grace(Arc::clone(&self.named), answer)
             .await
-            .map_err(|_| gone())?
-            .map_err(|cause| failure::sqlite(cause, &self.path))
     }
 
     /// Runs `work` in one write transaction.
@@ -264,58 +300,93 @@ pub(super) fn dialect(sql: &str) -> String {
 
 fn connect(path: &Path) -> Result<Connection> {
     create(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |cause| failure::sqlite(cause, path);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let mut connection = open(path).map_err(failed)?;
     if connection.is_readonly("main").map_err(failed)? {
         return Err(failure::read_only(path));
     }
-    configure(&mut connection).map_err(failed)?;
-    claim_file(&connection)
-        .map_err(failed)?
+    let ours = configure(&mut connection).and_then(|()| mark(&connection));
+    ours.map_err(failed)?
         .then_some(connection)
         .ok_or_else(|| failure::not_ours(path))
 }
 
-/// Creates the file and its directory, readable by their owner only; SQLite gives its side files the same mode. An
-/// empty file that existed before is rejected: it may be a copy made without the log, and would send to every recipient
-/// again.
+fn connect_existing(path: &Path) -> Result<Connection> {
+    refuse_empty(path)?;
+    let failed = |cause| failure::sqlite(cause, path);
+    let mut connection = open(path).map_err(failed)?;
+    let id = configure(&mut connection).and_then(|()| application_id(&connection));
+    (id.map_err(failed)? == APPLICATION_ID)
+        .then_some(connection)
+        .ok_or_else(|| failure::not_ours(path))
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
+/// Creates the file and its directory, readable by their owner only; SQLite gives its side files the same mode. The
+/// file appears under its name once it is marked as a state store and has its journal mode, so that of several
+/// processes that begin at once none sees a part of it. An empty file that existed before is rejected.
 fn create(path: &Path) -> Result<()> {
+    if path.exists() {
+        return refuse_empty(path);
+    }
     let cannot = |cause: std::io::Error| failure::file(&cause, path);
-    if let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+    let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    if let Some(directory) = directory {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory).map_err(cannot)?;
     }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => has_content(path),
-        Err(error) => Err(cannot(error)),
+    let file = tempfile::Builder::new()
+        .prefix(".pushctl-state-")
+        .tempfile_in(directory.unwrap_or(Path::new(".")))
+        .map_err(cannot)?;
+    let marked = Connection::open(file.path()).and_then(|connection| {
+        mark(&connection)?;
+        connection.close().map_err(|(_, error)| error)
+    });
+    marked.map_err(|cause| failure::sqlite(cause, path))?;
+    match file.into_temp_path().persist_noclobber(path) {
+        Ok(()) => Ok(()),
+        // Another process created it meanwhile.
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(cannot(error.error)),
     }
 }
 
-/// Rejects an empty file without a log. A file that another process is creating is empty for a moment.
-fn has_content(path: &Path) -> Result<()> {
+/// Marks a database without a table as a state store, and sets its journal mode; returns false for a database of another
+/// application.
+fn mark(connection: &Connection) -> rusqlite::Result<bool> {
+    // In this order: another process may mark it, and then make tables.
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    match application_id(connection)? {
+        APPLICATION_ID => {}
+        0 if tables == 0 => connection.pragma_update(None, "application_id", APPLICATION_ID)?,
+        _ => return Ok(false),
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    Ok(true)
+}
+
+fn application_id(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+/// Rejects an empty file without a log: it may be a copy made without the log, and would send to every recipient again.
+fn refuse_empty(path: &Path) -> Result<()> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     // If it is not a file, or cannot be read, SQLite reports the error.
-    let is_empty =
-        |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
-    let has_log = || std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
-    let began = Instant::now();
-    while is_empty(path) && !has_log() {
-        if began.elapsed() > CREATION_TIMEOUT {
-            return Err(failure::empty(path));
-        }
-        std::thread::sleep(LOCK_RETRY_WAIT);
+    let is_empty = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0);
+    let has_log = std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
+    if is_empty && !has_log {
+        return Err(failure::empty(path));
     }
     Ok(())
 }
@@ -333,26 +404,10 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     // Without this a statement is planned again for each bound value, which costs more than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
     // 8 MiB of cache; the log is moved into the file every 16 MiB, and its file is kept below 64 MiB.
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)
-}
-
-/// Marks an empty file as a state store; returns false for a database of another application.
-fn claim_file(connection: &Connection) -> rusqlite::Result<bool> {
-    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    if id == APPLICATION_ID {
-        return Ok(true);
-    }
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
-    if tables > 0 || id != 0 {
-        return Ok(false);
-    }
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    Ok(true)
 }
 
 fn gone() -> Error {
@@ -390,13 +445,17 @@ impl TryFrom<ValueRef<'_>> for Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    async fn open(path: PathBuf) -> Result<Sqlite> {
+        Sqlite::open(path, Budget::open(Duration::from_secs(60))).await
+    }
 
     async fn scratch() -> (tempfile::TempDir, Sqlite) {
         let directory = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(directory.path().join("state.db"))
-            .await
-            .unwrap();
+        let store = open(directory.path().join("state.db")).await.unwrap();
         (directory, store)
     }
 
@@ -422,7 +481,7 @@ mod tests {
             b"this is not a database, whatever its name says".repeat(99),
         )
         .unwrap();
-        let error = Sqlite::open(path).await.err().unwrap();
+        let error = open(path).await.err().unwrap();
         assert!(error.to_string().contains("damaged"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("import")));
     }
@@ -432,7 +491,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         std::fs::write(&path, "").unwrap();
-        let error = Sqlite::open(path.clone()).await.err().unwrap();
+        let error = open(path.clone()).await.err().unwrap();
         assert!(error.to_string().contains("is an empty file"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("remove")));
     }
@@ -489,7 +548,7 @@ mod tests {
             .unwrap()
             .execute_batch("CREATE TABLE accounts (id INTEGER)")
             .unwrap();
-        let error = Sqlite::open(path).await.err().unwrap();
+        let error = open(path).await.err().unwrap();
         assert!(error.to_string().contains("not a pushctl state store"));
     }
 
@@ -498,7 +557,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = Sqlite::open(file.join("state.db")).await.err().unwrap();
+        let error = open(file.join("state.db")).await.err().unwrap();
         assert!(error.to_string().contains("state.db"), "{error:#}");
         assert!(error.hints().iter().any(|hint| hint.contains("--state")));
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::postgres::PostgresStore;
 use super::sqlite::Sqlite;
 use super::value::{Row, Statement, Value};
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::postgres::Address;
@@ -32,7 +33,11 @@ pub struct Store {
     pub(super) backend: Arc<Backend>,
     clock: Arc<dyn Clock>,
     lease: Duration,
+    budget: Budget,
 }
+
+/// The time for one operation, unless the command that uses the store has a budget.
+const OPERATION: Duration = Duration::from_secs(20);
 
 pub(super) enum Backend {
     Sqlite(Sqlite),
@@ -43,7 +48,16 @@ impl Store {
     /// Opens the store. An empty store is migrated; one with pending migrations is an error that names the command to
     /// run.
     pub async fn open(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
-        let store = Self::open_as_it_is(location, clock).await?;
+        Self::open_within(location, clock, Budget::open(OPERATION)).await
+    }
+
+    /// Like [`Store::open`]; the opening and every later operation end with the budget.
+    pub async fn open_within(
+        location: &Location,
+        clock: Arc<dyn Clock>,
+        budget: Budget,
+    ) -> Result<Self> {
+        let store = Self::open_as_it_is(location, clock, budget).await?;
         match store.ready().await {
             Ok(()) => Ok(store),
             Err(error) => {
@@ -54,24 +68,68 @@ impl Store {
     }
 
     /// Opens the store without checking its migrations: for `state migrate`, `status` and `rollback`.
-    pub async fn open_as_it_is(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
-        let backend = match location {
-            Location::Embedded(path) => Backend::Sqlite(Sqlite::open(path.clone()).await?),
-            Location::Postgres(address) => {
-                Backend::Postgres(Box::new(PostgresStore::open((**address).clone()).await?))
+    pub async fn open_as_it_is(
+        location: &Location,
+        clock: Arc<dyn Clock>,
+        budget: Budget,
+    ) -> Result<Self> {
+        let backend = Backend::open(location, &budget).await?;
+        Ok(Self::on(backend, clock, budget))
+    }
+
+    /// Opens the store for a dry run, which neither creates nor migrates it. Instead of one that does not exist, or that
+    /// holds nothing and lacks migrations, it gets an empty one in memory.
+    pub async fn open_existing(
+        location: &Location,
+        clock: Arc<dyn Clock>,
+        budget: Budget,
+    ) -> Result<Self> {
+        let found = match location {
+            Location::Embedded(path) => {
+                let sqlite = Sqlite::open_existing(path.clone(), budget.clone()).await?;
+                sqlite.map(Backend::Sqlite)
             }
+            Location::Postgres(_) => Some(Backend::open(location, &budget).await?),
         };
-        Ok(Self {
+        if let Some(backend) = found {
+            let store = Self::on(backend, Arc::clone(&clock), budget.clone());
+            if store.is_current().await? {
+                store.whole().await?;
+                return Ok(store);
+            }
+        }
+        let sqlite = Sqlite::in_memory(budget.clone()).await?;
+        let empty = Self::on(Backend::Sqlite(sqlite), clock, budget);
+        empty.migrate().await?;
+        Ok(empty)
+    }
+
+    fn on(backend: Backend, clock: Arc<dyn Clock>, budget: Budget) -> Self {
+        Self {
             backend: Arc::new(backend),
             clock,
             lease: LEASE_TTL,
-        })
+            budget,
+        }
+    }
+
+    /// Rejects a store that this process cannot write to. A SQLite store is rejected when it is opened.
+    pub async fn check_writable(&self) -> Result<()> {
+        match &*self.backend {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(postgres) => postgres.check_writable().await,
+        }
     }
 
     /// Returns the same store, with leases that last for `ttl` without a renewal.
     #[must_use]
     pub fn with_leases_of(self, ttl: Duration) -> Self {
         Self { lease: ttl, ..self }
+    }
+
+    /// Returns the budget of its operations.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Returns how long a lease lasts without a renewal.
@@ -147,6 +205,19 @@ impl Store {
             Backend::Sqlite(sqlite) => sqlite.script(text).await,
             Backend::Postgres(postgres) => postgres.script(text).await,
         }
+    }
+}
+
+impl Backend {
+    async fn open(location: &Location, budget: &Budget) -> Result<Self> {
+        let budget = budget.clone();
+        Ok(match location {
+            Location::Embedded(path) => Self::Sqlite(Sqlite::open(path.clone(), budget).await?),
+            Location::Postgres(address) => {
+                let store = PostgresStore::open((**address).clone(), budget).await?;
+                Self::Postgres(Box::new(store))
+            }
+        })
     }
 }
 

@@ -168,17 +168,6 @@ impl PushTemplate {
         }
     }
 
-    /// Returns the columns that its texts need, sorted, each once.
-    pub fn columns(&self) -> Vec<&str> {
-        let mut columns: Vec<&str> = self
-            .texts()
-            .flat_map(|(_, text)| text.columns().collect::<Vec<_>>())
-            .collect();
-        columns.sort_unstable();
-        columns.dedup();
-        columns
-    }
-
     /// Binds the variables of its texts to the columns of an audience.
     pub fn bind<S: AsRef<str>>(&self, columns: &[S]) -> Result<BoundPush, Vec<Problem>> {
         let mut problems = Vec::new();
@@ -225,7 +214,7 @@ impl PushTemplate {
     }
 }
 
-/// The result of checking a deep link without a row: complete, if its host comes before its first variable.
+/// Returns the result of checking a deep link without a row: complete, if its host comes before its first variable.
 fn check_link(link: &Template, hosts: &AllowedHosts) -> Result<(), String> {
     let verdict = match link.head() {
         (text, Extent::Whole) => Some(hosts.check(text)),
@@ -306,7 +295,6 @@ mod tests {
     #[test]
     fn a_row_is_rendered_into_every_text() {
         let push = PushTemplate::parse(&wording(), &AllowedHosts::default()).expect("no problem");
-        assert_eq!(push.columns(), ["count", "first_name", "shoe", "user_id"]);
         let bound = push
             .bind(&["user_id", "first_name", "count", "shoe"])
             .expect("all columns");

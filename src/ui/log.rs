@@ -13,8 +13,12 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::snippet::{is_unsafe, visible};
 
+use super::bar_terminal::BarTerminal;
 use super::output_mode::{Bars, LineFormat, LogStream, OutputMode};
 use super::style::{Painter, Style};
+
+/// Redraws of progress bars a second.
+const REDRAWS: u8 = 20;
 
 /// The stream and the format of log lines.
 pub(super) struct Log {
@@ -29,7 +33,9 @@ pub(super) type Fields = Map<String, Value>;
 impl Log {
     pub(super) fn new(look: OutputMode, run_id: Uuid) -> Self {
         let target = match look.bars {
-            Bars::Allowed => ProgressDrawTarget::stderr(),
+            Bars::Allowed => {
+                ProgressDrawTarget::term_like_with_hz(Box::new(BarTerminal::new()), REDRAWS)
+            }
             Bars::Off => ProgressDrawTarget::hidden(),
         };
         Self {
@@ -174,7 +180,7 @@ pub(super) fn describe(error: &Error, pen: Painter) -> String {
     lines.join("\n")
 }
 
-/// The error kind's name in machine-readable output: `unreachable`, `usage`.
+/// Returns the error kind's name in machine-readable output: `unreachable`, `usage`.
 pub(super) fn kind_name(error: &Error) -> String {
     format!("{:?}", error.kind()).to_ascii_lowercase()
 }

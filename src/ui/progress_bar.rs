@@ -60,6 +60,18 @@ impl ProgressDisplay {
         stage.is_some()
     }
 
+    /// Shows a wait beside the bar, until the next detail; returns false if no bar is drawn.
+    pub(super) fn show_wait(&self, text: &str) -> bool {
+        let stage = self.stage();
+        let drawn = stage
+            .as_ref()
+            .filter(|_| self.lines.look().bars == Bars::Allowed);
+        if let Some(stage) = drawn {
+            stage.bar.set_prefix(format!(", {text}"));
+        }
+        drawn.is_some()
+    }
+
     fn stage(&self) -> MutexGuard<'_, Option<ProgressStage>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +88,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// `sending: 120,000 of 1,000,000 rows, 4,500/s, 26.7s, 3 failed`.
+    /// Returns the progress in a sentence: `sending: 120,000 of 1,000,000 rows, 4,500/s, 26.7s, 3 failed`.
     fn sentence(&self, stage: &ProgressStage) -> String {
         let elapsed = stage.bar.elapsed();
         let done = stage.bar.position();

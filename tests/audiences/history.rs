@@ -112,8 +112,5 @@ fn without_a_history_no_user_is_left_out_and_the_run_says_so() {
     let fair = Fair::of("unrecorded", handmade::market());
     let (outcome, _) = fair.generate("nudges", &[]);
     assert_eq!(outcome.status, 0, "{outcome}");
-    assert!(
-        outcome.stderr.contains("no notification history"),
-        "{outcome}"
-    );
+    outcome.says("no notification history");
 }

@@ -220,7 +220,7 @@ fn test_files_are_left_out_when_asked_and_without_test_users() {
     fair.sandbox.config("");
     let (outcome, found) = fair.generate("layer2", &request.arguments());
     assert_eq!(difference(&expected, &split("layer2", found).0), None);
-    assert!(outcome.stderr.contains("no test users"), "{outcome}");
+    outcome.says("no test users");
 }
 
 #[test]

@@ -91,8 +91,8 @@ fn what_fails_at_a_row_names_the_file() {
     write(&fair, "mine", &lines);
     let outcome = generate(&fair, &["mine"]);
     assert_ne!(outcome.status, 0, "{outcome}");
-    assert!(outcome.stderr.contains("queries/mine.sql"), "{outcome}");
-    assert!(outcome.stderr.contains("division by zero"), "{outcome}");
+    outcome.says("queries/mine.sql");
+    outcome.says("division by zero");
 }
 
 #[test]
@@ -200,12 +200,8 @@ fn the_file_for_standard_output_is_chosen_by_its_short_stem_or_the_manifests() {
         "with these parameters there are: showcase-haves_{}",
         &product[..8]
     );
-    assert!(other.stderr.contains(&hint), "{other}");
+    other.says(&hint);
     let typo = run("showcase-have");
     assert_eq!(typo.status, 2, "{typo}");
-    assert!(
-        typo.stderr
-            .contains("a similar value exists: 'showcase-haves'"),
-        "{typo}"
-    );
+    typo.says("a similar value exists: 'showcase-haves'");
 }

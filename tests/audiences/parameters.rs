@@ -81,7 +81,7 @@ fn a_product_that_is_not_there_is_named_and_one_that_is_deleted_too() {
         let arguments = ["--product-id", product.as_str()].map(str::to_owned);
         let (outcome, files) = fair.generate("showcase", &arguments);
         assert_ne!(outcome.status, 0, "{outcome}");
-        assert!(outcome.stderr.contains(&product), "{outcome}");
+        outcome.says(&product);
         assert!(files.is_empty(), "{outcome}");
     }
     // An id is an id in whatever way it is written.

@@ -1,15 +1,19 @@
 //! The history behind the existing service.
 
+use std::time::Duration;
+
 use pushctl::cadence::{Breakdown, Cadence, CadenceDecision, Exclusion, HistoryLocation as Where};
 use pushctl::error::ErrorKind;
 use pushctl::state::Store;
 
-use super::{holder, id, layer, send};
+use super::{filter, holder, id, layer, send};
 use crate::support::cadence::{Mood, Service};
 use crate::support::store::Place;
 
 async fn asking(service: &Service) -> (Store, Cadence) {
-    let store = Place::sqlite().open().await;
+    // Long enough for two retries.
+    let place = Place::sqlite();
+    let store = place.open_for(Duration::from_secs(3)).await;
     let cadence = Cadence::new(Where::Http(service.url()), store.clone()).unwrap();
     (store, cadence)
 }
@@ -32,13 +36,7 @@ async fn who_the_service_excludes_is_excluded_and_its_sums_are_passed_on() {
         id(4).to_uppercase(),
     ];
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let filtered = cadence
-        .screen(layer(3))
-        .await
-        .unwrap()
-        .filter(&ids)
-        .await
-        .unwrap();
+    let filtered = filter(&cadence, 3, &ids).await;
     let eligible: Vec<bool> = filtered
         .verdicts
         .iter()
@@ -61,13 +59,7 @@ async fn who_the_service_excludes_is_excluded_and_its_sums_are_passed_on() {
         ..Breakdown::default()
     };
     assert_eq!(filtered.breakdown, expected);
-    let filtered = cadence
-        .screen(layer(3))
-        .await
-        .unwrap()
-        .filter(&ids[..5])
-        .await
-        .unwrap();
+    let filtered = filter(&cadence, 3, &ids[..5]).await;
     let expected = Breakdown {
         layer_3_cooldown: 2,
         combined: 1,
@@ -94,7 +86,7 @@ async fn an_answer_with_an_error_in_it_excludes_every_user() {
         (Mood::Forgets, "contradicts itself"),
         (Mood::ActsAndHangsUp, "cannot reach"),
     ] {
-        service.next([mood; 3]);
+        service.next([mood; 20]);
         let error = screen.filter(&[&id(0), &id(1)]).await.unwrap_err();
         assert!(
             format!("{error:#}").contains(complaint),
@@ -118,13 +110,7 @@ async fn a_failure_in_passing_is_tried_again() {
     let service = Service::start([]);
     let (_store, cadence) = asking(&service).await;
     service.next([Mood::Unavailable, Mood::FailsOpen]);
-    let filtered = cadence
-        .screen(layer(3))
-        .await
-        .unwrap()
-        .filter(&[&id(0)])
-        .await
-        .unwrap();
+    let filtered = filter(&cadence, 3, &[&id(0)]).await;
     assert_eq!(filtered.breakdown.total(), 0);
     assert_eq!(service.requests(), 3);
 }
@@ -135,23 +121,11 @@ async fn thousands_are_asked_about_at_once_and_exempt_layers_not_at_all() {
     let (_store, cadence) = asking(&service).await;
     let ids: Vec<String> = (0..12_000).map(id).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let filtered = cadence
-        .screen(layer(5))
-        .await
-        .unwrap()
-        .filter(&ids)
-        .await
-        .unwrap();
+    let filtered = filter(&cadence, 5, &ids).await;
     assert_eq!(filtered.breakdown.layer_5_cooldown, 1);
     assert_eq!(service.batches(), [5_000, 5_000, 2_000]);
     for exempt in [1, 4] {
-        let filtered = cadence
-            .screen(layer(exempt))
-            .await
-            .unwrap()
-            .filter(&ids)
-            .await
-            .unwrap();
+        let filtered = filter(&cadence, exempt, &ids).await;
         assert_eq!(filtered.breakdown.total(), 0);
     }
     assert_eq!(service.batches().len(), 3);
@@ -167,23 +141,11 @@ async fn pushes_that_the_service_has_not_recorded_count_from_the_ledger() {
             .len(),
         1
     );
-    let filtered = cadence
-        .screen(layer(3))
-        .await
-        .unwrap()
-        .filter(&[&id(1)])
-        .await
-        .unwrap();
+    let filtered = filter(&cadence, 3, &[&id(1)]).await;
     assert_eq!(filtered.breakdown.layer_3_cooldown, 1);
     assert_eq!(cadence.sync(&holder()).await.unwrap().delivered, 1);
     // From now on it is the service's to say.
-    let filtered = cadence
-        .screen(layer(3))
-        .await
-        .unwrap()
-        .filter(&[&id(1)])
-        .await
-        .unwrap();
+    let filtered = filter(&cadence, 3, &[&id(1)]).await;
     assert_eq!(filtered.breakdown.total(), 0);
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pushctl::cadence::{Cadence, RuleState};
 
-use super::{at, history, holder, id, layer, send};
+use super::{at, filter, history, holder, id, layer, send};
 use crate::support::postgres::Postgres;
 use crate::support::store::{Place, address};
 
@@ -272,13 +272,7 @@ async fn an_audience_larger_than_a_batch_is_answered_in_its_order() {
     let cadence = Cadence::new(at(&database), place.open().await).unwrap();
     let ids: Vec<String> = (0..12_000).map(id).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let filtered = cadence
-        .screen(layer(3))
-        .await
-        .unwrap()
-        .filter(&ids)
-        .await
-        .unwrap();
+    let filtered = filter(&cadence, 3, &ids).await;
     let excluded =
         filtered.verdicts.iter().enumerate().filter(|(_, verdict)| {
             matches!(verdict, pushctl::cadence::CadenceDecision::Excluded(_))

@@ -9,7 +9,7 @@ use pushctl::clock::Clock as _;
 use pushctl::state::Store;
 
 use super::model::{Past, Says, histories, insert, says};
-use super::{at, history, id, layer, open, send};
+use super::{at, filter, history, id, layer, open, send};
 use crate::support::postgres::Database;
 use crate::support::store::Place;
 
@@ -29,13 +29,7 @@ async fn ask(cadence: &Cadence) -> Vec<Vec<Says>> {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut all = Vec::new();
     for number in 1..=5 {
-        let filtered = cadence
-            .screen(layer(number))
-            .await
-            .unwrap()
-            .filter(&ids)
-            .await
-            .unwrap();
+        let filtered = filter(cadence, number, &ids).await;
         let says: Vec<Says> = filtered.verdicts.into_iter().map(told).collect();
         let excluded = says.iter().filter(|says| **says != Says::Eligible).count();
         assert_eq!(filtered.breakdown.total(), excluded as u64);
@@ -127,13 +121,7 @@ async fn an_id_that_is_no_uuid_is_excluded_and_counted_unless_cadence_is_off() {
     for number in 1..=5 {
         for place in [at(&database), Where::Embedded] {
             let cadence = Cadence::new(place, Place::sqlite().open().await).unwrap();
-            let filtered = cadence
-                .screen(layer(number))
-                .await
-                .unwrap()
-                .filter(&ids)
-                .await
-                .unwrap();
+            let filtered = filter(&cadence, number, &ids).await;
             assert_eq!(filtered.breakdown.invalid_uuid, 3);
             assert_eq!(filtered.breakdown.total(), 3);
             assert!(matches!(filtered.verdicts[0], CadenceDecision::Eligible(_)));
@@ -145,13 +133,7 @@ async fn an_id_that_is_no_uuid_is_excluded_and_counted_unless_cadence_is_off() {
         }
     }
     let off = Cadence::new(Where::Off, Place::sqlite().open().await).unwrap();
-    let filtered = off
-        .screen(layer(3))
-        .await
-        .unwrap()
-        .filter(&ids)
-        .await
-        .unwrap();
+    let filtered = filter(&off, 3, &ids).await;
     assert_eq!(filtered.breakdown.total(), 0);
 }
 

@@ -53,7 +53,7 @@ fn habits_of_other_formats_are_answered_in_terms_of_this_one() {
     2 | enabled = Yes
       |           ^^^
       |
-      = hint: yes is written true
+      = hint: write true
 
     error: a value is missing after `=`
       --> a.toml:10:6

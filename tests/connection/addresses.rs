@@ -381,7 +381,7 @@ fn a_time_in_the_address_is_a_wish_and_one_for_the_command_an_order() {
     let source = |patience| Source::new(address.clone(), patience, purpose.clone());
     assert!(
         source(RetryLimits::default())
-            .plan(Duration::from_secs(60))
+            .check_plan(Duration::from_secs(60))
             .is_ok()
     );
 
@@ -389,12 +389,14 @@ fn a_time_in_the_address_is_a_wish_and_one_for_the_command_an_order() {
         connect_timeout: Some(Duration::from_secs(120)),
         ..RetryLimits::default()
     };
-    let error = source(ordered).plan(Duration::from_secs(60)).unwrap_err();
+    let error = source(ordered)
+        .check_plan(Duration::from_secs(60))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(
         error
             .to_string()
-            .contains("one attempt of 120s = 120s, but the deadline is"),
+            .contains("one attempt of 120 s = 120 s, but the deadline is"),
         "{error}"
     );
 }

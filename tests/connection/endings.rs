@@ -5,9 +5,9 @@ use std::time::Duration;
 use pushctl::budget::Budget;
 use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::interrupt::{self, Interrupt};
-use pushctl::source::{Snapshot, Unwatched};
+use pushctl::source::Snapshot;
 
-use super::{AMPLE, at, read, read_patiently, read_until, select_one};
+use super::{AMPLE, Attempts, at, read, read_patiently, read_until, select_one};
 use crate::support::postgres::{Database, Postgres};
 
 /// Waits on the server for longer than any test.
@@ -206,7 +206,12 @@ fn a_run_that_vanishes_leaves_no_statement_behind() {
     runtime.spawn(async move {
         let work = async |snapshot: &Snapshot| snapshot.query(SLEEPS).await;
         let _ = source
-            .read(&Budget::start(AMPLE), &Interrupt::never(), &Unwatched, work)
+            .read(
+                &Budget::start(AMPLE),
+                &Interrupt::never(),
+                &Attempts::default(),
+                work,
+            )
             .await;
     });
     database.wait_until(SLEEPERS, "1");

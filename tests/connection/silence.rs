@@ -157,7 +157,8 @@ async fn a_connection_that_is_closed_in_the_middle_is_blamed_on_an_idle_limit() 
         Proxy::start(port, Fate::CloseAfter(2_000_000))
     });
     let told = read(&at(url), stream).await;
-    told.check(ErrorKind::Unreachable, "closed unexpectedly", "idle limit");
+    // Data that is still under way turns the close into a reset; the advice is the same.
+    told.check(ErrorKind::Unreachable, "the connection was", "idle limit");
 }
 
 #[tokio::test]

@@ -171,13 +171,22 @@ async fn a_connection_that_ends_without_goaway_leaves_its_requests_in_doubt() {
     });
     let tokens = tokens("t", 8);
     let sent = bench.send(&tokens).await;
-    assert_eq!(
-        sent.tally(),
-        [("CONNECTION_LOST", 2), ("accepted", 6)].into()
-    );
+    let tally = sent.tally();
+    // Each answer frees a stream. A request that takes it can leave before the end is noticed; the peer never reads it.
+    let lost = tally["CONNECTION_LOST"];
+    assert!((2..=4).contains(&lost), "{tally:?}");
+    assert_eq!(tally["accepted"], 8 - lost, "{tally:?}");
     for (token, report) in tokens.iter().zip(&sent.reports) {
-        assert_eq!(peer.requests(token).len(), 1, "{token} {report:?}");
+        let requests = peer.requests(token).len();
+        match code(report) {
+            "accepted" => assert_eq!(requests, 1, "{token} {report:?}"),
+            _ => assert!(requests <= 1, "{token} {report:?}"),
+        }
     }
+    let read = tokens
+        .iter()
+        .filter(|token| peer.requests(token).len() == 1);
+    assert!(read.count() >= 6);
 }
 
 #[tokio::test]

@@ -6,6 +6,12 @@ use super::{Bench, accepted_once, tokens};
 use crate::support::fcm::StandIn;
 use crate::support::fcm::script::{Reply, RetryAfter, Script};
 
+/// Returns the time between the first attempts of the first message and of the last one.
+fn time_to_send(stand_in: &StandIn, tokens: &[String]) -> Duration {
+    let sent = |token: &String| stand_in.attempts(token)[0].at;
+    tokens.iter().map(sent).max().expect("sent") - sent(&tokens[0])
+}
+
 #[tokio::test]
 async fn messages_are_not_sent_faster_than_the_rate_limit() {
     let stand_in = StandIn::playing(Script::default());
@@ -13,17 +19,8 @@ async fn messages_are_not_sent_faster_than_the_rate_limit() {
     let tokens = tokens("t", 101);
     let sent = bench.send(&tokens).await;
     assert_eq!(sent.accepted(), 101);
-    let first = stand_in.attempts(&tokens[0])[0].at;
-    let last = tokens
-        .iter()
-        .map(|token| stand_in.attempts(token)[0].at)
-        .max()
-        .expect("sent");
-    assert!(
-        last - first >= Duration::from_millis(950),
-        "{:?}",
-        last - first
-    );
+    let took = time_to_send(&stand_in, &tokens);
+    assert!(took >= Duration::from_millis(950), "{took:?}");
 }
 
 #[tokio::test]
@@ -37,17 +34,8 @@ async fn a_large_send_starts_slowly() {
     // It starts with 100 a second; without the ramp these would take a fifth of a second.
     let tokens = tokens("t", 200);
     bench.send(&tokens).await;
-    let first = stand_in.attempts(&tokens[0])[0].at;
-    let last = tokens
-        .iter()
-        .map(|token| stand_in.attempts(token)[0].at)
-        .max()
-        .expect("sent");
-    assert!(
-        last - first >= Duration::from_millis(900),
-        "{:?}",
-        last - first
-    );
+    let took = time_to_send(&stand_in, &tokens);
+    assert!(took >= Duration::from_millis(900), "{took:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use pushctl::fcm::{Client, Credentials, Delivery, ServiceAccount};
 use reqwest::{Certificate, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{Bench, composer, tokens};
+use super::{Bench, composer, next, tokens};
 use crate::support::fcm::ledger::Memory;
 use crate::support::fcm::script::{Reply, RetryAfter, Script};
 use crate::support::fcm::{Options, StandIn};
@@ -213,14 +213,14 @@ async fn a_validated_message_is_not_counted_as_accepted() {
         .compose("t", ["Ana"].as_slice())
         .expect("a message");
     client
-        .submit(pushctl::fcm::SendJob {
+        .submit_all([pushctl::fcm::SendJob {
             id: 1,
             body,
             platform: None,
-        })
+        }])
         .await;
     client.close();
-    assert!(reports.next().await.is_some());
+    assert!(next(&mut reports).await.is_some());
     assert!(
         fs::read_to_string(&log)
             .expect("a log")

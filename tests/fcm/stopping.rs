@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pushctl::fcm::{HaltCause, Outcome};
 
-use super::{Bench, accepted_once, code, collect, jobs, tokens};
+use super::{Bench, accepted_once, code, collect, jobs, next, tokens};
 use crate::support::fcm::StandIn;
 use crate::support::fcm::script::{Reply, Script};
 
@@ -147,7 +147,7 @@ async fn an_unreachable_service_stops_the_send_after_the_patience_and_counts_add
         .await;
     client.close();
     for _ in 0..20 {
-        let report = reports.next().await.expect("a report");
+        let report = next(&mut reports).await.expect("a report");
         assert_eq!(code(&report), "accepted");
     }
     drop(stand_in);

@@ -1,15 +1,18 @@
 //! `--now`: an occurrence of its own, whose test pushes leave a minute later at the earliest. One minute for all of
 //! them.
 
+use std::time::Duration;
+
 use pushctl::run::gates::Road;
 
 use super::obstacles::{MARKER, newer};
 use super::{due, ending, failures, messages, spawn, start};
-use crate::pipeline::office::{File, Office, until};
+use crate::pipeline::office::{File, Office, until, within};
 use crate::pipeline::stage::QUERY;
 use crate::support::fcm::script::Script;
+use crate::support::store::Place;
 
-fn file(safeguards: &str) -> File {
+pub(super) fn file(safeguards: &str) -> File {
     File {
         lead: 1,
         lateness: 1,
@@ -24,7 +27,7 @@ fn office(fans: u32, script: Script) -> Office {
 }
 
 /// Waits until the audience has been generated.
-fn generated(office: &Office) {
+pub(super) fn generated(office: &Office) {
     until(|| {
         let runs = office.runs();
         let Some(run) = runs.first() else {
@@ -117,4 +120,53 @@ fn an_occurrence_of_its_own_meets_the_guards_of_its_later_phases() {
     ended(&had, at_had, 0, "l3Cooldown");
     assert_eq!(had.reached().len(), 10);
     ended(&away, at_away, 5, "");
+}
+
+/// The refusal of a second process, which names the run and the process that carries it.
+fn stays_out(office: &mut Office, run: &str, holder: &str) {
+    let before = messages(office);
+    office.set("USER", "bob");
+    let outcome = start(office, Road::Now, &[]);
+    office.set("USER", "alice");
+    assert_eq!(outcome.status, 11, "{outcome}");
+    for part in [run, "begun by alice@", holder] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome}");
+    }
+    assert_eq!(office.runs().len(), 1, "{outcome}");
+    assert!(messages(office) >= before);
+}
+
+#[test]
+fn no_second_process_sends_beside_one_that_holds_the_lease_or_has_claimed() {
+    std::thread::scope(|scope| {
+        for place in [Place::sqlite(), Place::postgres()] {
+            scope.spawn(move || sends_alone(place));
+        }
+    });
+}
+
+fn sends_alone(place: Place) {
+    let mut office = Office::at(place, 120, Script::default());
+    office.file(&file(""));
+    office.set("PUSHCTL_RATE", "5");
+    let mut first = spawn(&office, Road::Now, &[]);
+    until(|| office.tests() == 0 && !office.runs().is_empty());
+    let run = office.runs().remove(0).id;
+    let holder = format!("(process {}) carries it", first.id());
+    // It holds the lease, and has claimed no one yet.
+    stays_out(&mut office, &run, &holder);
+    assert_eq!(office.reached().len(), 0);
+    within(Duration::from_secs(120), || office.reached().len() >= 5);
+    stays_out(&mut office, &run, &holder);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // It is dead, and what it claimed is claimed.
+    stays_out(&mut office, &run, "");
+    office.set("PUSHCTL_RATE", "1000");
+    let resumed = start(&office, Road::Resume, &[]);
+    assert!([0, 3].contains(&resumed.status), "{resumed}");
+    let attempts = |n| office.stand_in.attempts(&format!("token-fan-{n}")).len();
+    assert!((1..=120).all(|n| attempts(n) <= 1), "{resumed}");
+    assert!(office.reached().len() > 100, "{resumed}");
+    assert_eq!(office.tests(), 2);
 }

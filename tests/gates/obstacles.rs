@@ -2,10 +2,13 @@
 //! no outcome files, a store that is older than they are.
 
 use std::cell::Cell;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use pushctl::run::gates::Road;
 
-use super::{due, generate, killed_while_shared, messages, start};
+use super::{BEGINNINGS, due, generate, killed_while_shared, messages, occurrence_for, start};
 use crate::pipeline::office::Office;
 use crate::support::fcm::script::Script;
 use crate::support::store::Place;
@@ -151,4 +154,124 @@ fn a_store_that_is_older_than_the_outcome_files_sends_on_no_road() {
         obstacle.on_every_road(&mut Office::at(place, 10, Script::default()));
     }
     obstacle.on_a_join();
+}
+
+/// Every road but `--now` is refused with this status and these words, and no message leaves; `put` makes the store
+/// unwritable, `clear` undoes it.
+fn unwritable(
+    office: &mut Office,
+    expected: &[&str],
+    put: &dyn Fn(&mut Office),
+    clear: &dyn Fn(&mut Office),
+) {
+    office.set("PUSHCTL_CADENCE", "off");
+    office.file(&due(-9, ""));
+    generate(office);
+    assert!(office.runs().is_empty());
+    for road in BEGINNINGS
+        .into_iter()
+        .chain([Road::Now, Road::InDoubtRetry])
+    {
+        if road == Road::InDoubtRetry {
+            office.file(&due(-1, ""));
+            assert_eq!(start(office, Road::Tick, &[]).status, 0);
+        } else if road != Road::Now {
+            occurrence_for(office, road);
+        }
+        let before = messages(office);
+        put(office);
+        let outcome = start(office, road, &[]);
+        clear(office);
+        assert_eq!(outcome.status, 1, "{road:?}: {outcome}");
+        for part in expected {
+            assert!(outcome.stderr.contains(part), "{road:?}: {part}: {outcome}");
+        }
+        assert_eq!(messages(office), before, "{road:?}");
+        if road == Road::Resume {
+            office.ends(&["cancel", "daily"], 0);
+        }
+    }
+}
+
+#[test]
+fn a_database_that_takes_no_writes_is_refused_on_every_road() {
+    let role = "tls_only";
+    let of = |office: &Office, sql: &str| {
+        let database = office.place.database.as_ref().unwrap();
+        database.execute(&sql.replace("DATABASE", &format!("DATABASE {}", database.name)));
+    };
+    let office = || Office::at(Place::postgres(), 10, Script::default());
+    for privilege in ["INSERT", "UPDATE", "DELETE"] {
+        let expected = [
+            "may not write to claims",
+            "cannot write the state store at ",
+            "hint: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pushctl TO tls_only",
+        ];
+        let revoke = format!("REVOKE {privilege} ON pushctl.claims FROM {role}");
+        let grant = format!("GRANT {privilege} ON pushctl.claims TO {role}");
+        unwritable(
+            &mut office(),
+            &expected,
+            &|office| of(office, &revoke),
+            &|office| of(office, &grant),
+        );
+    }
+    let expected = [
+        "the server accepts no writes",
+        "target_session_attrs=read-write",
+    ];
+    unwritable(
+        &mut office(),
+        &expected,
+        &|office| {
+            of(
+                office,
+                "ALTER ROLE tls_only IN DATABASE SET default_transaction_read_only = on",
+            );
+        },
+        &|office| {
+            of(
+                office,
+                "ALTER ROLE tls_only IN DATABASE RESET default_transaction_read_only",
+            );
+        },
+    );
+    // And where there is no store yet: nothing waits for a server that may become writable.
+    let office = office();
+    office.file(&due(-1, ""));
+    of(
+        &office,
+        "ALTER ROLE tls_only IN DATABASE SET default_transaction_read_only = on",
+    );
+    let outcome = start(&office, Road::Pipeline, &[]);
+    assert_eq!(outcome.status, 1, "{outcome}");
+    assert!(outcome.stderr.contains(expected[0]), "{outcome}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_takes_no_writes_is_refused_on_every_road() {
+    let mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    let file = |office: &Office| office.place.file().unwrap();
+    unwritable(
+        &mut Office::restricted(10),
+        &[
+            "state.db is read-only",
+            "hint: name another file with --state",
+        ],
+        &|office| mode(&file(office), 0o400),
+        &|office| mode(&file(office), 0o600),
+    );
+    unwritable(
+        &mut Office::restricted(10),
+        &[
+            "cannot write the state store",
+            "state.db",
+            "hint: name another file with --state",
+        ],
+        &|office| mode(file(office).parent().unwrap(), 0o500),
+        &|office| mode(file(office).parent().unwrap(), 0o700),
+    );
 }

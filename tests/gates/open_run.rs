@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use pushctl::run::gates::Road;
-use pushctl::state::{Run, RunStatus};
+use pushctl::state::{CancelTarget, Run, RunStatus};
 
 use super::{due, generate, refused, start};
-use crate::pipeline::office::{Office, until};
+use crate::pipeline::office::{File, Office, until};
 use crate::support::fcm::script::Script;
 use crate::support::store::Place;
 
@@ -74,9 +74,44 @@ fn of_two_that_begin_at_once_one_does_and_after_a_kill_it_is_still_the_only_one(
     }
 }
 
+/// The roads that begin another occurrence.
+const OTHERS: [Road; 4] = [Road::SendAutomation, Road::Pipeline, Road::Now, Road::Tick];
+
+/// Begins the next occurrence on a road, after the run of another one that cannot send any more; it is closed as `status`
+/// with these words, and the road's own run begins.
+fn begins_after(office: &Office, road: Road, old: &Run, (status, words): (RunStatus, &str)) {
+    office.file(&due(-1, ""));
+    if road == Road::SendAutomation {
+        generate(office);
+    }
+    let more: &[&str] = match road {
+        Road::Now => &["--until", "generate"],
+        _ => &[],
+    };
+    let outcome = start(office, road, more);
+    // A tick carries both on, and reports what became of the old one.
+    if road == Road::Tick {
+        assert_ne!(outcome.status, 0, "{outcome}");
+    } else {
+        assert_eq!(outcome.status, 0, "{road:?}: {outcome}");
+        let closed = format!("run {} ({}) is closed: ", old.id, old.occurrence);
+        assert!(outcome.stderr.contains(&closed), "{road:?}: {outcome}");
+    }
+    assert!(outcome.stderr.contains(words), "{road:?}: {outcome}");
+    let closed = office.in_store(async |store| store.run(&old.id).await.unwrap());
+    assert_eq!(closed.unwrap().status, status, "{road:?}");
+    let (reached, still_open) = match road {
+        Road::SendAutomation => (5, 0),
+        Road::Now => (0, 1),
+        _ => (10, 0),
+    };
+    assert_eq!(office.reached().len(), reached, "{road:?}: {outcome}");
+    assert_eq!(open(office).len(), still_open, "{road:?}");
+}
+
 #[test]
 fn one_that_is_too_late_to_send_is_closed_by_the_next_start_which_says_so() {
-    for road in [Road::Now, Road::Tick] {
+    for road in OTHERS {
         let office = Office::new(10, Script::default());
         let mut file = due(-20, "");
         file.lateness = 30;
@@ -90,21 +125,30 @@ fn one_that_is_too_late_to_send_is_closed_by_the_next_start_which_says_so() {
             times["lateness_seconds"] = 60.into();
             store.amend_plan(&old.id, &plan).await.unwrap();
         });
-        office.file(&due(-1, ""));
-        let more: &[&str] = match road {
-            Road::Now => &["--until", "generate"],
-            _ => &[],
-        };
-        let outcome = start(&office, road, more);
-        let expected = if road == Road::Tick { 12 } else { 0 };
-        assert_eq!(outcome.status, expected, "{outcome}");
-        assert!(outcome.stderr.contains("too late"), "{outcome}");
-        let closed = office.in_store(async |store| store.run(&old.id).await.unwrap());
-        assert_eq!(closed.unwrap().status, RunStatus::Refused);
-        if road == Road::Tick {
-            assert_eq!(office.reached().len(), 10, "{outcome}");
-        } else {
-            assert_eq!(open(&office).len(), 1);
+        begins_after(&office, road, &old, (RunStatus::Refused, "too late"));
+    }
+}
+
+#[test]
+fn one_that_is_cancelled_and_has_no_process_is_closed_by_the_next_start_which_says_so() {
+    for place in [Place::sqlite, Place::postgres] {
+        for road in OTHERS {
+            let office = Office::at(place(), 10, Script::default());
+            office.file(&File::waiting(10));
+            let mut waits = office.spawn(&["run-pipeline", "daily"]);
+            until(|| office.tests() == 2);
+            let old = open(&office).remove(0);
+            waits.kill().unwrap();
+            waits.wait().unwrap();
+            // A cancel that its process does not see any more.
+            office.in_store(async |store| {
+                let target = CancelTarget::Run(old.id.clone());
+                let reason = Some("wrong link");
+                let stopped = store.cancel(&target, "carol@office", reason).await;
+                assert_eq!(stopped.unwrap().len(), 1);
+            });
+            let words = "cancelled by carol@office";
+            begins_after(&office, road, &old, (RunStatus::Cancelled, words));
         }
     }
 }

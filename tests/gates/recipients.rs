@@ -8,6 +8,7 @@ use super::{
 };
 use crate::pipeline::office::{File, Office};
 use crate::pipeline::stage::QUERY;
+use crate::support::cadence::Service;
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::store::Place;
 
@@ -128,18 +129,33 @@ fn an_audience_without_a_valid_user_id_is_refused_on_every_road() {
 }
 
 #[test]
-fn one_that_joined_sends_to_no_id_that_is_invalid() {
-    let office = Office::at(Place::postgres(), 120, Script::default());
-    let id = "CASE username WHEN 'fan-40' THEN 'fan-of-old' ELSE id::text END AS user_id";
-    let query = QUERY.replace("id AS user_id", id);
-    office.sandbox.write("here/queries/fans.sql", &query);
-    share_and_kill(&office);
-    let joined = start(&office, Road::Join, &["--json"]);
-    assert!([0, 3].contains(&joined.status), "{joined}");
-    assert!(messages(&office) > 40, "{joined}");
-    // The process with the file says of the rest what it is.
-    let resumed = start(&office, Road::Resume, &["--json"]);
-    assert!([0, 3].contains(&resumed.status), "{resumed}");
-    assert!(resumed.stdout.contains("1 of 60 user ids"), "{resumed}");
-    assert_eq!(office.stand_in.attempts("token-fan-40").len(), 0);
+fn one_that_joined_with_a_history_sends_to_no_id_that_is_invalid() {
+    for history in ["embedded", "http"] {
+        let mut office = Office::at(Place::postgres(), 120, Script::default());
+        let id = "CASE username WHEN 'fan-40' THEN 'fan-of-old' ELSE id::text END AS user_id";
+        let query = QUERY.replace("id AS user_id", id);
+        office.sandbox.write("here/queries/fans.sql", &query);
+        let service = Service::start([]);
+        office.set("CADENCE_SERVICE_URL", service.url());
+        office.set("PUSHCTL_CADENCE", history);
+        share_and_kill(&office);
+        let joined = start(&office, Road::Join, &["--json"]);
+        assert!([0, 3].contains(&joined.status), "{joined}");
+        assert!(messages(&office) > 40, "{joined}");
+        // The process with the file says of the rest what it is.
+        let resumed = start(&office, Road::Resume, &["--json"]);
+        assert!([0, 3].contains(&resumed.status), "{resumed}");
+        assert!(resumed.stdout.contains("1 of 60 user ids"), "{resumed}");
+        assert_eq!(office.stand_in.attempts("token-fan-40").len(), 0);
+    }
+    // No id is valid: a send that began without a history leaves nothing for a joiner that has one.
+    let mut office = Office::at(Place::postgres(), 120, Script::default());
+    with_names_for_ids(&office);
+    office.file(&due(-1, ""));
+    generate(&office);
+    office.set("PUSHCTL_CADENCE", "off");
+    start(&office, Road::SendAutomation, &["--share"]);
+    office.set("PUSHCTL_CADENCE", "embedded");
+    assert_eq!(start(&office, Road::Join, &[]).status, 6);
+    assert_eq!(messages(&office), 0);
 }

@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use pushctl::run::gates::Road;
 use pushctl::state::RunStatus;
 
-use super::{due, generate, overridden, refused, start};
+use super::{due, generate, messages, overridden, refused, spawn, start};
 use crate::pipeline::office::{File, Office, until};
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::store::Place;
 
 /// Quiet hours from some minutes from now to some minutes from now.
-fn quiet(from: i64, to: i64) -> String {
+pub(super) fn quiet(from: i64, to: i64) -> String {
     let now = Timestamp::now().to_zoned(TimeZone::UTC);
     let clock = |minutes: i64| {
         let at = now.saturating_add(SignedDuration::from_mins(minutes));
@@ -41,11 +41,79 @@ fn in_the_quiet_hours_nothing_is_sent_on_any_road() {
     refused(&office, Road::Now, 12, "within quiet_hours = ");
     office.file(&due(-6, &hours));
     refused(&office, Road::Tick, 12, "within quiet_hours = ");
+    assert_eq!(office.tests(), 0, "a test push left in the quiet hours");
     overridden(&office, Road::Resume, "quiet-hours");
     assert_eq!(office.reached().len(), 10);
     let quiet_now = "have begun; no further message was sent";
     refused(&office, Road::InDoubtRetry, 12, quiet_now);
     overridden(&office, Road::InDoubtRetry, "quiet-hours");
+}
+
+/// Each road that sends test pushes waits for the end of the quiet hours first, where the automation says so.
+#[test]
+fn test_pushes_wait_for_the_end_of_the_quiet_hours() {
+    for (road, minutes) in [(Road::Pipeline, -1), (Road::Tick, -1), (Road::Resume, -1)] {
+        let office = Office::new(10, Script::default());
+        let delay = "quiet_hours_action = \"delay\"";
+        office.file(&due(minutes, &format!("{}\n{delay}", quiet(-2, 120))));
+        let first = match road {
+            Road::Resume => Road::Tick,
+            road => road,
+        };
+        let mut child = spawn(&office, first, &["--json"]);
+        if first == Road::Tick {
+            let waiting = office.ended(child).json();
+            assert_eq!(waiting["status"], "waiting", "{waiting:#}");
+            assert_eq!(waiting["phase"], "test", "{waiting:#}");
+            child = spawn(&office, road, &[]);
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let is_over = child.try_wait().unwrap().is_some();
+        assert_eq!(is_over, road == Road::Tick, "{road:?}");
+        let _ = child.kill();
+        child.wait().unwrap();
+        assert_eq!(messages(&office), 0, "{road:?}");
+    }
+}
+
+/// An automation all of whose fans are test users, of which five are sent to in a second.
+fn testers(office: &Office, safeguards: &str) {
+    let ids = (1..=1_200).map(|n| format!("\"00000000-0000-4000-8000-{n:012}\""));
+    office.file(&File {
+        test: format!("user_ids = [{}]", ids.collect::<Vec<_>>().join(", ")),
+        ..due(0, safeguards)
+    });
+}
+
+#[test]
+fn quiet_hours_that_begin_while_test_pushes_are_sent_stop_them_or_pause_them() {
+    let offices: [Office; 2] = std::array::from_fn(|_| {
+        let mut office = Office::new(1_200, Script::default());
+        office.set("PUSHCTL_RATE", "5");
+        office
+    });
+    next_minute();
+    let hours = quiet(1, 120);
+    testers(&offices[0], &hours);
+    testers(
+        &offices[1],
+        &format!("{hours}\nquiet_hours_action = \"delay\""),
+    );
+    let tick = ["run-pipeline", "daily", "--tick", "--json"];
+    let [refused, delayed] = offices.each_ref().map(|office| office.spawn(&tick));
+    let [refusing, delaying] = offices;
+    let refused = refusing.ended(refused);
+    assert_eq!(refused.status, 12, "{refused}");
+    assert!(refused.stderr.contains("have begun"), "{refused}");
+    let delayed = delaying.ended(delayed);
+    assert_eq!(delayed.status, 0, "{delayed}");
+    assert_eq!(delayed.json()["phase"], "test", "{delayed}");
+    for office in [&refusing, &delaying] {
+        let tested = messages(office);
+        assert!((1..1_200).contains(&tested), "{tested}");
+    }
+    assert_eq!(refusing.runs()[0].status, RunStatus::Refused);
+    assert_eq!(delaying.runs()[0].status, RunStatus::Open);
 }
 
 #[test]

@@ -218,7 +218,7 @@ async fn a_start_that_is_there_to_be_killed() {
     println!("started");
     let came = site.start(options, clock).await.unwrap();
     match came {
-        StartOutcome::To(DriveResult::Over { error, .. }) => println!("ended: over, {error:?}"),
+        StartOutcome::To(DriveResult::Over(run)) => println!("ended: over, {:?}", run.error),
         other => println!("ended: {other:?}"),
     }
 }

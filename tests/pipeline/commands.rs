@@ -23,10 +23,7 @@ fn one_tick_after_the_time_does_everything_and_the_next_does_nothing() {
     // A scheduler fires twice.
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
     let process = office.ends(&["run-pipeline", "daily"], 6);
-    assert!(
-        process.stderr.contains("is done already: run "),
-        "{process}"
-    );
+    process.says("is done already: run ");
     assert_eq!(office.reached().len(), 10);
     assert_eq!(office.tests(), 2);
     assert_eq!(office.runs().len(), 1);
@@ -127,10 +124,7 @@ fn one_broken_file_holds_no_other_automation_up() {
     assert_eq!(of("second").unwrap()["status"], "waiting");
     assert_eq!(of("second").unwrap()["phase"], "window");
     assert_eq!(of("off"), None);
-    assert!(
-        outcome.stderr.contains("automations/broken.toml"),
-        "{outcome}"
-    );
+    outcome.says("automations/broken.toml");
     assert_eq!(office.reached().len(), 10);
 }
 
@@ -148,7 +142,7 @@ fn a_disabled_automation_needs_a_confirmation() {
         ..File::default()
     });
     let outcome = office.ends(&["run-pipeline", "daily", "--tick"], 2);
-    assert!(outcome.stderr.contains("daily is not enabled"), "{outcome}");
+    outcome.says("daily is not enabled");
     assert_eq!(office.reached().len(), 0);
     office.ends(&["run-pipeline", "daily", "--tick", "--yes"], 0);
     assert_eq!(office.reached().len(), 10);
@@ -159,13 +153,10 @@ fn a_pause_holds_what_comes_and_what_was_begun() {
     let office = office(&File::default());
     office.ends(&["pause", "daily", "--reason", "new copy"], 0);
     let tick = office.ends(&["run-pipeline", "daily", "--tick"], 0);
-    assert!(tick.stderr.contains("daily is paused by alice@"), "{tick}");
-    assert!(tick.stderr.contains("new copy"), "{tick}");
+    tick.says("daily is paused by alice@");
+    tick.says("new copy");
     let process = office.ends(&["run-pipeline", "daily"], 12);
-    assert!(
-        process.stderr.contains("resume daily --enable"),
-        "{process}"
-    );
+    process.says("resume daily --enable");
     assert_eq!((office.tests(), office.runs().len()), (0, 0));
     office.ends(&["resume", "daily", "--enable"], 0);
     office.ends(&["run-pipeline", "daily", "--until", "test"], 0);
@@ -176,7 +167,7 @@ fn a_pause_holds_what_comes_and_what_was_begun() {
         &["resume", "last"],
     ] {
         let held = office.ends(start, 12);
-        assert!(held.stderr.contains("resume daily --enable"), "{held}");
+        held.says("resume daily --enable");
     }
     assert_eq!(office.runs()[0].status, RunStatus::Open);
     office.ends(&["resume", "daily", "--enable"], 0);
@@ -191,12 +182,8 @@ fn a_missed_occurrence_is_reported_once() {
         ..File::default()
     });
     let late = office.ends(&["run-pipeline", "daily", "--tick"], 12);
-    assert!(late.stderr.contains("too late: "), "{late}");
-    assert!(
-        late.stderr
-            .contains("max_lateness_minutes allows 30 minutes"),
-        "{late}"
-    );
+    late.says("too late: ");
+    late.says("max_lateness_minutes allows 30 minutes");
     let again = office.ends(&["run-pipeline", "daily", "--tick"], 0);
     assert!(!again.stderr.contains("too late"), "{again}");
     assert_eq!((office.tests(), office.reached().len()), (0, 0));
@@ -233,10 +220,7 @@ fn a_start_with_nothing_due_names_the_next_time() {
         ..File::default()
     });
     let process = office.ends(&["run-pipeline", "daily"], 6);
-    assert!(
-        process.stderr.contains("the next occurrence is "),
-        "{process}"
-    );
+    process.says("the next occurrence is ");
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
 }
 

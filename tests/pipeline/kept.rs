@@ -49,12 +49,7 @@ fn without_such_a_store_nothing_else_is_sent_in_their_place() {
     office.ends(&["run-pipeline", "daily", "--until", "test"], 0);
     lose_the_disk(&office);
     let outcome = office.tick(12);
-    assert!(
-        outcome
-            .stderr
-            .contains("nothing but the tested file is sent"),
-        "{outcome}"
-    );
-    assert!(outcome.stderr.contains("PUSHCTL_STATE_URL"), "{outcome}");
+    outcome.says("nothing but the tested file is sent");
+    outcome.says("PUSHCTL_STATE_URL");
     assert_eq!(office.reached().len(), 0);
 }

@@ -10,7 +10,7 @@ use super::automation;
 
 /// A run in memory.
 pub(super) struct Model {
-    pub(super) course: RunPlan,
+    pub(super) plan: RunPlan,
     pub(super) records: PhaseRecords,
     pub(super) lateness: Lateness,
     /// How long generating, testing and each push take.
@@ -31,9 +31,9 @@ impl Model {
         })
     }
 
-    pub(super) fn new(course: RunPlan) -> Self {
+    pub(super) fn new(plan: RunPlan) -> Self {
         Self {
-            course,
+            plan,
             records: PhaseRecords::default(),
             lateness: Lateness::Counts,
             takes: SignedDuration::ZERO,
@@ -44,7 +44,7 @@ impl Model {
     /// What a start at this instant does until it has nothing more to do; the step that stopped it.
     pub(super) fn tick(&mut self, mut now: Timestamp) -> NextStep {
         loop {
-            let step = step::next(&self.course, &self.records, now, self.lateness);
+            let step = step::next(&self.plan, &self.records, now, self.lateness);
             match step {
                 NextStep::Do(Phase::Window) => self.window(now),
                 NextStep::Do(Phase::Send) => self.record("send", now, Some(now)),
@@ -70,7 +70,7 @@ impl Model {
 
     fn window(&mut self, now: Timestamp) {
         let is_open = self.records.begun("window").is_some();
-        let closes = step::window_closes(&self.course, &self.records);
+        let closes = step::window_closes(&self.plan, &self.records);
         if !is_open && now < closes {
             self.begun.push((now, "window".to_owned()));
             self.record("window", now, None);

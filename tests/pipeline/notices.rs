@@ -144,7 +144,7 @@ fn a_cancel_that_does_not_know_the_address_says_that_no_notice_was_sent() {
     let outcome = office.ends(&["cancel", "daily"], 0);
     for name in ["HOOK", "BEAT"] {
         let said = format!("the notice of daily was not sent: {name} is not set");
-        assert!(outcome.stderr.contains(&said), "{outcome}");
+        outcome.says(&said);
     }
     let quiet = office.ends(&["cancel", "daily", "-q"], 6);
     assert_eq!(quiet.stdout, "");

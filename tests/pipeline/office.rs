@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use pushctl::clock::System;
 use pushctl::state::{Location, Run, RunFilter, Store};
 
-use super::stage::{QUERY, TESTER, people};
+use super::stage::{QUERY, TESTER, people, reached, tests};
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::fcm::StandIn;
-use crate::support::fcm::ledger::Fate;
 use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
 use crate::support::store::{Place, address};
@@ -28,6 +28,8 @@ pub(crate) struct Office {
     pub(crate) market: Database,
     pub(crate) place: Place,
     variables: BTreeMap<String, String>,
+    /// Whether permissions of files hold for the program, too, where the test runs as root.
+    restricted: bool,
 }
 
 /// An automation's file; its fields are what tests change.
@@ -132,6 +134,15 @@ impl Office {
             market,
             place,
             variables: variables.into(),
+            restricted: false,
+        }
+    }
+
+    /// One whose program may do only what the permissions of files allow.
+    pub(crate) fn restricted(fans: u32) -> Self {
+        Self {
+            restricted: true,
+            ..Self::new(fans, Script::default())
         }
     }
 
@@ -147,6 +158,18 @@ impl Office {
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = self.sandbox.command(arguments);
+        if self.restricted && std::fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0) {
+            let program = command.get_program().to_owned();
+            let mut without = std::process::Command::new("/usr/bin/setpriv");
+            without
+                .arg("--bounding-set=-dac_override,-dac_read_search")
+                .arg(program)
+                .args(arguments)
+                .env_clear()
+                .env("HOME", self.sandbox.home())
+                .current_dir(self.sandbox.here());
+            command = without;
+        }
         command.envs(&self.variables).stdin(Stdio::null());
         command
     }
@@ -184,22 +207,12 @@ impl Office {
 
     /// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
     pub(crate) fn reached(&self) -> Vec<String> {
-        let accepted = self.stand_in.accepted().into_iter();
-        let mut tokens: Vec<String> = accepted
-            .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
-            .map(|one| one.token)
-            .collect();
-        tokens.sort_unstable();
-        let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
-        assert_eq!(twice, None, "reached twice");
-        tokens
+        reached(&self.stand_in)
     }
 
     /// How many test pushes arrived.
     pub(crate) fn tests(&self) -> usize {
-        let accepted = self.stand_in.accepted();
-        let tests = accepted.iter().filter(|one| one.token == "token-tester");
-        tests.count()
+        tests(&self.stand_in)
     }
 
     /// Runs, newest first.
@@ -227,10 +240,15 @@ impl Office {
 }
 
 /// Waits until something is so, for half a minute at most.
-pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(is_so: impl FnMut() -> bool) {
+    within(Duration::from_secs(30), is_so);
+}
+
+/// The same for as long as this.
+pub(crate) fn within(limit: Duration, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(30), "it never is so");
+        assert!(began.elapsed() < limit, "it never is so");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -51,7 +51,7 @@ fn killed_in_the_middle(place: Place) {
     assert_eq!(interrupted["cancel"], format!("pushctl cancel {}", run.id));
     let reached = office.reached().len();
     let said = office.ends(&["cancel", "daily", "--reason", "wrong shoe"], 0);
-    assert!(said.stderr.contains("it was sending"), "{said}");
+    said.says("it was sending");
     let run = office.runs().remove(0);
     assert_eq!(run.status, RunStatus::Cancelled);
     let phases = office.in_store(async |store| store.phases(&run.id).await.unwrap());
@@ -96,7 +96,7 @@ fn a_run_between_two_phases_waits_for_a_time_and_needs_no_process() {
     for part in ["Waiting\n", "send", " min"] {
         assert!(text.stdout.contains(part), "{part}: {text}");
     }
-    assert!(text.stderr.contains("nothing is running"), "{text}");
+    text.says("nothing is running");
     assert!(!text.stdout.contains("Running"), "{text}");
 }
 

@@ -44,13 +44,13 @@ fn draw(random: &mut Random) -> (Model, Vec<Timestamp>) {
         [4, 9, 11][usize::try_from(below(random, 3)).unwrap()]
     );
     let mut model = Model::of(&schedule, &more, &delays, from.parse().unwrap());
-    model.course.times.test_at = model.course.times.send_at - minutes(window);
-    model.course.times.window_seconds = window * 60;
+    model.plan.times.test_at = model.plan.times.send_at - minutes(window);
+    model.plan.times.window_seconds = window * 60;
     model.takes = SignedDuration::from_secs(below(random, 400));
-    let mut now = model.course.times.generate_at - minutes(below(random, 30));
+    let mut now = model.plan.times.generate_at - minutes(below(random, 30));
     let step = 1 + u64::try_from(below(random, 1500)).unwrap();
     let mut ticks = Vec::new();
-    let end = model.course.times.send_at + minutes(48 * 60);
+    let end = model.plan.times.send_at + minutes(48 * 60);
     while now < end && ticks.len() < 400 {
         ticks.push(now);
         let jump = if below(random, 50) == 0 { 20_000 } else { step };
@@ -65,10 +65,10 @@ fn draw(random: &mut Random) -> (Model, Vec<Timestamp>) {
 /// Whether a push that was due then may begin now: not later than allowed, or, where quiet hours were waited for, not
 /// later than that after them.
 fn in_time(model: &Model, due: Timestamp, now: Timestamp) -> bool {
-    let lateness = SignedDuration::from_secs(model.course.times.lateness_seconds);
-    let safeguards = &model.course.automation.safeguards;
+    let lateness = SignedDuration::from_secs(model.plan.times.lateness_seconds);
+    let safeguards = &model.plan.automation.safeguards;
     let waits = safeguards.quiet_hours_action == pushctl::automation::file::QuietAction::Delay;
-    let Some(hours) = model.course.quiet_hours().filter(|_| waits) else {
+    let Some(hours) = model.plan.quiet_hours().filter(|_| waits) else {
         return now <= due + lateness;
     };
     // A push that is due in the quiet hours is due at their end, by whole minutes of the local clock.
@@ -85,7 +85,7 @@ fn in_time(model: &Model, due: Timestamp, now: Timestamp) -> bool {
 }
 
 fn is_quiet(model: &Model, hours: QuietHours, at: Timestamp) -> bool {
-    hours.contains(at.to_zoned(model.course.times.zone()).time())
+    hours.contains(at.to_zoned(model.plan.times.zone()).time())
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn campaign_no_push_begins_before_its_time_or_too_late_at_any_ticks() {
 }
 
 fn verify(model: &Model) {
-    let times = &model.course.times;
-    let shown = || format!("{:#?}\n{:#?}", model.course, model.begun);
+    let times = &model.plan.times;
+    let shown = || format!("{:#?}\n{:#?}", model.plan, model.begun);
     for phase in ["generate", "test", "window", "cleanup"] {
         assert!(model.times(phase).len() <= 1, "{phase} twice: {}", shown());
     }
@@ -133,6 +133,12 @@ fn verify(model: &Model) {
         "{}",
         shown()
     );
+    let is_quiet = |at: Timestamp| {
+        let hours = model.plan.quiet_hours();
+        hours.is_some_and(|hours| is_quiet(model, hours, at))
+    };
+    let tests_are_quiet = start("test").is_some_and(is_quiet);
+    assert!(!tests_are_quiet, "a test in the quiet hours: {}", shown());
     // The whole window lies before the first push, however late the test pushes left.
     let window = SignedDuration::from_secs(times.window_seconds);
     let tested = model.records.done("test");
@@ -147,7 +153,7 @@ fn verify(model: &Model) {
         };
         times.send_at.max(from + window)
     });
-    for (place, push) in model.course.automation.push.iter().enumerate() {
+    for (place, push) in model.plan.automation.push.iter().enumerate() {
         let word = format!("push-{}", place + 1);
         let begun = model.times(&word);
         assert!(begun.len() <= 1, "{word} twice: {}", shown());
@@ -157,9 +163,7 @@ fn verify(model: &Model) {
         let due = previous + minutes(i64::from(push.delay_minutes));
         assert!(at >= due, "{word} is early: {}", shown());
         assert!(in_time(model, due, at), "{word} is late: {}", shown());
-        let hours = model.course.quiet_hours();
-        let is_quiet = hours.is_some_and(|hours| is_quiet(model, hours, at));
-        assert!(!is_quiet, "{word} is in the quiet hours: {}", shown());
+        assert!(!is_quiet(at), "{word} is in the quiet hours: {}", shown());
         previous = model.records.ended(&word).unwrap();
     }
 }

@@ -50,6 +50,6 @@ fn a_test_user_whose_account_is_deleted_is_not_sent_to_and_nothing_is_sent_live(
     let delete = format!("UPDATE users SET deleted_at = 1 WHERE id = '{TESTER}'");
     office.market.execute(&delete);
     let refused = office.tick(12);
-    assert!(refused.stderr.contains("(1 deleted)"), "{refused}");
+    refused.says("(1 deleted)");
     assert_eq!((office.tests(), office.reached().len()), (0, 0));
 }

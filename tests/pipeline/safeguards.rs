@@ -20,7 +20,7 @@ fn refuses(office: &Office, file: &File, expected: &str) -> Value {
     assert_eq!(document["status"], "refused", "{document:#}");
     let reason = document["reason"].as_str().unwrap();
     assert!(reason.contains(expected), "{reason}");
-    assert!(outcome.stderr.contains(expected), "{outcome}");
+    outcome.says(expected);
     assert_eq!(office.reached().len(), 0);
     document
 }
@@ -37,7 +37,7 @@ fn too_many_people() {
     office.file(&guarded("max_audience = 10\nwarn_audience = 9"));
     let outcome = office.tick(0);
     let warned = "the audience has 10 rows, more than warn_audience = 9";
-    assert!(outcome.stderr.contains(warned), "{outcome}");
+    outcome.says(warned);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_audience_that_changed_too_much_since_the_last_completed_run() {
     });
     let outcome = office.tick(12);
     let expected = "the audience has 5 rows, the last completed run had 10: a change of 50 %, and max_change_percent allows 40 %";
-    assert!(outcome.stderr.contains(expected), "{outcome}");
+    outcome.says(expected);
     assert_eq!(office.tests(), 2);
 }
 
@@ -112,14 +112,17 @@ fn quiet_hours() {
 fn a_rejected_test_push_is_sent_again_when_a_person_resumes() {
     let script = Script::default().on("token-tester", [Reply::Unregistered, Reply::Unregistered]);
     let office = Office::new(10, script);
-    let expected = "of push 1 to ";
+    let expected = "push 1 to ";
     let document = refuses(&office, &File::default(), expected);
     let reason = document["reason"].as_str().unwrap();
     assert!(
         reason.contains("a test push was not accepted, so nothing is sent live"),
         "{reason}"
     );
-    assert!(reason.contains("the service accepted 0 of 1"), "{reason}");
+    assert!(
+        reason.contains("the push service accepted 0 of 1"),
+        "{reason}"
+    );
     // No other start continues the run.
     assert_eq!(office.tick(0).json(), serde_json::json!([]));
     assert_eq!(office.reached().len(), 0);
@@ -157,7 +160,7 @@ fn a_required_test_without_test_users_is_refused() {
         ..File::default()
     });
     let outcome = office.ends(&["run-pipeline", "daily", "--tick"], 2);
-    assert!(outcome.stderr.contains("test"), "{outcome}");
+    outcome.says("test");
     office.file(&File {
         test: "user_ids = []".to_owned(),
         ..File::default()
@@ -200,10 +203,7 @@ fn a_file_that_is_not_the_tested_one() {
     }
     assert_eq!(changed, 1);
     let outcome = office.tick(12);
-    assert!(
-        outcome.stderr.contains("has changed since the send began"),
-        "{outcome}"
-    );
+    outcome.says("has changed since the send began");
     assert_eq!(office.reached().len(), 0);
 }
 

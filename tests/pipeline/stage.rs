@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use pushctl::audience::Catalogue;
 use pushctl::audience::history::HistorySource;
 use pushctl::automation::Automation;
+use pushctl::budget::Budget;
 use pushctl::cadence::{self, Cadence};
 use pushctl::clock::Clock;
 use pushctl::csv_writer::LineEnding;
 use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::fcm::{self, Credentials, ServiceAccount};
 use pushctl::interrupt::Interrupt;
-use pushctl::notify::{Notices, NotifyTimeouts};
+use pushctl::notify::{Notices, NotifyTimeouts, Outgoing};
 use pushctl::pipeline::driver::{DriveOptions, DriveResult, drive};
 use pushctl::pipeline::select_occurrence;
 use pushctl::pipeline::select_occurrence::SelectedOccurrence;
@@ -24,8 +25,8 @@ use pushctl::pipeline::{Mode, Phase, PipelineContext, Retention, RunPlan, Times}
 use pushctl::progress::{Progress, Silent};
 use pushctl::run::context::Reporter;
 use pushctl::run::gates::Road;
-use pushctl::run::session::{Opening, Recorded, RunSession};
-use pushctl::source::{self, Purpose, Source, Unwatched, Watch};
+use pushctl::run::session::{Opening, RecordedRun, RunSession};
+use pushctl::source::{self, Purpose, Source, Watch};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Location, NewRun, Run, RunFilter, RunStatus, Store};
 use pushctl::template::link::AllowedHosts;
@@ -104,6 +105,26 @@ pub(super) fn text(delay: u16, safeguards: &str) -> String {
     text
 }
 
+/// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
+pub(super) fn reached(stand_in: &StandIn) -> Vec<String> {
+    let accepted = stand_in.accepted().into_iter();
+    let mut tokens: Vec<String> = accepted
+        .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
+        .map(|one| one.token)
+        .collect();
+    tokens.sort_unstable();
+    let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None, "reached twice");
+    tokens
+}
+
+/// Returns how many test pushes arrived.
+pub(super) fn tests(stand_in: &StandIn) -> usize {
+    let accepted = stand_in.accepted();
+    let tests = accepted.iter().filter(|one| one.token == "token-tester");
+    tests.count()
+}
+
 impl Stage {
     pub(super) fn new(place: Place, fans: u32, script: Script) -> Self {
         let options = Options {
@@ -145,22 +166,12 @@ impl Stage {
 
     /// Returns the tokens of the fans that were reached, sorted, and asserts that each was reached once.
     pub(super) fn reached(&self) -> Vec<String> {
-        let accepted = self.stand_in.accepted().into_iter();
-        let mut tokens: Vec<String> = accepted
-            .filter(|one| one.fate != Fate::Validated && one.token != "token-tester")
-            .map(|one| one.token)
-            .collect();
-        tokens.sort_unstable();
-        let twice = tokens.windows(2).find(|pair| pair[0] == pair[1]);
-        assert_eq!(twice, None, "reached twice");
-        tokens
+        reached(&self.stand_in)
     }
 
     /// Returns how many test pushes arrived.
     pub(super) fn tests(&self) -> usize {
-        let accepted = self.stand_in.accepted();
-        let tests = accepted.iter().filter(|one| one.token == "token-tester");
-        tests.count()
+        tests(&self.stand_in)
     }
 
     /// Returns the only run, with its phases as `phase@time:result`.
@@ -270,7 +281,7 @@ impl Site {
                 mode: Mode::LiveSend,
                 times: Times::of(&occurrence),
             }
-            .plan()?,
+            .recorded()?,
         };
         let holder = ProcessId::this_process(who);
         let session = RunSession {
@@ -287,11 +298,11 @@ impl Site {
             wind_down: Duration::ZERO,
         };
         let over = async || self.over(&store, &new.occurrence).await;
-        let work = async |recorded: Recorded| {
+        let work = async |recorded: RecordedRun| {
             self.drive(&recorded.run, options, &store, &holder, &clock, &interrupt)
                 .await
         };
-        match session.conduct(Opening::Begin(&new), over, work).await {
+        match session.run(Opening::Begin(&new), over, work).await {
             Err(error) if error.kind() == ErrorKind::Nothing => Ok(StartOutcome::Nothing),
             came => came,
         }
@@ -355,9 +366,9 @@ impl Site {
             clock,
             interrupt,
             progress: &Silent,
-            watch: &Unwatched,
-            deadline: Duration::from_secs(60),
-            notices: &Notices::new(None, None, NotifyTimeouts::default()).0,
+            watch: &SilentReporter,
+            budget: &Budget::open(Duration::from_secs(60)),
+            notices: &Outgoing::to(Notices::new(None, None, NotifyTimeouts::default()).0),
         };
         drive(run, &context, options).await.map(StartOutcome::To)
     }
@@ -382,7 +393,7 @@ impl StartOutcome {
     /// Returns the final status, if the run is over.
     pub(super) fn status(&self) -> Option<RunStatus> {
         match self {
-            Self::To(DriveResult::Over { status, .. }) => Some(*status),
+            Self::To(DriveResult::Over(run)) => RunStatus::parse_word(&run.summary.status),
             _ => None,
         }
     }

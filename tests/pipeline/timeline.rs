@@ -30,7 +30,7 @@ fn every_second(model: &mut Model, from: Timestamp, to: Timestamp) -> NextStep {
 
 /// What was begun, by the local clock.
 fn local(model: &Model) -> Vec<String> {
-    let zone = model.course.times.zone();
+    let zone = model.plan.times.zone();
     let line = |(at, what): &(Timestamp, String)| {
         format!("{} {what}", at.to_zoned(zone.clone()).strftime("%d %T %:z"))
     };
@@ -90,7 +90,7 @@ fn a_window_that_would_close_too_late_is_not_opened() {
     let late = at("2026-11-21T13:34:00-06:00");
     assert_eq!(
         model.tick(late),
-        NextStep::TooLate(model.course.times.send_at, Phase::Window)
+        NextStep::TooLate(model.plan.times.send_at, Phase::Window)
     );
     assert_eq!(model.times("window"), []);
     // Nor are the test pushes sent first.
@@ -116,7 +116,7 @@ fn a_late_start_moves_the_send_or_refuses_and_never_shortens_the_window() {
             every_second(&mut model, start, closes + seconds(60));
             assert_eq!(model.times("push-1"), [closes]);
         } else {
-            let due = model.course.times.send_at;
+            let due = model.plan.times.send_at;
             assert_eq!(step, NextStep::TooLate(due, Phase::Window));
             assert_eq!(model.times("test"), []);
         }
@@ -143,7 +143,7 @@ fn a_push_that_a_crash_left_in_the_middle_waits_for_a_person() {
         .0
         .retain(|one| !matches!(&*one.phase, "send" | "cleanup"));
     let step = |model: &Model, now: &str| {
-        pushctl::pipeline::step::next(&model.course, &model.records, at(now), model.lateness)
+        pushctl::pipeline::step::next(&model.plan, &model.records, at(now), model.lateness)
     };
     assert_eq!(step(&model, "2026-11-21T13:48:00-06:00"), NextStep::Push(0));
     assert_eq!(
@@ -189,7 +189,7 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
     let mut model = Model::of(evening, quiet, &[0, 5], from);
     model.takes = seconds(6 * 60);
     let last = every_second(&mut model, from, at("2026-11-21T21:03:00-06:00"));
-    assert_eq!(last, NextStep::QuietHours(1));
+    assert_eq!(last, NextStep::QuietHours(Some(1)));
     let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
     let mut model = Model::of(evening, &delay, &[0, 5], from);
     model.takes = seconds(6 * 60);
@@ -204,6 +204,26 @@ fn quiet_hours_refuse_a_push_or_make_it_wait() {
         model.tick(morning + seconds(15 * 60 + 1)),
         NextStep::TooLate(morning, Phase::Send)
     );
+}
+
+#[test]
+fn test_pushes_are_refused_in_the_quiet_hours_or_wait_with_the_whole_window_after_them() {
+    let morning = "send_at = \"09:10\"\ntimezone = \"America/Chicago\"\nfrequency = \"daily\"";
+    let quiet = "quiet_hours = \"21:00-09:00\"";
+    let (from, until) = (
+        at("2026-11-21T08:00:00-06:00"),
+        at("2026-11-21T10:00:00-06:00"),
+    );
+    let mut model = Model::of(morning, quiet, &[0], from);
+    let early = at("2026-11-21T08:50:00-06:00");
+    every_second(&mut model, from, early);
+    assert_eq!(model.tick(early), NextStep::QuietHours(None));
+    assert_eq!(model.times("test"), []);
+    let delay = format!("{quiet}\nquiet_hours_action = \"delay\"");
+    let mut model = Model::of(morning, &delay, &[0], from);
+    every_second(&mut model, from, until);
+    assert_eq!(model.times("test"), [at("2026-11-21T09:00:00-06:00")]);
+    assert_eq!(model.times("push-1"), [at("2026-11-21T09:25:00-06:00")]);
 }
 
 #[test]
@@ -227,7 +247,7 @@ fn days(schedule: &str, from: &str, to: &str) -> String {
     let mut lines = Vec::new();
     loop {
         let mut model = Model::of(schedule, "", &[0, 90], from);
-        let times = model.course.times.clone();
+        let times = model.plan.times.clone();
         if times.send_at >= to {
             return lines.join("\n");
         }
@@ -285,11 +305,11 @@ fn the_ends_of_months_and_the_29th_of_february() {
     let mut lines = Vec::new();
     for _ in 0..5 {
         let mut model = Model::of(schedule, "", &[0], from);
-        model.course.times.test_at = model.course.times.send_at - seconds(60);
-        model.course.times.window_seconds = 60;
-        let send_at = model.course.times.send_at;
+        model.plan.times.test_at = model.plan.times.send_at - seconds(60);
+        model.plan.times.window_seconds = 60;
+        let send_at = model.plan.times.send_at;
         every_second(&mut model, send_at - seconds(600), send_at + seconds(60));
-        let zone = model.course.times.zone();
+        let zone = model.plan.times.zone();
         let begun = |what: &str| -> Zoned { model.times(what)[0].to_zoned(zone.clone()) };
         lines.push(format!(
             "{} {}",
@@ -311,7 +331,7 @@ fn the_ends_of_months_and_the_29th_of_february() {
         1,
     );
     let model = Model::of(&leap, "", &[0], at("2026-11-21T00:00:00Z"));
-    assert_eq!(model.course.times.send_at, at("2028-02-29T13:33:00Z"));
+    assert_eq!(model.plan.times.send_at, at("2028-02-29T13:33:00Z"));
 }
 
 #[test]
@@ -328,8 +348,8 @@ fn the_other_modes_wait_for_nothing_and_leave_their_phases_out() {
             at("2026-11-21T00:00:00Z"),
         );
         let now = at("2026-11-21T13:10:00-06:00");
-        model.course.mode = mode;
-        model.course.times = model.course.times.clone().at_once(now);
+        model.plan.mode = mode;
+        model.plan.times = model.plan.times.clone().at_once(now);
         model.lateness = Lateness::Waived;
         assert_eq!(model.tick(now), NextStep::Over);
         let begun: Vec<&str> = model.begun.iter().map(|(_, what)| what.as_str()).collect();
@@ -341,7 +361,7 @@ fn the_other_modes_wait_for_nothing_and_leave_their_phases_out() {
 #[test]
 fn a_clock_that_jumps_repeats_nothing() {
     let mut model = Model::of(DAILY, "", &[0, 10], at("2026-11-21T00:00:00Z"));
-    let send_at = model.course.times.send_at;
+    let send_at = model.plan.times.send_at;
     for minutes in [-30, -25, -40, 0, -60, 5, 11, -20, 12] {
         model.tick(send_at.checked_add(minutes.minutes()).unwrap());
     }

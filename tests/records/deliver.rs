@@ -48,14 +48,8 @@ async fn what_is_owed_is_delivered_once_and_said(place: Place) {
     };
     let nowhere = sync(&["sync"], "");
     assert_eq!(nowhere.status, 2, "{nowhere}");
-    assert!(
-        nowhere.stderr.contains("3 pushes are still missing"),
-        "{nowhere}"
-    );
-    assert!(
-        nowhere.stderr.contains("PUSH_CADENCE_DATABASE_URL"),
-        "{nowhere}"
-    );
+    nowhere.says("3 pushes are still missing");
+    nowhere.says("PUSH_CADENCE_DATABASE_URL");
     let away = "postgres://tls_only@localhost:1/history?connect_timeout=2";
     let away = sync(&["sync", "--deadline", "2s"], away);
     assert_eq!(away.status, 5, "{away}");
@@ -63,11 +57,7 @@ async fn what_is_owed_is_delivered_once_and_said(place: Place) {
     let url = database.url_with("tls_only", "sslmode=require");
     let done = sync(&["sync"], &url);
     assert_eq!((done.status, done.stdout.as_str()), (0, ""), "{done}");
-    assert!(
-        done.stderr
-            .contains("3 pushes recorded in the notification history"),
-        "{done}"
-    );
+    done.says("3 pushes recorded in the notification history");
     assert_eq!(
         database.query("SELECT count(*) FROM user_notifications")[0][0],
         "3"

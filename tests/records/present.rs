@@ -45,7 +45,7 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
         (0, ""),
         "{nothing}"
     );
-    assert!(nothing.stderr.contains("nothing is running"), "{nothing}");
+    nothing.says("nothing is running");
     // Leases are measured by the clock of the command, which is the machine's.
     let clock: Arc<dyn Clock> = Arc::new(System);
     let store = Store::open(&place.location, clock).await.unwrap();
@@ -98,7 +98,7 @@ async fn what_is_running_held_and_ahead_is_told(place: Place) {
     assert_eq!(checked["wrong_files"], 0);
     sandbox.write("here/automations/broken.toml", "name = \"broken");
     let told = run(&sandbox, &place, &["status"]);
-    assert!(told.stderr.contains("not shown here: 1"), "{told}");
+    told.says("not shown here: 1");
     let text = told.stdout;
     for part in [
         "Running\n",

@@ -52,11 +52,8 @@ async fn a_cancel_stops_the_open_runs_that_are_meant_and_no_others(place: Place)
     assert_eq!(one["who"], cancelled.who);
     let by_name = run(&sandbox, &place, &["cancel", "waterfall"]);
     assert_eq!((by_name.status, by_name.stdout.as_str()), (0, ""));
-    assert!(
-        by_name.stderr.contains("cancelled waterfall@3"),
-        "{by_name}"
-    );
-    assert!(by_name.stderr.contains("nothing is sent"), "{by_name}");
+    by_name.says("cancelled waterfall@3");
+    by_name.says("nothing is sent");
     for spared in [another(2, "layer3-daily"), another(4, "showcase")] {
         assert_eq!(store.cancellation(&spared.id).await.unwrap(), None);
     }
@@ -68,7 +65,7 @@ async fn a_cancel_stops_the_open_runs_that_are_meant_and_no_others(place: Place)
     store.begin_run(&send).await.unwrap();
     store.open_push(&push(1)).await.unwrap();
     let sending = run(&sandbox, &place, &["cancel", &send.id]);
-    assert!(sending.stderr.contains("it was sending"), "{sending}");
+    sending.says("it was sending");
     let all = run(&sandbox, &place, &["cancel", "--all", "--json"]).json();
     // The others were over with their own cancels.
     let mut stopped: Vec<&str> = all["stopped"]
@@ -97,7 +94,7 @@ async fn nothing_left_to_cancel_has_its_own_exit_status(place: Place) {
     for what in ["layer3-daily", "0198b2a4", &a_run().id] {
         let outcome = run(&sandbox, &place, &["cancel", what]);
         assert_eq!(outcome.status, 6, "{outcome}");
-        assert!(outcome.stderr.contains("nothing to cancel"), "{outcome}");
+        outcome.says("nothing to cancel");
     }
 }
 
@@ -148,7 +145,7 @@ async fn a_run_that_no_process_carries_is_ended_by_the_cancel(place: Place) {
     let words = ["cancel", "layer3-daily", "--reason", "wrong shoe"];
     let outcome = run(&sandbox, &place, &words);
     assert_eq!(outcome.status, 0, "{outcome}");
-    assert!(outcome.stderr.contains("it was sending"), "{outcome}");
+    outcome.says("it was sending");
     let ended = store.run(&new.id).await.unwrap().unwrap();
     assert_eq!(ended.status, RunStatus::Cancelled);
     let reason = ended.summary.unwrap()["reason"]
@@ -194,7 +191,7 @@ async fn a_run_that_a_living_process_carries_is_left_to_it(place: Place) {
     assert_eq!(document["stopped"][0]["status"], "open");
     let holder = document["stopped"][0]["holder"].as_str().unwrap();
     assert!(holder.starts_with("bob@worker-2 (process "), "{document}");
-    assert!(left.stderr.contains("bob@worker-2"), "{left}");
+    left.says("bob@worker-2");
     assert_eq!(status(&store).await, RunStatus::Open);
     assert!(!lease.is_lost());
     assert!(store.cancellation(&a_run().id).await.unwrap().is_some());
@@ -243,16 +240,13 @@ async fn a_name_that_means_nothing_gets_a_suggestion(place: Place) {
     ] {
         let outcome = run(&sandbox, &place, words);
         assert_eq!(outcome.status, 2, "{outcome}");
-        assert!(
-            outcome.stderr.contains("did you mean layer3-daily?"),
-            "{outcome}"
-        );
+        outcome.says("did you mean layer3-daily?");
     }
     assert_eq!(store.cancellation(&a_run().id).await.unwrap(), None);
     assert_eq!(store.pauses().await.unwrap(), []);
     store.begin_run(&another(1, "x")).await.unwrap();
     let several = run(&sandbox, &place, &["cancel", "0198b2a"]);
-    assert!(several.stderr.contains("several runs"), "{several}");
+    several.says("several runs");
     assert_eq!(run(&sandbox, &place, &["cancel"]).status, 2);
 }
 
@@ -263,16 +257,10 @@ async fn an_automation_is_paused_once_and_goes_on_when_it_is_enabled(place: Plac
     let words = ["pause", "layer3-daily", "--reason", "new copy on Monday"];
     let paused = run(&sandbox, &place, &words);
     assert_eq!((paused.status, paused.stdout.as_str()), (0, ""), "{paused}");
-    assert!(
-        paused.stderr.contains("is open and is held, too"),
-        "{paused}"
-    );
+    paused.says("is open and is held, too");
     let lease = held(&store_now(&place).await).await;
     let carried = run(&sandbox, &place, &words);
-    assert!(
-        carried.stderr.contains("is in progress and continues"),
-        "{carried}"
-    );
+    carried.says("is in progress and continues");
     lease.release().await.unwrap();
     let again = run(&sandbox, &place, &["pause", "layer3-daily", "--json"]).json();
     assert_eq!(again["new"], false);
@@ -287,7 +275,7 @@ async fn an_automation_is_paused_once_and_goes_on_when_it_is_enabled(place: Plac
     );
     assert_eq!(resumed.json()["was_paused"], true);
     let again = run(&sandbox, &place, &["resume", "layer3-daily", "--enable"]);
-    assert!(again.stderr.contains("was not paused"), "{again}");
+    again.says("was not paused");
     let held = store.pauses().await.unwrap();
     assert_eq!(held.len(), 1, "{held:?}");
 }

@@ -38,17 +38,14 @@ async fn a_store_is_made_by_its_first_use_and_its_status_told(place: Place) {
     }
     let table = run(&sandbox, &place, &["state", "status"]);
     assert!(table.stdout.starts_with("MIGRATION"), "{table}");
-    assert!(table.stderr.contains("up to date"), "{table}");
+    table.says("up to date");
 }
 
 async fn migrations_are_applied_and_undone_one_by_one(place: Place) {
     let sandbox = Sandbox::new();
     let migrated = run(&sandbox, &place, &["state", "migrate"]);
     assert_eq!((migrated.status, migrated.stdout.as_str()), (0, ""));
-    assert!(
-        migrated.stderr.contains("applied 0002_ledger"),
-        "{migrated}"
-    );
+    migrated.says("applied 0002_ledger");
     let again = run(&sandbox, &place, &["state", "migrate", "--json"]);
     assert_eq!(again.json()["applied"].as_array().unwrap().len(), 0);
     let quiet = run(&sandbox, &place, &["state", "migrate", "-q"]);
@@ -66,7 +63,7 @@ async fn migrations_are_applied_and_undone_one_by_one(place: Place) {
         NEEDED as usize - 1
     );
     let nothing = run(&sandbox, &place, &["state", "rollback"]);
-    assert!(nothing.stderr.contains("nothing to undo"), "{nothing}");
+    nothing.says("nothing to undo");
     assert_eq!(
         run(&sandbox, &place, &["state", "rollback", "--to", "9"]).status,
         2
@@ -79,10 +76,7 @@ async fn a_rollback_that_destroys_rows_needs_a_yes(place: Place) {
     store.begin_run(&a_run()).await.unwrap();
     let refused = run(&sandbox, &place, &["state", "rollback", "--to", "0"]);
     assert_eq!(refused.status, 12, "{refused}");
-    assert!(
-        refused.stderr.contains("would destroy rows of runs"),
-        "{refused}"
-    );
+    refused.says("would destroy rows of runs");
     assert!(store.run(&a_run().id).await.unwrap().is_some());
     let done = run(
         &sandbox,
@@ -141,10 +135,7 @@ fn nothing_is_made_where_there_is_no_store() {
     for words in [&["state", "export"][..], &["state", "rollback"]] {
         let outcome = sandbox.run(words);
         assert_eq!(outcome.status, 2, "{outcome}");
-        assert!(
-            outcome.stderr.contains("there is no state store at"),
-            "{outcome}"
-        );
+        outcome.says("there is no state store at");
     }
     assert_eq!(std::fs::read_dir(sandbox.home()).unwrap().count(), 0);
 }

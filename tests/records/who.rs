@@ -77,7 +77,7 @@ fn a_value_that_is_no_name_is_refused_where_it_was_meant_and_passed_over_where_i
     let sandbox = Sandbox::new();
     let refused = sandbox.run_with(&["config", "show"], &[("PUSHCTL_ACTOR", "two\nlines")]);
     assert_eq!(refused.status, 2, "{refused}");
-    assert!(refused.stderr.contains("PUSHCTL_ACTOR"), "{refused}");
+    refused.says("PUSHCTL_ACTOR");
     let long = "x".repeat(101);
     let variables = [("GITHUB_ACTOR", " "), ("SUDO_USER", &long), ("USER", "eve")];
     let (recorded, shown) = who(&sandbox, &variables);

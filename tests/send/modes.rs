@@ -56,12 +56,7 @@ fn validate_only_sends_every_message_for_validation_and_does_not_block_a_later_s
         // Twice, so that not even a later check is kept away.
         for _ in 0..2 {
             let sent = office.send(&["--validate-only", "--layer", "3"]);
-            assert_eq!(
-                (sent.status(), sent.count("accepted")),
-                (0, 2),
-                "{}",
-                sent.outcome
-            );
+            sent.accepted(0, 2);
             assert_eq!(sent.summary["mode"], "validate-only");
         }
         let accepted = office.stand_in.accepted();
@@ -288,12 +283,7 @@ fn an_unreachable_push_service_leaves_a_run_that_can_be_resumed() {
     let open = office.in_store(async |store| store.runs(&RunFilter::default()).await.unwrap());
     assert_eq!((open.len(), open[0].status), (1, RunStatus::Open));
     let sent = office.resume(&open[0].id, &[]);
-    assert_eq!(
-        (sent.status(), sent.count("accepted")),
-        (0, 3),
-        "{}",
-        sent.outcome
-    );
+    sent.accepted(0, 3);
 }
 
 #[test]
@@ -323,11 +313,8 @@ fn send_with_an_automation_uses_its_texts_and_layer() {
     assert_eq!((sent.count("layer"), sent.count("accepted")), (3, 1));
     let unknown = office.run(&[&words[..], &["4", "--audience", "a.csv"]].concat());
     assert_eq!(unknown.status, 2, "{unknown}");
-    assert!(unknown.stderr.contains("layer3 has 3 pushes"), "{unknown}");
+    unknown.says("layer3 has 3 pushes");
     let nowhere = office.run(&[&words[..], &["1"]].concat());
     assert_eq!(nowhere.status, 2, "{nowhere}");
-    assert!(
-        nowhere.stderr.contains("pushctl generate layer3"),
-        "{nowhere}"
-    );
+    nowhere.says("pushctl generate layer3");
 }

@@ -134,7 +134,7 @@ fn a_resumed_run_and_a_file_without_a_manifest_are_checked_alike() {
     fs::create_dir(&marker).unwrap();
     let outcome = office.run(&["resume", stopped.run()]);
     assert_eq!(outcome.status, 12, "{outcome}");
-    assert!(outcome.stderr.contains("interrupted"), "{outcome}");
+    outcome.says("interrupted");
     fs::remove_dir(&marker).unwrap();
     let sent = office.resume(stopped.run(), &["--rate", "5000"]);
     assert_eq!(sent.count("accepted"), 400, "{}", sent.outcome);

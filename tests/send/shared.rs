@@ -107,6 +107,43 @@ fn joined_processes_and_a_resume_finish_after_the_first_process_is_killed() {
 }
 
 #[test]
+fn the_rate_of_a_resume_reaches_the_processes_that_joined_before_and_those_that_join_later() {
+    let database = source();
+    let office = office(&database);
+    let mut first = office.start(&["--share", "--rate", "20"]);
+    office.wait_for(1);
+    let before = office.spawn(&["send", "--join", "last", "--json"]);
+    let has_joined = |count: usize| {
+        until(|| {
+            office.in_store(async |store| {
+                let runs = store
+                    .runs(&pushctl::state::RunFilter::default())
+                    .await
+                    .unwrap();
+                store.senders_of(&runs[0].id).await.unwrap().len() == count
+            })
+        });
+    };
+    has_joined(2);
+    first.kill().expect("it is ours");
+    first.wait().expect("it ends");
+    let resumed = office.spawn(&["resume", "last", "--rate", "150", "--json"]);
+    until(|| {
+        let shown = office.run(&["runs", "show", "last", "--json"]);
+        shown.json()["status"] == "open" && office.delivered().len() > 150
+    });
+    let later = office.spawn(&["send", "--join", "last", "--json"]);
+    let sent = office.sent(office.ended(resumed));
+    let messages = [before, later].map(|child| office.ended(child).json()["messages"].as_u64());
+    // At a part of the first rate, 10 a second, each would send fewer than 100 until the others are done.
+    assert!(
+        messages.iter().all(|count| count.unwrap_or_default() > 100),
+        "{messages:?}, {}",
+        sent.summary
+    );
+}
+
+#[test]
 fn a_send_that_is_not_shared_cannot_be_joined() {
     let database = source();
     let office = office(&database);
@@ -114,7 +151,7 @@ fn a_send_that_is_not_shared_cannot_be_joined() {
     until(|| !office.delivered().is_empty());
     let refused = office.run(&["send", "--join", "last"]);
     assert_eq!(refused.status, 2, "{refused}");
-    assert!(refused.stderr.contains("--share"), "{refused}");
+    refused.says("--share");
     office.ended(first);
     let over = office.run(&["send", "--join", "nothing-of-the-kind"]);
     assert_eq!(over.status, 2, "{over}");

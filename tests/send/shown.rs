@@ -363,7 +363,7 @@ fn a_dry_run_without_its_history_says_so_or_counts_as_the_live_send_would() {
     let refused = office.ended(refusing);
     assert_eq!(refused.status, 5, "{refused}");
     for part in ["a live send would send no message", "--offline"] {
-        assert!(refused.stderr.contains(part), "{refused}");
+        refused.says(part);
     }
     let counted = office.sent(office.ended(counting));
     assert_eq!(counted.count("not_attempted"), 3);

@@ -85,10 +85,7 @@ fn a_resumed_send_wants_its_directory_too() {
     let taken = [("PUSHCTL_OUTCOMES", "taken")];
     let resumed = with(&office, &["resume", stopped.run()], &taken);
     assert_eq!(resumed.status, 1, "{resumed}");
-    assert!(
-        resumed.stderr.contains("cannot write outcome files"),
-        "{resumed}"
-    );
+    resumed.says("cannot write outcome files");
     assert_eq!(office.delivered(), had);
     assert_eq!(
         office
@@ -237,7 +234,7 @@ fn files_that_grow_too_long_for_the_disk_cost_no_answer() {
     assert_eq!(office.delivered(), tokens(0..400));
     let outcome = office.run(&["runs", "files", sent.run()]);
     assert_eq!(outcome.status, 0, "{outcome}");
-    assert!(outcome.stderr.contains("by their hash"), "{outcome}");
+    outcome.says("by their hash");
     assert_eq!(
         office.lines(&format!("{}.outcomes.csv", sent.run())).len(),
         440
@@ -308,7 +305,7 @@ fn the_files_of_a_run_that_is_not_over_are_not_written_again() {
     office.wait_for(5);
     let outcome = office.run(&["runs", "files", "last"]);
     assert_eq!(outcome.status, 2, "{outcome}");
-    assert!(outcome.stderr.contains("is still open"), "{outcome}");
+    outcome.says("is still open");
     crate::support::programs::signal("INT", sending.id());
     assert_eq!(office.ended(sending).status, 130);
 }

@@ -137,7 +137,7 @@ fn a_suspended_sender_stops_and_can_be_resumed() {
 }
 
 #[test]
-fn suspended_senders_send_nothing_late_and_lose_no_recipient() {
+fn campaign_suspended_senders_send_nothing_late_and_lose_no_recipient() {
     let campaign = Campaign::start("suspended senders", 2, 60);
     let mut random = campaign.random();
     for kept in BOTH {

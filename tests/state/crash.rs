@@ -15,7 +15,7 @@ use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::{Place, address};
 
 in_both_stores!(
-    senders_killed_at_any_moment_claim_no_user_twice_and_lose_nothing,
+    campaign_senders_killed_at_any_moment_claim_no_user_twice_and_lose_nothing,
     the_lease_of_a_killed_process_is_free_at_once,
 );
 
@@ -24,7 +24,7 @@ const GROUP: usize = 50;
 /// Where the child finds its store: a path or a URL.
 const PLACE: &str = "PUSHCTL_TEST_STORE";
 
-async fn senders_killed_at_any_moment_claim_no_user_twice_and_lose_nothing(place: Place) {
+async fn campaign_senders_killed_at_any_moment_claim_no_user_twice_and_lose_nothing(place: Place) {
     let store = place.open().await;
     let push = store.open_push(&push(1)).await.unwrap();
     let mut announced: HashMap<u64, u32> = HashMap::new();

@@ -1,7 +1,8 @@
-use pushctl::error::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pushctl::clock::Clock as _;
+use pushctl::error::ErrorKind;
 use pushctl::state::ledger::Guard;
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Admission, BreakerProbe, HeldBy, LEASE_TTL, Lease, Store, Taking};
@@ -120,6 +121,31 @@ async fn machines_with_wrong_clocks_take_over_no_living_lease_of_a_shared_store(
         next.release().await.unwrap();
         drop(lease);
         lives.leave().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_deletes_leases_by_the_clock_of_the_store() {
+    let place = Place::postgres();
+    let store = place.open().await;
+    let _living = take(&store, "living").await.unwrap();
+    let a_year = Duration::from_secs(365 * 86_400).as_micros();
+    let database = place.database.as_ref().unwrap();
+    database.execute(&format!(
+        "INSERT INTO pushctl.leases (name, holder, fence, taken_at, expires_at)
+         SELECT 'long dead', holder, 1, taken_at - {a_year}, expires_at - {a_year} FROM pushctl.leases"
+    ));
+    let names = || database.query("SELECT name FROM pushctl.leases ORDER BY name");
+    for (clock, expected) in [
+        // Of a machine that is years behind, and of one that is years ahead.
+        ("2020-01-01T00:00:00Z", "living"),
+        ("2060-01-01T00:00:00Z", "living"),
+    ] {
+        let clock = Arc::new(Hand::at(clock));
+        let before = clock.now() - Duration::from_secs(90 * 86_400);
+        let skewed = Store::open(&place.location, clock).await.unwrap();
+        skewed.prune(before).await.unwrap();
+        assert_eq!(names(), [[expected]]);
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use pushctl::state::ledger::{
-    Candidate, Claimed, Dismissal, Ending, Guard, LedgerPush, Standing, TokenHash,
+    Candidate, Claimed, Dismissal, Ending, Guard, LedgerPush, Limit, Standing, TokenHash,
 };
 use pushctl::state::{Owed, Store};
 
@@ -169,16 +169,23 @@ async fn several_devices_of_a_user_are_claimed_together(place: Place) {
         .map(|won| answer(won.claim, Ending::Accepted))
         .collect();
     store.record(&push, answers).await.unwrap();
-    let reached = store
-        .users_reached(
-            3,
-            1,
-            jiff::Timestamp::UNIX_EPOCH,
-            pushctl::state::ledger::Basis::Here,
-        )
+    let limit = Limit {
+        layers: 1 << 3,
+        since: jiff::Timestamp::UNIX_EPOCH,
+        at_most: 1,
+    };
+    let guard = Guard {
+        limits: vec![limit],
+        ..Guard::none()
+    };
+    let mut touches = store
+        .touches(&[user(1), user(2)], None, &guard)
         .await
         .unwrap();
-    assert_eq!(reached, [(user(1), 1), (user(2), 1)]);
+    for user in &mut touches {
+        user.dedup_by_key(|touch| touch.push);
+        assert_eq!(user.len(), 1, "{user:?}");
+    }
 }
 
 async fn an_accepted_push_stays_accepted(place: Place) {

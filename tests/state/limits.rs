@@ -125,7 +125,7 @@ async fn a_push_counts_while_it_is_in_flight_in_doubt_or_accepted_and_not_otherw
         .collect();
     store.record(&first, answers).await.unwrap();
     let touches = store
-        .touches(&[user(0), user(2), user(6), user(99)], &guard)
+        .touches(&[user(0), user(2), user(6), user(99)], None, &guard)
         .await
         .unwrap();
     assert_eq!(

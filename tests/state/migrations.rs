@@ -1,17 +1,22 @@
-use pushctl::error::ErrorKind;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use pushctl::budget::Budget;
 use pushctl::clock::Clock;
+use pushctl::error::ErrorKind;
 use pushctl::state::migrations::{Loss, NEEDED};
 use pushctl::state::{Begun, Store};
 
 use super::{in_both_stores, push, sender};
+use crate::support::cli::Sandbox;
 use crate::support::store::Place;
 
 in_both_stores!(
     every_migration_goes_up_down_and_up_again,
     first_use_migrates_an_empty_store,
-    two_first_uses_at_once_do_not_collide,
+    many_first_uses_at_once_do_not_collide,
+    many_first_commands_at_once_do_not_collide,
     an_older_store_with_rows_is_rejected_with_the_command_to_run,
     a_newer_store_is_rejected,
     a_rollback_destroys_no_rows_without_consent,
@@ -19,7 +24,10 @@ in_both_stores!(
 
 async fn as_it_is(place: &Place) -> Store {
     let clock = Arc::clone(&place.clock) as Arc<dyn Clock>;
-    Store::open_as_it_is(&place.location, clock).await.unwrap()
+    let budget = Budget::open(Duration::from_secs(20));
+    Store::open_as_it_is(&place.location, clock, budget)
+        .await
+        .unwrap()
 }
 
 async fn every_migration_goes_up_down_and_up_again(place: Place) {
@@ -60,13 +68,51 @@ async fn first_use_migrates_an_empty_store(place: Place) {
     assert_eq!(store.migrations().await.unwrap().pending, [""; 0]);
 }
 
-async fn two_first_uses_at_once_do_not_collide(place: Place) {
-    let stores = futures_util::future::join_all((0..4).map(|_| place.open())).await;
-    for store in stores {
-        assert_eq!(
-            store.migrations().await.unwrap().applied.len(),
-            NEEDED as usize
-        );
+/// A command opens the store and writes at once, while others still look at it.
+async fn many_first_uses_at_once_do_not_collide(place: Place) {
+    let first_use = async |n: u32| {
+        let store = place.open().await;
+        assert!(store.pause(&format!("a{n}"), "alice", None).await.unwrap());
+        store.close().await;
+    };
+    for round in 0..6 {
+        // Every second time the store is there, empty and at an earlier migration.
+        place.remove();
+        if round % 2 == 1 {
+            let old = as_it_is(&place).await;
+            old.migrate().await.unwrap();
+            old.rollback(round / 2 % NEEDED, Loss::Refused)
+                .await
+                .unwrap();
+            old.close().await;
+        }
+        futures_util::future::join_all((0..5).map(first_use)).await;
+        let store = place.open().await;
+        assert_eq!(store.pauses().await.unwrap().len(), 5);
+        store.close().await;
+    }
+}
+
+async fn many_first_commands_at_once_do_not_collide(place: Place) {
+    let sandbox = Sandbox::new();
+    for _ in 0..4 {
+        place.remove();
+        let children: Vec<Child> = (0..8)
+            .map(|n| {
+                sandbox
+                    .command(&["--yes", "pause", &format!("a{n}")])
+                    .env("PUSHCTL_STATE_URL", place.setting())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for child in children {
+            let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
+            assert_eq!(outcome.status, 0, "{outcome}");
+        }
+        assert_eq!(place.open().await.pauses().await.unwrap().len(), 8);
     }
 }
 

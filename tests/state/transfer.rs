@@ -178,7 +178,10 @@ async fn a_store_with_an_incomplete_import_is_rejected(place: Place) {
     assert!(refused.to_string().contains("interrupted"), "{refused}");
     let mut copy = Vec::new();
     assert!(store.export(&mut copy).await.is_err());
-    let again = Store::open_as_it_is(&place.location, clock).await.unwrap();
+    let budget = pushctl::budget::Budget::open(std::time::Duration::from_secs(20));
+    let again = Store::open_as_it_is(&place.location, clock, budget)
+        .await
+        .unwrap();
     again
         .import(&mut Cursor::new(&text), pending())
         .await

@@ -17,6 +17,13 @@ pub(crate) struct Random(u64);
 impl Campaign {
     /// `short` rounds, or `full` ones in a full campaign.
     pub(crate) fn start(name: &'static str, short: u32, full: u32) -> Self {
+        // `make campaign` finds its tests by this word. A single test thread has no name of a test.
+        let thread = std::thread::current();
+        let test = thread.name().filter(|test| test.contains("::"));
+        assert!(
+            test.is_none_or(|test| test.contains("campaign")),
+            "the name of a test that is a campaign has the word in it: {test:?}"
+        );
         let is_full = std::env::var("PUSHCTL_CAMPAIGN").is_ok_and(|value| value == "full");
         let seed = match std::env::var("PUSHCTL_CAMPAIGN_SEED") {
             Ok(seed) => seed.parse().expect("PUSHCTL_CAMPAIGN_SEED is a number"),
@@ -25,6 +32,12 @@ impl Campaign {
         let rounds = if is_full { full } else { short };
         eprintln!("campaign {name}: {rounds} rounds, PUSHCTL_CAMPAIGN_SEED={seed}");
         Self { name, rounds, seed }
+    }
+
+    /// Returns how long servers stay away, in seconds: as long as a failover takes only in a full campaign.
+    pub(crate) fn outages() -> &'static [u64] {
+        let is_full = std::env::var("PUSHCTL_CAMPAIGN").is_ok_and(|value| value == "full");
+        if is_full { &[30, 60, 120] } else { &[3] }
     }
 
     pub(crate) fn rounds(&self) -> u32 {

@@ -92,6 +92,12 @@ impl Sandbox {
 }
 
 impl Outcome {
+    /// Asserts that stderr contains a text.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) {
+        assert!(self.stderr.contains(text), "{text:?} is not in:\n{self}");
+    }
+
     /// Parses stdout, which must be one JSON document.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)

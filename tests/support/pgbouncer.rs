@@ -20,8 +20,12 @@ pub(crate) struct PgBouncer {
 impl PgBouncer {
     /// Starts a pooler that offers TLS and reuses a server connection after each transaction.
     pub(crate) fn start(postgres: &Postgres) -> Self {
+        Self::start_at(postgres, free_port())
+    }
+
+    /// Starts a pooler at this port.
+    pub(crate) fn start_at(postgres: &Postgres, port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
         let certificates = postgres.certificates();
         let users = ROLES
             .map(|(role, password)| format!("\"{role}\" \"{password}\"\n"))

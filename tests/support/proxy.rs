@@ -90,6 +90,11 @@ impl Proxy {
         self.port
     }
 
+    /// Changes the fate of later connections.
+    pub(crate) fn turn(&self, fate: Fate) {
+        self.fates.lock().unwrap().after = fate;
+    }
+
     /// Returns how many connections it has accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.fates.lock().unwrap().accepted

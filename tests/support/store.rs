@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use pushctl::budget::Budget;
 use pushctl::clock::Clock;
 use pushctl::postgres::Address;
 use pushctl::postgres::address::Inputs;
@@ -71,11 +72,27 @@ impl Place {
             .unwrap()
     }
 
+    /// The same, with so much time for each operation.
+    pub(crate) async fn open_for(&self, operation: Duration) -> Store {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Store::open_within(&self.location, clock, Budget::open(operation))
+            .await
+            .unwrap()
+    }
+
     /// Returns the value for `--state`: the file, or the URL.
     pub(crate) fn setting(&self) -> String {
         match (&self.database, self.file()) {
             (Some(database), _) => database.url_with("tls_only", "sslmode=require"),
             (None, file) => file.unwrap().display().to_string(),
+        }
+    }
+
+    /// Deletes the store.
+    pub(crate) fn remove(&self) {
+        match (&self.database, self.file()) {
+            (Some(database), _) => database.execute("DROP SCHEMA IF EXISTS pushctl CASCADE"),
+            (None, file) => drop(std::fs::remove_dir_all(file.unwrap().parent().unwrap())),
         }
     }
 

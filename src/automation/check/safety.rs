@@ -1,5 +1,7 @@
 //! `[safeguards]` and `[notify]`.
 
+use std::ops::Range;
+
 use jiff::SignedDuration;
 
 use super::CheckedFile;
@@ -72,49 +74,48 @@ impl CheckedFile<'_, '_> {
         }
     }
 
-    /// Checks for a push in the quiet hours: every run would refuse or delay it.
+    /// Checks for pushes, and test pushes, in the quiet hours: every run would refuse or delay them.
     fn quiet_pushes(&mut self, table: &Node<'_>, quiet: QuietHours, schedule: &Schedule) {
         let delayed = toml_tree::text(table, "quiet_hours_action")
             .is_some_and(|(action, _)| action == "delay");
+        let hours = toml_tree::get(table, "quiet_hours").map_or(table.span(), Node::span);
+        let mut check = |what: &str, after: SignedDuration, span: &Range<usize>| {
+            // Whether there are test users is not known here.
+            let is_certain = !what.contains("test");
+            let mut times = schedule.rule.times().map(|time| time.wrapping_add(after));
+            let Some(time) = times.find(|time| quiet.contains(*time)) else {
+                return false;
+            };
+            let time = time.strftime("%H:%M");
+            let message = format!("{what} due at {time}, inside the quiet hours {quiet}");
+            let hint = if delayed {
+                format!(
+                    "in every run, they wait until {}",
+                    quiet.to.strftime("%H:%M")
+                )
+            } else {
+                "every run would be refused: move one of the two, or say quiet_hours_action = \"delay\"".to_owned()
+            };
+            let finding = if delayed || !is_certain {
+                self.findings.warning("quiet-hours", span, message)
+            } else {
+                self.findings.error("quiet-hours", span, message)
+            };
+            finding.hint(hint);
+            true
+        };
         let mut after = SignedDuration::ZERO;
         for (index, push) in toml_tree::entries(self.root, "push").enumerate() {
             let delay = toml_tree::integer(push, "delay_minutes");
-            after += SignedDuration::from_mins(
-                delay
-                    .as_ref()
-                    .map_or(0, |(delay, _)| (*delay).clamp(0, 1440)),
-            );
-            if index > 0 && delay.as_ref().is_none_or(|(delay, _)| *delay == 0) {
-                continue;
-            }
-            let hit = schedule
-                .rule
-                .times()
-                .map(|time| time.wrapping_add(after))
-                .find(|time| quiet.contains(*time));
-            let Some(time) = hit else {
-                continue;
-            };
-            let span = match (index, delay) {
-                (1.., Some((_, span))) => span,
-                _ => toml_tree::get(table, "quiet_hours").map_or(table.span(), Node::span),
-            };
-            let time = time.strftime("%H:%M");
-            let what = if index == 0 {
-                "the pushes are".to_owned()
-            } else {
-                format!("push {} is", index + 1)
-            };
-            let end = quiet.to.strftime("%H:%M");
-            let message = format!("{what} due at {time}, inside the quiet hours {quiet}");
-            if delayed {
-                self.findings
-                    .warning("quiet-hours", &span, message)
-                    .hint(format!("in every run, they wait until {end}"));
-            } else {
-                self.findings
-                    .error("quiet-hours", &span, message)
-                    .hint("every run would be refused: move one of the two, or say quiet_hours_action = \"delay\"");
+            let minutes = delay.as_ref().map_or(0, |(minutes, _)| *minutes);
+            after += SignedDuration::from_mins(minutes.clamp(0, 1440));
+            if index == 0 {
+                // A test at the same time as the pushes needs no second message.
+                if !check("the pushes are", after, &hours) {
+                    check("the test pushes are", -schedule.window, &hours);
+                }
+            } else if let Some((1.., span)) = delay {
+                check(&format!("push {} is", index + 1), after, &span);
             }
         }
     }

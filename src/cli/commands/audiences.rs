@@ -2,21 +2,18 @@
 
 use crate::exit::ExitStatus;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use clap::ValueHint;
 use serde_json::{Value, json};
 
 use crate::audience::{Definition, parameters, statement};
 use crate::error::Result;
-use crate::settings::Flags;
 use crate::settings::generate;
 use crate::ui::{Document, Style, Table};
 
 use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
-use crate::cli::services;
+use crate::cli::{services, setting_args};
 
 /// List the audiences, or show one: parameters, stages, files, columns
 ///
@@ -29,6 +26,7 @@ use crate::cli::services;
         ("pushctl audiences layer2 --sql", "its query, ready for psql"),
     ]),
     after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
+    args = setting_args::flags(&[&generate::QUERIES]),
 )]
 pub struct Args {
     /// Audience to show [default: all]
@@ -36,24 +34,9 @@ pub struct Args {
     /// Print the query with its settings and default parameters, as a script for psql
     #[arg(long, requires = "name", conflicts_with = "json")]
     sql: bool,
-    /// Directory of your own query files, which replace built-in ones of the same name
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    queries: Option<PathBuf>,
 }
 
 impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            name: _,
-            sql: _,
-            queries,
-        } = self;
-        flags.set(
-            &generate::QUERIES,
-            queries.as_ref().map(|path| path.display()),
-        );
-    }
-
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let catalogue = services::catalogue(&context)?;
         let Some(name) = &self.name else {

@@ -9,20 +9,19 @@ use tokio::time::{Instant, sleep};
 use crate::automation::file::{NotifyTable, environment_name};
 use crate::delivery::lease_name;
 use crate::error::{Error, ErrorKind, Result};
+use crate::notify::Outgoing;
 use crate::pipeline::{RunPlan, cancelled_by, close_run, notify_cancelled};
 use crate::run;
 use crate::state::process_id::ProcessId;
 use crate::state::{CancelTarget, HeldBy, Run, RunStatus, Store, Taking};
-use crate::ui::{Document, Stdout};
+use crate::ui::Document;
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::run_selector;
-use crate::cli::run_selector::Meant;
-use crate::cli::runtime;
+use crate::cli::run_selector::Target;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, services};
-use crate::settings::Settings;
 
 /// Time that processes have to end their runs before the command ends: they check for a cancel every two seconds.
 const HOLDERS_TIME: Duration = Duration::from_millis(2_500);
@@ -62,21 +61,13 @@ pub struct Args {
     reason: Option<String>,
 }
 
-impl Subcommand for Args {
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
+impl AsyncSubcommand for Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
+        bounded(context, self.cancel(context)).await
     }
 }
 
 impl Args {
-    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
-        bounded(context, self.cancel(context)).await
-    }
-
     async fn cancel(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let (target, nothing) = self.target(context, &store).await?;
@@ -118,20 +109,22 @@ impl Args {
             let nothing = "nothing to cancel: no run is open".to_owned();
             return Ok((CancelTarget::All, nothing));
         };
-        Ok(match run_selector::meant(context, store, what).await? {
-            Meant::Automation(name) => {
-                let nothing = format!("nothing to cancel: no run of {name} is open");
-                (CancelTarget::Automation(name), nothing)
-            }
-            Meant::Run(run) => {
-                let nothing = format!(
-                    "nothing to cancel: run {} has ended ({})",
-                    run.id,
-                    run.status.as_str()
-                );
-                (CancelTarget::Run(run.id), nothing)
-            }
-        })
+        Ok(
+            match run_selector::find_target(context, store, what).await? {
+                Target::Automation(name) => {
+                    let nothing = format!("nothing to cancel: no run of {name} is open");
+                    (CancelTarget::Automation(name), nothing)
+                }
+                Target::Run(run) => {
+                    let nothing = format!(
+                        "nothing to cancel: run {} has ended ({})",
+                        run.id,
+                        run.status.as_str()
+                    );
+                    (CancelTarget::Run(run.id), nothing)
+                }
+            },
+        )
     }
 
     fn document(&self, who: &str, stopped: &[Value]) -> Value {
@@ -254,21 +247,24 @@ async fn send_notices(context: &CommandContext, store: &Store, ending: &[Stoppin
         if !matches!(one.end, End::Closed) {
             continue;
         }
-        let (Ok(course), Some(cancel)) = (
+        let (Ok(plan), Some(cancel)) = (
             RunPlan::of(&one.run),
             store.cancellation(&one.run.id).await?,
         ) else {
             continue;
         };
-        for name in unset(context, &course.automation.notify) {
+        for name in unset(context, &plan.automation.notify) {
             context.ui.say(format_args!(
                 "the notice of {} was not sent: {name} is not set on this machine",
                 one.run.automation
             ));
         }
         let run_context = services::run_context(context, "cancel");
-        let notices = run::services::notices(&run_context, &course.automation);
-        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
+        let notices = Outgoing::to(run::services::notices(&run_context, &plan.automation));
+        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref())?;
+        for warning in notices.finish(context.budget.deadline()).await {
+            context.ui.say(warning);
+        }
     }
     progress.finish();
     Ok(())

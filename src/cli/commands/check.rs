@@ -8,14 +8,12 @@ use clap_complete::engine::ArgValueCompleter;
 
 use crate::automation::render::{CheckReport, Color};
 use crate::error::{Error, Result};
-use crate::settings::Flags;
 use crate::ui::{Document, Loudness};
 
 use crate::cli::automation_args;
-use crate::cli::automation_args::AutomationFlags;
 use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::{completion, help};
+use crate::cli::{completion, help, setting_args};
 
 /// Check automation files, without a network
 ///
@@ -33,6 +31,7 @@ use crate::cli::{completion, help};
         &[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug],
         &[(ExitStatus::Usage, "an error in an automation, the usage or the configuration")],
     ),
+    args = setting_args::flags(&automation_args::SETTINGS),
 )]
 pub struct Args {
     /// Files, directories, or names of files in the directory [default: every *.toml in the directory]
@@ -41,8 +40,6 @@ pub struct Args {
     /// Output format [default: text]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    #[command(flatten)]
-    automations: AutomationFlags,
 }
 
 /// Output formats of the findings.
@@ -59,15 +56,6 @@ enum Format {
 }
 
 impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            files: _,
-            format: _,
-            automations,
-        } = self;
-        automations.flags(flags);
-    }
-
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let format = self.format(&context)?;
         let report = automation_args::checked(&context, &self.files)?.report;

@@ -2,9 +2,7 @@
 
 use crate::exit::ExitStatus;
 use std::io::{Seek as _, SeekFrom};
-use std::path::PathBuf;
 
-use clap::ValueHint;
 use serde_json::json;
 
 use crate::audience::file_names::{Suffix, stem};
@@ -13,18 +11,15 @@ use crate::audience::run;
 use crate::audience::run::{GenerateOutcome, GenerateTarget, Request};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::report::{counted, funnel};
-use crate::settings::generate as keys;
-use crate::settings::generate::{OnEmpty, OutputTarget};
-use crate::settings::{Flags, Settings};
+use crate::settings::generate::{LINE_ENDING, ON_EMPTY, OUTPUT, OnEmpty, OutputTarget};
 use crate::ui::{Document, Stdout};
 
 use crate::cli::audience_args::{Chosen, short_stem};
 use crate::cli::audience_request::{AudienceRequest, SourceFlags};
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
-use crate::cli::runtime;
-use crate::cli::services;
+use crate::cli::{services, setting_args};
 
 /// Width of the funnel's chart, in columns, without a terminal.
 const CHART_WIDTH: usize = 100;
@@ -46,27 +41,19 @@ const CHART_WIDTH: usize = 100;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing, ExitStatus::Locked,
         ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::global_flags(&[&OUTPUT, &ON_EMPTY, &LINE_ENDING]),
 )]
 pub struct Args {
     #[command(flatten)]
     chosen: Chosen,
     #[command(flatten)]
     source: SourceFlags,
-    /// Directory for the files, or - for one of them on standard output [default: generated]
-    #[arg(short, long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    output: Option<PathBuf>,
     /// Show how many users remain after each stage, and why the others left
     #[arg(long, global = true)]
     funnel: bool,
     /// Maximum rows of a file, the first in its order
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Outcome of an audience without rows [default: warn]
-    #[arg(long, global = true, value_name = "MEANS", value_parser = ["ok", "warn", "fail"])]
-    on_empty: Option<String>,
-    /// Line ending [default: crlf]
-    #[arg(long, global = true, value_name = "ENDING", value_parser = ["crlf", "lf"])]
-    line_ending: Option<String>,
     /// Suffix of the file names in place of the time; '' for stable names, which replace the previous run's files
     #[arg(long, global = true, value_name = "S")]
     name_suffix: Option<String>,
@@ -78,48 +65,15 @@ pub struct Args {
     dry_run: bool,
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            chosen: _,
-            source,
-            output,
-            funnel: _,
-            limit: _,
-            on_empty,
-            line_ending,
-            name_suffix: _,
-            no_test_files: _,
-            dry_run: _,
-        } = self;
-        source.flags(flags);
-        flags.set(&keys::OUTPUT, output.as_ref().map(|path| path.display()));
-        flags.set(&keys::ON_EMPTY, on_empty.as_ref());
-        flags.set(&keys::LINE_ENDING, line_ending.as_ref());
-    }
-
-    /// Returns whether standard output carries CSV rows; before the settings are known, as far as the flags say.
-    fn stdout(&self, settings: Option<&Settings>) -> Stdout {
-        let by_flag = self
-            .output
-            .as_ref()
-            .is_some_and(|output| output.as_os_str() == "-");
-        let to_stdout = settings.map_or(by_flag, |settings| {
-            settings.generate.output == OutputTarget::Stdout
-        });
-        if to_stdout || self.funnel {
+impl AsyncSubcommand for Args {
+    fn stdout(&self, output: &OutputTarget) -> Stdout {
+        if *output == OutputTarget::Stdout || self.funnel {
             Stdout::Data
         } else {
             Stdout::Free
         }
     }
 
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
-    }
-}
-
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let asked = AudienceRequest::of(context, &self.chosen, &self.source, "generate")?;
         let target = self.target(context, &asked)?;
@@ -148,9 +102,11 @@ impl Args {
         )
         .await;
         progress.finish();
-        self.tell(context, outcome?)
+        self.print_result(context, outcome?)
     }
+}
 
+impl Args {
     fn target<'a>(
         &self,
         context: &'a CommandContext,
@@ -210,7 +166,11 @@ impl Args {
         })
     }
 
-    fn tell(&self, context: &CommandContext, outcome: GenerateOutcome) -> Result<ExitStatus> {
+    fn print_result(
+        &self,
+        context: &CommandContext,
+        outcome: GenerateOutcome,
+    ) -> Result<ExitStatus> {
         let manifest = &outcome.manifest;
         let is_csv =
             matches!(context.settings.generate.output, OutputTarget::Stdout) && !self.dry_run;

@@ -5,14 +5,12 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::state::{RunFilter, RunStatus, Store};
-use crate::ui::{Document, Stdout};
+use crate::ui::Document;
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::{CommandContext, Confirmation};
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, open_runs, run_selector, services};
-use crate::settings::Settings;
 
 /// Pause an automation from its next occurrence on, until `resume NAME --enable`
 ///
@@ -36,21 +34,13 @@ pub struct Args {
     reason: Option<String>,
 }
 
-impl Subcommand for Args {
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
+impl AsyncSubcommand for Args {
+    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
+        bounded(context, self.pause(context)).await
     }
 }
 
 impl Args {
-    async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
-        bounded(context, self.pause(context)).await
-    }
-
     async fn pause(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         known(context, &store, &self.name).await?;
@@ -103,7 +93,7 @@ impl Args {
     }
 }
 
-/// An unknown name is an error, because a misspelled name would pause nothing; --yes overrides it.
+/// Refuses an unknown name, because a misspelled name would pause nothing; --yes overrides it.
 async fn known(context: &CommandContext, store: &Store, name: &str) -> Result<()> {
     let names = run_selector::names(context, store).await?;
     if names.iter().any(|known| known == name) || context.confirmation == Confirmation::Given {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::delivery::InDoubt;
+use crate::delivery::{InDoubt, SendRunPlan};
 use crate::error::Result;
 use crate::exit::ExitStatus;
 use crate::pipeline::RunPlan;
@@ -12,21 +12,18 @@ use crate::report::number;
 use crate::run;
 use crate::run::gates::{Override, Overrides};
 use crate::run::pipeline::PipelineServices;
-use crate::run::send::Sending;
-use crate::settings::{Flags, push};
+use crate::run::send::PreparedSend;
+use crate::settings::push::RATE_OF_RUN;
 use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
 use crate::ui::Document;
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
-use crate::cli::{confirm, help, results, run_selector, services};
-use crate::settings::Settings;
-use crate::ui::Stdout;
+use crate::cli::{confirm, help, results, run_selector, services, setting_args};
 
 /// Resume an unfinished run, or end the pause of an automation
 ///
@@ -44,49 +41,27 @@ use crate::ui::Stdout;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::flags(&[&RATE_OF_RUN]),
 )]
 pub struct Args {
     /// Run id, a prefix of it, or `last`; with --enable an automation
     #[arg(value_name = "RUN|NAME")]
     what: String,
     /// End the pause of this automation
-    #[arg(long, conflicts_with_all = ["in_doubt", "rate", "guards"])]
+    #[arg(long, conflicts_with_all = ["in_doubt", "setting.push.rate", "guards"])]
     enable: bool,
     /// Messages without an answer: leave them in doubt, or send them again after a confirmation
     #[arg(long, value_name = "WHAT", value_enum)]
     in_doubt: Option<InDoubt>,
-    /// Rate limit, messages a second [default: that of the run]
-    #[arg(long, value_name = "N")]
-    rate: Option<String>,
     #[command(flatten)]
     overriding: OverrideFlags,
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            what: _,
-            enable: _,
-            in_doubt: _,
-            rate,
-            overriding: _,
-        } = self;
-        flags.set(&push::RATE, rate.as_ref());
+impl AsyncSubcommand for Args {
+    fn prepare(context: CommandContext) -> CommandContext {
+        context.with_time_for_messages()
     }
 
-    // Results come last, when all progress bars are gone.
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
-            Box::pin(self.execute(&context)).await
-        })
-    }
-}
-
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.enable {
             return enable(context, &self.what).await;
@@ -94,34 +69,35 @@ impl Args {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.what).await?;
         // A finished run can have messages in doubt.
-        let can_go_on = matches!(run.status, RunStatus::Open | RunStatus::Refused);
-        if !can_go_on && self.in_doubt != Some(InDoubt::Retry) {
+        let can_continue = matches!(run.status, RunStatus::Open | RunStatus::Refused);
+        if !can_continue && self.in_doubt != Some(InDoubt::Retry) {
             return Err(run::send::nothing_left(&run));
         }
         let given = self.overriding.given(context)?;
         if self.in_doubt == Some(InDoubt::Retry) {
-            agreed(context, &store, &run, given.as_ref()).await?;
+            confirm_retry(context, &store, &run, given.as_ref()).await?;
         }
-        if run.plan.get("course").is_some() {
-            return self
-                .resume_pipeline(context, store, &run, given.as_ref())
-                .await;
-        }
-        Box::pin(self.resume_send(context, &store, &run, given.as_ref())).await
+        let Ok(plan) = RunPlan::of(&run) else {
+            return Box::pin(self.resume_send(context, &store, &run, given.as_ref())).await;
+        };
+        let sends = plan.mode.reaches_phones();
+        self.resume_pipeline(context, store, (&run, sends), given.as_ref())
+            .await
     }
+}
 
+impl Args {
     async fn resume_pipeline(
         &self,
         context: &CommandContext,
         store: Store,
-        run: &Run,
+        (run, sends): (&Run, bool),
         given: Option<&Override>,
     ) -> Result<ExitStatus> {
-        let course = RunPlan::of(run)?;
         store.rest().await;
         let run_context = services::run_context(context, "run-pipeline");
-        let world = PipelineServices::open(&run_context, store, course.mode.reaches_phones())?;
-        let left = run::pipeline::resume(&world, run, given, HOW, self.in_doubt).await?;
+        let services = PipelineServices::open(&run_context, store, sends)?;
+        let left = run::pipeline::resume(&services, run, given, OPTIONS, self.in_doubt).await?;
         results::print_pipelines(context, &[left.document], false)?;
         left.error.map_or(Ok(ExitStatus::Done), Err)
     }
@@ -133,19 +109,22 @@ impl Args {
         run: &Run,
         given: Option<&Override>,
     ) -> Result<ExitStatus> {
-        let mut order = run::send::order_of(run)?;
+        let SendRunPlan {
+            mut order,
+            automation,
+            ..
+        } = SendRunPlan::of(run)?;
         if let Some(in_doubt) = self.in_doubt {
             order.in_doubt = in_doubt;
         }
-        if self.rate.is_some() {
-            order.rate = Some(context.settings.push.rate);
+        if let Some(rate) = context.settings.push.rate.by_flag() {
+            order.rate = Some(rate);
         }
         let run_context = services::run_context(context, "send");
         let mut overrides = Overrides::of(&run.plan);
         overrides.0.extend(given.cloned());
-        let plan = Sending::plan(&run_context, &order, &overrides)?;
-        let automation = run::send::automation_of(&run.plan);
-        let sending = Sending::prepare(&run_context, order, plan, automation).await?;
+        let plan = PreparedSend::plan(&run_context, &order, &overrides)?;
+        let sending = PreparedSend::prepare(&run_context, order, plan, automation).await?;
         let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
@@ -153,7 +132,7 @@ impl Args {
 }
 
 /// Asks before messages in doubt are sent again: they may have arrived.
-async fn agreed(
+async fn confirm_retry(
     context: &CommandContext,
     store: &Store,
     run: &Run,
@@ -215,7 +194,7 @@ async fn end_pause(context: &CommandContext, name: &str) -> Result<ExitStatus> {
 }
 
 /// A resume ignores lateness, and waits for later phases.
-const HOW: DriveOptions = DriveOptions {
+const OPTIONS: DriveOptions = DriveOptions {
     wait_for_due: true,
     until: None,
     lateness: Lateness::Waived,

@@ -1,11 +1,9 @@
 //! `pushctl run-pipeline`: runs an automation from the audience to the send; an external scheduler starts it.
 
 use crate::exit::ExitStatus;
-use std::path::PathBuf;
 
-use clap::{ValueEnum, ValueHint};
+use clap::ValueEnum;
 use futures_util::future::join_all;
-use serde_json::Value;
 
 use crate::automation::Automation;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,23 +11,19 @@ use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::select_occurrence;
 use crate::pipeline::select_occurrence::SelectedOccurrence;
 use crate::pipeline::step::Lateness;
-use crate::pipeline::{Mode, Phase, RunPlan, Times};
+use crate::pipeline::{Mode, Phase, RunDocument, RunPlan, Times};
 use crate::report::pipeline::markdown;
 use crate::run;
 use crate::run::gates::{Override, Overrides, Road};
 use crate::run::pipeline::{PipelineServices, StartResult};
-use crate::settings::{Flags, cadence, generate, push};
+use crate::settings::{cadence, generate, push};
 use crate::state::{NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
-use crate::cli::automation_args::AutomationFlags;
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::override_args::{OverrideFlags, alone};
-use crate::cli::runtime;
-use crate::cli::{confirm, help, results, services};
-use crate::settings::Settings;
-use crate::ui::Stdout;
+use crate::cli::{confirm, help, results, services, setting_args};
 
 /// Run an automation: generate, test, wait, send, clean up
 ///
@@ -48,6 +42,8 @@ use crate::ui::Stdout;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::flags(&automation_args::SETTINGS),
+    args = setting_args::flags(&[&generate::OUTPUT, &push::OUTCOMES, &push::RATE, &cadence::HISTORY]),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
@@ -76,20 +72,6 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
     #[command(flatten)]
-    automations: AutomationFlags,
-    /// Directory for audience files [default: generated]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    output: Option<PathBuf>,
-    /// Directory for outcome files [default: outcomes]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    outcomes: Option<PathBuf>,
-    /// Rate limit, messages a second [default: 5000]
-    #[arg(long, value_name = "N")]
-    rate: Option<String>,
-    /// Kind of notification history [default: the first that has an address, else embedded]
-    #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
-    cadence: Option<String>,
-    #[command(flatten)]
     overriding: OverrideFlags,
 }
 
@@ -102,50 +84,11 @@ enum Format {
     Markdown,
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            name: _,
-            all: _,
-            tick: _,
-            now: _,
-            mode: _,
-            offline: _,
-            until: _,
-            format: _,
-            automations,
-            output,
-            outcomes,
-            rate,
-            cadence,
-            overriding: _,
-        } = self;
-        automations.flags(flags);
-        flags.set(
-            &generate::OUTPUT,
-            output.as_ref().map(|path| path.display()),
-        );
-        flags.set(
-            &push::OUTCOMES,
-            outcomes.as_ref().map(|path| path.display()),
-        );
-        flags.set(&push::RATE, rate.as_ref());
-        flags.set(&cadence::HISTORY, cadence.as_ref());
+impl AsyncSubcommand for Args {
+    fn prepare(context: CommandContext) -> CommandContext {
+        context.with_time_for_messages()
     }
 
-    // Results come last, when all progress bars are gone.
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
-            Box::pin(self.execute(&context)).await
-        })
-    }
-}
-
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(
@@ -157,18 +100,23 @@ impl Args {
         let (chosen, broken) = self.chosen(context)?;
         let given = self.overriding.given(context)?;
         for automation in &chosen {
-            self.agreed(context, automation, given.as_ref())?;
+            self.confirm_start(context, automation, given.as_ref())?;
         }
         let run_context = services::run_context(context, "run-pipeline");
         if self.mode.reaches_phones() {
             run::services::account(&context.settings)?;
         }
-        let store = services::store(context).await?;
-        let mut world = PipelineServices::open(&run_context, store, self.mode.reaches_phones())?;
-        world.offline = self.offline;
+        let sends = self.mode.reaches_phones();
+        let store = if sends {
+            services::store(context).await?
+        } else {
+            services::store_of_dry_run(context).await?
+        };
+        let mut services = PipelineServices::open(&run_context, store, sends)?;
+        services.offline = self.offline;
         let starts = chosen
             .iter()
-            .map(|automation| self.start(context, &world, automation, given.as_ref()));
+            .map(|automation| self.start(context, &services, automation, given.as_ref()));
         let mut documents = Vec::new();
         let mut errors = Vec::from_iter(broken);
         for (automation, left) in chosen.iter().zip(join_all(starts).await) {
@@ -200,13 +148,15 @@ impl Args {
         }
         last.map_or(Ok(ExitStatus::Done), Err)
     }
+}
 
-    fn show(&self, context: &CommandContext, documents: &[Value]) -> Result<()> {
+impl Args {
+    fn show(&self, context: &CommandContext, documents: &[RunDocument]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
             return results::print_pipelines(context, documents, self.all);
         }
         for document in documents {
-            context.ui.print(markdown(document))?;
+            context.ui.print(markdown(&document.summary()))?;
         }
         Ok(())
     }
@@ -231,7 +181,7 @@ impl Args {
     }
 
     /// Asks before an automation that is not enabled sends.
-    fn agreed(
+    fn confirm_start(
         &self,
         context: &CommandContext,
         automation: &Automation,
@@ -262,7 +212,7 @@ impl Args {
     async fn start<'a>(
         &self,
         context: &CommandContext,
-        world: &PipelineServices<'a>,
+        services: &PipelineServices<'a>,
         automation: &Automation,
         given: Option<&'a Override>,
     ) -> Result<Vec<StartResult>> {
@@ -272,23 +222,23 @@ impl Args {
             let (occurrence, times) = select_occurrence::without_waiting(automation, now);
             let id = format!("{}?{}", occurrence.ad_hoc_id(name), self.mode.as_str());
             let road = (Road::Now, given);
-            return self.begin(world, automation, (id, times), road).await;
+            return self.begin(services, automation, (id, times), road).await;
         }
         if self.now {
             let occurrence = select_occurrence::ad_hoc(automation, now);
             let named = (occurrence.ad_hoc_id(name), Times::of(&occurrence));
             return self
-                .begin(world, automation, named, (Road::Now, given))
+                .begin(services, automation, named, (Road::Now, given))
                 .await;
         }
         if self.tick {
-            return self.tick(context, world, automation).await;
+            return self.tick(context, services, automation).await;
         }
         match select_occurrence::for_process(automation, now) {
             SelectedOccurrence::Occurrence(occurrence) | SelectedOccurrence::Missed(occurrence) => {
                 let named = (occurrence.id(name), Times::of(&occurrence));
                 let road = (Road::Pipeline, given);
-                self.begin(world, automation, named, road).await
+                self.begin(services, automation, named, road).await
             }
             SelectedOccurrence::Nothing(next) => Err(nothing_due(name, next)),
         }
@@ -298,7 +248,7 @@ impl Args {
     async fn tick(
         &self,
         context: &CommandContext,
-        world: &PipelineServices<'_>,
+        services: &PipelineServices<'_>,
         automation: &Automation,
     ) -> Result<Vec<StartResult>> {
         let name = automation.name();
@@ -310,29 +260,29 @@ impl Args {
             SelectedOccurrence::Nothing(_) => None,
         };
         let id = due.as_ref().map(|occurrence| occurrence.id(name));
-        for run in self.open_runs(world, name).await? {
+        for run in self.open_runs(services, name).await? {
             if id.as_ref() != Some(&run.occurrence) {
                 // A run that cannot continue does not stop the others.
-                match run::pipeline::continue_by_tick(world, &run, self.how()).await {
+                match run::pipeline::continue_by_tick(services, &run, self.options()).await {
                     Ok(one) => left.push(one),
                     Err(error) => left.push(StartResult::stopped(&run, error)),
                 }
             }
         }
         if let (Some(occurrence), Some(id)) = (due, id)
-            && world.finished_run(name, &id).await?.is_none()
+            && services.finished_run(name, &id).await?.is_none()
         {
             let named = (id, Times::of(&occurrence));
-            let is_begun = self.is_begun(world, name, &named.0).await?;
+            let is_begun = self.is_begun(services, name, &named.0).await?;
             let none = Overrides::default();
-            match run::session::not_paused(world.store(), name, &none).await {
+            match run::session::not_paused(services.store(), name, &none).await {
                 // A paused automation begins no occurrence; a run that was begun is refused.
                 Err(paused) if !is_begun => {
                     let hint = paused.hints().first().cloned().unwrap_or_default();
                     context.ui.say(format_args!("{paused}; {hint}"));
                 }
                 _ => left.extend(
-                    self.begin(world, automation, named, (Road::Tick, None))
+                    self.begin(services, automation, named, (Road::Tick, None))
                         .await?,
                 ),
             }
@@ -343,12 +293,12 @@ impl Args {
     /// Begins or finds the run of an occurrence, and drives it.
     async fn begin<'a>(
         &self,
-        world: &PipelineServices<'a>,
+        services: &PipelineServices<'a>,
         automation: &Automation,
         (occurrence, times): (String, Times),
         road: (Road, Option<&'a Override>),
     ) -> Result<Vec<StartResult>> {
-        let course = RunPlan {
+        let plan = RunPlan {
             automation: automation.file.clone(),
             mode: self.mode,
             times,
@@ -358,15 +308,15 @@ impl Args {
             automation: automation.name().to_owned(),
             occurrence,
             mode: self.mode.as_str().to_owned(),
-            begun_by: world.holder().who.clone(),
-            plan: course.plan()?,
+            begun_by: services.holder().who.clone(),
+            plan: plan.recorded()?,
         };
         Ok(vec![
-            run::pipeline::begin(world, &new, road, self.how()).await?,
+            run::pipeline::begin(services, &new, road, self.options()).await?,
         ])
     }
 
-    fn how(&self) -> DriveOptions {
+    fn options(&self) -> DriveOptions {
         DriveOptions {
             wait_for_due: !self.tick,
             until: self.until,
@@ -378,24 +328,24 @@ impl Args {
         }
     }
 
-    async fn open_runs(&self, world: &PipelineServices<'_>, name: &str) -> Result<Vec<Run>> {
+    async fn open_runs(&self, services: &PipelineServices<'_>, name: &str) -> Result<Vec<Run>> {
         let filter = RunFilter {
             automation: Some(name.to_owned()),
             status: Some(RunStatus::Open),
             ..RunFilter::default()
         };
-        let mut runs = world.store().runs(&filter).await?;
-        runs.retain(|run| RunPlan::of(run).is_ok_and(|course| course.mode == Mode::LiveSend));
+        let mut runs = services.store().runs(&filter).await?;
+        runs.retain(|run| RunPlan::of(run).is_ok_and(|plan| plan.mode == Mode::LiveSend));
         Ok(runs)
     }
 
     async fn is_begun(
         &self,
-        world: &PipelineServices<'_>,
+        services: &PipelineServices<'_>,
         name: &str,
         occurrence: &str,
     ) -> Result<bool> {
-        let open = self.open_runs(world, name).await?;
+        let open = self.open_runs(services, name).await?;
         Ok(open.iter().any(|run| run.occurrence == occurrence))
     }
 }

@@ -11,12 +11,11 @@ use crate::exit::ExitStatus;
 use crate::error::Result;
 use crate::ui::Stdout;
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
-use crate::settings::Settings;
+use crate::settings::generate::OutputTarget;
 
 const STATUSES: [ExitStatus; 8] = [
     ExitStatus::Done,
@@ -55,8 +54,8 @@ enum Action {
     Files(files::Args),
 }
 
-impl Subcommand for Args {
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+impl AsyncSubcommand for Args {
+    fn stdout(&self, _output: &OutputTarget) -> Stdout {
         match &self.action {
             Some(Action::Show(args)) => args.stdout(),
             Some(Action::Export(args)) => args.stdout(),
@@ -65,12 +64,6 @@ impl Subcommand for Args {
         }
     }
 
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
-    }
-}
-
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         match self.action {
             None => bounded(context, self.list.run(context)).await,

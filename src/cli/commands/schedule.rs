@@ -9,14 +9,12 @@ use crate::automation::Automation;
 use crate::automation::scheduler_export;
 use crate::automation::scheduler_export::{SchedulerPlatform, Scope, Timetable, Upcoming};
 use crate::error::Result;
-use crate::settings::Flags;
 use crate::ui::{Document, Table};
 
 use crate::cli::automation_args;
-use crate::cli::automation_args::AutomationFlags;
 use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::{completion, help};
+use crate::cli::{completion, help, setting_args};
 
 /// Show the times of automations, and the lines for a scheduler
 #[derive(Debug, clap::Args)]
@@ -44,6 +42,7 @@ enum Action {
             ("pushctl schedule show layer3 --format systemd", "a service, and a timer in the automation's time zone"),
         ]),
         after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Usage, ExitStatus::Bug]),
+        args = setting_args::flags(&automation_args::SETTINGS),
     )]
     Show {
         /// Automations [default: all]
@@ -52,8 +51,6 @@ enum Action {
         /// Scheduler to write the lines for
         #[arg(long, value_name = "FORMAT")]
         format: Option<Format>,
-        #[command(flatten)]
-        automations: AutomationFlags,
     },
 }
 
@@ -69,17 +66,8 @@ enum Format {
 }
 
 impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Action::Show {
-            names: _,
-            format: _,
-            automations,
-        } = &self.action;
-        automations.flags(flags);
-    }
-
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        let Action::Show { names, format, .. } = &self.action;
+        let Action::Show { names, format } = &self.action;
         let automations = automation_args::chosen(&context, names)?;
         match format {
             None => next(&context, &automations)?,

@@ -6,6 +6,7 @@ use schemars::schema_for;
 use crate::audience::manifest::Manifest;
 use crate::automation;
 use crate::delivery::Summary;
+use crate::doctor::report::Report;
 use crate::error::{Context as _, ErrorKind, Result};
 use crate::settings::schema;
 use crate::ui::Ui;
@@ -61,6 +62,12 @@ enum Of {
         after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
     )]
     Summary,
+    /// Schema of the output of `doctor --json`
+    #[command(
+        before_help = help::examples(&[("pushctl schema doctor > doctor.schema.json", "for a validator or an editor")]),
+        after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Bug]),
+    )]
+    Doctor,
 }
 
 impl Subcommand for Args {
@@ -80,6 +87,7 @@ impl Args {
             Of::Automation => automation::file::json_schema(),
             Of::Config => schema::of_file()?,
             Of::Summary => schema_for!(Summary).to_value(),
+            Of::Doctor => schema_for!(Report).to_value(),
         };
         let text = serde_json::to_string_pretty(&schema);
         ui.print(text.kind(ErrorKind::Bug, || "cannot write the schema as JSON")?)?;

@@ -1,35 +1,28 @@
 //! `pushctl send`: an audience file becomes pushes, each once.
 
 use crate::exit::ExitStatus;
-use std::path::PathBuf;
-
-use clap::ValueHint;
 
 use crate::automation::Automation;
 use crate::delivery::{
-    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, occurrence_of,
+    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendRunPlan,
+    occurrence_of,
 };
 use crate::error::{Error, Result};
 use crate::run;
-use crate::run::automation_order::ByHand;
+use crate::run::automation_order::AutomationOrder;
 use crate::run::context::RunContext;
 use crate::run::gates::Overrides;
-use crate::run::send::Sending;
-use crate::settings::Flags;
+use crate::run::send::PreparedSend;
 use crate::settings::{cadence, push};
 use crate::template::push::Wording;
 
 use crate::cli::automation_args;
-use crate::cli::automation_args::AutomationFlags;
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::message_args::{AudienceFlags, WordFlags};
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
-use crate::cli::runtime;
-use crate::cli::{confirm, help, results, run_selector, services};
-use crate::settings::Settings;
-use crate::ui::Stdout;
+use crate::cli::{confirm, help, results, run_selector, services, setting_args};
 
 /// Send a push to an audience, once to each recipient
 ///
@@ -49,6 +42,8 @@ use crate::ui::Stdout;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::flags(&[&push::RATE, &push::OUTCOMES, &cadence::HISTORY]),
+    args = setting_args::flags(&automation_args::SETTINGS),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
@@ -74,9 +69,6 @@ pub struct Args {
     /// Occurrence, in which a recipient gets one push [default: from the file's content, the message and the layer]
     #[arg(long, value_name = "NAME")]
     occurrence: Option<String>,
-    /// Rate limit, messages a second [default: 5000]
-    #[arg(long, value_name = "N")]
-    rate: Option<String>,
     /// Messages without an answer: leave them in doubt, or send them again
     #[arg(
         long,
@@ -86,20 +78,12 @@ pub struct Args {
         default_value = "keep"
     )]
     in_doubt: InDoubt,
-    /// Kind of notification history [default: the first that has an address, else embedded]
-    #[arg(long, value_name = "PLACE", value_parser = ["postgres", "http", "embedded", "off"])]
-    cadence: Option<String>,
     /// If the notification history does not answer: abort, or send without cadence rules
     #[arg(long, value_name = "WHAT", value_enum, default_value = "abort")]
     cadence_failure: CadenceFailure,
     /// Maximum share of failed messages, 0 to 1; the send stops above it
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_failure_rate: Option<f64>,
-    /// Directory for outcome files [default: outcomes]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    outcomes: Option<PathBuf>,
-    #[command(flatten)]
-    automations: AutomationFlags,
     #[command(flatten)]
     overriding: OverrideFlags,
     /// Let other processes join with --join: all recipients are queued in the state store first
@@ -129,53 +113,11 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            audience: _,
-            automation: _,
-            push: _,
-            automations,
-            layer: _,
-            words: _,
-            all_devices: _,
-            limit: _,
-            occurrence: _,
-            rate,
-            in_doubt: _,
-            cadence,
-            cadence_failure: _,
-            max_failure_rate: _,
-            outcomes,
-            overriding: _,
-            share: _,
-            join: _,
-            dry_run: _,
-            offline: _,
-            validate_only: _,
-        } = self;
-        automations.flags(flags);
-        flags.set(&push::RATE, rate.as_ref());
-        flags.set(
-            &push::OUTCOMES,
-            outcomes.as_ref().map(|path| path.display()),
-        );
-        flags.set(&cadence::HISTORY, cadence.as_ref());
+impl AsyncSubcommand for Args {
+    fn prepare(context: CommandContext) -> CommandContext {
+        context.with_time_for_messages()
     }
 
-    // Results come last, when all progress bars are gone.
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| {
-            Box::pin(self.execute(&context)).await
-        })
-    }
-}
-
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
@@ -184,48 +126,52 @@ impl Args {
         let overrides = override_args::alone(given.as_ref());
         let run_context = services::run_context(context, "send");
         let automation = self.automation(context)?;
-        let (mut order, by_hand) = match (&automation, self.push) {
+        let (mut order, automation_order) = match (&automation, self.push) {
             (Some(automation), Some(number)) => {
                 let push = (automation, number);
-                let (order, by_hand) = self.order_of(&run_context, push, &overrides)?;
-                (order, Some(by_hand))
+                let (order, automation_order) = self.order_of(&run_context, push, &overrides)?;
+                (order, Some(automation_order))
             }
             _ => (self.order(context)?, None),
         };
-        let plan = Sending::plan(&run_context, &order, &overrides)?;
+        let plan = PreparedSend::plan(&run_context, &order, &overrides)?;
         settle(context, &mut order, &plan);
         let file = automation
             .as_ref()
             .map(|automation| automation.file.clone());
         if self.dry_run {
             let summary = if self.offline {
-                run::send::rehearse_offline(&run_context, &order, &plan).await?
+                run::send::dry_run_offline(&run_context, &order, &plan).await?
             } else {
-                let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
-                let store = services::store(context).await?;
-                sending.rehearse(&run_context, &store).await?
+                let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
+                let store = services::store_of_dry_run(context).await?;
+                sending.dry_run(&run_context, &store).await?
             };
             results::print_summary(context, &summary)?;
             return Ok(ExitStatus::Done);
         }
-        if let (Some(by_hand), Reach::Live) = (&by_hand, order.reach) {
+        if let (Some(automation_order), Reach::Live) = (&automation_order, order.reach) {
             let store = services::store(context).await?;
             run::session::not_paused(&store, &order.automation, &overrides).await?;
-            by_hand.allowed(&run_context, &store, &plan).await?;
+            automation_order
+                .check_safeguards(&run_context, &store, &plan)
+                .await?;
         }
-        let mut sending = Sending::prepare(&run_context, order, plan, file).await?;
+        let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
         confirm::confirm_send(context, &mut sending, &overrides).await?;
         let store = services::store(context).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
+}
 
+impl Args {
     async fn join(&self, context: &CommandContext, wanted: &str) -> Result<ExitStatus> {
         let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, wanted).await?;
-        let order = run::send::order_of(&run)?;
+        let order = SendRunPlan::of(&run)?.order;
         if !order.shared {
             return Err(Error::usage(format!("run {} is not shared", run.id))
                 .hint("a send that others may join is begun with --share"));
@@ -252,7 +198,7 @@ impl Args {
         run_context: &RunContext<'_>,
         push: (&'a Automation, u32),
         overrides: &'a Overrides,
-    ) -> Result<(Order, ByHand<'a>)> {
+    ) -> Result<(Order, AutomationOrder<'a>)> {
         let input = self
             .audience
             .is_given()
@@ -260,13 +206,14 @@ impl Args {
             .transpose()?;
         let no_users = Input::Users(Vec::new());
         let mut order = self.blank(
-            run_context.settings.push.rate,
+            run_context.settings.push.rate.limit(),
             no_users,
             Wording::default(),
             0,
         );
-        let by_hand = ByHand::apply(run_context, push, overrides, input, &mut order)?;
-        Ok((order, by_hand))
+        let automation_order =
+            AutomationOrder::apply(run_context, push, overrides, input, &mut order)?;
+        Ok((order, automation_order))
     }
 
     fn order(&self, context: &CommandContext) -> Result<Order> {
@@ -277,7 +224,7 @@ impl Args {
         })?;
         crate::cadence::Layer::new(layer)?;
         let input = self.audience.input()?;
-        let rate = context.settings.push.rate;
+        let rate = context.settings.push.rate.limit();
         Ok(self.blank(rate, input, self.words.wording()?, layer))
     }
 

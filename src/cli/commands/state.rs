@@ -17,13 +17,12 @@ use crate::state::{Location, Store};
 use crate::ui::{Document, Stdout, Table};
 
 use crate::atomic_file::WholeFile;
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::confirm::confirm;
 use crate::cli::context::{CommandContext, Confirmation};
-use crate::cli::runtime;
 use crate::cli::time_limit::{bounded, ended};
 use crate::cli::{help, services};
-use crate::settings::Settings;
+use crate::settings::generate::OutputTarget;
 
 const STATUSES: [ExitStatus; 10] = [
     ExitStatus::Done,
@@ -120,8 +119,8 @@ enum Action {
     },
 }
 
-impl Subcommand for Args {
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
+impl AsyncSubcommand for Args {
+    fn stdout(&self, _output: &OutputTarget) -> Stdout {
         match &self.action {
             Action::Status => Stdout::Data,
             Action::Export { file } if is_stream(file) => Stdout::Data,
@@ -129,12 +128,6 @@ impl Subcommand for Args {
         }
     }
 
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
-    }
-}
-
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         match self.action {
             Action::Migrate => bounded(context, migrate(context)).await,
@@ -302,7 +295,12 @@ fn done(context: &CommandContext, document: &Value) -> Result<ExitStatus> {
 
 async fn as_it_is(context: &CommandContext) -> Result<Store> {
     let location = services::location(context)?;
-    let store = Store::open_as_it_is(&location, Arc::clone(&context.clock)).await?;
+    let store = Store::open_as_it_is(
+        &location,
+        Arc::clone(&context.clock),
+        context.budget.clone(),
+    )
+    .await?;
     context.open_stores.add(&store);
     Ok(store)
 }

@@ -11,14 +11,14 @@ use crate::error::Result;
 use crate::pipeline::Activity;
 use crate::report::counted;
 use crate::report::run::span;
+use crate::settings::generate::OutputTarget;
 use crate::state::{Pause, RunFilter, RunStatus, Store};
-use crate::ui::{Document, Style, Table};
+use crate::ui::{Document, Stdout, Style, Table};
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::open_runs;
 use crate::cli::open_runs::OpenRun;
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
 use crate::cli::{help, run_selector, services};
 
@@ -54,18 +54,16 @@ struct Status {
     now: Timestamp,
 }
 
-impl Subcommand for Args {
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
+impl AsyncSubcommand for Args {
+    fn stdout(&self, _output: &OutputTarget) -> Stdout {
+        Stdout::Data
     }
-}
 
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let status = bounded(context, look(context)).await?;
         match context.ui.document() {
             Document::Json => context.ui.json(&document(&status))?,
-            Document::Text => tell(context, &status)?,
+            Document::Text => print_result(context, &status)?,
         }
         Ok(ExitStatus::Done)
     }
@@ -247,7 +245,7 @@ fn distance(ahead: SignedDuration) -> String {
     }
 }
 
-fn tell(context: &CommandContext, status: &Status) -> Result<()> {
+fn print_result(context: &CommandContext, status: &Status) -> Result<()> {
     let ui = &context.ui;
     let sections = [
         ("Running", status.open_table("running")),

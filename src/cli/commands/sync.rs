@@ -7,15 +7,12 @@ use crate::cadence::Synced;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{counted, number};
 use crate::settings::cadence::HISTORY;
-use crate::settings::{Flags, HistoryKind};
-use crate::ui::{Document, Stdout};
+use crate::ui::Document;
 
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
-use crate::cli::runtime;
 use crate::cli::time_limit::bounded;
-use crate::cli::{globals, help, services};
-use crate::settings::Settings;
+use crate::cli::{help, services, setting_args};
 
 /// Record accepted pushes that the notification history is missing
 ///
@@ -31,38 +28,20 @@ use crate::settings::Settings;
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Locked, ExitStatus::Bug,
         ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
+    args = setting_args::flags(&[&HISTORY]),
 )]
-pub struct Args {
-    /// Kind of notification history [default: the first that has an address, else embedded]
-    #[arg(long, value_name = "HISTORY", value_parser = globals::words::<HistoryKind>())]
-    cadence: Option<String>,
-}
+pub struct Args {}
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self { cadence } = self;
-        flags.set(&HISTORY, cadence.as_ref());
-    }
-
-    fn stdout(&self, _settings: Option<&Settings>) -> Stdout {
-        Stdout::Free
-    }
-
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
-    }
-}
-
-impl Args {
+impl AsyncSubcommand for Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let store = bounded(context, services::store(context)).await?;
         let cadence = services::cadence(context, &store)?;
         let synced = bounded(context, cadence.sync(&services::holder(context))).await?;
-        tell(context, synced)
+        print_result(context, synced)
     }
 }
 
-fn tell(context: &CommandContext, synced: Synced) -> Result<ExitStatus> {
+fn print_result(context: &CommandContext, synced: Synced) -> Result<ExitStatus> {
     let ui = &context.ui;
     let Synced {
         delivered,

@@ -4,15 +4,14 @@ use crate::audience::explain;
 use crate::error::{Error, Result};
 use crate::exit::ExitStatus;
 use crate::report::why as report;
-use crate::settings::Flags;
-use crate::ui::Document;
+use crate::settings::generate::OutputTarget;
+use crate::ui::{Document, Stdout};
 
 use crate::cli::audience_args::Chosen;
 use crate::cli::audience_request::{AudienceRequest, SourceFlags};
-use crate::cli::commands::Subcommand;
+use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
-use crate::cli::runtime;
 use crate::cli::services;
 
 /// Show which conditions of an audience hold for one user
@@ -40,22 +39,11 @@ pub struct Args {
     user: Option<String>,
 }
 
-impl Subcommand for Args {
-    fn flags(&self, flags: &mut Flags) {
-        let Self {
-            chosen: _,
-            source,
-            user: _,
-        } = self;
-        source.flags(flags);
+impl AsyncSubcommand for Args {
+    fn stdout(&self, _output: &OutputTarget) -> Stdout {
+        Stdout::Data
     }
 
-    fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        runtime::run(context, async |context| self.execute(&context).await)
-    }
-}
-
-impl Args {
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
         let user = self
             .user

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Dispatch, Halt, HaltCause, InFlight};
+use crate::advice::Advice;
 use crate::fcm::answer::{Code, Platform, PushAnswer};
 use crate::fcm::request::{DoubtCause, NoAnswer};
 use crate::fcm::{FcmSettings, Outcome, Unsent};
@@ -60,9 +61,7 @@ pub(super) fn of(
                 HaltCause::BadMessage,
                 format!("the push service rejects the message: {reason}"),
             );
-            halt.hints.push(
-                "it would reject every other message too: change the texts or the data".to_owned(),
-            );
+            halt.hints.push(Advice::BadMessage.to_string());
             AnswerAction::Stop(Outcome::Failed { code }, halt)
         }
         Ok(PushAnswer::ThirdPartyAuth { platform }) => {
@@ -75,7 +74,7 @@ pub(super) fn of(
         }
         Ok(PushAnswer::Misconfigured { reason }) => {
             let mut halt = Halt::new(HaltCause::Credentials, reason);
-            halt.hints.push("check the project id, that the Firebase Cloud Messaging API is enabled in it, and that the service account may send messages".to_owned());
+            halt.hints.push(Advice::PushProject.to_string());
             AnswerAction::Stop(unsent, halt)
         }
         Ok(PushAnswer::Quota { retry_after }) => {

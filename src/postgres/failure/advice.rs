@@ -2,117 +2,52 @@
 //! permanent.
 
 use super::{ConnectPhase, FailureCause, SqlError};
+use crate::advice::Advice;
 use crate::error::ErrorKind;
 
 /// The kind and hint of a trouble.
 pub(crate) struct FailureAdvice {
     pub(crate) kind: ErrorKind,
-    pub(crate) advice: Vec<&'static str>,
+    pub(crate) advice: Vec<Advice>,
 }
-
-const ALLOW_LIST: &str = "a firewall may be dropping the packets: check that the database's allow-list (security group) has every static egress \
-     address of this machine, and that host and port are right";
-const NO_FAR_END: &str = "the connection was accepted but not answered: a tunnel or proxy whose far end is gone, or an overloaded server";
-const IDLE_LIMIT: &str = "a server restart, a failover, or an idle limit of a proxy, pooler or load balancer closes connections like this; check its log at this time";
-const DIRECT: &str = "check host and port: another service may be listening there; and sslnegotiation=direct needs \
-     PostgreSQL 17 or a proxy that speaks it";
-const ROOTS: &str = "check sslrootcert: it must hold the root that signed the server's certificate (a managed database publishes a bundle)";
-const CLIENT_CERTIFICATE: &str =
-    "check sslcert and sslkey: the server accepts only certificates signed by its own root";
-const POOLING: &str = "too many clients: connect through a pooler (PgBouncer, the platform's pooling endpoint), \
-     or let fewer jobs run at once (connection_limit)";
-const PASSWORD: &str = "check the user and password; `pushctl config show` names their origin";
 
 pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
     let (kind, advice) = match trouble {
         FailureCause::Sql(error) => return sql(error),
-        FailureCause::NoSuchHost => (
-            ErrorKind::Usage,
-            "check the host's spelling; a private name resolves only inside its network",
-        ),
-        FailureCause::Unresolved => (
-            ErrorKind::Unreachable,
-            "no name server answered: check this machine's DNS; hostaddr avoids it",
-        ),
+        FailureCause::NoSuchHost => (ErrorKind::Usage, Advice::HostName),
+        FailureCause::Unresolved => (ErrorKind::Unreachable, Advice::NameServer),
         FailureCause::TimedOut { phase, .. } => (
             ErrorKind::Unreachable,
             match phase {
-                ConnectPhase::Password => {
-                    "password_command is slow or waits for input; it must print a password and exit"
-                }
-                ConnectPhase::Resolving => {
-                    "no name server answered: check this machine's DNS; hostaddr avoids it"
-                }
-                ConnectPhase::Dialing => ALLOW_LIST,
-                _ => NO_FAR_END,
+                ConnectPhase::Password => Advice::SlowPasswordCommand,
+                ConnectPhase::Resolving => Advice::NameServer,
+                ConnectPhase::Dialing => Advice::AllowList,
+                _ => Advice::NoFarEnd,
             },
         ),
-        FailureCause::Refused => (
-            ErrorKind::Unreachable,
-            "no service listens at this address: check host and port, and that the server (or the tunnel to it) is running",
-        ),
-        FailureCause::Unroutable => (
-            ErrorKind::Unreachable,
-            "check this machine's network: IPv6 may be off, or a VPN or private link down",
-        ),
-        FailureCause::Forbidden => (
-            ErrorKind::Failed,
-            "a local firewall, sandbox or file permission denies it",
-        ),
-        FailureCause::NoSocket => (
-            ErrorKind::Unreachable,
-            "check that the server is running on this machine, and the socket's directory and port",
-        ),
-        FailureCause::Silent => (ErrorKind::Unreachable, ALLOW_LIST),
-        FailureCause::Reset | FailureCause::Closed => (ErrorKind::Unreachable, IDLE_LIMIT),
-        FailureCause::Network => (ErrorKind::Unreachable, "check this machine's network"),
-        FailureCause::TlsDeclined => (
-            ErrorKind::Usage,
-            "enable TLS on the server; use sslmode=disable only on a trusted network",
-        ),
-        FailureCause::NotPostgres => (
-            ErrorKind::Usage,
-            "check host and port: another service is listening there",
-        ),
-        FailureCause::DirectTlsClosed => (ErrorKind::Unreachable, DIRECT),
-        FailureCause::NotTls => (ErrorKind::Usage, DIRECT),
-        FailureCause::TlsIncompatible => (
-            ErrorKind::Failed,
-            "the server's TLS version or ciphers may be too old for this machine's OpenSSL",
-        ),
-        FailureCause::CertificateUntrusted => (ErrorKind::Credentials, ROOTS),
-        FailureCause::CertificateExpired => (
-            ErrorKind::Credentials,
-            "renew the server's certificate, and check that sslrootcert is the current bundle",
-        ),
-        FailureCause::CertificateNotYetValid => (
-            ErrorKind::Credentials,
-            "check this machine's clock and the server's certificate",
-        ),
-        FailureCause::CertificateMisnamed => (
-            ErrorKind::Credentials,
-            "connect by the name in the certificate; through a tunnel, give that name as host and the tunnel as hostaddr \
-             (sslmode=verify-ca checks sslrootcert but not the name)",
-        ),
-        FailureCause::ClosedAfterCertificate => (ErrorKind::Unreachable, CLIENT_CERTIFICATE),
-        FailureCause::ClientCertificate => (ErrorKind::Credentials, CLIENT_CERTIFICATE),
-        FailureCause::PasswordMissing => (
-            ErrorKind::Credentials,
-            "put it into the URL, PGPASSWORD, ~/.pgpass (mode 0600) or password_command",
-        ),
-        FailureCause::PasswordCommand => (
-            ErrorKind::Credentials,
-            "run password_command by hand: it must print the password and exit with 0",
-        ),
-        FailureCause::Authentication => (ErrorKind::Credentials, PASSWORD),
-        FailureCause::WrongServer(_) => (
-            ErrorKind::Unreachable,
-            "name another host, or relax target_session_attrs; during a failover this resolves itself",
-        ),
-        FailureCause::Protocol => (
-            ErrorKind::Failed,
-            "check proxies and poolers between this machine and the server; -vv logs each statement",
-        ),
+        FailureCause::Refused => (ErrorKind::Unreachable, Advice::NoListener),
+        FailureCause::Unroutable => (ErrorKind::Unreachable, Advice::NoRoute),
+        FailureCause::Forbidden => (ErrorKind::Failed, Advice::LocalFirewall),
+        FailureCause::NoSocket => (ErrorKind::Unreachable, Advice::NoSocket),
+        FailureCause::Silent => (ErrorKind::Unreachable, Advice::AllowList),
+        FailureCause::Reset | FailureCause::Closed => (ErrorKind::Unreachable, Advice::IdleLimit),
+        FailureCause::Network => (ErrorKind::Unreachable, Advice::Network),
+        FailureCause::TlsDeclined => (ErrorKind::Usage, Advice::NoTls),
+        FailureCause::NotPostgres => (ErrorKind::Usage, Advice::WrongService),
+        FailureCause::DirectTlsClosed => (ErrorKind::Unreachable, Advice::DirectTls),
+        FailureCause::NotTls => (ErrorKind::Usage, Advice::DirectTls),
+        FailureCause::TlsIncompatible => (ErrorKind::Failed, Advice::OldTls),
+        FailureCause::CertificateUntrusted => (ErrorKind::Credentials, Advice::RootCertificates),
+        FailureCause::CertificateExpired => (ErrorKind::Credentials, Advice::ExpiredCertificate),
+        FailureCause::CertificateNotYetValid => (ErrorKind::Credentials, Advice::EarlyCertificate),
+        FailureCause::CertificateMisnamed => (ErrorKind::Credentials, Advice::CertificateName),
+        FailureCause::ClosedAfterCertificate => (ErrorKind::Unreachable, Advice::ClientCertificate),
+        FailureCause::ClientCertificate => (ErrorKind::Credentials, Advice::ClientCertificate),
+        FailureCause::PasswordMissing => (ErrorKind::Credentials, Advice::NoPassword),
+        FailureCause::PasswordCommand => (ErrorKind::Credentials, Advice::PasswordCommand),
+        FailureCause::Authentication => (ErrorKind::Credentials, Advice::Password),
+        FailureCause::WrongServer(_) => (ErrorKind::Unreachable, Advice::WrongServer),
+        FailureCause::Protocol => (ErrorKind::Failed, Advice::Protocol),
     };
     FailureAdvice {
         kind,
@@ -121,135 +56,63 @@ pub(crate) fn verdict(trouble: &FailureCause) -> FailureAdvice {
 }
 
 /// Messages of poolers, whose SQLSTATE (08P01, "protocol violation") is not specific. Checked first.
-const POOLER: &[(&str, ErrorKind, &str)] = &[
+const POOLER: &[(&str, ErrorKind, Advice)] = &[
     (
         "unsupported startup parameter",
         ErrorKind::Usage,
-        "a pooler refuses start-up options: set pgbouncer=true, or leave options out",
+        Advice::PoolerOptions,
     ),
+    ("no such database", ErrorKind::Usage, Advice::PoolerDatabase),
+    ("does not exist", ErrorKind::Usage, Advice::DatabaseOrUser),
+    ("no such user", ErrorKind::Credentials, Advice::Password),
     (
-        "no such database",
-        ErrorKind::Usage,
-        "check the database's name in the pooler's configuration",
+        "authentication failed",
+        ErrorKind::Credentials,
+        Advice::Password,
     ),
-    (
-        "does not exist",
-        ErrorKind::Usage,
-        "check the names of database and user",
-    ),
-    ("no such user", ErrorKind::Credentials, PASSWORD),
-    ("authentication failed", ErrorKind::Credentials, PASSWORD),
     (
         "no more connections allowed",
         ErrorKind::Unreachable,
-        POOLING,
+        Advice::Pooling,
     ),
-    ("query_wait_timeout", ErrorKind::Unreachable, POOLING),
+    (
+        "query_wait_timeout",
+        ErrorKind::Unreachable,
+        Advice::Pooling,
+    ),
 ];
 
 /// Prefixes of SQLSTATEs; the first match decides.
-const SQLSTATES: &[(&str, ErrorKind, &str)] = &[
-    ("08", ErrorKind::Unreachable, IDLE_LIMIT),
-    ("28", ErrorKind::Credentials, PASSWORD),
-    (
-        "3D000",
-        ErrorKind::Usage,
-        "check the database's name; psql -l lists them",
-    ),
-    (
-        "3F000",
-        ErrorKind::Usage,
-        "check the schema's name and search_path",
-    ),
-    (
-        "25006",
-        ErrorKind::Usage,
-        "an audience query may only read: remove the part that writes",
-    ),
-    (
-        "25P03",
-        ErrorKind::Unreachable,
-        "pushctl read too slowly: is the disk full or stalled?",
-    ),
-    (
-        "40001",
-        ErrorKind::Unreachable,
-        "on a replica, recovery cancelled the query: raise max_standby_streaming_delay there, or read from another",
-    ),
-    (
-        "40P01",
-        ErrorKind::Unreachable,
-        "a deadlock; pushctl retries by itself",
-    ),
-    (
-        "42P05",
-        ErrorKind::Unreachable,
-        "another client of the same pooler has left prepared statements behind: set pgbouncer=true",
-    ),
-    (
-        "42501",
-        ErrorKind::Credentials,
-        "grant this role SELECT on the tables that the audience reads",
-    ),
-    (
-        "42P01",
-        ErrorKind::Usage,
-        "check that this is the right database, and the tables and search_path of this role",
-    ),
-    (
-        "42",
-        ErrorKind::Usage,
-        "check the query against this database's tables",
-    ),
-    (
-        "53100",
-        ErrorKind::Failed,
-        "the server's disk is full: its temporary files need room",
-    ),
-    ("53300", ErrorKind::Unreachable, POOLING),
-    (
-        "53400",
-        ErrorKind::Unreachable,
-        "the server is at a configured limit (temp_file_limit, a role's limit)",
-    ),
-    (
-        "55006",
-        ErrorKind::Unreachable,
-        "an object is in use; pushctl retries by itself",
-    ),
-    (
-        "55P03",
-        ErrorKind::Unreachable,
-        "another session holds a lock on a table (a migration?): SELECT * FROM pg_locks WHERE NOT granted",
-    ),
-    (
-        "57014",
-        ErrorKind::Failed,
-        "the statement was cancelled on the server, or a statement_timeout of this role or database is too short",
-    ),
-    ("57P01", ErrorKind::Unreachable, IDLE_LIMIT),
-    ("57P02", ErrorKind::Unreachable, IDLE_LIMIT),
-    (
-        "57P03",
-        ErrorKind::Unreachable,
-        "the server is starting up or shutting down",
-    ),
-    ("57P04", ErrorKind::Usage, "the database has been dropped"),
-    ("57P05", ErrorKind::Unreachable, IDLE_LIMIT),
-    (
-        "58",
-        ErrorKind::Unreachable,
-        "the server's disk or system failed; check the server's log",
-    ),
-    (
-        "XX",
-        ErrorKind::Failed,
-        "an internal fault of the server; check the server's log",
-    ),
+const SQLSTATES: &[(&str, ErrorKind, Advice)] = &[
+    ("08", ErrorKind::Unreachable, Advice::IdleLimit),
+    ("28", ErrorKind::Credentials, Advice::Password),
+    ("3D000", ErrorKind::Usage, Advice::DatabaseName),
+    ("3F000", ErrorKind::Usage, Advice::SchemaName),
+    ("25006", ErrorKind::Usage, Advice::ReadOnlyQuery),
+    ("25P03", ErrorKind::Unreachable, Advice::SlowReader),
+    ("40001", ErrorKind::Unreachable, Advice::ReplicaConflict),
+    ("40P01", ErrorKind::Unreachable, Advice::Deadlock),
+    ("42P05", ErrorKind::Unreachable, Advice::LeftStatements),
+    ("42501", ErrorKind::Credentials, Advice::SelectPrivilege),
+    ("42P01", ErrorKind::Usage, Advice::MissingTable),
+    ("42", ErrorKind::Usage, Advice::WrongQuery),
+    ("53100", ErrorKind::Failed, Advice::ServerDiskFull),
+    ("53300", ErrorKind::Unreachable, Advice::Pooling),
+    ("53400", ErrorKind::Unreachable, Advice::ServerLimit),
+    ("55006", ErrorKind::Unreachable, Advice::ObjectInUse),
+    ("55P03", ErrorKind::Unreachable, Advice::LockHeld),
+    ("57014", ErrorKind::Failed, Advice::StatementTimeout),
+    ("57P01", ErrorKind::Unreachable, Advice::IdleLimit),
+    ("57P02", ErrorKind::Unreachable, Advice::IdleLimit),
+    ("57P03", ErrorKind::Unreachable, Advice::StartingUp),
+    ("57P04", ErrorKind::Usage, Advice::DroppedDatabase),
+    ("57P05", ErrorKind::Unreachable, Advice::IdleLimit),
+    ("58", ErrorKind::Unreachable, Advice::ServerSystem),
+    ("XX", ErrorKind::Failed, Advice::ServerFault),
 ];
 
 fn sql(error: &SqlError) -> FailureAdvice {
-    let verdict = |(_, kind, advice): &(&str, ErrorKind, &'static str)| FailureAdvice {
+    let verdict = |(_, kind, advice): &(&str, ErrorKind, Advice)| FailureAdvice {
         kind: *kind,
         advice: vec![*advice],
     };
@@ -263,10 +126,7 @@ fn sql(error: &SqlError) -> FailureAdvice {
     if error.message.contains("pg_hba.conf") {
         return FailureAdvice {
             kind: ErrorKind::Credentials,
-            advice: vec![
-                "the server lets this user in only from listed addresses, or only with TLS: check its allow-list (pg_hba.conf) \
-                 for every static egress address of this machine, and sslmode",
-            ],
+            advice: vec![Advice::HostBasedAccess],
         };
     }
     SQLSTATES

@@ -1,25 +1,16 @@
-//! The parts of a run's plan, phase details and summary that a report needs.
-//!
-//! | where | key | what it holds |
-//! | --- | --- | --- |
-//! | plan | `course.automation`, `course.times.zone` | the automation's file; its zone |
-//! | plan | `order` | a send without an automation |
-//! | detail of `generate` | `directory`, `pushes`, `funnel` | the audience's files by push; the manifest's funnel |
-//! | detail of a push, summary, or its `pushes` | `push`, `rows`, … | a send's summary |
-//! | detail | `note`, `error` | a few words; what went wrong |
-//!
-//! Each of them may be missing or of another version: then the report has less.
+//! The parts of a run's plan, phase details and summary that a report needs. What cannot be read is left out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
 
 use super::super::run::FunnelStage;
+use super::super::send::{WOULD_BE_SENT, shown};
 use super::super::{counted, number};
-use crate::audience::funnel::Funnel;
+use crate::delivery::{Input, SendResult, SendRunPlan, Summary};
+use crate::pipeline::{GenerateResult, NoResult, RunPlan, RunSummary, TestResult};
 use crate::state::{PhaseRecord, Run};
 
 /// A file of a run's audience, where it was when the run began to send.
@@ -31,69 +22,50 @@ pub struct AudienceFile {
     pub path: PathBuf,
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: Option<String>,
-    /// Its rows.
     pub rows: Option<u64>,
-}
-
-/// A send's summary, as far as the ledger does not know it.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct PushSummary {
-    pub(super) push: u32,
-    pub(super) layer: u8,
-    pub(super) ended: String,
-    pub(super) rows: u64,
-    pub(super) repeated: u64,
-    pub(super) others: u64,
-    pub(super) further_devices: u64,
-    pub(super) excluded_by_rule: BTreeMap<String, u64>,
-    pub(super) held_out: u64,
-    pub(super) without_token: u64,
-    pub(super) token_taken: u64,
-    pub(super) skipped_by_reason: BTreeMap<String, u64>,
-}
-
-/// The files of one push, in the detail of `generate`.
-#[derive(Deserialize)]
-struct PushFiles {
-    audience_file: String,
-    live: Option<OneFile>,
-}
-
-#[derive(Deserialize)]
-struct OneFile {
-    name: String,
-    rows: u64,
-    sha256: String,
 }
 
 /// A run with its phases.
 pub(super) struct Records<'a> {
     pub(super) run: &'a Run,
     pub(super) phases: &'a [PhaseRecord],
+    /// The plan of a pipeline.
+    plan: Option<RunPlan>,
+    /// The latest audience of a pipeline.
+    generated: Option<GenerateResult>,
 }
 
 impl<'a> Records<'a> {
+    pub(super) fn of(run: &'a Run, phases: &'a [PhaseRecord]) -> Self {
+        Self {
+            run,
+            phases,
+            plan: RunPlan::of(run).ok(),
+            generated: phases.iter().rev().find_map(read),
+        }
+    }
+
     pub(super) fn description(&self) -> Option<String> {
-        self.planned("/course/automation/description")
+        self.plan.as_ref()?.automation.description.clone()
     }
 
     pub(super) fn zone(&self) -> Option<String> {
-        self.planned("/course/times/zone")
+        Some(self.plan.as_ref()?.times.zone.clone())
     }
 
-    /// The file and the title of a push, as they were planned.
+    /// Returns the file and the title of a push, as they were planned.
     pub(super) fn push(&self, number: u32) -> (String, String) {
-        let place = number.saturating_sub(1);
-        let of_automation = |key: &str| {
-            self.planned(&format!("/course/automation/push/{place}/{key}"))
-                .unwrap_or_default()
-        };
-        (of_automation("audience_file"), of_automation("title"))
+        let place = number.saturating_sub(1) as usize;
+        let plan = self.plan.as_ref();
+        let push = plan.and_then(|plan| plan.automation.push.get(place));
+        push.map_or_else(Default::default, |push| {
+            (push.audience_file.clone(), push.title.clone())
+        })
     }
 
     pub(super) fn funnel(&self) -> Vec<FunnelStage> {
-        let Some(funnel) = self.detail::<Funnel>("funnel") else {
+        let generated = self.generated.as_ref();
+        let Some(funnel) = generated.and_then(|result| result.funnel.as_ref()) else {
             return Vec::new();
         };
         let lines = funnel.lines().into_iter();
@@ -116,26 +88,23 @@ impl<'a> Records<'a> {
         stages
     }
 
-    /// Each once, though several pushes may go to it.
+    /// Returns each file once, though several pushes may go to it.
     pub(super) fn files(&self) -> Vec<AudienceFile> {
-        let directory: PathBuf = self.detail("directory").unwrap_or_default();
-        let generated = self.phases.iter().rev().find_map(|phase| {
-            let detail = phase.detail.as_ref()?;
-            detail.get("directory")?;
-            read::<Vec<PushFiles>>(detail.get("pushes")?)
-        });
-        let Some(pushes) = generated else {
+        let Some(GenerateResult {
+            files: generated, ..
+        }) = &self.generated
+        else {
             return self.sent_file().into_iter().collect();
         };
         let mut files: Vec<AudienceFile> = Vec::new();
-        for push in pushes {
-            let Some(live) = push.live else { continue };
-            let path = directory.join(live.name);
+        for push in &generated.pushes {
+            let Some(live) = &push.live else { continue };
+            let path = generated.directory.join(&live.name);
             if files.iter().all(|file| file.path != path) {
                 files.push(AudienceFile {
-                    stem: push.audience_file,
+                    stem: push.audience_file.clone(),
                     path,
-                    sha256: Some(live.sha256),
+                    sha256: Some(live.sha256.clone()),
                     rows: Some(live.rows),
                 });
             }
@@ -144,23 +113,26 @@ impl<'a> Records<'a> {
     }
 
     fn sent_file(&self) -> Option<AudienceFile> {
-        let path = PathBuf::from(self.planned("/order/input/file/path")?);
+        let Input::File { path, sha256 } = SendRunPlan::of(self.run).ok()?.order.input else {
+            return None;
+        };
         Some(AudienceFile {
             stem: stem(&path),
-            sha256: self.planned("/order/input/file/sha256"),
+            sha256,
             rows: self.push_summaries().first().map(|summary| summary.rows),
             path,
         })
     }
 
     /// Returns the last summary of each push, by number.
-    pub(super) fn push_summaries(&self) -> Vec<PushSummary> {
-        let summary = self.run.summary.as_ref();
-        let pushes = summary.and_then(|summary| summary.get("pushes")?.as_array());
-        let details = self.phases.iter().filter_map(|phase| phase.detail.as_ref());
-        let documents = details.chain(summary).chain(pushes.into_iter().flatten());
-        let summaries = documents.filter_map(read::<PushSummary>);
-        let by_number: BTreeMap<u32, PushSummary> = summaries
+    pub(super) fn push_summaries(&self) -> Vec<Summary> {
+        let of_run = self.run.summary.as_ref();
+        let of_send = of_run.and_then(|summary| Summary::deserialize(summary).ok());
+        let of_phases = self.phases.iter().filter_map(read::<Summary>);
+        let of_pushes = self.summary().pushes();
+        let by_number: BTreeMap<u32, Summary> = of_phases
+            .chain(of_send)
+            .chain(of_pushes)
             .filter(|summary| summary.push > 0)
             .map(|summary| (summary.push, summary))
             .collect();
@@ -168,54 +140,52 @@ impl<'a> Records<'a> {
     }
 
     /// Returns the reason of the end, if the summary has one.
-    pub(super) fn reason(&self) -> Option<&'a str> {
-        self.run.summary.as_ref()?.get("reason")?.as_str()
+    pub(super) fn reason(&self) -> Option<String> {
+        self.summary().reason
     }
 
-    fn planned(&self, pointer: &str) -> Option<String> {
-        Some(self.run.plan.pointer(pointer)?.as_str()?.to_owned())
-    }
-
-    /// The latest detail of any phase under a key.
-    fn detail<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        let details = self.phases.iter().rev();
-        details
-            .filter_map(|phase| phase.detail.as_ref()?.get(key))
-            .find_map(read)
+    fn summary(&self) -> RunSummary {
+        let summary = self.run.summary.as_ref().map(RunSummary::deserialize);
+        summary.and_then(Result::ok).unwrap_or_default()
     }
 }
 
-/// A few words about a phase: its own, or its numbers.
+/// Returns a few words about a phase: its own, or its numbers.
 pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
-    let detail = phase.detail.as_ref()?;
-    let count = |key: &str| detail.get(key)?.as_u64();
-    let all = count("of").or_else(|| count("rows"));
-    if detail_text(phase, "ended").as_deref() == Some("rehearsed") {
-        let up_to = match detail.get("is_upper_bound").and_then(Json::as_bool) {
-            Some(true) => "up to ",
-            _ => "",
-        };
-        let would = number(count("not_attempted").unwrap_or_default());
-        let rows = counted(all.unwrap_or_default(), "rows");
-        return Some(format!("{up_to}{would} of {rows} would be sent"));
+    let end: NoResult = read(phase)?;
+    if end.note.is_some() || end.error.is_some() {
+        return end.note;
     }
-    match (detail_text(phase, "note"), count("accepted"), all) {
-        (Some(note), ..) => Some(note),
-        (None, Some(accepted), Some(all)) => {
-            Some(format!("{} of {} accepted", number(accepted), number(all)))
+    let accepted = |accepted, of| format!("{} of {} accepted", number(accepted), number(of));
+    match phase.phase.as_str() {
+        "generate" => Some(counted(read::<GenerateResult>(phase)?.files.rows, "rows")),
+        "test" => {
+            let test: TestResult = read(phase)?;
+            Some(accepted(test.accepted, test.of))
         }
-        (None, None, Some(rows)) => Some(counted(rows, "rows")),
-        _ => None,
+        _ => {
+            let push: Summary = read(phase)?;
+            match push.ended {
+                _ if push.push == 0 => None,
+                SendResult::DryRun => {
+                    let would_be_sent = shown(&push, WOULD_BE_SENT, push.not_attempted);
+                    let rows = counted(push.rows, "rows");
+                    Some(format!("{would_be_sent} of {rows} {WOULD_BE_SENT}"))
+                }
+                _ => Some(accepted(push.accepted, push.rows)),
+            }
+        }
     }
 }
 
-/// A text in a phase's detail.
-pub(super) fn detail_text(phase: &PhaseRecord, key: &str) -> Option<String> {
-    Some(phase.detail.as_ref()?.get(key)?.as_str()?.to_owned())
+/// Returns the error that ended a phase.
+pub(super) fn error(phase: &PhaseRecord) -> Option<String> {
+    read::<NoResult>(phase)?.error
 }
 
-fn read<T: DeserializeOwned>(value: &Json) -> Option<T> {
-    serde_json::from_value(value.clone()).ok()
+/// Reads the detail of a phase.
+fn read<T: DeserializeOwned>(phase: &PhaseRecord) -> Option<T> {
+    T::deserialize(phase.detail.as_ref()?).ok()
 }
 
 fn stem(path: &Path) -> String {

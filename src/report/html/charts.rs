@@ -153,7 +153,7 @@ impl Chart {
         out
     }
 
-    /// Accepted from the bottom, the other answers on top of it, as two stepped areas.
+    /// Draws two stepped areas: accepted from the bottom, the other answers on top of it.
     #[expect(clippy::cast_precision_loss, reason = "the place of a column")]
     fn areas(&self) -> String {
         let (top, floor) = (self.top(), HEIGHT - BOTTOM);
@@ -178,7 +178,7 @@ impl Chart {
     }
 }
 
-/// A round number that is not below `value`, and whose half is whole.
+/// Returns a round number that is not below `value`, and whose half is whole.
 fn round_up(value: f64) -> f64 {
     if value <= 10.0 {
         return ((value / 2.0).ceil() * 2.0).max(2.0);

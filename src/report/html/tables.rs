@@ -83,7 +83,7 @@ impl TimeLine {
     }
 }
 
-/// Who remained, and why the others left; then the files they are in.
+/// Shows who remained, and why the others left; then the files they are in.
 pub(super) fn funnel(report: &RunReport) -> String {
     if report.funnel.is_empty() && report.files.is_empty() {
         return String::new();
@@ -147,7 +147,7 @@ fn files(report: &RunReport) -> String {
     out + "</tbody>\n</table></div>\n"
 }
 
-/// Each push, and what became of its rows.
+/// Shows each push and the outcomes of its rows.
 pub(super) fn pushes(report: &RunReport) -> String {
     if report.pushes.is_empty() {
         return String::new();
@@ -185,7 +185,7 @@ fn push(push: &PushReport) -> String {
     out + "</ul>\n</article>\n"
 }
 
-/// Every reason that was given, the commonest of each outcome first.
+/// Shows every reason, the most frequent of each outcome first.
 pub(super) fn reasons(report: &RunReport) -> String {
     let mut reasons: Vec<(Outcome, &str, u64)> = Vec::new();
     for count in report.pushes.iter().flat_map(|push| &push.outcomes) {

@@ -53,15 +53,6 @@ impl Dismissal {
             code: code.into(),
         }
     }
-
-    /// Makes a recipient whose run was cancelled before the recipient's turn.
-    pub fn cancelled(user: UserKey) -> Self {
-        Self {
-            user,
-            ending: Ending::Cancelled,
-            code: "cancelled".to_owned(),
-        }
-    }
 }
 
 impl Store {

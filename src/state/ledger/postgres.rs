@@ -275,13 +275,14 @@ impl PostgresStore {
         .await
     }
 
-    /// Returns, for each user, the pushes that count under `guard`.
+    /// Returns, for each user, the pushes that count under `guard`, without the push `but`.
     pub(in crate::state) async fn touches(
         &self,
         users: &[UserKey],
+        but: Option<i64>,
         guard: &Guard,
     ) -> Result<Vec<Vec<Touch>>> {
-        self.with(|client| async move { touches(&client, users, -1, guard).await })
+        self.with(|client| async move { touches(&client, users, but.unwrap_or(-1), guard).await })
             .await
     }
 }

@@ -76,7 +76,7 @@ pub struct LedgerPush {
 /// A process that sends for a run. While it lives its claims are in flight; after its death they are in doubt.
 #[derive(Debug)]
 pub struct Sender {
-    pub(super) id: i64,
+    pub(in crate::state) id: i64,
     lease: Lease,
     stamp: AtomicI64,
 }

@@ -1,14 +1,15 @@
-//! Reads the ledger: recipients page by page, totals, and the rate over time.
+//! Reads the ledger: recipients page by page, totals, the rate over time, and earlier pushes of users.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::decide::{Guard, Touch};
 use super::ids::{TokenHash, UserKey};
 use super::push::LedgerPush;
 use super::record::{Ending, Standing};
 use crate::error::Result;
-use crate::state::store::Store;
+use crate::state::store::{Backend, Store};
 use crate::state::value::{Row, params};
 
 /// A claim with its outcome.
@@ -42,6 +43,21 @@ pub struct TallyRow {
 }
 
 impl Store {
+    /// Returns, for each user, the pushes in the ledger that count under `guard`: accepted, in flight or in doubt, and
+    /// recent enough for one of its limits.
+    pub async fn touches(
+        &self,
+        users: &[UserKey],
+        but: Option<&LedgerPush>,
+        guard: &Guard,
+    ) -> Result<Vec<Vec<Touch>>> {
+        let but = but.map(|push| push.id);
+        match &*self.backend {
+            Backend::Sqlite(sqlite) => sqlite.touches(users.to_vec(), but, guard.clone()).await,
+            Backend::Postgres(postgres) => postgres.touches(users, but, guard).await,
+        }
+    }
+
     /// Returns a push's recipients in the order of their claims: at most `limit` after claim number `after` (0 to
     /// begin).
     pub async fn recipients(

@@ -213,16 +213,17 @@ impl Sqlite {
         .await
     }
 
-    /// Returns, for each user, the pushes that count under `guard`.
+    /// Returns, for each user, the pushes that count under `guard`, without the push `but`.
     pub(in crate::state) async fn touches(
         &self,
         users: Vec<UserKey>,
+        but: Option<i64>,
         guard: Guard,
     ) -> Result<Vec<Vec<Touch>>> {
         self.run(move |connection| {
             users
                 .iter()
-                .map(|user| touches(connection, user, -1, &guard))
+                .map(|user| touches(connection, user, but.unwrap_or(-1), &guard))
                 .collect()
         })
         .await

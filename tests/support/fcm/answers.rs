@@ -1,6 +1,6 @@
 //! The answers of the push service, with its own texts.
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -42,6 +42,14 @@ impl Answer {
             "<!DOCTYPE html>\n<html lang=en><title>Error {status}</title><p>{status}. That’s an error."
         );
         Self::new(status, "text/html; charset=UTF-8", page.into_bytes())
+    }
+
+    /// Adds the clock of the service.
+    pub(super) fn dated(mut self) -> Self {
+        let now = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+        let date = HeaderValue::from_str(&now.to_string()).expect("a date");
+        self.head.headers_mut().insert(DATE, date);
+        self
     }
 
     fn retry_after(mut self, when: Option<RetryAfter>) -> Self {

@@ -207,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn lend(&mut self, respond: SendResponse<Bytes>, form: &[u8]) {
-        let answer = self.shared.oauth.answer(form);
+        let answer = self.shared.oauth.answer(form).dated();
         let delay = self.shared.oauth.delay();
         if delay.is_zero() {
             self.judged.push((respond, Act::Answer(answer)));

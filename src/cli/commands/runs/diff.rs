@@ -85,7 +85,7 @@ impl Args {
             Document::Json => context
                 .ui
                 .json(&json!({ "a": a.id, "b": b.id, "files": differences }))?,
-            Document::Text => tell(context, &differences)?,
+            Document::Text => print_result(context, &differences)?,
         }
         Ok(ExitStatus::Done)
     }
@@ -203,7 +203,7 @@ impl std::io::Write for Hashing<'_> {
     }
 }
 
-fn tell(context: &CommandContext, differences: &[Difference]) -> Result<()> {
+fn print_result(context: &CommandContext, differences: &[Difference]) -> Result<()> {
     let mut table = Table::new(["FILE", "A", "B", "STAYED", "CAME", "LEFT"]);
     for column in 1..6 {
         table = table.align(column, Alignment::Right);

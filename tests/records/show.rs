@@ -25,12 +25,21 @@ fn sent() -> NewRun {
     NewRun {
         occurrence: push(1).occurrence,
         plan: json!({ "course": {
-            "automation": { "description": "People who offered", "push": [
-                { "audience_file": "recent-offer-creators", "title": "One" },
-                { "audience_file": "recent-offer-creators", "title": "Two" },
-                { "audience_file": "recent-closet-adders", "title": "Three" },
-            ]},
-            "times": { "zone": "America/Chicago" },
+            "automation": {
+                "name": "layer3-daily", "description": "People who offered", "audience": { "name": "layer3" },
+                "schedule": { "send_at": "13:33", "timezone": "America/Chicago", "frequency": "daily" },
+                "push": [
+                    { "audience_file": "recent-offer-creators", "layer": 3, "title": "One", "body": "" },
+                    { "audience_file": "recent-offer-creators", "layer": 3, "title": "Two", "body": "" },
+                    { "audience_file": "recent-closet-adders", "layer": 3, "title": "Three", "body": "" },
+                ],
+            },
+            "mode": "live-send",
+            "times": {
+                "generate_at": "2026-11-21T19:03:00Z", "test_at": "2026-11-21T19:08:00Z",
+                "send_at": "2026-11-21T19:33:00Z", "lateness_seconds": 900, "window_seconds": 1500,
+                "zone": "America/Chicago",
+            },
         }}),
         ..a_run()
     }
@@ -171,7 +180,7 @@ async fn runs_are_listed_newest_first(place: Place) {
         ("open".into(), "interrupted".into())
     );
     let slip = run(&sandbox, &place, &["runs", "--automation", "waterfal"]);
-    assert!(slip.stderr.contains("did you mean waterfall?"), "{slip}");
+    slip.says("did you mean waterfall?");
 }
 
 async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Place) {
@@ -209,7 +218,7 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
         "generate  13:33:00  12 s  done    50 rows\n",
         "send      13:33:12",
         "1     recent-offer-creators  3      dead token           UNREGISTERED",
-        "1     recent-offer-creators  3      held back by cadence  l3Cooldown                 1\n",
+        "1     recent-offer-creators  3      excluded by cadence  l3Cooldown                 1\n",
         "1     recent-offer-creators  3      total",
     ] {
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -232,12 +241,7 @@ async fn a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it(place: Pla
     });
     assert_eq!(document["totals"], expected, "{document}");
     let wrong = run(&sandbox, &place, &["runs", "show", "layer3-daily"]);
-    assert!(
-        wrong
-            .stderr
-            .contains("pushctl runs --automation layer3-daily"),
-        "{wrong}"
-    );
+    wrong.says("pushctl runs --automation layer3-daily");
 }
 
 async fn the_numbers_of_the_page_are_those_of_the_document(place: Place) {
@@ -251,13 +255,17 @@ async fn the_numbers_of_the_page_are_those_of_the_document(place: Place) {
     assert_eq!(embedded(&page), document);
     let alone = run(&sandbox, &place, &["runs", "show", "last", "--json"]).json();
     assert_eq!(alone, document);
-    let told: BTreeMap<String, String> = shown(&page, "data-total").into_iter().collect();
+    let totals_of_page: BTreeMap<String, String> = shown(&page, "data-total").into_iter().collect();
     let totals = document["totals"].as_object().unwrap();
-    assert_eq!(told.len(), totals.len() + 1);
+    assert_eq!(totals_of_page.len(), totals.len() + 1);
     for (name, count) in totals {
-        assert_eq!(told[name], number(count.as_u64().unwrap()), "{name}");
+        assert_eq!(
+            totals_of_page[name],
+            number(count.as_u64().unwrap()),
+            "{name}"
+        );
     }
-    assert_eq!(told["rows"], "1,002");
+    assert_eq!(totals_of_page["rows"], "1,002");
     // The last stage is the sum of the files that are shown.
     let funnel = shown(&page, "data-funnel");
     assert_eq!(funnel.len(), 4);
