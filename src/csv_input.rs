@@ -5,6 +5,7 @@
 //! crate and ends the reading at the first one that RFC 4180 does not allow. [`header`] checks the names of the
 //! columns, and [`explain`] makes an error with file, line and row of either's.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -331,6 +332,7 @@ pub fn header(name: &str, record: &StringRecord) -> Result<StringRecord> {
             .hint("save the file as CSV with commas, in UTF-8"));
         }
     }
+    let mut seen = HashSet::new();
     for (place, column) in columns.iter().enumerate() {
         if column.is_empty() {
             return Err(
@@ -338,7 +340,7 @@ pub fn header(name: &str, record: &StringRecord) -> Result<StringRecord> {
                     .hint("name it, or remove the column"),
             );
         }
-        if columns.iter().take(place).any(|earlier| earlier == column) {
+        if !seen.insert(column) {
             return Err(
                 Error::usage(format!("{name}:1: two columns are called \"{column}\""))
                     .hint("rename one of them, or remove it"),

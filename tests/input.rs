@@ -212,6 +212,11 @@ fn each_kind_of_malformed_csv_is_refused_with_its_line_and_row() {
 #[test]
 fn what_rfc_4180_allows_is_read() {
     let sandbox = Sandbox::new();
+    let more = (0..100_000)
+        .map(|n| n.to_string())
+        .collect::<Vec<_>>()
+        .join(",");
+    let many_columns = format!("user_id,name,{more}\n1,Ann{}\n", ",".repeat(100_000));
     for (kind, content) in [
         ("byte-order mark", &b"\xef\xbb\xbfuser_id,name\n1,Ann\n"[..]),
         ("blanks around names", b" user_id , name\r\n1,Ann\r\n"),
@@ -220,6 +225,7 @@ fn what_rfc_4180_allows_is_read() {
             b"user_id,name\n1,\"Ann\nand \"\"Bob\"\", too\"\n",
         ),
         ("no line break at the end", b"user_id,name\n1,Ann"),
+        ("many columns", many_columns.as_bytes()),
     ] {
         let outcome = preview(&sandbox, content);
         assert_eq!(outcome.status, 0, "{kind}: {outcome}");
@@ -254,6 +260,9 @@ fn a_near_variable_is_an_error_also_when_quiet_and_brackets_can_be_sent() {
         "{{name}}",
         "[[name]]",
         "${name}",
+        "#{name}",
+        "%{name}",
+        "*|name|*",
     ] {
         let outcome = run("T", &format!("Hi {near}"));
         assert_eq!(outcome.status, 2, "{near}: {outcome}");
@@ -307,6 +316,9 @@ fn an_address_of_another_form_never_becomes_a_file_and_never_shows_its_password(
                 "{address}: {outcome}"
             );
             assert!(outcome.stderr.contains("hint: "), "{outcome}");
+            let flag = || arguments[arguments.len() - 2];
+            let origin = variables.first().map_or_else(flag, |one| one.0);
+            assert!(outcome.stderr.contains(origin), "{origin}: {outcome}");
         }
         let shown = sandbox.run_with(
             &["config", "show", "--json"],
@@ -417,6 +429,52 @@ fn a_secret_in_place_of_a_path_is_never_shown() {
             }
         }
     }
+}
+
+#[test]
+fn a_secret_in_place_of_a_setting_that_is_shown_is_described() {
+    let sandbox = Sandbox::new();
+    let base64 = SECRET.repeat(20);
+    for value in [
+        &format!("postgres://a:{SECRET}@h/m"),
+        &format!("-----BEGIN PRIVATE KEY-----\n{SECRET}"),
+        &format!("{{\"private_key\": \"{SECRET}\"}}"),
+        &base64,
+    ] {
+        for variable in [
+            "PUSHCTL_PUSH_CA",
+            "PUSHCTL_OUTPUT",
+            "PUSHCTL_QUERIES",
+            "PUSHCTL_AUTOMATIONS",
+            "PUSHCTL_OUTCOMES",
+            "PUSHCTL_CONFIG",
+            "PUSHCTL_TEST_USERS",
+            "PUSHCTL_STATE_URL",
+            "PGSERVICE",
+            "PGSSLROOTCERT",
+            "PGSSLCERT",
+            "PGSSLKEY",
+        ] {
+            for arguments in [
+                &["config", "show"][..],
+                &["generate", "layer2"],
+                &["check"],
+                &["runs"],
+                &["doctor", "--only", "files,state,source"],
+            ] {
+                let url = ("DATABASE_URL", "postgres://a@127.0.0.1:1/m?sslmode=require");
+                let variables = [url, (variable, value.as_str()), ("PUSHCTL_DEADLINE", "1s")];
+                let outcome = sandbox.run_with(arguments, &variables);
+                let said = outcome.to_string();
+                assert!(!said.contains(SECRET), "{variable} {arguments:?}: {said}");
+            }
+        }
+    }
+    let left: Vec<_> = fs::read_dir(sandbox.here())
+        .unwrap()
+        .map(|one| one.unwrap().file_name())
+        .collect();
+    assert!(left.iter().all(|name| name == "generated"), "{left:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::run;
 use crate::run::context::{Reporter, RunContext};
 use crate::run::services::address_of;
-use crate::settings;
+use crate::settings::{self, state::STATE};
 use crate::source::{Source, Watch};
 use crate::state::process_id::ProcessId;
 use crate::state::{Location, Store};
@@ -27,10 +27,12 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
     match &context.settings.state {
         settings::StateSettings::File(path) => Ok(Location::Embedded(path.clone())),
         settings::StateSettings::Url(url) => {
-            let address = address_of(url).map_err(|error| {
-                error
-                    .context("the address of the state store is wrong")
-                    .hint("the path of a file begins with / or ./")
+            let address = address_of(&context.settings, STATE.name, url).map_err(|error| {
+                let error = error.context("the address of the state store is wrong");
+                if url.reveal().contains(['=', '/', '@']) {
+                    return error;
+                }
+                error.hint("the path of a file begins with / or ./")
             })?;
             Ok(Location::Postgres(Box::new(address)))
         }

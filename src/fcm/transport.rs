@@ -116,8 +116,10 @@ impl fmt::Debug for Endpoint {
 
 /// Parses a URL; plain http is allowed only to this machine.
 pub(crate) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
-    let parsed: reqwest::Url = url.parse().kind(ErrorKind::Usage, || {
-        format!("{what} `{}` is not a URL", mask_url(url))
+    let parsed: reqwest::Url = url.parse().map_err(|cause| {
+        Error::from_cause(ErrorKind::Usage, cause)
+            .context(format!("{what} is not a URL"))
+            .hint(Advice::WebAddress)
     })?;
     let host = parsed.host_str().unwrap_or_default();
     let bare = host.trim_matches(['[', ']']);

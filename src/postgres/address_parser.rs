@@ -13,7 +13,7 @@ use super::conninfo;
 use super::parameters::Parameters;
 use super::passfile;
 use crate::error::{Error, Result};
-use crate::settings::secret::Secret;
+use crate::settings::secret::{self, Secret};
 
 const PORT: u16 = 5432;
 
@@ -221,7 +221,7 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
     };
     let roots = match given.text("sslrootcert") {
         Some("system") => Roots::System,
-        Some(path) => Roots::File(expand(path, home)),
+        Some(_) => file(given, "sslrootcert", home)?.map_or(Roots::Unnamed, Roots::File),
         None => in_home("root.crt").map_or(Roots::Unnamed, Roots::File),
     };
     let negotiation =
@@ -253,14 +253,8 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
             "set sslrootcert=FILE (a managed database's root bundle), or use sslrootcert=system",
         ));
     }
-    let certificate = given
-        .text("sslcert")
-        .map(|path| expand(path, home))
-        .or_else(|| in_home("postgresql.crt"));
-    let key = given
-        .text("sslkey")
-        .map(|path| expand(path, home))
-        .or_else(|| in_home("postgresql.key"));
+    let certificate = file(given, "sslcert", home)?.or_else(|| in_home("postgresql.crt"));
+    let key = file(given, "sslkey", home)?.or_else(|| in_home("postgresql.key"));
     let identity = match (certificate, key) {
         _ if given.text("sslcertmode") == Some("disable") => None,
         (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -461,6 +455,18 @@ fn seconds(given: &Parameters, key: &str) -> Result<Option<Duration>> {
 /// quoted.
 fn bad(given: &Parameters, key: &str, expected: &str) -> Error {
     Error::usage(format!("{key} ({}) is not {expected}", given.origin(key)))
+}
+
+/// Returns the path of a file that a keyword names.
+fn file(given: &Parameters, key: &str, home: Option<&Path>) -> Result<Option<PathBuf>> {
+    let Some(path) = given.text(key) else {
+        return Ok(None);
+    };
+    secret::refuse_as_path(path).map_err(|reason| {
+        Error::usage(format!("{key}: {reason}"))
+            .hint(format!("it comes from {}", given.origin(key)))
+    })?;
+    Ok(Some(expand(path, home)))
 }
 
 fn expand(path: &str, home: Option<&Path>) -> PathBuf {

@@ -89,6 +89,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("passwd", "password"),
 ];
 
+const LIST_FORM: &str = "put a value with a blank or quote in single quotes, with \\ before ' and \\: password='it\\'s'; or write a URL";
 const FORM: &str = "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE";
 
 /// Parses a connection string. Later pairs of the same keyword win.
@@ -349,7 +350,7 @@ fn parse_keywords(text: &str) -> Result<Vec<Pair>> {
     while !rest.is_empty() {
         let (key, after) = rest
             .split_once('=')
-            .ok_or_else(|| malformed("a keyword is not followed by ="))?;
+            .ok_or_else(|| malformed_list("a keyword is not followed by ="))?;
         let key = key.trim();
         if !KEYWORDS.contains(&key) {
             return Err(unknown_keyword(key, pairs.len() + 1));
@@ -370,16 +371,14 @@ fn unknown_keyword(key: &str, place: usize) -> Error {
         |(_, keyword)| Some(keyword),
     );
     if meant.is_none() && key.contains(char::is_whitespace) {
-        return malformed("a keyword is not followed by =");
+        return malformed_list("a keyword is not followed by =");
     }
     let error = Error::usage(format!(
         "the database URL is malformed: keyword {place} is not one of libpq's"
     ));
     match meant {
         Some(meant) => error.hint(format!("did you mean {meant}?")),
-        None => error.hint(
-            "put a value with a blank in single quotes: password='two words'; or write a URL: postgres://…",
-        ),
+        None => error.hint(LIST_FORM),
     }
 }
 
@@ -391,7 +390,7 @@ fn take_value(text: &str) -> Result<(String, &str)> {
         match character {
             '\\' => match characters.next() {
                 Some((_, escaped)) => value.push(escaped),
-                None => return Err(malformed("a value ends in a backslash")),
+                None => return Err(malformed_list("a value ends in a backslash")),
             },
             '\'' if quoted => return Ok((value, &text[at + 1..])),
             _ if !quoted && character.is_whitespace() => return Ok((value, &text[at..])),
@@ -399,7 +398,7 @@ fn take_value(text: &str) -> Result<(String, &str)> {
         }
     }
     if quoted {
-        return Err(malformed("a quoted value has no closing quote"));
+        return Err(malformed_list("a quoted value has no closing quote"));
     }
     Ok((value, ""))
 }
@@ -456,6 +455,10 @@ pub(super) fn printable(key: &str) -> &str {
     } else {
         "a parameter with a strange name"
     }
+}
+
+fn malformed_list(what: &str) -> Error {
+    Error::usage(format!("the database URL is malformed: {what}")).hint(LIST_FORM)
 }
 
 fn malformed(what: &str) -> Error {

@@ -21,8 +21,10 @@ use crate::settings::secret::{self, Secret};
 /// What an address is made from. Nothing else is read but the files that these name.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
-    /// `--database-url`.
+    /// A URL that wins over every other,
     pub url: Option<&'a Secret>,
+    /// and where it was given: `--database-url`.
+    pub url_origin: &'a str,
     /// Looks a variable up; an empty value counts as none.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// The home directory, if there is one.
@@ -171,7 +173,7 @@ fn url(inputs: &Inputs<'_>) -> Result<Option<GivenParameter>> {
     let environment =
         |name: &str| (inputs.environment)(name).filter(|value| !value.trim().is_empty());
     if let Some(url) = inputs.url {
-        return Ok(Some(given(url.reveal(), "--database-url")));
+        return Ok(Some(given(url.reveal(), inputs.url_origin)));
     }
     if let Some(url) = environment("DATABASE_URL") {
         return Ok(Some(given(&url, "DATABASE_URL")));

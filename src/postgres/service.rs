@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::conninfo::Pair;
 use crate::error::{Error, Result};
-use crate::settings::secret::kind_of;
+use crate::settings::secret::{holds_secret, kind_of};
 
 /// Where a named service was found.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) fn find(name: &str, files: &[PathBuf]) -> Result<Service> {
         .map(|file| file.display().to_string())
         .collect();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    let shown = if name.bytes().all(is_name) {
+    let shown = if name.bytes().all(is_name) && !holds_secret(name) {
         format!("named {name:?}")
     } else {
         format!("of this name ({})", kind_of(name))

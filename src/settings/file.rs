@@ -13,7 +13,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::snippet;
 
 use super::environment::Environment;
-use super::secret::MASK;
+use super::secret::{self, MASK};
 use super::setting::{Flags, Setting, SettingSource, Visibility};
 use super::trust;
 
@@ -60,6 +60,9 @@ impl ConfigFile {
             };
         }
         if let Some(path) = given {
+            secret::refuse_as_path(&path).map_err(|reason| {
+                Error::usage(format!("{} or PUSHCTL_CONFIG: {reason}", CONFIG.flag))
+            })?;
             return Self::read(environment.directory().join(&path), path).map(Some);
         }
         let here = environment.directory().join(NAME);

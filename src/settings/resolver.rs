@@ -113,7 +113,9 @@ impl<'a> Resolver<'a> {
 
     /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
-        let path = self.optional(key, |text| Ok(text.to_owned()))?;
+        let path = self.optional(key, |text| {
+            secret::refuse_as_path(text).map(|()| text.to_owned())
+        })?;
         Ok(path.map(|path| self.beside_last(&path)))
     }
 

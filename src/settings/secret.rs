@@ -101,6 +101,21 @@ pub fn holds_secret(text: &str) -> bool {
             .iter()
             .any(|sign| lower.contains(sign))
         || json_in(text).is_some()
+        || is_base64(text.trim()) && !text.starts_with(['/', '.', '~'])
+}
+
+/// Returns an error for a text in place of a path that plainly is something else.
+pub fn refuse_as_path(text: &str) -> Result<(), String> {
+    if text.contains("://") || text.contains(['\n', '\r', '\0']) || holds_secret(text) {
+        return Err(format!("expected a path, not {}", kind_of(text)));
+    }
+    Ok(())
+}
+
+/// Returns whether a text is long and has only the letters of base64.
+fn is_base64(text: &str) -> bool {
+    let encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_\r\n ".contains(&byte);
+    text.len() >= 100 && text.bytes().all(encoded)
 }
 
 /// Returns the path of a file that need not be there; the kind of what plainly is a secret in its place.
@@ -116,14 +131,13 @@ pub fn show_file(path: &Path) -> String {
 /// Describes a text that may be a secret by its kind and length.
 pub fn kind_of(text: &str) -> String {
     let trimmed = text.trim();
-    let encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_\r\n ".contains(&byte);
     let kind = if trimmed.contains("-----BEGIN") {
         "a PEM key or certificate"
     } else if trimmed.starts_with('{') {
         "JSON"
     } else if trimmed.contains("://") {
         "a URL"
-    } else if trimmed.len() >= 100 && trimmed.bytes().all(encoded) {
+    } else if is_base64(trimmed) {
         "base64"
     } else {
         "a text"

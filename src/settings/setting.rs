@@ -140,6 +140,7 @@ impl Visibility {
         match self {
             Self::Plain if holds_secret(value) => kind_of(value),
             Self::Plain => value.to_owned(),
+            Self::Place if holds_secret(value) && !is_address(value) => kind_of(value),
             Self::Place if !is_address(value) => value.to_owned(),
             Self::KeyFile => show_path(Path::new(""), value),
             Self::Place | Self::Url => mask_url(value),

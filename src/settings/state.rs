@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::text::duration;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::environment::Environment;
 use super::file::ConfigFile;
 use super::parse::text;
 use super::resolver::Resolver;
-use super::secret::{Secret, is_address};
+use super::secret::{Secret, holds_secret, is_address, kind_of};
 use super::setting::{Flags, Setting, Visibility};
 
 /// The place of the state store.
@@ -58,6 +58,13 @@ impl StateSettings {
         let in_file = settings.flag(&STATE).is_none() && settings.in_file(STATE.name).is_some();
         Ok(match given {
             Some(url) if is_address(&url) => Self::Url(Secret::new(url)),
+            Some(path) if holds_secret(&path) => {
+                return Err(Error::usage(format!(
+                    "{}: expected a PostgreSQL URL or a path, not {}",
+                    settings.origin(),
+                    kind_of(&path)
+                )));
+            }
             Some(path) if in_file => Self::File(settings.beside_file(&path)),
             Some(path) => Self::File(settings.environment().directory().join(path)),
             None => {
