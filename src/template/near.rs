@@ -10,7 +10,15 @@ use super::{Fault, Flaw};
 const BRACKETS: &[char] = &['[', '{', '<', '［', '｛', '【', '〚', '⟦', '「'];
 
 /// What encloses a variable in other programs.
-const FOREIGN: &[(&str, &str)] = &[("{{", "}}"), ("${", "}"), ("{%", "%}"), ("<%", "%>")];
+const FOREIGN: &[(&str, &str)] = &[
+    ("{{", "}}"),
+    ("${", "}"),
+    ("{%", "%}"),
+    ("<%", "%>"),
+    ("#{", "}"),
+    ("%{", "}"),
+    ("*|", "|*"),
+];
 
 /// Returns a part of a template that holds no `[[`, if it holds no near variable either.
 pub(super) fn checked(source: &str, part: Range<usize>) -> Result<&str, Flaw> {
