@@ -711,6 +711,7 @@ fn times_sizes_and_counts_that_overflow_are_usage_errors() {
     let sandbox = Sandbox::new();
     for arguments in [
         &["config", "show", "--deadline", "99999999999d"][..],
+        &["config", "show", "--deadline", "99999999999h"],
         &["config", "show", "--deadline", "18446744073709551615"],
         &["config", "show", "--deadline", "1e30"],
         &["generate", "layer2", "--limit", "1e30"],
@@ -756,5 +757,11 @@ fn times_sizes_and_counts_that_overflow_are_usage_errors() {
             !outcome.stderr.contains("panicked"),
             "{arguments:?}: {outcome}"
         );
+        if arguments
+            .iter()
+            .any(|argument| argument.starts_with("9999") && argument.ends_with(['h', 'd']))
+        {
+            assert!(outcome.stderr.contains("at most 36500d"), "{outcome}");
+        }
     }
 }

@@ -20,7 +20,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         let seconds = text.parse().map_err(|_| TOO_LONG.to_owned())?;
         return not_too_long(Duration::from_secs(seconds));
     }
-    let span: Span = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let expected = if digits > 9 { TOO_LONG } else { EXPECTED };
+    let span: Span = text.parse().map_err(|_| expected.to_owned())?;
     if span.get_years() != 0 || span.get_months() != 0 {
         return Err("expected a duration in days or smaller units: months differ in length (5m is five minutes)".into());
     }

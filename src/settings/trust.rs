@@ -58,11 +58,11 @@ pub(super) fn check<'n>(
     Err(
         Error::usage(format!("{shown} sets {name}, and {reason}")).hint(match shown {
             ".env" => {
-                "take away the others' permission to write, or set the variables in the environment"
+                "make it yours and take away the others' permission to write (chown, chmod go-w), or set the variables in the environment"
                     .to_owned()
             }
             _ => format!(
-                "take away the others' permission to write, or name the file: --config {shown}"
+                "make it yours and take away the others' permission to write (chown, chmod go-w), or name the file: --config {shown}"
             ),
         }),
     )
