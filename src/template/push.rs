@@ -131,11 +131,19 @@ impl PushTemplate {
             .map(|(key, value)| (key.clone(), text(&format!("data.{key}"), value)))
             .collect();
 
-        let link = wording.deep_link.iter().map(|link| ("deep_link", link));
+        let link = wording
+            .deep_link
+            .iter()
+            .map(|link| ("deep_link".to_owned(), link));
+        let data_texts = wording
+            .data
+            .iter()
+            .map(|(key, text)| (format!("data.{key}"), text));
         let texts = [("title", &wording.title), ("body", &wording.body)];
-        for (place, source) in texts.into_iter().chain(link) {
+        let named = texts.map(|(place, text)| (place.to_owned(), text));
+        for (place, source) in named.into_iter().chain(link).chain(data_texts) {
             if source.contains('\0') {
-                problems.push(Problem::new(place, "it contains a NUL character"));
+                problems.push(Problem::new(&place, "it contains a NUL character"));
             }
         }
         for (place, source) in texts {

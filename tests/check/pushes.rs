@@ -232,3 +232,19 @@ fn pushes_that_come_too_soon_too_late_or_too_often() {
       = hint: it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
     "#);
 }
+
+#[test]
+fn a_nul_in_any_text_of_a_push_is_an_error() {
+    for key in ["title", "body", "deep_link", "data.x"] {
+        let text = GOOD.replace(&format!("\n{key} = "), &format!("\nx{key} = "));
+        let text = text.replace(
+            "[[push]]",
+            &format!("[[push]]\n{key} = \"https://app.tradeblock.us/\\u0000\""),
+        );
+        let report = shown(&text);
+        assert!(
+            report.contains("it contains a NUL character"),
+            "{key}: {report}"
+        );
+    }
+}
