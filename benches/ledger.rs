@@ -37,6 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         None => Location::Embedded(file.clone()),
         Some(url) => Location::Postgres(Box::new(Address::resolve(&Inputs {
             url: Some(&Secret::new(url)),
+            url_origin: "--state",
             environment: &|_| None,
             home: None,
             config: &BTreeMap::new(),

@@ -114,6 +114,7 @@ advice! {
     WrongKey => "the key starts with -----BEGIN PRIVATE KEY-----;  line breaks may be written as \\n",
     DeletedKey => "check in the console that the account's key was not deleted",
     AssertionClock => "check that this machine's clock is right: the assertion carries the time",
+    WebAddress => "write https://HOST or https://HOST/PATH, without NAME=, quotes and blanks",
     PlainHttp => "use https://; plain http is allowed only to a server on this machine",
     PrivateAuthority => "if a private authority signed it, name that authority's certificate in the settings",
     NoHttp2 => "the push service requires HTTP/2; look for a proxy in between that speaks only HTTP/1.1",

@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 pub mod definition;
+mod effects;
 pub mod explain;
 pub mod file_names;
 pub mod files;

@@ -15,11 +15,12 @@ mod schema_check;
 mod toml_tree;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::audience::header::OutputFile;
-use crate::audience::{Definition, Values, parameters};
+use crate::audience::{Definition, Values, file_names};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::stray_files::{self, Listing};
 use crate::suggest::nearest;
 
 pub use diagnostic::{Diagnostic, SourceText};
@@ -44,21 +45,11 @@ impl Automation {
     }
 }
 
-/// Returns the automation files of a directory, in the order of their names; errors call the directory `shown`.
-pub fn files_in(directory: &Path, shown: &str) -> Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot read the automations directory {shown}");
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory).kind(ErrorKind::Usage, unreadable)? {
-        let path = entry.kind(ErrorKind::Usage, unreadable)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
+/// Returns the automation files of a directory, and notes about what is passed over; errors call the directory `shown`.
+pub fn files_in(directory: &Path, shown: &str) -> Result<Listing> {
+    stray_files::list(directory, "toml").kind(ErrorKind::Usage, || {
+        format!("cannot read the automations directory {shown}")
+    })
 }
 
 /// Reads a file for `check`, to be called `shown`. Its errors are findings of `check`.
@@ -117,7 +108,7 @@ pub fn values(file: &AutomationFile, definition: &Definition) -> Result<Values> 
         .iter()
         .map(|(name, value)| (name.clone(), value.to_string()))
         .collect();
-    parameters::resolve(&definition.name, &definition.parameters, &given)
+    file_names::values(definition, &given)
 }
 
 /// Finds the file of an audience that `audience_file` names: by its name, or by its stem in the query file.

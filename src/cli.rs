@@ -37,6 +37,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::settings::generate::{OUTPUT, OutputTarget};
 use crate::settings::logging::Color;
+use crate::settings::secret::{holds_secret, kind_of};
 use crate::settings::{ConfigFile, Environment, Flags, Settings};
 use crate::ui::{OutputArgs, Terminal, Ui};
 
@@ -135,6 +136,9 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     output_args.stdout = command.stdout(&settings.generate.output);
     let ui = Ui::new(output_args, facts, run_id);
     ui.listen();
+    for note in environment.notes() {
+        ui.say(note);
+    }
     let context = CommandContext::new(ui.clone(), settings, globals.confirmation(), run_id);
     conclude(&ui, command.run(context))
 }
@@ -211,15 +215,29 @@ fn refuse(
     say_usage(message, early.color(), &facts)
 }
 
+/// Returns clap's message, which quotes arguments, without those that hold a secret.
+fn masked_arguments(mut message: String) -> String {
+    for argument in std::env::args_os() {
+        let argument = argument.to_string_lossy();
+        let value = argument.split_once('=').map(|(_, value)| value);
+        for text in [Some(argument.as_ref()), value].into_iter().flatten() {
+            if holds_secret(text) {
+                message = message.replace(text, &kind_of(text));
+            }
+        }
+    }
+    message
+}
+
 /// Writes help and version to stdout, errors to stderr, each in colour if its stream supports it.
 fn say_usage(message: &clap::Error, color: Color, facts: &Terminal) -> ExitStatus {
     let text = message.render();
     let paint = |is_terminal| {
-        if facts.has_color(color, is_terminal) {
+        masked_arguments(if facts.has_color(color, is_terminal) {
             text.ansi().to_string()
         } else {
             text.to_string()
-        }
+        })
     };
     // A closed stream is not an error.
     if message.use_stderr() {

@@ -45,6 +45,8 @@ pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
 pub use probe::{Probe, Verdict};
 
+pub(crate) use transport::check_url;
+
 use crate::budget::Budget;
 
 /// The number of streams that the service allows on one connection.

@@ -23,6 +23,7 @@ pub mod secret;
 pub mod setting;
 pub mod source;
 pub mod state;
+mod trust;
 
 pub use actor::Actor;
 pub use automation::AutomationSettings;

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
-use unicode_width::UnicodeWidthChar;
 
 /// A place in a text. Lines and columns count from 1, columns in characters, the end is exclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -138,11 +137,18 @@ pub fn visible(text: &str) -> String {
     for letter in text.chars() {
         match letter {
             '\t' => shown.push_str("    "),
-            _ if letter.width().is_none() => shown.extend(letter.escape_default()),
+            _ if is_unsafe(letter) => shown.extend(letter.escape_default()),
             _ => shown.push(letter),
         }
     }
     shown
+}
+
+/// Returns whether a character can control a terminal or turn the direction of the text around it.
+pub fn is_unsafe(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

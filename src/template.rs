@@ -1,7 +1,8 @@
 //! Templates: a template is parsed once, bound to the columns of an audience, and rendered for many rows.
 //!
 //! `[[var:column]]` stands for a column's value, exactly where `\[\[var:([a-zA-Z_][a-zA-Z0-9_]*)\]\]` matches;
-//! any other closed bracket stays as written. Filters follow the name and apply from left to
+//! `[[var:"First Name"]]` for that of a column with any name; `[["text"]]` for the text itself. Other text that looks
+//! like a variable is an error. Filters follow the name and apply from left to
 //! right: `|default:"there"`, `|number`, `|plural:"person","people"`, `|truncate:40`, `|urlencode`. Inside quotes
 //! `\"` and `\\` stand for a quote and a backslash.
 //!
@@ -10,6 +11,7 @@
 
 mod filter;
 pub mod link;
+mod near;
 mod parse;
 pub mod push;
 
@@ -23,7 +25,6 @@ use filter::Filter;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part<String>>,
-    lookalikes: Vec<String>,
 }
 
 /// A template bound to the columns of an audience.
@@ -109,6 +110,12 @@ pub struct Flaw {
 pub enum Fault {
     /// `[[` without `]]`.
     Unclosed,
+    /// Text that looks like a variable and is none.
+    NearVariable {
+        written: String,
+        /// The variable that was meant, if that can be known.
+        meant: Option<String>,
+    },
     /// An unknown filter, with the nearest known one.
     UnknownFilter {
         /// As it is written.
@@ -140,6 +147,11 @@ impl fmt::Display for Flaw {
         };
         match &self.fault {
             Fault::Unclosed => write!(out, "`[[` is not closed with `]]`"),
+            Fault::NearVariable { written, meant } => write!(
+                out,
+                "`{written}` is not a variable; write `{}`",
+                meant.as_deref().unwrap_or("[[var:column]]")
+            ),
             Fault::UnknownFilter { name, nearest } => {
                 write!(out, "there is no filter `{name}`{}", meant(*nearest))
             }
@@ -161,6 +173,9 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
+/// How text that looks like a variable is sent.
+pub const LITERAL_HINT: &str = "to send such characters as they stand, put them in [[\"…\"]]";
+
 impl Template {
     /// Parses a text; reports the first fault.
     pub fn parse(source: &str) -> Result<Self, Flaw> {
@@ -173,11 +188,6 @@ impl Template {
             Part::Text(_) => None,
             Part::Variable { column, .. } => Some(column.as_str()),
         })
-    }
-
-    /// Returns closed brackets that look like variables but are sent literally: `[[name]]`, `[[ var:name ]]`.
-    pub fn lookalikes(&self) -> &[String] {
-        &self.lookalikes
     }
 
     /// Returns the text in front of the first variable; all of it when there is none.

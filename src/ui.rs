@@ -135,7 +135,7 @@ impl Ui {
 
     /// Writes text and a line break to stdout.
     pub fn print(&self, text: impl Display) -> Result<()> {
-        let text = format!("{text}\n");
+        let text = self.stdout_pen().harmless(&format!("{text}\n"));
         let written = self
             .lines
             .bars()
@@ -160,7 +160,8 @@ impl Ui {
         } else {
             serde_json::to_string(document)
         };
-        self.print(text.kind(ErrorKind::Bug, || "cannot write the result as JSON")?)
+        let text = text.kind(ErrorKind::Bug, || "cannot write the result as JSON")?;
+        self.print(log::ascii_where_unsafe(&text))
     }
 
     /// Returns unbuffered stdout for bytes: a CSV, a manual page.

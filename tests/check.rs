@@ -81,6 +81,7 @@ fn with(old: &str, new: &str) -> String {
 fn shipped() -> Vec<SourceText> {
     let paths = automation::files_in("automations".as_ref(), "automations").unwrap();
     paths
+        .files
         .iter()
         .map(|path| automation::read(path, &path.display().to_string()).unwrap())
         .collect()

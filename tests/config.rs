@@ -179,10 +179,12 @@ fn a_wrong_value_elsewhere_names_the_place_it_came_from() {
         "error: invalid value \"many\" for PUSHCTL_RETRIES: expected a whole number from 1 to 100\n"
     );
     sandbox.write("here/.env", "\nPASSWORD hunter2\n");
-    assert_eq!(
-        sandbox.run(&["config", "show"]).stderr,
-        "error: .env:2: expected NAME=value\n"
+    let note = sandbox.run(&["config", "show"]).stderr;
+    assert!(
+        note.ends_with(".env:2: skipped: expected NAME=value\n"),
+        "{note}"
     );
+    assert!(!note.contains("hunter2"), "{note}");
 }
 
 #[test]
@@ -250,12 +252,12 @@ fn a_secret_can_stand_in_a_file_of_its_own() {
             "DATABASE_URL_FILE"
         )
     );
-    let missing = sandbox.run_with(&["config", "show"], &[("DATABASE_URL_FILE", "missing")]);
+    let missing = sandbox.run_with(&["config", "show"], &[("DATABASE_URL_FILE", "./missing")]);
     assert_eq!(missing.status, 2);
     assert!(
         missing
             .stderr
-            .starts_with("error: cannot read missing, which DATABASE_URL_FILE names\n"),
+            .starts_with("error: cannot read ./missing, which DATABASE_URL_FILE names\n"),
         "{missing}"
     );
 }

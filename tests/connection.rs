@@ -78,6 +78,7 @@ impl Surroundings {
     fn address(&self) -> Result<Address> {
         Address::resolve(&Inputs {
             url: self.url.as_ref(),
+            url_origin: "--database-url",
             environment: &|name| self.environment.get(name).cloned(),
             home: self.home.as_deref(),
             config: &self.config,

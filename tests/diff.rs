@@ -173,17 +173,35 @@ fn every_error_names_its_place() {
     b.csv:4: the key user_id "7" is already on line 2
     --key takes several columns, separated by commas
     "#);
-    insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n1,Ann\n2,Bob,x\n", "user_id", ""), @"b.csv:3: the row has 3 fields, the header has 2");
-    insta::assert_snapshot!(error(b"user_id,name\r\n1,a\r\n2,\"b\r\nc\"\r\n\r\n3\r\n", good.as_bytes(), "user_id", ""), @"a.csv:6: the row has 1 field, the header has 2");
+    insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n1,Ann\n2,Bob,x\n", "user_id", ""), @r"
+    b.csv:3: this row has 3 fields, the header has 2
+    put a field with a comma, a quote or a line break in quotes
+    ");
+    insta::assert_snapshot!(error(b"user_id,name\r\n1,a\r\n2,\"b\r\nc\"\r\n\r\n3\r\n", good.as_bytes(), "user_id", ""), @r"
+    a.csv:6: this row has 1 field, the header has 2
+    put a field with a comma, a quote or a line break in quotes
+    ");
     insta::assert_snapshot!(error(b"user_id,name\r\n1,a\r\n\r\n1,b\r\n", good.as_bytes(), "user_id", ""), @r#"
     a.csv:4: the key user_id "1" is already on line 2
     --key takes several columns, separated by commas
     "#);
-    insta::assert_snapshot!(error(b"user_id,name\n1,Ann\n2\n", good.as_bytes(), "user_id", ""), @"a.csv:3: the row has 1 field, the header has 2");
-    insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n1,Ann\n2,B\xffb\n", "user_id", ""), @"b.csv:3: the row is not UTF-8");
-    insta::assert_snapshot!(error(good.as_bytes(), b"user_id,n\xffme\n1,Ann\n", "user_id", ""), @"b.csv:1: the row is not UTF-8");
+    insta::assert_snapshot!(error(b"user_id,name\n1,Ann\n2\n", good.as_bytes(), "user_id", ""), @r"
+    a.csv:3: this row has 1 field, the header has 2
+    put a field with a comma, a quote or a line break in quotes
+    ");
+    insta::assert_snapshot!(error(good.as_bytes(), b"user_id,name\n1,Ann\n2,B\xffb\n", "user_id", ""), @r"
+    b.csv:3: field 2 is not UTF-8
+    save the file as UTF-8, and not as Latin-1 or Windows-1252
+    ");
+    insta::assert_snapshot!(error(good.as_bytes(), b"user_id,n\xffme\n1,Ann\n", "user_id", ""), @r"
+    b.csv:1: field 2 is not UTF-8
+    save the file as UTF-8, and not as Latin-1 or Windows-1252
+    ");
     insta::assert_snapshot!(error(b"", good.as_bytes(), "user_id", ""), @"a.csv is empty: it has no header line");
-    insta::assert_snapshot!(error(b"user_id,name,name\n1,a,b\n", good.as_bytes(), "user_id", ""), @r#"a.csv:1: two columns are called "name""#);
+    insta::assert_snapshot!(error(b"user_id,name,name\n1,a,b\n", good.as_bytes(), "user_id", ""), @r#"
+    a.csv:1: two columns are called "name"
+    rename one of them, or remove it
+    "#);
     insta::assert_snapshot!(error(good.as_bytes(), good.as_bytes(), "", ""), @r"
     no key column is given
     pass the columns that identify a row, like --key user_id

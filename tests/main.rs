@@ -15,6 +15,7 @@ mod documents;
 mod fcm;
 mod gates;
 mod help;
+mod input;
 mod limits;
 mod notify;
 mod outages;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::definition::Definition;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::stray_files;
 use crate::suggest::nearest;
 
 const BUILT_IN: &[(&str, &str)] = &[
@@ -20,50 +21,57 @@ const BUILT_IN: &[(&str, &str)] = &[
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     files: BTreeMap<String, File>,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 struct File {
     origin: String,
-    text: String,
+    text: Result<String, String>,
 }
 
 impl Catalogue {
     pub fn built_in() -> Self {
         let file = |name: &str, text: &str| File {
             origin: format!("queries/{name}.sql (built in)"),
-            text: text.into(),
+            text: Ok(text.into()),
         };
         Self {
             files: BUILT_IN
                 .iter()
                 .map(|(name, text)| ((*name).into(), file(name, text)))
                 .collect(),
+            notes: Vec::new(),
         }
     }
 
     /// Returns the built-in audiences, replaced or joined by every `*.sql` of `directory`.
     ///
+    /// A file that cannot be read concerns its own audience only.
+    ///
     /// # Errors
-    /// The directory cannot be read, or a file in it is not UTF-8.
+    /// The directory cannot be read.
     pub fn with_directory(directory: &Path) -> Result<Self> {
         let mut catalogue = Self::built_in();
-        let unreadable = || format!("cannot read the queries directory {}", directory.display());
-        for entry in std::fs::read_dir(directory).kind(ErrorKind::Usage, unreadable)? {
-            let path = entry.kind(ErrorKind::Usage, unreadable)?.path();
-            if path.extension().is_none_or(|extension| extension != "sql") {
-                continue;
-            }
+        let listing = stray_files::list(directory, "sql").kind(ErrorKind::Usage, || {
+            format!("cannot read the queries directory {}", directory.display())
+        })?;
+        for path in listing.files {
             let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
                 continue;
             };
-            let text = std::fs::read_to_string(&path).kind(ErrorKind::Usage, || {
-                format!("cannot read the query file {}", path.display())
-            })?;
             let origin = path.display().to_string();
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| format!("cannot read the query file {origin}: {error}"));
             catalogue.files.insert(name.into(), File { origin, text });
         }
+        catalogue.notes = listing.notes;
         Ok(catalogue)
+    }
+
+    /// Returns notes about entries of the directory that are passed over.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Returns the names in alphabetical order.
@@ -86,7 +94,8 @@ impl Catalogue {
                 )),
             });
         };
-        Definition::parse(name, &file.origin, &file.text)
+        let text = file.text.as_ref().map_err(Error::usage)?;
+        Definition::parse(name, &file.origin, text)
     }
 }
 

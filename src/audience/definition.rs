@@ -49,7 +49,7 @@ use toml::Spanned;
 
 use super::header::{Header, OutputFile};
 use super::parameters::Declaration;
-use super::sql;
+use super::{effects, sql};
 use crate::error::{Error, Result};
 
 /// A checked query file.
@@ -127,6 +127,7 @@ impl Definition {
     }
 
     fn check(&self) -> Result<()> {
+        self.check_settings()?;
         self.check_sql()?;
         self.check_files()?;
         if let Some(history) = &self.header.history {
@@ -146,6 +147,9 @@ impl Definition {
                 self.origin
             )));
         }
+        for (name, offset) in sql::calls(&self.body) {
+            self.harmless(&name, 1 + self.body[..offset].matches('\n').count())?;
+        }
         for (name, offset) in sql::parameters(&self.body) {
             self.known(&name, 1 + self.body[..offset].matches('\n').count())?;
         }
@@ -157,6 +161,9 @@ impl Definition {
             .chain(header.checks.iter().map(|check| &check.sql))
             .chain([&header.order])
         {
+            for (name, _) in sql::calls(part.get_ref()) {
+                self.harmless(&name, self.line(&part.span()))?;
+            }
             for (name, _) in sql::parameters(part.get_ref()) {
                 self.known(&name, self.line(&part.span()))?;
             }
@@ -207,11 +214,38 @@ impl Definition {
         for name in super::parameters::placeholders(stem) {
             self.known(&name, self.line(&file.stem.span()))?;
         }
-        if stem.is_empty() || stem.starts_with('.') || stem.contains(['/', '\\', '\0', '\n']) {
+        let is_elsewhere = stem.starts_with('.') || stem.contains(['/', '\\']);
+        if stem.is_empty() || is_elsewhere || stem.chars().any(char::is_control) {
             return Err(self.error_at(
                 &file.stem.span(),
                 format!("{stem:?} cannot begin a file name"),
             ));
+        }
+        Ok(())
+    }
+
+    /// Refuses a function that has an effect which a read-only transaction does not prevent.
+    fn harmless(&self, function: &str, line: usize) -> Result<()> {
+        if !effects::has_effect(function) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "{}:{line}: {function}() has an effect outside the query, also in a read-only transaction",
+            self.origin
+        ))
+        .hint("an audience only reads: leave it out; docs/query-files.md lists such functions"))
+    }
+
+    fn check_settings(&self) -> Result<()> {
+        for name in self.header.set.keys() {
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
+            if !name.bytes().all(is_name) || effects::is_protected_setting(name) {
+                return Err(Error::usage(format!(
+                    "{}: the [set] of this file cannot change {name:?}",
+                    self.origin
+                ))
+                .hint("[set] is for settings of the planner, such as work_mem"));
+            }
         }
         Ok(())
     }

@@ -12,6 +12,22 @@ pub fn parameters(sql: &str) -> Vec<(String, usize)> {
     found
 }
 
+/// Returns each name in front of an opening bracket, in lower case, and its byte offset: a function's, or a keyword.
+pub fn calls(sql: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let text = statement(sql);
+    scan(sql, |token, at| {
+        let Token::Name(name) = token else {
+            return;
+        };
+        let behind = text.get(at + name.len()..).unwrap_or_default();
+        if behind.trim_start().starts_with('(') {
+            found.push((name.trim_matches('"').to_ascii_lowercase(), at));
+        }
+    });
+    found
+}
+
 /// Returns `sql` with each `:name` replaced by `value(name)`. Line numbers do not change.
 pub fn substitute(sql: &str, value: impl Fn(&str) -> String) -> String {
     let (mut out, mut done) = (String::with_capacity(sql.len() + 256), 0);
@@ -51,6 +67,8 @@ pub fn significant(sql: &str) -> String {
 
 enum Token<'a> {
     Parameter(&'a str),
+    /// With its quotes, if it has some.
+    Name(&'a str),
     Comment(usize),
 }
 
@@ -60,7 +78,11 @@ fn scan<'a>(sql: &'a str, mut on: impl FnMut(Token<'a>, usize)) {
     while at < bytes.len() {
         at = match bytes[at] {
             b'\'' => quoted(bytes, at, b'\'', escapes_with_backslash(bytes, at)),
-            b'"' => quoted(bytes, at, b'"', false),
+            b'"' => {
+                let end = quoted(bytes, at, b'"', false);
+                on(Token::Name(&sql[at..end]), at);
+                end
+            }
             b'-' if bytes.get(at + 1) == Some(&b'-') => {
                 let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n);
                 on(Token::Comment(end - at), at);
@@ -80,7 +102,13 @@ fn scan<'a>(sql: &'a str, mut on: impl FnMut(Token<'a>, usize)) {
                 }
                 at + 1 + length
             }
-            _ => at + 1,
+            _ => {
+                let length = word_length(&bytes[at..]);
+                if length > 0 {
+                    on(Token::Name(&sql[at..at + length]), at);
+                }
+                at + length.max(1)
+            }
         };
     }
 }

@@ -5,6 +5,7 @@
 use super::files::Filled;
 use crate::csv_writer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::secret::{holds_secret, kind_of};
 use crate::source::Snapshot;
 
 /// The identity columns, in the order of `identity.sql`.
@@ -18,6 +19,14 @@ pub struct Identity {
     fields: Vec<Vec<u8>>,
 }
 
+fn shown(id: &str) -> String {
+    if holds_secret(id) {
+        kind_of(id)
+    } else {
+        format!("{id:?}")
+    }
+}
+
 /// Checks the configured ids, which are used in an array literal.
 ///
 /// # Errors
@@ -25,8 +34,10 @@ pub struct Identity {
 pub fn check_ids(ids: &[String]) -> Result<()> {
     match ids.iter().find(|id| uuid::Uuid::try_parse(id).is_err()) {
         None => Ok(()),
-        Some(bad) => Err(Error::usage(format!("the test user {bad:?} is not an id"))
-            .hint("test_users takes user ids like 0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11")),
+        Some(bad) => Err(
+            Error::usage(format!("the test user {} is not an id", shown(bad)))
+                .hint("test_users takes user ids like 0b54ae58-8e5a-4d3e-9b3c-2f6f6f0a1c11"),
+        ),
     }
 }
 

@@ -301,6 +301,15 @@ mod tests {
 
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[-*/,0-9a-zA-Z?#@ \t\n.é]{0,30}") {
+            if let Err(invalid) = Expression::parse(&text) {
+                proptest::prop_assert!(text.get(invalid.span).is_some() || text.is_empty());
+            }
+        }
+    }
+
     fn parse(text: &str) -> Expression {
         Expression::parse(text).unwrap()
     }

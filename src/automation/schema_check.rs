@@ -213,11 +213,13 @@ impl Comparison<'_, '_> {
                     number / 100.0
                 )
             });
+            let written =
+                integer_value(node).map_or_else(|| number.to_string(), |whole| whole.to_string());
             self.findings
                 .error(
                     "range",
                     &node.span(),
-                    format!("{name} must be {wanted}, not {number}"),
+                    format!("{name} must be {wanted}, not {written}"),
                 )
                 .maybe_hint(hint);
         }

@@ -4,6 +4,7 @@
 //! error, or one that contradicts itself, is a failure here.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::rules::Layer;
 use crate::advice::Advice;
 use crate::budget::Budget;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::fcm::check_url;
 use crate::retry::{Retries, RetryPolicy};
 use crate::state::Owed;
 use crate::state::ledger::Counted;
@@ -60,14 +62,7 @@ struct BreakdownCounts {
 
 impl Http {
     pub(super) fn new(url: &str, budget: Budget) -> Result<Self> {
-        let mut base: Url = url
-            .parse()
-            .kind(ErrorKind::Usage, || "cannot read the cadence service's URL")?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(Error::usage(
-                "the cadence service's URL must begin with https:// or http://",
-            ));
-        }
+        let mut base = check_url(url, "the cadence service's URL")?;
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
@@ -259,11 +254,31 @@ async fn send(request: RequestBuilder) -> Result<String> {
         .ok()
         .and_then(|body| refuse_error(Some(&body)).err());
     let message = format!("the cadence service answered {status}");
+    let is_json = serde_json::from_str::<Json>(&body).is_ok();
+    if matches!(status.as_u16(), 400 | 409 | 422) || status == StatusCode::NOT_FOUND && is_json {
+        let reason = reported.map_or_else(
+            || "it refuses the request".to_owned(),
+            |error| error.to_string(),
+        );
+        return Err(Error::from_cause(kind, Rejected(reason)).context(message));
+    }
     Err(reported.map_or_else(
         || Error::new(kind, &message),
         |reported| Error::new(kind, reported).context(&message),
     ))
 }
+
+/// The service refuses a request for what is in it; other requests may be accepted.
+#[derive(Debug)]
+pub(super) struct Rejected(String);
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Rejected {}
 
 /// Rejects an answer that contains an `error`, with any status.
 fn refuse_error(body: Option<&Json>) -> Result<()> {

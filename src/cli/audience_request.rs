@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::audience::history::HistorySource;
 use crate::audience::query_context::QueryContext;
-use crate::audience::{Definition, Values, parameters};
+use crate::audience::{Definition, Values, file_names};
 use crate::clock::text::instant;
 use crate::error::{Error, Result};
 use crate::settings::{generate, source};
@@ -41,8 +41,7 @@ impl AudienceRequest {
         command: &'static str,
     ) -> Result<Self> {
         let definition = catalogue(context)?.get(&chosen.audience)?;
-        let values =
-            parameters::resolve(&definition.name, &definition.parameters, &chosen.parameters)?;
+        let values = file_names::values(&definition, &chosen.parameters)?;
         let instant = |text: &String| instant(text, context.clock.now());
         let as_of = flags.as_of.as_ref().map(instant).transpose();
         Ok(Self {

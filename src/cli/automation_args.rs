@@ -46,7 +46,8 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
 /// Checks every file of the configured directory; `None` if that has none.
 pub(super) fn checked_if_any(context: &CommandContext) -> Result<Option<Checked>> {
     let directory = &context.settings.automations.directory;
-    let is_empty = || automation::files_in(directory, "").is_ok_and(|files| files.is_empty());
+    let is_empty =
+        || automation::files_in(directory, "").is_ok_and(|listing| listing.files.is_empty());
     if !directory.exists() || is_empty() {
         return Ok(None);
     }
@@ -140,8 +141,12 @@ fn files(context: &CommandContext, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 fn all_in(context: &CommandContext, directory: &Path) -> Result<Vec<PathBuf>> {
     let elsewhere = "set the directory with --automations DIR";
-    let paths = automation::files_in(directory, &shown(context, directory))
+    let listing = automation::files_in(directory, &shown(context, directory))
         .map_err(|error| error.hint(elsewhere))?;
+    for note in &listing.notes {
+        context.ui.say(note);
+    }
+    let paths = listing.files;
     if paths.is_empty() {
         let message = format!(
             "the directory {} has no *.toml file",
@@ -164,7 +169,9 @@ fn shown(context: &CommandContext, path: &Path) -> String {
 /// Adds a hint with the file name that was probably meant.
 fn with_near_name(context: &CommandContext, path: &Path, mut finding: Diagnostic) -> Diagnostic {
     let directory = &context.settings.automations.directory;
-    let others = automation::files_in(directory, "").unwrap_or_default();
+    let others = automation::files_in(directory, "")
+        .unwrap_or_default()
+        .files;
     let name = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());
     let names: Vec<String> = others.iter().filter_map(|other| name(other)).collect();
     let wanted = name(path).unwrap_or_default();

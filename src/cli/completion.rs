@@ -119,6 +119,7 @@ fn automation_files() -> Vec<PathBuf> {
     AutomationSettings::ahead(&flags, &environment, file.as_ref())
         .and_then(|automations| automation::files_in(&automations.directory, ""))
         .unwrap_or_default()
+        .files
 }
 
 /// Commands that take a run or an automation.

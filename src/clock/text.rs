@@ -16,10 +16,13 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, ToSpan};
 pub fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration such as 90s, 5m, 36h or 2d";
     let text = text.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        let seconds = text.parse().map_err(|_| TOO_LONG.to_owned())?;
+        return not_too_long(Duration::from_secs(seconds));
     }
-    let span: Span = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let expected = if digits > 9 { TOO_LONG } else { EXPECTED };
+    let span: Span = text.parse().map_err(|_| expected.to_owned())?;
     if span.get_years() != 0 || span.get_months() != 0 {
         return Err("expected a duration in days or smaller units: months differ in length (5m is five minutes)".into());
     }
@@ -27,6 +30,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|signed| Duration::try_from(signed).ok())
         .ok_or_else(|| format!("{EXPECTED}, not a negative one"))
+        .and_then(not_too_long)
+}
+
+/// Longer durations are typing errors, and an instant so far away cannot be represented.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+const TOO_LONG: &str = "expected a duration of at most 36500d";
+
+fn not_too_long(duration: Duration) -> Result<Duration, String> {
+    if duration > LONGEST {
+        return Err(TOO_LONG.to_owned());
+    }
+    Ok(duration)
 }
 
 /// Reads `2026-11-21T13:33-06:00`, `2026-11-21 13:33` (UTC), `2026-11-21` (its midnight, UTC), `now`, `today`,
@@ -34,6 +49,16 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// The error is a message without the value.
 pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let instant = any_instant(text, now)?;
+    // PostgreSQL and windows around the instant have less room than the calendar.
+    if (1900..3000).contains(&instant.to_zoned(TimeZone::UTC).year()) {
+        Ok(instant)
+    } else {
+        Err("expected a date between the years 1900 and 2999".to_owned())
+    }
+}
+
+fn any_instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
     let midnight = |date: Date| at_utc(date.to_datetime(jiff::civil::Time::midnight()));
     let today = now.to_zoned(TimeZone::UTC).date();
@@ -90,7 +115,21 @@ fn at_utc(datetime: DateTime) -> Result<Timestamp, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_duration_or_an_instant_panic(
+            text in "[-+]?[0-9]{0,25}[.eE]?[0-9]{0,3} ?(ns|ms|s|m|h|d|w|mo|y|ago|T|Z|:|-)?[0-9]{0,12}( ago)?",
+        ) {
+            if let Ok(read) = duration(&text) {
+                prop_assert_eq!(duration(&show_duration(read)), Ok(read));
+            }
+            let _ = instant(&text, now());
+        }
+    }
 
     fn now() -> Timestamp {
         "2026-11-21T13:33:00Z".parse().expect("a timestamp")
@@ -106,7 +145,20 @@ mod tests {
         assert_eq!(seconds("2d"), Ok(172_800.0));
         assert_eq!(seconds("250ms"), Ok(0.25));
         assert_eq!(seconds(" 300 "), Ok(300.0));
-        for refused in ["", "s", "-5s", "5m ago", "1mo", "ten", "5x", "1e9"] {
+        for refused in [
+            "",
+            "s",
+            "-5s",
+            "5m ago",
+            "1mo",
+            "ten",
+            "5x",
+            "1e9",
+            "99999999999d",
+            "18446744073709551615",
+            "99999999999999999999999",
+            "36501d",
+        ] {
             assert!(duration(refused).is_err(), "{refused:?}");
         }
     }
@@ -148,6 +200,11 @@ mod tests {
             "2h",
             "13:33",
             "-2h ago",
+            "99999-01-01",
+            "9999-12-31",
+            "0001-01-01",
+            "99999999999d ago",
+            "9000y ago",
         ] {
             assert!(instant(refused, now()).is_err(), "{refused:?}");
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
 
+use crate::csv_input::{self, Strict};
 use crate::csv_line;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::suggest::nearest;
@@ -12,7 +13,7 @@ use crate::suggest::nearest;
 /// A file that is read, and its latest row.
 pub(super) struct CsvTable {
     pub(super) path: String,
-    reader: Reader<File>,
+    reader: Reader<Strict<File>>,
     header: StringRecord,
     pub(super) row: StringRecord,
 }
@@ -23,23 +24,11 @@ impl CsvTable {
         let file = File::open(path).kind(ErrorKind::Usage, || format!("cannot read {shown}"))?;
         let mut reader = ReaderBuilder::new()
             .buffer_capacity(1 << 16)
-            .from_reader(file);
+            .from_reader(Strict::new(file));
         let header = reader
             .headers()
-            .map_err(|error| unreadable(&shown, error))?
-            .clone();
-        if header.is_empty() {
-            return Err(Error::usage(format!(
-                "{shown} is empty: it has no header line"
-            )));
-        }
-        for (place, name) in header.iter().enumerate() {
-            if header.iter().take(place).any(|earlier| earlier == name) {
-                return Err(Error::usage(format!(
-                    "{shown}:1: two columns are called \"{name}\""
-                )));
-            }
-        }
+            .map_err(|error| unreadable(&shown, &error))?;
+        let header = csv_input::header(&shown, header)?;
         Ok(Self {
             path: shown,
             reader,
@@ -51,7 +40,7 @@ impl CsvTable {
     pub(super) fn next_row(&mut self) -> Result<bool> {
         self.reader
             .read_record(&mut self.row)
-            .map_err(|error| unreadable(&self.path, error))
+            .map_err(|error| unreadable(&self.path, &error))
     }
 
     pub(super) fn read_at(&mut self, offset: u64) -> Result<()> {
@@ -59,7 +48,7 @@ impl CsvTable {
         position.set_byte(offset);
         self.reader
             .seek(position)
-            .map_err(|error| unreadable(&self.path, error))?;
+            .map_err(|error| unreadable(&self.path, &error))?;
         self.next_row().map(drop)
     }
 
@@ -111,30 +100,13 @@ impl CsvTable {
     }
 }
 
-/// Converts an error of the CSV reader, with its line.
-fn unreadable(path: &str, error: csv::Error) -> Error {
-    let place = match error.position() {
-        Some(position) => format!("{path}:{}", line_at(path, position.byte())),
-        None => path.to_owned(),
-    };
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => Error::usage(format!(
-            "{place}: the row has {}, the header has {expected_len}",
-            fields(*len)
-        )),
-        csv::ErrorKind::Utf8 { .. } => Error::usage(format!("{place}: the row is not UTF-8")),
-        csv::ErrorKind::Seek => Error::usage(format!(
+fn unreadable(path: &str, error: &csv::Error) -> Error {
+    if matches!(error.kind(), csv::ErrorKind::Seek) {
+        return Error::usage(format!(
             "cannot seek in {path}: it must be a file, not a pipe"
-        )),
-        _ => Error::from_cause(ErrorKind::Usage, error).context(format!("cannot read {place}")),
+        ));
     }
-}
-
-fn fields(count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} field{plural}")
+    csv_input::explain(error, path, || File::open(path).ok())
 }
 
 fn line_at(path: &str, offset: u64) -> String {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Input;
 use crate::count::counted;
+use crate::csv_input::{self, Strict};
 use crate::csv_line;
 use crate::csv_writer::hex;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -27,7 +28,7 @@ pub struct AudienceReader {
     columns: Vec<String>,
     user: usize,
     token: Option<usize>,
-    reader: csv::Reader<Hashed>,
+    reader: csv::Reader<Strict<Hashed>>,
 }
 
 impl AudienceReader {
@@ -46,14 +47,10 @@ impl AudienceReader {
         let content = content(input)?;
         let mut reader = csv::ReaderBuilder::new()
             .buffer_capacity(1 << 16)
-            .from_reader(Hashed { content, digest });
+            .from_reader(Strict::new(Hashed { content, digest }));
         let header = reader.headers().map_err(|error| wrong(input, &error))?;
+        let header = csv_input::header(&name, header)?;
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
-        if columns.iter().all(|column| column.trim().is_empty()) {
-            return Err(Error::usage(format!(
-                "{name} is empty: not even a header line"
-            )));
-        }
         let user = user_column(&name, &columns)?;
         let token = columns.iter().position(|column| column == TOKEN_COLUMN);
         Ok(Self {
@@ -73,7 +70,7 @@ impl AudienceReader {
 
     /// Returns the name of the user column.
     pub(super) fn user_column(&self) -> &str {
-        self.columns[self.user].trim()
+        &self.columns[self.user]
     }
 
     /// Returns whether there is a token column.
@@ -150,9 +147,11 @@ impl AudienceReader {
     /// Reads the rest, and returns the SHA-256 of the whole content in hexadecimal; empty unless opened for it.
     pub fn sha256(self) -> Result<String> {
         let mut rest = self.reader.into_inner();
-        io::copy(&mut rest, &mut io::sink())
-            .kind(ErrorKind::Failed, || format!("cannot read {}", self.name))?;
+        io::copy(&mut rest, &mut io::sink()).map_err(|error| {
+            csv_input::explain_io(&error, &self.name, || content(&self.input).ok())
+        })?;
         Ok(rest
+            .into_inner()
             .digest
             .map_or_else(String::new, |digest| hex(&digest.finalize())))
     }
@@ -212,7 +211,7 @@ fn open(path: &Path) -> Result<File> {
 fn user_column(name: &str, columns: &[String]) -> Result<usize> {
     let found = USER_COLUMNS
         .iter()
-        .find_map(|wanted| columns.iter().position(|column| column.trim() == *wanted));
+        .find_map(|wanted| columns.iter().position(|column| column == wanted));
     found.ok_or_else(|| {
         let error = Error::usage(format!(
             "{name}:1: no user column; the columns are {}",
@@ -233,29 +232,5 @@ fn user_column(name: &str, columns: &[String]) -> Result<usize> {
 }
 
 fn wrong(input: &Input, error: &csv::Error) -> Error {
-    let name = input.name();
-    let at =
-        |position: Option<&csv::Position>| place(input, position.map_or(0, csv::Position::byte));
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths {
-            pos,
-            expected_len,
-            len,
-        } => Error::usage(format!(
-            "{}: this row has {}, the header has {expected_len}",
-            at(pos.as_ref()),
-            counted(*len, "fields")
-        ))
-        .hint("put a field with a comma, a quote or a line break in quotes"),
-        csv::ErrorKind::Utf8 { pos, err } => Error::usage(format!(
-            "{}: field {} is not UTF-8",
-            at(pos.as_ref()),
-            err.field() + 1
-        ))
-        .hint("save the file as UTF-8"),
-        csv::ErrorKind::Io(cause) => {
-            Error::new(ErrorKind::Failed, cause).context(format!("cannot read {name}"))
-        }
-        _ => Error::usage(format!("{name}: {error}")),
-    }
+    csv_input::explain(error, &input.name(), || content(input).ok())
 }

@@ -36,8 +36,6 @@ pub struct SendPlan {
     pub repeated: u64,
     /// Rows that will be skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Brackets that look like variables and are sent unchanged: place and text.
-    pub lookalikes: Vec<(String, String)>,
     /// The texts, bound to the columns.
     pub(super) push: BoundPush,
     /// Hashes of the recipients who are in several rows.
@@ -101,7 +99,6 @@ impl SendPlan {
             sha256,
             repeated,
             skipped: reading.skipped,
-            lookalikes: texts.lookalikes(),
             push,
             several,
             user_ids: reading.user_ids,

@@ -39,7 +39,7 @@ pub struct Preview {
     pub samples: Vec<Sample>,
     /// Rows without a message, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Brackets that look like variables and are not.
+    /// Always empty, as such brackets are an error; there for readers of the document.
     pub lookalikes: Vec<String>,
 }
 
@@ -52,14 +52,7 @@ pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Prev
             .hint(format!("its columns are {}", reader.columns().join(", ")))
     })?;
     let mut composer = Composer::new(bound, Delivery::Live, None);
-    let mut preview = Preview {
-        lookalikes: push
-            .lookalikes()
-            .into_iter()
-            .map(|(_, text)| text)
-            .collect(),
-        ..Preview::default()
-    };
+    let mut preview = Preview::default();
     let (mut shortest, mut longest): (Option<Sample>, Option<Sample>) = (None, None);
     let mut others: Vec<Sample> = Vec::with_capacity(samples);
     let mut random = fastrand::Rng::with_seed(1);

@@ -347,7 +347,9 @@ impl<'a> SendRun<'a> {
         if synced.left > 0 {
             let why = synced
                 .failure
-                .map(|error| format!(" ({error:#})"))
+                .map(|error| format!("{error:#}"))
+                .or_else(|| synced.set_aside.into_keys().next())
+                .map(|reason| format!(" ({reason})"))
                 .unwrap_or_default();
             self.notes.push(format!(
                 "not recorded in the notification history yet: {}{why}; `pushctl sync` records the rest",

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use openssl::pkey::{Id, PKey, Private};
 use serde::Deserialize;
 
 use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::settings::secret::Secret;
+use crate::settings::secret::{Secret, kind_of};
 
 /// The token endpoint, unless the account's file or a setting names another.
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -19,6 +19,8 @@ const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 pub enum Credentials {
     /// `GOOGLE_APPLICATION_CREDENTIALS`: the JSON file from the console.
     File(PathBuf),
+    /// The content of that file, in its place.
+    Text(Secret),
     /// `FIREBASE_PROJECT_ID`, `FIREBASE_CLIENT_EMAIL`, `FIREBASE_PRIVATE_KEY`.
     Variables {
         /// The Firebase project.
@@ -66,7 +68,16 @@ impl ServiceAccount {
     /// Reads the account and parses its key, without any network access.
     pub fn load(credentials: &Credentials) -> Result<Self> {
         match credentials {
-            Credentials::File(path) => Self::from_file(path),
+            Credentials::File(path) => {
+                let named = || format!("cannot read the service account {}", path.display());
+                let text = fs::read(path).kind(ErrorKind::Usage, named)?;
+                Self::from_json(&text).map_err(|error| error.context(named()))
+            }
+            Credentials::Text(text) => Self::from_json(text.reveal().as_bytes()).map_err(|error| {
+                error.context(
+                    "cannot read the service account that stands in place of its file's path",
+                )
+            }),
             Credentials::Variables {
                 project,
                 client_email,
@@ -85,24 +96,26 @@ impl ServiceAccount {
         &self.client_email
     }
 
-    fn from_file(path: &Path) -> Result<Self> {
-        let named = || format!("cannot read the service account {}", path.display());
-        let text = fs::read(path).kind(ErrorKind::Usage, named)?;
+    fn from_json(text: &[u8]) -> Result<Self> {
         // serde's own message could quote the file, and with it the private key.
-        let file: AccountFile = serde_json::from_slice(&text).map_err(|error| {
+        let file: AccountFile = serde_json::from_slice(text).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             Error::usage(format!(
                 "it is not the JSON file of a service account ({place})"
             ))
-            .context(named())
         })?;
         if file.kind != "service_account" {
-            return Err(Error::usage(format!(
-                "its type is `{}`, not `service_account`",
-                file.kind
-            ))
-            .context(named())
-            .hint(Advice::WrongAccountFile));
+            let kind = match file.kind.as_str() {
+                known @ (""
+                | "authorized_user"
+                | "external_account"
+                | "impersonated_service_account") => known,
+                _ => "another",
+            };
+            return Err(
+                Error::usage(format!("its type is `{kind}`, not `service_account`"))
+                    .hint(Advice::WrongAccountFile),
+            );
         }
         Self::from_parts(
             &file.project_id,
@@ -110,7 +123,6 @@ impl ServiceAccount {
             &file.private_key,
             file.token_uri,
         )
-        .map_err(|error| error.context(named()))
     }
 
     fn from_parts(
@@ -128,7 +140,8 @@ impl ServiceAccount {
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
         if !project.bytes().all(sound) {
             return Err(Error::usage(format!(
-                "`{project}` is not a Firebase project id"
+                "the project id ({}) is not one of Firebase: letters, digits and hyphens",
+                kind_of(project)
             )));
         }
         let pem = private_key.trim().trim_matches('"').replace("\\n", "\n");

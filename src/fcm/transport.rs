@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
+use crate::settings::secret::mask_url;
 
 /// The expiry of the lease under which messages are sent, once the caller has set it.
 pub(super) type LeaseExpiry = Arc<OnceLock<Expiry>>;
@@ -114,20 +115,23 @@ impl fmt::Debug for Endpoint {
 }
 
 /// Parses a URL; plain http is allowed only to this machine.
-pub(super) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
-    let parsed: reqwest::Url = url
-        .parse()
-        .kind(ErrorKind::Usage, || format!("{what} `{url}` is not a URL"))?;
+pub(crate) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
+    let parsed: reqwest::Url = url.parse().map_err(|cause| {
+        Error::from_cause(ErrorKind::Usage, cause)
+            .context(format!("{what} is not a URL"))
+            .hint(Advice::WebAddress)
+    })?;
     let host = parsed.host_str().unwrap_or_default();
     let bare = host.trim_matches(['[', ']']);
     let is_local = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match parsed.scheme() {
         "https" => Ok(parsed),
         "http" if is_local => Ok(parsed),
-        _ => Err(
-            Error::usage(format!("{what} `{url}` does not start with https://"))
-                .hint(Advice::PlainHttp),
-        ),
+        _ => Err(Error::usage(format!(
+            "{what} `{}` does not start with https://",
+            mask_url(url)
+        ))
+        .hint(Advice::PlainHttp)),
     }
 }
 

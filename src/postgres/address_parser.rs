@@ -9,10 +9,11 @@ use super::address::{
     Address, ChannelBinding, Host, Inputs, Keepalive, Negotiation, Roots, SslMode, TargetSession,
     Tls, TlsVersion,
 };
+use super::conninfo;
 use super::parameters::Parameters;
 use super::passfile;
 use crate::error::{Error, Result};
-use crate::settings::secret::Secret;
+use crate::settings::secret::{self, Secret};
 
 const PORT: u16 = 5432;
 
@@ -39,6 +40,7 @@ const KNOWN: &[&str] = &[
     "service",
     "servicefile",
     "sslcert",
+    "sslcertmode",
     "sslkey",
     "sslmode",
     "sslnegotiation",
@@ -52,8 +54,16 @@ const KNOWN: &[&str] = &[
     "user",
 ];
 
-/// Keywords for protections that pushctl does not support; ignoring them would weaken the connection silently.
-const REFUSED: &[&str] = &["require_auth", "requirepeer", "sslcrl", "sslcrldir"];
+/// Keywords for protections that pushctl does not support; ignoring them would weaken the connection silently. Some ask
+/// for a protection with one word only.
+const REFUSED: &[(&str, Option<&str>)] = &[
+    ("gssencmode", Some("require")),
+    ("require_auth", None),
+    ("requirepeer", None),
+    ("sslcertmode", Some("require")),
+    ("sslcrl", None),
+    ("sslcrldir", None),
+];
 
 impl Address {
     /// Works the address out. A malformed or contradictory one is a usage error.
@@ -69,7 +79,8 @@ impl Address {
 
 pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
     let given = Parameters::collect(inputs)?;
-    let mut notes = unknown(&given)?;
+    refuse_unsupported(&given)?;
+    let mut notes = unused(&given);
     let user = given.text("user").unwrap_or("postgres").to_owned();
     let dbname = given.text("dbname").unwrap_or(&user).to_owned();
     let mut hosts = hosts(&given)?;
@@ -158,6 +169,15 @@ fn hosts(given: &Parameters) -> Result<Vec<Host>> {
                     .ok_or_else(|| bad(given, "port", "a number from 1 to 65535"))?,
             };
             let name = names.as_ref().map_or("", |names| names[index]);
+            if name.contains("://")
+                || name.contains(|c: char| c.is_whitespace() || "@='\";?#".contains(c))
+            {
+                return Err(bad(
+                    given,
+                    "host",
+                    "the name or address of a host, or several with commas",
+                ));
+            }
             let name = match (name, hostaddr) {
                 ("", Some(address)) => address.to_string(),
                 ("", None) => default_host(port),
@@ -201,21 +221,14 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
     };
     let roots = match given.text("sslrootcert") {
         Some("system") => Roots::System,
-        Some(path) => Roots::File(expand(path, home)),
+        Some(_) => file(given, "sslrootcert", home)?.map_or(Roots::Unnamed, Roots::File),
         None => in_home("root.crt").map_or(Roots::Unnamed, Roots::File),
     };
     let negotiation =
         word(given, "sslnegotiation", Negotiation::WORDS)?.unwrap_or(Negotiation::Postgres);
-    let asked = match given.text("sslmode") {
-        // Names that other clients use for it.
-        Some("no-verify") => Some(SslMode::Require),
-        _ => word(given, "sslmode", SslMode::WORDS)?,
-    };
-    let asked = match asked {
-        None if flag(given, "ssl")? == Some(true) || flag(given, "requiressl")? == Some(true) => {
-            Some(SslMode::Require)
-        }
-        asked => asked,
+    let asked = match ssl_word(given, "sslmode")? {
+        Some(mode) => Some(mode),
+        None => asked_by_other_names(given)?,
     };
     let mode = asked.unwrap_or(match (&roots, negotiation) {
         (Roots::System, _) => SslMode::VerifyFull,
@@ -240,15 +253,10 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
             "set sslrootcert=FILE (a managed database's root bundle), or use sslrootcert=system",
         ));
     }
-    let certificate = given
-        .text("sslcert")
-        .map(|path| expand(path, home))
-        .or_else(|| in_home("postgresql.crt"));
-    let key = given
-        .text("sslkey")
-        .map(|path| expand(path, home))
-        .or_else(|| in_home("postgresql.key"));
+    let certificate = file(given, "sslcert", home)?.or_else(|| in_home("postgresql.crt"));
+    let key = file(given, "sslkey", home)?.or_else(|| in_home("postgresql.key"));
     let identity = match (certificate, key) {
+        _ if given.text("sslcertmode") == Some("disable") => None,
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (None, _) => None,
         (Some(certificate), None) => {
@@ -268,6 +276,27 @@ fn tls(given: &Parameters, home: Option<&Path>, local: bool) -> Result<Tls> {
         oldest: word(given, "ssl_min_protocol_version", TlsVersion::WORDS)?
             .unwrap_or(TlsVersion::V1_2),
         newest: word(given, "ssl_max_protocol_version", TlsVersion::WORDS)?,
+    })
+}
+
+/// Returns the mode of a word of libpq's, or of `no-verify`, which other clients have.
+fn ssl_word(given: &Parameters, key: &str) -> Result<Option<SslMode>> {
+    match given.text(key) {
+        Some("no-verify") => Ok(Some(SslMode::Require)),
+        _ => word(given, key, SslMode::WORDS),
+    }
+}
+
+/// Returns the mode that `ssl`, which other clients have, or libpq's old `requiressl` asks for.
+fn asked_by_other_names(given: &Parameters) -> Result<Option<SslMode>> {
+    let asked = match flag(given, "ssl") {
+        Ok(asked) => asked.filter(|asked| *asked).map(|_| SslMode::Require),
+        Err(_) => ssl_word(given, "ssl")?,
+    };
+    let required = || Ok(flag(given, "requiressl")?.filter(|asked| *asked));
+    Ok(match asked {
+        Some(mode) => Some(mode),
+        None => required()?.map(|_| SslMode::Require),
     })
 }
 
@@ -339,21 +368,35 @@ fn keepalive(given: &Parameters) -> Result<Keepalive> {
     })
 }
 
-fn unknown(given: &Parameters) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    for key in given.keys().filter(|key| !KNOWN.contains(key)) {
-        if REFUSED.contains(&key) {
-            return Err(
-                Error::usage(format!("{key} ({}) is not supported", given.origin(key)))
-                    .hint("leave it out only if the connection is safe without it"),
-            );
+fn refuse_unsupported(given: &Parameters) -> Result<()> {
+    for (key, word) in REFUSED {
+        let Some(text) = given.text(key) else {
+            continue;
+        };
+        if word.is_none_or(|word| word == text.trim()) {
+            let word = word.map(|word| format!("={word}")).unwrap_or_default();
+            return Err(Error::usage(format!(
+                "{key}{word} ({}) is not supported",
+                given.origin(key)
+            ))
+            .hint("leave it out only if the connection is safe without it"));
         }
-        notes.push(format!(
-            "{key} ({}) is not used by pushctl",
-            given.origin(key)
-        ));
     }
-    Ok(notes)
+    Ok(())
+}
+
+fn unused(given: &Parameters) -> Vec<String> {
+    given
+        .keys()
+        .filter(|key| !KNOWN.contains(key) && given.get(key).is_some())
+        .map(|key| {
+            format!(
+                "{} ({}) is not used by pushctl",
+                conninfo::printable(key),
+                given.origin(key)
+            )
+        })
+        .collect()
 }
 
 fn origins(given: &Parameters) -> BTreeMap<&'static str, String> {
@@ -412,6 +455,18 @@ fn seconds(given: &Parameters, key: &str) -> Result<Option<Duration>> {
 /// quoted.
 fn bad(given: &Parameters, key: &str, expected: &str) -> Error {
     Error::usage(format!("{key} ({}) is not {expected}", given.origin(key)))
+}
+
+/// Returns the path of a file that a keyword names.
+fn file(given: &Parameters, key: &str, home: Option<&Path>) -> Result<Option<PathBuf>> {
+    let Some(path) = given.text(key) else {
+        return Ok(None);
+    };
+    secret::refuse_as_path(path).map_err(|reason| {
+        Error::usage(format!("{key}: {reason}"))
+            .hint(format!("it comes from {}", given.origin(key)))
+    })?;
+    Ok(Some(expand(path, home)))
 }
 
 fn expand(path: &str, home: Option<&Path>) -> PathBuf {

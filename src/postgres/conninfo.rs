@@ -6,39 +6,266 @@
 use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
+use crate::suggest::nearest;
 
 /// A keyword of libpq with its value, decoded.
 pub(crate) type Pair = (String, String);
 
+/// Keywords of libpq, of which pushctl uses some, and its own. In the keyword form any other is a typo.
+const KEYWORDS: &[&str] = &[
+    "application_name",
+    "authtype",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "connection_limit",
+    "dbname",
+    "fallback_application_name",
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "max_protocol_version",
+    "min_protocol_version",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "options",
+    "passfile",
+    "password",
+    "password_command",
+    "pgbouncer",
+    "port",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "requiressl",
+    "schema",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "servicefile",
+    "ssl",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslkeylogfile",
+    "sslmode",
+    "sslnegotiation",
+    "sslpassword",
+    "sslrootcert",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// Names that other programs have for a keyword.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("server", "host"),
+    ("hostname", "host"),
+    ("data source", "host"),
+    ("database", "dbname"),
+    ("db", "dbname"),
+    ("initial catalog", "dbname"),
+    ("username", "user"),
+    ("user id", "user"),
+    ("uid", "user"),
+    ("pwd", "password"),
+    ("pass", "password"),
+    ("passwd", "password"),
+];
+
+const LIST_FORM: &str = "put a value with a blank or quote in single quotes, with \\ before ' and \\: password='it\\'s'; or write a URL";
+const FORM: &str = "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE";
+
 /// Parses a connection string. Later pairs of the same keyword win.
 /// A list of several hosts is one `host` and one `port` pair, joined by commas.
 pub(crate) fn parse(text: &str) -> Result<Vec<Pair>> {
-    let text = text.trim();
-    if let Some((scheme, rest)) = text.split_once("://")
-        && !scheme.contains(['=', ' '])
+    let text = text.trim_end_matches(['\r', '\n']);
+    if let Some(refused) = wrapped(text) {
+        return Err(refused);
+    }
+    if let Some(rest) = text
+        .strip_prefix("postgres://")
+        .or_else(|| text.strip_prefix("postgresql://"))
     {
-        return parse_url(scheme, rest);
+        return parse_url(rest);
+    }
+    if let Some(refused) = foreign(text) {
+        return Err(refused);
     }
     if text.contains('=') {
         return parse_keywords(text);
     }
-    Err(
-        Error::usage("the database URL is neither a URL nor a list of keyword=value")
-            .hint("write it as postgres://USER:PASSWORD@HOST:5432/DATABASE"),
-    )
+    Err(Error::usage("the database URL is neither a URL nor a list of keyword=value").hint(FORM))
 }
 
-fn parse_url(scheme: &str, rest: &str) -> Result<Vec<Pair>> {
-    let (base, driver) = scheme.split_once('+').unwrap_or((scheme, ""));
-    if !matches!(base, "postgres" | "postgresql") || driver.contains(':') {
-        return Err(Error::usage(
-            "the database URL does not begin with postgres:// or postgresql://",
-        )
-        .hint("pushctl reads audiences from PostgreSQL only"));
+/// Returns the error of a value that was pasted with what belongs around it.
+fn wrapped(text: &str) -> Option<Error> {
+    let refuse =
+        |what: &str, hint: &str| Some(Error::usage(format!("the database URL {what}")).hint(hint));
+    if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+        return refuse(
+            "has blanks around it",
+            "remove them: a container's env file keeps every character",
+        );
     }
+    let quotes = ['"', '\'', '`', '“', '”', '‘', '’'];
+    // A list of keywords may end in a quoted value.
+    let is_list = text.contains('=') && text.ends_with('\'') && text.matches('\'').count() > 1;
+    if text.starts_with(quotes) || text.ends_with(quotes) && !is_list {
+        return refuse(
+            "has quotes around it",
+            "remove them: a shell removes quotes, a container's env file keeps them",
+        );
+    }
+    let (before, _) = text.split_once('=')?;
+    let exported = ["export ", "set ", "setx ", "env ", "ENV ", "$env:", "- "]
+        .iter()
+        .find_map(|word| before.strip_prefix(word));
+    let name = exported.unwrap_or(before).trim();
+    let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_keyword = KEYWORDS.contains(&name.to_ascii_lowercase().as_str());
+    if exported.is_some() || !name.is_empty() && name.bytes().all(is_name) && !is_keyword {
+        return refuse(
+            "begins with the name of a variable",
+            "give only the address: what follows NAME=",
+        );
+    }
+    None
+}
+
+/// Returns the word before `:` where it is a scheme that people have.
+fn scheme_of(text: &str) -> Option<&'static str> {
+    const SCHEMES: &[&str] = &[
+        "postgres",
+        "postgresql",
+        "jdbc",
+        "psql",
+        "pgsql",
+        "pg",
+        "sqlite",
+        "sqlite3",
+        "file",
+        "mysql",
+        "mariadb",
+        "mongodb",
+        "redis",
+        "rediss",
+        "http",
+        "https",
+        "sqlserver",
+        "mssql",
+        "oracle",
+        "cockroachdb",
+        "prisma",
+        "prisma+postgres",
+        "postgis",
+        "ecto",
+        "odbc",
+        "unix",
+        "tcp",
+        "mongodb+srv",
+    ];
+    let scheme = text.split_once(':')?.0.to_ascii_lowercase();
+    SCHEMES.iter().copied().find(|known| *known == scheme)
+}
+
+/// Returns the error of an address in the form of another program. No part of it is quoted: it may be a password.
+fn foreign(text: &str) -> Option<Error> {
+    let refuse =
+        |what: &str, hint: &str| Some(Error::usage(format!("the database URL {what}")).hint(hint));
+    let lower = text.to_ascii_lowercase();
+    let scheme = lower.split_once("://").map(|(scheme, _)| scheme);
+    let driver = ["postgres+", "postgresql+"]
+        .iter()
+        .any(|start| lower.starts_with(start));
+    match (scheme_of(text), scheme) {
+        (Some("jdbc"), _) => refuse(
+            "is in the form of JDBC",
+            "leave out jdbc:, and write user and password as postgresql://USER:PASSWORD@HOST:5432/DATABASE",
+        ),
+        (Some("postgres" | "postgresql"), Some("postgres" | "postgresql")) => {
+            refuse("does not begin with postgres:// in lower case", FORM)
+        }
+        (Some("postgres" | "postgresql"), _) => refuse("has no // behind postgres:", FORM),
+        (_, Some(_)) if driver => refuse(
+            "names a driver before ://",
+            "write postgresql:// without + and the driver",
+        ),
+        (Some("sqlite" | "sqlite3" | "file"), _) => refuse(
+            "is the address of a file, and does not begin with postgres:// or postgresql://",
+            "where a file will do, give its path alone, without a scheme: /var/lib/pushctl/state.db",
+        ),
+        (Some("http" | "https"), _) => refuse(
+            "is the address of a web service, and does not begin with postgres:// or postgresql://",
+            "the notification history over HTTP is set with CADENCE_SERVICE_URL",
+        ),
+        (_, Some(scheme)) if !scheme.contains('=') => refuse(
+            if lower.contains("postgres://") || lower.contains("postgresql://") {
+                "has text in front of postgres://"
+            } else {
+                "does not begin with postgres:// or postgresql://"
+            },
+            FORM,
+        ),
+        (Some(_), _) => refuse("does not begin with postgres:// or postgresql://", FORM),
+        _ if lower.starts_with("postgres//") || lower.starts_with("postgresql//") => {
+            refuse("has no : behind postgres", FORM)
+        }
+        _ if is_list_with_semicolons(&lower) => refuse(
+            "is in the form of another program, with semicolons",
+            "write host=HOST port=5432 dbname=DATABASE user=USER password=PASSWORD, with blanks between them",
+        ),
+        _ if !text.contains('=') && text.contains('@') => {
+            refuse("does not begin with postgres:// or postgresql://", FORM)
+        }
+        _ => None,
+    }
+}
+
+/// `Host=db;Password=p`: the first value ends at a semicolon that another keyword follows.
+fn is_list_with_semicolons(text: &str) -> bool {
+    let Some((_, value)) = text.split_once('=') else {
+        return false;
+    };
+    let Some((first, rest)) = value.split_once(';') else {
+        return false;
+    };
+    let next = rest.split_once('=').map_or(rest, |(key, _)| key).trim();
+    !first.contains(char::is_whitespace)
+        && next
+            .chars()
+            .all(|letter| letter.is_ascii_alphabetic() || " _".contains(letter))
+}
+
+fn parse_url(rest: &str) -> Result<Vec<Pair>> {
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
     let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let torn = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        key.contains('@') || value.contains('@') && !KEYWORDS.contains(&key)
+    };
+    if path.contains('@') || query.split('&').any(torn) {
+        return Err(malformed(
+            "an @ stands behind the host: the password contains / or ? or #, or an @ is missing",
+        ));
+    }
 
     let mut pairs = Vec::new();
     // The last `@` divides: a password with an unencoded `@` is common, a host with one does not exist.
@@ -57,7 +284,11 @@ fn parse_url(scheme: &str, rest: &str) -> Result<Vec<Pair>> {
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let key = decode(key, "the name of a parameter")?;
-        let value = decode(value, &format!("the parameter {}", printable(&key)))?;
+        let part = match printable(&key) {
+            name if name == key => format!("the parameter {name}"),
+            strange => strange.to_owned(),
+        };
+        let value = decode(value, &part)?;
         pairs.push((key, value));
     }
     Ok(pairs)
@@ -119,16 +350,36 @@ fn parse_keywords(text: &str) -> Result<Vec<Pair>> {
     while !rest.is_empty() {
         let (key, after) = rest
             .split_once('=')
-            .ok_or_else(|| malformed("a keyword is not followed by ="))?;
+            .ok_or_else(|| malformed_list("a keyword is not followed by ="))?;
         let key = key.trim();
-        if key.is_empty() || key.contains(char::is_whitespace) {
-            return Err(malformed("a keyword is not followed by ="));
+        if !KEYWORDS.contains(&key) {
+            return Err(unknown_keyword(key, pairs.len() + 1));
         }
         let (value, after) = take_value(after.trim_start())?;
         pairs.push((key.to_owned(), value));
         rest = after.trim_start();
     }
     Ok(pairs)
+}
+
+/// Returns the error of an unknown keyword. Its text may be a piece of a password with a blank, so it is not quoted.
+fn unknown_keyword(key: &str, place: usize) -> Error {
+    let lower = key.to_ascii_lowercase();
+    let meant = OTHER_NAMES.iter().find(|(name, _)| *name == lower);
+    let meant = meant.map_or_else(
+        || nearest(key, KEYWORDS.iter().copied()),
+        |(_, keyword)| Some(keyword),
+    );
+    if meant.is_none() && key.contains(char::is_whitespace) {
+        return malformed_list("a keyword is not followed by =");
+    }
+    let error = Error::usage(format!(
+        "the database URL is malformed: keyword {place} is not one of libpq's"
+    ));
+    match meant {
+        Some(meant) => error.hint(format!("did you mean {meant}?")),
+        None => error.hint(LIST_FORM),
+    }
 }
 
 fn take_value(text: &str) -> Result<(String, &str)> {
@@ -139,7 +390,7 @@ fn take_value(text: &str) -> Result<(String, &str)> {
         match character {
             '\\' => match characters.next() {
                 Some((_, escaped)) => value.push(escaped),
-                None => return Err(malformed("a value ends in a backslash")),
+                None => return Err(malformed_list("a value ends in a backslash")),
             },
             '\'' if quoted => return Ok((value, &text[at + 1..])),
             _ if !quoted && character.is_whitespace() => return Ok((value, &text[at..])),
@@ -147,7 +398,7 @@ fn take_value(text: &str) -> Result<(String, &str)> {
         }
     }
     if quoted {
-        return Err(malformed("a quoted value has no closing quote"));
+        return Err(malformed_list("a quoted value has no closing quote"));
     }
     Ok((value, ""))
 }
@@ -194,12 +445,20 @@ pub(crate) fn encode(text: &str) -> String {
 }
 
 /// Returns a parameter's name for an error, but only if it looks like a name: it may be a fragment of a password.
-fn printable(key: &str) -> &str {
+pub(super) fn printable(key: &str) -> &str {
     let plain = key.len() <= 40
         && key
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if plain { key } else { "with a strange name" }
+    if plain {
+        key
+    } else {
+        "a parameter with a strange name"
+    }
+}
+
+fn malformed_list(what: &str) -> Error {
+    Error::usage(format!("the database URL is malformed: {what}")).hint(LIST_FORM)
 }
 
 fn malformed(what: &str) -> Error {
@@ -212,6 +471,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::settings::secret::is_address;
 
     fn pairs(text: &str) -> String {
         let pairs = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -257,7 +517,6 @@ mod tests {
                 "dbname=m host=/run/pg port=7",
             ),
             ("postgres://%2Frun%2Fpg/m", "host=/run/pg dbname=m"),
-            ("postgresql+psycopg2://h/m", "host=h dbname=m"),
             (
                 "postgres://h/m?pgbouncer=true&connection_limit=1&schema=",
                 "host=h dbname=m pgbouncer=true connection_limit=1 schema=",
@@ -267,7 +526,7 @@ mod tests {
                 "host=h sslmode=verify-full flag=",
             ),
             ("postgres://:secret@h", "password=secret host=h"),
-            ("  postgres://h/caf%C3%A9 \n", "host=h dbname=café"),
+            ("postgres://h/caf%C3%A9\r\n", "host=h dbname=café"),
             (
                 "host=h user=ann password='it\\'s \\\\ me' dbname = m",
                 "host=h user=ann password=it's \\ me dbname=m",
@@ -286,7 +545,67 @@ mod tests {
         let table = [
             ("hunter2", "neither a URL nor"),
             ("mysql://ann:hunter2@h/m", "does not begin with postgres://"),
-            ("postgres://ann:hunter2/x@h/m", "the port is not a number"),
+            (
+                "postgres://ann:hunter2/x@h/m",
+                "an @ stands behind the host",
+            ),
+            (
+                "postgres://ann:5?hunter2=x@h/m",
+                "an @ stands behind the host",
+            ),
+            (
+                "postgres://ann:a@b?hunter2@h/m",
+                "an @ stands behind the host",
+            ),
+            ("postgres://ann:hunter2", "the port is not a number"),
+            (" postgres://ann:hunter2@h/m", "has blanks around it"),
+            ("postgres://ann:hunter2@h/m ", "has blanks around it"),
+            ("\"postgres://ann:hunter2@h/m\"", "has quotes around it"),
+            ("'host=h password=hunter2'", "has quotes around it"),
+            ("postgres://ann:hunter2@h/m'", "has quotes around it"),
+            (
+                "DATABASE_URL=postgres://ann:hunter2@h/m",
+                "begins with the name of a variable",
+            ),
+            (
+                "export DATABASE_URL='postgres://ann:hunter2@h/m'",
+                "begins with the name of a variable",
+            ),
+            ("PGPASSWORD=hunter2", "begins with the name of a variable"),
+            (
+                "jdbc:postgresql://h/m?password=hunter2",
+                "in the form of JDBC",
+            ),
+            ("postgres:/ann:hunter2@h/m", "no // behind postgres:"),
+            ("postgres:ann:hunter2@h/m", "no // behind postgres:"),
+            ("postgres//ann:hunter2@h/m", "no : behind postgres"),
+            ("POSTGRES://ann:hunter2@h/m", "in lower case"),
+            (
+                "postgresql+asyncpg://ann:hunter2@h/m",
+                "names a driver before ://",
+            ),
+            (
+                "psql postgres://ann:hunter2@h/m",
+                "text in front of postgres://",
+            ),
+            ("sqlite:///hunter2.db", "the address of a file"),
+            ("https://ann:hunter2@h/m", "the address of a web service"),
+            ("redis:hunter2", "does not begin with postgres://"),
+            ("ann:hunter2@h:5432/m", "does not begin with postgres://"),
+            (
+                "Host=h;Username=ann;Password=hunter2",
+                "in the form of another program",
+            ),
+            (
+                "Server=h;Port=5432;Uid=ann;Pwd=hunter2;",
+                "in the form of another program",
+            ),
+            ("hots=h password=hunter2", "keyword 1 is not one of libpq's"),
+            (
+                "host=h password=a hunter2=b",
+                "keyword 3 is not one of libpq's",
+            ),
+            ("Host=h Password=hunter2", "keyword 1 is not one of libpq's"),
             ("postgres://ann:hunter2%zz@h/m", "the password has a %"),
             ("postgres://ann:hunter2%00@h/m", "the password has a %"),
             ("postgres://ann:hunter2%ff@h/m", "the password is not UTF-8"),
@@ -305,6 +624,11 @@ mod tests {
             ("host=h password=hunter2\\", "ends in a backslash"),
         ];
         for (text, expected) in table {
+            // A password alone is a name like others.
+            assert!(
+                is_address(text) || !text.contains([':', '=', '/']),
+                "{text}"
+            );
             let error = parse(text).expect_err(text);
             assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
             assert!(error.to_string().contains(expected), "{text}: {error}");
@@ -313,7 +637,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_typo_is_refused_with_the_nearest_keyword() {
+        for (text, meant) in [
+            ("hots=h", "host"),
+            ("host=h usr=ann", "user"),
+            ("host=h sslmod=require", "sslmode"),
+            ("Host=h", "host"),
+            ("server=h", "host"),
+            ("host=h database=m", "dbname"),
+            ("host=h User Id=ann", "user"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!(error.hints(), [format!("did you mean {meant}?")], "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_error_quotes_a_secret(before in "[ -~]{0,14}", after in "[ -~]{0,14}", scheme in "(postgres(ql)?:/{0,2}|jdbc:postgresql://|Host=|host=|)") {
+            let text = format!("{scheme}{before}hunter2{after}");
+            if let Err(error) = parse(&text) {
+                let shown = format!("{error:#} {error:?} {:?}", error.hints());
+                prop_assert!(!shown.contains("hunter2"), "{text}: {shown}");
+            }
+        }
+
         #[test]
         fn what_is_encoded_comes_back(user in "[^\0]{1,12}", password in "[^\0]{1,20}", dbname in "[^\0]{1,12}", port in 1_u16..) {
             let url = format!("postgres://{}:{}@db.example.com:{port}/{}", encode(&user), encode(&password), encode(&dbname));

@@ -11,19 +11,20 @@
 //! Every value is held as a secret, because a password may be among them, until [`super::address`] has typed it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::conninfo;
 use super::service;
-use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::settings::secret::Secret;
+use crate::error::Result;
+use crate::settings::secret::{self, Secret};
 
 /// What an address is made from. Nothing else is read but the files that these name.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
-    /// `--database-url`.
+    /// A URL that wins over every other,
     pub url: Option<&'a Secret>,
+    /// and where it was given: `--database-url`.
+    pub url_origin: &'a str,
     /// Looks a variable up; an empty value counts as none.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// The home directory, if there is one.
@@ -45,6 +46,15 @@ const LIBPQ: &[(&str, &str)] = &[
     ("PGSSLROOTCERT", "sslrootcert"),
     ("PGSSLCERT", "sslcert"),
     ("PGSSLKEY", "sslkey"),
+    ("PGSSLCERTMODE", "sslcertmode"),
+    ("PGSSLCRL", "sslcrl"),
+    ("PGSSLCRLDIR", "sslcrldir"),
+    ("PGSSLMINPROTOCOLVERSION", "ssl_min_protocol_version"),
+    ("PGSSLMAXPROTOCOLVERSION", "ssl_max_protocol_version"),
+    ("PGREQUIRESSL", "requiressl"),
+    ("PGREQUIREAUTH", "require_auth"),
+    ("PGREQUIREPEER", "requirepeer"),
+    ("PGGSSENCMODE", "gssencmode"),
     ("PGSSLNEGOTIATION", "sslnegotiation"),
     ("PGCHANNELBINDING", "channel_binding"),
     ("PGAPPNAME", "application_name"),
@@ -163,24 +173,14 @@ fn url(inputs: &Inputs<'_>) -> Result<Option<GivenParameter>> {
     let environment =
         |name: &str| (inputs.environment)(name).filter(|value| !value.trim().is_empty());
     if let Some(url) = inputs.url {
-        return Ok(Some(given(url.reveal(), "--database-url")));
+        return Ok(Some(given(url.reveal(), inputs.url_origin)));
     }
     if let Some(url) = environment("DATABASE_URL") {
         return Ok(Some(given(&url, "DATABASE_URL")));
     }
     if let Some(file) = environment("DATABASE_URL_FILE") {
-        let text = fs::read_to_string(&file).kind(ErrorKind::Usage, || {
-            format!("cannot read {file}, which DATABASE_URL_FILE names")
-        })?;
-        if text.trim().is_empty() {
-            return Err(Error::usage(format!(
-                "{file}, which DATABASE_URL_FILE names, is empty"
-            )));
-        }
-        return Ok(Some(given(
-            text.trim(),
-            &format!("DATABASE_URL_FILE ({file})"),
-        )));
+        let text = secret::read_file(Path::new(""), "DATABASE_URL_FILE", &file)?;
+        return Ok(Some(given(&text, &format!("DATABASE_URL_FILE ({file})"))));
     }
     Ok(inputs.config.get("url").map(|url| given(url, "config")))
 }

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::settings::secret::Secret;
+use crate::settings::secret::{Secret, show_path};
 
 /// What a line has to match.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub(crate) struct Wanted<'a> {
 
 /// Returns the file's text, or why it is not used. `None`: there is no such file.
 pub(crate) fn load(path: &Path) -> Option<Result<Secret, String>> {
-    let shown = path.display();
+    let shown = show_path(Path::new(""), &path.to_string_lossy());
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,

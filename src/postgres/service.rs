@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::conninfo::Pair;
 use crate::error::{Error, Result};
+use crate::settings::secret::{holds_secret, kind_of};
 
 /// Where a named service was found.
 #[derive(Debug)]
@@ -31,11 +32,16 @@ pub(crate) fn find(name: &str, files: &[PathBuf]) -> Result<Service> {
         .iter()
         .map(|file| file.display().to_string())
         .collect();
-    Err(Error::usage(format!(
-        "no service named {name:?} in {}",
-        looked.join(" or ")
-    ))
-    .hint("name the file with PGSERVICEFILE, or unset PGSERVICE"))
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let shown = if name.bytes().all(is_name) && !holds_secret(name) {
+        format!("named {name:?}")
+    } else {
+        format!("of this name ({})", kind_of(name))
+    };
+    Err(
+        Error::usage(format!("no service {shown} in {}", looked.join(" or ")))
+            .hint("name the file with PGSERVICEFILE, or unset PGSERVICE"),
+    )
 }
 
 fn section(text: &str, name: &str, file: &Path) -> Result<Option<Vec<Pair>>> {
@@ -74,6 +80,16 @@ fn section(text: &str, name: &str, file: &Path) -> Result<Option<Vec<Pair>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_no_error_quotes_it(text in "(\\[m\\]\n)?([a-z =\\[\\]#\n\0é]{0,12}hunter2[ =\n\\[\\]]{0,3}){0,3}") {
+            if let Err(error) = section(&text, "m", Path::new("services")) {
+                let shown = format!("{error:#}");
+                proptest::prop_assert!(!shown.contains("hunter2"));
+            }
+        }
+    }
 
     #[test]
     fn a_section_ends_where_the_next_begins() {

@@ -15,6 +15,7 @@ use super::address::{Negotiation, Roots, SslMode, Tls, TlsVersion};
 use super::failure::{Failure, FailureCause};
 use super::stream::Stream;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::settings::secret::show_file;
 
 /// The message that asks a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -57,7 +58,7 @@ fn version(version: TlsVersion) -> Protocol {
 
 /// Returns every certificate of a bundle, not only its first.
 fn roots(path: &Path) -> Result<Vec<Certificate>> {
-    let shown = path.display();
+    let shown = show_file(path);
     let pem = fs::read(path).kind(ErrorKind::Usage, || {
         format!("cannot read sslrootcert={shown}")
     })?;
@@ -74,9 +75,9 @@ fn roots(path: &Path) -> Result<Vec<Certificate>> {
 
 fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
     let pem = fs::read(certificate).kind(ErrorKind::Usage, || {
-        format!("cannot read sslcert={}", certificate.display())
+        format!("cannot read sslcert={}", show_file(certificate))
     })?;
-    let shown = key.display();
+    let shown = show_file(key);
     let secret = fs::read(key).kind(ErrorKind::Usage, || format!("cannot read sslkey={shown}"))?;
     private(key)?;
     Identity::from_pkcs8(&pem, &secret).map_err(|cause| {

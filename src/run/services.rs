@@ -15,7 +15,9 @@ use crate::fcm::{self, Credentials, ServiceAccount};
 use crate::notify::{self, Notices, Warning};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
+use crate::settings::push::KeyFile;
 use crate::settings::secret::Secret;
+use crate::settings::state::STATE;
 use crate::settings::{HistoryKind, Settings, StateSettings};
 use crate::source::{Purpose, Source};
 use crate::state::{Location, Store};
@@ -28,24 +30,21 @@ pub fn cadence(settings: &Settings, store: &Store) -> Result<Cadence> {
 
 /// Returns the location of the notification history as it is configured.
 pub fn history_location(settings: &Settings) -> Result<HistoryLocation> {
-    let settings = &settings.cadence;
+    let cadence = &settings.cadence;
     let missing = |name: &str, kind: &str| {
         Error::usage(format!(
             "{name} is not set, and the notification history is {kind}"
         ))
         .hint("set it, or choose another history with --cadence")
     };
-    Ok(match settings.kind() {
+    Ok(match cadence.kind() {
         HistoryKind::Postgres => {
-            let url = settings.database_url.as_ref();
+            let url = cadence.database_url.as_ref();
             let url = url.ok_or_else(|| missing("PUSH_CADENCE_DATABASE_URL", "postgres"))?;
-            let address = address_of(url).map_err(|error| {
-                error.context("the address of the notification history is wrong")
-            })?;
-            HistoryLocation::Postgres(Box::new(address))
+            HistoryLocation::Postgres(Box::new(history_address(settings, url)?))
         }
         HistoryKind::Http => {
-            let url = settings.service_url.clone();
+            let url = cadence.service_url.clone();
             HistoryLocation::Http(url.ok_or_else(|| missing("CADENCE_SERVICE_URL", "http"))?)
         }
         HistoryKind::Embedded => HistoryLocation::Embedded,
@@ -58,8 +57,13 @@ pub fn state_location(settings: &Settings) -> Result<Location> {
     match &settings.state {
         StateSettings::File(path) => Ok(Location::Embedded(path.clone())),
         StateSettings::Url(url) => {
-            let address = address_of(url)
-                .map_err(|error| error.context("the address of the state store is wrong"))?;
+            let address = address_of(settings, STATE.name, url).map_err(|error| {
+                let error = error.context("the address of the state store is wrong");
+                if url.reveal().contains(['=', '/', '@']) {
+                    return error;
+                }
+                error.hint("the path of a file begins with / or ./")
+            })?;
             Ok(Location::Postgres(Box::new(address)))
         }
         StateSettings::Nowhere => Err(Error::usage(
@@ -72,8 +76,16 @@ pub fn state_location(settings: &Settings) -> Result<Location> {
 /// Returns the service account for the push service.
 pub fn account(settings: &Settings) -> Result<ServiceAccount> {
     let push = &settings.push;
-    if let Some(path) = &push.credentials {
-        return ServiceAccount::load(&Credentials::File(path.clone()));
+    match &push.credentials {
+        Some(KeyFile::Path(path)) => return ServiceAccount::load(&Credentials::File(path.clone())),
+        Some(KeyFile::Text(text)) => return ServiceAccount::load(&Credentials::Text(text.clone())),
+        Some(KeyFile::Other(kind)) => {
+            return Err(Error::usage(format!(
+                "cannot read the service account: in place of a file's path there is {kind}"
+            ))
+            .hint("set GOOGLE_APPLICATION_CREDENTIALS to the path of the service account's JSON file, or to that JSON, plain or in base64"));
+        }
+        None => {}
     }
     match (&push.project_id, &push.client_email, &push.private_key) {
         (Some(project), Some(client_email), Some(private_key)) => {
@@ -158,6 +170,7 @@ fn with_inputs<T>(
     let home = settings.environment.home();
     resolve(&Inputs {
         url: settings.url.as_ref(),
+        url_origin: "--database-url",
         environment: &|name| settings.variable(name),
         home: home.as_deref(),
         config: &config,
@@ -169,17 +182,29 @@ pub fn history(context: &RunContext<'_>) -> Result<HistorySource> {
     let Some(url) = &context.settings.cadence.database_url else {
         return Ok(HistorySource::None);
     };
-    let address = address_of(url)
-        .map_err(|error| error.context("the address of the notification history is wrong"))?;
+    let address = history_address(context.settings, url)?;
     Ok(HistorySource::Postgres(Box::new(source_of(
         context, address,
     ))))
 }
 
-/// Returns the address of a URL, without defaults from the environment.
-pub fn address_of(url: &Secret) -> Result<Address> {
+fn history_address(settings: &Settings, url: &Secret) -> Result<Address> {
+    address_of(settings, "cadence.database_url", url)
+        .map_err(|error| error.context("the address of the notification history is wrong"))
+}
+
+/// Returns the address of a setting's URL, without defaults from the environment.
+pub fn address_of(settings: &Settings, setting: &str, url: &Secret) -> Result<Address> {
+    let mut resolved = settings.resolved.iter();
+    let origin = resolved
+        .find(|resolved| resolved.key.name == setting)
+        .map_or_else(
+            || setting.to_owned(),
+            |resolved| resolved.origin.to_string(),
+        );
     Address::resolve(&Inputs {
         url: Some(url),
+        url_origin: &origin,
         environment: &|_| None,
         home: None,
         config: &BTreeMap::new(),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Quoted values may contain line breaks. Deliberately absent: `$NAME` expansion, which would change passwords.
-//! Errors never quote the line, because it may hold a secret.
+//! The file may be that of another program: lines that are not understood are skipped, each with a note. Notes never
+//! quote the line, because it may hold a secret.
 
 use std::collections::BTreeMap;
 
@@ -19,37 +20,52 @@ pub(super) struct Malformed {
     pub(super) message: &'static str,
 }
 
-/// Returns every variable of the file; of two with the same name, the last.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, Malformed> {
+/// Returns every variable of the file, of two with the same name the last; and the lines that are skipped.
+pub(super) fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Malformed>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut variables = BTreeMap::new();
+    let (mut variables, mut skipped) = (BTreeMap::new(), Vec::new());
     let mut rest = text;
     while !rest.is_empty() {
         let line = text[..text.len() - rest.len()].matches('\n').count() + 1;
-        let malformed = |message| Malformed { line, message };
         let (this, next) = rest.split_once('\n').unwrap_or((rest, ""));
-        let assignment = this.trim_start();
-        if assignment.trim_end().is_empty() || assignment.starts_with('#') {
-            rest = next;
-            continue;
+        match assignment(this, rest) {
+            Ok(Some((name, value, after))) => {
+                variables.insert(name.to_owned(), value);
+                rest = after;
+            }
+            Ok(None) => rest = next,
+            Err(message) => {
+                skipped.push(Malformed { line, message });
+                rest = next;
+            }
         }
-        let assignment = assignment.strip_prefix("export ").unwrap_or(assignment);
-        let (name, value) = assignment
-            .split_once('=')
-            .ok_or_else(|| malformed("expected NAME=value"))?;
-        let name = name.trim();
-        if !is_name(name) {
-            return Err(malformed(
-                "a name consists of letters, digits and underscores, and does not begin with a digit",
-            ));
-        }
-        // The value may continue on the next line.
-        let from_value = &rest[this.len() - value.len()..];
-        let (value, after) = read_value(from_value).map_err(malformed)?;
-        variables.insert(name.to_owned(), value);
-        rest = after;
     }
-    Ok(variables)
+    (variables, skipped)
+}
+
+/// Returns the variable of a line with what follows it; none for an empty line or a comment.
+fn assignment<'t>(
+    line: &'t str,
+    rest: &'t str,
+) -> Result<Option<(&'t str, String, &'t str)>, &'static str> {
+    let assignment = line.trim_start();
+    if assignment.trim_end().is_empty() || assignment.starts_with('#') {
+        return Ok(None);
+    }
+    let assignment = assignment.strip_prefix("export ").unwrap_or(assignment);
+    let (name, value) = assignment.split_once('=').ok_or("expected NAME=value")?;
+    let name = name.trim();
+    if !is_name(name) {
+        return Err(
+            "a name consists of letters, digits and underscores, and does not begin with a digit",
+        );
+    }
+    // The value may continue on the next line.
+    let (value, after) = read_value(&rest[line.len() - value.len()..])?;
+    if value.contains(['\0', char::REPLACEMENT_CHARACTER]) {
+        return Err("the value is not UTF-8, or has a NUL");
+    }
+    Ok(Some((name, value, after)))
 }
 
 fn is_name(name: &str) -> bool {
@@ -110,12 +126,15 @@ fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn values_are_read_as_written_whatever_their_quotes() {
         let text = "\u{feff}# head\r\n\nA=1\r\nexport B = two words  # said\nC='a # b $HOME \\n'\nD=\"x\\ny \\\"z\\\"\" # end\nE=\nF=p#a$s\nG=\"-----BEGIN\nkey=\n-----END\"\nA=2";
-        let read = parse(text).expect("well-formed");
+        let (read, skipped) = parse(text);
+        assert_eq!(skipped, []);
         let pairs: Vec<(&str, &str)> = read
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -135,21 +154,47 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line_and_without_the_value() {
-        let message = |text| {
-            parse(text)
-                .map_err(|error| (error.line, error.message))
-                .unwrap_err()
-        };
-        assert_eq!(message("A=1\nhunter2"), (2, "expected NAME=value"));
-        assert_eq!(
-            message("A='\n1'\n\nB=\"x"),
-            (4, "the quote \" is not closed")
-        );
-        assert_eq!(
-            message("A='x'y"),
-            (1, "unexpected text after the closing quote")
-        );
-        assert_eq!(message("1A=x").0, 1);
+    fn a_line_that_is_not_understood_is_skipped_with_its_line_and_without_its_value() {
+        for (text, line, message) in [
+            ("A=1\nhunter2\nZ=9", 2, "expected NAME=value"),
+            ("A=1\nB=\"hunter2\nZ=9", 2, "the quote \" is not closed"),
+            ("A=1\n\nB='hunter2\nZ=9", 3, "the quote ' is not closed"),
+            (
+                "A=1\nB='x'hunter2\nZ=9",
+                2,
+                "unexpected text after the closing quote",
+            ),
+            (
+                "A=1\n1B=hunter2\nZ=9",
+                2,
+                "a name consists of letters, digits and underscores, and does not begin with a digit",
+            ),
+            (
+                "A=1\nB-C: hunter2=\nZ=9",
+                2,
+                "a name consists of letters, digits and underscores, and does not begin with a digit",
+            ),
+            (
+                "A=1\nB=hunter2\u{fffd}\nZ=9",
+                2,
+                "the value is not UTF-8, or has a NUL",
+            ),
+        ] {
+            let (read, skipped) = parse(text);
+            assert_eq!(skipped, [Malformed { line, message }], "{text}");
+            assert_eq!(
+                (read["A"].as_str(), read["Z"].as_str()),
+                ("1", "9"),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_stops_it_and_no_note_quotes_a_line(text in "([A-Z]{1,2}=|export )?[\"' a-c=\\n\\\\#$\0é]{0,20}\n?[ -~]{0,20}") {
+            let (_, skipped) = parse(&text);
+            prop_assert!(skipped.iter().all(|one| one.line <= text.matches('\n').count() + 1));
+        }
     }
 }

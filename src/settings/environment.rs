@@ -8,15 +8,16 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
-use super::dotenv;
+use super::{dotenv, trust};
 
 /// Variables and the directory that relative paths start from.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, OsString>,
     dotenv: BTreeMap<String, String>,
+    notes: Vec<String>,
     directory: PathBuf,
 }
 
@@ -64,6 +65,7 @@ impl Environment {
         Self {
             variables: variables.into_iter().filter_map(named).collect(),
             dotenv: BTreeMap::new(),
+            notes: Vec::new(),
             directory: directory.into(),
         }
     }
@@ -74,8 +76,8 @@ impl Environment {
         if path.is_dir() {
             return Ok(());
         }
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => {
                 return Err(Error::from_cause(ErrorKind::Usage, error)
@@ -83,8 +85,21 @@ impl Environment {
                     .hint("give the user that runs pushctl permission to read it, or start pushctl elsewhere"));
             }
         };
-        self.dotenv = dotenv::parse(&text)
-            .map_err(|error| Error::usage(format!(".env:{}: {}", error.line, error.message)))?;
+        let (variables, skipped) = dotenv::parse(&String::from_utf8_lossy(&bytes));
+        trust::check(
+            &path,
+            ".env",
+            variables
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(name, _)| name.as_str()),
+            trust::is_trusted_variable,
+        )?;
+        self.dotenv = variables;
+        self.notes = skipped
+            .iter()
+            .map(|one| format!(".env:{}: skipped: {}", one.line, one.message))
+            .collect();
         Ok(())
     }
 
@@ -101,6 +116,11 @@ impl Environment {
             .hint("start pushctl in another directory"));
         }
         Ok(())
+    }
+
+    /// Returns notes about lines of `.env` that are skipped.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Returns the value of a variable and where it was found; an empty value counts as none.
@@ -154,18 +174,4 @@ impl Environment {
             .or_else(|| Some(self.home()?.join(under_home)))?;
         Some(base.join("pushctl"))
     }
-}
-
-/// Reads a secret from the file that a `…_FILE` variable names, without the line break at its end.
-pub(super) fn read_secret_file(directory: &Path, variable: &str, path: &str) -> Result<String> {
-    let text = std::fs::read_to_string(directory.join(path)).kind(ErrorKind::Usage, || {
-        format!("cannot read {path}, which {variable} names")
-    })?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        return Err(Error::usage(format!(
-            "{path}, which {variable} names, is empty"
-        )));
-    }
-    Ok(secret.to_owned())
 }

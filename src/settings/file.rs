@@ -13,8 +13,9 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::snippet;
 
 use super::environment::Environment;
-use super::secret::MASK;
+use super::secret::{self, MASK};
 use super::setting::{Flags, Setting, SettingSource, Visibility};
+use super::trust;
 
 /// The name of the file, in the working directory and in pushctl's XDG directory.
 pub const NAME: &str = "pushctl.toml";
@@ -59,11 +60,17 @@ impl ConfigFile {
             };
         }
         if let Some(path) = given {
+            secret::refuse_as_path(&path).map_err(|reason| {
+                Error::usage(format!("{} or PUSHCTL_CONFIG: {reason}", CONFIG.flag))
+            })?;
             return Self::read(environment.directory().join(&path), path).map(Some);
         }
         let here = environment.directory().join(NAME);
         if here.is_file() {
-            return Self::read(here, NAME.to_owned()).map(Some);
+            let file = Self::read(here, NAME.to_owned())?;
+            let names = file.entries.iter().map(|entry| entry.name.as_str());
+            trust::check(&file.path, NAME, names, trust::is_trusted_setting)?;
+            return Ok(Some(file));
         }
         match environment
             .xdg("XDG_CONFIG_HOME", ".config")

@@ -10,14 +10,23 @@ use crate::error::Result;
 
 use super::parse::{text, whole_number};
 use super::resolver::Resolver;
-use super::secret::Secret;
+use super::secret::{Secret, json_in, show_path};
 use super::setting::{Origin, Setting, Visibility};
+
+/// A file with a secret, or the secret itself.
+#[derive(Debug, Clone)]
+pub enum KeyFile {
+    Path(PathBuf),
+    Text(Secret),
+    /// Neither: its kind and length.
+    Other(String),
+}
 
 /// The settings for sending.
 #[derive(Debug, Clone)]
 pub struct PushSettings {
-    /// The service account's file.
-    pub credentials: Option<PathBuf>,
+    /// The service account's file, or its content.
+    pub credentials: Option<KeyFile>,
     /// In place of the file: the project,
     pub project_id: Option<String>,
     pub client_email: Option<String>,
@@ -79,8 +88,12 @@ impl Rate {
     }
 }
 
-static CREDENTIALS: Setting = Setting::new("push.credentials", "Service account file")
-    .variables(&["GOOGLE_APPLICATION_CREDENTIALS"]);
+static CREDENTIALS: Setting = Setting::new(
+    "push.credentials",
+    "Service account file, or its JSON, plain or in base64",
+)
+.variables(&["GOOGLE_APPLICATION_CREDENTIALS"])
+.visibility(Visibility::KeyFile);
 static PROJECT_ID: Setting = Setting::new(
     "push.project_id",
     "Project id, without a service account file",
@@ -173,7 +186,7 @@ pub static OUTCOMES: Setting = Setting::new(
 impl PushSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         Ok(Self {
-            credentials: settings.path(&CREDENTIALS)?,
+            credentials: key_file(settings)?,
             project_id: settings.optional(&PROJECT_ID, text)?,
             client_email: settings.optional(&CLIENT_EMAIL, text)?,
             private_key: settings.optional(&PRIVATE_KEY, text)?.map(Secret::new),
@@ -190,6 +203,23 @@ impl PushSettings {
             outcomes: settings.path(&OUTCOMES)?.unwrap_or_default(),
         })
     }
+}
+
+/// JSON, plain or in base64, is the account itself.
+fn key_file(settings: &mut Resolver<'_>) -> Result<Option<KeyFile>> {
+    let given = settings.optional(&CREDENTIALS, text)?;
+    Ok(given.map(|given| {
+        if let Some(json) = json_in(&given) {
+            return KeyFile::Text(Secret::new(json));
+        }
+        let path = settings.beside_last(&given);
+        let shown = show_path(path.parent().unwrap_or(&path), &given);
+        if shown == given || path.is_file() {
+            KeyFile::Path(path)
+        } else {
+            KeyFile::Other(shown)
+        }
+    }))
 }
 
 fn rate(settings: &mut Resolver<'_>) -> Result<Rate> {

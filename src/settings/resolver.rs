@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::suggest::nearest;
 
-use super::environment::{Environment, VariableLocation, read_secret_file};
+use super::environment::{Environment, VariableLocation};
 use super::file::{CONFIG, ConfigFile, Entry};
+use super::secret;
 use super::setting::{Flags, Origin, Resolved, Setting, SettingSource, Visibility};
 
 struct SettingCandidate<'a> {
@@ -112,15 +113,19 @@ impl<'a> Resolver<'a> {
 
     /// Returns a path. In the configuration file a relative path starts at that file.
     pub(super) fn path(&mut self, key: &'static Setting) -> Result<Option<PathBuf>> {
-        let path = self.optional(key, |text| Ok(text.to_owned()))?;
-        let in_file = matches!(self.origin(), Origin::File { .. });
-        Ok(path.map(|path| {
-            if in_file {
-                self.beside_file(&path)
-            } else {
-                self.environment.directory().join(path)
-            }
-        }))
+        let path = self.optional(key, |text| {
+            secret::refuse_as_path(text).map(|()| text.to_owned())
+        })?;
+        Ok(path.map(|path| self.beside_last(&path)))
+    }
+
+    /// Returns a path that was the value of the last setting: it starts where that was given.
+    pub(super) fn beside_last(&self, path: &str) -> PathBuf {
+        if matches!(self.origin(), Origin::File { .. }) {
+            self.beside_file(path)
+        } else {
+            self.environment.directory().join(path)
+        }
     }
 
     /// Returns a setting with any number of values: a list in the file, a repeated flag, or one text with commas.
@@ -244,7 +249,7 @@ impl<'a> Resolver<'a> {
         for name in key.variables {
             for (mut value, found) in self.environment.get_all(name)? {
                 if name.ends_with("_FILE") {
-                    value = read_secret_file(self.environment.directory(), name, &value)?;
+                    value = secret::read_file(self.environment.directory(), name, &value)?;
                 }
                 values.push((found, origin((*name).to_owned(), found), value));
             }
@@ -259,7 +264,7 @@ impl<'a> Resolver<'a> {
         }
         let value = match key.visibility {
             Visibility::Plain => format!(" {:?}", show(key, &winner.given)),
-            Visibility::Place | Visibility::Url | Visibility::Secret => String::new(),
+            _ => String::new(),
         };
         Error::usage(format!(
             "invalid value{value} for {}: {message}",

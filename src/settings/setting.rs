@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use clap::{ValueEnum, ValueHint};
 
 use super::parse::words;
-use super::secret::{MASK, mask_url};
+use super::secret::{MASK, holds_secret, is_address, kind_of, mask_url, show_path};
 
 /// One setting: the only declaration of its flag, variables, key, default and help.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +123,8 @@ pub enum Visibility {
     Plain,
     /// A path, all of it; or a URL, all but its password.
     Place,
+    /// The path of a file with a secret, in place of which the secret itself may stand.
+    KeyFile,
     /// A URL: all but its password.
     Url,
     /// Only whether it is set.
@@ -135,8 +138,11 @@ impl Visibility {
 
     pub(super) fn show(self, value: &str) -> String {
         match self {
+            Self::Plain if holds_secret(value) => kind_of(value),
             Self::Plain => value.to_owned(),
-            Self::Place if !value.contains("://") => value.to_owned(),
+            Self::Place if holds_secret(value) && !is_address(value) => kind_of(value),
+            Self::Place if !is_address(value) => value.to_owned(),
+            Self::KeyFile => show_path(Path::new(""), value),
             Self::Place | Self::Url => mask_url(value),
             Self::Secret => MASK.to_owned(),
         }

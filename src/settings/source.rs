@@ -129,7 +129,9 @@ static KEYWORDS: &[Setting] = &[
         "Program that prints a password or a short-lived token",
     )
     .visibility(Visibility::Secret),
-    Setting::new("source.passfile", "Password file").variables(&["PGPASSFILE"]),
+    Setting::new("source.passfile", "Password file")
+        .variables(&["PGPASSFILE"])
+        .visibility(Visibility::KeyFile),
     Setting::new("source.dbname", "Database").variables(&["PGDATABASE", "POSTGRES_DB"]),
     Setting::new("source.service", "Section of pg_service.conf").variables(&["PGSERVICE"]),
     Setting::new(
@@ -142,8 +144,12 @@ static KEYWORDS: &[Setting] = &[
         "File of root certificates, or \"system\"",
     )
     .variables(&["PGSSLROOTCERT"]),
-    Setting::new("source.sslcert", "File of the client's certificate").variables(&["PGSSLCERT"]),
-    Setting::new("source.sslkey", "File of the client certificate's key").variables(&["PGSSLKEY"]),
+    Setting::new("source.sslcert", "File of the client's certificate")
+        .variables(&["PGSSLCERT"])
+        .visibility(Visibility::KeyFile),
+    Setting::new("source.sslkey", "File of the client certificate's key")
+        .variables(&["PGSSLKEY"])
+        .visibility(Visibility::KeyFile),
     Setting::new("source.sslnegotiation", "Postgres or direct").variables(&["PGSSLNEGOTIATION"]),
     Setting::new("source.channel_binding", "Disable, prefer or require")
         .variables(&["PGCHANNELBINDING"]),

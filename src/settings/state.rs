@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::text::duration;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::environment::Environment;
 use super::file::ConfigFile;
 use super::parse::text;
 use super::resolver::Resolver;
-use super::secret::Secret;
+use super::secret::{Secret, holds_secret, is_address, kind_of};
 use super::setting::{Flags, Setting, Visibility};
 
 /// The place of the state store.
@@ -57,7 +57,14 @@ impl StateSettings {
         let given = settings.optional(&STATE, text)?;
         let in_file = settings.flag(&STATE).is_none() && settings.in_file(STATE.name).is_some();
         Ok(match given {
-            Some(url) if is_url(&url) => Self::Url(Secret::new(url)),
+            Some(url) if is_address(&url) => Self::Url(Secret::new(url)),
+            Some(path) if holds_secret(&path) => {
+                return Err(Error::usage(format!(
+                    "{}: expected a PostgreSQL URL or a path, not {}",
+                    settings.origin(),
+                    kind_of(&path)
+                )));
+            }
             Some(path) if in_file => Self::File(settings.beside_file(&path)),
             Some(path) => Self::File(settings.environment().directory().join(path)),
             None => {
@@ -77,10 +84,4 @@ pub fn place_ahead(
     file: Option<&ConfigFile>,
 ) -> Result<StateSettings> {
     StateSettings::resolve(&mut Resolver::new(flags, environment, file))
-}
-
-fn is_url(text: &str) -> bool {
-    ["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme))
 }

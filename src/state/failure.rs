@@ -10,7 +10,7 @@ use crate::advice::Advice;
 use crate::error::{Error, ErrorKind};
 use crate::limits;
 
-const PRIMARY: &str = "name the primary in PUSHCTL_STATE_URL, or add target_session_attrs=read-write to it; default_transaction_read_only must be off";
+const PRIMARY: &str = "this server is a standby, or default_transaction_read_only is on for the database or the role: name the primary in PUSHCTL_STATE_URL, or add target_session_attrs=read-write to it";
 
 /// The bytes of a test write: enough that the file system has to find room for them.
 const PROBE: usize = 1 << 16;
@@ -178,7 +178,7 @@ pub(super) fn accepts_no_writes(place: &str) -> Error {
 /// The role may not write to these tables.
 pub(super) fn lacks_privilege(place: &str, role: &str, tables: &str) -> Error {
     Error::new(
-        ErrorKind::Failed,
+        ErrorKind::Credentials,
         format!(
             "cannot write the state store at {place}: the role {role} may not write to {tables}"
         ),

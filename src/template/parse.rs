@@ -1,6 +1,7 @@
 //! The template parser. Positions are bytes of the source.
 
 use super::filter::{self, Filter};
+use super::near;
 use super::{Fault, Flaw, Part, Template};
 
 const OPEN: &str = "[[";
@@ -8,29 +9,44 @@ const CLOSE: &str = "]]";
 const VARIABLE: &str = "[[var:";
 
 pub(super) fn parse(source: &str) -> Result<Template, Flaw> {
-    let mut template = Template {
-        parts: Vec::new(),
-        lookalikes: Vec::new(),
-    };
+    let mut template = Template { parts: Vec::new() };
     let (mut text, mut at) = (0, 0);
     while let Some(open) = next_open(source, at) {
-        let Some((column, filters, end)) = variable(source, open)? else {
-            let end = closed(source, open)?;
-            template.lookalikes.push(source[open..end].to_owned());
-            at = open + OPEN.len();
-            continue;
+        template.add_text(near::checked(source, text..open)?);
+        (text, at) = if let Some((literal, end)) = literal(source, open) {
+            template.add_text(&literal);
+            (end, end)
+        } else if let Some((column, filters, end)) = variable(source, open)? {
+            template.parts.push(Part::Variable { column, filters });
+            (end, end)
+        } else {
+            return Err(near::bracketed(source, open..closed(source, open)?));
         };
-        if open > text {
-            let before = source[text..open].to_owned();
-            template.parts.push(Part::Text(before));
-        }
-        template.parts.push(Part::Variable { column, filters });
-        (text, at) = (end, end);
     }
-    if text < source.len() {
-        template.parts.push(Part::Text(source[text..].to_owned()));
-    }
+    template.add_text(near::checked(source, text..source.len())?);
     Ok(template)
+}
+
+impl Template {
+    /// Adds a text; two in a row are one.
+    fn add_text(&mut self, text: &str) {
+        match self.parts.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Part::Text(before)) => before.push_str(text),
+            _ => self.parts.push(Part::Text(text.to_owned())),
+        }
+    }
+}
+
+/// Returns the text that stands for itself in `[["text"]]`, with the position behind it.
+fn literal(source: &str, open: usize) -> Option<(String, usize)> {
+    let mut scanner = Scanner {
+        source,
+        open,
+        at: open + OPEN.len(),
+    };
+    let text = scanner.quoted()?;
+    scanner.take(CLOSE).then_some((text, scanner.at))
 }
 
 /// Returns the next `[[`; of a run of brackets, the last two.
@@ -48,22 +64,28 @@ fn variable(source: &str, open: usize) -> Result<Option<(String, Vec<Filter>, us
     let Some(rest) = source[open..].strip_prefix(VARIABLE) else {
         return Ok(None);
     };
-    let length = name_length(rest);
-    let (name, rest) = rest.split_at(length);
-    if length == 0 || !(rest.starts_with(CLOSE) || rest.starts_with('|')) {
-        return Ok(None);
-    }
     let mut scanner = Scanner {
         source,
         open,
-        at: open + VARIABLE.len() + length,
+        at: open + VARIABLE.len(),
+    };
+    let name = if rest.starts_with('"') {
+        scanner.quoted()
+    } else {
+        let length = name_length(rest);
+        scanner.at += length;
+        (length > 0).then(|| rest[..length].to_owned())
+    };
+    let is_complete = scanner.rest().starts_with(CLOSE) || scanner.rest().starts_with('|');
+    let Some(name) = name.filter(|name| !name.is_empty() && is_complete) else {
+        return Ok(None);
     };
     let filters = scanner.filters()?;
-    Ok(Some((name.to_owned(), filters, scanner.at)))
+    Ok(Some((name, filters, scanner.at)))
 }
 
 /// Bytes of the column name at the start of `text`.
-fn name_length(text: &str) -> usize {
+pub(super) fn name_length(text: &str) -> usize {
     let start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     if !text.bytes().next().is_some_and(start) {
         return 0;
@@ -134,36 +156,44 @@ impl Scanner<'_> {
     /// `"text"` or digits.
     fn argument(&mut self, filter: usize) -> Result<String, Flaw> {
         self.spaces();
-        let mut value = String::new();
-        if self.take("\"") {
-            let mut escaped = false;
-            for (offset, letter) in self.rest().char_indices() {
-                match letter {
-                    '\\' if !escaped => escaped = true,
-                    '"' if !escaped => {
-                        self.at += offset + 1;
-                        self.spaces();
-                        return Ok(value);
-                    }
-                    _ => {
-                        if escaped && !matches!(letter, '"' | '\\') {
-                            value.push('\\');
-                        }
-                        escaped = false;
-                        value.push(letter);
-                    }
-                }
-            }
-            return Err(self.flaw(filter, Fault::Unclosed));
+        if self.rest().starts_with('"') {
+            let value = self.quoted();
+            let value = value.ok_or_else(|| self.flaw(filter, Fault::Unclosed))?;
+            self.spaces();
+            return Ok(value);
         }
         let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
         if digits == 0 {
             return Err(self.stuck(filter));
         }
-        value.push_str(&self.rest()[..digits]);
+        let value = self.rest()[..digits].to_owned();
         self.at += digits;
         self.spaces();
         Ok(value)
+    }
+
+    /// Returns a text in quotes; none where none stands, or where it is not closed.
+    fn quoted(&mut self) -> Option<String> {
+        let inside = self.rest().strip_prefix('"')?;
+        let mut value = String::new();
+        let mut escaped = false;
+        for (offset, letter) in inside.char_indices() {
+            match letter {
+                '\\' if !escaped => escaped = true,
+                '"' if !escaped => {
+                    self.at += offset + 2;
+                    return Some(value);
+                }
+                _ => {
+                    if escaped && !matches!(letter, '"' | '\\') {
+                        value.push('\\');
+                    }
+                    escaped = false;
+                    value.push(letter);
+                }
+            }
+        }
+        None
     }
 
     fn rest(&self) -> &str {
@@ -278,12 +308,15 @@ mod tests {
     }
 
     #[test]
-    fn brackets_that_only_look_like_a_variable_are_kept_and_remembered() {
-        let template = parse("[[name]] [[ var:x ]] [[var:1]] [[[var:a]]]").expect("no flaw");
+    fn a_text_in_quotes_stands_for_itself_and_a_name_in_quotes_is_any_column() {
+        let template = parse(
+            "[[\"[[\"]]sale[[\"]] \\\"{{x}}\\\"\"]] [[[var:a]]] [[var:\"First Name\"|truncate:3]]",
+        )
+        .expect("no flaw");
+        assert_eq!(template.columns().collect::<Vec<_>>(), ["a", "First Name"]);
         assert_eq!(
-            template.lookalikes,
-            ["[[name]]", "[[ var:x ]]", "[[var:1]]"]
+            template.parts[0],
+            Part::Text("[[sale]] \"{{x}}\" [".to_owned())
         );
-        assert_eq!(template.columns().collect::<Vec<_>>(), ["a"]);
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::link::AllowedHosts;
-use super::{Bound, Extent, Flaw, Row, Skip, Template};
+use super::{Bound, Extent, Fault, Flaw, LITERAL_HINT, Row, Skip, Template};
 use crate::error::Error;
 
 /// Maximum bytes of notification and data together, as the push service limits them.
@@ -96,7 +96,15 @@ impl Problem {
     /// Returns all problems as one error.
     pub fn error(problems: &[Self]) -> Error {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Error::usage(said.join("; "))
+        let error = Error::usage(said.join("; "));
+        let is_near = |flaw: &Flaw| matches!(flaw.fault, Fault::NearVariable { .. });
+        if problems
+            .iter()
+            .any(|one| one.flaw.as_ref().is_some_and(is_near))
+        {
+            return error.hint(LITERAL_HINT);
+        }
+        error
     }
 }
 
@@ -123,7 +131,22 @@ impl PushTemplate {
             .map(|(key, value)| (key.clone(), text(&format!("data.{key}"), value)))
             .collect();
 
-        for (place, source) in [("title", &wording.title), ("body", &wording.body)] {
+        let link = wording
+            .deep_link
+            .iter()
+            .map(|link| ("deep_link".to_owned(), link));
+        let data_texts = wording
+            .data
+            .iter()
+            .map(|(key, text)| (format!("data.{key}"), text));
+        let texts = [("title", &wording.title), ("body", &wording.body)];
+        let named = texts.map(|(place, text)| (place.to_owned(), text));
+        for (place, source) in named.into_iter().chain(link).chain(data_texts) {
+            if source.contains('\0') {
+                problems.push(Problem::new(&place, "it contains a NUL character"));
+            }
+        }
+        for (place, source) in texts {
             if source.trim().is_empty() {
                 problems.push(Problem::new(place, "it is empty"));
             }
@@ -151,16 +174,6 @@ impl PushTemplate {
             }),
             _ => Err(problems),
         }
-    }
-
-    /// Returns brackets that look like variables but are sent literally: place and text.
-    pub fn lookalikes(&self) -> Vec<(String, String)> {
-        self.texts()
-            .flat_map(|(place, text)| {
-                let said = text.lookalikes().iter();
-                said.map(move |brackets| (place.clone(), brackets.clone()))
-            })
-            .collect()
     }
 
     /// Binds the variables of its texts to the columns of an audience.

@@ -1,6 +1,7 @@
 //! Log lines: one line per event, never inside a progress bar.
 
 use crate::exit::ExitStatus;
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -10,7 +11,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::snippet::visible;
+use crate::snippet::{is_unsafe, visible};
 
 use super::bar_terminal::BarTerminal;
 use super::output_mode::{Bars, LineFormat, LogStream, OutputMode};
@@ -117,7 +118,7 @@ impl Log {
             // A field may not pose as one of the four.
             line.entry(name).or_insert(value);
         }
-        Value::Object(line).to_string()
+        ascii_where_unsafe(&Value::Object(line).to_string())
     }
 
     fn word(&self, level: Level) -> String {
@@ -132,8 +133,8 @@ impl Log {
 
     fn text(&self, fields: &Fields) -> String {
         let show = |(name, value): (&String, &Value)| match value {
-            Value::String(text) if is_simple(text) => format!(" {name}={text}"),
-            other => format!(" {name}={other}"),
+            Value::String(text) if is_simple(text) => format!(" {name}={}", visible(text)),
+            other => format!(" {name}={}", visible(&other.to_string())),
         };
         let text: String = fields.iter().map(show).collect();
         if text.is_empty() {
@@ -170,13 +171,38 @@ pub(super) fn describe(error: &Error, pen: Painter) -> String {
         }
     }
     let hint = pen.write(Style::Advice, "hint:");
-    lines.extend(error.hints().iter().map(|text| format!("{hint} {text}")));
+    lines.extend(
+        error
+            .hints()
+            .iter()
+            .map(|text| format!("{hint} {}", harmless(text))),
+    );
     lines.join("\n")
 }
 
 /// Returns the error kind's name in machine-readable output: `unreachable`, `usage`.
 pub(super) fn kind_name(error: &Error) -> String {
     format!("{:?}", error.kind()).to_ascii_lowercase()
+}
+
+/// Returns JSON with the characters as escapes that JSON leaves as they are and a terminal obeys.
+pub(super) fn ascii_where_unsafe(json: &str) -> String {
+    if json
+        .chars()
+        .all(|letter| letter == '\n' || !is_unsafe(letter))
+    {
+        return json.to_owned();
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for letter in json.chars() {
+        if letter == '\n' || !is_unsafe(letter) {
+            shown.push(letter);
+        } else {
+            // Each of them is in the basic plane. Writing to a String cannot fail.
+            let _ = write!(shown, "\\u{:04x}", u32::from(letter));
+        }
+    }
+    shown
 }
 
 /// Escapes control characters, because a message may quote a server or a file. Line breaks stay.

@@ -191,6 +191,40 @@ async fn the_service_gets_each_accepted_push_and_the_rest_when_it_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_the_service_refuses_is_set_aside_and_the_rest_goes_on() {
+    let service = Service::start([]);
+    let (store, cadence) = asking(&service).await;
+    let ids: Vec<String> = (0..40).map(id).collect();
+    send(&store, &cadence, layer(3), "monday", &ids).await;
+    service.next([Mood::Well, Mood::KnowsNoSuchUser, Mood::KnowsNoSuchUser]);
+    let synced = cadence.sync(&holder()).await.unwrap();
+    assert_eq!((synced.delivered, synced.left), (38, 2));
+    assert!(synced.failure.is_none());
+    let reasons: Vec<(&String, &u64)> = synced.set_aside.iter().collect();
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(
+        reasons[0].0.contains("user not found") && *reasons[0].1 == 2,
+        "{reasons:?}"
+    );
+    // They are tried again.
+    assert_eq!(cadence.sync(&holder()).await.unwrap().left, 0);
+
+    // A service that refuses every push is a fault of the configuration.
+    send(
+        &store,
+        &cadence,
+        layer(3),
+        "tuesday",
+        &(50..90).map(id).collect::<Vec<_>>(),
+    )
+    .await;
+    service.next(vec![Mood::KnowsNoSuchUser; 40]);
+    let synced = cadence.sync(&holder()).await.unwrap();
+    assert_eq!((synced.delivered, synced.left), (0, 40));
+    assert!(synced.failure.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_without_an_answer_is_sent_to_the_service_again() {
     let service = Service::start([]);
     let (store, cadence) = asking(&service).await;
@@ -205,7 +239,12 @@ async fn a_push_without_an_answer_is_sent_to_the_service_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_url_that_is_none_is_a_usage_error() {
-    for url in ["cadence.example.com", "ftp://cadence.example.com", ""] {
+    for url in [
+        "cadence.example.com",
+        "ftp://cadence.example.com",
+        "http://cadence.example.com",
+        "",
+    ] {
         let store = Place::sqlite().open().await;
         let error = Cadence::new(Where::Http(url.to_owned()), store)
             .err()

@@ -87,7 +87,7 @@ fn variables_and_filters_are_those_of_the_file() {
     )
     .replace(
         "body = \"See the [[var:inventory_count]]",
-        "body = \"See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]]",
+        "body = \"See the [[var:wishlist_count|number]] or [[var:colour]]",
     );
     insta::assert_snapshot!(shown(&text), @r#"
     error: there is no filter `deafult`
@@ -101,7 +101,7 @@ fn variables_and_filters_are_those_of_the_file() {
     error: recent-offer-creators has no column `wishlist_count`
       --> a.toml:16:23
        |
-    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
+    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] people who have them →"
        |                       ^^^^^^^^^^^^^^
        |
        = hint: it has: user_id, username, firstName, usersize, relevant_variant_size, product_name, variantID, lastActive, inventory_count
@@ -109,18 +109,19 @@ fn variables_and_filters_are_those_of_the_file() {
     error: recent-offer-creators has no column `colour`
       --> a.toml:16:56
        |
-    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
+    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] people who have them →"
        |                                                        ^^^^^^
        |
        = hint: it has: user_id, username, firstName, usersize, relevant_variant_size, product_name, variantID, lastActive, inventory_count
-
-    warning: `[[ var:username ]]` is sent as it stands
-      --> a.toml:16:68
+    "#);
+    insta::assert_snapshot!(shown(&with("[[var:product_name]]s", "[[ var:product_name ]]s")), @r#"
+    error: `[[ var:product_name ]]` is not a variable; write `[[var:product_name]]`
+      --> a.toml:15:22
        |
-    16 | body = "See the [[var:wishlist_count|number]] or [[var:colour]] or [[ var:username ]] people who have them →"
-       |                                                                    ^^^^^^^^^^^^^^^^^^
+    15 | title = "The target: [[ var:product_name ]]s"
+       |                      ^^^^^^^^^^^^^^^^^^^^^^
        |
-       = hint: a variable is written [[var:column]], without spaces
+       = hint: to send such characters as they stand, put them in [["…"]]
     "#);
     insta::assert_snapshot!(shown(&with("[[var:product_name]]s", "[[var:product_name")), @r#"
     error: `[[` is not closed with `]]`
@@ -230,4 +231,20 @@ fn pushes_that_come_too_soon_too_late_or_too_often() {
       |
       = hint: it lasts from lead_minutes before the time to max_lateness_minutes, or all delays, after it
     "#);
+}
+
+#[test]
+fn a_nul_in_any_text_of_a_push_is_an_error() {
+    for key in ["title", "body", "deep_link", "data.x"] {
+        let text = GOOD.replace(&format!("\n{key} = "), &format!("\nx{key} = "));
+        let text = text.replace(
+            "[[push]]",
+            &format!("[[push]]\n{key} = \"https://app.tradeblock.us/\\u0000\""),
+        );
+        let report = shown(&text);
+        assert!(
+            report.contains("it contains a NUL character"),
+            "{key}: {report}"
+        );
+    }
 }

@@ -200,6 +200,27 @@ fn cron_expressions_with_their_place() {
 }
 
 #[test]
+fn minutes_that_are_no_whole_number_have_one_error() {
+    let short = with("send_at", "lead_minutes = 20\nsend_at");
+    for minutes in [
+        "10.5",
+        "nan",
+        "\"10\"",
+        "-3",
+        "99999999999999999999",
+        "9223372036854775807",
+    ] {
+        for text in [
+            format!("{short}[window]\ncancel_minutes = {minutes}\n"),
+            with("send_at", &format!("lead_minutes = {minutes}\nsend_at")),
+        ] {
+            let report = shown(&text);
+            assert_eq!(report.matches("error: ").count(), 1, "{report}");
+        }
+    }
+}
+
+#[test]
 fn a_window_that_does_not_fit_the_lead() {
     insta::assert_snapshot!(shown(&(GOOD.to_owned() + "[window]\ncancel_minutes = 45\n")), @r"
     error: the window of 45 minutes does not fit into the lead of 30

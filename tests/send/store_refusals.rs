@@ -34,7 +34,7 @@ fn a_read_only_database_is_refused_at_once() {
         &office,
         1,
         &[
-            "the state store is read-only",
+            "the server accepts no writes",
             "target_session_attrs=read-write",
             "PUSHCTL_STATE_URL",
         ],
@@ -52,7 +52,7 @@ fn a_standby_is_refused_at_once() {
     );
     assert_eq!(office.run(&["state", "migrate"]).status, 0);
     cluster.demote();
-    refused(&office, 1, &["the state store is read-only", "a standby"]);
+    refused(&office, 1, &["the server accepts no writes", "a standby"]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_missing_privilege_is_named_with_its_grant() {
     assert_eq!(office.run(&["state", "migrate"]).status, 0);
     let grants = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pushctl";
     database.execute("REVOKE INSERT ON ALL TABLES IN SCHEMA pushctl FROM tls_only");
-    refused(&office, 4, &["permission denied for table", grants]);
+    refused(&office, 4, &["may not write to", grants]);
     database.execute(
         "REASSIGN OWNED BY tls_only TO CURRENT_USER; REVOKE ALL ON SCHEMA pushctl FROM tls_only",
     );

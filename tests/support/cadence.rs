@@ -18,6 +18,8 @@ pub(crate) enum Mood {
     FailsOpen,
     /// The same, with status 200.
     FailsOpenPolitely,
+    /// 404 and an error: a user whom it does not know.
+    KnowsNoSuchUser,
     /// 503 and an HTML page.
     Unavailable,
     /// 200, and a count that differs from the number of excluded users.
@@ -130,6 +132,9 @@ impl State {
         let mood = self.moods.pop_front().unwrap_or(Mood::Well);
         if mood == Mood::Unavailable {
             return Some((503, "<html>back soon</html>".to_owned()));
+        }
+        if mood == Mood::KnowsNoSuchUser {
+            return Some((404, json!({"error": "user not found"}).to_string()));
         }
         let path = head.split(' ').nth(1).unwrap_or_default();
         let answer = match path {

@@ -160,6 +160,7 @@ impl Clock for Hand {
 pub(crate) fn address(url: &str) -> Address {
     Address::resolve(&Inputs {
         url: Some(&Secret::new(url)),
+        url_origin: "--state",
         environment: &|_| None,
         home: None,
         config: &BTreeMap::new(),

@@ -11,7 +11,7 @@ use crate::automation::toml_tree::{Node, part_of};
 use crate::automation::{file_name, file_named};
 use crate::suggest::nearest;
 use crate::template::push::{Problem, PushTemplate, Wording};
-use crate::template::{Fault, Flaw, Template};
+use crate::template::{Fault, Flaw, LITERAL_HINT, Template};
 
 impl<'c> CheckedFile<'c, '_> {
     /// Checks the audience, and every push against it.
@@ -106,7 +106,6 @@ impl<'c> CheckedFile<'c, '_> {
             let Ok(template) = Template::parse(text) else {
                 continue;
             };
-            self.lookalikes(&template, span);
             if let Some(file) = file {
                 self.columns(&template, span, file);
             }
@@ -137,6 +136,7 @@ impl<'c> CheckedFile<'c, '_> {
                     None => "filters are: default, number, plural, truncate, urlencode".to_owned(),
                 }),
             ),
+            Fault::NearVariable { .. } => (problem.reason.clone(), Some(LITERAL_HINT.to_owned())),
             _ => (problem.reason.clone(), None),
         };
         self.findings
@@ -154,19 +154,6 @@ impl<'c> CheckedFile<'c, '_> {
             self.findings
                 .warning("text", span, "the target of this link is known only row by row")
                 .hint("rows whose link does not lead to an allowed host are skipped; write the host literally if possible");
-        }
-    }
-
-    fn lookalikes(&mut self, template: &Template, span: &Range<usize>) {
-        for written in template.lookalikes() {
-            let place = part_of(self.findings.source(), span, written);
-            self.findings
-                .warning(
-                    "template",
-                    &place,
-                    format!("`{written}` is sent as it stands"),
-                )
-                .hint("a variable is written [[var:column]], without spaces");
         }
     }
 

@@ -42,15 +42,25 @@ impl<'c> CheckedFile<'c, '_> {
 
     fn leads(&mut self, table: &Node<'_>) -> (SignedDuration, SignedDuration, SignedDuration) {
         let window_table = self.table("window");
-        let lead = toml_tree::integer(table, "lead_minutes");
-        let window = window_table.and_then(|window| toml_tree::integer(window, "cancel_minutes"));
-        let lateness = toml_tree::integer(table, "max_lateness_minutes");
+        // A value that is no number of minutes is reported elsewhere; here the default replaces it.
+        let minutes_in = |table: Option<&Node<'_>>, key| {
+            let value = table.and_then(|table| toml_tree::integer(table, key));
+            value.filter(|(minutes, _)| (0..=1440).contains(minutes))
+        };
+        let lead = minutes_in(Some(table), "lead_minutes");
+        let window = minutes_in(window_table, "cancel_minutes");
+        let lateness = minutes_in(Some(table), "max_lateness_minutes");
         let lead_minutes = lead
             .as_ref()
             .map_or(i64::from(ScheduleTable::default_lead()), |lead| lead.0);
         let window_default = i64::from(WindowTable::default().cancel_minutes);
         let window_minutes = window.as_ref().map_or(window_default, |window| window.0);
-        if window_minutes >= lead_minutes {
+        let has = |table: Option<&Node<'_>>, key| {
+            table.is_some_and(|table| toml_tree::get(table, key).is_some())
+        };
+        let is_known = (window.is_some() || !has(window_table, "cancel_minutes"))
+            && (lead.is_some() || !has(Some(table), "lead_minutes"));
+        if is_known && window_minutes >= lead_minutes {
             let (span, hint) = match (window, lead) {
                 (Some((_, span)), _) => (span, "generation, tests and window must fit into the lead: make the window shorter or the lead longer".to_owned()),
                 (None, Some((_, span))) => (span, format!("without [window] it is {window_default} minutes: set cancel_minutes there, or make the lead longer")),
@@ -72,7 +82,7 @@ impl<'c> CheckedFile<'c, '_> {
         let lateness = lateness.map_or(i64::from(ScheduleTable::default_lateness()), |lateness| {
             lateness.0
         });
-        let minutes = |minutes: i64| SignedDuration::from_mins(minutes.clamp(0, 1440));
+        let minutes = SignedDuration::from_mins;
         (
             minutes(lead_minutes),
             minutes(window_minutes),

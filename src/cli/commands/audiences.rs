@@ -40,8 +40,17 @@ impl Subcommand for Args {
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let catalogue = services::catalogue(&context)?;
         let Some(name) = &self.name else {
-            let names = catalogue.names().map(|name| catalogue.get(name));
-            list(&context, &names.collect::<Result<Vec<_>>>()?)?;
+            for note in catalogue.notes() {
+                context.ui.say(note);
+            }
+            let mut sound = Vec::new();
+            for name in catalogue.names() {
+                match catalogue.get(name) {
+                    Ok(definition) => sound.push(definition),
+                    Err(error) => context.ui.warn(format_args!("{error:#}")),
+                }
+            }
+            list(&context, &sound)?;
             return Ok(ExitStatus::Done);
         };
         let definition = catalogue.get(name)?;

@@ -76,11 +76,6 @@ impl Subcommand for Args {
                 crate::count::counted(preview.rows, "rows")
             ));
         }
-        for brackets in &preview.lookalikes {
-            context.ui.warn(format_args!(
-                "{brackets} looks like a variable and is sent as it stands"
-            ));
-        }
         Ok(ExitStatus::Done)
     }
 }

@@ -136,11 +136,6 @@ impl AsyncSubcommand for Args {
         };
         let plan = PreparedSend::plan(&run_context, &order, &overrides)?;
         settle(context, &mut order, &plan);
-        for (place, brackets) in &plan.lookalikes {
-            context.ui.warn(format_args!(
-                "{place}: {brackets} looks like a variable and is sent as it stands; a variable is written [[var:column]]"
-            ));
-        }
         let file = automation
             .as_ref()
             .map(|automation| automation.file.clone());

@@ -4,7 +4,7 @@ use crate::exit::ExitStatus;
 use serde_json::json;
 
 use crate::cadence::Synced;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::report::{counted, number};
 use crate::settings::cadence::HISTORY;
 use crate::ui::Document;
@@ -25,7 +25,7 @@ use crate::cli::{help, services, setting_args};
         ("pushctl sync -q", "for cron: silent unless it fails"),
     ]),
     after_help = help::statuses(&[
-        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Locked, ExitStatus::Bug,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Locked, ExitStatus::Bug,
         ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
     args = setting_args::flags(&[&HISTORY]),
@@ -47,12 +47,15 @@ fn print_result(context: &CommandContext, synced: Synced) -> Result<ExitStatus> 
         delivered,
         unrecordable,
         left,
+        set_aside,
         failure,
     } = synced;
     if ui.document() == Document::Json {
         let failure = failure.as_ref().map(|error| format!("{error:#}"));
         ui.json(&json!({
-            "delivered": delivered, "unrecordable": unrecordable, "left": left, "failure": failure,
+            "delivered": delivered, "unrecordable": unrecordable, "left": left,
+            "set_aside": set_aside.iter().map(|(reason, count)| json!({ "reason": reason, "count": count })).collect::<Vec<_>>(),
+            "failure": failure,
         }))?;
     }
     if delivered > 0 || left == 0 {
@@ -70,6 +73,12 @@ fn print_result(context: &CommandContext, synced: Synced) -> Result<ExitStatus> 
             counted(unrecordable, "pushes")
         ));
     }
+    for (reason, count) in &set_aside {
+        ui.warn(format_args!(
+            "{} set aside: {reason}",
+            counted(*count, "pushes")
+        ));
+    }
     let owed = match left {
         0 => return Ok(ExitStatus::Done),
         1 => "1 push is still missing in the notification history".to_owned(),
@@ -78,6 +87,13 @@ fn print_result(context: &CommandContext, synced: Synced) -> Result<ExitStatus> 
             number(many)
         ),
     };
+    if failure.is_none() && left == set_aside.values().sum::<u64>() {
+        return Err(Error::new(
+            ErrorKind::Partial,
+            format!("{owed}: the history refuses them"),
+        )
+        .hint("they count for the cadence rules; the next `pushctl sync` tries them again"));
+    }
     Err(match failure {
         Some(error) => error
             .context(owed)

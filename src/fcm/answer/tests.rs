@@ -21,6 +21,17 @@ fn fcm(code: &str) -> String {
     )
 }
 
+proptest::proptest! {
+    #[test]
+    fn no_answer_makes_it_panic(status in 100_u16..600, body in "[ -~\n\0é]{0,60}", at in 0_usize..200, cut in 0_usize..200) {
+        answer(status, &body);
+        let mut torn = fcm("UNREGISTERED").into_bytes();
+        let at = at.min(torn.len());
+        torn.splice(at..(at + cut).min(torn.len()), body.bytes());
+        answer(status, &String::from_utf8_lossy(&torn));
+    }
+}
+
 #[test]
 fn a_token_is_dead_on_unregistered_and_on_nothing_else() {
     assert_eq!(answer(404, &fcm("UNREGISTERED")), PushAnswer::Dead);
