@@ -174,6 +174,13 @@ impl Stage {
         tests(&self.stand_in)
     }
 
+    /// Returns whether the only run has begun a phase.
+    pub(super) async fn has_begun(&self, phase: &str) -> bool {
+        let (_, phases) = self.only_run().await;
+        let begins = format!("{phase}@");
+        phases.iter().any(|line| line.starts_with(&begins))
+    }
+
     /// Returns the only run, with its phases as `phase@time:result`.
     pub(super) async fn only_run(&self) -> (Run, Vec<String>) {
         let store = self.site.store(hand(super::NOON)).await.unwrap();
