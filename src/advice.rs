@@ -112,6 +112,8 @@ advice! {
     CadenceService => "check CADENCE_SERVICE_URL, and that the service is running",
     WrongAccountFile => "create a key for a service account in the console and use the file that it offers",
     WrongKey => "the key starts with -----BEGIN PRIVATE KEY-----;  line breaks may be written as \\n",
+    WayOut => "check the address (push.url, push.token_url), and that this machine may connect to it: its firewall, and a proxy \
+        that is the only way out",
     DeletedKey => "check in the console that the account's key was not deleted",
     AssertionClock => "check that this machine's clock is right: the assertion carries the time",
     WebAddress => "write https://HOST or https://HOST/PATH, without NAME=, quotes and blanks",

@@ -12,6 +12,7 @@ mod deploy;
 mod diff;
 mod doctor;
 mod documents;
+mod faults;
 mod fcm;
 mod gates;
 mod help;

@@ -360,7 +360,7 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn state_database(cluster: &Postgres) -> Database {
+pub(crate) fn state_database(cluster: &Postgres) -> Database {
     let database = cluster.database("state");
     database.execute(&format!(
         "GRANT CREATE ON DATABASE {} TO tls_only",
@@ -369,6 +369,6 @@ fn state_database(cluster: &Postgres) -> Database {
     database
 }
 
-fn state_url(database: &Database) -> String {
+pub(crate) fn state_url(database: &Database) -> String {
     database.url_with("tls_only", "sslmode=require")
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::account::ServiceAccount;
+use super::transport::is_untrusted;
 use crate::advice::Advice;
 use crate::clock::Clock;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -109,11 +110,14 @@ impl TokenSource {
             .send()
             .await;
         let trouble = |cause: reqwest::Error| {
-            let error = Error::from_cause(ErrorKind::Unreachable, cause.without_url());
-            error.context(format!(
-                "cannot fetch a bearer token from {}",
-                self.token_uri
-            ))
+            let message = format!("cannot fetch a bearer token from {}", self.token_uri);
+            let (kind, advice) = if is_untrusted(&cause) {
+                (ErrorKind::Credentials, Advice::PrivateAuthority)
+            } else {
+                (ErrorKind::Unreachable, Advice::WayOut)
+            };
+            let error = Error::from_cause(kind, cause.without_url());
+            error.context(message).hint(advice)
         };
         let answer = answer.map_err(trouble)?;
         *self.date.lock().unwrap_or_else(PoisonError::into_inner) =

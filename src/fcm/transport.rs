@@ -188,7 +188,12 @@ impl Endpoint {
             .await
             .unwrap_or_else(timed_out)
             .map_err(|error| {
-                error.context(format!("cannot connect to {}:{}", self.host, self.port))
+                let place = format!("{}:{}", self.host, self.port);
+                let error = error.context(format!("cannot connect to the push service {place}"));
+                match error.kind() {
+                    ErrorKind::Unreachable => error.hint(Advice::WayOut),
+                    _ => error,
+                }
             })
     }
 
@@ -264,9 +269,14 @@ fn connector(roots: &[Certificate]) -> Result<tokio_native_tls::TlsConnector> {
     Ok(connector.into())
 }
 
+/// Returns whether a failure is about a certificate that no trusted authority signed.
+pub(super) fn is_untrusted(failure: &impl std::fmt::Debug) -> bool {
+    let text = format!("{failure:?}").to_lowercase();
+    text.contains("certificate verify failed") || text.contains("not trusted")
+}
+
 fn tls_failure(cause: native_tls::Error) -> Error {
-    let text = format!("{cause:?}").to_lowercase();
-    if text.contains("certificate verify failed") || text.contains("not trusted") {
+    if is_untrusted(&cause) {
         return Error::from_cause(ErrorKind::Credentials, cause)
             .context("the server's certificate is not trusted")
             .hint(Advice::PrivateAuthority);

@@ -142,7 +142,11 @@ impl ReconnectingSession {
     /// Converts a statement's failure into an error, and says whether a retry may succeed.
     pub(crate) fn explain(&self, refusal: Refusal) -> Error {
         let passes = passes(&refusal) || self.is_failing_over(&refusal);
-        let error = (self.explain)(refusal);
+        let is_lost = refusal.code().is_none();
+        let mut error = (self.explain)(refusal);
+        if is_lost {
+            error = error.context(format!("cannot reach {}", self.named));
+        }
         if passes {
             error.transient()
         } else {

@@ -191,9 +191,7 @@ pub(super) fn lacks_privilege(place: &str, role: &str, tables: &str) -> Error {
 /// A PostgreSQL error about the store.
 pub(super) fn postgres(cause: tokio_postgres::Error) -> Error {
     let Some(state) = cause.code().map(|state| state.code().to_owned()) else {
-        return Error::from_cause(ErrorKind::Unreachable, cause)
-            .context("cannot reach the state store")
-            .hint(Advice::AskDoctorAboutState);
+        return Error::from_cause(ErrorKind::Unreachable, cause).hint(Advice::AskDoctorAboutState);
     };
     let missing = missing_privilege(&cause);
     let error = |kind, message: &str| Error::from_cause(kind, cause).context(message);

@@ -211,7 +211,7 @@ fn a_history_that_cannot_be_asked() {
         office.file(&guarded(&format!("cadence_failure = \"{word}\"")));
         office.set("PUSHCTL_CADENCE", "http");
         office.set("CADENCE_SERVICE_URL", "http://127.0.0.1:9");
-        office.set("PUSHCTL_DEADLINE", "8s");
+        office.set("PUSHCTL_DEADLINE", "16s");
         let outcome = office.tick(status);
         assert_eq!(office.reached().len(), reached, "{outcome}");
     }

@@ -29,6 +29,8 @@ pub(crate) enum Fate {
     ResetAfter(usize),
     /// After this many bytes from the server the connection is closed properly.
     CloseAfter(usize),
+    /// The server's bytes arrive one at a time.
+    Trickle,
     /// A request for TLS is declined, and the rest is passed on.
     WithoutTls,
     /// These bytes are the answer to everything.
@@ -182,6 +184,7 @@ async fn meet(mut client: TcpStream, upstream: u16, fate: Fate) -> io::Result<()
             socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
             carry(client, upstream, Fate::CloseAfter(bytes)).await
         }
+        Fate::Trickle => trickle(client, upstream).await,
         fate => carry(client, upstream, fate).await,
     }
 }
@@ -194,7 +197,7 @@ async fn handshake(
     acceptor.set_certificate(&pair.certificate)?;
     acceptor.set_private_key(&pair.key)?;
     acceptor.set_alpn_select_callback(|_, offered| {
-        openssl::ssl::select_next_proto(b"\x0apostgresql", offered).ok_or(AlpnError::ALERT_FATAL)
+        openssl::ssl::select_next_proto(b"\x0apostgresql", offered).ok_or(AlpnError::NOACK)
     });
     let mut stream = tokio_openssl::SslStream::new(Ssl::new(acceptor.build().context())?, client)?;
     Pin::new(&mut stream)
@@ -253,6 +256,24 @@ async fn pass(
         }
     }
     Ok(passed)
+}
+
+async fn trickle(client: TcpStream, upstream: u16) -> io::Result<()> {
+    let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], upstream))).await?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let down = async {
+        let mut byte = [0];
+        while from_server.read(&mut byte).await? > 0 {
+            to_client.write_all(&byte).await?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        io::Result::Ok(())
+    };
+    tokio::select! {
+        done = down => done,
+        done = tokio::io::copy(&mut from_client, &mut to_server) => done.map(drop),
+    }
 }
 
 /// Reads from the client and answers nothing, until the client disconnects.
