@@ -34,6 +34,8 @@ pub type WaitListener = Box<dyn Fn(&str) + Send + Sync>;
 #[derive(Default)]
 struct Waits {
     present: Mutex<Vec<Wait>>,
+    /// The longest wait that is over.
+    longest: Mutex<Option<(Arc<str>, Duration)>>,
     listener: OnceLock<WaitListener>,
     last_report: Mutex<Option<Instant>>,
 }
@@ -195,6 +197,16 @@ impl Budget {
         self.out_of_time()
     }
 
+    /// Says what most of the time was spent on, if it was one wait.
+    pub fn spent_on(&self) -> String {
+        match &*lock(&self.waits.longest) {
+            Some((what, took)) if *took * 2 > self.spent() => {
+                format!(": {} of it went by waiting for {what}", Seconds(*took))
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Returns the error of an ended budget. It names what is waited for.
     pub fn out_of_time(&self) -> Error {
         let present = lock(&self.waits.present);
@@ -255,6 +267,12 @@ impl<'a> Present<'a> {
 impl Drop for Present<'_> {
     fn drop(&mut self) {
         let mut present = lock(&self.waits.present);
+        let took = self.wait.since.elapsed();
+        let mut longest = lock(&self.waits.longest);
+        if longest.as_ref().is_none_or(|(_, longest)| took > *longest) {
+            *longest = Some((Arc::clone(&self.wait.what), took));
+        }
+        drop(longest);
         let same =
             |one: &Wait| Arc::ptr_eq(&one.what, &self.wait.what) && one.since == self.wait.since;
         if let Some(place) = present.iter().position(same) {

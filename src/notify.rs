@@ -209,6 +209,8 @@ impl Notices {
 
 /// The time for the notices that are still under way at the end.
 const FLUSH: Duration = Duration::from_secs(5);
+/// The time that a worker without work needs to end.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Delivers notices in the background, in their order.
 pub struct Outgoing {
@@ -273,7 +275,8 @@ impl Outgoing {
         } = self;
         drop(queue);
         let limit = Instant::now() + FLUSH;
-        let end = end.map_or(limit, |end| end.min(limit));
+        // Also after the deadline, a worker without work gets the moment that it needs to end.
+        let end = end.map_or(limit, |end| end.min(limit).max(Instant::now() + MOMENT));
         let is_late = timeout_at(end, &mut worker).await.is_err();
         worker.abort();
         let mut warnings =

@@ -232,7 +232,7 @@ impl Source {
             let left = end.saturating_duration_since(Instant::now());
             let failed = plan.begun();
             let Some(step) = plan.next(left) else {
-                return Err(give_up(last, failed, began.elapsed(), total));
+                return Err(give_up(last, failed, began.elapsed(), budget));
             };
             if let Some(cause) = &last {
                 tracing::debug!(target: "pushctl::source", wait_ms = step.wait.as_millis(), "attempt {failed} failed: {cause:#}");
@@ -433,11 +433,16 @@ fn out_of_time(snapshot: &Snapshot, previous: Option<&Error>) -> Error {
     }
 }
 
-fn give_up(last: Option<Error>, failed: u32, time: Duration, deadline: Duration) -> Error {
+fn give_up(last: Option<Error>, failed: u32, time: Duration, budget: &Budget) -> Error {
+    let deadline = budget.total();
     let Some(error) = last else {
         return Error::new(
             ErrorKind::Unreachable,
-            "the deadline ended before the connection could begin",
+            format!(
+                "the deadline of {} ended before the connection could begin{}",
+                Seconds(deadline),
+                budget.spent_on()
+            ),
         )
         .hint("raise --deadline");
     };

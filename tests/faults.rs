@@ -14,6 +14,7 @@ use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
 use crate::support::programs::free_port;
 use crate::support::proxy::{Fate, Proxy};
+use crate::support::store::Place;
 
 /// The deadline of every command here.
 const DEADLINE: Duration = Duration::from_secs(6);
@@ -187,6 +188,11 @@ impl Broken {
     }
 }
 
+fn port_of(url: &str) -> u16 {
+    let port = url.rsplit_once(':').unwrap().1;
+    port.trim_end_matches('/').parse().unwrap()
+}
+
 /// A certificate that the clients of the push service do not trust.
 fn stranger() -> Fate {
     let pair = Postgres::shared().certificates().pair("server");
@@ -250,14 +256,6 @@ fn send(peer: Peer, fault: Fault) -> (Outcome, Duration) {
     let service = Service::start([]);
     let postgres =
         |broken: &Broken, database: &Database| broken.postgres(fault, database, &authority);
-    let port_of = |url: &str| {
-        url.rsplit_once(':')
-            .unwrap()
-            .1
-            .trim_end_matches('/')
-            .parse()
-            .unwrap()
-    };
     office.set("PUSHCTL_PUSH_PATIENCE", "1m");
     let _broken = match peer {
         Peer::State => {
@@ -315,15 +313,7 @@ fn send(peer: Peer, fault: Fault) -> (Outcome, Duration) {
 fn pipeline(fault: Fault) -> (Outcome, Duration) {
     let mut office = pipeline::Office::new(4, Script::default());
     let upstream = Service::start([]);
-    let port = upstream
-        .url()
-        .rsplit_once(':')
-        .unwrap()
-        .1
-        .trim_end_matches('/')
-        .parse()
-        .unwrap();
-    let broken = Broken::new(fault, port, stranger());
+    let broken = Broken::new(fault, port_of(&upstream.url()), stranger());
     let scheme = if matches!(fault, Fault::Untrusted | Fault::UnknownHost) {
         "https"
     } else {
@@ -358,6 +348,87 @@ fn pipeline(fault: Fault) -> (Outcome, Duration) {
     }
     // A notice that cannot be delivered costs its own time once, at the end.
     (outcome, took.saturating_sub(Duration::from_secs(14)))
+}
+
+/// A pipeline whose peer is broken from its start: the deadline binds all of its phases together.
+fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
+    let place = match peer {
+        Peer::State => Place::postgres(),
+        _ => Place::sqlite(),
+    };
+    let mut office = pipeline::Office::at(place, 4, Script::default());
+    office.file(&File::default());
+    let service = Service::start([]);
+    let _broken = match peer {
+        Peer::Source => {
+            let broken = Broken::new(fault, office.market.port(), Fate::Pass);
+            office.set("DATABASE_URL", broken.postgres(fault, &office.market, ""));
+            broken
+        }
+        Peer::State => {
+            assert_eq!(office.run(&["state", "migrate"]).status, 0);
+            let state = office.place.database.as_ref().unwrap();
+            let broken = Broken::new(fault, state.port(), Fate::Pass);
+            let url = broken.postgres(fault, state, "");
+            office.set("PUSHCTL_STATE_URL", url);
+            broken
+        }
+        Peer::HistoryDatabase => {
+            let history = crate::cadence::history();
+            let broken = Broken::new(fault, history.port(), Fate::Pass);
+            office.set(
+                "PUSH_CADENCE_DATABASE_URL",
+                broken.postgres(fault, &history, ""),
+            );
+            broken
+        }
+        Peer::HistoryService => {
+            let broken = Broken::new(fault, port_of(&service.url()), Fate::Pass);
+            office.set(
+                "CADENCE_SERVICE_URL",
+                format!("http://{}:{}", broken.host, broken.port),
+            );
+            broken
+        }
+        Peer::PushService | Peer::TokenEndpoint => {
+            let broken = Broken::new(fault, port_of(&office.stand_in.base_url()), stranger());
+            let url = format!("https://{}:{}", broken.host, broken.port);
+            if peer == Peer::PushService {
+                office.set("PUSHCTL_PUSH_URL", url);
+            } else {
+                office.set("PUSHCTL_PUSH_TOKEN_URL", format!("{url}/token"));
+            }
+            broken
+        }
+        Peer::Webhook => unreachable!("it does not hold a pipeline up"),
+    };
+    let (outcome, took) =
+        timed(|| office.run(&["run-pipeline", "daily", "--tick", "--deadline", "6s"]));
+    assert!(
+        took < DEADLINE + SLACK,
+        "{peer:?} × {fault:?}: {took:?}\n{outcome}"
+    );
+    assert_eq!(office.reached().len(), 0, "{peer:?} × {fault:?}: {outcome}");
+    outcome
+}
+
+#[test]
+fn a_pipeline_ends_in_time_whichever_peer_is_away() {
+    let peers = PEERS.into_iter().filter(|peer| *peer != Peer::Webhook);
+    let cells = peers.flat_map(|peer| [Fault::Silent, Fault::Refused].map(|fault| (peer, fault)));
+    std::thread::scope(|scope| {
+        for (peer, fault) in cells {
+            scope.spawn(move || {
+                let outcome = whole_pipeline(peer, fault);
+                assert_eq!(outcome.status, 5, "{peer:?} × {fault:?}: {outcome}");
+                assert!(
+                    named(peer).iter().any(|name| outcome.stderr.contains(name)),
+                    "{peer:?} × {fault:?}: {outcome}"
+                );
+                outcome.says("hint: ");
+            });
+        }
+    });
 }
 
 fn check(peer: Peer, fault: Fault) -> Result<(), String> {
