@@ -25,8 +25,11 @@ pub(super) fn location(context: &CommandContext) -> Result<Location> {
     run::services::state_location(&context.settings)
 }
 
-/// Opens the state store.
+/// Opens the state store, unless the command has opened it.
 pub(super) async fn store(context: &CommandContext) -> Result<Store> {
+    if let Some(store) = context.open_stores.first() {
+        return Ok(store);
+    }
     open(context, Store::open_within).await
 }
 

@@ -90,13 +90,13 @@ impl SourceAccess {
         let Some(breaker) = self.breaker.filter(|_| self.has_store()) else {
             return Ok(());
         };
-        let budget = budget.step(PATIENCE);
         let asked = async {
-            let store = self.store(&budget).await?;
+            let store = self.store(budget).await?;
             let asking = store.admission(&self.place, breaker.failures, breaker.cool_off);
             asking.await
         };
-        match budget.wait("the state store", asked).await {
+        let patience = budget.step(PATIENCE);
+        match patience.wait("the state store", asked).await {
             Ok(Admission::Refused { until, failures }) => Err(Error::new(
                 ErrorKind::Unreachable,
                 format!(
@@ -169,14 +169,14 @@ impl SourceAccess {
         if self.breaker.is_none() || !(may_create || self.has_store()) {
             return;
         }
-        let budget = budget.step(PATIENCE);
+        let patience = budget.step(PATIENCE);
         let recorded = async {
-            self.store(&budget)
+            self.store(budget)
                 .await?
                 .attempted(&self.place, probe)
                 .await
         };
-        if let Err(error) = budget.wait_with_grace("the state store", recorded).await {
+        if let Err(error) = patience.wait_with_grace("the state store", recorded).await {
             tracing::info!("the circuit breaker is not used: {error:#}");
         }
     }

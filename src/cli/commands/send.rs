@@ -150,8 +150,8 @@ impl AsyncSubcommand for Args {
             results::print_summary(context, &summary)?;
             return Ok(ExitStatus::Done);
         }
-        let store = services::store(context).await?;
         if let (Some(automation_order), Reach::Live) = (&automation_order, order.reach) {
+            let store = services::store(context).await?;
             run::session::not_paused(&store, &order.automation, &overrides).await?;
             automation_order
                 .check_safeguards(&run_context, &store, &plan)
@@ -159,6 +159,7 @@ impl AsyncSubcommand for Args {
         }
         let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
         confirm::confirm_send(context, &mut sending, &overrides).await?;
+        let store = services::store(context).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
