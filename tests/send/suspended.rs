@@ -197,10 +197,11 @@ fn round(kept: Kept, random: &mut Random) -> usize {
     };
     // One that woke up just before may have been done in time.
     assert!([0, 2, 3, 11].contains(&resumed.status), "{resumed}");
+    let mut all = vec![format!("{resumed}")];
     if resumed.status != 0 {
-        office.run(&resume);
+        all.push(office.run(&resume).to_string());
     }
-    assert_eq!(standing(&office), [("accepted", PEOPLE)]);
+    assert_eq!(standing(&office), [("accepted", PEOPLE)], "{all:#?}");
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
     for one in office.stand_in.accepted() {
         *counts.entry(one.token).or_default() += 1;
