@@ -197,10 +197,10 @@ impl Budget {
         self.out_of_time()
     }
 
-    /// Says what most of the time was spent on, if it was one wait.
+    /// Says what the time was spent on, if one wait took much of it.
     pub fn spent_on(&self) -> String {
         match &*lock(&self.waits.longest) {
-            Some((what, took)) if *took * 2 > self.spent() => {
+            Some((what, took)) if *took * 4 > self.spent() => {
                 format!(": {} of it went by waiting for {what}", Seconds(*took))
             }
             _ => String::new(),

@@ -350,6 +350,9 @@ fn pipeline(fault: Fault) -> (Outcome, Duration) {
     (outcome, took.saturating_sub(Duration::from_secs(14)))
 }
 
+/// The deadline of a whole pipeline whose peer is away: a busy machine needs seconds for the phases before that peer.
+const PIPELINE_DEADLINE: Duration = Duration::from_secs(12);
+
 /// A pipeline whose peer is broken from its start: the deadline binds all of its phases together.
 fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
     let place = match peer {
@@ -403,9 +406,9 @@ fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
         Peer::Webhook => unreachable!("it does not hold a pipeline up"),
     };
     let (outcome, took) =
-        timed(|| office.run(&["run-pipeline", "daily", "--tick", "--deadline", "6s"]));
+        timed(|| office.run(&["run-pipeline", "daily", "--tick", "--deadline", "12s"]));
     assert!(
-        took < DEADLINE + SLACK,
+        took < PIPELINE_DEADLINE + SLACK,
         "{peer:?} × {fault:?}: {took:?}\n{outcome}"
     );
     assert_eq!(office.reached().len(), 0, "{peer:?} × {fault:?}: {outcome}");

@@ -31,7 +31,7 @@ const BOUND: Duration = Duration::from_secs(60);
 /// What it takes to send to a stand-in: small waits, and its certificate authority in a file.
 pub(crate) struct Bench {
     settings: FcmSettings,
-    _authority: NamedTempFile,
+    authority: NamedTempFile,
 }
 
 impl Bench {
@@ -55,12 +55,20 @@ impl Bench {
         };
         Self {
             settings,
-            _authority: authority,
+            authority,
         }
     }
 
     pub(crate) fn with(mut self, change: impl FnOnce(&mut FcmSettings)) -> Self {
         change(&mut self.settings);
+        self
+    }
+
+    /// Trusts the certificate of another stand-in too.
+    pub(crate) fn trusting(mut self, other: &StandIn) -> Self {
+        self.authority
+            .write_all(other.authority_pem())
+            .expect("written");
         self
     }
 

@@ -191,7 +191,9 @@ impl Endpoint {
                 let place = format!("{}:{}", self.host, self.port);
                 let error = error.context(format!("cannot connect to the push service {place}"));
                 match error.kind() {
-                    ErrorKind::Unreachable => error.hint(Advice::WayOut),
+                    ErrorKind::Unreachable if error.hints().is_empty() => {
+                        error.hint(Advice::WayOut)
+                    }
                     _ => error,
                 }
             })

@@ -19,9 +19,11 @@ async fn without_http_2_nothing_is_sent_and_the_error_names_the_reason() {
     })
     .expect("started");
     let lender = StandIn::playing(Script::default());
-    let bench = Bench::of(&stand_in).with(|settings| settings.token_uri = Some(lender.token_uri()));
+    let bench = Bench::of(&stand_in)
+        .trusting(&lender)
+        .with(|settings| settings.token_uri = Some(lender.token_uri()));
     let error = bench.connect().await.err().expect("refused");
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:#}");
     assert!(
         format!("{error:#}").contains("does not speak HTTP/2 (TLS agreed on"),
         "{error:#}"

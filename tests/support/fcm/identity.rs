@@ -31,7 +31,9 @@ impl Identity {
     pub(super) fn create() -> Self {
         let (authority_key, key) = (ec_key(), ec_key());
         let authority = {
-            let mut builder = certificate("stand-in authority", &authority_key, None);
+            // A client that trusts two authorities of one name tries only the first.
+            let name = format!("stand-in authority {}", serial_number());
+            let mut builder = certificate(&name, &authority_key, None);
             let constraints = BasicConstraints::new().critical().ca().build();
             let usage = KeyUsage::new().critical().key_cert_sign().build();
             extend(&mut builder, constraints);
@@ -125,17 +127,21 @@ fn ec_key() -> PKey<Private> {
     PKey::from_ec_key(EcKey::generate(&group).expect("an EC key")).expect("a private key")
 }
 
+fn serial_number() -> BigNum {
+    let mut serial = BigNum::new().expect("a number");
+    serial
+        .rand(127, MsbOption::MAYBE_ZERO, false)
+        .expect("a serial number");
+    serial
+}
+
 fn certificate(name: &str, key: &PKey<Private>, issuer: Option<&X509Ref>) -> X509Builder {
     let mut subject = X509NameBuilder::new().expect("a name");
     subject
         .append_entry_by_nid(Nid::COMMONNAME, name)
         .expect("a common name");
     let subject = subject.build();
-    let mut serial = BigNum::new().expect("a number");
-    serial
-        .rand(127, MsbOption::MAYBE_ZERO, false)
-        .expect("a serial number");
-    let serial = serial.to_asn1_integer().expect("a serial number");
+    let serial = serial_number().to_asn1_integer().expect("a serial number");
     let (start, end) = (
         Asn1Time::days_from_now(0).expect("today"),
         Asn1Time::days_from_now(1).expect("tomorrow"),
