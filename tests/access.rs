@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::postgres::{Database, Postgres};
-use crate::support::programs::free_port;
+use crate::support::programs::closed_port;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::Place;
 
@@ -173,7 +173,7 @@ fn is_running(pid: u32) -> bool {
 
 fn a_host_that_is_away_is_left_alone(place: Place) {
     let team = Team::new(place);
-    let away = format!("postgres://reader@127.0.0.1:{}/market", free_port());
+    let away = format!("postgres://reader@127.0.0.1:{}/market", closed_port());
     let brief = ["--deadline", "3s", "--retries", "1"];
     for _ in 0..3 {
         let outcome = team.run(&away, &brief);

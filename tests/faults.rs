@@ -12,7 +12,7 @@ use crate::support::cadence::Service;
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::fcm::script::Script;
 use crate::support::postgres::{Database, Postgres};
-use crate::support::programs::free_port;
+use crate::support::programs::closed_port;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::Place;
 
@@ -156,7 +156,7 @@ impl Broken {
             Fault::Untrusted => untrusted,
             Fault::Refused | Fault::UnknownHost => {
                 return Self {
-                    port: free_port(),
+                    port: closed_port(),
                     host: if fault == Fault::Refused {
                         "127.0.0.1"
                     } else {

@@ -7,7 +7,7 @@ use crate::support::campaign::Campaign;
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Postgres, ROLES};
-use crate::support::programs::free_port;
+use crate::support::programs::closed_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
 /// What a busy machine may add to the deadline before the process is gone; it only proves that nothing hangs.
@@ -94,7 +94,7 @@ async fn a_blackholed_host() {
 fn a_port_where_nothing_listens() {
     let url = format!(
         "postgres://reader:secret-word@127.0.0.1:{}/market",
-        free_port()
+        closed_port()
     );
     fail(&url, 5, "refused", "check host and port");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{at, read, read_patiently, select_one};
 use crate::support::postgres::{Database, Postgres};
-use crate::support::programs::{free_port, may_mount};
+use crate::support::programs::{closed_port, may_mount};
 use crate::support::proxy::{Fate, Proxy};
 
 /// The URL for `reader` at these ports of this machine.
@@ -25,7 +25,7 @@ async fn the_next_host_is_asked_when_one_cannot_be_reached() {
     let told = read_patiently(
         &at(url(
             &database,
-            &[free_port(), database.port()],
+            &[closed_port(), database.port()],
             "sslmode=require",
         )),
         select_one,
@@ -55,7 +55,7 @@ async fn a_silent_host_leaves_time_for_the_next() {
 async fn every_hosts_failure_is_reported() {
     let database = Postgres::shared().database("everyone");
     let closing = Proxy::start(database.port(), Fate::CloseAfter(0));
-    let refusing = free_port();
+    let refusing = closed_port();
     let told = read(
         &at(url(
             &database,

@@ -8,7 +8,7 @@ use pushctl::source::Snapshot;
 
 use super::{Surroundings, at, read, read_patiently, read_until, select_one, source};
 use crate::support::postgres::Postgres;
-use crate::support::programs::free_port;
+use crate::support::programs::closed_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
 const TUNNEL_OR_OVERLOAD: &str = "the connection was accepted but not answered";
@@ -63,7 +63,7 @@ async fn a_port_where_nothing_listens_is_refused_and_tried_again() {
     let told = read(
         &at(format!(
             "postgres://reader@127.0.0.1:{}/market",
-            free_port()
+            closed_port()
         )),
         select_one,
     )
@@ -213,7 +213,7 @@ async fn an_interrupt_ends_a_wait_for_a_server_that_is_down() {
     let (trigger, interrupt) = interrupt::channel();
     let source = at(format!(
         "postgres://reader@127.0.0.1:{}/market",
-        free_port()
+        closed_port()
     ));
     let (told, ()) = tokio::join!(
         read_until(&source, Duration::from_secs(60), &interrupt, select_one),

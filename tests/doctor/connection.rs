@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Installation, source, through};
 use crate::support::postgres::{Database, Postgres};
-use crate::support::programs::{free_port, may_mount};
+use crate::support::programs::{closed_port, may_mount};
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
 /// The steps after `tcp`.
@@ -48,7 +48,7 @@ fn a_tunnel_whose_far_end_is_gone_is_named() {
     examined.skips("source", "log-in", "tls");
     // A tunnel that is down.
     let examined =
-        Installation::of(&through(&database, free_port())).examine(&["--only", "source"]);
+        Installation::of(&through(&database, closed_port())).examine(&["--only", "source"]);
     examined.fails("source", "tcp", "refused", "the tunnel to it", 5);
 }
 
@@ -244,7 +244,7 @@ fn of_several_hosts_one_that_answers_is_enough() {
     let database = source();
     let url = database.url().replace(
         &format!("localhost:{}", database.port()),
-        &format!("localhost:{},localhost:{}", free_port(), database.port()),
+        &format!("localhost:{},localhost:{}", closed_port(), database.port()),
     );
     let examined = Installation::of(&url).examine(&["--only", "source"]);
     examined

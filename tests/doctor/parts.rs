@@ -11,7 +11,7 @@ use crate::support::cadence::{Mood, Service};
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::fcm::{Options, StandIn};
 use crate::support::postgres::Postgres;
-use crate::support::programs::{free_port, may_mount};
+use crate::support::programs::{closed_port, may_mount};
 
 #[test]
 fn a_state_store_is_looked_at_and_left_as_it_is() {
@@ -101,7 +101,7 @@ fn a_state_store_older_than_the_outcome_files_is_told() {
 #[test]
 fn a_history_that_is_away_is_told_for_each_kind() {
     let database = source();
-    let url = format!("postgres://reader@127.0.0.1:{}/market", free_port());
+    let url = format!("postgres://reader@127.0.0.1:{}/market", closed_port());
     let installation = Installation::of(&database.url()).set("PUSH_CADENCE_DATABASE_URL", url);
     let examined = installation.examine(&["--only", "history"]);
     examined.fails("history", "tcp", "refused", "no service listens", 5);
@@ -109,7 +109,7 @@ fn a_history_that_is_away_is_told_for_each_kind() {
         .skips("history", "privileges", "tcp")
         .skips("history", "rules", "tcp");
 
-    let away = format!("http://127.0.0.1:{}", free_port());
+    let away = format!("http://127.0.0.1:{}", closed_port());
     let installation = Installation::of(&database.url()).set("CADENCE_SERVICE_URL", away);
     let examined = installation.examine(&["--only", "history"]);
     examined.fails(
@@ -267,7 +267,7 @@ fn a_directory_that_cannot_be_written_is_told() {
 fn automations_are_checked_and_their_notices_reached_without_a_post() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let closed = free_port();
+    let closed = closed_port();
     let installation = Installation::of(&source().url())
         .set(
             "TEST_WEBHOOK",

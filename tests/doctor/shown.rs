@@ -5,11 +5,11 @@ use std::process::Stdio;
 
 use super::{Installation, source};
 use crate::support::cli::Sandbox;
-use crate::support::programs::{free_port, signal};
+use crate::support::programs::{closed_port, signal};
 
 #[test]
 fn a_pipe_gets_a_line_for_each_step_and_the_failure_last() {
-    let url = format!("postgres://reader@127.0.0.1:{}/market", free_port());
+    let url = format!("postgres://reader@127.0.0.1:{}/market", closed_port());
     let installation = Installation::of(&url);
     let outcome = installation.run(&["doctor", "--only", "source,files"]);
     assert_eq!(outcome.status, 5, "{outcome}");
@@ -62,7 +62,7 @@ fn quiet_prints_nothing_on_success_and_only_failures_otherwise() {
     );
     let installation = installation.set(
         "DATABASE_URL",
-        format!("postgres://reader@127.0.0.1:{}/m", free_port()),
+        format!("postgres://reader@127.0.0.1:{}/m", closed_port()),
     );
     let outcome = installation.run(&["doctor", "-q"]);
     assert_eq!(outcome.status, 5, "{outcome}");

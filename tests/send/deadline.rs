@@ -7,7 +7,7 @@ use crate::support::campaign::Campaign;
 use crate::support::fcm::StandIn;
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::postgres::Postgres;
-use crate::support::programs::free_port;
+use crate::support::programs::closed_port;
 use crate::support::proxy::{Fate, Proxy};
 
 /// A busy machine starts and ends processes late.
@@ -15,7 +15,7 @@ const SLACK: Duration = Duration::from_secs(3);
 
 /// A proxy that accepts connections and says nothing.
 fn silent() -> Proxy {
-    Proxy::start(free_port(), Fate::Silence)
+    Proxy::start(closed_port(), Fate::Silence)
 }
 
 /// A `send` of three messages that fails as unreachable within this deadline; returns what it said.
@@ -38,7 +38,7 @@ fn a_push_service_that_refuses_or_is_silent_costs_no_more_than_the_deadline() {
     office.set("PUSHCTL_PUSH_PATIENCE", "2m");
     office.set(
         "PUSHCTL_PUSH_URL",
-        format!("https://127.0.0.1:{}", free_port()),
+        format!("https://127.0.0.1:{}", closed_port()),
     );
     let said = fails_in_time(&office, 4);
     assert!(said.contains("Connection refused"), "{said}");
@@ -59,7 +59,7 @@ fn a_history_that_refuses_or_is_silent_costs_no_more_than_the_deadline() {
     let mut office = Office::playing(Script::default());
     let url = |port| format!("postgres://someone@127.0.0.1:{port}/history?sslmode=disable");
     let proxy = silent();
-    for port in [free_port(), proxy.port()] {
+    for port in [closed_port(), proxy.port()] {
         office.set("PUSH_CADENCE_DATABASE_URL", url(port));
         let said = fails_in_time(&office, 4);
         assert!(said.contains("the notification history"), "{said}");
@@ -81,7 +81,7 @@ fn a_history_that_refuses_or_is_silent_costs_no_more_than_the_deadline() {
 fn a_state_store_that_refuses_or_is_silent_costs_no_more_than_the_deadline() {
     let mut office = Office::playing(Script::default());
     let proxy = silent();
-    for port in [free_port(), proxy.port()] {
+    for port in [closed_port(), proxy.port()] {
         let url = format!("postgres://someone@127.0.0.1:{port}/state?sslmode=disable");
         office.set("PUSHCTL_STATE_URL", url);
         let said = fails_in_time(&office, 4);

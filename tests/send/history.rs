@@ -9,7 +9,7 @@ use crate::cadence::history;
 use crate::support::cadence::{Mood, Service};
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::postgres::Database;
-use crate::support::programs::free_port;
+use crate::support::programs::closed_port;
 
 fn url(database: &Database) -> String {
     database.url_with("tls_only", "sslmode=require")
@@ -38,7 +38,7 @@ fn an_unreachable_history_stops_a_send_unless_cadence_failure_is_send() {
         "PUSH_CADENCE_DATABASE_URL",
         format!(
             "postgres://tls_only:hunter2@127.0.0.1:{}/history?sslmode=disable",
-            free_port()
+            closed_port()
         ),
     );
     office.audience(&people(0..3));

@@ -274,7 +274,7 @@ fn an_unreachable_push_service_leaves_a_run_that_can_be_resumed() {
         "PUSHCTL_PUSH_URL",
         format!(
             "https://127.0.0.1:{}",
-            crate::support::programs::free_port()
+            crate::support::programs::closed_port()
         ),
     );
     let said = office.refused(&[], 5);

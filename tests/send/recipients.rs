@@ -218,7 +218,7 @@ fn a_token_column_is_used_unchecked_without_a_source_and_the_summary_says_so() {
         );
     }
     // With a configured source that is unreachable, no message is sent.
-    let port = crate::support::programs::free_port();
+    let port = crate::support::programs::closed_port();
     office.set(
         "DATABASE_URL",
         format!("postgres://reader@127.0.0.1:{port}/shop"),

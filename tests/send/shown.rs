@@ -354,7 +354,7 @@ fn a_dry_run_without_its_history_says_so_or_counts_as_the_live_send_would() {
     let mut office = Office::playing(Script::default());
     let url = format!(
         "postgres://tls_only:hunter2@127.0.0.1:{}/history?sslmode=disable",
-        crate::support::programs::free_port()
+        crate::support::programs::closed_port()
     );
     office.set("PUSH_CADENCE_DATABASE_URL", url);
     office.audience(&people(0..3));

@@ -135,7 +135,7 @@ fn the_source_is_closed_before_the_first_message_leaves() {
 fn an_unreachable_source_stops_a_send() {
     let mut office = Office::playing(Script::default());
     office.audience(&audience(&[0]));
-    let port = crate::support::programs::free_port();
+    let port = crate::support::programs::closed_port();
     office.set(
         "DATABASE_URL",
         format!("postgres://reader:hunter2@127.0.0.1:{port}/shop"),
