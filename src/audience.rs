@@ -2,8 +2,8 @@
 //!
 //! [`definition`] reads a query file, [`parameters`] its values, [`catalogue`] finds it; [`statement`] makes its three
 //! statements, and [`query_context`] prepares a snapshot for them; [`run`] generates the audience, through [`files`],
-//! [`test_rows`], [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`; [`explain`] explains one
-//! user.
+//! [`test_rows`], [`funnel`], [`history`], [`file_names`], [`manifest`] and `manifest_writer`, or from an earlier run's
+//! files, through `last_good`; [`explain`] explains one user.
 
 pub mod catalogue;
 pub mod definition;
@@ -14,6 +14,7 @@ pub mod files;
 pub mod funnel;
 pub mod header;
 pub mod history;
+mod last_good;
 pub mod manifest;
 mod manifest_writer;
 pub mod parameters;

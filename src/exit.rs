@@ -40,7 +40,7 @@ pub const TABLE: &[(ExitStatus, u8, &str)] = &[
     (
         ExitStatus::Partial,
         3,
-        "partly done: some recipients failed",
+        "partly done: some recipients failed, or an earlier audience was used",
     ),
     (ExitStatus::Credentials, 4, "credentials refused"),
     (

@@ -6,6 +6,7 @@
 mod agreement;
 mod handmade;
 mod history;
+mod last_good;
 mod membership;
 mod options;
 mod own;

@@ -7,6 +7,7 @@ mod commands;
 mod drive;
 mod dry_runs;
 mod kept;
+mod last_good;
 mod model;
 mod notices;
 pub(crate) mod office;

@@ -11,6 +11,15 @@ use crate::interrupt::Interrupt;
 use crate::source::{Snapshot, Source, Watch};
 
 const SQL: &str = include_str!("history.sql");
+const CANNOT_READ: &str = "cannot read the notification history";
+
+/// Returns whether a generation failed because of the history, and not because of the source.
+pub(super) fn is_cause_of(error: &Error) -> bool {
+    error
+        .messages()
+        .iter()
+        .any(|message| message == CANNOT_READ)
+}
 
 /// The place of the notification history.
 #[derive(Debug)]
@@ -89,7 +98,7 @@ async fn read(
             },
         )
         .await
-        .map_err(|error| error.context("cannot read the notification history"))?;
+        .map_err(|error| error.context(CANNOT_READ))?;
     rows.rows
         .into_iter()
         .map(|row| row.into_iter().next().flatten())

@@ -1,11 +1,16 @@
 //! `{audience}_{time}.manifest.json`: a run's files, their source, and hashes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::funnel::Funnel;
+use crate::atomic_publish::MANIFEST;
+use crate::clock::text::show_duration;
 
 /// The version of the format; raised when a field changes its meaning.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -44,10 +49,32 @@ pub struct Manifest {
     pub missing_test_users: Vec<String>,
     /// The limit of rows per file, if there was one.
     pub limit: Option<u64>,
+    /// The earlier run whose audience this is, because the source stayed unreachable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
     /// Version of the database server.
     pub server_version: String,
     /// Durations of the parts.
     pub timings: Timings,
+}
+
+impl Manifest {
+    /// Says that the audience is an earlier one, how old it is, and why, if it is.
+    pub fn fallback_note(&self, now: Timestamp) -> Option<String> {
+        let fallback = self.fallback.as_ref()?;
+        let age = self
+            .as_of
+            .parse()
+            .map(|at: Timestamp| now.duration_since(at));
+        let age = age.map_or_else(
+            |_| "unknown".to_owned(),
+            |age| show_duration(Duration::from_secs(age.unsigned_abs().as_secs() / 60 * 60)),
+        );
+        Some(format!(
+            "the source stayed unreachable, so the audience as of {} was used again ({age} old, made by run {}): {}",
+            self.as_of, fallback.run_id, fallback.reason
+        ))
+    }
 }
 
 /// One file.
@@ -94,6 +121,17 @@ pub struct Partition {
     pub holds: bool,
 }
 
+/// Why the audience of an earlier run was published once more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fallback {
+    /// The run that read the source.
+    pub run_id: String,
+    /// The manifest of that run, in the same directory.
+    pub manifest: String,
+    /// Why the source could not be read.
+    pub reason: String,
+}
+
 /// The use of the notification history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryNote {
@@ -114,4 +152,18 @@ pub struct Timings {
     pub funnel_ms: u64,
     /// From the start of the command to the manifest.
     pub total_ms: u64,
+}
+
+/// Returns every manifest in a directory that can be read, with the name of its file.
+pub fn manifests_in(directory: &Path) -> Vec<(String, Manifest)> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let read = |name: String| {
+        let text = std::fs::read(directory.join(&name)).ok()?;
+        Some((name, serde_json::from_slice(&text).ok()?))
+    };
+    names
+        .filter(|name| name.ends_with(MANIFEST))
+        .filter_map(read)
+        .collect()
 }

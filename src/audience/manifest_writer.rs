@@ -30,7 +30,7 @@ pub(super) fn describe(request: &Request<'_>, reading: &StreamedFile) -> Manifes
         title: definition.header.title.clone(),
         parameters: request.question.values.clone(),
         as_of: reading.as_of.clone(),
-        query_sha256: csv_writer::hex(&Sha256::digest(definition.text.as_bytes())),
+        query_sha256: query_sha256(definition),
         files: entries(request, reading),
         empty: reading
             .filled
@@ -43,9 +43,15 @@ pub(super) fn describe(request: &Request<'_>, reading: &StreamedFile) -> Manifes
         history: reading.history.clone(),
         missing_test_users: reading.missing_test_users.clone(),
         limit: request.limit,
+        fallback: None,
         server_version: reading.server_version.clone(),
         timings: reading.timings,
     }
+}
+
+/// Returns what tells one version of a query file from another.
+pub(super) fn query_sha256(definition: &Definition) -> String {
+    csv_writer::hex(&Sha256::digest(definition.text.as_bytes()))
 }
 
 /// Returns each production file followed by its test file; names are set at publication.
@@ -118,44 +124,38 @@ pub(super) fn prove(definition: &Definition, base: Base, manifest: &mut Manifest
     Ok(())
 }
 
-/// Publishes the files, and the manifest after them. Returns the manifest's name.
+/// Publishes the files of a manifest, which are staged, and the manifest after them. Returns the manifest's name.
 pub(super) fn publish(
     request: &Request<'_>,
     staging: Staging,
     output: &Path,
     suffix: Suffix,
-    reading: &StreamedFile,
     manifest: &mut Manifest,
 ) -> Result<String> {
     let lock = staging.lock_output()?;
     let suffix = free_suffix(request, output, suffix);
-    let name = |index: usize, part| {
-        let stem = file_names::stem(request.question.definition, index, request.question.values);
-        file_names::file(request.question.definition, &stem, part, &suffix)
-    };
+    let definition = request.question.definition;
     let (mut renames, mut absent) = (Vec::new(), Vec::new());
-    for index in 0..reading.filled.len() {
-        let test = matches!(reading.test_files.get(index), Some(Some(_)));
-        for (part, present, staged) in [
+    for index in 0..definition.header.files.len() {
+        let stem = file_names::stem(definition, index, request.question.values);
+        for (part, kind, staged) in [
             (
                 NamePart::Production,
-                reading.filled[index].rows > 0,
+                FileKind::Production,
                 staged_name(index),
             ),
-            (NamePart::Test, test, staged_test_name(index)),
+            (NamePart::Test, FileKind::Test, staged_test_name(index)),
         ] {
-            if present {
-                renames.push(Rename {
-                    staged,
-                    name: name(index, part),
-                });
-            } else {
-                absent.push(name(index, part));
+            let name = file_names::file(definition, &stem, part, &suffix);
+            let mut files = manifest.files.iter_mut();
+            match files.find(|file| file.kind == kind && file.stem == stem) {
+                Some(entry) => {
+                    entry.name.clone_from(&name);
+                    renames.push(Rename { staged, name });
+                }
+                None => absent.push(name),
             }
         }
-    }
-    for (entry, rename) in manifest.files.iter_mut().zip(&renames) {
-        entry.name.clone_from(&rename.name);
     }
     let mut json = serde_json::to_vec_pretty(manifest).map_err(|error| {
         Error::from_cause(ErrorKind::Bug, error).context("the manifest cannot be written as JSON")

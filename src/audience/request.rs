@@ -1,6 +1,9 @@
 //! A generation's request, and the results of its snapshot.
 
 use std::fs::File;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::files::{Base, Filled};
 use super::funnel::Funnel;
@@ -21,6 +24,17 @@ pub struct Request<'a> {
     /// Whether to count the funnel even if the audience does not need it.
     pub funnel: bool,
     pub run_id: &'a str,
+    /// What may be used if the source stays unreachable; without it, nothing.
+    pub fallback: Option<Fallback>,
+}
+
+/// An earlier audience may be used that is no older than this.
+#[derive(Debug, Clone, Copy)]
+pub struct Fallback {
+    /// The present time.
+    pub now: Timestamp,
+    /// The greatest age.
+    pub max_age: Duration,
 }
 
 /// The results of one snapshot.

@@ -8,13 +8,13 @@ use super::file_names::Suffix;
 use super::files::{AudienceFiles, Destination, Filled, staged_test_name};
 use super::funnel;
 use super::manifest::{Manifest, Timings};
-pub use super::request::Request;
 use super::request::StreamedFile;
-use super::{manifest_writer, statement, test_rows};
+pub use super::request::{Fallback, Request};
+use super::{history, last_good, manifest_writer, statement, test_rows};
 use crate::atomic_publish::Staging;
 use crate::budget::Budget;
 use crate::csv_writer::{Writer, Written};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::{Counter, Progress};
 use crate::source::{Snapshot, Source};
 
@@ -45,6 +45,8 @@ pub struct GenerateOutcome {
 
 /// Generates an audience: connects, reads, writes, publishes.
 ///
+/// If the source stays unreachable, and the request allows it, publishes the last good audience once more.
+///
 /// # Errors
 /// After an error nothing is published, and temporary files are removed.
 pub async fn run(
@@ -65,7 +67,7 @@ pub async fn run(
         (_, None) => Destination::Counted,
     };
     progress.stage(&format!("connecting to the source {}", source.place()));
-    let mut reading = source
+    let reading = source
         .read(
             budget,
             request.question.interrupt,
@@ -77,7 +79,13 @@ pub async fn run(
                 read(snapshot, budget, progress, request, &destination).await
             },
         )
-        .await?;
+        .await;
+    let mut reading = match reading {
+        Err(error) if is_source_away(&error) => {
+            return stand_in(budget, request, (target, staging), error);
+        }
+        reading => reading?,
+    };
     let spooled = match target {
         GenerateTarget::One(index) => reading
             .filled
@@ -98,18 +106,47 @@ pub async fn run(
     if let (GenerateTarget::Directory(output, suffix), Some(staging)) = (target, staging) {
         progress.stage("publishing");
         outcome.manifest.timings.total_ms = millis(budget);
-        let name = manifest_writer::publish(
-            request,
-            staging,
-            output,
-            suffix,
-            &reading,
-            &mut outcome.manifest,
-        )?;
+        let manifest = &mut outcome.manifest;
+        let name = manifest_writer::publish(request, staging, output, suffix, manifest)?;
         outcome.manifest_name = Some(name);
         outcome.directory = Some(output.into());
     }
     Ok(outcome)
+}
+
+fn is_source_away(error: &Error) -> bool {
+    error.is_retryable() && !history::is_cause_of(error)
+}
+
+/// Publishes the last good audience, or returns the error with the reason why there is none.
+fn stand_in(
+    budget: &Budget,
+    request: &Request<'_>,
+    (target, staging): (GenerateTarget<'_>, Option<Staging>),
+    error: Error,
+) -> Result<GenerateOutcome> {
+    let (Some(rule), GenerateTarget::Directory(output, suffix), Some(staging)) =
+        (request.fallback, target, staging)
+    else {
+        return Err(error);
+    };
+    let mut manifest = match last_good::stage(request, rule, output, &staging, &error)? {
+        Ok(manifest) => manifest,
+        Err(reason) => {
+            return Err(error.hint(format!("no earlier audience was used: {reason}")));
+        }
+    };
+    manifest.timings = Timings {
+        total_ms: millis(budget),
+        ..Timings::default()
+    };
+    let name = manifest_writer::publish(request, staging, output, suffix, &mut manifest)?;
+    Ok(GenerateOutcome {
+        manifest,
+        spooled: None,
+        directory: Some(output.into()),
+        manifest_name: Some(name),
+    })
 }
 
 async fn read(

@@ -131,6 +131,10 @@ pub struct AudienceTable {
     /// Its parameters, by name; the others keep their defaults.
     #[serde(default)]
     pub params: BTreeMap<String, ParameterValue>,
+    /// If the source stays unreachable, use the newest audience of the same query and parameters again, if it is no
+    /// older than this: "24h". Default: an earlier audience is never used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_max_age: Option<String>,
 }
 
 /// A parameter's value as written. Ids, texts and times are text.

@@ -17,9 +17,10 @@ use crate::audience::file_names;
 use crate::audience::file_names::Suffix;
 use crate::audience::manifest::{FileKind, Manifest};
 use crate::audience::query_context::QueryContext;
-use crate::audience::run::{GenerateTarget, Request};
+use crate::audience::run::{Fallback, GenerateTarget, Request};
 use crate::audience::{Definition, Values};
 use crate::automation::{file_named, values};
+use crate::clock::text::duration;
 use crate::delivery::SendPlan;
 use crate::error::{Error, Result};
 use crate::progress::Silent;
@@ -46,8 +47,14 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         test_users,
         funnel: true,
         run_id: &phase.run.id,
+        fallback: fallback(phase)?,
     };
-    let budget = context.budget.step(Duration::MAX);
+    let most = match request.fallback {
+        // The tests and the send need time, too.
+        Some(_) => context.budget.left() / 2,
+        None => Duration::MAX,
+    };
+    let budget = context.budget.step(most);
     let target = GenerateTarget::Directory(context.output, Suffix::Time(context.clock.now()));
     let outcome =
         audience::run::run(context.source, &budget, context.progress, &request, target).await?;
@@ -69,6 +76,10 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         .extend(manifest.missing_test_users.iter().map(|id| {
             format!("the test user {id} is not in the source database and gets no test push")
         }));
+    if let Some(note) = manifest.fallback_note(context.clock.now()) {
+        context.progress.note(&note);
+        files.notes.push(note);
+    }
     check_safeguards(phase, &mut files).await?;
     store_files(phase, &files).await?;
     notify_ready(phase, &files);
@@ -76,6 +87,19 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
         files,
         funnel: manifest.funnel.clone(),
     })
+}
+
+/// Returns which earlier audience may be used: none that is too old for a send by hand.
+fn fallback(phase: &PhaseContext<'_>) -> Result<Option<Fallback>> {
+    let automation = &phase.plan.automation;
+    let Some(most) = &automation.audience.fallback_max_age else {
+        return Ok(None);
+    };
+    let age = |text: &str| duration(text).map_err(Error::usage);
+    Ok(Some(Fallback {
+        now: phase.context.clock.now(),
+        max_age: age(most)?.min(age(&automation.safeguards.max_audience_age)?),
+    }))
 }
 
 fn test_users<'a>(phase: &PhaseContext<'a>) -> &'a [String] {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::context::RunContext;
 use super::gates::{Guard, Overrides};
 use super::services;
-use crate::audience::manifest::{FileEntry, FileKind, Manifest};
+use crate::audience::manifest::{FileEntry, FileKind, Manifest, manifests_in};
 use crate::audience::{Definition, Values, file_names};
 use crate::automation::file;
 use crate::automation::file::{PushTable, QuietAction};
@@ -313,9 +313,6 @@ fn entry_of<'m>(manifest: &'m Manifest, path: &Path) -> Option<&'m FileEntry> {
 }
 
 fn manifests(directory: &Path) -> Vec<Manifest> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    let is_manifest = |path: &&PathBuf| path.to_string_lossy().ends_with(".manifest.json");
-    let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
-    paths.iter().filter(is_manifest).filter_map(read).collect()
+    let found = manifests_in(directory).into_iter();
+    found.map(|(_, manifest)| manifest).collect()
 }

@@ -42,6 +42,8 @@ pub(crate) struct File {
     pub(crate) lead: u16,
     pub(crate) window: u16,
     pub(crate) lateness: u16,
+    /// More keys of `[audience]`.
+    pub(crate) audience: &'static str,
     pub(crate) safeguards: String,
     pub(crate) test: String,
     pub(crate) notify: String,
@@ -57,6 +59,7 @@ impl Default for File {
             lead: 60,
             window: 0,
             lateness: 30,
+            audience: "",
             safeguards: String::new(),
             test: format!("user_ids = [\"{TESTER}\"]"),
             notify: String::new(),
@@ -83,6 +86,7 @@ impl File {
             lead,
             window,
             lateness,
+            audience,
             safeguards,
             test,
             notify,
@@ -90,7 +94,7 @@ impl File {
             ..
         } = self;
         let mut text = format!(
-            "name = \"{name}\"\nenabled = {enabled}\n[schedule]\nsend_at = \"{}\"\ntimezone = \"UTC\"\nfrequency = \"daily\"\nlead_minutes = {lead}\nmax_lateness_minutes = {lateness}\n[audience]\nname = \"fans\"\n[test]\n{test}\n[window]\ncancel_minutes = {window}\n[safeguards]\n{safeguards}\n[notify]\n{notify}\n",
+            "name = \"{name}\"\nenabled = {enabled}\n[schedule]\nsend_at = \"{}\"\ntimezone = \"UTC\"\nfrequency = \"daily\"\nlead_minutes = {lead}\nmax_lateness_minutes = {lateness}\n[audience]\nname = \"fans\"\n{audience}\n[test]\n{test}\n[window]\ncancel_minutes = {window}\n[safeguards]\n{safeguards}\n[notify]\n{notify}\n",
             send_at.strftime("%H:%M")
         );
         for file in ["haves", "wants"] {

@@ -41,7 +41,7 @@ use crate::support::postgres::{Database, Postgres};
 use crate::support::store::{Hand, Place, address};
 
 /// The test user.
-pub(super) const TESTER: &str = "00000000-0000-4000-8000-0000000fffff";
+pub(crate) const TESTER: &str = "00000000-0000-4000-8000-0000000fffff";
 
 /// Two files: fans with an even number have, the others want.
 pub(crate) const QUERY: &str = "\
@@ -200,7 +200,7 @@ impl Stage {
 }
 
 /// Creates a test user, and fans with a device each.
-pub(super) fn people(market: &Database, fans: u32) {
+pub(crate) fn people(market: &Database, fans: u32) {
     market.execute(&format!(
         "INSERT INTO users (id, username, first_name, bio) VALUES ('{TESTER}', 'tester', 'T', 'bio');
          INSERT INTO users (id, username, first_name, bio)

@@ -3,8 +3,10 @@
 use super::CheckedFile;
 use crate::audience::Definition;
 use crate::audience::parameters::{Declaration, Type};
+use crate::automation::file::Safeguards;
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, integer_value, type_name};
+use crate::clock::text::{duration, show_duration};
 use crate::suggest::nearest;
 
 impl<'c> CheckedFile<'c, '_> {
@@ -44,7 +46,34 @@ impl<'c> CheckedFile<'c, '_> {
             }
         };
         self.parameters(table, &definition);
+        self.fallback(table);
         Some(definition)
+    }
+
+    /// Checks that an earlier audience would be young enough for `max_audience_age`, too.
+    fn fallback(&mut self, table: &Node<'_>) {
+        let Some((given, span)) = toml_tree::text(table, "fallback_max_age") else {
+            return;
+        };
+        let safeguards = self.table("safeguards");
+        let most = safeguards.and_then(|table| toml_tree::text(table, "max_audience_age"));
+        let most = most.map_or_else(
+            || Safeguards::default().max_audience_age,
+            |(most, _)| most.to_owned(),
+        );
+        match (duration(given), duration(&most)) {
+            (Err(why), _) => {
+                self.findings.error("safeguard", &span, why);
+            }
+            (Ok(given), Ok(most)) if given > most => {
+                let message = format!(
+                    "fallback_max_age is more than max_audience_age, which is {}",
+                    show_duration(most)
+                );
+                self.findings.error("safeguard", &span, message);
+            }
+            _ => {}
+        }
     }
 
     fn parameters(&mut self, table: &'c Node<'_>, definition: &Definition) {

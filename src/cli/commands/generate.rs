@@ -2,13 +2,15 @@
 
 use crate::exit::ExitStatus;
 use std::io::{Seek as _, SeekFrom};
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::audience::file_names::{Suffix, stem};
 use crate::audience::manifest::{FileKind, Manifest};
 use crate::audience::run;
-use crate::audience::run::{GenerateOutcome, GenerateTarget, Request};
+use crate::audience::run::{Fallback, GenerateOutcome, GenerateTarget, Request};
+use crate::clock::text::duration;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::report::{counted, funnel};
 use crate::settings::generate::{LINE_ENDING, ON_EMPTY, OUTPUT, OnEmpty, OutputTarget};
@@ -38,7 +40,7 @@ const CHART_WIDTH: usize = 100;
         ("pushctl generate layer2 --dry-run --json", "counts, no files"),
     ]),
     after_help = help::statuses(&[
-        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing, ExitStatus::Locked,
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing, ExitStatus::Locked,
         ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
     args = setting_args::global_flags(&[&OUTPUT, &ON_EMPTY, &LINE_ENDING]),
@@ -60,6 +62,10 @@ pub struct Args {
     /// Write no test files
     #[arg(long, global = true)]
     no_test_files: bool,
+    /// If the source stays unreachable, publish the newest audience of the same query and parameters again, if it is
+    /// no older than this (24h); the exit status is then 3
+    #[arg(long, global = true, value_name = "AGE", value_parser = duration, conflicts_with_all = ["dry_run", "as_of"])]
+    fallback_max_age: Option<Duration>,
     /// Read and count, but write nothing
     #[arg(long, global = true)]
     dry_run: bool,
@@ -94,6 +100,10 @@ impl AsyncSubcommand for Args {
             test_users,
             funnel: self.funnel,
             run_id: &context.run_id.to_string(),
+            fallback: self.fallback_max_age.map(|max_age| Fallback {
+                now: context.clock.now(),
+                max_age,
+            }),
         };
         let progress = context.ui.progress("rows");
         let outcome = run::run(
@@ -122,6 +132,10 @@ impl Args {
             OutputTarget::Directory(directory) => {
                 Ok(GenerateTarget::Directory(directory, self.suffix(context)?))
             }
+            OutputTarget::Stdout if self.fallback_max_age.is_some() => Err(Error::usage(
+                "--fallback-max-age looks for an earlier audience in the output directory, and the output is standard output",
+            )
+            .hint("name a directory with --output")),
             OutputTarget::Stdout => self.chosen_file(asked).map(GenerateTarget::One),
         }
     }
@@ -220,6 +234,9 @@ impl Args {
 
     fn say_notes(&self, context: &CommandContext, manifest: &Manifest) {
         let ui = &context.ui;
+        if let Some(note) = manifest.fallback_note(context.clock.now()) {
+            ui.warn(note);
+        }
         if manifest
             .history
             .as_ref()
@@ -252,7 +269,10 @@ impl Args {
             .iter()
             .any(|file| file.kind == FileKind::Production)
         {
-            return Ok(ExitStatus::Done);
+            return Ok(match manifest.fallback {
+                Some(_) => ExitStatus::Partial,
+                None => ExitStatus::Done,
+            });
         }
         let message = format!(
             "the audience {} is empty as of {}",

@@ -158,7 +158,12 @@ pub(super) fn note(phase: &PhaseRecord) -> Option<String> {
     }
     let accepted = |accepted, of| format!("{} of {} accepted", number(accepted), number(of));
     match phase.phase.as_str() {
-        "generate" => Some(counted(read::<GenerateResult>(phase)?.files.rows, "rows")),
+        "generate" => {
+            let files = read::<GenerateResult>(phase)?.files;
+            let mut parts = vec![counted(files.rows, "rows")];
+            parts.extend(files.notes);
+            Some(parts.join("; "))
+        }
         "test" => {
             let test: TestResult = read(phase)?;
             Some(accepted(test.accepted, test.of))
