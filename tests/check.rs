@@ -162,6 +162,7 @@ max_lateness_minutes = 20
 [audience]
 name = "layer3"
 params = { lookback_hours = 24 }
+fallback_max_age = "12h"
 [[push]]
 audience_file = "recent-closet-adders"
 layer = 1
