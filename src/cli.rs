@@ -139,6 +139,9 @@ fn run(arguments: &[OsString], mut environment: Environment) -> ExitStatus {
     for note in environment.notes() {
         ui.say(note);
     }
+    for note in settings.misspelt_variables(&environment) {
+        ui.warn(note);
+    }
     let context = CommandContext::new(ui.clone(), settings, globals.confirmation(), run_id);
     conclude(&ui, command.run(context))
 }

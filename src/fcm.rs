@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `account`, `auth` | the service account, and the bearer token that one task renews for all connections |
 //! | `message` | the JSON of a message |
+//! | `proxy` | the tunnel through an HTTP proxy |
 //! | `transport`, `request` | one HTTP/2 connection; one request on it, and whether the service can have processed it |
 //! | `answer` | how an answer is classified; pure |
 //! | `rate_limiter`, `failure_guard` | how fast to send, and when too many messages fail; pure |
@@ -28,6 +29,7 @@ mod dispatch;
 mod failure_guard;
 mod message;
 mod probe;
+mod proxy;
 mod rate_limiter;
 mod request;
 mod transport;
@@ -44,8 +46,11 @@ pub use dispatch::{Halt, HaltCause};
 pub use failure_guard::Limits;
 pub use message::{Composer, Delivery};
 pub use probe::{Probe, Verdict};
+pub use proxy::ProxySettings;
 
 pub(crate) use transport::check_url;
+
+use proxy::Proxy;
 
 use crate::budget::Budget;
 
@@ -61,6 +66,8 @@ pub struct FcmSettings {
     pub token_uri: Option<String>,
     /// A PEM file with certificate authorities to trust in addition to the system's.
     pub trusted: Option<PathBuf>,
+    /// The proxy to the service and the token endpoint.
+    pub proxy: ProxySettings,
     /// The largest number of connections. One is opened when those before it are full, and stays open.
     pub connections: usize,
     /// The largest number of concurrent requests on a connection; the service allows 100.
@@ -90,9 +97,15 @@ pub struct FcmSettings {
 }
 
 impl FcmSettings {
-    /// Returns the service's host and port, as progress shows them.
+    /// Returns the service's host and port, and the proxy on the way there, as progress shows them.
     pub fn place(&self) -> String {
-        host_and_port(&self.base_url)
+        let uri = self.base_url.parse().ok();
+        let proxy = uri.and_then(|uri| Proxy::to(&uri, &self.proxy).ok().flatten());
+        format!(
+            "{}{}",
+            host_and_port(&self.base_url),
+            proxy::by(proxy.as_ref())
+        )
     }
 }
 
@@ -114,6 +127,7 @@ impl Default for FcmSettings {
             base_url: "https://fcm.googleapis.com".to_owned(),
             token_uri: None,
             trusted: None,
+            proxy: ProxySettings::default(),
             connections: 8,
             streams: MAX_STREAMS,
             rate: 5_000,

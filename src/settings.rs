@@ -38,12 +38,14 @@ pub use setting::{Flags, Origin, Resolved};
 pub use source::SourceSettings;
 pub use state::StateSettings;
 
+use file::CONFIG;
 use resolver::Resolver;
 use setting::Setting;
 
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::suggest::nearest;
 
 /// Returns every declared setting, in the order of [`Settings`].
 pub fn declared() -> Result<Vec<&'static Setting>> {
@@ -104,5 +106,24 @@ impl Settings {
             talk,
             resolved: settings.finish()?,
         })
+    }
+
+    /// Returns a warning for each variable whose name is nearly that of a setting's.
+    pub fn misspelt_variables(&self, environment: &Environment) -> Vec<String> {
+        let declared = self.resolved.iter().map(|each| each.key).chain([&CONFIG]);
+        let known: Vec<&str> = declared
+            .flat_map(|key| key.variables.iter().copied())
+            .collect();
+        let meant = |name: &str| {
+            let is_known = known.contains(&name);
+            let near = nearest(name, known.iter().copied()).filter(|_| !is_known)?;
+            // An automation may name a variable that is only similar.
+            let is_typo = strsim::damerau_levenshtein(name, near) <= 2;
+            let near = is_typo.then_some(near)?;
+            Some(format!(
+                "{name} is not a variable that pushctl reads; did you mean {near}?"
+            ))
+        };
+        environment.own_names().filter_map(meant).collect()
     }
 }

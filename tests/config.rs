@@ -123,6 +123,29 @@ fn unknown_names_are_all_reported_with_their_place_and_the_nearest_name() {
 }
 
 #[test]
+fn a_variable_that_is_nearly_one_of_a_setting_is_a_warning() {
+    let sandbox = Sandbox::new();
+    sandbox.write("here/.env", "PUSHCTL_RAET=5\n");
+    let variables = [
+        ("PUSHCTL_DEADLIN", "5s"),
+        ("PUSHCTL_SLACK_URL", "https://example.com"),
+        ("PUSHCTL_COMPLETE", ""),
+        ("PUSHCTL_CONFIG", ""),
+    ];
+    let outcome = sandbox.run_with(&["config", "show"], &variables);
+    assert_eq!(outcome.status, 0, "{outcome}");
+    let lines = outcome.stderr.lines();
+    let warnings: Vec<&str> = lines.map(|line| line.split_once("  ").unwrap().1).collect();
+    assert_eq!(
+        warnings,
+        [
+            "PUSHCTL_DEADLIN is not a variable that pushctl reads; did you mean PUSHCTL_DEADLINE?",
+            "PUSHCTL_RAET is not a variable that pushctl reads; did you mean PUSHCTL_RATE?",
+        ]
+    );
+}
+
+#[test]
 fn a_value_of_the_wrong_kind_is_pointed_at() {
     let sandbox = Sandbox::new();
     let message = |text: &str| sandbox.config(text).run(&["config", "show"]).stderr;

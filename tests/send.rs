@@ -9,6 +9,7 @@ mod guards;
 mod history;
 mod joining;
 mod modes;
+mod proxies;
 mod published;
 mod recipients;
 mod secrets;

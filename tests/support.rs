@@ -7,6 +7,7 @@ pub(crate) mod campaign;
 pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod fcm;
+pub(crate) mod http_proxy;
 pub(crate) mod market;
 pub(crate) mod oracle;
 pub(crate) mod pgbouncer;

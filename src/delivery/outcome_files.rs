@@ -122,7 +122,12 @@ fn names(stem: &str) -> [String; 3] {
 /// Returns the error about missing files of a send, and how to write them.
 pub(super) fn missing_files_error(error: &Error, directory: &Path, stem: &str, run: &str) -> Error {
     let path = directory.join(&names(stem)[0]);
-    Error::new(ErrorKind::Failed, format!("{error:#}"))
+    // A state store that went away is no fault of the directory.
+    let kind = match error.kind() {
+        ErrorKind::Unreachable => ErrorKind::Unreachable,
+        _ => ErrorKind::Failed,
+    };
+    Error::new(kind, format!("{error:#}"))
         .context(format!(
             "cannot write {} and the lists of dead tokens beside it; the outcome of each recipient is in the state store",
             path.display()

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::account::ServiceAccount;
+use super::proxy::{Proxy, by, needs_proxy_password};
 use super::transport::is_untrusted;
 use crate::advice::Advice;
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub(super) struct TokenSource {
     http: reqwest::Client,
     account: ServiceAccount,
     token_uri: String,
+    /// The proxy that the client uses.
+    proxy: Option<Proxy>,
     /// The `Date` of the last answer.
     date: Mutex<Option<HeaderValue>>,
 }
@@ -72,11 +75,16 @@ struct TokenRefusal {
 }
 
 impl TokenSource {
-    pub(super) fn new(http: reqwest::Client, account: ServiceAccount, token_uri: String) -> Self {
+    pub(super) fn new(
+        (http, proxy): (reqwest::Client, Option<Proxy>),
+        account: ServiceAccount,
+        token_uri: String,
+    ) -> Self {
         Self {
             http,
             account,
             token_uri,
+            proxy,
             date: Mutex::default(),
         }
     }
@@ -89,9 +97,10 @@ impl TokenSource {
             .clone()
     }
 
-    /// Returns the host and port of the token endpoint.
+    /// Returns the host and port of the token endpoint, and the proxy on the way there.
     pub(super) fn place(&self) -> String {
-        super::host_and_port(&self.token_uri)
+        let place = super::host_and_port(&self.token_uri);
+        format!("{place}{}", by(self.proxy.as_ref()))
     }
 
     /// Fetches a token with one request to the token endpoint.
@@ -109,21 +118,11 @@ impl TokenSource {
             .body(form)
             .send()
             .await;
-        let trouble = |cause: reqwest::Error| {
-            let message = format!("cannot fetch a bearer token from {}", self.token_uri);
-            let (kind, advice) = if is_untrusted(&cause) {
-                (ErrorKind::Credentials, Advice::PrivateAuthority)
-            } else {
-                (ErrorKind::Unreachable, Advice::WayOut)
-            };
-            let error = Error::from_cause(kind, cause.without_url());
-            error.context(message).hint(advice)
-        };
-        let answer = answer.map_err(trouble)?;
+        let answer = answer.map_err(|cause| self.trouble(cause))?;
         *self.date.lock().unwrap_or_else(PoisonError::into_inner) =
             answer.headers().get(DATE).cloned();
         let status = answer.status();
-        let body = answer.bytes().await.map_err(trouble)?;
+        let body = answer.bytes().await.map_err(|cause| self.trouble(cause))?;
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
@@ -132,6 +131,20 @@ impl TokenSource {
             Error::new(ErrorKind::Unreachable, message)
         })?;
         bearer(&token, asked)
+    }
+
+    fn trouble(&self, cause: reqwest::Error) -> Error {
+        let by = by(self.proxy.as_ref());
+        let message = format!("cannot fetch a bearer token from {}{by}", self.token_uri);
+        let (kind, advice) = if is_untrusted(&cause) {
+            (ErrorKind::Credentials, Advice::PrivateAuthority)
+        } else if needs_proxy_password(&cause) {
+            (ErrorKind::Credentials, Advice::ProxyPassword)
+        } else {
+            (ErrorKind::Unreachable, Advice::WayOut)
+        };
+        let error = Error::from_cause(kind, cause.without_url());
+        error.context(message).hint(advice)
     }
 
     /// Returns the signed JWT of RFC 7523 that the token endpoint exchanges for a bearer token.

@@ -65,13 +65,15 @@ impl ClientState {
             account.project(),
             &roots,
             settings.connect_timeout,
+            &settings.proxy,
         )?;
         let token_uri = settings
             .token_uri
             .clone()
             .unwrap_or_else(|| account.token_uri.clone());
-        transport::check_url(&token_uri, "the token endpoint")?;
-        let http = transport::https(&roots, settings.connect_timeout)?;
+        let url = transport::check_url(&token_uri, "the token endpoint")?;
+        let proxy = transport::proxy_to(&url, &settings.proxy)?;
+        let http = transport::https(&roots, settings.connect_timeout, proxy.as_ref())?;
         Ok(Self {
             endpoint,
             clock,
@@ -79,7 +81,7 @@ impl ClientState {
             answer_timeout: settings.answer_timeout,
             patience: settings.patience,
             budget: settings.budget.clone(),
-            token_source: TokenSource::new(http, account, token_uri),
+            token_source: TokenSource::new((http, proxy), account, token_uri),
             dispatch: Mutex::new(Dispatch::new(settings, Instant::now())),
             reports: Mutex::new(Some(reports)),
             room: Semaphore::new(MAX_JOBS),

@@ -2,7 +2,7 @@
 //!
 //! HTTP/2 is done with `h2` itself. A connection pool would hide which connection a message used and whether the
 //! service can have processed it, which separates "safe to send again" from "in doubt"; it would also cost several
-//! times
+//! times as much for each message.
 
 use std::fmt;
 use std::io;
@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::proxy::{Proxy, ProxySettings, by};
 use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
@@ -104,6 +105,7 @@ pub(super) struct Endpoint {
     host: String,
     port: u16,
     tls: Option<tokio_native_tls::TlsConnector>,
+    proxy: Option<Proxy>,
     timeout: Duration,
     lease: LeaseExpiry,
 }
@@ -142,6 +144,7 @@ impl Endpoint {
         project: &str,
         roots: &[Certificate],
         timeout: Duration,
+        proxy: &ProxySettings,
     ) -> Result<Self> {
         let what = "the push service's address";
         let url = check_url(base, what)?;
@@ -159,6 +162,7 @@ impl Endpoint {
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default().unwrap_or(443),
+            proxy: Proxy::to(&uri, proxy)?,
             uri,
             tls,
             timeout,
@@ -171,9 +175,9 @@ impl Endpoint {
         &self.lease
     }
 
-    /// Returns the host and port.
+    /// Returns the host and port, and the proxy on the way there.
     pub(super) fn place(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        format!("{}{}", self.target(), by(self.proxy.as_ref()))
     }
 
     /// Opens a connection that speaks HTTP/2.
@@ -188,7 +192,7 @@ impl Endpoint {
             .await
             .unwrap_or_else(timed_out)
             .map_err(|error| {
-                let place = format!("{}:{}", self.host, self.port);
+                let place = self.place();
                 let error = error.context(format!("cannot connect to the push service {place}"));
                 match error.kind() {
                     ErrorKind::Unreachable if error.hints().is_empty() => {
@@ -226,19 +230,30 @@ impl Endpoint {
         Ok(OpenedTransport { send, connection })
     }
 
-    /// Connects to the first address that answers. The name is resolved anew each time.
+    /// Connects to the service, or opens a tunnel to it.
     async fn connect_tcp(&self) -> Result<TcpStream> {
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
+        let Some(proxy) = &self.proxy else {
+            return self.connect_to(&self.host, self.port).await;
+        };
+        let mut socket = self.connect_to(&proxy.host, proxy.port).await?;
+        proxy.open_tunnel(&mut socket, &self.target()).await?;
+        Ok(socket)
+    }
+
+    /// Returns the host and port as a request names them.
+    fn target(&self) -> String {
+        let host = self.uri.host().unwrap_or_default();
+        format!("{host}:{}", self.port)
+    }
+
+    /// Connects to the first address that answers. The name is resolved anew each time.
+    async fn connect_to(&self, host: &str, port: u16) -> Result<TcpStream> {
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
             .await
-            .kind(ErrorKind::Unreachable, || {
-                format!("cannot resolve {}", self.host)
-            })?
+            .kind(ErrorKind::Unreachable, || format!("cannot resolve {host}"))?
             .collect();
         let each = self.timeout / u32::try_from(addresses.len().clamp(1, 4)).unwrap_or(1);
-        let mut last = Error::new(
-            ErrorKind::Unreachable,
-            format!("{} has no address", self.host),
-        );
+        let mut last = Error::new(ErrorKind::Unreachable, format!("{host} has no address"));
         for address in addresses {
             match timeout(each, TcpStream::connect(address)).await {
                 Ok(Ok(socket)) => {
@@ -297,14 +312,32 @@ fn not_http2(agreed: Option<&[u8]>) -> Error {
     .hint(Advice::NoHttp2)
 }
 
+/// Returns the proxy to a URL, if one is set.
+pub(super) fn proxy_to(url: &reqwest::Url, settings: &ProxySettings) -> Result<Option<Proxy>> {
+    let uri: Uri = url
+        .as_str()
+        .parse()
+        .kind(ErrorKind::Usage, || format!("{url} is not a valid address"))?;
+    Proxy::to(&uri, settings)
+}
+
 /// Makes the HTTP client for everything except messages; it trusts the same certificates.
-pub(super) fn https(roots: &[Certificate], timeout: Duration) -> Result<reqwest::Client> {
+pub(super) fn https(
+    roots: &[Certificate],
+    timeout: Duration,
+    proxy: Option<&Proxy>,
+) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(timeout)
         .timeout(timeout * 3);
+    if let Some(proxy) = proxy {
+        let proxy = reqwest::Proxy::all(&proxy.url)
+            .kind(ErrorKind::Usage, || "the proxy cannot be used")?;
+        builder = builder.proxy(proxy);
+    }
     for root in roots {
         let root = root
             .to_der()

@@ -106,6 +106,10 @@ pub fn push_settings(context: &RunContext<'_>) -> fcm::FcmSettings {
         base_url: push.url.clone(),
         token_uri: push.token_url.clone(),
         trusted: push.ca.clone(),
+        proxy: fcm::ProxySettings {
+            url: push.proxy.clone(),
+            exceptions: push.no_proxy.clone(),
+        },
         connections: usize::try_from(push.connections).unwrap_or(usize::MAX),
         rate: push.rate.limit(),
         answer_timeout: push.answer_timeout,

@@ -118,6 +118,14 @@ impl Environment {
         Ok(())
     }
 
+    /// Returns the names of the variables that are meant for pushctl, or look as if they were.
+    pub fn own_names(&self) -> impl Iterator<Item = &str> {
+        let names = self.variables.keys().chain(self.dotenv.keys());
+        names
+            .map(String::as_str)
+            .filter(|name| name.starts_with("PUSHCTL_"))
+    }
+
     /// Returns notes about lines of `.env` that are skipped.
     pub fn notes(&self) -> &[String] {
         &self.notes

@@ -38,6 +38,10 @@ pub struct PushSettings {
     pub token_url: Option<String>,
     /// Further authorities to trust, PEM.
     pub ca: Option<PathBuf>,
+    /// The proxy to the push service and the token endpoint.
+    pub proxy: Option<String>,
+    /// Hosts that need no proxy.
+    pub no_proxy: Vec<String>,
     pub rate: Rate,
     pub connections: u32,
     /// Timeout of an answer.
@@ -126,6 +130,17 @@ static CA: Setting = Setting::new(
     "File of further root certificates for the push service",
 )
 .variables(&["PUSHCTL_PUSH_CA"]);
+static PROXY: Setting = Setting::new(
+    "push.proxy",
+    "HTTP proxy to the push service and the token endpoint",
+)
+.variables(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+.visibility(Visibility::Url);
+static NO_PROXY: Setting = Setting::new(
+    "push.no_proxy",
+    "Hosts, domains and networks that are connected to without the proxy",
+)
+.variables(&["NO_PROXY", "no_proxy"]);
 /// `--rate`.
 pub static RATE: Setting = Setting::new("push.rate", "Rate limit, messages a second")
     .flag("--rate", "N")
@@ -193,6 +208,8 @@ impl PushSettings {
             url: settings.value(&URL, text)?,
             token_url: settings.optional(&TOKEN_URL, text)?,
             ca: settings.path(&CA)?,
+            proxy: settings.optional(&PROXY, text)?,
+            no_proxy: settings.list(&NO_PROXY, text)?,
             rate: rate(settings)?,
             connections: settings.value(&CONNECTIONS, |given| whole_number(given, 1..=64))?,
             answer_timeout: settings.value(&ANSWER_TIMEOUT, duration)?,

@@ -18,6 +18,10 @@ const VARIABLES: &[&str] = &[
     "PUSHCTL_PUSH_URL",
     "PUSHCTL_PUSH_TOKEN_URL",
     "PUSHCTL_PUSH_CA",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
     "PUSHCTL_CONFIG",
 ];
 
@@ -30,6 +34,7 @@ const SETTINGS: &[&str] = &[
     "push.url",
     "push.token_url",
     "push.ca",
+    "push.proxy",
 ];
 
 /// Returns whether a variable needs a file that can be trusted.

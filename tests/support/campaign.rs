@@ -45,7 +45,7 @@ impl Campaign {
     }
 
     pub(crate) fn random(&self) -> Random {
-        Random(self.seed.max(1))
+        Random::from(self.seed)
     }
 
     /// The seed for tests that draw their own numbers from one.
@@ -62,7 +62,23 @@ impl Campaign {
     }
 }
 
+impl From<u64> for Random {
+    fn from(seed: u64) -> Self {
+        Self(seed.max(1))
+    }
+}
+
 impl Random {
+    /// A number from 0 up to but not including `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// True once in `n` throws on average.
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

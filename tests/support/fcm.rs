@@ -13,7 +13,7 @@ mod strict;
 mod wire;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,12 @@ pub(crate) struct Options {
     pub(crate) keep: Option<PathBuf>,
     /// The status with which the token endpoint rejects every request.
     pub(crate) token_refusal: Option<u16>,
+    /// The host in its addresses; the name [`HOST_NAME`] can be reached only through a proxy.
+    pub(crate) host: &'static str,
 }
+
+/// A host name in the certificate that no name server knows.
+pub(crate) const HOST_NAME: &str = "push.example.com";
 
 impl Default for Options {
     fn default() -> Self {
@@ -84,14 +89,15 @@ impl Default for Options {
             token_delay: Duration::ZERO,
             keep: None,
             token_refusal: None,
+            host: "127.0.0.1",
         }
     }
 }
 
 /// A running stand-in; it stops when this is dropped.
 pub(crate) struct StandIn {
-    address: SocketAddr,
-    scheme: &'static str,
+    /// `https://127.0.0.1:7000`
+    base_url: String,
     authority: Vec<u8>,
     shared: Arc<Shared>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -150,11 +156,12 @@ impl StandIn {
             Protocol::Http2 | Protocol::Http1 => "https",
             Protocol::Cleartext => "http",
         };
+        let base_url = format!("{scheme}://{}:{}", options.host, address.port());
         let play = Play::of(options.script.clone());
         let shared = Arc::new(Shared {
             project: PROJECT.to_owned(),
             path: format!("/v1/projects/{PROJECT}/messages:send"),
-            oauth: Oauth::new(token_uri(scheme, address), options),
+            oauth: Oauth::new(format!("{base_url}/token"), options),
             ledger: Ledger::open(options.log.as_deref(), options.memory)?,
             play: (!play.is_empty()).then(|| Mutex::new(play)),
             streams: options.streams,
@@ -165,8 +172,7 @@ impl StandIn {
             (options.protocol != Protocol::Cleartext).then(|| identity.acceptor(options.protocol));
         runtime.spawn(accept(listener, acceptor, Arc::clone(&shared)));
         Ok(Self {
-            address,
-            scheme,
+            base_url,
             authority: identity.authority_pem(),
             shared,
             runtime: Some(runtime),
@@ -175,12 +181,12 @@ impl StandIn {
 
     /// `https://127.0.0.1:port`
     pub(crate) fn base_url(&self) -> String {
-        base_url(self.scheme, self.address)
+        self.base_url.clone()
     }
 
     /// Returns the address of the token endpoint.
     pub(crate) fn token_uri(&self) -> String {
-        token_uri(self.scheme, self.address)
+        format!("{}/token", self.base_url)
     }
 
     /// Returns the certificate authority to trust, PEM.
@@ -259,14 +265,6 @@ pub(crate) fn private_key_pem() -> String {
         .private_key_to_pem_pkcs8()
         .expect("PEM");
     String::from_utf8(pem).expect("PEM is ASCII")
-}
-
-fn base_url(scheme: &str, address: SocketAddr) -> String {
-    format!("{scheme}://{address}")
-}
-
-fn token_uri(scheme: &str, address: SocketAddr) -> String {
-    format!("{}/token", base_url(scheme, address))
 }
 
 /// Binds `port`, after a short wait for a stand-in that was just killed.

@@ -44,6 +44,7 @@ impl Identity {
             let mut builder = certificate("localhost", &key, Some(&authority));
             let names = SubjectAlternativeName::new()
                 .dns("localhost")
+                .dns(super::HOST_NAME)
                 .ip("127.0.0.1")
                 .ip("::1")
                 .build(&builder.x509v3_context(Some(&authority), None))

@@ -1,9 +1,10 @@
 //! The script of the stand-in: rules over tokens and counts, written in Rust or in a TOML file.
 //!
 //! ```toml
-//! [[rules]] tokens = "dead-*"                    # a `*` matches anything; the default is every token replies =
-//! ["unregistered"]           # the n-th request of a token gets the n-th reply repeat = true                        #
-//! the last reply goes on for ever; otherwise later requests pass on to the next rule
+//! [[rules]]
+//! tokens = "dead-*"                    # a `*` matches anything; the default is every token
+//! replies = ["unregistered"]           # the n-th request of a token gets the n-th reply
+//! repeat = true                        # the last reply goes on for ever; otherwise later requests pass on
 //!
 //! [[rules]]
 //! after = 1000                         # leaves the first thousand requests that match alone
@@ -131,6 +132,16 @@ impl Script {
         let mut script = self.on(tokens, [reply]);
         if let Some(rule) = script.rules.last_mut() {
             rule.repeat = true;
+        }
+        script
+    }
+
+    /// Gives this reply to every n-th matching request.
+    pub(crate) fn every(self, tokens: &str, every: u64, reply: Reply) -> Self {
+        let mut script = self.always(tokens, reply);
+        if let Some(rule) = script.rules.last_mut() {
+            rule.after = every - 1;
+            rule.every = every;
         }
         script
     }
