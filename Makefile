@@ -1,9 +1,10 @@
 # `make` alone lists the targets. Each installs what it needs and does not find.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test campaign bench check completions man install fmt
+.PHONY: help demo demo-stop test campaign soak bench check completions man install fmt
 
 USERS ?= 50000
 SEED ?=
+MINUTES ?= 10
 export PATH := $(PATH):$(HOME)/.cargo/bin
 # Flags for cargo: nothing, or the feature that builds OpenSSL too.
 FLAGS = flags=$$(deploy/demo/build-deps.sh)
@@ -31,6 +32,10 @@ campaign: ## the long tests in full length (SEED=… repeats one)
 	@$(FLAGS) && $(SERVERS) && seed=$(SEED) && seed=$${seed:-$$(date +%s)} && \
 	echo "SEED=$$seed" && PUSHCTL_CAMPAIGN=full PUSHCTL_CAMPAIGN_SEED=$$seed \
 	cargo test --release --locked $$flags --test pushctl campaign -- --nocapture
+
+soak: ## commands at random under random faults for MINUTES=10 minutes (SEED=… repeats one round)
+	@$(FLAGS) && $(SERVERS) && PUSHCTL_SOAK_MINUTES=$(MINUTES) PUSHCTL_SOAK_SEED=$(SEED) \
+	cargo test --release --locked $$flags --test pushctl -- soak:: --nocapture
 
 bench: ## speed and memory: of generate against psql, of send against the Node SDK and h2load
 	@benches/generate.sh

@@ -29,6 +29,7 @@ mod records;
 mod schedule;
 mod send;
 mod signals;
+mod soak;
 mod state;
 mod support;
 mod template;

@@ -26,6 +26,11 @@ const QUERY: &str = "\
 SELECT nr AS user_id, nr FROM generate_series(:least, 20) nr
 ";
 
+/// A host that failed is asked again at once.
+fn config(test_user: &str) -> String {
+    format!("test_users = [\"{test_user}\"]\n[source]\nbreaker_failures = 0\n")
+}
+
 struct Shop {
     sandbox: Sandbox,
     database: Database,
@@ -43,8 +48,7 @@ impl Shop {
         // The tables that the test users' rows are made from.
         people(&shop.database, 0);
         shop.sandbox.write("here/queries/many.sql", QUERY);
-        shop.sandbox
-            .config(&format!("test_users = [\"{TESTER}\"]\n"));
+        shop.sandbox.config(&config(TESTER));
         let outcome = shop.generate(&shop.database.url(), &[]);
         assert_eq!(outcome.status, 0, "{outcome}");
         shop
@@ -60,10 +64,7 @@ impl Shop {
             "out",
         ];
         let arguments = [&usual[..], &["--json", "--deadline", "2s"], more].concat();
-        self.sandbox.run_with(
-            &arguments,
-            &[("DATABASE_URL", url), ("PUSHCTL_BREAKER_FAILURES", "0")],
-        )
+        self.sandbox.run_with(&arguments, &[("DATABASE_URL", url)])
     }
 
     /// Generates while the source is away.
@@ -201,11 +202,9 @@ fn an_audience_that_is_another_or_too_old_or_damaged_is_not_used() {
     for name in shop.names().iter().filter(|name| name.contains("_x.")) {
         fs::remove_file(shop.path(name)).unwrap();
     }
-    shop.sandbox
-        .config(&format!("test_users = [\"{OTHER}\"]\n"));
+    shop.sandbox.config(&config(OTHER));
     shop.none(&[], "lists others than the present test users");
-    shop.sandbox
-        .config(&format!("test_users = [\"{TESTER}\"]\n"));
+    shop.sandbox.config(&config(TESTER));
     let name = manifest["files"][0]["name"].as_str().unwrap();
     let text = fs::read(shop.path(name)).unwrap();
     fs::write(shop.path(name), [&text[..], b"21,21\r\n"].concat()).unwrap();

@@ -23,7 +23,7 @@ fn left_alone() -> (Office, Proxy) {
     let url = through(&proxy, &office.market);
     assert!(url.contains(&proxy.port().to_string()), "{url}");
     office.set("DATABASE_URL", url);
-    office.set("PUSHCTL_BREAKER_FAILURES", "0");
+    office.sandbox.config("[source]\nbreaker_failures = 0\n");
     (office, proxy)
 }
 

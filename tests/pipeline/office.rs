@@ -160,7 +160,8 @@ impl Office {
         self.sandbox.write(&path, &file.text());
     }
 
-    fn command(&self, arguments: &[&str]) -> std::process::Command {
+    /// A command that is not started yet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = self.sandbox.command(arguments);
         if self.restricted && std::fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0) {
             let program = command.get_program().to_owned();
