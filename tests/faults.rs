@@ -7,13 +7,15 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::pipeline::office::{self as pipeline, File};
-use crate::send::{Office, order, people, state_database, state_url};
+use crate::send::{Kept, Office, order, people, state_database, state_url};
 use crate::support::cadence::Service;
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::fcm::script::Script;
+use crate::support::fcm::{HOST_NAME, Options, StandIn};
+use crate::support::http_proxy::{HttpProxy, Manner};
 use crate::support::postgres::{Database, Postgres};
 use crate::support::programs::closed_port;
-use crate::support::proxy::{Fate, Proxy};
+use crate::support::proxy::{Blackhole, Fate, Proxy};
 use crate::support::store::Place;
 
 /// The deadline of every command here.
@@ -21,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(6);
 /// What a machine may add that runs this table and other tests at once; a peer that is not bound adds far more.
 const SLACK: Duration = Duration::from_secs(5);
 /// Commands at once. They mostly wait.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
@@ -31,11 +33,15 @@ enum Peer {
     HistoryService,
     PushService,
     TokenEndpoint,
+    /// The proxy on the way to the push service and the token endpoint.
+    Proxy,
     Webhook,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
+    /// No packet is answered, not even the first.
+    Dropped,
     /// Accepts, and never says anything.
     Silent,
     /// Nothing listens.
@@ -44,12 +50,16 @@ enum Fault {
     Reset,
     /// Accepts, and closes at once.
     Closed,
-    /// Resets in the middle, again and again.
-    ResetLater,
-    /// Closes in the middle, again and again.
-    ClosedLater,
-    /// Falls silent in the middle.
-    SilentLater,
+    /// Accepts, says that it has nothing to say, and goes on listening.
+    HalfClosed,
+    /// Resets in a phase, again and again.
+    ResetIn(Phase),
+    /// Closes in a phase, again and again.
+    ClosedIn(Phase),
+    /// Half closes in a phase, again and again.
+    HalfClosedIn(Phase),
+    /// Falls silent in a phase.
+    SilentIn(Phase),
     /// Answers one byte at a time.
     Trickling,
     /// Another service listens there.
@@ -60,28 +70,66 @@ enum Fault {
     Untrusted,
 }
 
-const PEERS: [Peer; 7] = [
+/// How far a connection comes: so many bytes of the peer arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// PostgreSQL's answer to the request for TLS; the first byte of another peer's TLS.
+    Start,
+    /// In the handshake of TLS.
+    Tls,
+    /// In the log-in, or the first answers.
+    LogIn,
+    /// In the work.
+    Work,
+}
+
+impl Phase {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Start => 1,
+            Self::Tls => 900,
+            Self::LogIn => 2_500,
+            Self::Work => 5_000,
+        }
+    }
+}
+
+const PEERS: [Peer; 8] = [
     Peer::Source,
     Peer::State,
     Peer::HistoryDatabase,
     Peer::HistoryService,
     Peer::PushService,
     Peer::TokenEndpoint,
+    Peer::Proxy,
     Peer::Webhook,
 ];
-const FAULTS: [Fault; 11] = [
-    Fault::Silent,
-    Fault::Refused,
-    Fault::Reset,
-    Fault::Closed,
-    Fault::ResetLater,
-    Fault::ClosedLater,
-    Fault::SilentLater,
-    Fault::Trickling,
-    Fault::OtherProtocol,
-    Fault::UnknownHost,
-    Fault::Untrusted,
-];
+const PHASES: [Phase; 4] = [Phase::Start, Phase::Tls, Phase::LogIn, Phase::Work];
+
+/// Every fault, those that come later in every phase.
+fn faults() -> Vec<Fault> {
+    let mut faults = vec![
+        Fault::Dropped,
+        Fault::Silent,
+        Fault::Refused,
+        Fault::Reset,
+        Fault::Closed,
+        Fault::HalfClosed,
+        Fault::Trickling,
+        Fault::OtherProtocol,
+        Fault::UnknownHost,
+        Fault::Untrusted,
+    ];
+    for phase in PHASES {
+        faults.extend([
+            Fault::ResetIn(phase),
+            Fault::ClosedIn(phase),
+            Fault::HalfClosedIn(phase),
+            Fault::SilentIn(phase),
+        ]);
+    }
+    faults
+}
 
 /// What a cell demands of its command.
 enum Cell {
@@ -97,6 +145,7 @@ fn cell(peer: Peer, fault: Fault) -> Cell {
         (Peer::HistoryService, Fault::Untrusted) => {
             Never("over plain http there is no certificate")
         }
+        (Peer::Proxy, Fault::UnknownHost) => Ends(&[5], &["missing.invalid"]),
         (Peer::Webhook, _) => Ends(&[0], &[]),
         (Peer::HistoryService, Fault::UnknownHost) => Ends(&[2], &["https"]),
         (_, Fault::Untrusted) => Ends(&[4], &["certificate"]),
@@ -105,18 +154,24 @@ fn cell(peer: Peer, fault: Fault) -> Cell {
             Ends(&[2], &["another service"])
         }
         (_, Fault::OtherProtocol) => Ends(&[5], &["127.0.0.1"]),
-        // Through a proxy, the stand-in refuses the assertion: it is for another address.
-        (
-            Peer::TokenEndpoint,
-            Fault::ResetLater | Fault::ClosedLater | Fault::SilentLater | Fault::Trickling,
-        ) => Ends(&[4, 5], &["token"]),
+        // Through a port of its own, the stand-in refuses the assertion: it is for another address.
+        (Peer::TokenEndpoint, _) if is_later(fault) => Ends(&[4, 5], &["token"]),
         // The connection may have done its work by then, or do it byte by byte.
-        (_, Fault::ResetLater | Fault::ClosedLater | Fault::SilentLater | Fault::Trickling) => {
-            Ends(&[0, 5], &["127.0.0.1"])
-        }
-        (_, Fault::Silent | Fault::Refused | Fault::Reset | Fault::Closed) => {
-            Ends(&[5], &["127.0.0.1"])
-        }
+        (Peer::PushService | Peer::Proxy, _) if is_later(fault) => Ends(&[0, 3, 5], &[]),
+        (_, _) if is_later(fault) => Ends(&[0, 5], &["127.0.0.1"]),
+        _ => Ends(&[5], &["127.0.0.1"]),
+    }
+}
+
+/// Returns whether the connection may come as far as its work.
+fn is_later(fault: Fault) -> bool {
+    match fault {
+        Fault::Trickling => true,
+        Fault::ResetIn(phase)
+        | Fault::ClosedIn(phase)
+        | Fault::HalfClosedIn(phase)
+        | Fault::SilentIn(phase) => phase != Phase::Start,
+        _ => false,
     }
 }
 
@@ -129,6 +184,7 @@ fn named(peer: Peer) -> &'static [&'static str] {
         Peer::HistoryService => &["the cadence service"],
         Peer::PushService => &["the push service"],
         Peer::TokenEndpoint => &["bearer token", "the token endpoint"],
+        Peer::Proxy => &["the proxy"],
         Peer::Webhook => &["the webhook"],
     }
 }
@@ -138,22 +194,33 @@ struct Broken {
     port: u16,
     host: &'static str,
     _proxy: Option<Proxy>,
+    _blackhole: Option<Blackhole>,
 }
 
 impl Broken {
     /// `untrusted` is what happens to a connection whose certificate is not trusted.
     fn new(fault: Fault, upstream: u16, untrusted: Fate) -> Self {
-        let later = 2_500;
         let fate = match fault {
             Fault::Silent => Fate::Silence,
             Fault::Reset => Fate::ResetAfter(0),
             Fault::Closed => Fate::CloseAfter(0),
-            Fault::ResetLater => Fate::ResetAfter(later),
-            Fault::ClosedLater => Fate::CloseAfter(later),
-            Fault::SilentLater => Fate::StallAfter(later),
+            Fault::HalfClosed => Fate::HalfCloseAfter(0),
+            Fault::ResetIn(phase) => Fate::ResetAfter(phase.bytes()),
+            Fault::ClosedIn(phase) => Fate::CloseAfter(phase.bytes()),
+            Fault::HalfClosedIn(phase) => Fate::HalfCloseAfter(phase.bytes()),
+            Fault::SilentIn(phase) => Fate::StallAfter(phase.bytes()),
             Fault::Trickling => Fate::Trickle,
             Fault::OtherProtocol => Fate::Say(b"SSH-2.0-OpenSSH_9.2p1\r\n"),
             Fault::Untrusted => untrusted,
+            Fault::Dropped => {
+                let blackhole = Blackhole::open_for_the_test();
+                return Self {
+                    port: blackhole.port,
+                    host: "127.0.0.1",
+                    _proxy: None,
+                    _blackhole: Some(blackhole),
+                };
+            }
             Fault::Refused | Fault::UnknownHost => {
                 return Self {
                     port: closed_port(),
@@ -163,6 +230,7 @@ impl Broken {
                         "missing.invalid"
                     },
                     _proxy: None,
+                    _blackhole: None,
                 };
             }
         };
@@ -171,6 +239,7 @@ impl Broken {
             port: proxy.port(),
             host: "127.0.0.1",
             _proxy: Some(proxy),
+            _blackhole: None,
         }
     }
 
@@ -250,8 +319,27 @@ fn generate(fault: Fault) -> (Outcome, Duration) {
     (outcome, took)
 }
 
+/// An authority that did not sign the push service's certificate.
+fn another_authority() -> String {
+    let path = Postgres::shared().certificates().pem("root");
+    path.display().to_string()
+}
+
+/// An office whose push service can be reached only through a proxy.
+fn behind_a_proxy() -> Office {
+    let stand_in = StandIn::start(&Options {
+        host: HOST_NAME,
+        ..Options::default()
+    });
+    Office::with(Kept::Sqlite, stand_in.unwrap())
+}
+
 fn send(peer: Peer, fault: Fault) -> (Outcome, Duration) {
-    let mut office = Office::playing(Script::default());
+    let mut office = match peer {
+        Peer::Proxy => behind_a_proxy(),
+        _ => Office::playing(Script::default()),
+    };
+    let tunnels = HttpProxy::start(Manner::Tunnel);
     let authority = office.sandbox.home().join("ca.pem").display().to_string();
     let service = Service::start([]);
     let postgres =
@@ -285,18 +373,22 @@ fn send(peer: Peer, fault: Fault) -> (Outcome, Duration) {
             let broken = Broken::new(fault, port_of(&office.stand_in.base_url()), stranger());
             let url = format!("https://{}:{}", broken.host, broken.port);
             if fault == Fault::Untrusted && peer == Peer::PushService {
-                office.set(
-                    "PUSHCTL_PUSH_CA",
-                    Postgres::shared()
-                        .certificates()
-                        .pem("root")
-                        .display()
-                        .to_string(),
-                );
+                office.set("PUSHCTL_PUSH_CA", another_authority());
             } else if peer == Peer::PushService {
                 office.set("PUSHCTL_PUSH_URL", url);
             } else {
                 office.set("PUSHCTL_PUSH_TOKEN_URL", format!("{url}/token"));
+            }
+            broken
+        }
+        Peer::Proxy => {
+            let broken = Broken::new(fault, tunnels.port(), Fate::Pass);
+            office.set(
+                "HTTPS_PROXY",
+                format!("http://{}:{}", broken.host, broken.port),
+            );
+            if fault == Fault::Untrusted {
+                office.set("PUSHCTL_PUSH_CA", another_authority());
             }
             broken
         }
@@ -337,13 +429,7 @@ fn pipeline(fault: Fault) -> (Outcome, Duration) {
     ];
     let (outcome, took) = timed(|| office.run(&arguments));
     assert_eq!(office.reached().len(), 4, "{outcome}");
-    let may_arrive = [
-        Fault::ResetLater,
-        Fault::ClosedLater,
-        Fault::SilentLater,
-        Fault::Trickling,
-    ];
-    if !may_arrive.contains(&fault) {
+    if !is_later(fault) {
         outcome.says("the webhook did not accept the notice");
     }
     // A notice that cannot be delivered costs its own time once, at the end.
@@ -403,7 +489,9 @@ fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
             }
             broken
         }
-        Peer::Webhook => unreachable!("it does not hold a pipeline up"),
+        Peer::Proxy | Peer::Webhook => {
+            unreachable!("a send meets the one, and the other holds up no pipeline")
+        }
     };
     let (outcome, took) =
         timed(|| office.run(&["run-pipeline", "daily", "--tick", "--deadline", "12s"]));
@@ -417,7 +505,9 @@ fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
 
 #[test]
 fn a_pipeline_ends_in_time_whichever_peer_is_away() {
-    let peers = PEERS.into_iter().filter(|peer| *peer != Peer::Webhook);
+    let peers = PEERS
+        .into_iter()
+        .filter(|peer| !matches!(peer, Peer::Webhook | Peer::Proxy));
     let cells = peers.flat_map(|peer| [Fault::Silent, Fault::Refused].map(|fault| (peer, fault)));
     std::thread::scope(|scope| {
         for (peer, fault) in cells {
@@ -461,7 +551,8 @@ fn check(peer: Peer, fault: Fault) -> Result<(), String> {
                 .filter(|word| !said.contains(**word))
                 .map(|word| format!("{word:?} is missing")),
         );
-        if !named(peer).iter().any(|name| said.contains(name)) {
+        // Messages in doubt say so, and not by whom.
+        if outcome.status != 3 && !named(peer).iter().any(|name| said.contains(name)) {
             wrong.push(format!("none of {:?} is said", named(peer)));
         }
         if !said.contains("hint: ") {
@@ -484,7 +575,7 @@ fn check(peer: Peer, fault: Fault) -> Result<(), String> {
 fn every_peer_with_every_fault_ends_in_time_and_is_named() {
     let cells = PEERS
         .into_iter()
-        .flat_map(|peer| FAULTS.map(|fault| (peer, fault)));
+        .flat_map(|peer| faults().into_iter().map(move |fault| (peer, fault)));
     let cells = Mutex::new(cells);
     let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -509,4 +600,51 @@ fn every_peer_with_every_fault_ends_in_time_and_is_named() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// Where a connection breaks does not change what it is: a reason to try again.
+#[test]
+fn a_connection_that_breaks_at_any_byte_is_never_taken_for_a_refusal() {
+    let places = (0..60).map(|n| n * 41 + 1);
+    let fates = places.flat_map(|bytes| {
+        [
+            Fate::ResetAfter(bytes),
+            Fate::CloseAfter(bytes),
+            Fate::HalfCloseAfter(bytes),
+        ]
+        .map(|fate| (bytes, fate))
+    });
+    let fates = Mutex::new(fates);
+    let state = state_database(Postgres::shared());
+    let sandbox = Sandbox::new();
+    let variables = [("PUSHCTL_STATE_URL", &*state_url(&state))];
+    assert_eq!(
+        sandbox.run_with(&["state", "migrate"], &variables).status,
+        0
+    );
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = fates.lock().unwrap().next();
+                    let Some((bytes, fate)) = next else {
+                        return;
+                    };
+                    let proxy = Proxy::start(state.port(), fate);
+                    let url = state_url(&state).replace(
+                        &format!(":{}/", state.port()),
+                        &format!(":{}/", proxy.port()),
+                    );
+                    let variables = [("PUSHCTL_STATE_URL", &*url), ("PUSHCTL_DEADLINE", "1s")];
+                    let outcome = Sandbox::new().run_with(&["runs"], &variables);
+                    if !matches!(outcome.status, 0 | 5) {
+                        wrong.lock().unwrap().push(format!("{bytes}: {outcome}"));
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

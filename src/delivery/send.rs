@@ -472,10 +472,16 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             }
             let all = sums.messages();
             let message = format!("of {} {}", counted(all, "messages"), several(&counts));
-            (
-                SendResult::Partial,
-                Some(Error::new(ErrorKind::Partial, message)),
-            )
+            let mut error = Error::new(ErrorKind::Partial, message);
+            if failed > 0 {
+                error = error.hint(format!("`pushctl runs export {run}` lists every answer"));
+            }
+            if sums.in_doubt > 0 {
+                error = error.hint(format!(
+                    "in doubt are messages without an answer: `pushctl resume {run} --in-doubt retry` sends them again"
+                ));
+            }
+            (SendResult::Partial, Some(error))
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Fate {
     ResetAfter(usize),
     /// After this many bytes from the server the connection is closed properly.
     CloseAfter(usize),
+    /// After this many bytes from the server the proxy says that none will follow, and goes on reading.
+    HalfCloseAfter(usize),
     /// The server's bytes arrive one at a time.
     Trickle,
     /// A request for TLS is declined, and the rest is passed on.
@@ -120,6 +122,18 @@ pub(crate) struct Blackhole {
 }
 
 impl Blackhole {
+    /// Opens the port in a test without a runtime. The connections in the queue stay until the tests end.
+    pub(crate) fn open_for_the_test() -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let blackhole = runtime.block_on(Self::open());
+        std::mem::forget(runtime);
+        blackhole
+    }
+
     /// Opens the port and fills its queue.
     pub(crate) async fn open() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
@@ -218,12 +232,16 @@ async fn carry(
             client.write_all(bytes).await?;
             return drain(&mut client).await;
         }
-        Fate::StallAfter(bytes) | Fate::CloseAfter(bytes) => bytes,
+        Fate::StallAfter(bytes) | Fate::CloseAfter(bytes) | Fate::HalfCloseAfter(bytes) => bytes,
         _ => usize::MAX,
     };
     let mut server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], upstream))).await?;
     server.set_nodelay(true)?;
     let passed = pass(&mut client, &mut server, limit).await?;
+    if passed >= limit && matches!(fate, Fate::HalfCloseAfter(_)) {
+        client.shutdown().await?;
+        drain(&mut client).await?;
+    }
     if passed >= limit && matches!(fate, Fate::StallAfter(_)) {
         // The server has to wait too, as with a broken network.
         drain(&mut client).await?;

@@ -55,17 +55,18 @@ pub(crate) fn resolving(cause: &io::Error) -> FailureCause {
 /// Recognises an error of a TLS handshake.
 pub(crate) fn tls(cause: &native_tls::Error) -> FailureCause {
     let words = outermost_tls(cause);
+    let below = chain(cause).find_map(|cause| cause.downcast_ref::<io::Error>());
+    // OpenSSL adds its verdict on the certificate, which sslmode may ignore, to an error of the network.
+    if let Some(below) = below.filter(|below| below.raw_os_error().is_some()) {
+        return io(below);
+    }
+    if words.starts_with("unexpected EOF") {
+        return FailureCause::Closed;
+    }
     if let Some(trouble) = tls_words(&words) {
         return trouble;
     }
-    let below = chain(cause).find_map(|cause| cause.downcast_ref::<io::Error>());
-    match below {
-        Some(below) => io(below),
-        None if words.contains("unexpected EOF") || words.contains("unexpected eof") => {
-            FailureCause::Closed
-        }
-        None => FailureCause::TlsIncompatible,
-    }
+    below.map_or(FailureCause::TlsIncompatible, io)
 }
 
 pub(crate) fn driver(cause: &tokio_postgres::Error) -> FailureCause {
