@@ -111,13 +111,14 @@ advice! {
     UnknownLayer => "every layer needs its row in notification_layers",
     CadenceService => "check CADENCE_SERVICE_URL, and that the service is running",
     WrongAccountFile => "create a key for a service account in the console and use the file that it offers",
-    WrongKey => "the key starts with -----BEGIN PRIVATE KEY-----;  line breaks may be written as \\n",
+    WrongKey => "the key starts with -----BEGIN PRIVATE KEY-----; line breaks may be written as \\n",
     WayOut => "check the address (push.url, push.token_url), and that this machine may connect to it: its firewall, and \
         HTTPS_PROXY where a proxy is the only way out",
     ProxyAddress => "set HTTPS_PROXY to http://HOST:PORT of a proxy that opens tunnels (CONNECT); NO_PROXY names hosts that \
         need none",
     ProxyPassword => "put the user and the password of the proxy into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
     ProxyRule => "let the proxy's rules allow tunnels to this host, or except it with NO_PROXY",
+    ItsOwnTrouble => "the other side has a fault of its own: look at its log or its status page, and try again later",
     DeletedKey => "check in the console that the account's key was not deleted",
     AssertionClock => "check that this machine's clock is right: the assertion carries the time",
     WebAddress => "write https://HOST or https://HOST/PATH, without NAME=, quotes and blanks",

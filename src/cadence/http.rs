@@ -262,10 +262,14 @@ async fn send(request: RequestBuilder) -> Result<String> {
         );
         return Err(Error::from_cause(kind, Rejected(reason)).context(message));
     }
-    Err(reported.map_or_else(
+    let error = reported.map_or_else(
         || Error::new(kind, &message),
         |reported| Error::new(kind, reported).context(&message),
-    ))
+    );
+    Err(match kind {
+        ErrorKind::Unreachable => error.hint(Advice::ItsOwnTrouble),
+        _ => error.hint(Advice::CadenceService),
+    })
 }
 
 /// The service refuses a request for what is in it; other requests may be accepted.

@@ -13,7 +13,7 @@ use crate::advice::Advice;
 use crate::automation::Automation;
 use crate::automation::check::Checked;
 use crate::automation::diagnostic::Severity;
-use crate::clock::text::show_duration;
+use crate::clock::text::Seconds;
 use crate::count::counted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::notify::Warning;
@@ -133,7 +133,7 @@ async fn reach(host: &str, port: u16, limit: Duration) -> Step {
             format!("{at} accepts connections; nothing was posted"),
         ),
         Ok(Err(why)) => error(format!("{why:#}")),
-        Err(_) => error(format!("no connection within {}", show_duration(limit))),
+        Err(_) => error(format!("no connection within {}", Seconds(limit))),
     };
     step.took(began.elapsed())
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::report::{Section, Status, Step};
-use crate::clock::text::show_duration;
+use crate::clock::text::Seconds;
 use crate::error::{Error, ErrorKind};
 
 pub(super) struct Checklist {
@@ -114,7 +114,7 @@ fn unfinished(name: &str, needed: Option<&Step>, limit: Duration) -> Step {
             name,
             &Error::new(
                 ErrorKind::Unreachable,
-                format!("not finished within {}", show_duration(limit)),
+                format!("not finished within {}", Seconds(limit)),
             )
             .hint("allow more time with --deadline"),
         ),

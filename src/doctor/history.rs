@@ -10,7 +10,7 @@ use super::report::{Status, Step};
 use super::{STEP, origins};
 use crate::advice::Advice;
 use crate::cadence::{Answer, HistoryLocation, Rule, RuleState, Rules};
-use crate::clock::text::show_duration;
+use crate::clock::text::Seconds;
 use crate::error::{Error, ErrorKind};
 use crate::postgres::inspect::Privilege;
 use crate::run::context::RunContext;
@@ -103,7 +103,7 @@ async fn ask(context: &RunContext<'_>, location: &HistoryLocation, name: &str) -
 }
 
 fn silent(limit: Duration) -> Error {
-    let message = format!("no answer within {}", show_duration(limit));
+    let message = format!("no answer within {}", Seconds(limit));
     Error::new(ErrorKind::Unreachable, message)
         .context("the notification history is silent")
         .hint(Advice::NoFarEnd)

@@ -9,7 +9,7 @@ use super::checklist::Checklist;
 use super::connection::{clock, skew};
 use super::report::{Status, Step};
 use super::{STEP, origins};
-use crate::clock::text::show_duration;
+use crate::clock::text::Seconds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Probe, ServiceAccount};
 use crate::run::context::RunContext;
@@ -119,7 +119,7 @@ async fn limited<T>(
 ) -> Result<T> {
     let limit = (STEP * 2).min(context.budget.left());
     timeout(limit, work).await.unwrap_or_else(|_| {
-        let message = format!("{what} within {}", show_duration(limit));
+        let message = format!("{what} within {}", Seconds(limit));
         Err(Error::new(ErrorKind::Unreachable, message)
             .hint("a firewall may be dropping the packets, or a proxy is in between"))
     })

@@ -183,7 +183,7 @@ impl TokenSource {
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
         if transient {
-            return Error::new(ErrorKind::Unreachable, message);
+            return Error::new(ErrorKind::Unreachable, message).hint(Advice::ItsOwnTrouble);
         }
         let account = format!(
             "the token endpoint rejects the service account {}",

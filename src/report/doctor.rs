@@ -1,5 +1,6 @@
 //! The steps of `pushctl doctor` in words: a table for a terminal, a line a step for everything else.
 
+use crate::count::counted;
 use crate::doctor::report::{Report, Status, Step};
 use crate::snippet::visible;
 use crate::ui::{Painter, Style, Table};
@@ -99,7 +100,8 @@ pub fn counts(report: &Report) -> String {
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
     let seconds = report.ms / 1000.0;
-    format!("{total} steps in {seconds:.1} s: {}", parts.join(", "))
+    let steps = counted(total as u64, "steps");
+    format!("{steps} in {seconds:.1} s: {}", parts.join(", "))
 }
 
 const SYMBOLS: [char; 4] = ['✓', '!', '✗', '-'];
