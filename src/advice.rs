@@ -74,6 +74,7 @@ advice! {
         from another",
     Deadlock => "a deadlock; pushctl retries by itself",
     LeftStatements => "another client of the same pooler has left prepared statements behind: set pgbouncer=true",
+    SourceRole => "check source.role, and that its owner has run: GRANT the_role TO the_log_in",
     SelectPrivilege => "grant this role SELECT on the tables that the audience reads",
     MissingTable => "check that this is the right database, and the tables and search_path of this role",
     WrongQuery => "check the query against this database's tables",

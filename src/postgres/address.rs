@@ -39,6 +39,8 @@ pub struct Address {
     pub connection_limit: Option<u32>,
     /// The schema that other clients put into a URL, for `search_path`.
     pub schema: Option<String>,
+    /// The role that reads, in place of the one that logs in.
+    pub role: Option<String>,
     pub(crate) origins: BTreeMap<&'static str, String>,
     pub(crate) notes: Vec<String>,
 }
@@ -243,6 +245,7 @@ impl Address {
                 self.connection_limit.map(|limit| limit.to_string()),
             ),
             ("schema", self.schema.clone()),
+            ("role", self.role.clone()),
         ];
         rows.into_iter()
             .map(|(name, value)| Shown {

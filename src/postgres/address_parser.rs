@@ -36,6 +36,7 @@ const KNOWN: &[&str] = &[
     "password_command",
     "pgbouncer",
     "port",
+    "role",
     "schema",
     "service",
     "servicefile",
@@ -112,6 +113,7 @@ pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
         pgbouncer: flag(&given, "pgbouncer")?.unwrap_or(false),
         connection_limit: number(&given, "connection_limit")?.filter(|limit| *limit > 0),
         schema: given.text("schema").map(str::to_owned),
+        role: given.text("role").map(str::to_owned),
         origins,
         notes,
     })

@@ -48,6 +48,7 @@ const KEYWORDS: &[&str] = &[
     "require_auth",
     "requirepeer",
     "requiressl",
+    "role",
     "schema",
     "scram_client_key",
     "scram_server_key",

@@ -308,6 +308,10 @@ async fn ask(
     ask("BEGIN READ ONLY; SET LOCAL statement_timeout = '5s'").await?;
     let facts = ask(FACTS).await?;
     let applications = ask(APPLICATIONS).await?;
+    if let Some(role) = &address.role {
+        let role = role.replace('"', "\"\"");
+        ask(&format!("SET LOCAL ROLE \"{role}\"")).await?;
+    }
     let lacking = if privileges.is_empty() {
         Vec::new()
     } else {

@@ -170,6 +170,10 @@ static KEYWORDS: &[Setting] = &[
         "Maximum processes with a connection at once",
     ),
     Setting::new("source.schema", "Schema of the tables"),
+    Setting::new(
+        "source.role",
+        "Role that reads, in place of the one that logs in",
+    ),
 ];
 
 /// Keys that name files: in the configuration file, relative to it.

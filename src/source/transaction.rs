@@ -85,6 +85,9 @@ pub(super) fn opening(
             );
         }
     }
+    if let Some(role) = &address.role {
+        let _ = write!(statements, "; SET LOCAL ROLE {}", quoted(role));
+    }
     if leftovers == Leftovers::Clear {
         statements.push_str("; DEALLOCATE ALL");
     }

@@ -142,8 +142,16 @@ impl PushTemplate {
         let texts = [("title", &wording.title), ("body", &wording.body)];
         let named = texts.map(|(place, text)| (place.to_owned(), text));
         for (place, source) in named.into_iter().chain(link).chain(data_texts) {
-            if source.contains('\0') {
-                problems.push(Problem::new(&place, "it contains a NUL character"));
+            let is_line_break = |letter: char| matches!(letter, '\n' | '\t') && place != "title";
+            let found = source
+                .chars()
+                .find(|letter| letter.is_control() && !is_line_break(*letter));
+            if let Some(letter) = found {
+                let reason = format!(
+                    "it contains the control character {}",
+                    letter.escape_unicode()
+                );
+                problems.push(Problem::new(&place, reason));
             }
         }
         for (place, source) in texts {

@@ -205,3 +205,46 @@ fn the_file_for_standard_output_is_chosen_by_its_short_stem_or_the_manifests() {
     assert_eq!(typo.status, 2, "{typo}");
     typo.says("a similar value exists: 'showcase-haves'");
 }
+
+#[test]
+fn a_query_file_runs_as_the_role_that_only_reads_whatever_the_log_in_may() {
+    let fair = Fair::of("own_role", handmade::market());
+    // The log-in may write through a function of the owner; the role that reads may not call it.
+    let role = format!("only_{}", fair.database.name);
+    fair.database.execute(&format!(
+        "CREATE ROLE {role}; GRANT {role} TO reader;
+         GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
+         CREATE FUNCTION note_it() RETURNS text SECURITY DEFINER LANGUAGE sql AS 'SELECT ''noted''';
+         REVOKE EXECUTE ON FUNCTION note_it() FROM PUBLIC; GRANT EXECUTE ON FUNCTION note_it() TO reader"
+    ));
+    let mut lines = MINE;
+    lines[14] = "  current_user AS word";
+    write(&fair, "who", &lines);
+    lines[14] = "  note_it() AS word";
+    write(&fair, "noted", &lines);
+    let says = |audience: &str, word: &str| {
+        let outcome = generate(&fair, &[audience]);
+        assert_eq!(outcome.status, 0, "{outcome}");
+        assert!(outcome.stdout.contains(&format!(",{word}\n")), "{outcome}");
+    };
+    says("who", "reader");
+    says("noted", "noted");
+    fair.sandbox
+        .config(&format!("[source]\nrole = \"{role}\"\n"));
+    says("who", &role);
+    let outcome = generate(&fair, &["noted"]);
+    assert_eq!(outcome.status, 4, "{outcome}");
+    outcome.says("note_it");
+    let doctor = fair.run(&["doctor", "--only", "source"]);
+    assert!(doctor.stdout.contains("audience layer2"), "{doctor}");
+    // A role that the log-in is no member of, and one that does not exist.
+    fair.database.execute(&format!("REVOKE {role} FROM reader"));
+    let not_ours = generate(&fair, &["who"]);
+    fair.database
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    for outcome in [not_ours, generate(&fair, &["who"])] {
+        assert_eq!(outcome.status, 2, "{outcome}");
+        outcome.says(&role);
+        outcome.says("check source.role");
+    }
+}

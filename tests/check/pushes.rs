@@ -234,17 +234,24 @@ fn pushes_that_come_too_soon_too_late_or_too_often() {
 }
 
 #[test]
-fn a_nul_in_any_text_of_a_push_is_an_error() {
-    for key in ["title", "body", "deep_link", "data.x"] {
+fn a_control_character_in_any_text_of_a_push_is_an_error() {
+    let keys = ["title", "body", "deep_link", "data.x"];
+    let bad = keys
+        .into_iter()
+        .flat_map(|key| ["0000", "001b", "009b"].map(|letter| (key, letter)));
+    for (key, letter) in bad.chain([("title", "000a")]) {
         let text = GOOD.replace(&format!("\n{key} = "), &format!("\nx{key} = "));
         let text = text.replace(
             "[[push]]",
-            &format!("[[push]]\n{key} = \"https://app.tradeblock.us/\\u0000\""),
+            &format!("[[push]]\n{key} = \"https://app.tradeblock.us/\\u{letter}\""),
         );
         let report = shown(&text);
         assert!(
-            report.contains("it contains a NUL character"),
-            "{key}: {report}"
+            report.contains("it contains the control character"),
+            "{key} {letter}: {report}"
         );
     }
+    let text = GOOD.replace("\nbody = ", "\nxbody = ");
+    let text = text.replace("[[push]]", "[[push]]\nbody = \"one\\n\\ttwo\"");
+    assert!(!shown(&text).contains("control character"));
 }

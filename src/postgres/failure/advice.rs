@@ -129,6 +129,14 @@ fn sql(error: &SqlError) -> FailureAdvice {
             advice: vec![Advice::HostBasedAccess],
         };
     }
+    // SET ROLE: of a role that does not exist, or that the log-in is no member of.
+    let is_role = error.message.starts_with("role \"") && error.sqlstate == "22023";
+    if is_role || error.message.starts_with("permission denied to set role") {
+        return FailureAdvice {
+            kind: ErrorKind::Usage,
+            advice: vec![Advice::SourceRole],
+        };
+    }
     SQLSTATES
         .iter()
         .find(|(prefix, ..)| error.sqlstate.starts_with(prefix))
