@@ -80,7 +80,9 @@ pub use while_sending::{Quiet, WhileSending};
 use crate::automation::AutomationFile;
 use crate::csv_writer::hex;
 use crate::error::{Context as _, ErrorKind, Result};
+use crate::fcm::CollapseIds;
 use crate::state::Run;
+use crate::template::message_options::Collapse;
 use crate::template::push::Wording;
 
 /// The automation name of sends without an automation.
@@ -233,10 +235,20 @@ impl Order {
         file_stem((&self.automation, &self.occurrence, self.number), run)
     }
 
-    /// Returns the id by which a phone shows only one of several copies of this push.
-    pub fn collapse_id(&self) -> String {
+    /// Returns the ids by which a phone shows only one of several copies of this push, and by which a message replaces
+    /// undelivered ones.
+    pub fn collapse(&self) -> CollapseIds {
         let text = format!("{}@{}#{}", self.automation, self.occurrence, self.number);
-        format!("pushctl-{}", &hex(&Sha256::digest(text))[..16])
+        let copies = format!("pushctl-{}", &hex(&Sha256::digest(text))[..16]);
+        let undelivered = match self.wording.options.collapse {
+            None | Some(Collapse::Push) => Some(copies.clone()),
+            Some(Collapse::Layer) => Some(format!("pushctl-layer-{}", self.layer)),
+            Some(Collapse::None) => None,
+        };
+        CollapseIds {
+            copies,
+            undelivered,
+        }
     }
 }
 

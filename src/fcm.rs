@@ -44,7 +44,7 @@ pub use answer::{Code, Platform};
 pub use client::{Client, DispatchProgress, Reports};
 pub use dispatch::{Halt, HaltCause};
 pub use failure_guard::Limits;
-pub use message::{Composer, Delivery};
+pub use message::{CollapseIds, Composer, Delivery};
 pub use probe::{Probe, Verdict};
 pub use proxy::ProxySettings;
 

@@ -62,6 +62,7 @@ use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
 use crate::notify::Outgoing;
 use crate::progress::Progress;
+use crate::settings::MessageSettings;
 use crate::source::{Source, Watch};
 use crate::state::process_id::ProcessId;
 use crate::state::{Run, Store};
@@ -166,6 +167,8 @@ pub struct PipelineContext<'a> {
     pub ending: LineEnding,
     /// The recipients of test pushes, unless the automation names its own.
     pub test_users: &'a [String],
+    /// The options of messages, where the automation does not set them.
+    pub message: &'a MessageSettings,
     /// The hosts that deep links may lead to.
     pub hosts: &'a AllowedHosts,
     /// The account at the push service; `None` where nothing is sent.

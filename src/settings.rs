@@ -14,6 +14,7 @@ pub mod environment;
 pub mod file;
 pub mod generate;
 pub mod logging;
+pub mod message;
 pub mod parse;
 pub mod push;
 mod resolver;
@@ -32,6 +33,7 @@ pub use environment::Environment;
 pub use file::ConfigFile;
 pub use generate::GenerateSettings;
 pub use logging::Logging;
+pub use message::MessageSettings;
 pub use push::PushSettings;
 pub use retention::RetentionSettings;
 pub use setting::{Flags, Origin, Resolved};
@@ -62,6 +64,8 @@ pub struct Settings {
     pub cadence: CadenceSettings,
     pub automations: AutomationSettings,
     pub push: PushSettings,
+    /// The options of messages.
+    pub message: MessageSettings,
     /// How long things are kept.
     pub retention: RetentionSettings,
     pub state: StateSettings,
@@ -88,6 +92,7 @@ impl Settings {
         let cadence = CadenceSettings::resolve(&mut settings)?;
         let automations = AutomationSettings::resolve(&mut settings)?;
         let push = PushSettings::resolve(&mut settings)?;
+        let message = MessageSettings::resolve(&mut settings)?;
         let retention = RetentionSettings::resolve(&mut settings)?;
         let state = StateSettings::resolve(&mut settings)?;
         let actor = Actor::resolve(&mut settings)?;
@@ -99,6 +104,7 @@ impl Settings {
             cadence,
             automations,
             push,
+            message,
             retention,
             state,
             actor,

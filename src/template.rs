@@ -11,6 +11,7 @@
 
 mod filter;
 pub mod link;
+pub mod message_options;
 mod near;
 mod parse;
 pub mod push;
@@ -73,6 +74,8 @@ pub enum Skip {
     NotANumber { column: String },
     /// The deep link is not allowed.
     Link(link::LinkProblem),
+    /// The picture's URL is no https URL.
+    Image,
     /// The payload is larger than the push service accepts.
     TooLarge {
         /// Bytes of the notification and the data, as JSON.
@@ -86,6 +89,7 @@ impl fmt::Display for Skip {
             Self::Empty { column } => write!(out, "{column} is empty"),
             Self::NotANumber { column } => write!(out, "{column} is not a number"),
             Self::Link(refusal) => refusal.fmt(out),
+            Self::Image => out.write_str("the image is not an https URL"),
             Self::TooLarge { bytes } => {
                 write!(
                     out,

@@ -171,6 +171,16 @@ body = "b"
 deep_link = "https://app.tradeblock.us/x"
 data = { campaign = "[[var:variantID]]" }
 delay_minutes = 0
+expires = "2h"
+expires_at = "20:00"
+image = "https://img.example.com/[[var:variantID]].png"
+sound = "default"
+badge = 1
+channel_id = "trending"
+priority = "high"
+analytics_label = "layer3"
+mutable_content = true
+collapse = "layer"
 [test]
 user_ids = ["d6d77053-92bc-7af6-3332-8bea8c4c6904"]
 required = false

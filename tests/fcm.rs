@@ -15,11 +15,12 @@ use std::time::Duration;
 use pushctl::clock::System;
 use pushctl::error::Result;
 use pushctl::fcm::{
-    Client, Composer, Credentials, Delivery, FcmSettings, MessageReport, Outcome, Platform,
-    Reports, SendJob, ServiceAccount,
+    Client, CollapseIds, Composer, Credentials, Delivery, FcmSettings, MessageReport, Outcome,
+    Platform, Reports, SendJob, ServiceAccount,
 };
 use pushctl::settings::secret::Secret;
 use pushctl::template::link::AllowedHosts;
+use pushctl::template::message_options::MessageOptions;
 use pushctl::template::push::{PushTemplate, Wording};
 use tempfile::NamedTempFile;
 
@@ -179,11 +180,12 @@ pub(crate) fn composer(delivery: Delivery) -> Composer {
         body: "Someone wants your shoes".into(),
         deep_link: Some("https://tradeblock.us/closet".into()),
         data: BTreeMap::from([("kind".into(), "layer2".into())]),
+        options: MessageOptions::default(),
     };
     let push = PushTemplate::parse(&wording, &AllowedHosts::default())
         .and_then(|push| push.bind(&["name"]))
         .expect("a sound push");
-    Composer::new(push, delivery, Some("run-1"))
+    Composer::new(push, delivery, Some(CollapseIds::of("run-1")))
 }
 
 /// The next report; `None` once the client is closed and every job is reported.

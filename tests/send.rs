@@ -8,6 +8,7 @@ mod files;
 mod guards;
 mod history;
 mod joining;
+mod message;
 mod modes;
 mod proxies;
 mod published;

@@ -7,10 +7,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Zoned;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+
+use super::quiet_hours::{clock_time, next};
+use crate::settings::MessageSettings;
+use crate::template::message_options::{Collapse, MessageOptions, Priority};
+use crate::template::push::Wording;
 use serde_json::Value;
 
 /// An automation: an audience, the pushes it receives, and their time.
@@ -181,6 +187,65 @@ pub struct PushTable {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1440))]
     pub delay_minutes: u16,
+    /// The time after which an undelivered message is dropped: "4h". It ends when quiet hours begin at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// The time of day after which it is dropped, in the schedule's time zone: "21:00".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// A picture: an https URL, with the same variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The sound: a name in the app, "default" or "none".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound: Option<String>,
+    /// The number on the app's icon; 0 removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 99999))]
+    pub badge: Option<u32>,
+    /// The notification channel on Android.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<String>,
+    /// Whether it wakes a sleeping phone: "high" or "normal".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// The label in the push service's statistics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analytics_label: Option<String>,
+    /// Whether the app may change it before it is shown (iOS). Default: if it has an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutable_content: Option<bool>,
+    /// Which undelivered messages it replaces: those of its "layer", only copies of the "push", or "none".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapse: Option<Collapse>,
+}
+
+impl PushTable {
+    /// Returns the texts of the push. `sent` is when it is sent, in the schedule's time zone: `expires_at` is the next
+    /// such time after it.
+    pub fn wording(&self, sent: &Zoned, given: &MessageSettings) -> Wording {
+        let expires_at = self.expires_at.as_deref();
+        let expires_at = expires_at.and_then(|text| clock_time(text).ok());
+        let own = MessageOptions {
+            expires: self.expires.clone(),
+            expires_at: expires_at.map(|time| next(time, sent)),
+            image: self.image.clone(),
+            sound: self.sound.clone(),
+            badge: self.badge,
+            channel_id: self.channel_id.clone(),
+            priority: self.priority,
+            analytics_label: self.analytics_label.clone(),
+            mutable_content: self.mutable_content,
+            collapse: self.collapse,
+        };
+        Wording {
+            title: self.title.clone(),
+            body: self.body.clone(),
+            deep_link: self.deep_link.clone(),
+            data: self.data.clone(),
+            options: given.given.clone().or(&own).or(&given.defaults),
+        }
+    }
 }
 
 /// `[test]`.

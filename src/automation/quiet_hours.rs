@@ -26,6 +26,11 @@ impl QuietHours {
         }
     }
 
+    /// Returns when they begin next, in the zone of `at`.
+    pub fn next_begin(&self, at: &Zoned) -> Timestamp {
+        next(self.from, at)
+    }
+
     /// Returns their end if `at` is inside them, in the zone of `at`.
     pub fn end_after(&self, at: &Zoned) -> Option<Timestamp> {
         if !self.contains(at.time()) {
@@ -39,6 +44,17 @@ impl QuietHours {
         };
         Some(resolve(at.time_zone(), wanted).0)
     }
+}
+
+/// Returns the next instant after `at` with this time of day, in the zone of `at`.
+pub fn next(time: Time, at: &Zoned) -> Timestamp {
+    let today = at.date().to_datetime(time);
+    let wanted = if at.time() < time {
+        today
+    } else {
+        today.saturating_add(1.day())
+    };
+    resolve(at.time_zone(), wanted).0
 }
 
 impl FromStr for QuietHours {

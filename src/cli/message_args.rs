@@ -7,13 +7,16 @@ use clap::ValueHint;
 use crate::delivery::Input;
 use crate::error::{Error, Result};
 use crate::run;
+use crate::settings::message;
 use crate::template::link::AllowedHosts;
 use crate::template::push::Wording;
 
 use super::context::CommandContext;
+use super::setting_args;
 
 /// The flags of the message.
 #[derive(Debug, Clone, clap::Args)]
+#[command(args = setting_args::flags(&message::FLAGS))]
 pub(super) struct WordFlags {
     /// Title; [[var:column]] inserts a value of the row
     #[arg(long, value_name = "TEXT")]
@@ -47,7 +50,7 @@ pub(super) struct AudienceFlags {
 
 impl WordFlags {
     /// Returns the message; title and body are required.
-    pub(super) fn wording(&self) -> Result<Wording> {
+    pub(super) fn wording(&self, context: &CommandContext) -> Result<Wording> {
         let needed = |text: &Option<String>, flag: &str| {
             text.clone().ok_or_else(|| {
                 Error::usage(format!("{flag} TEXT is required"))
@@ -66,6 +69,7 @@ impl WordFlags {
             body: needed(&self.body, "--body")?,
             deep_link: self.deep_link.clone(),
             data,
+            options: context.settings.message.all(),
         })
     }
 }

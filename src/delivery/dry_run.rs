@@ -91,11 +91,7 @@ pub async fn count(
     let mut counting = DryRun {
         order,
         plan,
-        composer: Composer::new(
-            plan.push.clone(),
-            Delivery::Live,
-            Some(&order.collapse_id()),
-        ),
+        composer: Composer::new(plan.push.clone(), Delivery::Live, Some(order.collapse())),
         screen,
         tokens,
         known,

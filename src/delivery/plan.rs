@@ -133,7 +133,7 @@ struct PlanReader {
 impl PlanReader {
     fn new(push: &BoundPush, order: &Order) -> Self {
         Self {
-            composer: Composer::new(push.clone(), Delivery::Live, Some(&order.collapse_id())),
+            composer: Composer::new(push.clone(), Delivery::Live, Some(order.collapse())),
             rows: 0,
             hashes: Vec::new(),
             skipped: BTreeMap::new(),
@@ -149,7 +149,7 @@ impl PlanReader {
         self.hashes.push(hash(&user));
         match self.composer.compose(ANY_TOKEN, row) {
             Ok(_) => Ok(()),
-            Err(skip @ (Skip::Empty { .. } | Skip::NotANumber { .. })) => {
+            Err(skip @ (Skip::Empty { .. } | Skip::NotANumber { .. } | Skip::Image)) => {
                 *self.skipped.entry(skip_code(&skip)).or_default() += 1;
                 Ok(())
             }
@@ -167,6 +167,7 @@ pub(super) fn skip_code(skip: &Skip) -> String {
         Skip::Empty { column } => format!("empty:{column}"),
         Skip::NotANumber { column } => format!("not-a-number:{column}"),
         Skip::Link(_) => "deep-link".to_owned(),
+        Skip::Image => "image".to_owned(),
         Skip::TooLarge { .. } => "too-large".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use super::plan::skip_code;
 use super::{AudienceReader, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery};
+use crate::template::message_options::MessageOptions;
 use crate::template::push::{Problem, PushTemplate};
 
 /// A rendered row.
@@ -26,6 +27,8 @@ pub struct Sample {
     pub title: String,
     pub body: String,
     pub deep_link: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Size of the payload, of which 4096 are allowed.
     pub bytes: usize,
 }
@@ -37,6 +40,8 @@ pub struct Preview {
     pub rows: u64,
     /// Samples, the shortest and the longest first.
     pub samples: Vec<Sample>,
+    /// What each message says beside its texts.
+    pub options: MessageOptions,
     /// Rows without a message, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Always empty, as such brackets are an error; there for readers of the document.
@@ -52,7 +57,10 @@ pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Prev
             .hint(format!("its columns are {}", reader.columns().join(", ")))
     })?;
     let mut composer = Composer::new(bound, Delivery::Live, None);
-    let mut preview = Preview::default();
+    let mut preview = Preview {
+        options: push.options().clone(),
+        ..Preview::default()
+    };
     let (mut shortest, mut longest): (Option<Sample>, Option<Sample>) = (None, None);
     let mut others: Vec<Sample> = Vec::with_capacity(samples);
     let mut random = fastrand::Rng::with_seed(1);
@@ -60,7 +68,7 @@ pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Prev
     while reader.next(&mut row)? {
         preview.rows += 1;
         let bytes = match composer.compose("", &row) {
-            Ok(message) => message.len(),
+            Ok(_) => composer.payload(),
             Err(skip) => {
                 *preview.skipped.entry(skip_code(&skip)).or_default() += 1;
                 continue;
@@ -119,6 +127,7 @@ fn sample(
         title: rendered.title.clone(),
         body: rendered.body.clone(),
         deep_link: (!rendered.deep_link.is_empty()).then(|| rendered.deep_link.clone()),
+        image: (!rendered.image.is_empty()).then(|| rendered.image.clone()),
         bytes,
     }
 }

@@ -184,11 +184,12 @@ async fn feed_rows(
         Reach::Live => Delivery::Live,
         Reach::ValidateOnly => Delivery::ValidateOnly,
     };
-    let collapse = pass.order.collapse_id();
-    let mut composer = Composer::new(plan.push.clone(), delivery, Some(&collapse));
+    let mut composer = Composer::new(plan.push.clone(), delivery, Some(pass.order.collapse()));
     let mut left = plan.rows;
     let mut seen = HashSet::new();
     while left > 0 {
+        let now = pass.clock.now();
+        composer.set_time(now, pass.gate.next_quiet(now));
         let asked = renew(pass, plan, tokens).await;
         if feeder.should_stop().await? {
             if handling != Handling::Take {

@@ -59,6 +59,12 @@ impl Quiet {
 }
 
 impl WhileSending {
+    /// Returns when the next quiet hours begin: no message may be delivered later.
+    pub(super) fn next_quiet(&self, now: Timestamp) -> Option<Timestamp> {
+        let quiet = self.quiet.as_ref()?;
+        Some(quiet.hours.next_begin(&now.to_zoned(quiet.zone.clone())))
+    }
+
     /// Returns the reason to stop now, if there is one.
     pub(super) fn look(&self, now: Timestamp) -> Option<Stop> {
         if let Some(latest) = self.latest.filter(|latest| now > *latest) {

@@ -19,7 +19,6 @@ use crate::delivery::{
 use crate::error::{Error, Result};
 use crate::guards::Guard;
 use crate::progress::Silent;
-use crate::template::push::Wording;
 
 /// The state of a push after an attempt.
 pub(super) enum PushState {
@@ -79,6 +78,8 @@ pub(super) fn order(
 ) -> Order {
     let automation = &phase.plan.automation;
     let push = &automation.push[place];
+    let times = &phase.plan.times;
+    let sent = times.send_at.to_zoned(times.zone());
     Order {
         automation: phase.run.automation.clone(),
         occurrence: phase.run.occurrence.clone(),
@@ -89,12 +90,7 @@ pub(super) fn order(
             sha256: (!phase.overrides.lift(Guard::Audience)).then(|| file.sha256.clone()),
         },
         limit: None,
-        wording: Wording {
-            title: push.title.clone(),
-            body: push.body.clone(),
-            deep_link: push.deep_link.clone(),
-            data: push.data.clone(),
-        },
+        wording: push.wording(&sent, phase.context.message),
         devices: Devices::Latest,
         reach: Reach::Live,
         in_doubt: InDoubt::Keep,

@@ -27,7 +27,6 @@ use crate::pipeline::safeguards::{
 };
 use crate::settings::generate::OutputTarget;
 use crate::state::Store;
-use crate::template::push::Wording;
 
 /// A push of an automation that is sent by hand.
 pub struct AutomationOrder<'a> {
@@ -64,12 +63,9 @@ impl<'a> AutomationOrder<'a> {
         automation.name().clone_into(&mut order.automation);
         order.number = number;
         order.layer = u32::from(push.layer);
-        order.wording = Wording {
-            title: push.title.clone(),
-            body: push.body.clone(),
-            deep_link: push.deep_link.clone(),
-            data: push.data.clone(),
-        };
+        let zone = automation.schedule.zone.clone();
+        let now = context.clock.now().to_zoned(zone);
+        order.wording = push.wording(&now, &context.settings.message);
         order.holdout_percent = safeguards.holdout_percent;
         order.max_failure_rate = order.max_failure_rate.or(safeguards.max_failure_rate);
         if safeguards.cadence_failure == file::CadenceFailure::Send {

@@ -130,6 +130,7 @@ impl<'a> PipelineServices<'a> {
             output,
             ending: settings.generate.line_ending,
             test_users: &settings.generate.test_users,
+            message: &settings.message,
             hosts: &self.hosts,
             account: self.account.as_ref(),
             service: &self.service,

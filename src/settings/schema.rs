@@ -10,20 +10,11 @@ use crate::error::Result;
 /// Returns the schema, in draft 7, which is what TOML editors read.
 pub fn of_file() -> Result<Value> {
     let mut top = Map::new();
-    let mut tables: Map<String, Value> = Map::new();
-    for key in declared()? {
-        match key.name.split_once('.') {
-            None => {
-                top.insert(key.name.to_owned(), property(key));
-            }
-            Some((table, name)) => {
-                let properties = tables.entry(table).or_insert_with(|| json!({}));
-                properties[name] = property(key);
-            }
-        }
-    }
-    for (table, properties) in tables {
-        top.insert(table, object(&properties));
+    let (plain, in_tables): (Vec<&Setting>, Vec<&Setting>) = declared()?
+        .into_iter()
+        .partition(|key| !key.name.contains('.'));
+    for key in plain.into_iter().chain(in_tables) {
+        insert(&mut top, key.name, key);
     }
     let mut schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -33,6 +24,20 @@ pub fn of_file() -> Result<Value> {
         schema.extend(rest);
     }
     Ok(schema)
+}
+
+/// Adds a setting under its name, in the table that the name has before a dot.
+fn insert(properties: &mut Map<String, Value>, name: &str, key: &Setting) {
+    let Some((table, name)) = name.split_once('.') else {
+        properties.insert(name.to_owned(), property(key));
+        return;
+    };
+    let table = properties
+        .entry(table)
+        .or_insert_with(|| object(&json!({})));
+    if let Some(inner) = table["properties"].as_object_mut() {
+        insert(inner, name, key);
+    }
 }
 
 fn object(properties: &Value) -> Value {

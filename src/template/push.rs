@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::link::AllowedHosts;
+use super::message_options::MessageOptions;
 use super::{Bound, Extent, Fault, Flaw, LITERAL_HINT, Row, Skip, Template};
 use crate::error::Error;
 
@@ -26,6 +27,9 @@ pub struct Wording {
     pub deep_link: Option<String>,
     /// Further strings for the app.
     pub data: BTreeMap<String, String>,
+    /// What the message says beside its texts. Runs of earlier versions recorded none.
+    #[serde(default)]
+    pub options: MessageOptions,
 }
 
 /// The texts of a push, parsed and checked as far as that is possible without an audience.
@@ -34,7 +38,9 @@ pub struct PushTemplate {
     title: Template,
     body: Template,
     deep_link: Option<Template>,
+    image: Option<Template>,
     data: Vec<(String, Template)>,
+    options: MessageOptions,
     hosts: AllowedHosts,
 }
 
@@ -44,7 +50,9 @@ pub struct BoundPush {
     title: Bound,
     body: Bound,
     deep_link: Option<Bound>,
+    image: Option<Bound>,
     data: Vec<(String, Bound)>,
+    options: MessageOptions,
     hosts: AllowedHosts,
 }
 
@@ -56,6 +64,8 @@ pub struct Rendered {
     pub body: String,
     /// Empty when the push has none.
     pub deep_link: String,
+    /// The URL of the picture; empty when the push has none.
+    pub image: String,
     /// Values of the data, in the order of [`BoundPush::data_keys`].
     pub data: Vec<String>,
 }
@@ -63,7 +73,7 @@ pub struct Rendered {
 /// An error in a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The text: `title`, `body`, `deep_link` or `data.KEY`.
+    /// The text: `title`, `body`, `deep_link`, `image` or `data.KEY`; or the option.
     pub place: String,
     /// The error message.
     pub reason: String,
@@ -125,6 +135,8 @@ impl PushTemplate {
             .deep_link
             .as_ref()
             .map(|link| text("deep_link", link));
+        let options = &wording.options;
+        let image = options.image.as_ref().map(|image| text("image", image));
         let data: Vec<(String, Option<Template>)> = wording
             .data
             .iter()
@@ -135,13 +147,22 @@ impl PushTemplate {
             .deep_link
             .iter()
             .map(|link| ("deep_link".to_owned(), link));
+        let picture = options
+            .image
+            .iter()
+            .map(|image| ("image".to_owned(), image));
         let data_texts = wording
             .data
             .iter()
             .map(|(key, text)| (format!("data.{key}"), text));
         let texts = [("title", &wording.title), ("body", &wording.body)];
         let named = texts.map(|(place, text)| (place.to_owned(), text));
-        for (place, source) in named.into_iter().chain(link).chain(data_texts) {
+        for (place, source) in named
+            .into_iter()
+            .chain(link)
+            .chain(picture)
+            .chain(data_texts)
+        {
             let is_line_break = |letter: char| matches!(letter, '\n' | '\t') && place != "title";
             let found = source
                 .chars()
@@ -169,11 +190,20 @@ impl PushTemplate {
         {
             problems.push(Problem::new("deep_link", reason));
         }
+        if let Some(Some(image)) = &image
+            && !may_be_image(image.head().0)
+        {
+            problems.push(Problem::new("image", "it does not begin with https://"));
+        }
+        let faults = options.faults().into_iter();
+        problems.extend(faults.map(|fault| Problem::new(fault.name, fault.reason)));
         match (title, body, problems.is_empty()) {
             (Some(title), Some(body), true) => Ok(Self {
                 title,
                 body,
                 deep_link: deep_link.flatten(),
+                image: image.flatten(),
+                options: options.clone(),
                 data: data
                     .into_iter()
                     .filter_map(|(key, template)| Some((key, template?)))
@@ -182,6 +212,11 @@ impl PushTemplate {
             }),
             _ => Err(problems),
         }
+    }
+
+    /// Returns what the message says beside its texts.
+    pub fn options(&self) -> &MessageOptions {
+        &self.options
     }
 
     /// Binds the variables of its texts to the columns of an audience.
@@ -207,18 +242,22 @@ impl PushTemplate {
             return Err(problems);
         };
         let deep_link = self.deep_link.as_ref().and_then(|_| bound.next());
+        let image = self.image.as_ref().and_then(|_| bound.next());
         let keys = self.data.iter().map(|(key, _)| key.clone());
         Ok(BoundPush {
             title,
             body,
             deep_link,
+            image,
             data: keys.zip(bound).collect(),
+            options: self.options.clone(),
             hosts: self.hosts.clone(),
         })
     }
 
     fn texts(&self) -> impl Iterator<Item = (String, &Template)> {
         let link = self.deep_link.iter();
+        let image = self.image.iter();
         let data = self.data.iter();
         [
             ("title".to_owned(), &self.title),
@@ -226,6 +265,7 @@ impl PushTemplate {
         ]
         .into_iter()
         .chain(link.map(|text| ("deep_link".to_owned(), text)))
+        .chain(image.map(|text| ("image".to_owned(), text)))
         .chain(data.map(|(key, text)| (format!("data.{key}"), text)))
     }
 }
@@ -239,6 +279,12 @@ fn check_link(link: &Template, hosts: &AllowedHosts) -> Result<(), String> {
     verdict
         .unwrap_or(Ok(()))
         .map_err(|refusal| format!("{refusal} (allowed: {})", hosts.names().join(", ")))
+}
+
+/// Returns whether the beginning of a picture's URL, up to its first variable, is that of an https URL.
+fn may_be_image(head: &str) -> bool {
+    const SCHEME: &str = "https://";
+    SCHEME.starts_with(head) || head.starts_with(SCHEME)
 }
 
 /// Returns why `key` cannot be a data key.
@@ -267,6 +313,11 @@ impl BoundPush {
         self.deep_link.is_some()
     }
 
+    /// Returns what the message says beside its texts.
+    pub fn options(&self) -> &MessageOptions {
+        &self.options
+    }
+
     /// Renders all texts for `row` into `into`, replacing its content.
     pub fn render<R: Row + ?Sized>(&self, row: &R, into: &mut Rendered) -> Result<(), Skip> {
         into.title.clear();
@@ -277,6 +328,16 @@ impl BoundPush {
         if let Some(link) = &self.deep_link {
             link.render(row, &mut into.deep_link)?;
             self.hosts.check(&into.deep_link).map_err(Skip::Link)?;
+        }
+        into.image.clear();
+        if let Some(image) = &self.image {
+            image.render(row, &mut into.image)?;
+            let is_url = into.image.len() > "https://".len()
+                && into.image.starts_with("https://")
+                && !into.image.contains(char::is_whitespace);
+            if !is_url {
+                return Err(Skip::Image);
+            }
         }
         into.data.resize_with(self.data.len(), String::new);
         for ((_, text), value) in self.data.iter().zip(&mut into.data) {
@@ -297,6 +358,7 @@ mod tests {
             body: "[[var:count]] want your [[var:shoe]]".into(),
             deep_link: Some("https://tradeblock.us/closet?u=[[var:user_id|urlencode]]".into()),
             data: BTreeMap::from([("kind".into(), "layer2".into())]),
+            options: MessageOptions::default(),
         }
     }
 

@@ -26,6 +26,7 @@ use pushctl::progress::{Progress, Silent};
 use pushctl::run::context::Reporter;
 use pushctl::run::gates::Road;
 use pushctl::run::session::{Opening, RecordedRun, RunSession};
+use pushctl::settings::MessageSettings;
 use pushctl::source::{self, Purpose, Source, Watch};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Location, NewRun, Run, RunFilter, RunStatus, Store};
@@ -361,6 +362,7 @@ impl Site {
             output: &self.output,
             ending: LineEnding::Crlf,
             test_users: &[],
+            message: &MessageSettings::default(),
             hosts: &AllowedHosts::default(),
             account: Some(&account),
             service: &service,

@@ -14,9 +14,11 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use pushctl::clock::System;
 use pushctl::fcm::{
-    Client, Composer, Credentials, Delivery, FcmSettings, Limits, SendJob, ServiceAccount,
+    Client, CollapseIds, Composer, Credentials, Delivery, FcmSettings, Limits, SendJob,
+    ServiceAccount,
 };
 use pushctl::template::link::AllowedHosts;
+use pushctl::template::message_options::MessageOptions;
 use pushctl::template::push::{Problem, PushTemplate, Wording};
 use serde_json::json;
 
@@ -123,11 +125,16 @@ fn composer() -> Result<Composer> {
         body: "[[var:count|number]] [[var:count|plural:\"person wants\",\"people want\"]] your Jordan 4".into(),
         deep_link: Some("https://tradeblock.us/closet".into()),
         data: BTreeMap::new(),
+        options: MessageOptions::default(),
     };
     let bound = PushTemplate::parse(&wording, &AllowedHosts::default())
         .and_then(|push| push.bind(&["first_name", "count"]))
         .map_err(|problems| Problem::error(&problems))?;
-    Ok(Composer::new(bound, Delivery::Live, Some("bench")))
+    Ok(Composer::new(
+        bound,
+        Delivery::Live,
+        Some(CollapseIds::of("bench")),
+    ))
 }
 
 /// Returns the CPU time of this process, in all its threads; 0 on systems without /proc.

@@ -6,12 +6,17 @@ use std::ops::Range;
 use super::CheckedFile;
 use crate::audience::Definition;
 use crate::audience::header::OutputFile;
+use crate::automation::quiet_hours::clock_time;
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, part_of};
 use crate::automation::{file_name, file_named};
 use crate::suggest::nearest;
+use crate::template::message_options::MessageOptions;
 use crate::template::push::{Problem, PushTemplate, Wording};
 use crate::template::{Fault, Flaw, LITERAL_HINT, Template};
+
+/// The options of a message that are texts without variables.
+const OPTIONS: [&str; 4] = ["expires", "sound", "channel_id", "analytics_label"];
 
 impl<'c> CheckedFile<'c, '_> {
     /// Checks the audience, and every push against it.
@@ -75,6 +80,15 @@ impl<'c> CheckedFile<'c, '_> {
         let title = text(push, "title", "title".into());
         let body = text(push, "body", "body".into());
         let deep_link = text(push, "deep_link", "deep_link".into());
+        let mut option = |key: &str| text(push, key, key.to_owned());
+        let options = MessageOptions {
+            expires: option("expires"),
+            image: option("image"),
+            sound: option("sound"),
+            channel_id: option("channel_id"),
+            analytics_label: option("analytics_label"),
+            ..MessageOptions::default()
+        };
         let mut data = BTreeMap::new();
         if let Some(table) = toml_tree::get(push, "data") {
             for (key, _) in table.get_ref().as_table().into_iter().flatten() {
@@ -91,6 +105,7 @@ impl<'c> CheckedFile<'c, '_> {
             body: body.unwrap_or_else(stand_in),
             deep_link,
             data,
+            options,
         };
         if let Err(problems) = PushTemplate::parse(&wording, self.against.link_hosts) {
             for problem in problems {
@@ -102,7 +117,14 @@ impl<'c> CheckedFile<'c, '_> {
         if let Some((text, span)) = spans.get("deep_link") {
             self.link_host(text, span);
         }
-        for (text, span) in spans.values() {
+        if let Some((text, span)) = toml_tree::text(push, "expires_at")
+            && let Err(why) = clock_time(text)
+        {
+            self.findings.error("message", &span, why);
+        }
+        let is_template = |place: &&String| !OPTIONS.contains(&place.as_str());
+        let templates = spans.iter().filter(|(place, _)| is_template(place));
+        for (text, span) in templates.map(|(_, found)| found) {
             let Ok(template) = Template::parse(text) else {
                 continue;
             };
@@ -114,8 +136,10 @@ impl<'c> CheckedFile<'c, '_> {
 
     fn problem(&mut self, problem: &Problem, text: &str, span: &Range<usize>) {
         let Some(Flaw { span: part, fault }) = &problem.flaw else {
+            let is_option = OPTIONS.contains(&problem.place.as_str());
             let message = match problem.reason.strip_prefix("it is ") {
                 Some(what) => format!("`{}` is {what}", problem.place),
+                None if is_option => format!("`{}`: {}", problem.place, problem.reason),
                 None => problem.reason.clone(),
             };
             self.findings.error("text", span, message);

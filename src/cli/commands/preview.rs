@@ -37,7 +37,7 @@ pub struct Args {
 impl Subcommand for Args {
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
         let input: Input = self.audience.input()?;
-        let push = PushTemplate::parse(&self.words.wording()?, &hosts(&context)?)
+        let push = PushTemplate::parse(&self.words.wording(&context)?, &hosts(&context)?)
             .map_err(|found| Problem::error(&found))?;
         let samples = self.samples;
         let preview = runtime::run_blocking(&context, "rendering", move || {
@@ -57,6 +57,7 @@ impl Subcommand for Args {
                 title,
                 body,
                 deep_link,
+                image,
                 bytes,
             } = sample;
             let head = format!("{kind}: line {line}, {user_id}, {bytes} of {MAX_PAYLOAD} bytes");
@@ -68,6 +69,13 @@ impl Subcommand for Args {
             if let Some(link) = deep_link {
                 context.ui.print(format_args!("  {link}"))?;
             }
+            if let Some(image) = image {
+                context.ui.print(format_args!("  image: {image}"))?;
+            }
+        }
+        let options = preview.options.to_string();
+        if !options.is_empty() {
+            context.ui.print(pen.write(Style::Faint, &options))?;
         }
         for (reason, count) in &preview.skipped {
             context.ui.warn(format_args!(

@@ -225,7 +225,7 @@ impl Args {
         crate::cadence::Layer::new(layer)?;
         let input = self.audience.input()?;
         let rate = context.settings.push.rate.limit();
-        Ok(self.blank(rate, input, self.words.wording()?, layer))
+        Ok(self.blank(rate, input, self.words.wording(context)?, layer))
     }
 
     fn blank(&self, rate: u32, input: Input, wording: Wording, layer: u32) -> Order {

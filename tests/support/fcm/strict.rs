@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, Method};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::answers::{self, Answer};
@@ -79,20 +79,24 @@ pub(super) fn body(body: &[u8]) -> Result<Message, Box<Answer>> {
         Err(error) => return Err(blame(body, &error).into()),
     };
     let message = envelope.message;
-    let Some(token) = message.token.filter(|token| !token.is_empty()) else {
+    let Some(token) = message.token.clone().filter(|token| !token.is_empty()) else {
         return Err(answers::violation("message", "Recipient of the message is not set.").into());
     };
-    if let Some(key) = message.data.reserved {
+    if let Some(key) = &message.data.reserved {
         let description = format!("Invalid data payload key: {key}");
         return Err(answers::violation("message.data", &description).into());
     }
-    let notification = message.notification.unwrap_or_default();
-    if message.data.bytes + notification.title.0 + notification.body.0 > PAYLOAD {
+    let notification = message.notification.as_ref();
+    let texts = notification.map_or(0, |shown| shown.title.0 + shown.body.0);
+    if message.data.bytes + texts > PAYLOAD {
         return Err(answers::too_big().into());
     }
     if message.apns.headers.collapse_id.0 > 64 {
         let field = "message.apns.headers[apns-collapse-id]";
         return Err(answers::violation(field, "Invalid apns-collapse-id").into());
+    }
+    if let Some((field, description)) = message.wrong_option() {
+        return Err(answers::violation(field, description).into());
     }
     Ok(Message {
         token,
@@ -138,14 +142,93 @@ struct Body {
     notification: Option<Notification>,
     #[serde(default)]
     data: Data,
-    #[serde(default, rename = "android")]
-    _android: Android,
+    #[serde(default)]
+    android: Android,
     #[serde(default)]
     apns: Apns,
-    #[serde(default, rename = "webpush")]
-    _webpush: IgnoredAny,
-    #[serde(default, rename = "fcm_options")]
-    _fcm_options: IgnoredAny,
+    #[serde(default)]
+    webpush: Webpush,
+    #[serde(default)]
+    fcm_options: FcmOptions,
+}
+
+impl Body {
+    /// The first option whose value is not in the service's reference, and what the service says about it.
+    fn wrong_option(&self) -> Option<(&'static str, &'static str)> {
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is =
+            |text: &Option<String>, fits: &dyn Fn(&str) -> bool| text.as_deref().is_none_or(fits);
+        let label = |text: &str| {
+            let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~%".contains(&byte);
+            (1..=50).contains(&text.len()) && text.bytes().all(is_known)
+        };
+        let image = self
+            .notification
+            .as_ref()
+            .and_then(|shown| shown.image.clone());
+        let aps = &self.apns.payload.aps;
+        let headers = &self.apns.headers;
+        let checks = [
+            (
+                "message.notification.image",
+                is(&image, &|text| text.starts_with("https://")),
+            ),
+            (
+                "message.android.ttl",
+                is(&self.android.ttl, &|text| {
+                    text.strip_suffix('s').is_some_and(digits)
+                }),
+            ),
+            (
+                "message.android.priority",
+                is(&self.android.priority, &|text| {
+                    matches!(text, "HIGH" | "NORMAL")
+                }),
+            ),
+            (
+                "message.apns.headers[apns-expiration]",
+                is(&headers.expiration, &digits),
+            ),
+            (
+                "message.apns.headers[apns-priority]",
+                is(&headers.priority, &|text| matches!(text, "5" | "10")),
+            ),
+            (
+                "message.apns.payload.aps",
+                aps.mutable_content.is_none_or(|flag| flag == 1),
+            ),
+            (
+                "message.webpush.headers[TTL]",
+                is(&self.webpush.headers.ttl, &digits),
+            ),
+            (
+                "message.fcm_options.analytics_label",
+                is(&self.fcm_options.analytics_label, &label),
+            ),
+        ];
+        let wrong = checks.into_iter().find(|(_, fits)| !fits)?;
+        Some((wrong.0, "Invalid value"))
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Webpush {
+    #[serde(default)]
+    headers: WebpushHeaders,
+}
+
+#[derive(Deserialize, Default)]
+struct WebpushHeaders {
+    #[serde(rename = "TTL")]
+    ttl: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FcmOptions {
+    analytics_label: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -155,8 +238,7 @@ struct Notification {
     title: Length,
     #[serde(default)]
     body: Length,
-    #[serde(default, rename = "image")]
-    _image: Length,
+    image: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -164,10 +246,8 @@ struct Notification {
 struct Android {
     #[serde(default, rename = "collapse_key")]
     _collapse_key: Length,
-    #[serde(default, rename = "priority")]
-    _priority: Length,
-    #[serde(default, rename = "ttl")]
-    _ttl: Length,
+    priority: Option<String>,
+    ttl: Option<String>,
     #[serde(default, rename = "notification")]
     _notification: AndroidNotification,
 }
@@ -185,6 +265,8 @@ struct AndroidNotification {
     _sound: Length,
     #[serde(default, rename = "icon")]
     _icon: Length,
+    #[serde(rename = "notification_count")]
+    _notification_count: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -192,12 +274,32 @@ struct AndroidNotification {
 struct Apns {
     #[serde(default)]
     headers: ApnsHeaders,
-    #[serde(default, rename = "payload")]
-    _payload: IgnoredAny,
+    #[serde(default)]
+    payload: ApnsPayload,
+}
+
+#[derive(Deserialize, Default)]
+struct ApnsPayload {
+    #[serde(default)]
+    aps: Aps,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Aps {
+    #[serde(default, rename = "sound")]
+    _sound: Length,
+    #[serde(rename = "badge")]
+    _badge: Option<u32>,
+    mutable_content: Option<u8>,
 }
 
 #[derive(Deserialize, Default)]
 struct ApnsHeaders {
+    #[serde(rename = "apns-expiration")]
+    expiration: Option<String>,
+    #[serde(rename = "apns-priority")]
+    priority: Option<String>,
     #[serde(default, rename = "apns-collapse-id")]
     collapse_id: Length,
 }

@@ -1,0 +1,226 @@
+//! The options of a message, as they arrive at the push service, which refuses what is not in its reference.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Office, order};
+use crate::support::fcm::script::Script;
+
+const AUDIENCE: &str = "user_id,token,name,picture\n\
+    a0eebc99-9c0b-4ef8-bb6d-000000000000,t-0,Ana,https://img.example.com/0.png\n";
+
+/// Sends one message with more flags, and returns it.
+fn sent(office: &Office, more: &[&str]) -> Value {
+    office.audience(AUDIENCE);
+    let before = office.stand_in.requests().len();
+    let outcome = office.run(&order(&[&["--layer", "3"], more].concat()));
+    assert_eq!(outcome.status, 0, "{outcome}");
+    let requests = office.stand_in.requests();
+    assert_eq!(requests.len(), before + 1, "{outcome}");
+    requests.last().unwrap().message["message"].clone()
+}
+
+fn seconds(text: &Value) -> i64 {
+    text.as_str()
+        .unwrap()
+        .trim_end_matches('s')
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn a_message_expires_sounds_and_replaces_the_undelivered_one_of_its_layer_by_default() {
+    let office = Office::playing(Script::default());
+    let now = Timestamp::now().as_second();
+    let message = sent(&office, &[]);
+    let (android, apns) = (&message["android"], &message["apns"]);
+    assert_eq!(android["ttl"], "14400s");
+    assert_eq!(message["webpush"]["headers"]["TTL"], "14400");
+    let ends = seconds(&apns["headers"]["apns-expiration"]);
+    assert!((now + 14_400..now + 14_460).contains(&ends), "{ends}");
+    assert_eq!(android["notification"]["sound"], "default");
+    assert_eq!(apns["payload"], json!({ "aps": { "sound": "default" } }));
+    assert_eq!(android["collapse_key"], "pushctl-layer-3");
+    // Copies of one message have one tag, of this push alone.
+    let tag = android["notification"]["tag"].as_str().unwrap();
+    assert!(
+        tag.starts_with("pushctl-") && tag != "pushctl-layer-3",
+        "{tag}"
+    );
+    assert_eq!(apns["headers"]["apns-collapse-id"], tag);
+    assert_eq!(android.get("priority"), None);
+    assert_eq!(message.get("fcm_options"), None);
+}
+
+#[test]
+fn every_option_has_its_place_on_the_wire() {
+    let mut office = Office::playing(Script::default());
+    office.set("PUSHCTL_CADENCE", "off");
+    let flags = [
+        "--expires",
+        "90m",
+        "--image",
+        "[[var:picture]]",
+        "--sound",
+        "bell",
+        "--badge",
+        "3",
+        "--channel-id",
+        "trending",
+        "--priority",
+        "high",
+        "--analytics-label",
+        "layer3_daily",
+        "--collapse",
+        "none",
+    ];
+    let message = sent(&office, &flags);
+    assert_eq!(
+        message["notification"]["image"],
+        "https://img.example.com/0.png"
+    );
+    let (android, apns) = (&message["android"], &message["apns"]);
+    assert_eq!(android["ttl"], "5400s");
+    assert_eq!(android["priority"], "HIGH");
+    assert_eq!(android.get("collapse_key"), None);
+    let shown = &android["notification"];
+    assert_eq!(shown["sound"], "bell");
+    assert_eq!(shown["channel_id"], "trending");
+    assert_eq!(shown["notification_count"], 3);
+    assert_eq!(apns["headers"]["apns-priority"], "10");
+    assert_eq!(
+        apns["payload"]["aps"],
+        json!({ "sound": "bell", "badge": 3, "mutable-content": 1 })
+    );
+    assert_eq!(message["fcm_options"]["analytics_label"], "layer3_daily");
+    let message = sent(
+        &office,
+        &[
+            "--title",
+            "Again",
+            "--sound",
+            "none",
+            "--priority",
+            "normal",
+            "--collapse",
+            "push",
+            "--mutable-content",
+            "true",
+        ],
+    );
+    assert_eq!(
+        message["apns"]["payload"],
+        json!({ "aps": { "mutable-content": 1 } })
+    );
+    assert_eq!(message["apns"]["headers"]["apns-priority"], "5");
+    let shown = &message["android"]["notification"];
+    assert_eq!(shown.get("sound"), None);
+    assert_eq!(message["android"]["collapse_key"], shown["tag"]);
+}
+
+#[test]
+fn flags_win_over_variables_and_those_over_the_configuration() {
+    let mut office = Office::playing(Script::default());
+    office.sandbox.config(
+        "[push.message]\nexpires = \"1h\"\nsound = \"file\"\nchannel_id = \"file\"\nbadge = 7\n",
+    );
+    office.set("PUSHCTL_MESSAGE_SOUND", "variable");
+    let message = sent(&office, &["--channel-id", "flag"]);
+    let shown = &message["android"]["notification"];
+    assert_eq!(message["android"]["ttl"], "3600s");
+    assert_eq!(shown["sound"], "variable");
+    assert_eq!(shown["channel_id"], "flag");
+    assert_eq!(shown["notification_count"], 7);
+}
+
+#[test]
+fn what_the_service_would_refuse_is_refused_before_anything_is_sent() {
+    let office = Office::playing(Script::default());
+    office.audience(AUDIENCE);
+    for (flag, value, word) in [
+        ("--expires", "29d", "at most 28d"),
+        ("--expires", "soon", "expected a duration"),
+        ("--expires-at", "yesterdayish", "--expires-at"),
+        ("--image", "http://img.example.com/0.png", "https://"),
+        ("--image", "ftp", "https://"),
+        ("--badge", "-1", "--badge"),
+        ("--badge", "many", "whole number"),
+        ("--priority", "urgent", "high"),
+        ("--analytics-label", "two words", "analytics_label"),
+        ("--collapse", "all", "layer"),
+        ("--channel-id", "a\nb", "channel_id"),
+        ("--image", "[[var:pictur]]", "picture"),
+    ] {
+        let outcome = office.run(&order(&["--layer", "3", &format!("{flag}={value}")]));
+        assert_eq!(outcome.status, 2, "{flag} {value}: {outcome}");
+        outcome.says(word);
+    }
+    // A row whose picture is none is skipped, and counted.
+    office.audience(&format!(
+        "{AUDIENCE}a0eebc99-9c0b-4ef8-bb6d-000000000001,t-1,Bo,nothing\n"
+    ));
+    let outcome = office.run(&order(&["--layer", "3", "--image", "[[var:picture]]"]));
+    assert_eq!(outcome.status, 0, "{outcome}");
+    assert_eq!(outcome.json()["skipped_by_reason"], json!({ "image": 1 }));
+    assert_eq!(office.stand_in.refused(), 0);
+}
+
+#[test]
+fn a_resumed_send_says_the_same_and_expires_no_later() {
+    let mut office = Office::playing(Script::default());
+    office.audience(AUDIENCE);
+    let url = office.stand_in.base_url();
+    office.set(
+        "PUSHCTL_PUSH_URL",
+        format!(
+            "https://127.0.0.1:{}",
+            crate::support::programs::closed_port()
+        ),
+    );
+    let at = Timestamp::now() + jiff::SignedDuration::from_mins(30);
+    let outcome = office.run(&order(&[
+        "--layer",
+        "3",
+        "--expires-at",
+        &at.to_string(),
+        "--sound",
+        "bell",
+    ]));
+    assert_eq!(outcome.status, 5, "{outcome}");
+    office.set("PUSHCTL_PUSH_URL", url);
+    let outcome = office.run(&["resume", "last", "--yes"]);
+    assert_eq!(outcome.status, 0, "{outcome}");
+    let message = office.stand_in.requests().remove(0).message["message"].clone();
+    assert_eq!(message["android"]["notification"]["sound"], "bell");
+    let left = seconds(&message["android"]["ttl"]);
+    assert!((1_600..1_800).contains(&left), "{left}");
+    let ends = seconds(&message["apns"]["headers"]["apns-expiration"]);
+    assert!((ends - at.as_second()).abs() <= 1, "{ends} {at}");
+}
+
+#[test]
+fn in_an_automation_a_message_expires_when_quiet_hours_begin() {
+    let office = crate::pipeline::office::Office::new(2, Script::default());
+    let clock = |minutes: i64| {
+        let at = Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+        at.strftime("%H:%M").to_string()
+    };
+    let file = crate::pipeline::office::File {
+        safeguards: format!("quiet_hours = \"{}-{}\"", clock(40), clock(120)),
+        ..Default::default()
+    };
+    office.file(&file);
+    office.tick(0);
+    let requests = office.stand_in.requests();
+    let live = requests
+        .iter()
+        .filter(|request| request.token != "token-tester");
+    let left: Vec<i64> = live
+        .map(|request| seconds(&request.message["message"]["android"]["ttl"]))
+        .collect();
+    assert_eq!(left.len(), 2);
+    assert!(
+        left.iter().all(|left| (2_280..=2_400).contains(left)),
+        "{left:?}"
+    );
+}
