@@ -32,6 +32,8 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
     parts: Vec<Part<Column>>,
+    /// Whether a value like `null` counts as empty.
+    skips_nulls: bool,
 }
 
 /// One piece of a template; `C` names a column.
@@ -70,6 +72,8 @@ impl<T: AsRef<str>> Row for [T] {
 pub enum Skip {
     /// A variable is empty and has no default.
     Empty { column: String },
+    /// A variable has a value like `null`, and no default.
+    NullLike { column: String },
     /// `|number` or `|plural` got a value that is not a number.
     NotANumber { column: String },
     /// The deep link is not allowed.
@@ -87,6 +91,7 @@ impl fmt::Display for Skip {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty { column } => write!(out, "{column} is empty"),
+            Self::NullLike { column } => write!(out, "{column} is null or the like"),
             Self::NotANumber { column } => write!(out, "{column} is not a number"),
             Self::Link(refusal) => refusal.fmt(out),
             Self::Image => out.write_str("the image is not an https URL"),
@@ -226,7 +231,10 @@ impl Template {
             }
         }
         if flaws.is_empty() {
-            Ok(Bound { parts })
+            Ok(Bound {
+                parts,
+                skips_nulls: false,
+            })
         } else {
             Err(flaws)
         }
@@ -251,18 +259,38 @@ fn unknown_column<S: AsRef<str>>(name: &str, columns: &[S]) -> Flaw {
     }
 }
 
+/// Values that programs write where there is none.
+const NULL_LIKE: [&str; 6] = ["null", "NULL", "undefined", "NaN", "None", "\\N"];
+
 impl Bound {
+    /// From now on, a value like `null` counts as empty.
+    #[must_use]
+    pub fn skipping_nulls(self) -> Self {
+        Self {
+            skips_nulls: true,
+            ..self
+        }
+    }
+
     /// Appends the text for `row` to `out`. On a skip, `out` holds a part of it.
     pub fn render<R: Row + ?Sized>(&self, row: &R, out: &mut String) -> Result<(), Skip> {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Variable { column, filters } => {
-                    let value = filter::through(filters, row.value(column.place)).map_err(
-                        |filter::NotANumber| Skip::NotANumber {
+                    let given = row.value(column.place);
+                    let is_null = self.skips_nulls && NULL_LIKE.contains(&given.trim());
+                    let given = if is_null { "" } else { given };
+                    let value = filter::through(filters, given).map_err(|filter::NotANumber| {
+                        Skip::NotANumber {
                             column: column.name.clone(),
-                        },
-                    )?;
+                        }
+                    })?;
+                    if value.trim().is_empty() && is_null {
+                        return Err(Skip::NullLike {
+                            column: column.name.clone(),
+                        });
+                    }
                     if value.trim().is_empty() {
                         return Err(Skip::Empty {
                             column: column.name.clone(),

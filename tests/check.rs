@@ -181,6 +181,7 @@ priority = "high"
 analytics_label = "layer3"
 mutable_content = true
 collapse = "layer"
+null_like = "send"
 [test]
 user_ids = ["d6d77053-92bc-7af6-3332-8bea8c4c6904"]
 required = false

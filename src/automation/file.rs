@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quiet_hours::{clock_time, next};
 use crate::settings::MessageSettings;
-use crate::template::message_options::{Collapse, MessageOptions, Priority};
+use crate::template::message_options::{Collapse, MessageOptions, NullLike, Priority};
 use crate::template::push::Wording;
 use serde_json::Value;
 
@@ -218,6 +218,9 @@ pub struct PushTable {
     /// Which undelivered messages it replaces: those of its "layer", only copies of the "push", or "none".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collapse: Option<Collapse>,
+    /// Rows with a value like `null`, `undefined` or `NaN` in a variable: "skip" them, or "send".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_like: Option<NullLike>,
 }
 
 impl PushTable {
@@ -237,6 +240,7 @@ impl PushTable {
             analytics_label: self.analytics_label.clone(),
             mutable_content: self.mutable_content,
             collapse: self.collapse,
+            null_like: self.null_like,
         };
         Wording {
             title: self.title.clone(),

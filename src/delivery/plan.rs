@@ -149,7 +149,12 @@ impl PlanReader {
         self.hashes.push(hash(&user));
         match self.composer.compose(ANY_TOKEN, row) {
             Ok(_) => Ok(()),
-            Err(skip @ (Skip::Empty { .. } | Skip::NotANumber { .. } | Skip::Image)) => {
+            Err(
+                skip @ (Skip::Empty { .. }
+                | Skip::NullLike { .. }
+                | Skip::NotANumber { .. }
+                | Skip::Image),
+            ) => {
                 *self.skipped.entry(skip_code(&skip)).or_default() += 1;
                 Ok(())
             }
@@ -165,6 +170,7 @@ impl PlanReader {
 pub(super) fn skip_code(skip: &Skip) -> String {
     match skip {
         Skip::Empty { column } => format!("empty:{column}"),
+        Skip::NullLike { column } => format!("null:{column}"),
         Skip::NotANumber { column } => format!("not-a-number:{column}"),
         Skip::Link(_) => "deep-link".to_owned(),
         Skip::Image => "image".to_owned(),

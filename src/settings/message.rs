@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::clock::text::instant;
 use crate::error::Result;
-use crate::template::message_options::{Collapse, MessageOptions, Priority, expiry};
+use crate::template::message_options::{Collapse, MessageOptions, NullLike, Priority, expiry};
 
 use super::parse::{choice, text, whole_number};
 use super::resolver::Resolver;
@@ -85,8 +85,17 @@ static COLLAPSE: Setting = Setting::new(
 .variables(&["PUSHCTL_MESSAGE_COLLAPSE"])
 .default("layer");
 
+static NULL_LIKE: Setting = Setting::new(
+    "push.message.null_like",
+    "Rows with a value like null, undefined or NaN in a variable",
+)
+.flag("--null-like", "WHAT")
+.choice::<NullLike>()
+.variables(&["PUSHCTL_MESSAGE_NULL_LIKE"])
+.default("skip");
+
 /// The settings that are flags of `send` and `preview`.
-pub static FLAGS: [&Setting; 10] = [
+pub static FLAGS: [&Setting; 11] = [
     &EXPIRES,
     &EXPIRES_AT,
     &IMAGE,
@@ -97,6 +106,7 @@ pub static FLAGS: [&Setting; 10] = [
     &ANALYTICS_LABEL,
     &MUTABLE_CONTENT,
     &COLLAPSE,
+    &NULL_LIKE,
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -160,6 +170,13 @@ impl MessageSettings {
             collapse,
             &mut given.collapse,
             &mut defaults.collapse,
+        );
+        let null_like = settings.optional(&NULL_LIKE, choice)?;
+        put(
+            settings,
+            null_like,
+            &mut given.null_like,
+            &mut defaults.null_like,
         );
         Ok(both)
     }

@@ -50,6 +50,19 @@ pub struct MessageOptions {
     /// Which undelivered messages it replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collapse: Option<Collapse>,
+    /// What becomes of a row with a value like `null`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_like: Option<NullLike>,
+}
+
+/// What becomes of a row in which a variable has a value like `null`, `undefined` or `NaN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum NullLike {
+    /// It counts as empty: without a default, the row is skipped.
+    Skip,
+    /// It is sent as it stands.
+    Send,
 }
 
 /// Whether a message wakes a sleeping phone.
@@ -98,6 +111,7 @@ impl MessageOptions {
             analytics_label: self.analytics_label.or(others.analytics_label),
             mutable_content: self.mutable_content.or(others.mutable_content),
             collapse: self.collapse.or(others.collapse),
+            null_like: self.null_like.or(others.null_like),
         }
     }
 

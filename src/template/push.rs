@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::link::AllowedHosts;
-use super::message_options::MessageOptions;
+use super::message_options::{MessageOptions, NullLike};
 use super::{Bound, Extent, Fault, Flaw, LITERAL_HINT, Row, Skip, Template};
 use crate::error::Error;
 
@@ -225,6 +225,9 @@ impl PushTemplate {
         let mut bound: Vec<Option<Bound>> = Vec::new();
         for (place, text) in self.texts() {
             bound.push(match text.bind(columns) {
+                Ok(text) if self.options.null_like == Some(NullLike::Skip) => {
+                    Some(text.skipping_nulls())
+                }
                 Ok(text) => Some(text),
                 Err(flaws) => {
                     let found = flaws.into_iter().map(|flaw| Problem::of(&place, flaw));

@@ -224,3 +224,61 @@ fn in_an_automation_a_message_expires_when_quiet_hours_begin() {
         "{left:?}"
     );
 }
+
+#[test]
+fn no_one_is_greeted_as_null() {
+    let office = Office::playing(Script::default());
+    let values = [
+        "Ana",
+        "null",
+        "NULL",
+        "undefined",
+        "NaN",
+        "None",
+        "\\N",
+        " null ",
+        "Nullarbor",
+    ];
+    let rows = values
+        .iter()
+        .enumerate()
+        .map(|(n, name)| format!("a0eebc99-9c0b-4ef8-bb6d-00000000000{n},t-{n},{name}\n"));
+    office.audience(&format!("user_id,token,name\n{}", rows.collect::<String>()));
+    let outcome = office.run(&order(&["--layer", "3", "--body", "Hi [[var:name]]"]));
+    assert_eq!(outcome.status, 0, "{outcome}");
+    assert_eq!(
+        outcome.json()["skipped_by_reason"],
+        json!({ "null:name": 7 })
+    );
+    assert_eq!(office.delivered(), ["t-0", "t-8"]);
+    let default = [
+        "--layer",
+        "4",
+        "--title",
+        "D",
+        "--body",
+        "Hi [[var:name|default:\"you\"]]",
+    ];
+    let outcome = office.run(&order(&default));
+    assert_eq!(outcome.json()["accepted"], 9, "{outcome}");
+    let requests = office.stand_in.requests();
+    let greeted = |text: &str| {
+        let bodies = requests
+            .iter()
+            .map(|one| &one.message["message"]["notification"]["body"]);
+        bodies.filter(|body| **body == text).count()
+    };
+    assert_eq!((greeted("Hi you"), greeted("Hi null")), (7, 0));
+    let sent = [
+        "--layer",
+        "4",
+        "--title",
+        "S",
+        "--body",
+        "Hi [[var:name]]",
+        "--null-like",
+        "send",
+    ];
+    let outcome = office.run(&order(&sent));
+    assert_eq!(outcome.json()["accepted"], 9, "{outcome}");
+}
