@@ -230,6 +230,28 @@ impl Input {
 }
 
 impl Order {
+    /// Returns an order without an automation that reaches the latest device of each recipient, with no limits of its
+    /// own. Its occurrence is still empty.
+    pub fn ad_hoc(input: Input, wording: Wording, layer: u32) -> Self {
+        Self {
+            automation: AD_HOC.to_owned(),
+            occurrence: String::new(),
+            number: 1,
+            layer,
+            input,
+            limit: None,
+            wording,
+            devices: Devices::Latest,
+            reach: Reach::Live,
+            in_doubt: InDoubt::Keep,
+            cadence_failure: CadenceFailure::Abort,
+            holdout_percent: 0.0,
+            max_failure_rate: None,
+            shared: false,
+            rate: None,
+        }
+    }
+
     /// Returns the beginning of the names of its outcome files: a run may have several pushes, and test pushes.
     pub fn file_stem(&self, run: &str) -> String {
         file_stem((&self.automation, &self.occurrence, self.number), run)

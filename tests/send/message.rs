@@ -282,3 +282,18 @@ fn no_one_is_greeted_as_null() {
     let outcome = office.run(&order(&sent));
     assert_eq!(outcome.json()["accepted"], 9, "{outcome}");
 }
+
+#[test]
+fn a_push_of_an_automation_is_previewed_with_its_newest_file() {
+    let office = crate::pipeline::office::Office::new(4, Script::default());
+    office.file(&crate::pipeline::office::File::default());
+    let missing = office.ends(&["preview", "--automation", "daily", "--push", "1"], 2);
+    missing.says("`pushctl generate fans` writes one");
+    office.ends(&["generate", "fans"], 0);
+    let shown = office.ends(&["preview", "--automation", "daily", "--push", "1"], 0);
+    assert!(shown.stdout.contains("Hello fan-2"), "{shown}");
+    assert!(shown.stdout.contains("expires after 4h"), "{shown}");
+    office.ends(&["preview", "--automation", "daily", "--push", "9"], 2);
+    office.ends(&["preview", "--automation", "other", "--push", "1"], 2);
+    assert_eq!(office.stand_in.requests().len(), 0);
+}

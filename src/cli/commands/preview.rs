@@ -1,17 +1,19 @@
 //! `pushctl preview`: renders a push without sending it.
 
-use crate::delivery::Input;
 use crate::delivery::preview::{self, Sample};
-use crate::error::Result;
+use crate::delivery::{Input, Order};
+use crate::error::{Error, Result};
 use crate::exit::ExitStatus;
-use crate::template::push::{MAX_PAYLOAD, Problem, PushTemplate};
+use crate::guards::Overrides;
+use crate::run::automation_order::AutomationOrder;
+use crate::template::push::{MAX_PAYLOAD, Problem, PushTemplate, Wording};
 use crate::ui::{Document, Style};
 
 use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
 use crate::cli::message_args::{AudienceFlags, WordFlags, hosts};
-use crate::cli::runtime;
+use crate::cli::{automation_args, runtime, services, setting_args};
 
 /// Render a push without sending it
 ///
@@ -21,12 +23,23 @@ use crate::cli::runtime;
     before_help = help::examples(&[
         ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "the shortest message, the longest and some others"),
         ("pushctl preview --audience a.csv --title T --body 'Hi [[var:name|default:\"there\"]]' --samples 10 --json", "more samples, for programs"),
+        ("pushctl preview --automation layer3 --push 1", "the message of an automation, and its newest file"),
     ]),
-    after_help = help::statuses(&[ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Nothing, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated]),
+    after_help = help::statuses(&[
+        ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Nothing, ExitStatus::Refused, ExitStatus::Bug, ExitStatus::Interrupted,
+        ExitStatus::Terminated,
+    ]),
+    args = setting_args::flags(&automation_args::SETTINGS),
 )]
 pub struct Args {
     #[command(flatten)]
     audience: AudienceFlags,
+    /// Automation: its message, and its newest file unless --audience is given
+    #[arg(long, value_name = "NAME", requires = "push", conflicts_with_all = ["title", "body", "deep_link", "data"])]
+    automation: Option<String>,
+    /// Number of the automation's push, from 1
+    #[arg(long, value_name = "K", requires = "automation")]
+    push: Option<u32>,
     #[command(flatten)]
     words: WordFlags,
     /// Number of samples besides the shortest and the longest
@@ -36,8 +49,8 @@ pub struct Args {
 
 impl Subcommand for Args {
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        let input: Input = self.audience.input()?;
-        let push = PushTemplate::parse(&self.words.wording(&context)?, &hosts(&context)?)
+        let (input, wording) = self.push(&context)?;
+        let push = PushTemplate::parse(&wording, &hosts(&context)?)
             .map_err(|found| Problem::error(&found))?;
         let samples = self.samples;
         let preview = runtime::run_blocking(&context, "rendering", move || {
@@ -85,5 +98,31 @@ impl Subcommand for Args {
             ));
         }
         Ok(ExitStatus::Done)
+    }
+}
+
+impl Args {
+    /// Returns the audience and the message: those of the flags, or of a push of an automation.
+    fn push(&self, context: &CommandContext) -> Result<(Input, Wording)> {
+        let (Some(name), Some(number)) = (&self.automation, self.push) else {
+            return Ok((self.audience.input()?, self.words.wording(context)?));
+        };
+        let chosen = automation_args::chosen(context, std::slice::from_ref(name))?;
+        let automation = chosen
+            .first()
+            .ok_or_else(|| Error::usage(format!("there is no automation {name}")))?;
+        let named = self.audience.is_given().then(|| self.audience.input());
+        let mut order = Order::ad_hoc(Input::Users(Vec::new()), Wording::default(), 0);
+        let overrides = Overrides::default();
+        let push = (automation, number);
+        let run_context = services::run_context(context, "preview");
+        AutomationOrder::apply(
+            &run_context,
+            push,
+            &overrides,
+            named.transpose()?,
+            &mut order,
+        )?;
+        Ok((order.input, order.wording))
     }
 }

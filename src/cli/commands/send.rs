@@ -4,8 +4,7 @@ use crate::exit::ExitStatus;
 
 use crate::automation::Automation;
 use crate::delivery::{
-    AD_HOC, CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendRunPlan,
-    occurrence_of,
+    CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendRunPlan, occurrence_of,
 };
 use crate::error::{Error, Result};
 use crate::run;
@@ -230,13 +229,8 @@ impl Args {
 
     fn blank(&self, rate: u32, input: Input, wording: Wording, layer: u32) -> Order {
         Order {
-            automation: AD_HOC.to_owned(),
             occurrence: self.occurrence.clone().unwrap_or_default(),
-            number: 1,
-            layer,
-            input,
             limit: self.limit,
-            wording,
             devices: if self.all_devices {
                 Devices::All
             } else {
@@ -249,10 +243,10 @@ impl Args {
             },
             in_doubt: self.in_doubt,
             cadence_failure: self.cadence_failure,
-            holdout_percent: 0.0,
             max_failure_rate: self.max_failure_rate,
             shared: self.share,
             rate: Some(rate),
+            ..Order::ad_hoc(input, wording, layer)
         }
     }
 }
