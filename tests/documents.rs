@@ -239,3 +239,29 @@ fn every_guard_of_the_table_has_a_section_and_a_cell_for_each_start() {
         assert!(sections.contains(&link[0].trim_start_matches('#').to_owned()));
     }
 }
+
+/// The messages that the table explains, each in the words that the program has for it.
+#[test]
+fn every_message_in_the_table_of_troubleshooting_exists() {
+    let text = document("docs/troubleshooting.md");
+    let table = text.split("## Messages").nth(1).unwrap();
+    let source: String = words::all(&["src"])
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    // A message may go over several lines.
+    let source = regex::Regex::new(r"\\\n\s*")
+        .unwrap()
+        .replace_all(&source, "");
+    // Those of the system.
+    let others = ["Too many open files", "File too large"];
+    let quoted = regex::Regex::new(r"\*([^*|]+)\*").unwrap();
+    let parts = quoted
+        .captures_iter(table)
+        .flat_map(|found| found.get(1).unwrap().as_str().split('…'));
+    let missing: Vec<&str> = parts
+        .map(str::trim)
+        .filter(|part| !source.contains(part) && !others.contains(part))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}

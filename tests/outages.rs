@@ -3,12 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use crate::pipeline::office::{File, Office};
+use crate::send::deadline::while_away;
 use crate::support::campaign::Campaign;
 use crate::support::cli::{Outcome, Sandbox};
+use crate::support::fcm::script::Script;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Postgres, ROLES};
 use crate::support::programs::closed_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
+use crate::support::store::Place;
 
 /// What a busy machine may add to the deadline before the process is gone; it only proves that nothing hangs.
 const SLACK: Duration = Duration::from_secs(10);
@@ -237,6 +241,24 @@ fn a_source_or_its_pooler_that_is_away_for_a_while_is_waited_for() {
     let _pooler = PgBouncer::start_at(&postgres, port);
     let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
     assert_eq!(outcome.status, 0, "{outcome}");
+}
+
+#[test]
+fn a_pipeline_whose_databases_are_away_for_a_while_reaches_its_recipients() {
+    // The source and the state store are databases of one server.
+    let port = Postgres::shared().admin().port();
+    let proxy = Proxy::start(port, Fate::Pass);
+    while_away(&[&proxy], || {
+        let mut office = Office::at(Place::postgres(), 4, Script::default());
+        let through =
+            |url: String| url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port()));
+        let (source, state) = (office.market.url(), office.place.setting());
+        office.set("DATABASE_URL", through(source));
+        office.set("PUSHCTL_STATE_URL", through(state));
+        office.file(&File::default());
+        office.tick(0);
+        assert_eq!(office.reached().len(), 4);
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod answers;
 mod at_rest;
 mod crash;
-mod deadline;
+pub(crate) mod deadline;
 mod files;
 mod guards;
 mod history;

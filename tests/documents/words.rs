@@ -25,7 +25,8 @@ fn files(path: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-fn all(places: &[&str]) -> Vec<(PathBuf, String)> {
+/// Returns every text file below these places.
+pub(super) fn all(places: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for place in places {
         files(&root().join(place), &mut found);

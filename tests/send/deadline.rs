@@ -145,7 +145,7 @@ fn messages_in_flight_at_the_deadline_are_in_doubt_and_the_rest_is_not_attempted
 }
 
 /// Runs `work` while a server is away behind each proxy, in each form and for each time of an outage.
-fn while_away(proxies: &[&Proxy], work: impl Fn()) {
+pub(crate) fn while_away(proxies: &[&Proxy], work: impl Fn()) {
     for seconds in Campaign::outages() {
         for fate in [Fate::ResetAfter(0), Fate::Silence] {
             for proxy in proxies {
