@@ -261,6 +261,37 @@ fn a_pipeline_whose_databases_are_away_for_a_while_reaches_its_recipients() {
     });
 }
 
+/// The primary dies, and a while later its standby takes over.
+#[test]
+fn a_failover_is_outlived() {
+    let (first, second) = (Postgres::start("first"), Postgres::start("second"));
+    let (database, copy) = (first.database("market"), second.database("market"));
+    if copy.name != database.name {
+        second.admin().execute(&format!(
+            "ALTER DATABASE {} RENAME TO {}",
+            copy.name, database.name
+        ));
+    }
+    second.demote();
+    let url = database.url_with("reader", "sslmode=require&target_session_attrs=read-write");
+    let host = |port: u16| format!("localhost:{port}");
+    let url = url.replace(
+        &host(database.port()),
+        &format!("{},{}", host(database.port()), host(copy.port())),
+    );
+    let sandbox = Sandbox::new();
+    let generate = ["generate", "layer3", "-q"];
+    let before = sandbox.run_with(&generate, &[("DATABASE_URL", &url)]);
+    assert_eq!(before.status, 0, "{before}");
+    first.stop("immediate");
+    let mut command = sandbox.command(&generate);
+    let child = command.env("DATABASE_URL", &url).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    second.admin().execute("SELECT pg_promote()");
+    let outcome = sandbox.outcome(&child.wait_with_output().unwrap());
+    assert_eq!(outcome.status, 0, "{outcome}");
+}
+
 #[test]
 fn a_plan_that_cannot_fit_is_refused_with_the_sum() {
     let sandbox = Sandbox::new();
