@@ -28,6 +28,7 @@
 //! | the hint of a failure | [`advice`] |
 //! | audience files and their names | [`audience::files`], [`audience::file_names`], [`atomic_publish`] |
 //! | template variables, filters, limits of a message | [`template`], [`template::push`] |
+//! | expiry, sound, image and the other options of a message | [`template::message_options`], [`settings::message`] |
 //! | the steps from an audience file to recipients, and the counts | [`delivery`] |
 //! | the request to the push service, its answers, the rate, the failure guard | [`fcm`] |
 //! | the rules that limit pushes per recipient, and where the history is | [`cadence`] |
