@@ -84,7 +84,7 @@ pub struct FcmSettings {
     pub connect_timeout: Duration,
     /// The send stops after the push service has been unreachable this long.
     pub patience: Duration,
-    /// The pause of the whole send after a 429 without `Retry-After`.
+    /// The wait after a 429 without `Retry-After`: of its recipient, or of the whole send if most get one.
     pub quota_pause: Duration,
     /// The first wait after a 500 or 503 without `Retry-After`; each further wait doubles.
     pub backoff: Duration,

@@ -6,6 +6,7 @@
 
 mod answer_policy;
 mod connection_pool;
+mod quota;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 pub(super) use connection_pool::PoolSlot;
+
+use quota::QuotaWatch;
 
 use super::answer::{Platform, PushAnswer};
 use super::auth::Bearer;
@@ -45,6 +48,8 @@ pub(super) struct InFlight {
     pub(super) generation: u64,
     server_errors: u32,
     refused_streams: u32,
+    /// 429s that were about its recipient alone.
+    limited: u32,
     /// Whether it was already retried with a new bearer token because the service rejected the old one.
     reauthorized: bool,
 }
@@ -150,6 +155,7 @@ pub(super) struct Dispatch {
     left: u64,
     limiter: RateLimiter,
     watch: FailureGuard,
+    quota: QuotaWatch,
     bearer: Option<Current>,
     generation: u64,
     stopped: HashSet<Platform>,
@@ -173,6 +179,7 @@ impl Dispatch {
             left: 0,
             limiter: RateLimiter::new(settings.rate, large.then_some(settings.ramp), now),
             watch: FailureGuard::new(settings.limits.clone(), settings.expected),
+            quota: QuotaWatch::default(),
             bearer: None,
             generation: 0,
             stopped: HashSet::new(),
@@ -194,6 +201,7 @@ impl Dispatch {
             generation: 0,
             server_errors: 0,
             refused_streams: 0,
+            limited: 0,
             reauthorized: false,
         });
         if self.halt.is_some() {
@@ -290,6 +298,12 @@ impl Dispatch {
         now: Instant,
     ) {
         self.under_way -= 1;
+        if let Ok(answer) = &result {
+            let is_429 = matches!(answer, PushAnswer::Quota { .. });
+            if !is_429 || message.limited == 0 {
+                self.quota.record(is_429);
+            }
+        }
         let action = answer_policy::of(result, &message, &self.settings, fastrand::f64());
         self.apply(action, message, now);
     }

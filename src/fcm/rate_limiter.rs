@@ -1,7 +1,8 @@
 //! Limits the rate of messages, for all connections together. Pure: the caller passes the time in.
 //!
-//! A token bucket fills at the configured rate. A large send ramps up to it over the first minute. A 429 pauses
-//! everything for as long as the service says and halves the rate; after that the rate grows back steadily.
+//! A token bucket fills at the configured rate. A large send ramps up to it over the first minute. While the
+//! project is limited, a 429 pauses everything for as long as the service says and halves the rate; after that the rate
+//! grows back steadily.
 
 use std::time::Duration;
 

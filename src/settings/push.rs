@@ -48,7 +48,7 @@ pub struct PushSettings {
     pub answer_timeout: Duration,
     /// Maximum time without a reachable push service before a send stops.
     pub patience: Duration,
-    /// Pause of all connections after a 429 without a `Retry-After`.
+    /// Wait after a 429 without a `Retry-After`, of its recipient or of the whole send.
     pub quota_pause: Duration,
     /// The first wait after a 500 or 503 without a `Retry-After`.
     pub backoff: Duration,
@@ -172,7 +172,7 @@ static PATIENCE: Setting = Setting::new(
 .default("2m");
 static QUOTA_PAUSE: Setting = Setting::new(
     "push.quota_pause",
-    "Pause of all sending after a 429 without Retry-After",
+    "Wait after a 429 without Retry-After; doubles for one recipient",
 )
 .variables(&["PUSHCTL_PUSH_QUOTA_PAUSE"])
 .default("60s");

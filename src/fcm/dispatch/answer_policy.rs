@@ -28,8 +28,9 @@ pub(super) enum AnswerAction {
     Resend(Duration),
     /// Retry with a new bearer token.
     Reauthorize,
-    /// Pause the whole send, then retry.
-    Pause(Duration),
+    /// Retry after this wait: the service limits the recipient, or, if most recipients are limited, the whole send,
+    /// which then pauses.
+    Limited(Duration),
     /// Report a failure, and send nothing more to the platform.
     StopPlatform(Option<Platform>),
     /// Report the outcome, and stop the send.
@@ -78,7 +79,8 @@ pub(super) fn of(
             AnswerAction::Stop(unsent, halt)
         }
         Ok(PushAnswer::Quota { retry_after }) => {
-            AnswerAction::Pause(retry_after.unwrap_or(settings.quota_pause))
+            let wait = || doubled(settings.quota_pause, message.limited);
+            AnswerAction::Limited(retry_after.unwrap_or_else(wait).min(settings.patience))
         }
         Ok(PushAnswer::ServerError { code, .. }) if message.server_errors + 1 >= settings.tries => {
             AnswerAction::Record(Outcome::Failed { code })
@@ -142,8 +144,16 @@ impl Dispatch {
                 self.drop_bearer(message.generation);
                 self.repeat(message, Duration::ZERO, now);
             }
-            AnswerAction::Pause(wait) => {
+            AnswerAction::Limited(wait) if self.quota.is_about_the_project() => {
                 self.limiter.throttle(message.sent, wait, now);
+                self.repeat(message, wait, now);
+            }
+            AnswerAction::Limited(_) if message.limited + 1 >= self.settings.tries => {
+                let code = "QUOTA_EXCEEDED".into();
+                self.report(&message, Outcome::Failed { code }, now);
+            }
+            AnswerAction::Limited(wait) => {
+                message.limited += 1;
                 self.repeat(message, wait, now);
             }
             AnswerAction::StopPlatform(platform) => {
