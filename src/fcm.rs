@@ -84,9 +84,9 @@ pub struct FcmSettings {
     pub connect_timeout: Duration,
     /// The send stops after the push service has been unreachable this long.
     pub patience: Duration,
-    /// The wait after a 429 without `Retry-After`: of its recipient, or of the whole send if most get one.
+    /// The pause of the whole send if most recipients get a 429, without `Retry-After`.
     pub quota_pause: Duration,
-    /// The first wait after a 500 or 503 without `Retry-After`; each further wait doubles.
+    /// The first wait after a 500, a 503 or a recipient's 429 without `Retry-After`; each further wait doubles.
     pub backoff: Duration,
     /// The largest number of attempts for a message that is answered with 500 or 503.
     pub tries: u32,

@@ -48,9 +48,9 @@ pub struct PushSettings {
     pub answer_timeout: Duration,
     /// Maximum time without a reachable push service before a send stops.
     pub patience: Duration,
-    /// Wait after a 429 without a `Retry-After`, of its recipient or of the whole send.
+    /// Pause of the whole send while the project is limited (429 without a `Retry-After`).
     pub quota_pause: Duration,
-    /// The first wait after a 500 or 503 without a `Retry-After`.
+    /// The first wait after a 500, a 503 or a recipient's 429 without a `Retry-After`.
     pub backoff: Duration,
     /// Hosts, with their subdomains, that a deep link may lead to.
     pub link_hosts: Vec<String>,
@@ -172,13 +172,13 @@ static PATIENCE: Setting = Setting::new(
 .default("2m");
 static QUOTA_PAUSE: Setting = Setting::new(
     "push.quota_pause",
-    "Wait after a 429 without Retry-After; doubles for one recipient",
+    "Pause of a send while the project is limited, without Retry-After",
 )
 .variables(&["PUSHCTL_PUSH_QUOTA_PAUSE"])
 .default("60s");
 static BACKOFF: Setting = Setting::new(
     "push.backoff",
-    "First wait after a 500 or 503 without Retry-After; doubles with each retry",
+    "First wait after a 500, 503 or 429 without Retry-After; doubles with each retry",
 )
 .variables(&["PUSHCTL_PUSH_BACKOFF"])
 .default("10s");

@@ -145,7 +145,7 @@ async fn a_429_sets_its_recipient_aside_for_its_retry_after_and_no_other() {
         (Some(RetryAfter::Seconds(1)), 1_000),
         // A date has whole seconds, so up to one second is lost.
         (Some(RetryAfter::Date(2)), 1_000),
-        (None, 400),
+        (None, 100),
     ] {
         let stand_in =
             StandIn::playing(Script::default().on("slow-down", [Reply::Quota { retry_after }]));

@@ -195,7 +195,7 @@ fn phones_that_are_limited_fail_after_their_tries_and_hold_no_other_up() {
     });
     let office = Office::playing(script);
     office.audience(&people(0..200));
-    let sent = office.send(&["--rate", "200"]);
+    let sent = office.send(&["--rate", "1000"]);
     assert_eq!(sent.status(), 3, "{}", sent.outcome);
     assert_eq!((sent.count("accepted"), sent.count("failed")), (195, 5));
     assert_eq!(sent.summary["failed_by_code"]["QUOTA_EXCEEDED"], 5);

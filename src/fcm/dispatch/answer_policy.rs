@@ -28,9 +28,9 @@ pub(super) enum AnswerAction {
     Resend(Duration),
     /// Retry with a new bearer token.
     Reauthorize,
-    /// Retry after this wait: the service limits the recipient, or, if most recipients are limited, the whole send,
-    /// which then pauses.
-    Limited(Duration),
+    /// Retry after this wait, if the service said one: it limits the recipient, or, if most recipients are limited, the
+    /// whole send, which then pauses.
+    Limited(Option<Duration>),
     /// Report a failure, and send nothing more to the platform.
     StopPlatform(Option<Platform>),
     /// Report the outcome, and stop the send.
@@ -79,8 +79,7 @@ pub(super) fn of(
             AnswerAction::Stop(unsent, halt)
         }
         Ok(PushAnswer::Quota { retry_after }) => {
-            let wait = || doubled(settings.quota_pause, message.limited);
-            AnswerAction::Limited(retry_after.unwrap_or_else(wait).min(settings.patience))
+            AnswerAction::Limited(retry_after.map(|wait| wait.min(settings.patience)))
         }
         Ok(PushAnswer::ServerError { code, .. }) if message.server_errors + 1 >= settings.tries => {
             AnswerAction::Record(Outcome::Failed { code })
@@ -144,7 +143,8 @@ impl Dispatch {
                 self.drop_bearer(message.generation);
                 self.repeat(message, Duration::ZERO, now);
             }
-            AnswerAction::Limited(wait) if self.quota.is_about_the_project() => {
+            AnswerAction::Limited(said) if self.quota.is_about_the_project() => {
+                let wait = said.unwrap_or(self.settings.quota_pause);
                 self.limiter.throttle(message.sent, wait, now);
                 self.repeat(message, wait, now);
             }
@@ -152,7 +152,8 @@ impl Dispatch {
                 let code = "QUOTA_EXCEEDED".into();
                 self.report(&message, Outcome::Failed { code }, now);
             }
-            AnswerAction::Limited(wait) => {
+            AnswerAction::Limited(said) => {
+                let wait = said.unwrap_or_else(|| doubled(self.settings.backoff, message.limited));
                 message.limited += 1;
                 self.repeat(message, wait, now);
             }
