@@ -146,6 +146,35 @@ fn a_variable_that_is_nearly_one_of_a_setting_is_a_warning() {
 }
 
 #[test]
+fn a_parameter_of_an_address_that_is_nearly_a_known_one_is_a_warning() {
+    let port = crate::support::programs::closed_port();
+    let url = |more: &str| format!("postgres://reader@127.0.0.1:{port}/market?{more}");
+    let said = |more: &str| {
+        let arguments = ["generate", "layer3", "--deadline", "1s"];
+        let outcome = Sandbox::new().run_with(&arguments, &[("DATABASE_URL", &url(more))]);
+        assert_eq!(outcome.status, 5, "{outcome}");
+        outcome.stderr
+    };
+    for (more, meant) in [
+        ("hots=db", "host"),
+        ("sslmod=verify-full", "sslmode"),
+        ("sslrotcert=x", "sslrootcert"),
+    ] {
+        let said = said(more);
+        let warning = format!("is no parameter of an address; did you mean {meant}?");
+        assert!(said.contains(&warning), "{said}");
+    }
+    for more in [
+        "socket_timeout=3",
+        "pool_timeout=3&statement_cache_size=0",
+        "schema=public",
+    ] {
+        let said = said(more);
+        assert!(!said.contains("did you mean"), "{said}");
+    }
+}
+
+#[test]
 fn a_value_of_the_wrong_kind_is_pointed_at() {
     let sandbox = Sandbox::new();
     let message = |text: &str| sandbox.config(text).run(&["config", "show"]).stderr;

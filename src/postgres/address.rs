@@ -42,6 +42,7 @@ pub struct Address {
     /// The role that reads, in place of the one that logs in.
     pub role: Option<String>,
     pub(crate) origins: BTreeMap<&'static str, String>,
+    pub(crate) typos: Vec<String>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -171,6 +172,11 @@ pub struct Shown {
 }
 
 impl Address {
+    /// Returns a warning for each parameter whose name is nearly that of another.
+    pub fn typos(&self) -> &[String] {
+        &self.typos
+    }
+
     /// Things worth knowing that are no error: parameters that are not understood, a password file not used.
     pub fn notes(&self) -> &[String] {
         &self.notes

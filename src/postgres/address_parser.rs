@@ -115,6 +115,7 @@ pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
         schema: given.text("schema").map(str::to_owned),
         role: given.text("role").map(str::to_owned),
         origins,
+        typos: typos(&given),
         notes,
     })
 }
@@ -399,6 +400,25 @@ fn unused(given: &Parameters) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// Returns a warning for each unused parameter whose name is nearly that of a known one.
+fn typos(given: &Parameters) -> Vec<String> {
+    let unused = given
+        .keys()
+        .filter(|key| !KNOWN.contains(key) && given.get(key).is_some());
+    let meant = |key: &str| {
+        // Other clients have parameters with similar names.
+        let near = KNOWN
+            .iter()
+            .find(|known| strsim::damerau_levenshtein(key, known) <= 2)?;
+        Some(format!(
+            "{} ({}) is no parameter of an address; did you mean {near}?",
+            conninfo::printable(key),
+            given.origin(key)
+        ))
+    };
+    unused.filter_map(meant).collect()
 }
 
 fn origins(given: &Parameters) -> BTreeMap<&'static str, String> {

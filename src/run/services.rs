@@ -143,6 +143,9 @@ pub fn source_if_any(context: &RunContext<'_>) -> Result<Option<Source>> {
 /// Returns the source database, not connected to yet. Notes and advice about its address are shown.
 pub fn source(context: &RunContext<'_>) -> Result<Source> {
     let address = source_address(context)?;
+    for typo in address.typos() {
+        context.reporter.warn(typo);
+    }
     for note in address.notes() {
         tracing::info!(target: "pushctl::source", "{note}");
     }
