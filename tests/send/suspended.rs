@@ -92,7 +92,8 @@ fn unsent_messages_are_sent_by_the_process_that_took_over_only() {
         let quota = Reply::Quota {
             retry_after: Some(RetryAfter::Seconds(3)),
         };
-        let mut office = office(kept, Script::default().nth("*", 400, quota));
+        // So many in a row that the whole send pauses.
+        let mut office = office(kept, Script::default().burst("*", 400, 20, quota));
         let child = office.start(&["--rate", "2000"]);
         office.wait_for(399);
         // Every answer is recorded; the pause goes on.

@@ -146,6 +146,15 @@ impl Script {
         script
     }
 
+    /// Gives this reply to so many requests in a row, from the `nth` matching one (from 1).
+    pub(crate) fn burst(self, tokens: &str, nth: u64, times: u64, reply: Reply) -> Self {
+        let mut script = self.nth(tokens, nth, reply);
+        if let Some(rule) = script.rules.last_mut() {
+            rule.times = Some(times);
+        }
+        script
+    }
+
     /// Gives this reply only to the `nth` matching request (from 1).
     pub(crate) fn nth(self, tokens: &str, nth: u64, reply: Reply) -> Self {
         let mut script = self.always(tokens, reply);
