@@ -99,8 +99,8 @@ pub struct FcmSettings {
 impl FcmSettings {
     /// Returns the service's host and port, and the proxy on the way there, as progress shows them.
     pub fn place(&self) -> String {
-        let uri = self.base_url.parse().ok();
-        let proxy = uri.and_then(|uri| Proxy::to(&uri, &self.proxy).ok().flatten());
+        let url = self.base_url.parse().ok();
+        let proxy = url.and_then(|url| Proxy::to(&url, &self.proxy).ok().flatten());
         format!(
             "{}{}",
             host_and_port(&self.base_url),

@@ -93,6 +93,7 @@ pub mod fcm;
 pub mod guards;
 pub mod interrupt;
 mod limits;
+mod loopback;
 pub mod notify;
 pub mod pipeline;
 pub mod postgres;

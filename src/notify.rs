@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::text::Seconds;
+use crate::loopback::is_this_machine;
 use crate::retry::{Again, Retries, RetryPolicy};
 use crate::settings::secret::{MASK, Secret};
 use crate::snippet::visible;
@@ -300,14 +301,10 @@ impl WebhookTarget {
         let refuse = |why: &str| Warning(format!("the {what} is not used: {why}"));
         let url = Url::parse(address.reveal().trim())
             .map_err(|_| refuse("its address is not a valid URL"))?;
-        let local = match url.host_str() {
-            Some("localhost") => true,
-            Some(host) => host
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback()),
-            None => return Err(refuse("its address has no host")),
-        };
+        let host = url
+            .host_str()
+            .ok_or_else(|| refuse("its address has no host"))?;
+        let local = is_this_machine(host);
         match url.scheme() {
             "https" => {}
             "http" if local => {}

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::advice::Advice;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::loopback::is_this_machine;
 use crate::settings::secret::mask_url;
 
 /// The largest answer to a CONNECT request.
@@ -60,23 +61,20 @@ impl Proxy {
     ///
     /// # Errors
     /// The proxy's address is not one of an HTTP proxy.
-    pub(super) fn to(target: &Uri, settings: &ProxySettings) -> Result<Option<Self>> {
-        let Some(given) = settings.url.as_ref().filter(|url| !url.trim().is_empty()) else {
-            return Ok(None);
-        };
-        let host = target.host().unwrap_or_default().trim_matches(['[', ']']);
-        let is_local = host == "localhost"
-            || host
-                .parse()
-                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        let matcher = Matcher::builder()
-            .all(given.trim())
-            .no(settings.exceptions.join(","))
-            .build();
-        if is_local || matcher.intercept(target).is_none() && is_understood(given) {
+    pub(super) fn to(target: &reqwest::Url, settings: &ProxySettings) -> Result<Option<Self>> {
+        let given = settings.url.as_deref().unwrap_or_default().trim();
+        if given.is_empty() || is_this_machine(target.host_str().unwrap_or_default()) {
             return Ok(None);
         }
-        Self::at(given.trim()).map(Some)
+        let proxy = Self::at(given)?;
+        let uri: Uri = target.as_str().parse().kind(ErrorKind::Usage, || {
+            format!("{target} is not a valid address")
+        })?;
+        let matcher = Matcher::builder()
+            .all(&proxy.url)
+            .no(settings.exceptions.join(","))
+            .build();
+        Ok(matcher.intercept(&uri).map(|_| proxy))
     }
 
     fn at(given: &str) -> Result<Self> {
@@ -164,11 +162,6 @@ impl Proxy {
             _ => Error::new(ErrorKind::Unreachable, error).hint(Advice::ProxyAddress),
         })
     }
-}
-
-/// Returns whether the exceptions are the reason that a proxy is not used, and not an address that it cannot have.
-fn is_understood(given: &str) -> bool {
-    Proxy::at(given.trim()).is_ok()
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

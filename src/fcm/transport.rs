@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as Waiting, Poll};
@@ -24,6 +24,7 @@ use super::proxy::{Proxy, ProxySettings, by};
 use crate::advice::Advice;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::expiry::Expiry;
+use crate::loopback::is_this_machine;
 use crate::settings::secret::mask_url;
 
 /// The expiry of the lease under which messages are sent, once the caller has set it.
@@ -123,9 +124,7 @@ pub(crate) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
             .context(format!("{what} is not a URL"))
             .hint(Advice::WebAddress)
     })?;
-    let host = parsed.host_str().unwrap_or_default();
-    let bare = host.trim_matches(['[', ']']);
-    let is_local = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_local = is_this_machine(parsed.host_str().unwrap_or_default());
     match parsed.scheme() {
         "https" => Ok(parsed),
         "http" if is_local => Ok(parsed),
@@ -162,7 +161,7 @@ impl Endpoint {
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default().unwrap_or(443),
-            proxy: Proxy::to(&uri, proxy)?,
+            proxy: Proxy::to(&url, proxy)?,
             uri,
             tls,
             timeout,
@@ -310,15 +309,6 @@ fn not_http2(agreed: Option<&[u8]>) -> Error {
         ),
     )
     .hint(Advice::NoHttp2)
-}
-
-/// Returns the proxy to a URL, if one is set.
-pub(super) fn proxy_to(url: &reqwest::Url, settings: &ProxySettings) -> Result<Option<Proxy>> {
-    let uri: Uri = url
-        .as_str()
-        .parse()
-        .kind(ErrorKind::Usage, || format!("{url} is not a valid address"))?;
-    Proxy::to(&uri, settings)
 }
 
 /// Makes the HTTP client for everything except messages; it trusts the same certificates.

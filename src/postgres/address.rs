@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::conninfo;
 pub use super::parameters::Inputs;
+use crate::loopback::is_this_machine;
 use crate::settings::secret::{MASK, Secret};
 
 /// Where the source is, who we are there, and how the way is protected.
@@ -302,12 +303,7 @@ impl Host {
     /// Returns whether the traffic stays on this machine, going by the name alone: a name that a tunnel
     /// at `hostaddr` leads to is somewhere else.
     pub fn is_local(&self) -> bool {
-        self.is_socket()
-            || self.name.eq_ignore_ascii_case("localhost")
-            || self
-                .name
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        self.is_socket() || is_this_machine(&self.name)
     }
 
     /// Returns whether we connect to this machine, be it to a tunnel that leads elsewhere.
