@@ -3,6 +3,9 @@
 //! Each cell says which exit statuses are right and which words the error must have. Every command ends within its
 //! deadline, names the peer, gives a next step, and sends nothing twice.
 
+mod bytes;
+mod pipelines;
+
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,6 @@ use crate::support::http_proxy::{HttpProxy, Manner};
 use crate::support::postgres::{Database, Postgres};
 use crate::support::programs::closed_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
-use crate::support::store::Place;
 
 /// The deadline of every command here.
 const DEADLINE: Duration = Duration::from_secs(6);
@@ -436,94 +438,6 @@ fn pipeline(fault: Fault) -> (Outcome, Duration) {
     (outcome, took.saturating_sub(Duration::from_secs(14)))
 }
 
-/// The deadline of a whole pipeline whose peer is away: a busy machine needs seconds for the phases before that peer.
-const PIPELINE_DEADLINE: Duration = Duration::from_secs(20);
-
-/// A pipeline whose peer is broken from its start: the deadline binds all of its phases together.
-fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
-    let place = match peer {
-        Peer::State => Place::postgres(),
-        _ => Place::sqlite(),
-    };
-    let mut office = pipeline::Office::at(place, 4, Script::default());
-    office.file(&File::default());
-    let service = Service::start([]);
-    let _broken = match peer {
-        Peer::Source => {
-            let broken = Broken::new(fault, office.market.port(), Fate::Pass);
-            office.set("DATABASE_URL", broken.postgres(fault, &office.market, ""));
-            broken
-        }
-        Peer::State => {
-            assert_eq!(office.run(&["state", "migrate"]).status, 0);
-            let state = office.place.database.as_ref().unwrap();
-            let broken = Broken::new(fault, state.port(), Fate::Pass);
-            let url = broken.postgres(fault, state, "");
-            office.set("PUSHCTL_STATE_URL", url);
-            broken
-        }
-        Peer::HistoryDatabase => {
-            let history = crate::cadence::history();
-            let broken = Broken::new(fault, history.port(), Fate::Pass);
-            office.set(
-                "PUSH_CADENCE_DATABASE_URL",
-                broken.postgres(fault, &history, ""),
-            );
-            broken
-        }
-        Peer::HistoryService => {
-            let broken = Broken::new(fault, port_of(&service.url()), Fate::Pass);
-            office.set(
-                "CADENCE_SERVICE_URL",
-                format!("http://{}:{}", broken.host, broken.port),
-            );
-            broken
-        }
-        Peer::PushService | Peer::TokenEndpoint => {
-            let broken = Broken::new(fault, port_of(&office.stand_in.base_url()), stranger());
-            let url = format!("https://{}:{}", broken.host, broken.port);
-            if peer == Peer::PushService {
-                office.set("PUSHCTL_PUSH_URL", url);
-            } else {
-                office.set("PUSHCTL_PUSH_TOKEN_URL", format!("{url}/token"));
-            }
-            broken
-        }
-        Peer::Proxy | Peer::Webhook => {
-            unreachable!("a send meets the one, and the other holds up no pipeline")
-        }
-    };
-    let (outcome, took) =
-        timed(|| office.run(&["run-pipeline", "daily", "--tick", "--deadline", "20s"]));
-    assert!(
-        took < PIPELINE_DEADLINE + SLACK,
-        "{peer:?} × {fault:?}: {took:?}\n{outcome}"
-    );
-    assert_eq!(office.reached().len(), 0, "{peer:?} × {fault:?}: {outcome}");
-    outcome
-}
-
-#[test]
-fn a_pipeline_ends_in_time_whichever_peer_is_away() {
-    let peers = PEERS
-        .into_iter()
-        .filter(|peer| !matches!(peer, Peer::Webhook | Peer::Proxy));
-    let cells = peers.flat_map(|peer| [Fault::Silent, Fault::Refused].map(|fault| (peer, fault)));
-    std::thread::scope(|scope| {
-        for (peer, fault) in cells {
-            scope.spawn(move || {
-                let outcome = whole_pipeline(peer, fault);
-                assert_eq!(outcome.status, 5, "{peer:?} × {fault:?}: {outcome}");
-                assert!(
-                    named(peer).iter().any(|name| outcome.stderr.contains(name)),
-                    "{peer:?} × {fault:?}: {outcome}"
-                );
-                outcome.says("hint: ");
-            });
-        }
-    });
-}
-
 fn check(peer: Peer, fault: Fault) -> Result<(), String> {
     let (statuses, words) = match cell(peer, fault) {
         Cell::Ends(statuses, words) => (statuses, words),
@@ -571,22 +485,21 @@ fn check(peer: Peer, fault: Fault) -> Result<(), String> {
     ))
 }
 
-#[test]
-fn every_peer_with_every_fault_ends_in_time_and_is_named() {
-    let cells = PEERS
-        .into_iter()
-        .flat_map(|peer| faults().into_iter().map(move |fault| (peer, fault)));
-    let cells = Mutex::new(cells);
+/// Does the work for every item, many at once; fails with what any of them says.
+fn at_once<T: Send>(
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) -> Result<(), String> + Sync,
+) {
+    let items = Mutex::new(items);
     let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
-                    let next = cells.lock().unwrap().next();
-                    let Some((peer, fault)) = next else {
+                    let Some(item) = items.lock().unwrap().next() else {
                         return;
                     };
-                    if let Err(why) = check(peer, fault) {
+                    if let Err(why) = work(item) {
                         wrong.lock().unwrap().push(why);
                     }
                 }
@@ -602,49 +515,10 @@ fn every_peer_with_every_fault_ends_in_time_and_is_named() {
     );
 }
 
-/// Where a connection breaks does not change what it is: a reason to try again.
 #[test]
-fn a_connection_that_breaks_at_any_byte_is_never_taken_for_a_refusal() {
-    let places = (0..60).map(|n| n * 41 + 1);
-    let fates = places.flat_map(|bytes| {
-        [
-            Fate::ResetAfter(bytes),
-            Fate::CloseAfter(bytes),
-            Fate::HalfCloseAfter(bytes),
-        ]
-        .map(|fate| (bytes, fate))
-    });
-    let fates = Mutex::new(fates);
-    let state = state_database(Postgres::shared());
-    let sandbox = Sandbox::new();
-    let variables = [("PUSHCTL_STATE_URL", &*state_url(&state))];
-    assert_eq!(
-        sandbox.run_with(&["state", "migrate"], &variables).status,
-        0
-    );
-    let wrong = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = fates.lock().unwrap().next();
-                    let Some((bytes, fate)) = next else {
-                        return;
-                    };
-                    let proxy = Proxy::start(state.port(), fate);
-                    let url = state_url(&state).replace(
-                        &format!(":{}/", state.port()),
-                        &format!(":{}/", proxy.port()),
-                    );
-                    let variables = [("PUSHCTL_STATE_URL", &*url), ("PUSHCTL_DEADLINE", "1s")];
-                    let outcome = Sandbox::new().run_with(&["runs"], &variables);
-                    if !matches!(outcome.status, 0 | 5) {
-                        wrong.lock().unwrap().push(format!("{bytes}: {outcome}"));
-                    }
-                }
-            });
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+fn every_peer_with_every_fault_ends_in_time_and_is_named() {
+    let cells = PEERS
+        .into_iter()
+        .flat_map(|peer| faults().into_iter().map(move |fault| (peer, fault)));
+    at_once(cells, |(peer, fault)| check(peer, fault));
 }

@@ -1,0 +1,99 @@
+//! A whole pipeline whose peer is away: the deadline binds all of its phases together.
+
+use std::time::Duration;
+
+use super::{Broken, Fault, PEERS, Peer, SLACK, named, port_of, stranger, timed};
+use crate::pipeline::office::{self as pipeline, File};
+use crate::support::cadence::Service;
+use crate::support::cli::Outcome;
+use crate::support::fcm::script::Script;
+use crate::support::proxy::Fate;
+use crate::support::store::Place;
+
+/// The deadline of a whole pipeline whose peer is away: a busy machine needs seconds for the phases before that peer.
+const PIPELINE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A pipeline whose peer is broken from its start: the deadline binds all of its phases together.
+fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
+    let place = match peer {
+        Peer::State => Place::postgres(),
+        _ => Place::sqlite(),
+    };
+    let mut office = pipeline::Office::at(place, 4, Script::default());
+    office.file(&File::default());
+    let service = Service::start([]);
+    let _broken = match peer {
+        Peer::Source => {
+            let broken = Broken::new(fault, office.market.port(), Fate::Pass);
+            office.set("DATABASE_URL", broken.postgres(fault, &office.market, ""));
+            broken
+        }
+        Peer::State => {
+            assert_eq!(office.run(&["state", "migrate"]).status, 0);
+            let state = office.place.database.as_ref().unwrap();
+            let broken = Broken::new(fault, state.port(), Fate::Pass);
+            let url = broken.postgres(fault, state, "");
+            office.set("PUSHCTL_STATE_URL", url);
+            broken
+        }
+        Peer::HistoryDatabase => {
+            let history = crate::cadence::history();
+            let broken = Broken::new(fault, history.port(), Fate::Pass);
+            office.set(
+                "PUSH_CADENCE_DATABASE_URL",
+                broken.postgres(fault, &history, ""),
+            );
+            broken
+        }
+        Peer::HistoryService => {
+            let broken = Broken::new(fault, port_of(&service.url()), Fate::Pass);
+            office.set(
+                "CADENCE_SERVICE_URL",
+                format!("http://{}:{}", broken.host, broken.port),
+            );
+            broken
+        }
+        Peer::PushService | Peer::TokenEndpoint => {
+            let broken = Broken::new(fault, port_of(&office.stand_in.base_url()), stranger());
+            let url = format!("https://{}:{}", broken.host, broken.port);
+            if peer == Peer::PushService {
+                office.set("PUSHCTL_PUSH_URL", url);
+            } else {
+                office.set("PUSHCTL_PUSH_TOKEN_URL", format!("{url}/token"));
+            }
+            broken
+        }
+        Peer::Proxy | Peer::Webhook => {
+            unreachable!("a send meets the one, and the other holds up no pipeline")
+        }
+    };
+    let (outcome, took) =
+        timed(|| office.run(&["run-pipeline", "daily", "--tick", "--deadline", "20s"]));
+    assert!(
+        took < PIPELINE_DEADLINE + SLACK,
+        "{peer:?} × {fault:?}: {took:?}\n{outcome}"
+    );
+    assert_eq!(office.reached().len(), 0, "{peer:?} × {fault:?}: {outcome}");
+    outcome
+}
+
+#[test]
+fn a_pipeline_ends_in_time_whichever_peer_is_away() {
+    let peers = PEERS
+        .into_iter()
+        .filter(|peer| !matches!(peer, Peer::Webhook | Peer::Proxy));
+    let cells = peers.flat_map(|peer| [Fault::Silent, Fault::Refused].map(|fault| (peer, fault)));
+    std::thread::scope(|scope| {
+        for (peer, fault) in cells {
+            scope.spawn(move || {
+                let outcome = whole_pipeline(peer, fault);
+                assert_eq!(outcome.status, 5, "{peer:?} × {fault:?}: {outcome}");
+                assert!(
+                    named(peer).iter().any(|name| outcome.stderr.contains(name)),
+                    "{peer:?} × {fault:?}: {outcome}"
+                );
+                outcome.says("hint: ");
+            });
+        }
+    });
+}
