@@ -47,7 +47,7 @@ use setting::Setting;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::suggest::nearest;
+use crate::suggest::typo_of;
 
 /// Returns every declared setting, in the order of [`Settings`].
 pub fn declared() -> Result<Vec<&'static Setting>> {
@@ -122,10 +122,8 @@ impl Settings {
             .collect();
         let meant = |name: &str| {
             let is_known = known.contains(&name);
-            let near = nearest(name, known.iter().copied()).filter(|_| !is_known)?;
             // An automation may name a variable that is only similar.
-            let is_typo = strsim::damerau_levenshtein(name, near) <= 2;
-            let near = is_typo.then_some(near)?;
+            let near = typo_of(name, known.iter().copied()).filter(|_| !is_known)?;
             Some(format!(
                 "{name} is not a variable that pushctl reads; did you mean {near}?"
             ))

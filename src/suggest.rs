@@ -18,9 +18,27 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .map(|(_, name)| name)
 }
 
+/// Returns the candidate that `name` is a typing error of: at most two letters away. For names that others may have
+/// given to something else, and that are therefore often only similar.
+pub fn typo_of<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = candidates
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known));
+    let near = distances.filter(|(distance, _)| *distance <= 2);
+    near.min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{nearest, typo_of};
+
+    #[test]
+    fn a_typing_error_is_told_from_a_similar_name() {
+        let names = ["connect_timeout", "sslmode"];
+        assert_eq!(typo_of("sslmod", names), Some("sslmode"));
+        assert_eq!(typo_of("socket_timeout", names), None);
+    }
 
     #[test]
     fn near_names_are_found_and_far_ones_are_not() {

@@ -137,12 +137,10 @@ fn copy(
     staging: &Staging,
     staged: &str,
 ) -> Result<Option<String>> {
-    // A manifest lists plain names: a path could lead out of the directory.
-    let is_plain = !entry.name.contains(['/', '\\']);
-    let Some(mut from) = is_plain
-        .then(|| File::open(output.join(&entry.name)).ok())
-        .flatten()
-    else {
+    let from = entry
+        .is_plain()
+        .then(|| File::open(output.join(&entry.name)));
+    let Some(Ok(mut from)) = from else {
         return Ok(Some(format!("{} cannot be read", entry.name)));
     };
     let (mut to, path) = staging.create(staged)?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::funnel::Funnel;
 use crate::atomic_publish::MANIFEST;
-use crate::clock::text::show_duration;
+use crate::clock::text::show_age;
 
 /// The version of the format; raised when a field changes its meaning.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -62,13 +61,10 @@ impl Manifest {
     /// Says that the audience is an earlier one, how old it is, and why, if it is.
     pub fn fallback_note(&self, now: Timestamp) -> Option<String> {
         let fallback = self.fallback.as_ref()?;
-        let age = self
-            .as_of
-            .parse()
-            .map(|at: Timestamp| now.duration_since(at));
-        let age = age.map_or_else(
+        let as_of: Result<Timestamp, _> = self.as_of.parse();
+        let age = as_of.map_or_else(
             |_| "unknown".to_owned(),
-            |age| show_duration(Duration::from_secs(age.unsigned_abs().as_secs() / 60 * 60)),
+            |at| show_age(now.duration_since(at).unsigned_abs()),
         );
         Some(format!(
             "the source stayed unreachable, so the audience as of {} was used again ({age} old, made by run {}): {}",
@@ -94,6 +90,13 @@ pub struct FileEntry {
     pub sha256: String,
     /// Columns in order.
     pub columns: Vec<String>,
+}
+
+impl FileEntry {
+    /// Returns whether the name is a plain one: a path could lead out of the directory.
+    pub fn is_plain(&self) -> bool {
+        !self.name.contains(['/', '\\'])
+    }
 }
 
 /// The purpose of a file.

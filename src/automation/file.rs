@@ -12,12 +12,12 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::quiet_hours::{clock_time, next};
 use crate::settings::MessageSettings;
 use crate::template::message_options::{Collapse, MessageOptions, NullLike, Priority};
 use crate::template::push::Wording;
-use serde_json::Value;
 
 /// An automation: an audience, the pushes it receives, and their time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -163,7 +163,8 @@ impl fmt::Display for ParameterValue {
     }
 }
 
-/// `[[push]]`: one push for one file of the audience.
+/// `[[push]]`: one push for one file of the audience. The options of the message are fields here, because serde refuses
+/// no unknown field of a table that is flattened into another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushTable {

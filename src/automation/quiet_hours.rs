@@ -33,16 +33,7 @@ impl QuietHours {
 
     /// Returns their end if `at` is inside them, in the zone of `at`.
     pub fn end_after(&self, at: &Zoned) -> Option<Timestamp> {
-        if !self.contains(at.time()) {
-            return None;
-        }
-        let today = at.date().to_datetime(self.to);
-        let wanted = if at.time() < self.to {
-            today
-        } else {
-            today.saturating_add(1.day())
-        };
-        Some(resolve(at.time_zone(), wanted).0)
+        self.contains(at.time()).then(|| next(self.to, at))
     }
 }
 

@@ -54,6 +54,15 @@ pub(super) fn checked_if_any(context: &CommandContext) -> Result<Option<Checked>
     checked(context, &[]).map(Some)
 }
 
+/// Returns the automation of this name, if its file has no error.
+pub(super) fn one(context: &CommandContext, name: &str) -> Result<Automation> {
+    let chosen = chosen(context, &[name.to_owned()])?;
+    chosen
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::usage(format!("there is no automation {name}")))
+}
+
 /// Returns the named automations, or without a name all of them; by the automation's name or its file's.
 ///
 /// # Errors

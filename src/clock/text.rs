@@ -78,6 +78,11 @@ fn any_instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     Err("expected a date or time such as 2026-11-21, 2026-11-21T13:33-06:00 or \"2h ago\"".into())
 }
 
+/// Returns an age in whole minutes, the seconds left out.
+pub fn show_age(age: Duration) -> String {
+    show_duration(Duration::from_secs(age.as_secs() / 60 * 60))
+}
+
 /// Returns a duration as the shortest text that [`duration`] reads back: `5m`, `1h 30m`, `250ms`.
 pub fn show_duration(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(

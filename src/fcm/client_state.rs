@@ -3,6 +3,7 @@
 use super::account::ServiceAccount;
 use super::auth::{Bearer, TokenSource};
 use super::dispatch::{Dispatch, Halt, HaltCause, PoolSlot};
+use super::proxy::Proxy;
 use super::transport;
 use super::transport::Endpoint;
 use super::transport::OpenedTransport;
@@ -72,7 +73,7 @@ impl ClientState {
             .clone()
             .unwrap_or_else(|| account.token_uri.clone());
         let url = transport::check_url(&token_uri, "the token endpoint")?;
-        let proxy = transport::proxy_to(&url, &settings.proxy)?;
+        let proxy = Proxy::to(&url, &settings.proxy)?;
         let http = transport::https(&roots, settings.connect_timeout, proxy.as_ref())?;
         Ok(Self {
             endpoint,

@@ -318,10 +318,11 @@ fn quote(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::template::link::AllowedHosts;
     use crate::template::push::{PushTemplate, Wording};
-    use proptest::prelude::*;
 
     fn push(deep_link: Option<&str>, data: &[(&str, &str)]) -> BoundPush {
         let wording = Wording {

@@ -75,11 +75,7 @@ fn old_audiences(directory: &Path, audience: &str, old: SystemTime) -> Vec<std::
             .ok()
             .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
         if let Some(manifest) = manifest.filter(|manifest| manifest.audience == audience) {
-            // A manifest lists plain names: a path could lead out of the directory.
-            let plain = manifest
-                .files
-                .iter()
-                .filter(|file| !file.name.contains(['/', '\\']));
+            let plain = manifest.files.iter().filter(|file| file.is_plain());
             found.extend(plain.map(|file| directory.join(&file.name)));
             found.push(path);
         }

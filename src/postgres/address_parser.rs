@@ -14,6 +14,7 @@ use super::parameters::Parameters;
 use super::passfile;
 use crate::error::{Error, Result};
 use crate::settings::secret::{self, Secret};
+use crate::suggest::typo_of;
 
 const PORT: u16 = 5432;
 
@@ -81,7 +82,7 @@ impl Address {
 pub(crate) fn address(inputs: &Inputs<'_>) -> Result<Address> {
     let given = Parameters::collect(inputs)?;
     refuse_unsupported(&given)?;
-    let mut notes = unused(&given);
+    let mut notes = notes(&given);
     let user = given.text("user").unwrap_or("postgres").to_owned();
     let dbname = given.text("dbname").unwrap_or(&user).to_owned();
     let mut hosts = hosts(&given)?;
@@ -388,37 +389,33 @@ fn refuse_unsupported(given: &Parameters) -> Result<()> {
     Ok(())
 }
 
-fn unused(given: &Parameters) -> Vec<String> {
+fn unused(given: &Parameters) -> impl Iterator<Item = &str> {
     given
         .keys()
         .filter(|key| !KNOWN.contains(key) && given.get(key).is_some())
-        .map(|key| {
-            format!(
-                "{} ({}) is not used by pushctl",
-                conninfo::printable(key),
-                given.origin(key)
-            )
-        })
-        .collect()
+}
+
+/// Returns a note for each parameter that is not used.
+fn notes(given: &Parameters) -> Vec<String> {
+    let note = |key: &str| {
+        let name = conninfo::printable(key);
+        format!("{name} ({}) is not used by pushctl", given.origin(key))
+    };
+    unused(given).map(note).collect()
 }
 
 /// Returns a warning for each unused parameter whose name is nearly that of a known one.
 fn typos(given: &Parameters) -> Vec<String> {
-    let unused = given
-        .keys()
-        .filter(|key| !KNOWN.contains(key) && given.get(key).is_some());
     let meant = |key: &str| {
         // Other clients have parameters with similar names.
-        let near = KNOWN
-            .iter()
-            .find(|known| strsim::damerau_levenshtein(key, known) <= 2)?;
+        let near = typo_of(key, KNOWN.iter().copied())?;
         Some(format!(
             "{} ({}) is no parameter of an address; did you mean {near}?",
             conninfo::printable(key),
             given.origin(key)
         ))
     };
-    unused.filter_map(meant).collect()
+    unused(given).filter_map(meant).collect()
 }
 
 fn origins(given: &Parameters) -> BTreeMap<&'static str, String> {

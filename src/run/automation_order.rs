@@ -18,7 +18,7 @@ use crate::audience::{Definition, Values, file_names};
 use crate::automation::file;
 use crate::automation::file::{PushTable, QuietAction};
 use crate::automation::{Automation, file_named, values};
-use crate::clock::text::{duration, show_duration};
+use crate::clock::text::{duration, show_age, show_duration};
 use crate::count::counted;
 use crate::delivery::{CadenceFailure, Input, Order, SendPlan};
 use crate::error::{Error, ErrorKind, Result};
@@ -196,7 +196,7 @@ impl<'a> AutomationOrder<'a> {
         if now > as_of && age > most {
             let why = format!(
                 "it is {} old, and max_audience_age allows {}",
-                show_duration(std::time::Duration::from_secs(age.as_secs() / 60 * 60)),
+                show_age(age),
                 show_duration(most)
             );
             return Err(self.wrong_audience(&why));

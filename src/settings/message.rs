@@ -119,65 +119,23 @@ impl MessageSettings {
     pub(super) fn resolve(settings: &mut Resolver<'_>) -> Result<Self> {
         let mut both = Self::default();
         let Self { given, defaults } = &mut both;
-        let expires =
-            settings.optional(&EXPIRES, |given| expiry(given).map(|_| given.to_owned()))?;
-        put(settings, expires, &mut given.expires, &mut defaults.expires);
-        let at = settings.optional(&EXPIRES_AT, |given| instant(given, Timestamp::now()))?;
-        put(
-            settings,
-            at,
-            &mut given.expires_at,
-            &mut defaults.expires_at,
-        );
-        let image = settings.optional(&IMAGE, text)?;
-        put(settings, image, &mut given.image, &mut defaults.image);
-        let sound = settings.optional(&SOUND, text)?;
-        put(settings, sound, &mut given.sound, &mut defaults.sound);
-        let badge = settings.optional(&BADGE, |given| whole_number(given, 0..=99_999))?;
-        put(settings, badge, &mut given.badge, &mut defaults.badge);
-        let channel = settings.optional(&CHANNEL_ID, text)?;
-        put(
-            settings,
-            channel,
-            &mut given.channel_id,
-            &mut defaults.channel_id,
-        );
-        let priority = settings.optional(&PRIORITY, choice)?;
-        put(
-            settings,
-            priority,
-            &mut given.priority,
-            &mut defaults.priority,
-        );
-        let label = settings.optional(&ANALYTICS_LABEL, text)?;
-        put(
-            settings,
-            label,
-            &mut given.analytics_label,
-            &mut defaults.analytics_label,
-        );
-        let mutable: Option<Answer> = settings.optional(&MUTABLE_CONTENT, choice)?;
-        let mutable = mutable.map(|answer| answer == Answer::True);
-        put(
-            settings,
-            mutable,
-            &mut given.mutable_content,
-            &mut defaults.mutable_content,
-        );
-        let collapse = settings.optional(&COLLAPSE, choice)?;
-        put(
-            settings,
-            collapse,
-            &mut given.collapse,
-            &mut defaults.collapse,
-        );
-        let null_like = settings.optional(&NULL_LIKE, choice)?;
-        put(
-            settings,
-            null_like,
-            &mut given.null_like,
-            &mut defaults.null_like,
-        );
+        let length = |given: &str| expiry(given).map(|_| given.to_owned());
+        let at = |given: &str| instant(given, Timestamp::now());
+        let badge = |given: &str| whole_number(given, 0..=99_999);
+        let yes = |given: &str| choice::<Answer>(given).map(|answer| answer == Answer::True);
+        (given.expires, defaults.expires) = by_origin(settings, &EXPIRES, length)?;
+        (given.expires_at, defaults.expires_at) = by_origin(settings, &EXPIRES_AT, at)?;
+        (given.image, defaults.image) = by_origin(settings, &IMAGE, text)?;
+        (given.sound, defaults.sound) = by_origin(settings, &SOUND, text)?;
+        (given.badge, defaults.badge) = by_origin(settings, &BADGE, badge)?;
+        (given.channel_id, defaults.channel_id) = by_origin(settings, &CHANNEL_ID, text)?;
+        (given.priority, defaults.priority) = by_origin(settings, &PRIORITY, choice)?;
+        (given.analytics_label, defaults.analytics_label) =
+            by_origin(settings, &ANALYTICS_LABEL, text)?;
+        (given.mutable_content, defaults.mutable_content) =
+            by_origin(settings, &MUTABLE_CONTENT, yes)?;
+        (given.collapse, defaults.collapse) = by_origin(settings, &COLLAPSE, choice)?;
+        (given.null_like, defaults.null_like) = by_origin(settings, &NULL_LIKE, choice)?;
         Ok(both)
     }
 
@@ -187,16 +145,15 @@ impl MessageSettings {
     }
 }
 
-/// Puts the value of the last setting where its origin says.
-fn put<T>(
-    settings: &Resolver<'_>,
-    value: Option<T>,
-    given: &mut Option<T>,
-    default: &mut Option<T>,
-) {
-    if matches!(settings.origin(), Origin::Flag(_)) {
-        *given = value;
-    } else {
-        *default = value;
-    }
+/// Reads a setting: its value as a flag, and as anything else.
+fn by_origin<T>(
+    settings: &mut Resolver<'_>,
+    key: &'static Setting,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<(Option<T>, Option<T>)> {
+    let value = settings.optional(key, read)?;
+    Ok(match settings.origin() {
+        Origin::Flag(_) => (value, None),
+        _ => (None, value),
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::delivery::preview::{self, Sample};
 use crate::delivery::{Input, Order};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exit::ExitStatus;
 use crate::guards::Overrides;
 use crate::run::automation_order::AutomationOrder;
@@ -107,14 +107,11 @@ impl Args {
         let (Some(name), Some(number)) = (&self.automation, self.push) else {
             return Ok((self.audience.input()?, self.words.wording(context)?));
         };
-        let chosen = automation_args::chosen(context, std::slice::from_ref(name))?;
-        let automation = chosen
-            .first()
-            .ok_or_else(|| Error::usage(format!("there is no automation {name}")))?;
+        let automation = automation_args::one(context, name)?;
         let named = self.audience.is_given().then(|| self.audience.input());
         let mut order = Order::ad_hoc(Input::Users(Vec::new()), Wording::default(), 0);
         let overrides = Overrides::default();
-        let push = (automation, number);
+        let push = (&automation, number);
         let run_context = services::run_context(context, "preview");
         AutomationOrder::apply(
             &run_context,

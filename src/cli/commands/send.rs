@@ -185,11 +185,7 @@ impl Args {
         let Some(name) = &self.automation else {
             return Ok(None);
         };
-        let chosen = automation_args::chosen(context, std::slice::from_ref(name))?;
-        let chosen = chosen.into_iter().next();
-        chosen
-            .map(Some)
-            .ok_or_else(|| Error::usage(format!("there is no automation {name}")))
+        automation_args::one(context, name).map(Some)
     }
 
     fn order_of<'a>(
