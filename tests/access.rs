@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::cli::{Outcome, Sandbox};
-use crate::support::postgres::{Database, Postgres};
+use crate::support::postgres::{Database, Postgres, at_port};
 use crate::support::programs::closed_port;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::Place;
@@ -219,10 +219,7 @@ fn a_success_ends_it_and_a_dry_run_or_a_broken_store_is_no_hindrance() {
     let team = Team::new(Place::sqlite());
     let database = Postgres::shared().database("breaker_probe");
     let proxy = Proxy::start(database.port(), Fate::CloseAfter(0));
-    let from = format!(":{}/", database.port());
-    let through = database
-        .url()
-        .replace(&from, &format!(":{}/", proxy.port()));
+    let through = at_port(&database.url(), proxy.port());
     let brief = ["--deadline", "3s", "--retries", "1"];
     let dry = team.run(&through, &[&brief[..], &["--dry-run"]].concat());
     assert_eq!(dry.status, 5, "{dry}");

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::fcm::StandIn;
 use crate::support::fcm::script::Script;
-use crate::support::postgres::{Database, Postgres};
+use crate::support::postgres::{Database, Postgres, at_port};
 
 /// A whole installation: a source, a state store in a file, the stand-in of the push service.
 struct Installation {
@@ -140,9 +140,7 @@ fn source() -> Database {
 
 /// The URL of a database through another port.
 fn through(database: &Database, port: u16) -> String {
-    database
-        .url()
-        .replace(&format!(":{}/", database.port()), &format!(":{port}/"))
+    at_port(&database.url(), port)
 }
 
 #[test]

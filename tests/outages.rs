@@ -9,7 +9,7 @@ use crate::support::campaign::Campaign;
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::fcm::script::Script;
 use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::{Database, Postgres, ROLES};
+use crate::support::postgres::{Database, Postgres, ROLES, at_port};
 use crate::support::programs::closed_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 use crate::support::store::Place;
@@ -72,10 +72,7 @@ fn database(name: &str) -> Database {
 }
 
 fn through(database: &Database, proxy: &Proxy) -> String {
-    database.url().replace(
-        &format!(":{}/", database.port()),
-        &format!(":{}/", proxy.port()),
-    )
+    at_port(&database.url(), proxy.port())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,8 +227,7 @@ fn a_source_or_its_pooler_that_is_away_for_a_while_is_waited_for() {
     let port = pooler.port();
     drop(pooler);
     let sandbox = Sandbox::new();
-    let url = database.url();
-    let url = url.replace(&format!(":{}/", database.port()), &format!(":{port}/"));
+    let url = at_port(&database.url(), port);
     let child = sandbox
         .command(&["generate", "layer3", "-q"])
         .env("DATABASE_URL", url)
@@ -246,15 +242,12 @@ fn a_source_or_its_pooler_that_is_away_for_a_while_is_waited_for() {
 #[test]
 fn a_pipeline_whose_databases_are_away_for_a_while_reaches_its_recipients() {
     // The source and the state store are databases of one server.
-    let port = Postgres::shared().admin().port();
-    let proxy = Proxy::start(port, Fate::Pass);
+    let proxy = Proxy::start(Postgres::shared().admin().port(), Fate::Pass);
     while_away(&[&proxy], || {
         let mut office = Office::at(Place::postgres(), 4, Script::default());
-        let through =
-            |url: String| url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port()));
         let (source, state) = (office.market.url(), office.place.setting());
-        office.set("DATABASE_URL", through(source));
-        office.set("PUSHCTL_STATE_URL", through(state));
+        office.set("DATABASE_URL", at_port(&source, proxy.port()));
+        office.set("PUSHCTL_STATE_URL", at_port(&state, proxy.port()));
         office.file(&File::default());
         office.tick(0);
         assert_eq!(office.reached().len(), 4);

@@ -145,6 +145,12 @@ impl Office {
         self.variables.insert(name.to_owned(), value.into());
     }
 
+    /// From now on, nothing listens at the push service's address.
+    pub(crate) fn lose_push_service(&mut self) {
+        let port = crate::support::programs::closed_port();
+        self.set("PUSHCTL_PUSH_URL", format!("https://127.0.0.1:{port}"));
+    }
+
     /// Writes `a.csv`.
     pub(crate) fn audience(&self, text: &str) {
         self.sandbox.write("here/a.csv", text);

@@ -4,7 +4,7 @@ use pushctl::error::{ErrorKind, Result};
 use pushctl::source::Snapshot;
 
 use super::{Surroundings, at, read, read_patiently};
-use crate::support::postgres::{Database, Postgres};
+use crate::support::postgres::{Database, Postgres, at_port};
 use crate::support::proxy::{Fate, Proxy};
 
 /// Whether the session is encrypted, as the server sees it.
@@ -30,9 +30,7 @@ fn showing(database: &Database, name: &str) -> Proxy {
 }
 
 fn url(database: &Database, port: u16, parameters: &str) -> String {
-    database
-        .url_with("reader", parameters)
-        .replace(&format!(":{}/", database.port()), &format!(":{port}/"))
+    at_port(&database.url_with("reader", parameters), port)
 }
 
 #[tokio::test]

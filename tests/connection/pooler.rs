@@ -8,13 +8,10 @@ use pushctl::source::Snapshot;
 
 use super::{at, read, read_patiently, read_until};
 use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::{Database, Postgres};
+use crate::support::postgres::{Database, Postgres, at_port};
 
 fn url(database: &Database, pooler: &PgBouncer, more: &str) -> String {
-    database.url().replace(
-        &format!(":{}/", database.port()),
-        &format!(":{}/", pooler.port()),
-    ) + more
+    at_port(&database.url(), pooler.port()) + more
 }
 
 /// Everything a command does with a snapshot.

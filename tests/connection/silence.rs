@@ -7,26 +7,18 @@ use pushctl::interrupt::{self, Interrupt};
 use pushctl::source::Snapshot;
 
 use super::{Surroundings, at, read, read_patiently, read_until, select_one, source};
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, at_port};
 use crate::support::programs::closed_port;
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
 const TUNNEL_OR_OVERLOAD: &str = "the connection was accepted but not answered";
-
-/// The same URL through another port.
-fn through(url: &str, from: u16, to: u16) -> String {
-    url.replace(&format!(":{from}/"), &format!(":{to}/"))
-}
 
 /// A verified connection to a database of this name through a proxy with these fates; and how many connections that
 /// had.
 fn shared(name: &str, fates: impl FnOnce(u16) -> Proxy) -> (String, Proxy) {
     let database = Postgres::shared().database(name);
     let proxy = fates(database.port());
-    (
-        through(&database.url(), database.port(), proxy.port()),
-        proxy,
-    )
+    (at_port(&database.url(), proxy.port()), proxy)
 }
 
 /// More than any buffer on the way holds.

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Installation, source, through};
-use crate::support::postgres::{Database, Postgres};
+use crate::support::postgres::{Database, Postgres, at_port};
 use crate::support::programs::{closed_port, may_mount};
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
@@ -56,9 +56,9 @@ fn a_tunnel_whose_far_end_is_gone_is_named() {
 fn a_connection_that_is_closed_names_idle_limits() {
     let database = source();
     let proxy = Proxy::start(database.port(), Fate::CloseAfter(0));
-    let url = database.url_with("reader", "sslmode=disable").replace(
-        &format!(":{}/", database.port()),
-        &format!(":{}/", proxy.port()),
+    let url = at_port(
+        &database.url_with("reader", "sslmode=disable"),
+        proxy.port(),
     );
     let examined = Installation::of(&url).examine(&["--only", "source"]);
     examined.fails("source", "log-in", "the connection was", "idle limit", 5);

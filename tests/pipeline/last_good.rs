@@ -5,24 +5,15 @@ use std::time::Duration;
 
 use super::office::{File, Office, within};
 use crate::support::fcm::script::Script;
-use crate::support::postgres::Database;
+use crate::support::postgres::at_port;
 use crate::support::proxy::{Fate, Proxy};
-
-fn through(proxy: &Proxy, database: &Database) -> String {
-    database.url().replace(
-        &format!(":{}/", database.port()),
-        &format!(":{}/", proxy.port()),
-    )
-}
 
 /// An office with an audience of now, whose source goes away.
 fn left_alone() -> (Office, Proxy) {
     let mut office = Office::new(4, Script::default());
     office.ends(&["generate", "fans"], 0);
     let proxy = Proxy::start(office.market.port(), Fate::ResetAfter(0));
-    let url = through(&proxy, &office.market);
-    assert!(url.contains(&proxy.port().to_string()), "{url}");
-    office.set("DATABASE_URL", url);
+    office.set("DATABASE_URL", at_port(&office.market.url(), proxy.port()));
     office.sandbox.config("[source]\nbreaker_failures = 0\n");
     (office, proxy)
 }

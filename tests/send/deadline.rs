@@ -6,7 +6,7 @@ use super::{Office, people, tokens};
 use crate::support::campaign::Campaign;
 use crate::support::fcm::StandIn;
 use crate::support::fcm::script::{Reply, Script};
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, at_port};
 use crate::support::programs::closed_port;
 use crate::support::proxy::{Fate, Proxy};
 
@@ -36,10 +36,7 @@ fn fails_in_time(office: &Office, deadline: u64) -> String {
 fn a_push_service_that_refuses_or_is_silent_costs_no_more_than_the_deadline() {
     let mut office = Office::playing(Script::default());
     office.set("PUSHCTL_PUSH_PATIENCE", "2m");
-    office.set(
-        "PUSHCTL_PUSH_URL",
-        format!("https://127.0.0.1:{}", closed_port()),
-    );
+    office.lose_push_service();
     let said = fails_in_time(&office, 4);
     assert!(said.contains("Connection refused"), "{said}");
     assert!(said.contains("gave up after"), "{said}");
@@ -169,15 +166,12 @@ fn a_state_store_and_a_history_that_are_away_for_a_while_are_waited_for() {
     let state = super::state_database(Postgres::shared());
     let history = crate::cadence::history();
     let proxies = [&state, &history].map(|database| Proxy::start(database.port(), Fate::Pass));
-    let through = |url: String, port: u16, proxy: &Proxy| {
-        url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port()))
-    };
     while_away(&[&proxies[0], &proxies[1]], || {
         let mut office = Office::playing(Script::default());
         let url = super::state_url(&state);
-        office.set("PUSHCTL_STATE_URL", through(url, state.port(), &proxies[0]));
+        office.set("PUSHCTL_STATE_URL", at_port(&url, proxies[0].port()));
         let url = history.url_with("tls_only", "sslmode=require");
-        let url = through(url, history.port(), &proxies[1]);
+        let url = at_port(&url, proxies[1].port());
         office.set("PUSH_CADENCE_DATABASE_URL", url);
         office.audience(&people(0..3));
         let occurrence = uuid::Uuid::now_v7().to_string();

@@ -170,13 +170,7 @@ fn a_resumed_send_says_the_same_and_expires_no_later() {
     let mut office = Office::playing(Script::default());
     office.audience(AUDIENCE);
     let url = office.stand_in.base_url();
-    office.set(
-        "PUSHCTL_PUSH_URL",
-        format!(
-            "https://127.0.0.1:{}",
-            crate::support::programs::closed_port()
-        ),
-    );
+    office.lose_push_service();
     let at = Timestamp::now() + jiff::SignedDuration::from_mins(30);
     let outcome = office.run(&order(&[
         "--layer",

@@ -270,13 +270,7 @@ fn an_unreachable_push_service_leaves_a_run_that_can_be_resumed() {
     let mut office = Office::playing(Script::default());
     office.audience(&people(0..3));
     let url = office.stand_in.base_url();
-    office.set(
-        "PUSHCTL_PUSH_URL",
-        format!(
-            "https://127.0.0.1:{}",
-            crate::support::programs::closed_port()
-        ),
-    );
+    office.lose_push_service();
     let said = office.refused(&[], 5);
     assert!(!said.is_empty());
     office.set("PUSHCTL_PUSH_URL", url);

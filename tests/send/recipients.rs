@@ -3,7 +3,7 @@
 use super::{BOTH, Kept, Office, Sent, id, until};
 use crate::support::fcm::script::{Reply, Script};
 use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::{Database, Postgres};
+use crate::support::postgres::{Database, Postgres, at_port};
 
 /// People by number, and whether their account is deleted.
 fn people(database: &Database, people: &[(u64, bool)]) {
@@ -265,10 +265,7 @@ fn a_source_that_may_not_be_asked_is_an_error_that_names_the_table_and_the_grant
 fn tokens_are_asked_for_through_a_transaction_pooler() {
     let database = market();
     let pooler = PgBouncer::start(Postgres::shared());
-    let url = database.url().replace(
-        &format!(":{}/", database.port()),
-        &format!(":{}/", pooler.port()),
-    );
+    let url = at_port(&database.url(), pooler.port());
     for share in [false, true] {
         let mut office = Office::playing(Script::default());
         office.set("DATABASE_URL", url.clone());

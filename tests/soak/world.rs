@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pipeline::office::Office;
 use crate::support::campaign::Random;
 use crate::support::fcm::script::{Reply, RetryAfter, Script};
-use crate::support::postgres::Database;
+use crate::support::postgres::{Database, at_port};
 use crate::support::programs::closed_port;
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::Place;
@@ -31,11 +31,11 @@ impl World {
         office.ends(&["state", "migrate"], 0);
         let mut peers = Vec::new();
         let source = Proxy::start(office.market.port(), Fate::Pass);
-        office.set("DATABASE_URL", through(&source, &office.market.url()));
+        office.set("DATABASE_URL", at_port(&office.market.url(), source.port()));
         peers.push(("source", source));
         if let Some(state) = &office.place.database {
             let proxy = Proxy::start(state.port(), Fate::Pass);
-            let url = through(&proxy, &office.place.setting());
+            let url = at_port(&office.place.setting(), proxy.port());
             peers.push(("state store", proxy));
             office.set("PUSHCTL_STATE_URL", url);
         }
@@ -50,7 +50,7 @@ impl World {
         if let Some(history) = &history {
             let proxy = Proxy::start(history.port(), Fate::Pass);
             let url = history.url_with("tls_only", "sslmode=require");
-            office.set("PUSH_CADENCE_DATABASE_URL", through(&proxy, &url));
+            office.set("PUSH_CADENCE_DATABASE_URL", at_port(&url, proxy.port()));
             peers.push(("history", proxy));
         }
         office.set("PUSHCTL_DEADLINE", format!("{}s", DEADLINE.as_secs()));
@@ -131,11 +131,4 @@ fn script(random: &mut Random) -> Script {
     }
     let then = Box::new(Reply::Accept);
     script.always("*", Reply::Slow { ms: 20, then })
-}
-
-/// Returns the URL of a database with the proxy's port.
-fn through(proxy: &Proxy, url: &str) -> String {
-    let (before, after) = url.rsplit_once(':').unwrap();
-    let (_, path) = after.split_once('/').unwrap();
-    format!("{before}:{}/{path}", proxy.port())
 }

@@ -10,7 +10,7 @@ use pushctl::state::{Location, Store};
 
 use super::{answer, candidates, holder, in_both_stores, push, sender, user, won};
 use crate::support::campaign::Campaign;
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, at_port};
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::store::{Place, address};
 
@@ -191,10 +191,8 @@ async fn claims_whose_answer_was_lost_with_the_connection_are_made_once() {
     let proxy = std::thread::spawn(move || Proxy::script(port, fates, Fate::Pass))
         .join()
         .unwrap();
-    let url = database.url_with("plain_only", "sslmode=disable").replace(
-        &format!(":{}/", database.port()),
-        &format!(":{}/", proxy.port()),
-    );
+    let url = database.url_with("plain_only", "sslmode=disable");
+    let url = at_port(&url, proxy.port());
     database.execute("GRANT ALL ON SCHEMA pushctl TO plain_only; GRANT ALL ON ALL TABLES IN SCHEMA pushctl TO plain_only");
     let clock = place.clock.clone();
     let store = Store::open(&Location::Postgres(Box::new(address(&url))), clock)

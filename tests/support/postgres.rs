@@ -384,3 +384,11 @@ impl Database {
             .collect()
     }
 }
+
+/// Returns the URL of a database at another port of this machine: that of a proxy, a pooler, or of nothing.
+pub(crate) fn at_port(url: &str, port: u16) -> String {
+    let (login, place) = url.split_once('@').unwrap();
+    let (host, path) = place.split_once('/').unwrap();
+    let (name, _) = host.rsplit_once(':').unwrap();
+    format!("{login}@{name}:{port}/{path}")
+}
