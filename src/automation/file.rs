@@ -163,8 +163,9 @@ impl fmt::Display for ParameterValue {
     }
 }
 
-/// `[[push]]`: one push for one file of the audience. The options of the message are fields here, because serde refuses
-/// no unknown field of a table that is flattened into another.
+// The options of the message are fields here, because serde refuses no unknown field of a table that is flattened into
+// another.
+/// `[[push]]`: one push for one file of the audience.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushTable {
