@@ -14,6 +14,7 @@ mod early_args;
 mod globals;
 mod help;
 mod message_args;
+mod metrics_file;
 mod open_runs;
 mod override_args;
 mod panic_hook;

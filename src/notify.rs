@@ -1,49 +1,71 @@
-//! Notices about a run: a Slack-compatible webhook and a heartbeat.
+//! Notices about a run: a webhook and a heartbeat.
 //!
-//! A webhook gets `POST {"text": …, "blocks": […]}`; a heartbeat `GET URL/start`, `GET URL` or `GET URL/fail`, with a
-//! query kept. A notice is delivered in the background, one after the other, within a few seconds each: a webhook that
-//! is silent delays no push. A failure is a [`Warning`], never an error: a notice that cannot be delivered does not end
-//! the run. The addresses are secrets and appear in no warning.
+//! A webhook gets a `POST` with the JSON of its [`WebhookKind`]; a heartbeat the requests of its [`HeartbeatKind`],
+//! with a query kept. One delivery takes a few seconds at most. A failure is a [`Warning`], never an error: a notice
+//! that cannot be delivered does not end the run. The addresses are secrets and appear in no warning.
 //!
-//! Deliberately absent: a queue. An undelivered notice is not delivered later, when it would be out of date.
+//! Deliberately absent: the outbox, which keeps notices until they are delivered. It is the pipeline's.
 
+mod discord;
+mod heartbeat;
+mod json;
 mod slack;
+mod target;
+mod text;
 
 use std::fmt;
-use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use jiff::Zoned;
-use reqwest::header::RETRY_AFTER;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
-use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::clock::text::Seconds;
-use crate::loopback::is_this_machine;
-use crate::retry::{Again, Retries, RetryPolicy};
-use crate::settings::secret::{MASK, Secret};
-use crate::snippet::visible;
+use crate::settings::secret::Secret;
+use target::{Body, WebhookTarget};
 
-/// Characters of an answer that a warning quotes.
-const QUOTED: usize = 80;
+pub use heartbeat::run_uuid;
+pub use json::NoticeDocument;
+
+/// The format of notices to a webhook.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WebhookKind {
+    /// Text and blocks, as Slack and compatible services take them.
+    #[default]
+    Slack,
+    /// Text, as Discord takes it.
+    Discord,
+    /// A document with the facts of the notice, for your own receiver.
+    Json,
+}
+
+/// The requests of a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum HeartbeatKind {
+    /// `/start`, the address itself, `/fail`; with the run's id, and the summary as the body.
+    Healthchecks,
+    /// `?status=in_progress`, `ok`, `error`; with the run's id as `check_in_id`.
+    Sentry,
+}
 
 /// A notice about a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     pub automation: String,
     /// The occurrence it is about.
     pub occurrence: String,
     pub run: String,
     pub event: Event,
-    /// Names and values below the text, in order: the rows of each file, the counts of a summary.
+    /// Counts below the text, in order: the rows of each file, the counts of a summary.
+    pub counts: Vec<(String, u64)>,
+    /// Names and values below the counts.
     pub facts: Vec<(String, String)>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The audience files are written.
     AudienceReady {
@@ -80,20 +102,48 @@ pub enum Event {
 }
 
 /// The state that a heartbeat reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Beat {
     Start,
     Success,
     Failure,
 }
 
+/// A call of a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub beat: Beat,
+    /// The run's id; the same for its start and its end.
+    pub run: String,
+    /// What happened, for monitors that show it.
+    pub summary: String,
+}
+
 /// Why a notice did not arrive, in one sentence, without the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning(String);
+pub struct Warning {
+    text: String,
+    is_permanent: bool,
+}
+
+impl Warning {
+    fn permanent(text: String) -> Self {
+        Self {
+            text,
+            is_permanent: true,
+        }
+    }
+
+    /// Returns whether another attempt would fail in the same way.
+    pub fn is_permanent(&self) -> bool {
+        self.is_permanent
+    }
+}
 
 impl fmt::Display for Warning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.text)
     }
 }
 
@@ -122,22 +172,10 @@ impl Default for NotifyTimeouts {
 #[derive(Debug, Clone)]
 pub struct Notices {
     webhook: Option<WebhookTarget>,
+    webhook_kind: WebhookKind,
     heartbeat: Option<WebhookTarget>,
+    heartbeat_kind: Option<HeartbeatKind>,
     patience: NotifyTimeouts,
-}
-
-/// An address, and a client for it.
-#[derive(Clone)]
-struct WebhookTarget {
-    what: &'static str,
-    url: Url,
-    client: Client,
-}
-
-impl fmt::Debug for WebhookTarget {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} at {MASK}", self.what)
-    }
 }
 
 impl Notices {
@@ -157,7 +195,9 @@ impl Notices {
         };
         let notices = Self {
             webhook: target("webhook", webhook),
+            webhook_kind: WebhookKind::default(),
             heartbeat: target("heartbeat", heartbeat),
+            heartbeat_kind: None,
             patience,
         };
         (notices, warnings)
@@ -174,271 +214,46 @@ impl Notices {
         targets.into_iter().flatten().map(endpoint).collect()
     }
 
+    /// Returns the same targets, with these formats. Without a kind, a heartbeat gets `GET` requests to `/start`, the
+    /// address itself and `/fail`.
+    #[must_use]
+    pub fn with_kinds(self, webhook: WebhookKind, heartbeat: Option<HeartbeatKind>) -> Self {
+        Self {
+            webhook_kind: webhook,
+            heartbeat_kind: heartbeat,
+            ..self
+        }
+    }
+
+    pub fn has_webhook(&self) -> bool {
+        self.webhook.is_some()
+    }
+
+    pub fn has_heartbeat(&self) -> bool {
+        self.heartbeat.is_some()
+    }
+
     /// Posts a notice to the webhook, if there is one.
     pub async fn tell(&self, notice: &Notice) -> Result<(), Warning> {
-        match &self.webhook {
-            Some(webhook) => {
-                webhook
-                    .deliver(
-                        webhook.url.clone(),
-                        Some(&slack::message(notice)),
-                        self.patience,
-                    )
-                    .await
-            }
-            None => Ok(()),
-        }
+        let Some(webhook) = &self.webhook else {
+            return Ok(());
+        };
+        let body = match self.webhook_kind {
+            WebhookKind::Slack => slack::message(notice),
+            WebhookKind::Discord => discord::message(notice),
+            WebhookKind::Json => json::message(notice),
+        };
+        let url = webhook.url.clone();
+        webhook.deliver(url, Body::Json(&body), self.patience).await
     }
 
     /// Calls the heartbeat, if there is one.
-    pub async fn beat(&self, beat: Beat) -> Result<(), Warning> {
-        let Some(heartbeat) = &self.heartbeat else {
+    pub async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), Warning> {
+        let Some(target) = &self.heartbeat else {
             return Ok(());
         };
-        let mut url = heartbeat.url.clone();
-        let end = match beat {
-            Beat::Start => Some("start"),
-            Beat::Success => None,
-            Beat::Failure => Some("fail"),
-        };
-        if let (Some(end), Ok(mut path)) = (end, url.path_segments_mut()) {
-            path.pop_if_empty().push(end);
-        }
-        heartbeat.deliver(url, None, self.patience).await
+        let (url, body) = heartbeat::request(self.heartbeat_kind, &target.url, heartbeat);
+        let body = body.as_deref().map_or(Body::Nothing, Body::Text);
+        target.deliver(url, body, self.patience).await
     }
-}
-
-/// The time for the notices that are still under way at the end.
-const FLUSH: Duration = Duration::from_secs(5);
-/// The time that a worker without work needs to end.
-const MOMENT: Duration = Duration::from_millis(100);
-
-/// Delivers notices in the background, in their order.
-pub struct Outgoing {
-    queue: mpsc::UnboundedSender<Job>,
-    warnings: Arc<Mutex<Vec<Warning>>>,
-    worker: tokio::task::JoinHandle<()>,
-}
-
-enum Job {
-    Notice(Box<Notice>),
-    Beat(Beat),
-}
-
-impl Outgoing {
-    /// Returns an empty queue to these targets.
-    pub fn to(notices: Notices) -> Self {
-        let (queue, mut jobs) = mpsc::unbounded_channel();
-        let warnings: Arc<Mutex<Vec<Warning>>> = Arc::default();
-        let failed = Arc::clone(&warnings);
-        let worker = tokio::spawn(async move {
-            while let Some(job) = jobs.recv().await {
-                let delivered = match job {
-                    Job::Notice(notice) => notices.tell(&notice).await,
-                    Job::Beat(beat) => notices.beat(beat).await,
-                };
-                if let Err(warning) = delivered {
-                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                    failed.push(warning);
-                }
-            }
-        });
-        Self {
-            queue,
-            warnings,
-            worker,
-        }
-    }
-
-    /// Queues a notice for the webhook.
-    pub fn tell(&self, notice: Notice) {
-        // The worker lives as long as the queue.
-        let _ = self.queue.send(Job::Notice(Box::new(notice)));
-    }
-
-    /// Queues a call of the heartbeat.
-    pub fn beat(&self, beat: Beat) {
-        let _ = self.queue.send(Job::Beat(beat));
-    }
-
-    /// Takes the warnings of the notices that failed so far.
-    pub fn warnings(&self) -> Vec<Warning> {
-        let mut failed = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *failed)
-    }
-
-    /// Waits for the notices under way, a few seconds and until `end` at most. Returns the warnings.
-    pub async fn finish(self, end: Option<Instant>) -> Vec<Warning> {
-        let Self {
-            queue,
-            warnings,
-            mut worker,
-        } = self;
-        drop(queue);
-        let limit = Instant::now() + FLUSH;
-        // Also after the deadline, a worker without work gets the moment that it needs to end.
-        let end = end.map_or(limit, |end| end.min(limit).max(Instant::now() + MOMENT));
-        let is_late = timeout_at(end, &mut worker).await.is_err();
-        worker.abort();
-        let mut warnings =
-            std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));
-        if is_late {
-            let text = "the webhook or the heartbeat did not answer in time: the last notices may not have arrived";
-            warnings.push(Warning(text.to_owned()));
-        }
-        warnings
-    }
-}
-
-/// Why an attempt failed, and whether another may do better.
-struct NotifyFailure {
-    why: String,
-    again: Again,
-}
-
-impl WebhookTarget {
-    fn new(what: &'static str, address: &Secret) -> Result<Self, Warning> {
-        let refuse = |why: &str| Warning(format!("the {what} is not used: {why}"));
-        let url = Url::parse(address.reveal().trim())
-            .map_err(|_| refuse("its address is not a valid URL"))?;
-        let host = url
-            .host_str()
-            .ok_or_else(|| refuse("its address has no host"))?;
-        let local = is_this_machine(host);
-        match url.scheme() {
-            "https" => {}
-            "http" if local => {}
-            _ => return Err(refuse("its address must begin with https://")),
-        }
-        let mut client = Client::builder()
-            .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none());
-        if local {
-            client = client.no_proxy();
-        }
-        let client = client
-            .build()
-            .map_err(|_| refuse("the TLS client cannot be set up"))?;
-        Ok(Self { what, url, client })
-    }
-
-    async fn deliver(
-        &self,
-        url: Url,
-        body: Option<&Value>,
-        patience: NotifyTimeouts,
-    ) -> Result<(), Warning> {
-        let end = Instant::now() + patience.timeout;
-        let policy = RetryPolicy {
-            first: patience.wait,
-            longest: patience.timeout,
-            attempts: NonZeroU32::new(patience.tries),
-        };
-        let mut retries = Retries::new(policy, end);
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let left = end.saturating_duration_since(Instant::now());
-            let failure = match self.attempt(url.clone(), body, left).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            };
-            if !retries.wait(failure.again).await {
-                return Err(self.warning(&failure.why, tries));
-            }
-            let (what, why) = (self.what, &failure.why);
-            tracing::debug!(what, why, "the notice failed and is sent again");
-        }
-    }
-
-    async fn attempt(
-        &self,
-        url: Url,
-        body: Option<&Value>,
-        timeout: Duration,
-    ) -> Result<(), NotifyFailure> {
-        let request = match body {
-            Some(body) => self.client.post(url).json(body),
-            None => self.client.get(url),
-        };
-        let response = request
-            .timeout(timeout)
-            .send()
-            .await
-            .map_err(|error| NotifyFailure {
-                why: if error.is_timeout() {
-                    format!("no answer within {}", Seconds(timeout))
-                } else {
-                    causes(&error.without_url())
-                },
-                again: Again::Later,
-            })?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let again = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            retry_after(&response).map_or(Again::Later, Again::After)
-        } else {
-            Again::Never
-        };
-        let said = beginning(response).await;
-        let first = said.lines().next().unwrap_or_default();
-        let first: String = visible(first).chars().take(QUOTED).collect();
-        let why = if first.is_empty() {
-            format!("it answered {status}")
-        } else {
-            format!("it answered {status}: {first}")
-        };
-        Err(NotifyFailure { why, again })
-    }
-
-    fn warning(&self, why: &str, tries: u32) -> Warning {
-        let tries = if tries == 1 {
-            "one try".to_owned()
-        } else {
-            format!("{tries} tries")
-        };
-        let told = format!(
-            "the {} did not accept the notice after {tries}: {why}",
-            self.what
-        );
-        Warning(self.masked(told))
-    }
-
-    /// Masks the secret address, which an answer may quote.
-    fn masked(&self, text: String) -> String {
-        let secrets = [
-            self.url.as_str(),
-            self.url.path(),
-            self.url.query().unwrap_or_default(),
-        ];
-        let secrets = secrets.into_iter().filter(|secret| secret.len() > 1);
-        secrets.fold(text, |text, secret| text.replace(secret, MASK))
-    }
-}
-
-/// Reads the beginning of a body for a message; does not wait for the rest.
-async fn beginning(mut response: Response) -> String {
-    let mut body = Vec::new();
-    while body.len() < QUOTED
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        body.extend_from_slice(&chunk);
-    }
-    String::from_utf8_lossy(&body).into_owned()
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// Returns the innermost cause, which says what happened.
-fn causes(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

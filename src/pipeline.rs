@@ -19,6 +19,7 @@
 //! | `file_handoff` | keeps the files for the next start |
 //! | `safeguards` | the limits that make a run refuse: pure |
 //! | `notifications` | notices and heartbeats |
+//! | `outgoing` | records notices and delivers them beside the work |
 //!
 //! Deliberately absent: a scheduler. Every wait is bounded by the times of the occurrence.
 
@@ -29,6 +30,7 @@ mod file_handoff;
 mod finish;
 mod generate;
 mod notifications;
+pub mod outgoing;
 mod plan;
 mod results;
 pub mod safeguards;
@@ -46,6 +48,7 @@ use serde::{Deserialize, Serialize};
 
 pub use activity::{Activity, activity};
 pub use finish::{FinishedRun, Overdue, cancelled_by, close_run, notify_cancelled, overdue};
+pub use outgoing::Outgoing;
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
 pub use results::{
     GenerateResult, NoResult, OpenRun, RunDocument, RunSummary, TestResult, as_json, is_partial,
@@ -60,7 +63,6 @@ use crate::csv_writer::LineEnding;
 use crate::fcm::{self, ServiceAccount};
 use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
-use crate::notify::Outgoing;
 use crate::progress::Progress;
 use crate::settings::MessageSettings;
 use crate::source::{Source, Watch};
@@ -191,8 +193,8 @@ pub struct PipelineContext<'a> {
     pub watch: &'a dyn Watch,
     /// The time limit of the command, or of each step.
     pub budget: &'a Budget,
-    /// The webhook and the heartbeat of the automation.
-    pub notices: &'a Outgoing,
+    /// Where notices go; `None` for a dry run.
+    pub notices: Option<&'a Outgoing>,
 }
 
 /// The run and the services that its phases work with.

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod funnel;
 pub mod gather;
 pub mod html;
+pub mod metrics;
 pub mod pipeline;
 pub mod run;
 pub mod send;

@@ -15,6 +15,7 @@ pub mod file;
 pub mod generate;
 pub mod logging;
 pub mod message;
+pub mod notify;
 pub mod parse;
 pub mod push;
 mod resolver;
@@ -34,6 +35,7 @@ pub use file::ConfigFile;
 pub use generate::GenerateSettings;
 pub use logging::Logging;
 pub use message::MessageSettings;
+pub use notify::NotifySettings;
 pub use push::PushSettings;
 pub use retention::RetentionSettings;
 pub use setting::{Flags, Origin, Resolved};
@@ -69,6 +71,8 @@ pub struct Settings {
     /// How long things are kept.
     pub retention: RetentionSettings,
     pub state: StateSettings,
+    /// What watches pushctl.
+    pub notify: NotifySettings,
     /// Who is at work.
     pub actor: Actor,
     /// How long a lease lasts without a renewal.
@@ -95,6 +99,7 @@ impl Settings {
         let message = MessageSettings::resolve(&mut settings)?;
         let retention = RetentionSettings::resolve(&mut settings)?;
         let state = StateSettings::resolve(&mut settings)?;
+        let notify = NotifySettings::resolve(&mut settings)?;
         let actor = Actor::resolve(&mut settings)?;
         let lease = state::lease(&mut settings)?;
         let talk = Logging::resolve(&mut settings)?;
@@ -107,6 +112,7 @@ impl Settings {
             message,
             retention,
             state,
+            notify,
             actor,
             lease,
             talk,

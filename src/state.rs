@@ -1,5 +1,6 @@
 //! The state store: runs and their phases, leases, cancels, pauses, the ledger of claims and outcomes, the store's own
-//! notification history, the outbox for a remote history, audience files of open runs, and the circuit breaker.
+//! notification history, the outbox for a remote history, audience files of open runs, notices that are
+//! not delivered yet, and the circuit breaker.
 //!
 //! [`Store`] is one interface to two databases: a SQLite file for one machine, or PostgreSQL (schema `pushctl`) for
 //! several. Both have the same tables, described in `migrations/*/NNNN_name.up.sql`; times are microseconds since 1970,
@@ -20,6 +21,7 @@ mod leases;
 pub mod ledger;
 mod lock_holders;
 pub mod migrations;
+mod notices;
 mod outbox;
 mod page_copy;
 mod postgres;
@@ -36,6 +38,7 @@ pub use breaker::{Admission, BreakerProbe};
 pub use cancels::{CancelTarget, Cancellation, Pause};
 pub use inspect::Missing;
 pub use leases::{HeldBy, Lease, Taking};
+pub use notices::QueuedNotice;
 pub use outbox::Owed;
 pub use retention::{Pruned, Pruning};
 pub use runs::{Begun, BegunAlone, NewRun, PhaseRecord, Run, RunFilter, RunStatus};

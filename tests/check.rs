@@ -202,6 +202,8 @@ cadence_failure = "send"
 [notify]
 webhook = "env:A_1"
 heartbeat = "env:_B"
+kind = "json"
+heartbeat_kind = "sentry"
 "#;
     for key in known {
         if !["date", "weekdays", "cron"].contains(&key.as_str()) {

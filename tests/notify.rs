@@ -6,7 +6,10 @@ pub(crate) mod server;
 
 use std::time::Duration;
 
-use pushctl::notify::{Beat, Event, Notice, Notices, NotifyTimeouts, Warning};
+use pushctl::notify::{
+    Beat, Event, Heartbeat, HeartbeatKind, Notice, NoticeDocument, Notices, NotifyTimeouts,
+    Warning, WebhookKind,
+};
 use pushctl::settings::secret::Secret;
 use serde_json::Value;
 
@@ -25,7 +28,8 @@ fn notice(event: Event) -> Notice {
         occurrence: "layer3@2026-11-21T13:33-06:00".into(),
         run: "0193".into(),
         event,
-        facts: vec![("recent <offer> creators".into(), "1,234".into())],
+        counts: vec![("recent <offer> creators".into(), 1234)],
+        facts: Vec::new(),
     }
 }
 
@@ -34,6 +38,14 @@ fn done() -> Notice {
         accepted: 1200,
         of: 1234,
     })
+}
+
+fn heartbeat(beat: Beat) -> Heartbeat {
+    Heartbeat {
+        beat,
+        run: "0198b2a4-0000-7000-8000-000000000001".into(),
+        summary: "done: 1,200 accepted".into(),
+    }
 }
 
 fn webhook(address: &str, patience: NotifyTimeouts) -> Notices {
@@ -151,7 +163,7 @@ async fn a_heartbeat_is_told_the_beginning_the_end_and_the_failure_and_keeps_its
     ] {
         let (notices, _) = Notices::new(None, Some(&Secret::new(server.url(address))), PATIENT);
         for beat in beats {
-            notices.beat(*beat).await.unwrap();
+            notices.beat(&heartbeat(*beat)).await.unwrap();
         }
         notices.tell(&done()).await.unwrap();
     }
@@ -304,6 +316,99 @@ async fn an_address_that_cannot_be_used_is_a_warning_and_nothing_is_told() {
             format!("the webhook is not used: {said}")
         );
         assert_eq!(notices.tell(&done()).await, Ok(()));
-        assert_eq!(notices.beat(Beat::Start).await, Ok(()));
+        assert_eq!(notices.beat(&heartbeat(Beat::Start)).await, Ok(()));
+    }
+}
+
+async fn posted(kind: WebhookKind, notice: &Notice) -> Value {
+    let server = Server::start(vec![Answer::status(200, "ok")]).await;
+    let notices = webhook(&server.url("/hook"), PATIENT).with_kinds(kind, None);
+    notices.tell(notice).await.unwrap();
+    serde_json::from_slice(&server.requests()[0].body).unwrap()
+}
+
+#[tokio::test]
+async fn discord_gets_text_that_mentions_no_one_and_is_no_markup() {
+    let event = Event::Stopped {
+        why: "@everyone <@1> *bold* `code` [a](https://x.example)".into(),
+    };
+    let body = posted(WebhookKind::Discord, &notice(event)).await;
+    assert_eq!(body["allowed_mentions"]["parse"], serde_json::json!([]));
+    insta::assert_snapshot!(body["content"].as_str().unwrap(), @r"
+    **layer3\: stopped\: \@everyone \<\@1\> \*bold\* \`code\` \[a\]\(https\://x.example\)**
+    **recent \<offer\> creators** 1,234
+    layer3\@2026-11-21T13\:33-06\:00 · run 0193
+    ");
+    let long = Event::Stopped {
+        why: "a long reason_ ".repeat(1_000),
+    };
+    let body = posted(WebhookKind::Discord, &notice(long)).await;
+    let content = body["content"].as_str().unwrap();
+    assert!(content.chars().count() <= 2_000, "{content}");
+    assert!(content.ends_with("run 0193"), "{content}");
+}
+
+#[tokio::test]
+async fn a_receiver_of_json_gets_a_document_with_numbers() {
+    let body = posted(WebhookKind::Json, &done()).await;
+    let document: NoticeDocument = serde_json::from_value(body.clone()).unwrap();
+    assert_eq!(document.counts["accepted"], 1_200);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap(), @r#"
+    {
+      "version": 1,
+      "event": "done",
+      "automation": "layer3",
+      "occurrence": "layer3@2026-11-21T13:33-06:00",
+      "run": "0193",
+      "message": "layer3: done, 1,200 of 1,234 pushes accepted",
+      "counts": {
+        "accepted": 1200,
+        "of": 1234,
+        "recent <offer> creators": 1234
+      },
+      "guards_off": []
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_heartbeat_of_a_kind_names_the_run() {
+    for (kind, asked, bodies) in [
+        (
+            HeartbeatKind::Healthchecks,
+            [
+                "POST /ping/a/start?rid=0198b2a4-0000-7000-8000-000000000001",
+                "POST /ping/a?rid=0198b2a4-0000-7000-8000-000000000001",
+                "POST /ping/a/fail?rid=0198b2a4-0000-7000-8000-000000000001",
+            ],
+            "done: 1,200 accepted",
+        ),
+        (
+            HeartbeatKind::Sentry,
+            [
+                "GET /ping/a?status=in_progress&check_in_id=0198b2a4000070008000000000000001",
+                "GET /ping/a?status=ok&check_in_id=0198b2a4000070008000000000000001",
+                "GET /ping/a?status=error&check_in_id=0198b2a4000070008000000000000001",
+            ],
+            "",
+        ),
+    ] {
+        let server = Server::start(vec![Answer::status(200, ""); 3]).await;
+        let address = Secret::new(server.url("/ping/a"));
+        let (notices, _) = Notices::new(None, Some(&address), PATIENT);
+        let notices = notices.with_kinds(WebhookKind::Slack, Some(kind));
+        for beat in [Beat::Start, Beat::Success, Beat::Failure] {
+            notices.beat(&heartbeat(beat)).await.unwrap();
+        }
+        let requests = server.requests();
+        let seen: Vec<String> = requests
+            .iter()
+            .map(|request| format!("{} {}", request.method, request.path))
+            .collect();
+        assert_eq!(seen, asked);
+        let texts = requests
+            .iter()
+            .map(|request| String::from_utf8_lossy(&request.body));
+        assert!(texts.clone().all(|text| text == bodies), "{kind:?}");
     }
 }

@@ -6,6 +6,7 @@ mod cancel;
 mod commands;
 mod drive;
 mod dry_runs;
+mod exposition;
 mod kept;
 mod last_good;
 mod model;
@@ -19,6 +20,7 @@ mod shown;
 mod side_files;
 pub(crate) mod stage;
 mod timeline;
+mod watched;
 
 use std::fmt::Write as _;
 

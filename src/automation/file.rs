@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::quiet_hours::{clock_time, next};
+use crate::notify::{HeartbeatKind, WebhookKind};
 use crate::settings::MessageSettings;
 use crate::template::message_options::{Collapse, MessageOptions, NullLike, Priority};
 use crate::template::push::Wording;
@@ -374,12 +375,18 @@ pub enum CadenceFailure {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotifyTable {
-    /// A Slack-compatible webhook, by the name of the environment variable that holds its URL: `env:SLACK_WEBHOOK_URL`.
+    /// A webhook, by the name of the environment variable that holds its URL: `env:SLACK_WEBHOOK_URL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
+    /// The format of the notices to the webhook.
+    pub kind: WebhookKind,
     /// A heartbeat, likewise: the URL is requested at the end, with `/start` at the beginning and `/fail` on failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<String>,
+    /// The requests of the heartbeat, if they are to have the run's id: those of healthchecks, with the summary, or
+    /// Sentry's check-ins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_kind: Option<HeartbeatKind>,
 }
 
 /// Returns the name of the environment variable behind `env:NAME`.

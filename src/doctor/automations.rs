@@ -97,6 +97,17 @@ fn notices(
     automations: &[Automation],
 ) -> (BTreeSet<(String, u16)>, BTreeSet<String>) {
     let (mut hosts, mut unused) = (BTreeSet::new(), BTreeSet::new());
+    let (tick, warnings) = services::tick_heartbeat(settings);
+    hosts.extend(
+        tick.endpoints()
+            .into_iter()
+            .map(|(_, host, port)| (host, port)),
+    );
+    unused.extend(
+        warnings
+            .iter()
+            .map(|warning| format!("{warning} (the tick's)")),
+    );
     for automation in automations {
         let notify = &automation.file.notify;
         let unset = |written: &Option<String>| {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::text::{facts, headline};
 use super::{Event, Notice};
-use crate::count::{counted, number};
 
 /// Facts in one block; Slack allows ten.
 const FACTS: usize = 10;
@@ -18,7 +18,7 @@ pub(super) fn message(notice: &Notice) -> Value {
     if let Event::WindowOpen { cancel, .. } = &notice.event {
         blocks.push(section(&format!("To stop it:\n```{}```", escaped(cancel))));
     }
-    for facts in notice.facts.chunks(FACTS) {
+    for facts in facts(notice).chunks(FACTS) {
         let fields: Vec<Value> = facts
             .iter()
             .map(|(name, value)| mrkdwn(&format!("*{}*\n{}", escaped(name), escaped(value))))
@@ -32,42 +32,6 @@ pub(super) fn message(notice: &Notice) -> Value {
     );
     blocks.push(json!({ "type": "context", "elements": [mrkdwn(&about)] }));
     json!({ "text": escaped(&headline), "blocks": blocks })
-}
-
-fn headline(notice: &Notice) -> String {
-    let name = &notice.automation;
-    match &notice.event {
-        Event::AudienceReady { people } => {
-            format!(
-                "{name}: the audience is ready, {}",
-                counted(*people, "recipients")
-            )
-        }
-        Event::TestSent { accepted, of } => {
-            format!(
-                "{name}: {} of {} test pushes accepted",
-                number(*accepted),
-                number(*of)
-            )
-        }
-        Event::WindowOpen {
-            people, send_at, ..
-        } => {
-            format!(
-                "{name}: at {} pushes go to {}",
-                send_at.strftime("%H:%M %Z"),
-                counted(*people, "recipients")
-            )
-        }
-        Event::Done { accepted, of } => {
-            format!(
-                "{name}: done, {} of {} pushes accepted",
-                number(*accepted),
-                number(*of)
-            )
-        }
-        Event::Stopped { why } => format!("{name}: stopped: {why}"),
-    }
 }
 
 fn section(text: &str) -> Value {

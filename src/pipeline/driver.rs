@@ -369,7 +369,7 @@ impl Driver<'_> {
         match phase {
             Phase::Generate => {
                 if records.begun(Phase::Generate.as_str()).is_none() {
-                    notify_start(&self.phase);
+                    notify_start(&self.phase).await;
                 }
                 let work = async { Ok((DONE, generate::run(&self.phase).await?)) };
                 self.record(phase.as_str(), Box::pin(work)).await
@@ -435,7 +435,7 @@ impl Driver<'_> {
         let closes = step::window_closes(self.phase.plan, records);
         if is_new && self.phase.context.clock.now() < closes {
             let files = records.files()?;
-            notify_window(&self.phase, &files, closes);
+            notify_window(&self.phase, &files, closes).await;
             return Ok(());
         }
         self.end(word, attempt, DONE, &json!({ "closed_at": closes }))

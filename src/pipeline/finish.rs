@@ -5,6 +5,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::notifications::Notifier;
+use super::outgoing::Outgoing;
 use super::plan::push_phase;
 use super::results::{NoResult, RunSummary, TestResult, as_json, is_partial, summaries};
 use super::step;
@@ -14,7 +15,6 @@ use crate::count::counted;
 use crate::delivery::{SendResult, Summary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::Overrides;
-use crate::notify::Outgoing;
 use crate::progress::Progress;
 use crate::state::{Cancellation, PhaseRecord, Run, RunStatus, Store};
 
@@ -114,7 +114,7 @@ pub async fn close_run(store: &Store, run: &Run, error: &Error) -> Result<()> {
 }
 
 /// Sends the notices of a cancelled run that [`close_run`] closed. Only a pipeline's run has notices.
-pub fn notify_cancelled(
+pub async fn notify_cancelled(
     run: &Run,
     cancel: &Cancellation,
     notices: &Outgoing,
@@ -125,12 +125,14 @@ pub fn notify_cancelled(
     let notifier = Notifier {
         run,
         plan: &plan,
-        notices,
+        notices: Some(notices),
         overrides: &overrides,
         progress,
     };
     let error = cancelled_by(cancel);
-    notifier.notify_end(RunStatus::Cancelled, Some(&error), &[]);
+    notifier
+        .notify_end(RunStatus::Cancelled, Some(&error), &[])
+        .await;
     Ok(())
 }
 
@@ -180,7 +182,9 @@ async fn finish(
     let summary = summary(phase.run, phase.plan, (status, error.as_ref()), records);
     end_run(store, phase.run, status, &as_json(&summary)?).await?;
     let pushes = summaries(&pushes(phase.plan, records));
-    Notifier::of(phase).notify_end(status, error.as_ref(), &pushes);
+    Notifier::of(phase)
+        .notify_end(status, error.as_ref(), &pushes)
+        .await;
     phase.context.progress.finish();
     Ok(FinishedRun { summary, error })
 }

@@ -82,7 +82,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     }
     check_safeguards(phase, &mut files).await?;
     store_files(phase, &files).await?;
-    notify_ready(phase, &files);
+    notify_ready(phase, &files).await;
     as_json(&GenerateResult {
         files,
         funnel: manifest.funnel.clone(),

@@ -42,7 +42,7 @@ pub(super) async fn run(
         }
     }
     if phase.plan.mode.reaches_phones() {
-        notify_tested(phase, tested.accepted, tested.of);
+        notify_tested(phase, tested.accepted, tested.of).await;
         if !tested.problems.is_empty() && phase.plan.automation.test.required {
             return Err(Error::new(ErrorKind::Refused, tested.problems.join("; "))
                     .context("a test push was not accepted, so nothing is sent live")

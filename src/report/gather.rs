@@ -1,7 +1,8 @@
 //! Builds a [`RunReport`] from the records of a run; no other report reads the state store.
 //!
-//! `gather/records.rs` reads plan, phases and summary.
+//! `gather/records.rs` reads plan, phases and summary; `gather/metrics.rs` gathers numbers of all automations.
 
+pub mod metrics;
 mod records;
 
 use std::collections::BTreeMap;

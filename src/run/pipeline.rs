@@ -13,8 +13,8 @@ use crate::cadence::Cadence;
 use crate::delivery::InDoubt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
-use crate::notify::Outgoing;
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, resend_in_doubt};
+use crate::pipeline::outgoing::{Outgoing, UnknownAddress};
 use crate::pipeline::{
     self, OpenRun, Overdue, Retention, RunDocument, RunPlan, is_partial, overdue,
 };
@@ -39,6 +39,8 @@ pub struct PipelineServices<'a> {
     account: Option<ServiceAccount>,
     service: fcm::FcmSettings,
     progress: Arc<dyn Progress>,
+    /// `None` for dry runs.
+    notices: Option<Outgoing>,
 }
 
 impl<'a> PipelineServices<'a> {
@@ -56,6 +58,7 @@ impl<'a> PipelineServices<'a> {
             account,
             service: services::push_settings(context),
             progress: context.reporter.progress(),
+            notices: sends.then(|| services::outgoing(context, &store, UnknownAddress::Skip)),
             store,
             context,
         })
@@ -95,24 +98,20 @@ impl<'a> PipelineServices<'a> {
         &self.context.holder
     }
 
-    fn notices(&self, run: &Run) -> Result<Outgoing> {
-        let automation = RunPlan::of(run)?.automation;
-        Ok(Outgoing::to(services::notices(self.context, &automation)))
-    }
-
-    /// Waits for the notices that are still under way, and shows those that failed.
-    async fn finish_notices(&self, notices: Outgoing) {
+    /// Waits for the notices that are still under way, and shows those that failed. To be called at the end of the
+    /// command, whatever its result.
+    pub async fn finish(self) {
         let budget = self.context.budget;
+        let Some(notices) = self.notices else {
+            return;
+        };
         let finishing = notices.finish(budget.deadline());
         for warning in budget.watch("the webhook", || true, finishing).await {
-            self.progress.note(&warning.to_string());
+            self.progress.note(&warning);
         }
     }
 
-    fn pipeline_context<'m>(
-        &'m self,
-        notices: &'m Outgoing,
-    ) -> Result<pipeline::PipelineContext<'m>> {
+    fn pipeline_context(&self) -> Result<pipeline::PipelineContext<'_>> {
         let context = self.context;
         let settings = context.settings;
         let OutputTarget::Directory(output) = &settings.generate.output else {
@@ -145,7 +144,7 @@ impl<'a> PipelineServices<'a> {
             progress: self.progress.as_ref(),
             watch: context.reporter,
             budget: context.budget,
-            notices,
+            notices: self.notices.as_ref(),
         })
     }
 }
@@ -234,11 +233,10 @@ async fn continue_run(
     if run.status != RunStatus::Open {
         return Ok(OpenRun::of(run, run.status.as_str()).into());
     }
-    let notices = services.notices(run)?;
-    let context = services.pipeline_context(&notices)?;
-    let ending = Box::pin(drive(run, &context, options)).await;
-    services.finish_notices(notices).await;
-    Ok(start_result(services.context, run, ending?))
+    services::check_notices(services.context, &RunPlan::of(run)?.automation);
+    let context = services.pipeline_context()?;
+    let ending = Box::pin(drive(run, &context, options)).await?;
+    Ok(start_result(services.context, run, ending))
 }
 
 fn start_result(context: &RunContext<'_>, run: &Run, ending: DriveResult) -> StartResult {
@@ -322,8 +320,7 @@ async fn resend(
     overrides: &Overrides,
 ) -> Result<StartResult> {
     let run = &recorded.run;
-    let notices = services.notices(run)?;
-    let context = services.pipeline_context(&notices)?;
+    let context = services.pipeline_context()?;
     let pushes = Box::pin(resend_in_doubt(run, &context, overrides)).await?;
     let some_failed = pushes.iter().any(is_partial);
     let document = OpenRun {

@@ -9,16 +9,18 @@ use crate::advice::Advice;
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::automation::AutomationFile;
+use crate::automation::file::NotifyTable;
 use crate::cadence::{Cadence, HistoryLocation};
 use crate::error::{Error, Result};
 use crate::fcm::{self, Credentials, ServiceAccount};
-use crate::notify::{self, Notices, Warning};
+use crate::notify::{self, Notices, Warning, WebhookKind};
+use crate::pipeline::outgoing::{Outgoing, UnknownAddress};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
 use crate::settings::push::KeyFile;
 use crate::settings::secret::Secret;
 use crate::settings::state::STATE;
-use crate::settings::{HistoryKind, Settings, StateSettings};
+use crate::settings::{Environment, HistoryKind, Settings, StateSettings};
 use crate::source::{Purpose, Source};
 use crate::state::{Location, Store};
 use crate::template::link::AllowedHosts;
@@ -233,18 +235,27 @@ pub fn source_of(context: &RunContext<'_>, address: Address) -> Source {
     Source::new(address, limits, purpose)
 }
 
-/// Returns the notices of an automation's runs.
-pub fn notices(context: &RunContext<'_>, automation: &AutomationFile) -> Notices {
-    let (notices, warnings) = notices_of(context.settings, automation);
-    for warning in warnings {
+/// Warns of the notices of an automation's runs that cannot be sent.
+pub fn check_notices(context: &RunContext<'_>, automation: &AutomationFile) {
+    for warning in notices_of(context.settings, automation).1 {
         context.reporter.warn(&warning.to_string());
     }
-    notices
 }
 
-/// Returns the notices of an automation's runs, and why some are not used. `env:NAME` is the value of a variable.
+/// Returns the notices of an automation's runs, and why some are not used.
 pub fn notices_of(settings: &Settings, automation: &AutomationFile) -> (Notices, Vec<Warning>) {
-    let environment = &settings.source.environment;
+    notices_to(&settings.source.environment, &automation.notify)
+}
+
+/// Begins to deliver notices in the background.
+pub fn outgoing(context: &RunContext<'_>, store: &Store, unknown: UnknownAddress) -> Outgoing {
+    let environment = context.settings.source.environment.clone();
+    let resolve = move |notify: &NotifyTable| notices_to(&environment, notify).0;
+    Outgoing::begin(store, Box::new(resolve), unknown)
+}
+
+/// Returns the targets of notices, and why some are not used. `env:NAME` is the value of a variable.
+fn notices_to(environment: &Environment, notify: &NotifyTable) -> (Notices, Vec<Warning>) {
     let address = |written: &Option<String>| {
         let written = written.as_ref()?;
         match written.strip_prefix("env:") {
@@ -255,11 +266,24 @@ pub fn notices_of(settings: &Settings, automation: &AutomationFile) -> (Notices,
             }
         }
     };
-    let notify = &automation.notify;
     let (webhook, heartbeat) = (address(&notify.webhook), address(&notify.heartbeat));
-    Notices::new(
+    let (notices, warnings) = Notices::new(
         webhook.as_ref(),
         heartbeat.as_ref(),
         notify::NotifyTimeouts::default(),
-    )
+    );
+    let notices = notices.with_kinds(notify.kind, notify.heartbeat_kind);
+    (notices, warnings)
+}
+
+/// Returns the heartbeat of the tick, if one is set.
+pub fn tick_heartbeat(settings: &Settings) -> (Notices, Vec<Warning>) {
+    let notify = &settings.notify;
+    let (notices, warnings) = Notices::new(
+        None,
+        notify.tick_heartbeat.as_ref(),
+        notify::NotifyTimeouts::default(),
+    );
+    let kind = notify.tick_heartbeat_kind;
+    (notices.with_kinds(WebhookKind::default(), kind), warnings)
 }

@@ -250,21 +250,22 @@ impl fmt::Debug for Lease {
 impl HeldBy {
     /// Returns the error for a process that needs the lease.
     pub fn error(&self) -> Error {
-        Error::new(
-            ErrorKind::Locked,
-            format!(
-                "the {} is held by {} since {:.0}",
-                self.name.replacen('/', " ", 1),
-                self.holder,
-                self.since
-            ),
-        )
-        .hint(format!(
+        Error::from_cause(ErrorKind::Locked, self.clone()).hint(format!(
             "wait until that process has ended; if it is dead, its lease expires {} s after its last renewal",
             LEASE_TTL.as_secs()
         ))
     }
 }
+
+impl fmt::Display for HeldBy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.replacen('/', " ", 1);
+        let (holder, since) = (&self.holder, self.since);
+        write!(out, "the {name} is held by {holder} since {since:.0}")
+    }
+}
+
+impl std::error::Error for HeldBy {}
 
 /// The state that the renewing task publishes.
 struct Publisher {

@@ -344,6 +344,16 @@ impl Store {
         rows.iter().map(run).collect()
     }
 
+    /// Returns the number of live runs by automation and status.
+    pub async fn live_run_counts(&self) -> Result<Vec<((String, RunStatus), u64)>> {
+        let sql = "SELECT automation, status, count(*) FROM pushctl.runs WHERE mode = $1
+                   GROUP BY automation, status ORDER BY automation, status";
+        let rows = self.query(sql, params![LIVE]).await?;
+        rows.iter()
+            .map(|row| Ok(((row.text(0)?, known_status(&row.text(1)?)?), row.small(2)?)))
+            .collect()
+    }
+
     /// Returns the automations that have run, ordered by name.
     pub async fn automations(&self) -> Result<Vec<String>> {
         let sql = "SELECT DISTINCT automation FROM pushctl.runs ORDER BY automation";
@@ -388,6 +398,15 @@ impl Store {
     }
 }
 
+fn known_status(word: &str) -> Result<RunStatus> {
+    RunStatus::parse_word(word).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Failed,
+            format!("the state store contains a run with the unknown status {word}"),
+        )
+    })
+}
+
 pub(super) fn run(row: &Row) -> Result<Run> {
     let status = row.text(7)?;
     Ok(Run {
@@ -398,12 +417,7 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         begun_by: row.text(4)?,
         begun_at: row.time(5)?,
         plan: row.opt_json(6)?.unwrap_or(Json::Null),
-        status: RunStatus::parse_word(&status).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Failed,
-                format!("the state store contains a run with the unknown status {status}"),
-            )
-        })?,
+        status: known_status(&status)?,
         ended_at: row.opt_time(8)?,
         summary: row.opt_json(9)?,
     })

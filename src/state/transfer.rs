@@ -22,7 +22,7 @@ const BYTES: [&str; 4] = ["user_key", "token_hash", "payload", "content"];
 /// Rows inserted by one statement.
 const GROUP: usize = 200;
 /// Tables with generated row numbers.
-const NUMBERED: [&str; 4] = ["cancels", "pushes", "senders", "claims"];
+const NUMBERED: [&str; 5] = ["cancels", "pushes", "senders", "claims", "notices"];
 
 impl Store {
     /// Writes all rows, as they are at one instant, and returns their number. A store with pending migrations is

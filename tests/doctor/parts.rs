@@ -38,7 +38,7 @@ fn a_state_store_is_looked_at_and_left_as_it_is() {
     super::privileges::send(&installation);
     assert_eq!(
         installation
-            .run(&["state", "rollback", "--to", "3", "--yes"])
+            .run(&["state", "rollback", "--to", "4", "--yes"])
             .status,
         0
     );
@@ -46,7 +46,7 @@ fn a_state_store_is_looked_at_and_left_as_it_is() {
     examined.fails(
         "state",
         "migrations",
-        "0004_files",
+        "0005_notices",
         "pushctl state migrate",
         2,
     );

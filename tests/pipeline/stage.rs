@@ -16,7 +16,6 @@ use pushctl::csv_writer::LineEnding;
 use pushctl::error::{Error, ErrorKind, Result};
 use pushctl::fcm::{self, Credentials, ServiceAccount};
 use pushctl::interrupt::Interrupt;
-use pushctl::notify::{Notices, NotifyTimeouts, Outgoing};
 use pushctl::pipeline::driver::{DriveOptions, DriveResult, drive};
 use pushctl::pipeline::select_occurrence;
 use pushctl::pipeline::select_occurrence::SelectedOccurrence;
@@ -377,7 +376,7 @@ impl Site {
             progress: &Silent,
             watch: &SilentReporter,
             budget: &Budget::open(Duration::from_secs(60)),
-            notices: &Outgoing::to(Notices::new(None, None, NotifyTimeouts::default()).0),
+            notices: None,
         };
         drive(run, &context, options).await.map(StartOutcome::To)
     }

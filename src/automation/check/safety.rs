@@ -125,6 +125,14 @@ impl CheckedFile<'_, '_> {
         let Some(table) = self.table("notify") else {
             return;
         };
+        for (kind, address) in [("kind", "webhook"), ("heartbeat_kind", "heartbeat")] {
+            if let Some(span) = toml_tree::key_span(table, kind)
+                && toml_tree::get(table, address).is_none()
+            {
+                let message = format!("`{kind}` has no effect without `{address}`");
+                self.findings.warning("notify", &span, message);
+            }
+        }
         for (key, example) in [
             ("webhook", "env:SLACK_WEBHOOK_URL"),
             ("heartbeat", "env:HEALTHCHECK_URL"),

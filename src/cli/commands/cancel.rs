@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::automation::file::{NotifyTable, environment_name};
 use crate::delivery::lease_name;
 use crate::error::{Error, ErrorKind, Result};
-use crate::notify::Outgoing;
+use crate::pipeline::outgoing::UnknownAddress;
 use crate::pipeline::{RunPlan, cancelled_by, close_run, notify_cancelled};
 use crate::run;
 use crate::state::process_id::ProcessId;
@@ -243,6 +243,8 @@ async fn close_held(store: &Store, run: &Run) -> Result<End> {
 /// Sends the notices of the runs that this command ended, after all are ended: a webhook may be slow.
 async fn send_notices(context: &CommandContext, store: &Store, ending: &[Stopping]) -> Result<()> {
     let progress = context.ui.progress("rows");
+    let run_context = services::run_context(context, "cancel");
+    let notices = run::services::outgoing(&run_context, store, UnknownAddress::Keep);
     for one in ending {
         if !matches!(one.end, End::Closed) {
             continue;
@@ -255,16 +257,15 @@ async fn send_notices(context: &CommandContext, store: &Store, ending: &[Stoppin
         };
         for name in unset(context, &plan.automation.notify) {
             context.ui.say(format_args!(
-                "the notice of {} was not sent: {name} is not set on this machine",
+                "the notice of {} was not sent: {name} is not set on this machine; the next run or tick that knows it sends the notice",
                 one.run.automation
             ));
         }
-        let run_context = services::run_context(context, "cancel");
-        let notices = Outgoing::to(run::services::notices(&run_context, &plan.automation));
-        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref())?;
-        for warning in notices.finish(context.budget.deadline()).await {
-            context.ui.say(warning);
-        }
+        run::services::check_notices(&run_context, &plan.automation);
+        notify_cancelled(&one.run, &cancel, &notices, progress.as_ref()).await?;
+    }
+    for warning in notices.finish(context.budget.deadline()).await {
+        context.ui.say(warning);
     }
     progress.finish();
     Ok(())

@@ -97,7 +97,9 @@ impl Args {
         store.rest().await;
         let run_context = services::run_context(context, "run-pipeline");
         let services = PipelineServices::open(&run_context, store, sends)?;
-        let left = run::pipeline::resume(&services, run, given, OPTIONS, self.in_doubt).await?;
+        let left = run::pipeline::resume(&services, run, given, OPTIONS, self.in_doubt).await;
+        services.finish().await;
+        let left = left?;
         results::print_pipelines(context, &[left.document], false)?;
         left.error.map_or(Ok(ExitStatus::Done), Err)
     }

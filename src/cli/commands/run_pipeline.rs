@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use crate::automation::Automation;
 use crate::error::{Error, ErrorKind, Result};
+use crate::notify::{Beat, Heartbeat};
 use crate::pipeline::driver::DriveOptions;
 use crate::pipeline::select_occurrence;
 use crate::pipeline::select_occurrence::SelectedOccurrence;
@@ -16,14 +17,14 @@ use crate::report::pipeline::markdown;
 use crate::run;
 use crate::run::gates::{Override, Overrides, Road};
 use crate::run::pipeline::{PipelineServices, StartResult};
-use crate::settings::{cadence, generate, push};
-use crate::state::{NewRun, Run, RunFilter, RunStatus};
+use crate::settings::{cadence, generate, notify, push};
+use crate::state::{HeldBy, NewRun, Run, RunFilter, RunStatus};
 
 use crate::cli::automation_args;
 use crate::cli::commands::AsyncSubcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::override_args::{OverrideFlags, alone};
-use crate::cli::{confirm, help, results, services, setting_args};
+use crate::cli::{confirm, help, metrics_file, results, services, setting_args};
 
 /// Run an automation: generate, test, wait, send, clean up
 ///
@@ -43,7 +44,7 @@ use crate::cli::{confirm, help, results, services, setting_args};
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
     args = setting_args::flags(&automation_args::SETTINGS),
-    args = setting_args::flags(&[&generate::OUTPUT, &push::OUTCOMES, &push::RATE, &cadence::HISTORY]),
+    args = setting_args::flags(&[&generate::OUTPUT, &push::OUTCOMES, &push::RATE, &cadence::HISTORY, &notify::METRICS_FILE]),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Args {
@@ -90,6 +91,66 @@ impl AsyncSubcommand for Args {
     }
 
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
+        let mut ticked = Ticked::Well;
+        let result = Box::pin(self.start_all(context, &mut ticked)).await;
+        if let Err(error) = &result {
+            ticked.count(error);
+        }
+        if self.all && self.mode == Mode::LiveSend {
+            beat(context, ticked, &result).await;
+        }
+        if self.mode.reaches_phones() {
+            metrics_file::write(context, "run-pipeline", &result).await;
+        }
+        result
+    }
+}
+
+/// How a tick ended for the monitor that watches its scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ticked {
+    Well,
+    Badly,
+}
+
+impl Ticked {
+    /// Counts an error. Single failed messages, an occurrence that is over and a run that another living process
+    /// carries are no faults of the scheduler.
+    fn count(&mut self, error: &Error) {
+        let is_well = matches!(error.kind(), ErrorKind::Partial | ErrorKind::Nothing)
+            || error.find::<HeldBy>().is_some();
+        if !is_well {
+            *self = Self::Badly;
+        }
+    }
+}
+
+/// Calls the heartbeat of the tick, if one is set.
+async fn beat(context: &CommandContext, ticked: Ticked, result: &Result<ExitStatus>) {
+    let (notices, warnings) = run::services::tick_heartbeat(&context.settings);
+    for warning in warnings {
+        context.ui.warn(warning);
+    }
+    let heartbeat = Heartbeat {
+        beat: match ticked {
+            Ticked::Well => Beat::Success,
+            Ticked::Badly => Beat::Failure,
+        },
+        run: context.run_id.to_string(),
+        summary: match result {
+            Ok(_) => "the tick ended\n".to_owned(),
+            Err(error) => format!("{error:#}\n"),
+        },
+    };
+    if let Err(warning) = notices.beat(&heartbeat).await {
+        context
+            .ui
+            .warn(format_args!("{warning} (the heartbeat of the tick)"));
+    }
+}
+
+impl Args {
+    async fn start_all(&self, context: &CommandContext, ticked: &mut Ticked) -> Result<ExitStatus> {
         if self.offline && self.mode.reaches_phones() {
             return Err(Error::usage(format!(
                 "--offline needs a dry run, and --mode {} sends",
@@ -117,9 +178,21 @@ impl AsyncSubcommand for Args {
         let starts = chosen
             .iter()
             .map(|automation| self.start(context, &services, automation, given.as_ref()));
+        let left = join_all(starts).await;
+        services.finish().await;
+        self.show_all(context, (&chosen, left), (broken, ticked))
+    }
+
+    /// Shows what every start left, and returns the last error.
+    fn show_all(
+        &self,
+        context: &CommandContext,
+        (chosen, left): (&[Automation], Vec<Result<Vec<StartResult>>>),
+        (broken, ticked): (Option<Error>, &mut Ticked),
+    ) -> Result<ExitStatus> {
         let mut documents = Vec::new();
         let mut errors = Vec::from_iter(broken);
-        for (automation, left) in chosen.iter().zip(join_all(starts).await) {
+        for (automation, left) in chosen.iter().zip(left) {
             let named = |error: Error| {
                 if self.all {
                     error.context(automation.name())
@@ -144,13 +217,12 @@ impl AsyncSubcommand for Args {
         // The caller reports the last one.
         let last = errors.pop();
         for error in errors {
+            ticked.count(&error);
             context.ui.error(&error);
         }
         last.map_or(Ok(ExitStatus::Done), Err)
     }
-}
 
-impl Args {
     fn show(&self, context: &CommandContext, documents: &[RunDocument]) -> Result<()> {
         if self.format != Some(Format::Markdown) {
             return results::print_pipelines(context, documents, self.all);

@@ -12,7 +12,7 @@ use crate::run::automation_order::AutomationOrder;
 use crate::run::context::RunContext;
 use crate::run::gates::Overrides;
 use crate::run::send::PreparedSend;
-use crate::settings::{cadence, push};
+use crate::settings::{cadence, notify, push};
 use crate::template::push::Wording;
 
 use crate::cli::automation_args;
@@ -21,7 +21,7 @@ use crate::cli::context::CommandContext;
 use crate::cli::message_args::{AudienceFlags, WordFlags};
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
-use crate::cli::{confirm, help, results, run_selector, services, setting_args};
+use crate::cli::{confirm, help, metrics_file, results, run_selector, services, setting_args};
 
 /// Send a push to an audience, once to each recipient
 ///
@@ -41,7 +41,7 @@ use crate::cli::{confirm, help, results, run_selector, services, setting_args};
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
-    args = setting_args::flags(&[&push::RATE, &push::OUTCOMES, &cadence::HISTORY]),
+    args = setting_args::flags(&[&push::RATE, &push::OUTCOMES, &cadence::HISTORY, &notify::METRICS_FILE]),
     args = setting_args::flags(&automation_args::SETTINGS),
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -118,6 +118,17 @@ impl AsyncSubcommand for Args {
     }
 
     async fn execute(self, context: &CommandContext) -> Result<ExitStatus> {
+        let is_recorded = !self.dry_run && !self.validate_only;
+        let result = Box::pin(self.send(context)).await;
+        if is_recorded {
+            metrics_file::write(context, "send", &result).await;
+        }
+        result
+    }
+}
+
+impl Args {
+    async fn send(self, context: &CommandContext) -> Result<ExitStatus> {
         if let Some(run) = &self.join {
             return self.join(context, run).await;
         }
@@ -163,9 +174,7 @@ impl AsyncSubcommand for Args {
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)
     }
-}
 
-impl Args {
     async fn join(&self, context: &CommandContext, wanted: &str) -> Result<ExitStatus> {
         let given = self.overriding.given(context)?;
         let store = services::store(context).await?;
