@@ -16,6 +16,8 @@ struct Migration {
     name: &'static str,
     /// The tables that it creates, in an order in which rows can be imported.
     tables: &'static [&'static str],
+    /// It creates tables and touches no existing one, so that the first use applies it also where there are rows.
+    adds_only: bool,
     sqlite: Script,
     postgres: Script,
 }
@@ -27,7 +29,11 @@ struct Script {
 
 macro_rules! migration {
     ($version:literal, $name:literal, $tables:expr) => {
+        migration!($version, $name, $tables, false)
+    };
+    ($version:literal, $name:literal, $tables:expr, $adds_only:literal) => {
         Migration {
+            adds_only: $adds_only,
             version: $version,
             name: $name,
             tables: &$tables,
@@ -56,7 +62,7 @@ const MIGRATIONS: &[Migration] = &[
     ),
     migration!(3, "0003_history", ["outbox", "history", "deliveries"]),
     migration!(4, "0004_files", ["files"]),
-    migration!(5, "0005_notices", ["notices"]),
+    migration!(5, "0005_notices", ["notices"], true),
 ];
 
 /// The migration that this version of pushctl needs.
@@ -182,13 +188,20 @@ impl Store {
         Ok(())
     }
 
-    /// Migrates an empty store; rejects one that does not fit this version.
+    /// Migrates an empty store, and one that lacks only new tables; rejects one that does not fit this version.
     pub(super) async fn fit(&self) -> Result<()> {
-        if !self.is_current().await? {
+        if self.lacks_only_tables().await? || !self.is_current().await? {
             self.check_writable().await?;
             self.migrate().await?;
         }
         Ok(())
+    }
+
+    /// Returns whether the pending migrations, at least one, only create tables.
+    pub(super) async fn lacks_only_tables(&self) -> Result<bool> {
+        let version = self.known_version().await?;
+        let mut pending = MIGRATIONS.iter().filter(|one| one.version > version);
+        Ok(version > 0 && version < NEEDED && pending.all(|one| one.adds_only))
     }
 
     /// Returns whether the store has every migration; false for an empty one that lacks some. Rejects one with rows.

@@ -45,8 +45,8 @@ pub(super) enum Backend {
 }
 
 impl Store {
-    /// Opens the store. An empty store is migrated; one with pending migrations is an error that names the command to
-    /// run.
+    /// Opens the store. An empty store is migrated, and one that lacks only new tables; one with other pending
+    /// migrations is an error that names the command to run.
     pub async fn open(location: &Location, clock: Arc<dyn Clock>) -> Result<Self> {
         Self::open_within(location, clock, Budget::open(OPERATION)).await
     }
@@ -93,7 +93,8 @@ impl Store {
         };
         if let Some(backend) = found {
             let store = Self::on(backend, Arc::clone(&clock), budget.clone());
-            if store.is_current().await? {
+            // A dry run reads no table that it may lack.
+            if store.lacks_only_tables().await? || store.is_current().await? {
                 store.whole().await?;
                 return Ok(store);
             }

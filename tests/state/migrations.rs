@@ -18,6 +18,7 @@ in_both_stores!(
     many_first_uses_at_once_do_not_collide,
     many_first_commands_at_once_do_not_collide,
     an_older_store_with_rows_is_rejected_with_the_command_to_run,
+    an_older_store_that_lacks_only_new_tables_is_completed_by_the_first_use,
     a_newer_store_is_rejected,
     a_rollback_destroys_no_rows_without_consent,
 );
@@ -144,6 +145,15 @@ async fn an_older_store_with_rows_is_rejected_with_the_command_to_run(place: Pla
     );
     as_it_is(&place).await.migrate().await.unwrap();
     assert!(place.open().await.run("r1").await.unwrap().is_some());
+}
+
+async fn an_older_store_that_lacks_only_new_tables_is_completed_by_the_first_use(place: Place) {
+    let store = place.open().await;
+    store.pause("layer2", "alice", None).await.unwrap();
+    store.rollback(4, Loss::Refused).await.unwrap();
+    let store = place.open().await;
+    assert_eq!(store.migrations().await.unwrap().pending.len(), 0);
+    assert_eq!(store.pauses().await.unwrap().len(), 1);
 }
 
 async fn a_newer_store_is_rejected(place: Place) {
