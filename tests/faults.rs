@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(6);
 /// What a machine may add that runs this table and other tests at once; a peer that is not bound adds far more.
 const SLACK: Duration = Duration::from_secs(5);
 /// Commands at once. They mostly wait.
-const AT_ONCE: usize = 20;
+const AT_ONCE: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
