@@ -99,6 +99,16 @@ pub struct Applied {
     pub at: Timestamp,
 }
 
+/// What a store lacks that this version can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lack {
+    Nothing,
+    /// Tables that earlier versions did not have; it may have rows.
+    NewTables,
+    /// It is empty, and lacks migrations.
+    Everything,
+}
+
 /// Whether a rollback may destroy rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
@@ -190,29 +200,26 @@ impl Store {
 
     /// Migrates an empty store, and one that lacks only new tables; rejects one that does not fit this version.
     pub(super) async fn fit(&self) -> Result<()> {
-        if self.lacks_only_tables().await? || !self.is_current().await? {
+        if self.lack().await? != Lack::Nothing {
             self.check_writable().await?;
             self.migrate().await?;
         }
         Ok(())
     }
 
-    /// Returns whether the pending migrations, at least one, only create tables.
-    pub(super) async fn lacks_only_tables(&self) -> Result<bool> {
-        let version = self.known_version().await?;
-        let mut pending = MIGRATIONS.iter().filter(|one| one.version > version);
-        Ok(version > 0 && version < NEEDED && pending.all(|one| one.adds_only))
-    }
-
-    /// Returns whether the store has every migration; false for an empty one that lacks some. Rejects one with rows.
-    pub(super) async fn is_current(&self) -> Result<bool> {
+    /// Returns what the store lacks. Rejects one with rows whose tables this version would have to change.
+    pub(super) async fn lack(&self) -> Result<Lack> {
         loop {
             let version = self.known_version().await?;
             if version == NEEDED {
-                return Ok(true);
+                return Ok(Lack::Nothing);
+            }
+            let mut pending = MIGRATIONS.iter().filter(|one| one.version > version);
+            if version > 0 && pending.all(|one| one.adds_only) {
+                return Ok(Lack::NewTables);
             }
             if version == 0 || self.is_empty(version).await? {
-                return Ok(false);
+                return Ok(Lack::Everything);
             }
             // Another process may have migrated it, and written rows, between the two questions.
             if self.known_version().await? == version {

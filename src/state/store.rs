@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::migrations::Lack;
 use super::postgres::PostgresStore;
 use super::sqlite::Sqlite;
 use super::value::{Row, Statement, Value};
@@ -94,7 +95,7 @@ impl Store {
         if let Some(backend) = found {
             let store = Self::on(backend, Arc::clone(&clock), budget.clone());
             // A dry run reads no table that it may lack.
-            if store.lacks_only_tables().await? || store.is_current().await? {
+            if store.lack().await? != Lack::Everything {
                 store.whole().await?;
                 return Ok(store);
             }
