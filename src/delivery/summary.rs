@@ -218,6 +218,9 @@ impl OutcomeSums {
     }
 }
 
+/// A count of a summary: its name, and where it is.
+pub(crate) type SummaryCount = (&'static str, fn(&Summary) -> u64);
+
 impl Summary {
     /// Returns a summary without counts.
     pub(super) fn blank(order: &Order, run: &str, now: Timestamp) -> Self {
@@ -258,22 +261,26 @@ impl Summary {
         self.under_way += sums.under_way;
     }
 
+    /// The counts of rows by outcome, with their names: every row is in one of them.
+    pub const OUTCOMES: [SummaryCount; 13] = [
+        ("accepted", |push| push.accepted),
+        ("failed", |push| push.failed),
+        ("dead", |push| push.dead),
+        ("in_doubt", |push| push.in_doubt),
+        ("excluded", |push| push.excluded),
+        ("without_token", |push| push.without_token),
+        ("repeated", |push| push.repeated),
+        ("held_out", |push| push.held_out),
+        ("token_taken", |push| push.token_taken),
+        ("skipped", |push| push.skipped),
+        ("cancelled", |push| push.cancelled),
+        ("under_way", |push| push.under_way),
+        ("not_attempted", |push| push.not_attempted),
+    ];
+
     /// Returns whether every row is in exactly one count.
     pub fn adds_up(&self) -> bool {
-        let messages = self.accepted
-            + self.failed
-            + self.dead
-            + self.in_doubt
-            + self.cancelled
-            + self.under_way;
-        self.rows + self.others + self.further_devices
-            == self.repeated
-                + self.excluded
-                + self.held_out
-                + self.without_token
-                + self.token_taken
-                + self.skipped
-                + messages
-                + self.not_attempted
+        let counted = Self::OUTCOMES.iter().map(|(_, count)| count(self));
+        self.rows + self.others + self.further_devices == counted.sum::<u64>()
     }
 }

@@ -26,27 +26,15 @@ pub(super) struct Notifier<'a> {
     pub(super) progress: &'a dyn Progress,
 }
 
-/// A count of a push: its name in a notice, and where it is.
-type Count = (&'static str, fn(&Summary) -> u64);
-
-/// The counts that a notice at the end always names.
-const USUAL: [Count; 6] = [
-    ("accepted", |push| push.accepted),
-    ("failed", |push| push.failed),
-    ("dead", |push| push.dead),
-    ("in doubt", |push| push.in_doubt),
-    ("excluded", |push| push.excluded),
-    ("without token", |push| push.without_token),
-];
-/// The other counts of rows, which it names where they are not zero: all of them together are the rows.
-const UNUSUAL: [Count; 7] = [
-    ("repeated", |push| push.repeated),
-    ("held out", |push| push.held_out),
-    ("token taken", |push| push.token_taken),
-    ("skipped", |push| push.skipped),
-    ("cancelled", |push| push.cancelled),
-    ("under way", |push| push.under_way),
-    ("not attempted", |push| push.not_attempted),
+/// The counts that a notice at the end always names. The others are named where they are not zero: all of them together
+/// are the rows.
+const USUAL: [&str; 6] = [
+    "accepted",
+    "failed",
+    "dead",
+    "in_doubt",
+    "excluded",
+    "without_token",
 ];
 
 pub(super) async fn notify_start(phase: &PhaseContext<'_>) {
@@ -95,13 +83,13 @@ impl<'a> Notifier<'a> {
     ) {
         let sum = |count: fn(&Summary) -> u64| pushes.iter().map(count).sum::<u64>();
         let accepted = sum(|push| push.accepted);
-        let counts = |of: &[Count]| -> Vec<(String, u64)> {
-            of.iter()
-                .map(|(name, count)| ((*name).to_owned(), sum(*count)))
-                .collect()
-        };
-        let mut all = counts(&USUAL);
-        all.extend(counts(&UNUSUAL).into_iter().filter(|(_, count)| *count > 0));
+        let counts = Summary::OUTCOMES.map(|(name, count)| (name, sum(count)));
+        let shown = counts
+            .into_iter()
+            .filter(|(name, count)| *count > 0 || USUAL.contains(name));
+        let all: Vec<_> = shown
+            .map(|(name, count)| (name.replace('_', " "), count))
+            .collect();
         if matches!(status, RunStatus::Done | RunStatus::Partial) {
             let of = sum(|push| push.rows);
             self.send(Event::Done { accepted, of }, all.clone()).await;

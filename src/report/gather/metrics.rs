@@ -9,29 +9,11 @@ use super::records::Records;
 use crate::delivery::Summary;
 use crate::error::Result;
 use crate::exit::ExitStatus;
+use crate::pipeline::Mode;
 use crate::state::{Run, RunFilter, RunStatus, Store};
 
 /// Runs that are read to find the last one, and the last successful one, of an automation.
 const RECENT: u32 = 50;
-const LIVE: &str = "live-send";
-
-type Outcome = (&'static str, fn(&Summary) -> u64);
-
-const OUTCOMES: [Outcome; 13] = [
-    ("accepted", |push| push.accepted),
-    ("failed", |push| push.failed),
-    ("dead", |push| push.dead),
-    ("in_doubt", |push| push.in_doubt),
-    ("excluded", |push| push.excluded),
-    ("held_out", |push| push.held_out),
-    ("without_token", |push| push.without_token),
-    ("token_taken", |push| push.token_taken),
-    ("skipped", |push| push.skipped),
-    ("repeated", |push| push.repeated),
-    ("cancelled", |push| push.cancelled),
-    ("under_way", |push| push.under_way),
-    ("not_attempted", |push| push.not_attempted),
-];
 
 /// The metrics of one file.
 struct Metrics {
@@ -53,18 +35,14 @@ pub async fn metrics(
 ) -> Result<Vec<Metric>> {
     let mut metrics = Metrics::new();
     for ((automation, status), count) in store.live_run_counts().await? {
-        let labels = [("automation", &*automation), ("status", status.as_str())];
-        let metric = if status == RunStatus::Open {
-            &mut metrics.open
-        } else {
-            &mut metrics.runs
-        };
-        let labels = if status == RunStatus::Open {
-            &labels[..1]
-        } else {
-            &labels[..]
-        };
-        metric.add(labels, float(count));
+        let name = ("automation", &*automation);
+        match status {
+            RunStatus::Open => metrics.open.add(&[name], float(count)),
+            ended => {
+                let labels = [name, ("status", ended.as_str())];
+                metrics.runs.add(&labels, float(count));
+            }
+        }
     }
     for automation in store.automations().await? {
         metrics.add_last_run(store, &automation).await?;
@@ -162,7 +140,7 @@ impl Metrics {
         for push in records.push_summaries() {
             let number = push.push.to_string();
             let number = ("push", &*number);
-            for (outcome, count) in OUTCOMES {
+            for (outcome, count) in Summary::OUTCOMES {
                 let labels = [name, number, ("outcome", outcome)];
                 self.outcomes.add(&labels, float(count(&push)));
             }
@@ -210,7 +188,7 @@ fn filter(automation: &str, status: Option<RunStatus>) -> RunFilter {
 
 /// Returns when a live run ended.
 fn live_end(run: &Run) -> Option<Timestamp> {
-    run.ended_at.filter(|_| run.mode == LIVE)
+    run.ended_at.filter(|_| run.mode == Mode::LiveSend.as_str())
 }
 
 fn seconds(at: Timestamp) -> f64 {
