@@ -38,7 +38,8 @@
 //! | which guard applies on which way to start a push | [`run::gates`] |
 //! | a run's lifecycle: lease, record, finish | [`run::session`] |
 //! | phases, safeguards, the next step of a run | [`pipeline`]; the decision is [`pipeline::step`] |
-//! | notices and heartbeats | [`notify`] |
+//! | notices and heartbeats | [`notify`]; when they are delivered, [`pipeline::outgoing`] |
+//! | metrics | [`report::gather::metrics`] |
 //! | a command or a flag | `src/cli/commands/`, one file a subcommand |
 //! | a setting | [`settings`], one file a room |
 //! | the report of a run | [`report::gather`] collects it, [`report::run`] is its type |
@@ -94,6 +95,7 @@ pub mod guards;
 pub mod interrupt;
 mod limits;
 mod loopback;
+mod named_uuid;
 pub mod notify;
 pub mod pipeline;
 pub mod postgres;

@@ -1,10 +1,10 @@
 //! The request of a heartbeat, by its kind.
 
 use reqwest::Url;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Beat, Heartbeat, HeartbeatKind};
+use crate::named_uuid::named_uuid;
 use crate::snippet::floor_char_boundary;
 
 /// Bytes of a body that healthchecks keeps.
@@ -41,12 +41,7 @@ pub(super) fn request(
 
 /// Returns the id of a run as a UUID: itself, or a name made from it.
 pub fn run_uuid(run: &str) -> Uuid {
-    Uuid::parse_str(run).unwrap_or_else(|_| {
-        let digest = Sha256::digest(run.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        uuid::Builder::from_custom_bytes(bytes).into_uuid()
-    })
+    Uuid::parse_str(run).unwrap_or_else(|_| named_uuid(run))
 }
 
 fn with_end(address: &Url, beat: Beat) -> Url {

@@ -4,13 +4,13 @@
 //! missing from the answer, so the ledger still counts them. A push may briefly count twice, but never not at all.
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::ledger::{UserKey, Words};
 use super::store::Store;
 use super::value::{Row, params};
 use crate::error::Result;
+use crate::named_uuid::named_uuid;
 
 /// An accepted push to record in the remote history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ fn owed(row: &Row) -> Result<Owed> {
     let place = [row.text(8)?, row.text(9)?, number, user.to_string()];
     Ok(Owed {
         claim: row.int(0)?,
-        id: name(&place),
+        id: named_uuid(&place.join("\0")),
         user,
         layer: row.small(2)?,
         words: Words {
@@ -100,12 +100,4 @@ fn owed(row: &Row) -> Result<Owed> {
         audience: row.opt_text(6)?,
         sent_at: row.time(7)?,
     })
-}
-
-/// Makes a UUID from the parts that identify a push. Zero bytes separate the parts.
-fn name(parts: &[String]) -> Uuid {
-    let digest = Sha256::digest(parts.join("\0").as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
