@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use super::store::Store;
-use super::value::{Row, Value, params};
+use super::value::{Row, params};
 use crate::error::Result;
 
 /// Notices read at once.
@@ -64,11 +64,11 @@ impl Store {
             "UPDATE pushctl.notices SET claim = $1, claimed_until = {now} + $2, tries = tries + 1
              WHERE id = $3 AND claimed_until <= {now}
                AND NOT EXISTS (SELECT 1 FROM pushctl.notices o
-                               WHERE o.target = $4 AND o.id < $5 AND o.claimed_until > {now})
+                               WHERE o.target = $4 AND o.id < $3 AND o.claimed_until > {now})
              RETURNING id"
         );
         let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let values = params![claim, time, notice.id, &notice.target, notice.id];
+        let values = params![claim, time, notice.id, &notice.target];
         Ok(!self.returning(&sql, values).await?.is_empty())
     }
 
@@ -88,7 +88,7 @@ impl Store {
     /// Removes a notice that was delivered, or that is not delivered any more.
     pub async fn remove_notice(&self, id: i64) -> Result<()> {
         let sql = "DELETE FROM pushctl.notices WHERE id = $1";
-        self.execute(sql, vec![Value::Int(id)]).await.map(drop)
+        self.execute(sql, params![id]).await.map(drop)
     }
 }
 
