@@ -336,6 +336,50 @@ fn behind_a_proxy() -> Office {
     Office::with(Kept::Sqlite, stand_in.unwrap())
 }
 
+/// Where the peers are that a send and a pipeline meet in the same way.
+struct Places {
+    stand_in: String,
+    service: String,
+    /// The file of the authority that is trusted.
+    authority: String,
+}
+
+impl Places {
+    /// Puts the fault before a peer, and points the settings there.
+    fn lose(&self, peer: Peer, fault: Fault, mut set: impl FnMut(&str, String)) -> Broken {
+        match peer {
+            Peer::HistoryDatabase => {
+                let history = crate::cadence::history();
+                let broken = Broken::new(fault, history.port(), Fate::Pass);
+                let url = broken.postgres(fault, &history, &self.authority);
+                set("PUSH_CADENCE_DATABASE_URL", url);
+                broken
+            }
+            Peer::HistoryService => {
+                let broken = Broken::new(fault, port_of(&self.service), Fate::Pass);
+                let url = format!("http://{}:{}", broken.host, broken.port);
+                set("CADENCE_SERVICE_URL", url);
+                broken
+            }
+            Peer::PushService | Peer::TokenEndpoint => {
+                let broken = Broken::new(fault, port_of(&self.stand_in), stranger());
+                let url = format!("https://{}:{}", broken.host, broken.port);
+                if fault == Fault::Untrusted && peer == Peer::PushService {
+                    set("PUSHCTL_PUSH_CA", another_authority());
+                } else if peer == Peer::PushService {
+                    set("PUSHCTL_PUSH_URL", url);
+                } else {
+                    set("PUSHCTL_PUSH_TOKEN_URL", format!("{url}/token"));
+                }
+                broken
+            }
+            Peer::State | Peer::Source | Peer::Proxy | Peer::Webhook => {
+                unreachable!("each command has its own")
+            }
+        }
+    }
+}
+
 fn send(peer: Peer, fault: Fault) -> (Outcome, Duration) {
     let mut office = match peer {
         Peer::Proxy => behind_a_proxy(),
@@ -357,31 +401,13 @@ fn send(peer: Peer, fault: Fault) -> (Outcome, Duration) {
             office.set("PUSHCTL_STATE_URL", postgres(&broken, &state));
             broken
         }
-        Peer::HistoryDatabase => {
-            let history = crate::cadence::history();
-            let broken = Broken::new(fault, history.port(), Fate::Pass);
-            office.set("PUSH_CADENCE_DATABASE_URL", postgres(&broken, &history));
-            broken
-        }
-        Peer::HistoryService => {
-            let broken = Broken::new(fault, port_of(&service.url()), Fate::Pass);
-            office.set(
-                "CADENCE_SERVICE_URL",
-                format!("http://{}:{}", broken.host, broken.port),
-            );
-            broken
-        }
-        Peer::PushService | Peer::TokenEndpoint => {
-            let broken = Broken::new(fault, port_of(&office.stand_in.base_url()), stranger());
-            let url = format!("https://{}:{}", broken.host, broken.port);
-            if fault == Fault::Untrusted && peer == Peer::PushService {
-                office.set("PUSHCTL_PUSH_CA", another_authority());
-            } else if peer == Peer::PushService {
-                office.set("PUSHCTL_PUSH_URL", url);
-            } else {
-                office.set("PUSHCTL_PUSH_TOKEN_URL", format!("{url}/token"));
-            }
-            broken
+        Peer::HistoryDatabase | Peer::HistoryService | Peer::PushService | Peer::TokenEndpoint => {
+            let places = Places {
+                stand_in: office.stand_in.base_url(),
+                service: service.url(),
+                authority,
+            };
+            places.lose(peer, fault, |name, value| office.set(name, value))
         }
         Peer::Proxy => {
             let broken = Broken::new(fault, tunnels.port(), Fate::Pass);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Broken, Fault, PEERS, Peer, SLACK, named, port_of, stranger, timed};
+use super::{Broken, Fault, PEERS, Peer, Places, SLACK, named, timed};
 use crate::pipeline::office::{self as pipeline, File};
 use crate::support::cadence::Service;
 use crate::support::cli::Outcome;
@@ -36,32 +36,13 @@ fn whole_pipeline(peer: Peer, fault: Fault) -> Outcome {
             office.set("PUSHCTL_STATE_URL", url);
             broken
         }
-        Peer::HistoryDatabase => {
-            let history = crate::cadence::history();
-            let broken = Broken::new(fault, history.port(), Fate::Pass);
-            office.set(
-                "PUSH_CADENCE_DATABASE_URL",
-                broken.postgres(fault, &history, ""),
-            );
-            broken
-        }
-        Peer::HistoryService => {
-            let broken = Broken::new(fault, port_of(&service.url()), Fate::Pass);
-            office.set(
-                "CADENCE_SERVICE_URL",
-                format!("http://{}:{}", broken.host, broken.port),
-            );
-            broken
-        }
-        Peer::PushService | Peer::TokenEndpoint => {
-            let broken = Broken::new(fault, port_of(&office.stand_in.base_url()), stranger());
-            let url = format!("https://{}:{}", broken.host, broken.port);
-            if peer == Peer::PushService {
-                office.set("PUSHCTL_PUSH_URL", url);
-            } else {
-                office.set("PUSHCTL_PUSH_TOKEN_URL", format!("{url}/token"));
-            }
-            broken
+        Peer::HistoryDatabase | Peer::HistoryService | Peer::PushService | Peer::TokenEndpoint => {
+            let places = Places {
+                stand_in: office.stand_in.base_url(),
+                service: service.url(),
+                authority: String::new(),
+            };
+            places.lose(peer, fault, |name, value| office.set(name, value))
         }
         Peer::Proxy | Peer::Webhook => {
             unreachable!("a send meets the one, and the other holds up no pipeline")
