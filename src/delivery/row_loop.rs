@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::claim_batch::{BATCH, cancel_rest, send_batch};
 use super::dead_tokens::DeadTokens;
 use super::eligibility::AudienceRecipient;
-use super::feeder::Feeder;
+use super::feeder::{Feeder, STOP_CHECK};
 use super::recorder::{Traffic, record_all};
 use super::send_pass::SendPass;
 use super::shared_queue::{Others, cancel_queue, enter_batch, join, take_batch, wait_for_others};
@@ -121,7 +121,8 @@ async fn record_while(
 async fn feed(feeder: &mut Feeder<'_>, work: Recipients<'_>) -> Result<bool> {
     match (work, feeder.pass.plan, feeder.pass.source_reader) {
         (Recipients::Send(tokens), Some(plan), _) => {
-            feed_rows(feeder, (plan, tokens), Handling::Send).await
+            Ok(feed_rows(feeder, (plan, tokens), Handling::Send).await?
+                && wait_for_earlier_sender(feeder).await?)
         }
         (Recipients::Share(tokens), Some(plan), _) => share(feeder, plan, tokens).await,
         (Recipients::Join, _, Some(source_reader)) => join(feeder, source_reader).await,
@@ -130,6 +131,26 @@ async fn feed(feeder: &mut Feeder<'_>, work: Recipients<'_>) -> Result<bool> {
             "a send of rows without a plan, or of a queue without a way to the source",
         )),
     }
+}
+
+/// Waits until no earlier sender of the push that may still be alive has a claim without an outcome: a process that was
+/// suspended and woken is one. Its claims are then answered or in doubt, so the sums of this send are final. Returns
+/// false if the send stopped before.
+async fn wait_for_earlier_sender(feeder: &mut Feeder<'_>) -> Result<bool> {
+    let pass = feeder.pass;
+    let mut is_noted = false;
+    while pass.again && pass.store.has_claims_of_others(pass.push, pass.sender).await? {
+        if !is_noted {
+            is_noted = true;
+            pass.progress
+                .note("waiting for the last answers of another process that sends this push");
+        }
+        feeder.pause(STOP_CHECK).await;
+        if feeder.should_stop().await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Enters all recipients into the queue, and takes from it until it is empty and every process that joined is done.

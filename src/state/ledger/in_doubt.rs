@@ -22,12 +22,8 @@ impl Store {
     /// senders stay in flight. To be called before a push is resumed or counted.
     pub async fn settle(&self, push: &LedgerPush) -> Result<u64> {
         let living = self.living_senders().await?;
-        let sql = "SELECT DISTINCT c.sender FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
-                   WHERE +c.push = $1 AND c.id > $2 AND o.claim IS NULL AND c.sender IS NOT NULL";
-        let rows = self.query(sql, params![push.id, push.first_claim]).await?;
         let mut settled = 0;
-        for row in rows {
-            let sender = row.int(0)?;
+        for sender in self.senders_with_open_claims(push).await? {
             match living.get(&sender) {
                 Some(Life::Alive) => {}
                 Some(Life::KnownDead(fence)) => {
@@ -37,6 +33,21 @@ impl Store {
             }
         }
         Ok(settled)
+    }
+
+    /// Settles the push, and returns whether another living sender than this one still has claims without an outcome.
+    pub async fn has_claims_of_others(&self, push: &LedgerPush, own: &Sender) -> Result<bool> {
+        self.settle(push).await?;
+        let senders = self.senders_with_open_claims(push).await?;
+        Ok(senders.iter().any(|sender| *sender != own.id))
+    }
+
+    /// Returns the senders that have claims without an outcome.
+    async fn senders_with_open_claims(&self, push: &LedgerPush) -> Result<Vec<i64>> {
+        let sql = "SELECT DISTINCT c.sender FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+                   WHERE +c.push = $1 AND c.id > $2 AND o.claim IS NULL AND c.sender IS NOT NULL";
+        let rows = self.query(sql, params![push.id, push.first_claim]).await?;
+        rows.iter().map(|row| row.int(0)).collect()
     }
 
     /// Takes over claims in doubt for this sender and returns those to send again. A claim that another process took
