@@ -64,7 +64,7 @@ use crate::fcm::{self, ServiceAccount};
 use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::settings::MessageSettings;
+use crate::settings::{DeadTokenSettings, MessageSettings};
 use crate::source::{Source, Watch};
 use crate::state::process_id::ProcessId;
 use crate::state::{Run, Store};
@@ -181,6 +181,8 @@ pub struct PipelineContext<'a> {
     pub outcomes: &'a Path,
     /// How long files and records are kept.
     pub retention: Retention,
+    /// Tokens that are no longer registered.
+    pub dead_tokens: &'a DeadTokenSettings,
     /// This process, as leases and records name it.
     pub holder: &'a ProcessId,
     /// The clock of the schedule.

@@ -9,6 +9,7 @@
 pub mod actor;
 pub mod automation;
 pub mod cadence;
+pub mod dead_tokens;
 mod dotenv;
 pub mod environment;
 pub mod file;
@@ -30,6 +31,7 @@ mod trust;
 pub use actor::Actor;
 pub use automation::AutomationSettings;
 pub use cadence::{CadenceSettings, HistoryKind};
+pub use dead_tokens::DeadTokenSettings;
 pub use environment::Environment;
 pub use file::ConfigFile;
 pub use generate::GenerateSettings;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub cadence: CadenceSettings,
     pub automations: AutomationSettings,
     pub push: PushSettings,
+    /// Tokens that are no longer registered.
+    pub dead_tokens: DeadTokenSettings,
     /// The options of messages.
     pub message: MessageSettings,
     /// How long things are kept.
@@ -96,6 +100,7 @@ impl Settings {
         let cadence = CadenceSettings::resolve(&mut settings)?;
         let automations = AutomationSettings::resolve(&mut settings)?;
         let push = PushSettings::resolve(&mut settings)?;
+        let dead_tokens = DeadTokenSettings::resolve(&mut settings)?;
         let message = MessageSettings::resolve(&mut settings)?;
         let retention = RetentionSettings::resolve(&mut settings)?;
         let state = StateSettings::resolve(&mut settings)?;
@@ -109,6 +114,7 @@ impl Settings {
             cadence,
             automations,
             push,
+            dead_tokens,
             message,
             retention,
             state,

@@ -13,6 +13,7 @@ mod backup;
 mod breaker;
 mod cancels;
 pub mod completion_query;
+mod dead_tokens;
 mod failure;
 mod files;
 mod identity;

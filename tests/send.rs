@@ -21,6 +21,7 @@ mod signals;
 mod sources;
 mod store_refusals;
 mod sums;
+mod suppressed;
 mod suspended;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@
 //! | `RUN.outcomes.csv` | `user_id, outcome, code, message_name, attempts, ms`: a row for each row of the audience, and for each further device |
 //! | `RUN.dead-tokens.csv` | `user_id, token` of every dead token: the push service reports it as unregistered; mode 0600 |
 //! | `RUN.dead-tokens.sql` | the statement that clears them, for the database's owner; mode 0600 |
+//! | `RUN.invalid-tokens.csv` | `user_id, token` of every token that the push service rejects as malformed; mode 0600 |
 //!
 //! The ledger comes first: it is complete also if a file cannot be written, and [`rewrite`] writes the file later. A
 //! dead token of which only the hash is known is in the SQL file by its hash, and not in the list.
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::dead_tokens::{DeadTokens, write_list, write_sql};
+use super::token_lists::{TokenLists, write_list, write_sql};
 use super::{TEST_SUFFIX, file_stem};
 use crate::atomic_publish::{Rename, Staging};
 use crate::csv_writer::cannot_write;
@@ -30,6 +31,13 @@ use crate::state::{Run, RunStatus, Store};
 
 /// The end of the names of outcome files.
 pub(super) const OUTCOMES: &str = ".outcomes.csv";
+/// The ends of the names of all files.
+pub(crate) const ENDINGS: [&str; 4] = [
+    OUTCOMES,
+    ".dead-tokens.csv",
+    ".dead-tokens.sql",
+    ".invalid-tokens.csv",
+];
 /// The maximum of test pushes of an occurrence.
 const TESTS: u32 = 20;
 
@@ -51,6 +59,9 @@ pub struct OutcomeFiles {
     pub dead_tokens: Option<PathBuf>,
     /// The statement that clears them in the source.
     pub dead_tokens_sql: Option<PathBuf>,
+    /// Tokens that the push service rejected as malformed, if there are any.
+    #[serde(default)]
+    pub invalid_tokens: Option<PathBuf>,
 }
 
 /// Written files.
@@ -68,7 +79,7 @@ pub(super) async fn write(
     stem: &str,
     (store, push): (&Store, &LedgerPush),
     repeated: &HashMap<UserKey, u64>,
-    dead: &DeadTokens,
+    lists: &TokenLists,
 ) -> Result<WrittenFiles> {
     let staging = Staging::open(directory, stem)?;
     let names = names(stem);
@@ -77,7 +88,8 @@ pub(super) async fn write(
         staged: "outcomes".to_owned(),
         name: names[0].clone(),
     }];
-    let tokens = dead.read()?;
+    let tokens = lists.dead.read()?;
+    let invalid = lists.invalid.read()?;
     let known = tokens
         .iter()
         .map(|(user, token)| (user, TokenHash::of(token)));
@@ -95,10 +107,14 @@ pub(super) async fn write(
         is_there.then(|| directory.join(name))
     };
     let dead_tokens = add(!tokens.is_empty(), "list", &names[1]);
+    let invalid_tokens = add(!invalid.is_empty(), "invalid", &names[3]);
     let is_any_dead = !(tokens.is_empty() && by_hash.is_empty());
     let dead_tokens_sql = add(is_any_dead, "sql", &names[2]);
     if dead_tokens.is_some() {
         write_list(staging.create("list")?, &tokens)?;
+    }
+    if invalid_tokens.is_some() {
+        write_list(staging.create("invalid")?, &invalid)?;
     }
     if is_any_dead {
         write_sql(staging.create("sql")?, stem, &tokens, &by_hash)?;
@@ -110,13 +126,14 @@ pub(super) async fn write(
             outcomes: directory.join(&names[0]),
             dead_tokens,
             dead_tokens_sql,
+            invalid_tokens,
         },
         by_hash: by_hash.len() as u64,
     })
 }
 
-fn names(stem: &str) -> [String; 3] {
-    [OUTCOMES, ".dead-tokens.csv", ".dead-tokens.sql"].map(|ending| format!("{stem}{ending}"))
+fn names(stem: &str) -> [String; 4] {
+    ENDINGS.map(|ending| format!("{stem}{ending}"))
 }
 
 /// Returns the error about missing files of a send, and how to write them.
@@ -152,9 +169,9 @@ pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<W
         );
     }
     let mut written = Vec::new();
-    for (stem, (push, dead)) in pushes_of(directory, store, run).await? {
-        let files = write(directory, &stem, (store, &push), &HashMap::new(), &dead).await?;
-        dead.forget();
+    for (stem, (push, lists)) in pushes_of(directory, store, run).await? {
+        let files = write(directory, &stem, (store, &push), &HashMap::new(), &lists).await?;
+        lists.forget();
         written.push(files);
     }
     if written.is_empty() {
@@ -171,7 +188,7 @@ async fn pushes_of(
     directory: &Path,
     store: &Store,
     run: &Run,
-) -> Result<BTreeMap<String, (LedgerPush, DeadTokens)>> {
+) -> Result<BTreeMap<String, (LedgerPush, TokenLists)>> {
     let mut pushes = BTreeMap::new();
     let tests = (1..=TESTS).map(|nth| match nth {
         1 => format!("{}{TEST_SUFFIX}", run.occurrence),
@@ -180,9 +197,9 @@ async fn pushes_of(
     for occurrence in std::iter::once(run.occurrence.clone()).chain(tests) {
         for push in store.pushes(&run.automation, &occurrence).await? {
             let named = (run.automation.as_str(), occurrence.as_str(), push.number);
-            let dead = DeadTokens::of(directory, &file_stem(named, &run.id))
+            let lists = TokenLists::of(directory, &file_stem(named, &run.id))
                 .and_of(file_stem(named, &push.run));
-            pushes.insert(file_stem(named, &run.id), (push, dead));
+            pushes.insert(file_stem(named, &run.id), (push, lists));
         }
     }
     Ok(pushes)

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::dead_tokens::DeadTokens;
 use super::send_pass::{SendPass, SubmittedMessage};
+use super::token_lists::TokenLists;
 use crate::count::{per_second, several};
 use crate::error::Result;
 use crate::fcm::{MessageReport, Outcome, Reports, Unsent};
@@ -16,6 +16,9 @@ use crate::state::ledger::{Answer, Claim, Ending};
 const GROUP: usize = 1_000;
 /// The wait for further reports: a commit costs the same for one as for hundreds.
 const GATHER: Duration = Duration::from_millis(10);
+
+/// The code of a token that the push service rejects. Where the message is to blame, the send stops.
+const INVALID_TOKEN: &str = "INVALID_ARGUMENT";
 
 /// Reports on their way into the ledger.
 #[derive(Default)]
@@ -98,7 +101,7 @@ impl Traffic {
 pub(super) async fn record_all(
     pass: &SendPass<'_>,
     reports: &mut Reports,
-    dead: &mut DeadTokens,
+    lists: &mut TokenLists,
 ) -> Result<Traffic> {
     let what: Arc<str> = "answers of the push service".into();
     let mut traffic = Traffic::default();
@@ -113,10 +116,10 @@ pub(super) async fn record_all(
         if count == 0 {
             return Ok(traffic);
         }
-        let batch = collect_reports(pass, buffer.drain(..), &mut traffic, dead);
+        let batch = collect_reports(pass, buffer.drain(..), &mut traffic, lists);
         // Before the ledger, so that a crash loses no token. A failure to write does not keep the ledger from
         // recording.
-        dead.flush();
+        lists.flush();
         pass.store.record(pass.push, batch.answers).await?;
         pass.store
             .release(pass.push, pass.sender, &batch.released)
@@ -134,7 +137,7 @@ fn collect_reports(
     pass: &SendPass<'_>,
     reports: impl Iterator<Item = MessageReport>,
     traffic: &mut Traffic,
-    dead: &mut DeadTokens,
+    lists: &mut TokenLists,
 ) -> RecordBatch {
     let mut batch = RecordBatch::default();
     let now = Instant::now();
@@ -153,8 +156,10 @@ fn collect_reports(
         let ending = ending(&report.outcome);
         traffic.count(&report, ending, now);
         batch.rows += u64::from(message.ends_row && ending != Ending::Cancelled);
-        if ending == Ending::Dead {
-            dead.add(&message.user, &message.token);
+        match (ending, report.outcome.code()) {
+            (Ending::Dead, _) => lists.dead.add(&message.user, &message.token),
+            (Ending::Failed, INVALID_TOKEN) => lists.invalid.add(&message.user, &message.token),
+            _ => {}
         }
         batch.answers.push(answer(message, report, ending));
     }

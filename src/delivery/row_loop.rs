@@ -11,12 +11,12 @@ use csv::StringRecord;
 use tokio::time::{Instant, sleep};
 
 use super::claim_batch::{BATCH, cancel_rest, send_batch};
-use super::dead_tokens::DeadTokens;
 use super::eligibility::AudienceRecipient;
 use super::feeder::{Feeder, STOP_CHECK};
 use super::recorder::{Traffic, record_all};
 use super::send_pass::SendPass;
 use super::shared_queue::{Others, cancel_queue, enter_batch, join, take_batch, wait_for_others};
+use super::token_lists::TokenLists;
 use super::token_lookup::Audience;
 use super::while_sending::Stop;
 use super::{AudienceReader, InDoubt, Reach, SendPlan, TokenLookup};
@@ -67,7 +67,7 @@ pub(super) async fn run(
     work: Recipients<'_>,
     history_failed: Option<Instant>,
     reports: &mut Reports,
-    dead: &mut DeadTokens,
+    lists: &mut TokenLists,
 ) -> Result<PassResult> {
     let window = Arc::clone(&pass.shared.window);
     let _sending = pass
@@ -89,7 +89,7 @@ pub(super) async fn run(
         sleep(pass.time_for_answers()).await;
         pass.client.abandon();
     };
-    let traffic = record_while(Box::pin(feeding), record_all(pass, reports, dead)).await?;
+    let traffic = record_while(Box::pin(feeding), record_all(pass, reports, lists)).await?;
     let halt = pass.client.halted();
     let halt = halt.filter(|halt| halt.cause != HaltCause::Asked);
     Ok(PassResult {
@@ -139,7 +139,12 @@ async fn feed(feeder: &mut Feeder<'_>, work: Recipients<'_>) -> Result<bool> {
 async fn wait_for_earlier_sender(feeder: &mut Feeder<'_>) -> Result<bool> {
     let pass = feeder.pass;
     let mut is_noted = false;
-    while pass.again && pass.store.has_claims_of_others(pass.push, pass.sender).await? {
+    while pass.again
+        && pass
+            .store
+            .has_claims_of_others(pass.push, pass.sender)
+            .await?
+    {
         if !is_noted {
             is_noted = true;
             pass.progress

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::dead_tokens::DeadTokens;
+use super::dead_tokens_command;
 use super::eligibility::{asked_in_haste, asked_in_time};
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
@@ -19,6 +20,7 @@ use super::row_loop::{PassResult, Recipients};
 pub use super::send_context::SendContext;
 use super::send_pass::{SendPass, SharedState, reserve};
 use super::summary::OutcomeSums;
+use super::token_lists::TokenLists;
 use super::while_sending::Stop;
 use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, SendResult, Summary, TokenLookup};
 use crate::cadence::{Breakdown, Exclusion, Layer, Rule, Synced};
@@ -108,7 +110,7 @@ struct SendRun<'a> {
     client: Option<(Client, fcm::Reports)>,
     /// Recipients may have been claimed before.
     again: bool,
-    dead: DeadTokens,
+    lists: TokenLists,
     notes: Vec<String>,
     /// When the history did not answer, where the send goes on without it.
     away: Option<Instant>,
@@ -157,7 +159,7 @@ impl<'a> SendRun<'a> {
         if plan.is_none() {
             let _ = write!(stem, ".joined-{}", context.holder.pid);
         }
-        let dead = DeadTokens::of(context.outcomes, &stem).and_of(order.file_stem(&push.run));
+        let lists = TokenLists::of(context.outcomes, &stem).and_of(order.file_stem(&push.run));
         Ok(Self {
             order,
             plan,
@@ -168,7 +170,7 @@ impl<'a> SendRun<'a> {
             sender,
             client: Some(client),
             again,
-            dead,
+            lists,
             stem,
             notes,
             away,
@@ -217,7 +219,7 @@ impl<'a> SendRun<'a> {
             again: self.again,
             shared: SharedState::new(rate),
         };
-        let passed = row_loop::run(&pass, work, self.away, &mut reports, &mut self.dead).await?;
+        let passed = row_loop::run(&pass, work, self.away, &mut reports, &mut self.lists).await?;
         self.traffic = self.traffic.and(passed.traffic);
         Ok(passed)
     }
@@ -248,6 +250,12 @@ impl<'a> SendRun<'a> {
             );
             (None, None)
         };
+        if let Some(list) = files
+            .as_ref()
+            .and_then(|files| files.dead_tokens.as_deref())
+        {
+            self.hand_over_dead_tokens(list).await;
+        }
         self.sender.leave().await?;
         if self.traffic.messages() == 0 && self.push.run != self.run && passed.stop.is_none() {
             self.notes.push(format!(
@@ -302,13 +310,14 @@ impl<'a> SendRun<'a> {
     ) -> Result<(OutcomeFiles, Option<Error>)> {
         let (store, outcomes) = (self.context.store, self.context.outcomes);
         let push = (store, &self.push);
-        let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.dead).await;
+        let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.lists).await;
         let WrittenFiles { files, by_hash } = written.map_err(|error| {
             outcome_files::missing_files_error(&error, outcomes, &self.stem, self.run)
         })?;
-        let dead = std::mem::replace(&mut self.dead, DeadTokens::of(outcomes, &self.stem));
-        let failure = dead.failure().map(copy_of);
-        dead.forget();
+        let lists = TokenLists::of(outcomes, &self.stem);
+        let lists = std::mem::replace(&mut self.lists, lists);
+        let failure = lists.failure().map(copy_of);
+        lists.forget();
         // Dead tokens that another process found are in its own list.
         if by_hash == 0 || self.order.shared {
             return Ok((files, None));
@@ -321,6 +330,29 @@ impl<'a> SendRun<'a> {
             self.notes.push(message);
         }
         Ok((files, incomplete))
+    }
+
+    /// Runs the command that gets the dead tokens. A send that sent nothing has found none.
+    async fn hand_over_dead_tokens(&mut self, list: &Path) {
+        let SendContext {
+            dead_tokens_command: Some(command),
+            budget,
+            interrupt,
+            ..
+        } = *self.context
+        else {
+            return;
+        };
+        if self.traffic.messages() == 0 || self.order.reach != Reach::Live {
+            return;
+        }
+        if interrupt.fired().is_some() {
+            self.notes
+                .push("dead_tokens.command was not run: the send was interrupted".to_owned());
+            return;
+        }
+        let note = dead_tokens_command::run(command, list, self.run, budget).await;
+        self.notes.extend(note);
     }
 
     /// Records accepted messages in a notification history elsewhere. Those that it does not take now are kept, and

@@ -30,6 +30,8 @@ pub struct SendContext<'a> {
     pub own_rate: Option<u32>,
     /// The directory for outcome files.
     pub outcomes: &'a Path,
+    /// The command that gets the list of dead tokens.
+    pub dead_tokens_command: Option<&'a str>,
     /// The identity of this process in leases.
     pub holder: &'a ProcessId,
     /// Civil time.

@@ -208,7 +208,7 @@ async fn look_up_page(
         ..*source_reader
     };
     let answers = read_source(&source_reader, pass.interrupt, async |snapshot| {
-        ask(snapshot, &asked, Devices::All).await
+        ask(snapshot, &asked, Devices::All, source_reader.suppressed).await
     });
     let (answers, _) = answers.await?;
     let known = page.into_iter().zip(answers).filter_map(|(one, tokens)| {

@@ -11,11 +11,13 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use csv::StringRecord;
 use tokio::time::Instant;
 
+use super::suppressed_tokens::SuppressedTokens;
 use super::token_query::{BATCH, SourceReader, TokenProblem, TokenQuery, Tokens, ask, read_source};
 use super::{AudienceReader, Order, SendPlan};
 use crate::budget::Budget;
@@ -47,6 +49,8 @@ pub struct TokenLookup {
     found: TokenCounts,
     /// The next row, from 0.
     row: u64,
+    /// Tokens that are not tried.
+    suppressed: Arc<SuppressedTokens>,
 }
 
 /// The tokens of some rows.
@@ -66,7 +70,7 @@ pub(super) struct Audience<'a> {
 
 impl TokenLookup {
     /// Uses the tokens of the file unchecked.
-    pub fn unchecked(plan: &SendPlan) -> Self {
+    pub fn unchecked(plan: &SendPlan, suppressed: Arc<SuppressedTokens>) -> Self {
         let found = TokenCounts {
             with: plan.rows,
             ..TokenCounts::default()
@@ -75,6 +79,7 @@ impl TokenLookup {
             answers: None,
             found,
             row: 0,
+            suppressed,
         }
     }
 
@@ -93,6 +98,7 @@ impl TokenLookup {
             answers: Some(answers),
             found,
             row: 0,
+            suppressed: Arc::clone(source_reader.suppressed),
         })
     }
 
@@ -173,10 +179,13 @@ impl TokenLookup {
     pub(super) fn next(&mut self, reader: &AudienceReader, row: &StringRecord) -> Result<Tokens> {
         self.row += 1;
         match &mut self.answers {
-            None => Ok(reader
-                .token(row)
-                .map(|token| vec![token.to_owned()])
-                .ok_or(TokenProblem::NoToken)),
+            None => Ok(match reader.token(row) {
+                None => Err(TokenProblem::NoToken),
+                Some(token) if self.suppressed.contains(token, None) => {
+                    Err(TokenProblem::Suppressed)
+                }
+                Some(token) => Ok(vec![token.to_owned()]),
+            }),
             Some(answers) => read_tokens(&mut answers.spool).kind(ErrorKind::Failed, cannot_read),
         }
     }
@@ -230,7 +239,14 @@ async fn ask_rows(
             .and_then(|()| spool.rewind())
             .kind(ErrorKind::Failed, keep)?;
         let mut out = BufWriter::new(&mut spool);
-        let found = ask_all(audience, (first, count), snapshot, &mut out, progress).await?;
+        let found = ask_all(
+            (audience, source_reader.suppressed),
+            (first, count),
+            snapshot,
+            &mut out,
+            progress,
+        )
+        .await?;
         out.flush().kind(ErrorKind::Failed, keep)?;
         Ok(found)
     })
@@ -246,7 +262,7 @@ async fn ask_rows(
 }
 
 async fn ask_all(
-    Audience { order, plan: _ }: Audience<'_>,
+    (Audience { order, plan: _ }, suppressed): (Audience<'_>, &SuppressedTokens),
     (first, count): (u64, u64),
     snapshot: &Snapshot,
     out: &mut BufWriter<&mut File>,
@@ -269,7 +285,7 @@ async fn ask_all(
                 token: reader.token(&row).map(str::to_owned),
             });
         }
-        let (tokens, unregistered) = ask(snapshot, &batch, order.devices).await?;
+        let (tokens, unregistered) = ask(snapshot, &batch, order.devices, suppressed).await?;
         found.unregistered += unregistered;
         for each in &tokens {
             *if each.is_ok() {

@@ -10,16 +10,20 @@
 //! | a token, but no row in `users` | skipped, `unknown-user`: an account that was erased is gone from there, too |
 //! | the latest registration of each of their tokens is another user's | skipped, `token-moved` |
 //! | a token whose latest registration is theirs | sent to: the one used last, or every one |
+//! | the token was found unregistered lately, and this is not a later registration | skipped, `suppressed` |
 //! | nothing about a token that stands in the file | sent to, and counted in a note |
 //!
 //! The latest registration of a token is the row of `devices` with the latest `updated_at`, then the highest `id`.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Devices;
+use super::suppressed_tokens::SuppressedTokens;
 use crate::budget::Budget;
 use crate::csv_writer::fields;
 use crate::error::{Error, Result};
@@ -42,6 +46,8 @@ pub struct SourceReader<'a> {
     pub budget: &'a Budget,
     /// The log of connection attempts.
     pub watch: &'a dyn Watch,
+    /// Tokens that are not tried.
+    pub suppressed: &'a Arc<SuppressedTokens>,
 }
 
 /// The reason why a recipient has no usable token.
@@ -51,6 +57,7 @@ pub(super) enum TokenProblem {
     Deleted,
     TokenMoved,
     UnknownUser,
+    Suppressed,
 }
 
 /// The usable tokens of a recipient, at least one, the last used first; or the reason why there is none.
@@ -72,6 +79,7 @@ impl TokenProblem {
             Self::Deleted => "deleted",
             Self::TokenMoved => "token-moved",
             Self::UnknownUser => "unknown-user",
+            Self::Suppressed => "suppressed",
         }
     }
 }
@@ -121,6 +129,7 @@ pub(super) async fn ask(
     snapshot: &Snapshot,
     batch: &[TokenQuery],
     devices: Devices,
+    suppressed: &SuppressedTokens,
 ) -> Result<(Vec<Tokens>, u64)> {
     let look_up: HashSet<Uuid> = batch
         .iter()
@@ -147,7 +156,9 @@ pub(super) async fn ask(
     let mut answer = SourceAnswer::default();
     snapshot
         .copy_out(ACCOUNTS, &mut |line| {
-            if let Some((user, deleted)) = split(line) {
+            if let [user, deleted] = columns(line).as_slice()
+                && let Ok(user) = Uuid::try_parse(user)
+            {
                 answer.accounts.insert(user, deleted == "t");
             }
             Ok(())
@@ -155,8 +166,8 @@ pub(super) async fn ask(
         .await?;
     snapshot
         .copy_out(TOKENS, &mut |line| {
-            if let Some((user, token)) = split(line) {
-                answer.registration(user, token, look_up.contains(&user));
+            if let Some((user, at, token)) = registration(line) {
+                answer.add(user, (token, at), look_up.contains(&user));
             }
             Ok(())
         })
@@ -164,7 +175,10 @@ pub(super) async fn ask(
     let unregistered = batch.iter().filter_map(|one| one.token.as_ref());
     let unregistered = unregistered.filter(|token| !answer.owners.contains_key(*token));
     let unregistered = unregistered.count() as u64;
-    let tokens = batch.iter().map(|one| answer.about(one, devices)).collect();
+    let tokens = batch
+        .iter()
+        .map(|one| answer.about(one, devices, suppressed));
+    let tokens = tokens.collect();
     Ok((tokens, unregistered))
 }
 
@@ -173,25 +187,25 @@ pub(super) async fn ask(
 struct SourceAnswer {
     /// The accounts, and whether they are deleted.
     accounts: HashMap<Uuid, bool>,
-    /// The user of the latest registration of each token.
-    owners: HashMap<String, Uuid>,
+    /// The user of the latest registration of each token, and its time.
+    owners: HashMap<String, (Uuid, Option<Timestamp>)>,
     /// The tokens of each user, the latest first.
     registered: HashMap<Uuid, Vec<String>>,
 }
 
 impl SourceAnswer {
     /// Adds a registration. The caller adds the latest first.
-    fn registration(&mut self, user: Uuid, token: String, is_looked_up: bool) {
+    fn add(&mut self, user: Uuid, (token, at): (String, Option<Timestamp>), is_looked_up: bool) {
         if is_looked_up {
             let theirs = self.registered.entry(user).or_default();
             if theirs.len() < MOST_DEVICES && !theirs.contains(&token) {
                 theirs.push(token.clone());
             }
         }
-        self.owners.entry(token).or_insert(user);
+        self.owners.entry(token).or_insert((user, at));
     }
 
-    fn about(&self, asked: &TokenQuery, devices: Devices) -> Tokens {
+    fn about(&self, asked: &TokenQuery, devices: Devices, suppressed: &SuppressedTokens) -> Tokens {
         let account = asked.user.and_then(|user| self.accounts.get(&user));
         if account == Some(&true) {
             return Err(TokenProblem::Deleted);
@@ -213,9 +227,9 @@ impl SourceAnswer {
         };
         let is_theirs = |token: &&String| {
             let owner = self.owners.get(*token);
-            owner.is_none_or(|owner| Some(*owner) == asked.user)
+            owner.is_none_or(|(owner, _)| Some(*owner) == asked.user)
         };
-        let theirs: Vec<String> = tokens
+        let mut theirs: Vec<String> = tokens
             .iter()
             .filter(is_theirs)
             .take(most)
@@ -223,6 +237,13 @@ impl SourceAnswer {
             .collect();
         if theirs.is_empty() {
             return Err(TokenProblem::TokenMoved);
+        }
+        theirs.retain(|token| {
+            let registered_at = self.owners.get(token).and_then(|(_, at)| *at);
+            !suppressed.contains(token, registered_at)
+        });
+        if theirs.is_empty() {
+            return Err(TokenProblem::Suppressed);
         }
         Ok(theirs)
     }
@@ -237,21 +258,30 @@ fn array(values: impl Iterator<Item = String>) -> String {
     format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
 }
 
-/// Returns the two fields of a line.
-fn split(line: &[u8]) -> Option<(Uuid, String)> {
+/// Returns a registration: user, time, token.
+fn registration(line: &[u8]) -> Option<(Uuid, Option<Timestamp>, String)> {
+    let [user, at, token] = <[String; 3]>::try_from(columns(line)).ok()?;
+    let at = at.parse().ok();
+    let at = at.and_then(|at| Timestamp::from_microsecond(at).ok());
+    Some((Uuid::try_parse(&user).ok()?, at, token))
+}
+
+/// Returns the columns of a line, unquoted.
+fn columns(line: &[u8]) -> Vec<String> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let mut ranges = Vec::new();
     fields(line, &mut ranges);
-    let user = Uuid::try_parse_ascii(line.get(ranges.first()?.clone())?).ok()?;
-    let text = String::from_utf8(line.get(ranges.get(1)?.clone())?.to_vec()).ok()?;
-    let text = match text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => text,
+    let unquoted = |range| {
+        let text = String::from_utf8_lossy(&line[range]);
+        match text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+        {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => text.into_owned(),
+        }
     };
-    Some((user, text))
+    ranges.into_iter().map(unquoted).collect()
 }
 
 #[cfg(test)]
@@ -275,7 +305,7 @@ mod tests {
             .accounts
             .extend(accounts.iter().map(|(n, deleted)| (id(*n), *deleted)));
         for (n, token) in registrations {
-            answer.registration(id(*n), (*token).to_owned(), true);
+            answer.add(id(*n), ((*token).to_owned(), None), true);
         }
         answer
     }
@@ -286,7 +316,7 @@ mod tests {
             &[(1, false), (2, false), (3, true), (4, false)],
             &[(2, "x"), (1, "x"), (1, "old"), (3, "y"), (5, "z")],
         );
-        let theirs = |n| answer.about(&asked(n), Devices::Latest);
+        let theirs = |n| answer.about(&asked(n), Devices::Latest, &SuppressedTokens::default());
         assert_eq!(theirs(1), Ok(vec!["old".to_owned()]));
         assert_eq!(theirs(2), Ok(vec!["x".to_owned()]));
         assert_eq!(theirs(3), Err(TokenProblem::Deleted));
@@ -300,7 +330,8 @@ mod tests {
         let answer = source_answer(&[(1, false), (2, false)], &[(2, "x"), (1, "x")]);
         let brings = |n, token: &str| {
             let token = Some(token.to_owned());
-            answer.about(&TokenQuery { token, ..asked(n) }, Devices::Latest)
+            let none = SuppressedTokens::default();
+            answer.about(&TokenQuery { token, ..asked(n) }, Devices::Latest, &none)
         };
         assert_eq!(brings(1, "x"), Err(TokenProblem::TokenMoved));
         assert_eq!(brings(2, "x"), Ok(vec!["x".to_owned()]));

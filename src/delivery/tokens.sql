@@ -1,6 +1,8 @@
 -- Every registration of every token of a batch, the latest first: the first row of a token says whose it is now. The
 -- tokens are those of the people to look up, and those that an audience file brings.
-SELECT d.user_id, d.token
+SELECT d.user_id,
+    CASE WHEN isfinite(d.updated_at) THEN (extract(epoch FROM d.updated_at) * 1000000)::bigint END,
+    d.token
 FROM devices AS d
 WHERE d.token IN (
     SELECT own.token

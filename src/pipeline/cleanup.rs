@@ -9,11 +9,9 @@ use super::PhaseContext;
 use super::results::{CleanupResult, as_json};
 use super::step::after;
 use crate::audience::manifest::Manifest;
+use crate::delivery::outcome_files;
 use crate::error::Result;
 use crate::state::Pruning;
-
-/// The endings of the names of outcome files.
-const OUTCOMES: [&str; 3] = [".outcomes.csv", ".dead-tokens.csv", ".dead-tokens.sql"];
 
 /// What is kept of the deadline to record the end of the phase.
 const TO_RECORD: Duration = Duration::from_secs(1);
@@ -85,7 +83,9 @@ fn old_audiences(directory: &Path, audience: &str, old: SystemTime) -> Vec<std::
 
 fn old_outcomes(directory: &Path, old: SystemTime) -> Vec<std::path::PathBuf> {
     older(directory, old, |name| {
-        OUTCOMES.iter().any(|ending| name.ends_with(ending))
+        outcome_files::ENDINGS
+            .iter()
+            .any(|ending| name.ends_with(ending))
     })
 }
 

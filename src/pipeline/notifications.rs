@@ -93,8 +93,11 @@ impl<'a> Notifier<'a> {
         if matches!(status, RunStatus::Done | RunStatus::Partial) {
             let of = sum(|push| push.rows);
             self.send(Event::Done { accepted, of }, all.clone()).await;
-            // A run that reached no one did not do what the monitor watches for.
-            let (beat, summary) = if accepted > 0 {
+            // A run that reached no one did not do what the monitor watches for, unless cadence and the control group
+            // left none: that is what they are for.
+            let kept_out = sum(|push| push.excluded + push.held_out);
+            let all_kept_out = kept_out > 0 && kept_out + sum(|push| push.repeated) == of;
+            let (beat, summary) = if accepted > 0 || all_kept_out {
                 (Beat::Success, status.as_str().to_owned())
             } else {
                 (

@@ -1,5 +1,7 @@
 //! The send phase: each push in turn, to the same file that was tested.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -8,13 +10,13 @@ use super::plan::{GeneratedFile, GeneratedFiles};
 use super::results::as_json;
 use super::safeguards::while_sending;
 use super::step::{self, Lateness};
-use super::{Mode, PhaseContext, PhaseRecords};
+use super::{Mode, PhaseContext, PhaseRecords, PipelineContext};
 use crate::automation::file;
 use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendResult, SourceReader,
-    Summary, TokenLookup, WhileSending,
+    Summary, SuppressedTokens, TokenLookup, WhileSending,
 };
 use crate::error::{Error, Result};
 use crate::guards::Guard;
@@ -115,7 +117,9 @@ pub(super) async fn deliver(
     let account = context
         .account
         .ok_or_else(|| Error::usage("there is no service account to send with"))?;
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase)).await?;
+    let suppressed = suppressed(phase).await?;
+    let source_reader = source_reader(phase, &suppressed);
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader).await?;
     let syncing = context.cadence.sync(context.holder);
     let _ = context.interrupt.or(syncing).await;
     let time = time_for(plan.rows, context.service.rate);
@@ -128,13 +132,14 @@ pub(super) async fn deliver(
         service: context.service,
         own_rate: None,
         outcomes: context.outcomes,
+        dead_tokens_command: context.dead_tokens.command.as_deref(),
         holder: context.holder,
         clock: context.clock,
         interrupt: context.interrupt,
         progress: context.progress,
         until: Some(until),
         budget: context.budget,
-        source_reader: Some(source_reader(phase)),
+        source_reader: Some(source_reader),
         gate,
         overrides: phase.overrides,
     };
@@ -152,7 +157,9 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
         };
         return dry_run::count(order, &plan, sources, context.progress, named).await;
     }
-    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase)).await?;
+    let suppressed = suppressed(phase).await?;
+    let source_reader = source_reader(phase, &suppressed);
+    let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader).await?;
     let sources = DryRunSources::All {
         store: context.store,
         cadence: context.cadence,
@@ -161,11 +168,24 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
     dry_run::count(order, &plan, sources, context.progress, named).await
 }
 
-fn source_reader<'b>(phase: &PhaseContext<'b>) -> SourceReader<'b> {
+async fn suppressed(phase: &PhaseContext<'_>) -> Result<Arc<SuppressedTokens>> {
+    let PipelineContext {
+        store, dead_tokens, ..
+    } = phase.context;
+    SuppressedTokens::read(store, dead_tokens.suppress)
+        .await
+        .map(Arc::new)
+}
+
+fn source_reader<'b>(
+    phase: &PhaseContext<'b>,
+    suppressed: &'b Arc<SuppressedTokens>,
+) -> SourceReader<'b> {
     SourceReader {
         source: phase.context.source,
         budget: phase.context.budget,
         watch: phase.context.watch,
+        suppressed,
     }
 }
 

@@ -68,6 +68,9 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
         {
             let _ = writeln!(out, "  dead tokens: {}", list.display());
         }
+        if let Some(list) = &files.invalid_tokens {
+            let _ = writeln!(out, "  invalid tokens: {}", list.display());
+        }
     }
     let _ = write!(out, "  run: {}", summary.run);
     out

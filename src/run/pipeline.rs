@@ -138,6 +138,7 @@ impl<'a> PipelineServices<'a> {
                 files: settings.retention.files,
                 records: settings.retention.records,
             },
+            dead_tokens: &settings.dead_tokens,
             holder: &context.holder,
             clock: context.clock,
             interrupt: context.interrupt,

@@ -1,5 +1,7 @@
 //! One send: prepares, begins, resumes or joins it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -14,8 +16,8 @@ use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::send;
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
-    Order, Reach, SendPlan, SendResult, SendRunPlan, SourceReader, Summary, TokenLookup,
-    WhileSending, check_texts,
+    Order, Reach, SendPlan, SendResult, SendRunPlan, SourceReader, Summary, SuppressedTokens,
+    TokenLookup, WhileSending, check_texts,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fcm::{self, ServiceAccount};
@@ -41,6 +43,8 @@ pub struct PreparedSend {
     pub automation: Option<AutomationFile>,
     /// The tokens of each recipient, as the source has them.
     tokens: TokenLookup,
+    /// Tokens that are not tried.
+    suppressed: Arc<SuppressedTokens>,
     /// The source; `None` where none is configured, and the file has a token column.
     source: Option<Source>,
 }
@@ -49,8 +53,8 @@ impl PreparedSend {
     /// Looks up the tokens of an order. The connection to the source is closed when this returns.
     pub async fn prepare(
         context: &RunContext<'_>,
-        order: Order,
-        plan: SendPlan,
+        store: &Store,
+        (order, plan): (Order, SendPlan),
         automation: Option<AutomationFile>,
     ) -> Result<Self> {
         let source = if plan.has_tokens {
@@ -58,12 +62,15 @@ impl PreparedSend {
         } else {
             Some(services::source(context)?)
         };
-        let tokens = look_up(context, (&order, &plan), source.as_ref()).await?;
+        let suppressed = suppressed(context, store).await?;
+        let asked = (&order, &plan);
+        let tokens = look_up(context, asked, source.as_ref(), &suppressed).await?;
         Ok(Self {
             order,
             plan,
             automation,
             tokens,
+            suppressed,
             source,
         })
     }
@@ -239,6 +246,7 @@ impl PreparedSend {
         let syncing = services.cadence.sync(&context.holder);
         let _ = context.interrupt.or(syncing).await;
         let source = self.source.clone();
+        let suppressed = Arc::clone(&self.suppressed);
         let run = &recorded.run;
         let gate = gate(run, &recorded.overrides);
         loop {
@@ -246,7 +254,9 @@ impl PreparedSend {
             let progress = context.reporter.progress();
             let send_context = SendContext {
                 until: Some(self.until(context)),
-                source_reader: source.as_ref().map(|source| source_reader(context, source)),
+                source_reader: source
+                    .as_ref()
+                    .map(|source| source_reader(context, source, &suppressed)),
                 ..services.send_context(
                     context,
                     store,
@@ -269,7 +279,7 @@ impl PreparedSend {
                     wait(context, store, &run.id, until).await?;
                     // A recipient may have another device by now, or none.
                     let asked = (&self.order, &self.plan);
-                    self.tokens = look_up(context, asked, source.as_ref()).await?;
+                    self.tokens = look_up(context, asked, source.as_ref(), &suppressed).await?;
                 }
                 None => return Ok(sent),
             }
@@ -312,13 +322,14 @@ async fn look_up(
     context: &RunContext<'_>,
     (order, plan): (&Order, &SendPlan),
     source: Option<&Source>,
+    suppressed: &Arc<SuppressedTokens>,
 ) -> Result<TokenLookup> {
     let Some(source) = source else {
-        return Ok(TokenLookup::unchecked(plan));
+        return Ok(TokenLookup::unchecked(plan, Arc::clone(suppressed)));
     };
     let progress = context.reporter.progress();
     let (interrupt, shown) = (context.interrupt, progress.as_ref());
-    let source_reader = source_reader(context, source);
+    let source_reader = source_reader(context, source, suppressed);
     let tokens = TokenLookup::look_up(order, plan, &source_reader, interrupt, shown).await;
     progress.finish();
     tokens
@@ -333,6 +344,7 @@ pub async fn join(
 ) -> Result<Sent> {
     let services = SendServices::new(context, store)?;
     let source = services::source(context)?;
+    let suppressed = suppressed(context, store).await?;
     let work = async |recorded: RecordedRun| {
         let gate = gate(&recorded.run, &recorded.overrides);
         loop {
@@ -340,7 +352,7 @@ pub async fn join(
             let send_context = SendContext {
                 own_rate: context.settings.push.rate.given(),
                 until: context.budget.deadline(),
-                source_reader: Some(source_reader(context, &source)),
+                source_reader: Some(source_reader(context, &source, &suppressed)),
                 ..services.send_context(
                     context,
                     store,
@@ -417,6 +429,7 @@ impl SendServices {
             service: &self.service,
             own_rate: None,
             outcomes: &context.settings.push.outcomes,
+            dead_tokens_command: context.settings.dead_tokens.command.as_deref(),
             holder: &context.holder,
             clock: context.clock,
             interrupt: context.interrupt,
@@ -430,12 +443,22 @@ impl SendServices {
     }
 }
 
-fn source_reader<'m>(context: &'m RunContext<'_>, source: &'m Source) -> SourceReader<'m> {
+fn source_reader<'m>(
+    context: &'m RunContext<'_>,
+    source: &'m Source,
+    suppressed: &'m Arc<SuppressedTokens>,
+) -> SourceReader<'m> {
     SourceReader {
         source,
         budget: context.budget,
         watch: context.reporter,
+        suppressed,
     }
+}
+
+async fn suppressed(context: &RunContext<'_>, store: &Store) -> Result<Arc<SuppressedTokens>> {
+    let period = context.settings.dead_tokens.suppress;
+    SuppressedTokens::read(store, period).await.map(Arc::new)
 }
 
 /// Waits for the end of the quiet hours, or for a cancel, which the next pass records.

@@ -18,6 +18,7 @@ const VARIABLES: &[&str] = &[
     "PUSHCTL_PUSH_URL",
     "PUSHCTL_PUSH_TOKEN_URL",
     "PUSHCTL_PUSH_CA",
+    "PUSHCTL_DEAD_TOKENS_COMMAND",
     "HTTPS_PROXY",
     "https_proxy",
     "ALL_PROXY",
@@ -35,6 +36,7 @@ const SETTINGS: &[&str] = &[
     "push.token_url",
     "push.ca",
     "push.proxy",
+    "dead_tokens.command",
 ];
 
 /// Returns whether a variable needs a file that can be trusted.

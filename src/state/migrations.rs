@@ -63,10 +63,11 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_history", ["outbox", "history", "deliveries"]),
     migration!(4, "0004_files", ["files"]),
     migration!(5, "0005_notices", ["notices"], true),
+    migration!(6, "0006_dead_tokens", ["dead_tokens"], true),
 ];
 
 /// The migration that this version of pushctl needs.
-pub const NEEDED: u32 = 5;
+pub const NEEDED: u32 = 6;
 
 /// The lock that prevents two processes from migrating PostgreSQL at the same time.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886745448, 0);";

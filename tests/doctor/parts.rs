@@ -46,7 +46,7 @@ fn a_state_store_is_looked_at_and_left_as_it_is() {
     examined.fails(
         "state",
         "migrations",
-        "0005_notices",
+        "0006_dead_tokens",
         "pushctl state migrate",
         2,
     );

@@ -25,7 +25,7 @@ use pushctl::progress::{Progress, Silent};
 use pushctl::run::context::Reporter;
 use pushctl::run::gates::Road;
 use pushctl::run::session::{Opening, RecordedRun, RunSession};
-use pushctl::settings::MessageSettings;
+use pushctl::settings::{DeadTokenSettings, MessageSettings};
 use pushctl::source::{self, Purpose, Source, Watch};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{Location, NewRun, Run, RunFilter, RunStatus, Store};
@@ -369,6 +369,10 @@ impl Site {
             retention: Retention {
                 files: Duration::from_secs(30 * 86_400),
                 records: Duration::from_secs(400 * 86_400),
+            },
+            dead_tokens: &DeadTokenSettings {
+                suppress: Duration::ZERO,
+                command: None,
             },
             holder,
             clock,

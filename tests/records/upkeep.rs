@@ -51,7 +51,7 @@ async fn migrations_are_applied_and_undone_one_by_one(place: Place) {
     let quiet = run(&sandbox, &place, &["state", "migrate", "-q"]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
     let undone = run(&sandbox, &place, &["state", "rollback", "--json"]).json();
-    assert_eq!(undone["undone"], serde_json::json!(["0005_notices"]));
+    assert_eq!(undone["undone"], serde_json::json!(["0006_dead_tokens"]));
     let undone = run(
         &sandbox,
         &place,

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use pushctl::state::ledger::{
+    Candidate, Claimed, Counted, Device, Ending, Guard, Sender, Standing,
+};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{RunFilter, Store, Taking};
 
@@ -135,6 +138,65 @@ fn a_suspended_sender_stops_and_can_be_resumed() {
         assert_eq!(resumed.count("accepted") + in_doubt, PEOPLE);
         assert!(office.delivered().len() as u64 >= PEOPLE - in_doubt);
     }
+}
+
+/// A sender that woke up holds some claims, and leaves without an answer. A resume that counted before would call the
+/// run done, and these messages would be in doubt without a word about it.
+#[test]
+fn a_resume_waits_for_the_claims_of_a_living_sender() {
+    for kept in BOTH {
+        let script = Script::default().burst("*", 100, 5, Reply::Reset);
+        let office = office(kept, script);
+        let sent = office.send(&["--rate", "2000"]);
+        assert_eq!(sent.count("in_doubt"), 5, "{}", sent.outcome);
+        let run = run_of(&office);
+        let resumed = office.in_store(async |store: Store| {
+            let living = hold_all_in_doubt(&store, &run).await;
+            let mut child =
+                office.spawn(&["resume", &run, "--json", "--yes", "--in-doubt", "retry"]);
+            std::thread::sleep(Duration::from_secs(3));
+            assert!(child.try_wait().unwrap().is_none(), "it did not wait");
+            living.leave().await.unwrap();
+            office.sent(office.ended(child))
+        });
+        assert_eq!(resumed.status(), 0, "{}", resumed.outcome);
+        assert!(
+            resumed.outcome.stderr.contains("another process"),
+            "{}",
+            resumed.outcome
+        );
+        assert_eq!(resumed.count("accepted"), PEOPLE);
+    }
+}
+
+/// Takes over every message in doubt, as a sender that is about to send them again.
+async fn hold_all_in_doubt(store: &Store, run: &str) -> Sender {
+    let occurrence = store.run(run).await.unwrap().unwrap().occurrence;
+    let push = store.pushes("send", &occurrence).await.unwrap().remove(0);
+    let holder = ProcessId::this_process("bob@worker-2");
+    let living = store.enlist(run, &holder).await.unwrap();
+    let everyone = store.recipients(&push, 0, 5_000).await.unwrap();
+    let doubted = everyone
+        .into_iter()
+        .filter(|one| one.standing == Standing::Ended(Ending::InDoubt));
+    let candidates = doubted.map(|one| Candidate {
+        user: one.user,
+        tokens: one.token.into_iter().collect(),
+        counted: Counted::default(),
+    });
+    let claimed = store
+        .claim(&push, &living, candidates.collect(), &Guard::none())
+        .await
+        .unwrap();
+    let devices: Vec<Device> = claimed
+        .into_iter()
+        .flat_map(|claimed| match claimed {
+            Claimed::Before(devices) => devices,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(store.retry(&living, &devices).await.unwrap().len(), 5);
+    living
 }
 
 #[test]

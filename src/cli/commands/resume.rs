@@ -126,7 +126,7 @@ impl Args {
         let mut overrides = Overrides::of(&run.plan);
         overrides.0.extend(given.cloned());
         let plan = PreparedSend::plan(&run_context, &order, &overrides)?;
-        let sending = PreparedSend::prepare(&run_context, order, plan, automation).await?;
+        let sending = PreparedSend::prepare(&run_context, store, (order, plan), automation).await?;
         let sent = Box::pin(sending.resume(&run_context, store, run, given)).await?;
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)

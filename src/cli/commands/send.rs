@@ -154,7 +154,8 @@ impl Args {
                 run::send::dry_run_offline(&run_context, &order, &plan).await?
             } else {
                 let store = services::store_of_dry_run(context).await?;
-                let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
+                let mut sending =
+                    PreparedSend::prepare(&run_context, &store, (order, plan), file).await?;
                 sending.dry_run(&run_context, &store).await?
             };
             results::print_summary(context, &summary)?;
@@ -167,9 +168,10 @@ impl Args {
                 .check_safeguards(&run_context, &store, &plan)
                 .await?;
         }
-        let mut sending = PreparedSend::prepare(&run_context, order, plan, file).await?;
-        confirm::confirm_send(context, &mut sending, &overrides).await?;
         let store = services::store(context).await?;
+        let asked = (order, plan);
+        let mut sending = PreparedSend::prepare(&run_context, &store, asked, file).await?;
+        confirm::confirm_send(context, &mut sending, &overrides).await?;
         let sent = Box::pin(sending.begin(&run_context, &store, given.as_ref())).await?;
         results::print_summary(context, &sent.summary)?;
         sent.error.map_or(Ok(ExitStatus::Done), Err)

@@ -23,7 +23,7 @@ use super::record::{Answer, Ending, lines, senders, table_of};
 use crate::error::Result;
 use crate::postgres::session::{BEGIN, Parameter};
 use crate::state::postgres::PostgresStore;
-use outcomes::{write_lines, write_outcomes};
+use outcomes::{write_dead_tokens, write_lines, write_outcomes};
 use rows::{device, hash, int, place};
 
 /// Taken by each claiming transaction, until it ends. A group of hundreds needs nested loops, also while the planner
@@ -345,6 +345,7 @@ async fn write(
     answers: &[Answer],
 ) -> Result<(), Refusal> {
     write_outcomes(client, now, answers).await?;
+    write_dead_tokens(client, now, answers).await?;
     let lines = lines(push, answers);
     if !lines.is_empty() {
         write_lines(client, now, table_of(push), &lines).await?;

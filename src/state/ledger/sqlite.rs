@@ -57,6 +57,11 @@ const OUTCOME: (&str, &str) = (
     WHERE outcomes.state <> 1",
 );
 
+const DEAD_TOKEN: &str = "
+    INSERT INTO dead_tokens (token_hash, found_at)
+    SELECT token_hash, ?1 FROM claims WHERE id = ?2 AND token_hash IS NOT NULL
+    ON CONFLICT (token_hash) DO UPDATE SET found_at = excluded.found_at";
+
 impl Sqlite {
     /// Returns `None` if the sender was declared dead.
     pub(super) async fn claim(&self, group: Group) -> Result<Option<Vec<Claimed>>> {
@@ -133,6 +138,13 @@ impl Sqlite {
                 if answer.claim.queued && answer.ending != Ending::InDoubt {
                     payload.execute(params![answer.claim.id])?;
                 }
+            }
+            let mut dead = connection.prepare_cached(DEAD_TOKEN)?;
+            for answer in answers
+                .iter()
+                .filter(|answer| answer.ending == Ending::Dead)
+            {
+                dead.execute(params![now, answer.claim.id])?;
             }
             let (table, lines) = (table_of(&push), lines(&push, &answers));
             let head = format!(

@@ -46,6 +46,7 @@ impl Args {
                 Some(files.outcomes),
                 files.dead_tokens,
                 files.dead_tokens_sql,
+                files.invalid_tokens,
             ];
             for path in paths.iter().flatten() {
                 context.ui.say(path.display());

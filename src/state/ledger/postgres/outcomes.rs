@@ -4,7 +4,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error as Refusal};
 
 use super::rows::int;
-use crate::state::ledger::record::{Answer, OutcomeRow};
+use crate::state::ledger::record::{Answer, Ending, OutcomeRow};
 
 const OUTCOMES: &str = "
     INSERT INTO pushctl.outcomes AS known (claim, state, code, message_name, attempts, millis, ended_at)
@@ -13,6 +13,11 @@ const OUTCOMES: &str = "
         message_name = excluded.message_name, attempts = excluded.attempts, millis = excluded.millis,
         ended_at = excluded.ended_at
     WHERE known.state <> 1";
+
+const DEAD_TOKENS: &str = "
+    INSERT INTO pushctl.dead_tokens (token_hash, found_at)
+    SELECT token_hash, $1 FROM pushctl.claims WHERE id = ANY ($2) AND token_hash IS NOT NULL ORDER BY token_hash
+    ON CONFLICT (token_hash) DO UPDATE SET found_at = excluded.found_at";
 
 pub(super) async fn write_outcomes(
     client: &Client,
@@ -41,6 +46,22 @@ pub(super) async fn write_outcomes(
         (&millis, Type::INT8_ARRAY),
     ];
     client.execute_typed(OUTCOMES, &values).await.map(drop)
+}
+
+/// Records the tokens of dead answers. In the order of their hashes, so that two processes that find the same tokens do
+/// not wait for each other in a circle.
+pub(super) async fn write_dead_tokens(
+    client: &Client,
+    now: i64,
+    answers: &[Answer],
+) -> Result<(), Refusal> {
+    let dead = answers.iter().filter(|one| one.ending == Ending::Dead);
+    let dead: Vec<i64> = dead.map(|one| one.claim.id).collect();
+    if dead.is_empty() {
+        return Ok(());
+    }
+    let values = [int(&now), (&dead, Type::INT8_ARRAY)];
+    client.execute_typed(DEAD_TOKENS, &values).await.map(drop)
 }
 
 pub(super) async fn write_lines(

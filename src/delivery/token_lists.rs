@@ -1,11 +1,11 @@
-//! The dead tokens of a send: collected while it runs, listed at its end.
+//! The dead and the invalid tokens of a send: collected while it runs, listed at its end.
 //!
-//! They are appended to `.RUN.dead-tokens.partial`, a JSON array `[token, user]` a line. A crash may leave the last
-//! line incomplete: it is ignored.
+//! They are appended to `.RUN.dead-tokens.partial` and `.RUN.invalid-tokens.partial`, a JSON array `[token, user]` a
+//! line. A crash may leave the last line incomplete: it is ignored.
 //!
 //! The ledger comes first: where the file cannot be written, tokens stay in memory until the end of the send, when the
 //! whole list is written. A token that does not fit there, or was lost with a process, is known to the ledger by its
-//! hash, and is in the SQL file by it.
+//! hash, and is in the SQL file by it. An invalid one is then in the outcome file alone, by its user.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -20,12 +20,77 @@ use crate::state::ledger::{TokenHash, UserKey};
 
 /// The maximum of bytes of tokens in memory where the file cannot be written: about 80,000 tokens.
 const MOST_WAITING: usize = 16 << 20;
-/// The end of the names of lists.
-const LIST: &str = ".dead-tokens.csv";
-const PARTIAL: &str = ".dead-tokens.partial";
 
-/// The dead tokens of a run.
-pub(super) struct DeadTokens {
+/// The tokens of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListKind {
+    /// No longer registered.
+    Dead,
+    /// Rejected as malformed.
+    Invalid,
+}
+
+impl ListKind {
+    /// Returns the end of the list's name.
+    pub(super) fn list(self) -> &'static str {
+        match self {
+            Self::Dead => ".dead-tokens.csv",
+            Self::Invalid => ".invalid-tokens.csv",
+        }
+    }
+
+    /// Returns the end of the name of the file to which tokens are appended.
+    fn partial(self) -> &'static str {
+        match self {
+            Self::Dead => ".dead-tokens.partial",
+            Self::Invalid => ".invalid-tokens.partial",
+        }
+    }
+}
+
+/// Both lists of a run.
+pub(super) struct TokenLists {
+    pub(super) dead: TokenList,
+    pub(super) invalid: TokenList,
+}
+
+impl TokenLists {
+    pub(super) fn of(directory: &Path, stem: &str) -> Self {
+        let list = |kind| TokenList::of(directory, stem, kind);
+        Self {
+            dead: list(ListKind::Dead),
+            invalid: list(ListKind::Invalid),
+        }
+    }
+
+    /// Adds the lists of another run.
+    pub(super) fn and_of(mut self, stem: String) -> Self {
+        self.dead.stems.push(stem.clone());
+        self.invalid.stems.push(stem);
+        self
+    }
+
+    /// Writes added tokens.
+    pub(super) fn flush(&mut self) {
+        self.dead.flush();
+        self.invalid.flush();
+    }
+
+    /// Returns the error of a file while the send ran.
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.dead.failure.as_ref().or(self.invalid.failure.as_ref())
+    }
+
+    /// Removes the partial files: the tokens are in the lists now.
+    pub(super) fn forget(self) {
+        self.dead.forget();
+        self.invalid.forget();
+    }
+}
+
+/// A list of a run.
+pub(super) struct TokenList {
+    kind: ListKind,
     directory: PathBuf,
     /// The beginnings of the names of this run's files, and of the run that opened the push.
     stems: Vec<String>,
@@ -37,27 +102,22 @@ pub(super) struct DeadTokens {
 }
 
 /// User and token, each pair once.
-pub(super) type Dead = BTreeSet<(String, String)>;
+pub(super) type ListedTokens = BTreeSet<(String, String)>;
 
-impl DeadTokens {
-    pub(super) fn of(directory: &Path, stem: &str) -> Self {
+impl TokenList {
+    fn of(directory: &Path, stem: &str, kind: ListKind) -> Self {
         Self {
+            kind,
             directory: directory.to_owned(),
             stems: vec![stem.to_owned()],
-            path: directory.join(format!(".{stem}{PARTIAL}")),
+            path: directory.join(format!(".{stem}{}", kind.partial())),
             file: None,
             pending: Vec::new(),
             failure: None,
         }
     }
 
-    /// Adds the lists of another run.
-    pub(super) fn and_of(mut self, stem: String) -> Self {
-        self.stems.push(stem);
-        self
-    }
-
-    /// Adds a token, which [`DeadTokens::flush`] writes.
+    /// Adds a token, which [`TokenList::flush`] writes.
     pub(super) fn add(&mut self, user: &UserKey, token: &str) {
         let line = serde_json::json!([token, user.to_string()]).to_string();
         if self.failure.is_some() && self.pending.len() + line.len() > MOST_WAITING {
@@ -68,7 +128,7 @@ impl DeadTokens {
     }
 
     /// Writes added tokens, unless the file could not be written before.
-    pub(super) fn flush(&mut self) {
+    fn flush(&mut self) {
         if self.pending.is_empty() || self.failure.is_some() {
             return;
         }
@@ -76,7 +136,9 @@ impl DeadTokens {
             Ok(()) => self.pending.clear(),
             Err(error) => {
                 let error = cannot_write(&self.path, error);
-                tracing::warn!("{error:#}; the send continues, and dead tokens are kept in memory");
+                tracing::warn!(
+                    "{error:#}; the send continues, and these tokens are kept in memory"
+                );
                 self.failure = Some(error);
             }
         }
@@ -98,21 +160,16 @@ impl DeadTokens {
         written
     }
 
-    /// Returns the error of the file while the send ran.
-    pub(super) fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref()
-    }
-
-    /// Returns all known dead tokens: of this process, of earlier parts of the run, of the run that opened the push,
+    /// Returns all known tokens of the kind: of this process, of earlier parts of the run, of the run that opened the push,
     /// and of processes that joined on this machine.
-    pub(super) fn read(&self) -> Result<Dead> {
-        let mut found = Dead::new();
+    pub(super) fn read(&self) -> Result<ListedTokens> {
+        let mut found = ListedTokens::new();
         take_lines(self.pending.as_slice(), &mut found)
             .kind(ErrorKind::Bug, || "cannot read memory")?;
         let is_ours = |name: &str| {
             let stem = name
-                .strip_suffix(LIST)
-                .or_else(|| name.strip_prefix('.')?.strip_suffix(PARTIAL));
+                .strip_suffix(self.kind.list())
+                .or_else(|| name.strip_prefix('.')?.strip_suffix(self.kind.partial()));
             let of_these = |stem: &str| {
                 let mut rests = self
                     .stems
@@ -133,12 +190,12 @@ impl DeadTokens {
     }
 
     /// Removes the partial file: the tokens are in the list now.
-    pub(super) fn forget(self) {
+    fn forget(self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-fn read_file(path: &Path, found: &mut Dead) -> Result<()> {
+fn read_file(path: &Path, found: &mut ListedTokens) -> Result<()> {
     let Some(file) = there(path)? else {
         return Ok(());
     };
@@ -153,7 +210,7 @@ fn read_file(path: &Path, found: &mut Dead) -> Result<()> {
     take_lines(BufReader::new(file), found).kind(ErrorKind::Failed, cannot)
 }
 
-fn take_lines(lines: impl std::io::BufRead, found: &mut Dead) -> std::io::Result<()> {
+fn take_lines(lines: impl std::io::BufRead, found: &mut ListedTokens) -> std::io::Result<()> {
     for line in lines.split(b'\n') {
         // An incomplete line is not JSON.
         if let Ok((token, user)) = serde_json::from_slice::<(String, String)>(&line?) {
@@ -195,7 +252,7 @@ fn append_to(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-pub(super) fn write_list((file, path): (File, PathBuf), tokens: &Dead) -> Result<()> {
+pub(super) fn write_list((file, path): (File, PathBuf), tokens: &ListedTokens) -> Result<()> {
     let failed = |error: std::io::Error| cannot_write(&path, error);
     let mut out = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
@@ -219,7 +276,7 @@ pub(super) fn write_list((file, path): (File, PathBuf), tokens: &Dead) -> Result
 pub(super) fn write_sql(
     (mut file, path): (File, PathBuf),
     run: &str,
-    tokens: &Dead,
+    tokens: &ListedTokens,
     by_hash: &BTreeSet<(String, TokenHash)>,
 ) -> Result<()> {
     let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
@@ -258,21 +315,25 @@ fn clear(columns: &str, values: &[String]) -> String {
 mod tests {
     use super::*;
 
+    fn list_of(directory: &Path) -> TokenList {
+        TokenList::of(directory, "run-1", ListKind::Dead)
+    }
+
     #[test]
     fn an_incomplete_line_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
-        let mut dead = DeadTokens::of(directory.path(), "run-1");
+        let mut dead = list_of(directory.path());
         dead.add(&UserKey::of("ana"), "token\twith\nbreaks");
         dead.flush();
         let path = directory.path().join(".run-1.dead-tokens.partial");
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(b"[\"torn").unwrap();
-        let mut dead = DeadTokens::of(directory.path(), "run-1");
+        let mut dead = list_of(directory.path());
         dead.add(&UserKey::of("bo"), "t:2");
         dead.flush();
         let pair = |user: &str, token: &str| (user.to_owned(), token.to_owned());
         let expected = [pair("ana", "token\twith\nbreaks"), pair("bo", "t:2")];
-        assert_eq!(dead.read().unwrap(), Dead::from(expected));
+        assert_eq!(dead.read().unwrap(), ListedTokens::from(expected));
     }
 
     #[test]
@@ -280,13 +341,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let blocked = directory.path().join("file");
         std::fs::write(&blocked, "").unwrap();
-        let mut dead = DeadTokens::of(&blocked, "run-1");
+        let mut dead = list_of(&blocked);
         let token = "t".repeat(1 << 20);
         for n in 0..40 {
             dead.add(&UserKey::of(&n.to_string()), &token);
             dead.flush();
         }
-        assert!(dead.failure().unwrap().to_string().contains("run-1"));
+        assert!(dead.failure.as_ref().unwrap().to_string().contains("run-1"));
         let kept = dead.read().unwrap().len();
         assert!((10..20).contains(&kept), "{kept}");
     }
@@ -305,7 +366,7 @@ mod tests {
             )
             .unwrap();
         }
-        let found = DeadTokens::of(directory.path(), "run-1").read().unwrap();
+        let found = list_of(directory.path()).read().unwrap();
         let tokens: Vec<&str> = found.iter().map(|(_, token)| token.as_str()).collect();
         assert_eq!(tokens, ["t:1", "t:2"]);
     }

@@ -1,0 +1,1 @@
+DROP TABLE pushctl.dead_tokens;

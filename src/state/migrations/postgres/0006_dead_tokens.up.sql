@@ -1,0 +1,6 @@
+-- Tokens that the push service reported as unregistered, by hash, and when it did so last. A send does not try them again
+-- for a while, unless they are registered again.
+CREATE TABLE pushctl.dead_tokens (
+    token_hash bytea  NOT NULL PRIMARY KEY,
+    found_at   bigint NOT NULL
+);
