@@ -45,6 +45,7 @@ mod input_checks;
 mod lead;
 pub mod outcome_files;
 mod outcomes_directory;
+pub mod overlap;
 mod plan;
 mod preflight;
 pub mod preview;
@@ -70,6 +71,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
 pub use outcome_files::OutcomeFiles;
+
 pub(crate) use outcomes_directory::{LEAST, check_store, is_unwritable};
 pub use plan::SendPlan;
 pub use preflight::check_texts;
@@ -80,6 +82,7 @@ pub use token_query::SourceReader;
 pub(crate) use token_query::reads;
 pub use while_sending::{Quiet, WhileSending};
 
+use self::overlap::OverlapLimit;
 use crate::automation::AutomationFile;
 use crate::csv_writer::hex;
 use crate::error::{Context as _, ErrorKind, Result};
@@ -131,6 +134,9 @@ pub struct Order {
     pub holdout_percent: f64,
     /// The share of failures above which a send stops.
     pub max_failure_rate: Option<f64>,
+    /// How many of the recipients may have had the push lately. Earlier versions did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<OverlapLimit>,
     /// Whether other processes may join.
     #[serde(default)]
     pub shared: bool,
@@ -250,6 +256,7 @@ impl Order {
             cadence_failure: CadenceFailure::Abort,
             holdout_percent: 0.0,
             max_failure_rate: None,
+            overlap: None,
             shared: false,
             rate: None,
         }

@@ -40,6 +40,8 @@ pub enum Guard {
     Lateness,
     /// The audience file matches the automation: its parameters, no limit, its age, and the checksums of its manifest.
     Audience,
+    /// At most `max_overlap_percent` of the recipients had the push earlier on the day, under another occurrence.
+    Overlap,
     /// No interrupted publication is beside the audience file.
     CommitMarker,
     /// The test pushes were accepted.
@@ -86,6 +88,7 @@ impl Guard {
             Self::QuietHours => "quiet-hours",
             Self::Lateness => "lateness",
             Self::Audience => "audience",
+            Self::Overlap => "overlap",
             Self::CommitMarker => "commit-marker",
             Self::Test => "test",
             Self::Window => "window",
@@ -122,6 +125,7 @@ impl Guard {
             | Self::QuietHours
             | Self::Lateness
             | Self::Audience
+            | Self::Overlap
             | Self::CommitMarker
             | Self::Test
             | Self::Window

@@ -10,6 +10,7 @@ mod history;
 mod joining;
 mod message;
 mod modes;
+mod overlap;
 mod proxies;
 mod published;
 mod recipients;

@@ -315,6 +315,11 @@ pub struct Safeguards {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max_skipped_percent: Option<f64>,
+    /// Refuse a push when a larger part of its recipients had it earlier on the day, under another occurrence. Default:
+    /// 50, and no limit with `cron`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_overlap_percent: Option<f64>,
     /// Stop while sending when a larger share of the pushes fails: 0.1 is one in ten.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
@@ -340,6 +345,7 @@ impl Default for Safeguards {
             max_audience_age: "24h".to_owned(),
             max_change_percent: None,
             max_skipped_percent: None,
+            max_overlap_percent: None,
             max_failure_rate: None,
             quiet_hours: None,
             quiet_hours_action: QuietAction::default(),

@@ -12,6 +12,7 @@ use csv::StringRecord;
 use jiff::Timestamp;
 
 use super::eligibility::{AudienceRecipient, asked_in_time, is_held_out, sent_anyway};
+use super::overlap;
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
 use super::token_query::TokenProblem;
@@ -77,7 +78,17 @@ pub async fn count(
                 progress.stage(&stage);
             }
             let screen = open_screen(order, cadence, &mut summary).await?;
-            (Known::of(order, store).await?, screen, Some(tokens))
+            let known = Known::of(order, store).await?;
+            if known.run.is_none()
+                && let Some(overlap) = overlap::measure(order, plan, store).await?
+            {
+                let mut note = overlap.text();
+                if overlap.is_refused() {
+                    note += ": a live send would be refused (--override overlap --reason TEXT sends it)";
+                }
+                summary.notes.push(note);
+            }
+            (known, screen, Some(tokens))
         }
         DryRunSources::Nothing { .. } => {
             "not asked".clone_into(&mut summary.cadence);

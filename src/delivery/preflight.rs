@@ -121,7 +121,7 @@ async fn compare_texts(order: &Order, push: &LedgerPush, store: &Store) -> Resul
     .hint("send it under another --occurrence, or with the texts of that run"))
 }
 
-fn words(order: &Order) -> Words {
+pub(super) fn words(order: &Order) -> Words {
     Words {
         title: order.wording.title.clone(),
         body: order.wording.body.clone(),

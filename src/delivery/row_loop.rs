@@ -60,6 +60,20 @@ pub(super) struct PassResult {
     pub(super) breakdown: Breakdown,
 }
 
+impl PassResult {
+    /// Returns the result of a pass that did not begin.
+    pub(super) fn of_none(stop: Stop) -> Self {
+        Self {
+            complete: false,
+            stop: Some(stop),
+            notes: Vec::new(),
+            traffic: Traffic::default(),
+            repeated: HashMap::new(),
+            breakdown: Breakdown::default(),
+        }
+    }
+}
+
 /// Goes once over the audience: every recipient who was not claimed before is claimed and sent to. Returns when every
 /// message that left is answered or given up.
 pub(super) async fn run(

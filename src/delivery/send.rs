@@ -13,6 +13,7 @@ use super::eligibility::{asked_in_haste, asked_in_time};
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
+use super::overlap;
 use super::preflight::{check_history, connect, open_push};
 use super::recorder::Traffic;
 use super::row_loop;
@@ -63,6 +64,9 @@ pub async fn send_all(
     context: &SendContext<'_>,
 ) -> Result<Sent> {
     let mut sending = SendRun::open(order, Some(plan), run, context).await?;
+    if let Some(stop) = sending.check_overlap(plan).await? {
+        return sending.conclude(PassResult::of_none(stop)).await;
+    }
     if order.shared {
         let passed = Box::pin(sending.pass(Recipients::Share(tokens))).await?;
         return Ok(with_notes(sending.conclude(passed).await?, tokens));
@@ -178,6 +182,23 @@ impl<'a> SendRun<'a> {
             traffic: Traffic::default(),
             stage: "sending",
         })
+    }
+
+    /// Returns the reason to stop if too many recipients had the push lately; fewer are noted. A push that was begun
+    /// was checked then.
+    async fn check_overlap(&mut self, plan: &SendPlan) -> Result<Option<Stop>> {
+        if self.again || self.order.reach != Reach::Live {
+            return Ok(None);
+        }
+        let Some(overlap) = overlap::measure(self.order, plan, self.context.store).await? else {
+            return Ok(None);
+        };
+        if overlap.is_refused() && !self.context.overrides.lift(Guard::Overlap) {
+            return Ok(Some(Stop::Overlap(overlap.text())));
+        }
+        self.notes.push(overlap.text());
+        self.context.progress.note(&overlap.text());
+        Ok(None)
     }
 
     async fn pass(&mut self, work: Recipients<'_>) -> Result<PassResult> {
@@ -491,6 +512,14 @@ fn end(passed: &PassResult, sums: &OutcomeSums, run: &str) -> (SendResult, Optio
             );
             let error = Error::new(ErrorKind::Refused, message);
             (SendResult::Refused, Some(error.hint(resume)))
+        }
+        Some(Stop::Overlap(text)) => {
+            let error = Error::new(ErrorKind::Refused, format!("{text}; no message was sent"))
+                .hint(format!(
+                    "if they are to get it again: `pushctl resume {run} --override overlap --reason TEXT`"
+                ))
+                .hint("the limit is max_overlap_percent in [safeguards] of an automation, and 50 % for other sends");
+            (SendResult::Refused, Some(error))
         }
         Some(Stop::Failed(error)) => (
             SendResult::Stopped,

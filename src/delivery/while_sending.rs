@@ -27,6 +27,8 @@ pub(super) enum Stop {
     },
     /// No message may leave after this instant.
     Late(Timestamp),
+    /// Too many of the recipients had the push lately.
+    Overlap(String),
     /// An error of the history, the store or the file.
     Failed(Error),
 }

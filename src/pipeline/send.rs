@@ -13,6 +13,7 @@ use super::step::{self, Lateness};
 use super::{Mode, PhaseContext, PhaseRecords, PipelineContext};
 use crate::automation::file;
 use crate::delivery::dry_run::{self, DryRunSources};
+use crate::delivery::overlap::OverlapLimit;
 use crate::delivery::send::{SendContext, Sent, send_all, time_for};
 use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendResult, SourceReader,
@@ -102,6 +103,7 @@ pub(super) fn order(
         },
         holdout_percent: automation.safeguards.holdout_percent,
         max_failure_rate: automation.safeguards.max_failure_rate,
+        overlap: Some(OverlapLimit::of(automation, phase.context.clock.now())),
         shared: false,
         rate: None,
     }

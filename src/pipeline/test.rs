@@ -130,6 +130,7 @@ fn test_order(phase: &PhaseContext<'_>, order: Order, earlier: usize) -> Order {
         in_doubt: InDoubt::Retry,
         holdout_percent: 0.0,
         max_failure_rate: None,
+        overlap: None,
         ..order
     }
 }

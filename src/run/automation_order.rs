@@ -20,6 +20,7 @@ use crate::automation::file::{PushTable, QuietAction};
 use crate::automation::{Automation, file_named, values};
 use crate::clock::text::{duration, show_age, show_duration};
 use crate::count::counted;
+use crate::delivery::overlap::OverlapLimit;
 use crate::delivery::{CadenceFailure, Input, Order, SendPlan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::safeguards::{
@@ -68,6 +69,7 @@ impl<'a> AutomationOrder<'a> {
         order.wording = push.wording(&now, &context.settings.message);
         order.holdout_percent = safeguards.holdout_percent;
         order.max_failure_rate = order.max_failure_rate.or(safeguards.max_failure_rate);
+        order.overlap = Some(OverlapLimit::of(&automation.file, context.clock.now()));
         if safeguards.cadence_failure == file::CadenceFailure::Send {
             order.cadence_failure = CadenceFailure::Send;
         }

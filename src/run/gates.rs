@@ -105,6 +105,7 @@ fn row(guard: Guard) -> Row {
             DoesNotApply("only a send by hand is shared, and it has no time at which it is due"),
             OVER,
         ],
+        Guard::Overlap => [Applies, Applies, Applies, Applies, Applies, Applies, CHECKED, SOME_OF_THEM],
         Guard::Audience => [
             Applies, Applies, Applies, Applies, Applies, Applies,
             DoesNotApply("it reads no file: the queue was filled from the one that was checked"),

@@ -93,8 +93,14 @@ impl File {
             title,
             ..
         } = self;
+        // A test may start it on several roads on one day, which is not what an overlap is about.
+        let overlap = if safeguards.contains("overlap") {
+            ""
+        } else {
+            "max_overlap_percent = 100"
+        };
         let mut text = format!(
-            "name = \"{name}\"\nenabled = {enabled}\n[schedule]\nsend_at = \"{}\"\ntimezone = \"UTC\"\nfrequency = \"daily\"\nlead_minutes = {lead}\nmax_lateness_minutes = {lateness}\n[audience]\nname = \"fans\"\n{audience}\n[test]\n{test}\n[window]\ncancel_minutes = {window}\n[safeguards]\n{safeguards}\n[notify]\n{notify}\n",
+            "name = \"{name}\"\nenabled = {enabled}\n[schedule]\nsend_at = \"{}\"\ntimezone = \"UTC\"\nfrequency = \"daily\"\nlead_minutes = {lead}\nmax_lateness_minutes = {lateness}\n[audience]\nname = \"fans\"\n{audience}\n[test]\n{test}\n[window]\ncancel_minutes = {window}\n[safeguards]\n{safeguards}\n{overlap}\n[notify]\n{notify}\n",
             send_at.strftime("%H:%M")
         );
         for file in ["haves", "wants"] {

@@ -311,7 +311,7 @@ async fn a_stopped_retention_is_continued_by_the_next(place: Place) {
     let asked = AtomicU32::new(0);
     let pruning = Pruning {
         progress: &Silent,
-        should_stop: &|| asked.fetch_add(1, Ordering::Relaxed) > 3,
+        should_stop: &|| asked.fetch_add(1, Ordering::Relaxed) > 4,
     };
     let pruned = store.prune(before, &pruning).await.unwrap();
     assert_eq!((pruned.pushes, pruned.stopped), (0, true));

@@ -3,6 +3,7 @@
 use crate::exit::ExitStatus;
 
 use crate::automation::Automation;
+use crate::delivery::overlap::OverlapLimit;
 use crate::delivery::{
     CadenceFailure, Devices, InDoubt, Input, Order, Reach, SendPlan, SendRunPlan, occurrence_of,
 };
@@ -262,6 +263,10 @@ impl Args {
 fn settle(context: &CommandContext, order: &mut Order, plan: &SendPlan) {
     if let Input::File { sha256, .. } = &mut order.input {
         *sha256 = Some(plan.sha256.clone());
+    }
+    if order.overlap.is_none() {
+        let is_named = !order.occurrence.is_empty();
+        order.overlap = Some(OverlapLimit::ad_hoc(context.clock.now(), is_named));
     }
     if order.occurrence.is_empty() {
         order.occurrence = occurrence_of(&plan.sha256, order.layer, &order.wording);

@@ -131,6 +131,23 @@ impl Store {
         rows.iter().map(push).collect()
     }
 
+    /// Returns the pushes of an automation with a number that live runs opened from an instant on, the latest last.
+    pub async fn live_pushes_since(
+        &self,
+        automation: &str,
+        number: u32,
+        since: Timestamp,
+    ) -> Result<Vec<LedgerPush>> {
+        let sql = concat!(
+            "SELECT ",
+            push_columns!(),
+            " FROM pushctl.pushes p JOIN pushctl.runs r ON r.id = p.run AND r.mode = 'live-send'
+             WHERE p.automation = $1 AND p.number = $2 AND p.opened_at >= $3 ORDER BY p.id"
+        );
+        let rows = self.query(sql, params![automation, number, since]).await?;
+        rows.iter().map(push).collect()
+    }
+
     /// Registers this process as a sender of a run.
     pub async fn enlist(&self, run: &str, holder: &ProcessId) -> Result<Sender> {
         let sql =
