@@ -37,6 +37,7 @@
 mod audience_reader;
 mod claim_batch;
 mod claim_window;
+mod conclusion;
 mod dead_tokens_command;
 pub mod dry_run;
 mod eligibility;

@@ -57,6 +57,12 @@ fn an_occurrence_of_its_own_meets_the_guards_of_its_later_phases() {
     had.file(&due(-1, ""));
     assert_eq!(start(&had, Road::Tick, &[]).status, 0);
     had.file(&file(""));
+    // Everyone has had the push today, and the file has the usual limit.
+    let mut twice = Office::new(10, Script::default());
+    twice.set("PUSHCTL_CADENCE", "off");
+    twice.file(&due(-1, ""));
+    assert_eq!(start(&twice, Road::Tick, &[]).status, 0);
+    twice.file(&file("# the usual overlap"));
     let (_listener, url) = ending::silent();
     let mut away = office(10, Script::default());
     away.set("DATABASE_URL", url);
@@ -70,7 +76,7 @@ fn an_occurrence_of_its_own_meets_the_guards_of_its_later_phases() {
     });
 
     let offices = [
-        &marker, &outcomes, &store, &failing, &deleted, &cancelled, &had, &away, &names,
+        &marker, &outcomes, &store, &failing, &deleted, &cancelled, &had, &twice, &away, &names,
     ];
     let children = offices.map(|office| spawn(office, Road::Now, &["--json"]));
     generated(&marker);
@@ -87,6 +93,7 @@ fn an_occurrence_of_its_own_meets_the_guards_of_its_later_phases() {
         at_deleted,
         at_cancelled,
         at_had,
+        at_twice,
         at_away,
         at_names,
     ] = children;
@@ -119,6 +126,8 @@ fn an_occurrence_of_its_own_meets_the_guards_of_its_later_phases() {
     assert_eq!(deleted.reached().len(), 9);
     ended(&had, at_had, 0, "l3Cooldown");
     assert_eq!(had.reached().len(), 10);
+    ended(&twice, at_twice, 12, "5 of the 5 recipients had this push");
+    assert_eq!(twice.reached().len(), 10);
     ended(&away, at_away, 5, "");
 }
 
