@@ -194,6 +194,7 @@ max_audience_age = "12h"
 warn_audience = 50
 max_change_percent = 150
 max_skipped_percent = 2.5
+max_overlap_percent = 80
 max_failure_rate = 0.5
 quiet_hours = "21:00-23:30"
 quiet_hours_action = "delay"
