@@ -42,6 +42,7 @@ mod dead_tokens_command;
 pub mod dry_run;
 mod eligibility;
 mod feeder;
+pub mod groups;
 mod input_checks;
 mod lead;
 pub mod outcome_files;
@@ -76,7 +77,7 @@ pub use outcome_files::OutcomeFiles;
 pub(crate) use outcomes_directory::{LEAST, check_store, is_unwritable};
 pub use plan::SendPlan;
 pub use preflight::check_texts;
-pub use summary::{SendResult, Summary};
+pub use summary::{SendResult, Summary, VariantOutcome};
 pub use suppressed_tokens::SuppressedTokens;
 pub use token_lookup::{TokenCounts, TokenLookup};
 pub use token_query::SourceReader;
@@ -96,6 +97,9 @@ use crate::template::push::Wording;
 pub const AD_HOC: &str = "send";
 /// The end of the occurrence name of test pushes.
 pub const TEST_SUFFIX: &str = "#test";
+
+/// The layer of pushes that are tests.
+pub const TEST_LAYER: u32 = 4;
 
 /// Returns the name of the lease that the sending process holds on an occurrence.
 pub fn lease_name(automation: &str, occurrence: &str) -> String {

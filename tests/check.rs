@@ -182,6 +182,11 @@ analytics_label = "layer3"
 mutable_content = true
 collapse = "layer"
 null_like = "send"
+[[push.variant]]
+name = "all"
+title = "t"
+body = "b"
+share = 100
 [test]
 user_ids = ["d6d77053-92bc-7af6-3332-8bea8c4c6904"]
 required = false
@@ -210,7 +215,8 @@ heartbeat_kind = "sentry"
         if !["date", "weekdays", "cron"].contains(&key.as_str()) {
             assert!(
                 everything.contains(&format!("{key} ="))
-                    || everything.contains(&format!("[{key}]")),
+                    || everything.contains(&format!("[{key}]"))
+                    || everything.contains(&format!(".{key}]]")),
                 "{key}"
             );
         }

@@ -167,7 +167,7 @@ pub(crate) fn jobs<'t>(tokens: impl Iterator<Item = (&'t str, Option<Platform>)>
         .map(|((token, platform), id)| SendJob {
             id,
             body: composer
-                .compose(token, ["Ana"].as_slice())
+                .compose(token, ["Ana"].as_slice(), None)
                 .expect("a message"),
             platform,
         })
@@ -176,6 +176,7 @@ pub(crate) fn jobs<'t>(tokens: impl Iterator<Item = (&'t str, Option<Platform>)>
 
 pub(crate) fn composer(delivery: Delivery) -> Composer {
     let wording = Wording {
+        variants: Vec::new(),
         title: "Hi [[var:name]]".into(),
         body: "Someone wants your shoes".into(),
         deep_link: Some("https://tradeblock.us/closet".into()),

@@ -20,6 +20,7 @@ mod shown;
 mod side_files;
 pub(crate) mod stage;
 mod timeline;
+mod variants;
 mod watched;
 
 use std::fmt::Write as _;

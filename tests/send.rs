@@ -14,6 +14,7 @@ mod overlap;
 mod proxies;
 mod published;
 mod recipients;
+mod rehearsals;
 mod secrets;
 mod shared;
 mod shown;

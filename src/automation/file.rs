@@ -18,7 +18,7 @@ use super::quiet_hours::{clock_time, next};
 use crate::notify::{HeartbeatKind, WebhookKind};
 use crate::settings::MessageSettings;
 use crate::template::message_options::{Collapse, MessageOptions, NullLike, Priority};
-use crate::template::push::Wording;
+use crate::template::push::{Variant, Wording};
 
 /// An automation: an audience, the pushes it receives, and their time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -224,9 +224,55 @@ pub struct PushTable {
     /// Rows with a value like `null`, `undefined` or `NaN` in a variable: "skip" them, or "send".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null_like: Option<NullLike>,
+    /// Other texts for shares of the recipients, which add up to 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variant: Vec<VariantTable>,
+}
+
+/// `[[push.variant]]`: a title, a body or both for a share of the recipients, by hash of user, automation and push: the
+/// same users in every run. The push has what it leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VariantTable {
+    /// The name in outcomes and reports. Default: A for the first, B for the second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    pub name: Option<String>,
+    /// The title in place of the push's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The body in place of the push's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The share of the recipients in percent.
+    #[schemars(range(min = 1, max = 100))]
+    pub share: u8,
+}
+
+/// Returns the name of a variant by its place, from 0: A, B, …
+pub(in crate::automation) fn variant_name(place: usize) -> String {
+    u8::try_from(place)
+        .ok()
+        .filter(|place| *place < 26)
+        .map_or_else(
+            || format!("variant-{}", place + 1),
+            |place| char::from(b'A' + place).to_string(),
+        )
 }
 
 impl PushTable {
+    /// Returns its variants, each with a name.
+    pub fn variants(&self) -> Vec<Variant> {
+        let tables = self.variant.iter().enumerate();
+        let named = tables.map(|(place, table)| Variant {
+            name: table.name.clone().unwrap_or_else(|| variant_name(place)),
+            title: table.title.clone(),
+            body: table.body.clone(),
+            share: table.share,
+        });
+        named.collect()
+    }
+
     /// Returns the texts of the push. `sent` is when it is sent, in the schedule's time zone: `expires_at` is the next
     /// such time after it.
     pub fn wording(&self, sent: &Zoned, given: &MessageSettings) -> Wording {
@@ -250,6 +296,7 @@ impl PushTable {
             body: self.body.clone(),
             deep_link: self.deep_link.clone(),
             data: self.data.clone(),
+            variants: self.variants(),
             options: given.given.clone().or(&own).or(&given.defaults),
         }
     }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use crate::delivery::Reach;
+use crate::delivery::groups::VariantSplit;
 use crate::delivery::preview::render;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::report::{counted, number};
@@ -17,6 +18,11 @@ use super::services;
 /// Returns whether a terminal is there to ask a question on.
 pub(super) fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Returns whether a send is refused because it is not confirmed, and there is no terminal to ask on.
+pub(super) fn is_refused(context: &CommandContext, reach: Reach) -> bool {
+    reach == Reach::Live && context.confirmation != Confirmation::Given && !can_ask()
 }
 
 /// Shows what is about to happen and waits for `phrase`. Without a terminal, `--yes` is required.
@@ -80,7 +86,7 @@ fn described(context: &CommandContext, sending: &PreparedSend) -> Result<Vec<Str
         .map_err(|all| Problem::error(&all))?;
     let link = order.wording.deep_link.as_deref().unwrap_or("none");
     let mut facts = vec![format!("layer {}, link {link}", order.layer)];
-    let rendered = render(&order.input, &push, 1)?;
+    let rendered = render(&order.input, &push, &VariantSplit::of(order), 1)?;
     if let Some(sample) = rendered.samples.first() {
         facts.push(format!(
             "the shortest message reads \"{}\" / \"{}\"",

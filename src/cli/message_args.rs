@@ -65,6 +65,7 @@ impl WordFlags {
             data.insert(key.to_owned(), value.to_owned());
         }
         Ok(Wording {
+            variants: Vec::new(),
             title: needed(&self.title, "--title")?,
             body: needed(&self.body, "--body")?,
             deep_link: self.deep_link.clone(),

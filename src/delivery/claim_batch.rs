@@ -136,12 +136,13 @@ async fn submit(
     for (mut one, answer) in ready.into_iter().zip(answers) {
         match answer {
             Claimed::Won(won) => {
+                let variant = pass.variants.place(&one.recipient.user);
                 for (place, device) in won.iter().enumerate() {
                     let token = &one.recipient.tokens[device.token];
                     let body = if device.token == 0 {
                         one.body.clone()
                     } else {
-                        match composer.compose(token, &one.recipient.row) {
+                        match composer.compose(token, &one.recipient.row, variant) {
                             Ok(body) => body,
                             Err(_) => continue,
                         }
@@ -192,6 +193,7 @@ pub(super) async fn resend_in_doubt(
         return Ok(());
     }
     let claims = pass.store.retry(pass.sender, &doubted).await?;
+    let variant = pass.variants.place(&recipient.user);
     let mut jobs = Vec::new();
     for (device, claim) in doubted.iter().filter_map(|device| {
         let claim = claims.iter().find(|claim| claim.id == device.claim.id)?;
@@ -202,7 +204,7 @@ pub(super) async fn resend_in_doubt(
             .iter()
             .find(|token| device.token == Some(TokenHash::of(token)));
         if let Some(token) = token
-            && let Ok(body) = composer.compose(token, &recipient.row)
+            && let Ok(body) = composer.compose(token, &recipient.row, variant)
         {
             let words = pass.own_words(composer);
             let message = submitted_message(claim, recipient, token, words, false);

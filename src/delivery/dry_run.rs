@@ -11,12 +11,16 @@ use std::collections::{BTreeMap, HashSet};
 use csv::StringRecord;
 use jiff::Timestamp;
 
-use super::eligibility::{AudienceRecipient, asked_in_time, is_held_out, sent_anyway};
+use super::eligibility::{AudienceRecipient, asked_in_time, sent_anyway};
+use super::groups::{VariantSplit, is_held_out};
 use super::overlap;
 use super::plan::{ANY_TOKEN, hash, skip_code};
 use super::summary::OutcomeSums;
 use super::token_query::TokenProblem;
-use super::{AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup};
+use super::{
+    AudienceReader, CadenceFailure, Order, SendPlan, SendResult, Summary, TokenLookup,
+    VariantOutcome,
+};
 use crate::cadence::{Cadence, CadenceDecision, Layer, Screen, Unapplied};
 use crate::error::{Error, Result};
 use crate::fcm::{Composer, Delivery};
@@ -103,12 +107,15 @@ pub async fn count(
         order,
         plan,
         composer: Composer::new(plan.push.clone(), Delivery::Live, Some(order.collapse())),
+        variants: VariantSplit::of(order),
         screen,
         tokens,
         known,
         seen: HashSet::new(),
         had: 0,
     };
+    let names = counting.variants.names();
+    summary.variants = names.map(VariantOutcome::named).collect();
     progress.stage("counting");
     progress.total(Some(plan.rows));
     counting.count_rows(progress, &mut summary).await?;
@@ -193,6 +200,7 @@ struct DryRun<'a> {
     order: &'a Order,
     plan: &'a SendPlan,
     composer: Composer,
+    variants: VariantSplit,
     screen: Option<Screen<'a>>,
     /// `None` where the source is not asked.
     tokens: Option<&'a mut TokenLookup>,
@@ -241,12 +249,18 @@ impl DryRun<'_> {
                 (None, _) => Some(ANY_TOKEN),
                 (Some(_), token) => token.map(String::as_str),
             };
-            if is_held_out(self.order, &recipient.user) {
+            let is_held_out = is_held_out(self.order, &recipient.user);
+            let variant = self.variants.place(&recipient.user);
+            let known = variant.and_then(|place| summary.variants.get_mut(place));
+            if let Some(known) = known.filter(|_| !is_held_out) {
+                known.recipients += 1;
+            }
+            if is_held_out {
                 summary.held_out += 1;
             } else if let Some(CadenceDecision::Excluded(exclusion)) = decisions.get(place) {
                 count(&mut summary.excluded_by_rule, exclusion.key().to_owned());
             } else if let Some(token) = token {
-                match self.composer.compose(token, &recipient.row) {
+                match self.composer.compose(token, &recipient.row, variant) {
                     Ok(_) => self.claim(&recipient.tokens, summary),
                     Err(skip) => count(&mut summary.skipped_by_reason, skip_code(&skip)),
                 }

@@ -10,6 +10,7 @@ use csv::StringRecord;
 use tokio::time::{Instant, timeout};
 
 use super::feeder::Feeder;
+use super::groups::is_held_out;
 use super::plan::skip_code;
 use super::send_pass::SendPass;
 use super::token_query::{TokenProblem, Tokens};
@@ -162,7 +163,8 @@ fn screen_recipient(
         screened.dismissed.push(dismiss(&recipient, code));
         return;
     };
-    match composer.compose(token, &recipient.row) {
+    let variant = pass.variants.place(&recipient.user);
+    match composer.compose(token, &recipient.row, variant) {
         Ok(body) => {
             let words = pass.own_words(composer);
             screened.ready.push(EligibleRow {
@@ -211,23 +213,4 @@ pub(super) fn sent_anyway(error: &Error) -> String {
     format!(
         "the notification history does not answer, and cadence_failure = \"send\": sent without regard to earlier pushes ({error:#})"
     )
-}
-
-/// Returns whether a recipient is in the control group. An automation keeps the same control group.
-pub(super) fn is_held_out(order: &Order, user: &UserKey) -> bool {
-    const PARTS: u64 = 100_000;
-    if order.holdout_percent <= 0.0 {
-        return false;
-    }
-    let text = format!("{}\n{user}", order.automation);
-    let digest = <sha2::Sha256 as sha2::Digest>::digest(text);
-    let part = digest
-        .iter()
-        .take(8)
-        .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
-        % PARTS;
-    let share = order.holdout_percent / 100.0;
-    #[expect(clippy::cast_precision_loss, reason = "a hundred thousand is exact")]
-    let place = part as f64 / PARTS as f64;
-    place < share
 }

@@ -3,7 +3,7 @@
 //!
 //! | name | content |
 //! | --- | --- |
-//! | `RUN.outcomes.csv` | `user_id, outcome, code, message_name, attempts, ms`: a row for each row of the audience, and for each further device |
+//! | `RUN.outcomes.csv` | `user_id, outcome, code, message_name, attempts, ms`: a row for each row of the audience, and for each further device; with variants also `variant` |
 //! | `RUN.dead-tokens.csv` | `user_id, token` of every dead token: the push service reports it as unregistered; mode 0600 |
 //! | `RUN.dead-tokens.sql` | the statement that clears them, for the database's owner; mode 0600 |
 //! | `RUN.invalid-tokens.csv` | `user_id, token` of every token that the push service rejects as malformed; mode 0600 |
@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::groups::VariantSplit;
+use super::summary::VariantOutcome;
 use super::token_lists::{TokenLists, write_list, write_sql};
 use super::{TEST_SUFFIX, file_stem};
 use crate::atomic_publish::{Rename, Staging};
@@ -41,13 +43,15 @@ pub(crate) const ENDINGS: [&str; 4] = [
 /// The maximum of test pushes of an occurrence.
 const TESTS: u32 = 20;
 
-const HEADER: [&str; 6] = [
+/// The last column is there if the push has variants.
+const HEADER: [&str; 7] = [
     "user_id",
     "outcome",
     "code",
     "message_name",
     "attempts",
     "ms",
+    "variant",
 ];
 
 /// The paths of the files of a finished send.
@@ -71,19 +75,22 @@ pub struct WrittenFiles {
     pub files: OutcomeFiles,
     /// Dead tokens that are in the SQL file by their hash only.
     pub by_hash: u64,
+    /// The outcomes of each variant.
+    pub variants: Vec<VariantOutcome>,
 }
 
 /// Writes a finished send's files, all or none.
 pub(super) async fn write(
     directory: &Path,
     stem: &str,
-    (store, push): (&Store, &LedgerPush),
+    (store, push, split): (&Store, &LedgerPush, &VariantSplit),
     repeated: &HashMap<UserKey, u64>,
     lists: &TokenLists,
 ) -> Result<WrittenFiles> {
     let staging = Staging::open(directory, stem)?;
     let names = names(stem);
-    let mut by_hash = write_outcomes(staging.create("outcomes")?, (store, push), repeated).await?;
+    let (mut by_hash, variants) =
+        write_outcomes(staging.create("outcomes")?, (store, push, split), repeated).await?;
     let mut renames = vec![Rename {
         staged: "outcomes".to_owned(),
         name: names[0].clone(),
@@ -129,6 +136,7 @@ pub(super) async fn write(
             invalid_tokens,
         },
         by_hash: by_hash.len() as u64,
+        variants,
     })
 }
 
@@ -170,7 +178,9 @@ pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<W
     }
     let mut written = Vec::new();
     for (stem, (push, lists)) in pushes_of(directory, store, run).await? {
-        let files = write(directory, &stem, (store, &push), &HashMap::new(), &lists).await?;
+        let split = VariantSplit::recorded(run, push.number);
+        let push = (store, &push, &split);
+        let files = write(directory, &stem, push, &HashMap::new(), &lists).await?;
         lists.forget();
         written.push(files);
     }
@@ -205,13 +215,16 @@ async fn pushes_of(
     Ok(pushes)
 }
 
-/// Returns the recipients whose token is dead, with its hash.
+/// The recipients whose token is dead with its hash, and the outcomes of each variant.
+type Found = (BTreeSet<(String, TokenHash)>, Vec<VariantOutcome>);
+
 async fn write_outcomes(
     (file, path): (File, PathBuf),
-    (store, push): (&Store, &LedgerPush),
+    (store, push, split): (&Store, &LedgerPush, &VariantSplit),
     repeated: &HashMap<UserKey, u64>,
-) -> Result<BTreeSet<(String, TokenHash)>> {
+) -> Result<Found> {
     let mut dead = BTreeSet::new();
+    let mut variants: Vec<VariantOutcome> = split.names().map(VariantOutcome::named).collect();
     let failed = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(error) => cannot_write(&path, error),
         other => Error::new(ErrorKind::Failed, format!("{other:?}")),
@@ -219,21 +232,30 @@ async fn write_outcomes(
     let mut out = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(file);
-    out.write_record(HEADER).map_err(failed)?;
+    let columns = HEADER.len() - usize::from(split.is_empty());
+    out.write_record(&HEADER[..columns]).map_err(failed)?;
     store
         .each_recipient(push, |recipient| {
             let is_dead = recipient.standing == Standing::Ended(Ending::Dead);
             if let Some(hash) = recipient.token.filter(|_| is_dead) {
                 dead.insert((recipient.user.to_string(), hash));
             }
-            out.write_record(record(recipient)).map_err(failed)
+            let is_held_out = recipient.code.as_deref() == Some("holdout");
+            let variant = split.place(&recipient.user).filter(|_| !is_held_out);
+            let variant = variant.and_then(|place| variants.get_mut(place));
+            let name = variant.map(|variant| {
+                variant.add(recipient);
+                variant.name.clone()
+            });
+            let record = record(recipient, name.unwrap_or_default());
+            out.write_record(&record[..columns]).map_err(failed)
         })
         .await?;
     for (user, count) in repeated {
         for _ in 0..*count {
             let user = user.to_string();
-            out.write_record([&user, "skipped", "repeated", "", "0", "0"])
-                .map_err(failed)?;
+            let record = [&user, "skipped", "repeated", "", "0", "0", ""];
+            out.write_record(&record[..columns]).map_err(failed)?;
         }
     }
     let file = out
@@ -241,10 +263,10 @@ async fn write_outcomes(
         .map_err(|error| cannot_write(&path, error.into_error()))?;
     file.sync_all()
         .map_err(|error| cannot_write(&path, error))?;
-    Ok(dead)
+    Ok((dead, variants))
 }
 
-fn record(recipient: &Recipient) -> [String; 6] {
+fn record(recipient: &Recipient, variant: String) -> [String; 7] {
     [
         recipient.user.to_string(),
         recipient.standing.as_str().to_owned(),
@@ -252,5 +274,6 @@ fn record(recipient: &Recipient) -> [String; 6] {
         recipient.message_name.clone().unwrap_or_default(),
         recipient.attempts.to_string(),
         recipient.elapsed.as_millis().to_string(),
+        variant,
     ]
 }

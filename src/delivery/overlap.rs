@@ -93,7 +93,7 @@ impl Overlap {
     }
 }
 
-/// Counts the recipients of an order who had the push lately; `None` if nobody had it.
+/// Counts the recipients of an order who had the push lately; `None` if there is none.
 ///
 /// Without an earlier push, the file is not read. With one, memory grows with its recipients: a hash for each.
 pub(super) async fn measure(

@@ -7,6 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use csv::StringRecord;
 
+use super::groups::VariantSplit;
 use super::input_checks;
 use super::user_ids::UserIds;
 use super::{AudienceReader, Input, Order};
@@ -124,6 +125,7 @@ impl SendPlan {
 /// The counts of a reading.
 struct PlanReader {
     composer: Composer,
+    variants: VariantSplit,
     rows: u64,
     hashes: Vec<u64>,
     skipped: BTreeMap<String, u64>,
@@ -134,6 +136,7 @@ impl PlanReader {
     fn new(push: &BoundPush, order: &Order) -> Self {
         Self {
             composer: Composer::new(push.clone(), Delivery::Live, Some(order.collapse())),
+            variants: VariantSplit::of(order),
             rows: 0,
             hashes: Vec::new(),
             skipped: BTreeMap::new(),
@@ -147,7 +150,8 @@ impl PlanReader {
         let user = UserKey::of(reader.user(row));
         self.user_ids.count(&user, reader, row);
         self.hashes.push(hash(&user));
-        match self.composer.compose(ANY_TOKEN, row) {
+        let variant = self.variants.place(&user);
+        match self.composer.compose(ANY_TOKEN, row, variant) {
             Ok(_) => Ok(()),
             Err(
                 skip @ (Skip::Empty { .. }

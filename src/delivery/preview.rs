@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use csv::StringRecord;
 use serde::Serialize;
 
+use super::groups::VariantSplit;
 use super::plan::skip_code;
 use super::{AudienceReader, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{Composer, Delivery};
+use crate::state::ledger::UserKey;
 use crate::template::message_options::MessageOptions;
 use crate::template::push::{Problem, PushTemplate};
 
@@ -24,6 +26,9 @@ pub struct Sample {
     pub offset: u64,
     /// The recipient's id.
     pub user_id: String,
+    /// The recipient's variant, if the push has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     pub title: String,
     pub body: String,
     pub deep_link: Option<String>,
@@ -49,7 +54,12 @@ pub struct Preview {
 }
 
 /// Renders every row of a file.
-pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Preview> {
+pub fn render(
+    input: &Input,
+    push: &PushTemplate,
+    split: &VariantSplit,
+    samples: usize,
+) -> Result<Preview> {
     let mut reader = AudienceReader::open(input)?;
     let bound = push.bind(reader.columns()).map_err(|found| {
         Problem::error(&found)
@@ -67,14 +77,18 @@ pub fn render(input: &Input, push: &PushTemplate, samples: usize) -> Result<Prev
     let mut row = StringRecord::new();
     while reader.next(&mut row)? {
         preview.rows += 1;
-        let bytes = match composer.compose("", &row) {
+        let user = UserKey::of(reader.user(&row));
+        let bytes = match composer.compose("", &row, split.place(&user)) {
             Ok(_) => composer.payload(),
             Err(skip) => {
                 *preview.skipped.entry(skip_code(&skip)).or_default() += 1;
                 continue;
             }
         };
-        let sample = |kind| sample(kind, &reader, &row, &composer, bytes);
+        let sample = |kind| Sample {
+            variant: split.name(&user).map(str::to_owned),
+            ..sample(kind, &reader, &row, &composer, bytes)
+        };
         if shortest.as_ref().is_none_or(|known| bytes < known.bytes) {
             shortest = Some(sample("shortest"));
         }
@@ -124,6 +138,7 @@ fn sample(
         line: 0,
         offset: AudienceReader::offset(row),
         user_id: reader.user(row).to_owned(),
+        variant: None,
         title: rendered.title.clone(),
         body: rendered.body.clone(),
         deep_link: (!rendered.deep_link.is_empty()).then(|| rendered.deep_link.clone()),

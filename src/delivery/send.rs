@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::conclusion::{breakdown_note, copy_of, end, with_missing_files};
 use super::dead_tokens_command;
 use super::eligibility::{asked_in_haste, asked_in_time};
+use super::groups::VariantSplit;
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
@@ -24,7 +25,7 @@ use super::send_pass::{SendPass, SharedState, reserve};
 use super::summary::OutcomeSums;
 use super::token_lists::TokenLists;
 use super::while_sending::Stop;
-use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, Summary, TokenLookup};
+use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, Summary, TokenLookup, VariantOutcome};
 use crate::cadence::{Exclusion, Layer, Synced};
 use crate::count::counted;
 use crate::error::{Error, Result};
@@ -115,6 +116,8 @@ struct SendRun<'a> {
     /// Recipients may have been claimed before.
     again: bool,
     lists: TokenLists,
+    /// The outcomes of each variant, at the end.
+    variants: Vec<VariantOutcome>,
     notes: Vec<String>,
     /// When the history did not answer, where the send goes on without it.
     away: Option<Instant>,
@@ -176,6 +179,7 @@ impl<'a> SendRun<'a> {
             again,
             lists,
             stem,
+            variants: Vec::new(),
             notes,
             away,
             began_at: context.clock.now(),
@@ -237,6 +241,7 @@ impl<'a> SendRun<'a> {
             budget: self.context.budget,
             gate: self.context.gate,
             clock: self.context.clock,
+            variants: VariantSplit::of(self.order),
             again: self.again,
             shared: SharedState::new(rate),
         };
@@ -304,6 +309,7 @@ impl<'a> SendRun<'a> {
             not_attempted: rows.saturating_sub(people),
             others: people.saturating_sub(rows),
             cadence: self.context.cadence.name().to_owned(),
+            variants: self.variants,
             notes: self.notes,
             ended_at,
             seconds: ended_at.duration_since(self.began_at).as_secs_f64(),
@@ -330,11 +336,17 @@ impl<'a> SendRun<'a> {
         repeated: &HashMap<UserKey, u64>,
     ) -> Result<(OutcomeFiles, Option<Error>)> {
         let (store, outcomes) = (self.context.store, self.context.outcomes);
-        let push = (store, &self.push);
+        let split = VariantSplit::of(self.order);
+        let push = (store, &self.push, &split);
         let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.lists).await;
-        let WrittenFiles { files, by_hash } = written.map_err(|error| {
+        let WrittenFiles {
+            files,
+            by_hash,
+            variants,
+        } = written.map_err(|error| {
             outcome_files::missing_files_error(&error, outcomes, &self.stem, self.run)
         })?;
+        self.variants = variants;
         let lists = TokenLists::of(outcomes, &self.stem);
         let lists = std::mem::replace(&mut self.lists, lists);
         let failure = lists.failure().map(copy_of);

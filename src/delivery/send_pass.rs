@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::claim_window::ClaimWindow;
+use super::groups::VariantSplit;
 use super::while_sending::Stop;
 use super::{Order, SendPlan, SourceReader, WhileSending};
 use crate::budget::Budget;
@@ -54,6 +55,8 @@ pub(super) struct SendPass<'a> {
     /// Quiet hours, and the latest instant.
     pub(super) gate: &'a WhileSending,
     pub(super) clock: &'a Arc<dyn Clock>,
+    /// The variants of the push.
+    pub(super) variants: VariantSplit,
     /// Recipients may have been claimed before this pass.
     pub(super) again: bool,
     pub(super) shared: SharedState,

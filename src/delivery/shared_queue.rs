@@ -69,7 +69,8 @@ pub(super) async fn enter_batch(
     let mut queued = Vec::with_capacity(screened.ready.len());
     let mut taken = Vec::with_capacity(screened.ready.len());
     for one in screened.ready {
-        let Ok(payload) = composer.compose("", &one.recipient.row) else {
+        let variant = pass.variants.place(&one.recipient.user);
+        let Ok(payload) = composer.compose("", &one.recipient.row, variant) else {
             continue;
         };
         taken.push(Dismissal::skipped(

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use super::outcome_files::OutcomeFiles;
 use super::{Order, Reach};
 use crate::cadence::Breakdown;
-use crate::state::ledger::{Ending, Standing, TallyRow};
+use crate::state::ledger::{Ending, Recipient, Standing, TallyRow};
 
 /// The result of a send. `--json` prints it; `pushctl schema summary` describes it.
 ///
@@ -107,6 +107,9 @@ pub struct Summary {
     pub others: u64,
     /// Where the notification history was: `postgres`, `http`, `embedded` or `off`.
     pub cadence: String,
+    /// The outcomes of each variant, if the push has some. With the control group, these are all recipients.
+    #[serde(default)]
+    pub variants: Vec<VariantOutcome>,
     /// Notes on the counts.
     pub notes: Vec<String>,
     /// When this run began to send, RFC 3339.
@@ -127,6 +130,62 @@ pub struct Summary {
     /// The reason why a file is missing or a list incomplete.
     #[serde(default)]
     pub files_error: Option<String>,
+}
+
+/// The outcomes of one variant of a push.
+///
+/// ```text
+/// recipients + further_devices = accepted + failed + dead + in_doubt + cancelled + under_way + not_sent
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VariantOutcome {
+    /// Its name.
+    pub name: String,
+    /// Its recipients who were finished or claimed, without the control group.
+    pub recipients: u64,
+    /// Messages to second and further devices of a recipient.
+    pub further_devices: u64,
+    /// Messages that the push service accepted.
+    pub accepted: u64,
+    /// Messages that it refused, or did not accept after all retries.
+    pub failed: u64,
+    /// Messages to tokens that are no longer registered.
+    pub dead: u64,
+    /// Messages whose answer was never seen.
+    pub in_doubt: u64,
+    /// Recipients who get none, because the run was cancelled.
+    pub cancelled: u64,
+    /// Messages being sent by another process.
+    pub under_way: u64,
+    /// Recipients without a message: excluded, without a token, or skipped.
+    pub not_sent: u64,
+}
+
+impl VariantOutcome {
+    pub(super) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, recipient: &Recipient) {
+        if recipient.device == 0 {
+            self.recipients += 1;
+        } else {
+            self.further_devices += 1;
+        }
+        let count = match recipient.standing {
+            Standing::Ended(Ending::Accepted) => &mut self.accepted,
+            Standing::Ended(Ending::Failed) => &mut self.failed,
+            Standing::Ended(Ending::Dead) => &mut self.dead,
+            Standing::Ended(Ending::InDoubt) => &mut self.in_doubt,
+            Standing::Ended(Ending::Cancelled) => &mut self.cancelled,
+            Standing::Ended(Ending::Skipped) => &mut self.not_sent,
+            Standing::Unanswered | Standing::Queued => &mut self.under_way,
+        };
+        *count += 1;
+    }
 }
 
 /// How a send ended.

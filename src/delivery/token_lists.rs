@@ -160,8 +160,8 @@ impl TokenList {
         written
     }
 
-    /// Returns all known tokens of the kind: of this process, of earlier parts of the run, of the run that opened the push,
-    /// and of processes that joined on this machine.
+    /// Returns all known tokens of the kind: of this process, of earlier parts of the run, of the run that opened the
+    /// push, and of processes that joined on this machine.
     pub(super) fn read(&self) -> Result<ListedTokens> {
         let mut found = ListedTokens::new();
         take_lines(self.pending.as_slice(), &mut found)

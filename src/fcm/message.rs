@@ -97,9 +97,14 @@ impl Composer {
         self.tail = tail(options, self.collapse.as_ref(), time);
     }
 
-    /// Returns the message for `row` to `token`, or the reason why the row is skipped.
-    pub fn compose<R: Row + ?Sized>(&mut self, token: &str, row: &R) -> Result<Bytes, Skip> {
-        self.push.render(row, &mut self.rendered)?;
+    /// Returns the message for `row` to `token` in the words of a variant, or the reason why the row is skipped.
+    pub fn compose<R: Row + ?Sized>(
+        &mut self,
+        token: &str,
+        row: &R,
+        variant: Option<usize>,
+    ) -> Result<Bytes, Skip> {
+        self.push.render(row, variant, &mut self.rendered)?;
         let out = &mut self.buffer;
         out.clear();
         out.extend_from_slice(&self.head);
@@ -326,6 +331,7 @@ mod tests {
 
     fn push(deep_link: Option<&str>, data: &[(&str, &str)]) -> BoundPush {
         let wording = Wording {
+            variants: Vec::new(),
             title: "[[var:title]]".into(),
             body: "[[var:body]]".into(),
             deep_link: deep_link.map(str::to_owned),
@@ -341,7 +347,9 @@ mod tests {
     }
 
     fn message(composer: &mut Composer, row: [&str; 2]) -> Value {
-        let bytes = composer.compose("t:1", row.as_slice()).expect("a message");
+        let bytes = composer
+            .compose("t:1", row.as_slice(), None)
+            .expect("a message");
         serde_json::from_slice(&bytes).expect("JSON")
     }
 
@@ -383,10 +391,10 @@ mod tests {
         let mut composer = Composer::new(push(None, &[]), Delivery::Live, None);
         let frame = r#","notification":{"title":"","body":""}"#.len() + 1;
         let fits = "x".repeat(MAX_PAYLOAD - frame);
-        assert!(composer.compose("t", ["a", &fits].as_slice()).is_ok());
+        assert!(composer.compose("t", ["a", &fits].as_slice(), None).is_ok());
         let too_long = format!("{fits}x");
         assert_eq!(
-            composer.compose("t", ["a", &too_long].as_slice()),
+            composer.compose("t", ["a", &too_long].as_slice(), None),
             Err(Skip::TooLarge {
                 bytes: MAX_PAYLOAD + 1
             })
@@ -407,7 +415,7 @@ mod tests {
         #[test]
         fn any_text_arrives_as_it_was(title in "\\PC{0,8}[\\x00-\\x1f\"\\\\]?x\\PC{0,8}", token in ".{1,20}") {
             let mut composer = Composer::new(push(None, &[]), Delivery::Live, None);
-            let bytes = composer.compose(&token, [title.as_str(), "b"].as_slice()).expect("a message");
+            let bytes = composer.compose(&token, [title.as_str(), "b"].as_slice(), None).expect("a message");
             let value: Value = serde_json::from_slice(&bytes).expect("JSON");
             prop_assert_eq!(&value["message"]["notification"]["title"], &Value::from(title));
             prop_assert_eq!(&value["message"]["token"], &Value::from(token));

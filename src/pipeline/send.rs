@@ -119,7 +119,7 @@ pub(super) async fn deliver(
     let account = context
         .account
         .ok_or_else(|| Error::usage("there is no service account to send with"))?;
-    let suppressed = suppressed(phase).await?;
+    let suppressed = suppressed(phase, order).await?;
     let source_reader = source_reader(phase, &suppressed);
     let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader).await?;
     let syncing = context.cadence.sync(context.holder);
@@ -159,7 +159,7 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
         };
         return dry_run::count(order, &plan, sources, context.progress, named).await;
     }
-    let suppressed = suppressed(phase).await?;
+    let suppressed = suppressed(phase, order).await?;
     let source_reader = source_reader(phase, &suppressed);
     let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader).await?;
     let sources = DryRunSources::All {
@@ -170,11 +170,11 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
     dry_run::count(order, &plan, sources, context.progress, named).await
 }
 
-async fn suppressed(phase: &PhaseContext<'_>) -> Result<Arc<SuppressedTokens>> {
+async fn suppressed(phase: &PhaseContext<'_>, order: &Order) -> Result<Arc<SuppressedTokens>> {
     let PipelineContext {
         store, dead_tokens, ..
     } = phase.context;
-    SuppressedTokens::read(store, dead_tokens.suppress)
+    SuppressedTokens::read(store, order, dead_tokens.suppress)
         .await
         .map(Arc::new)
 }

@@ -11,11 +11,8 @@ use super::send::{deliver, dry_run_push, order};
 use super::step::is_quiet;
 use super::{Mode, Phase, PhaseContext, PhaseRecords};
 use crate::count::number;
-use crate::delivery::{InDoubt, Order, SendResult, TEST_SUFFIX, WhileSending};
+use crate::delivery::{InDoubt, Order, SendResult, TEST_LAYER, TEST_SUFFIX, WhileSending};
 use crate::error::{Error, ErrorKind, Result};
-
-/// The layer of test pushes, which no rule of the notification history limits.
-const TEST_LAYER: u32 = 4;
 
 /// Sends the test push of each push. Returns the result of the attempt and its detail.
 pub(super) async fn run(

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{counted, number};
 use crate::count::rate;
-use crate::delivery::{SendResult, Summary};
+use crate::delivery::{SendResult, Summary, VariantOutcome};
 use crate::ui::{Painter, Style};
 
 /// Returns one line: the result and the numbers that are not zero.
@@ -55,6 +55,9 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
         let count = shown(summary, name, count);
         let _ = writeln!(out, "  {count:>12}  {name}{why}");
     }
+    for variant in &summary.variants {
+        let _ = writeln!(out, "  {}", variant_line(variant));
+    }
     for note in &summary.notes {
         let _ = writeln!(out, "  note: {note}");
     }
@@ -74,6 +77,26 @@ pub fn text(summary: &Summary, pen: Painter) -> String {
     }
     let _ = write!(out, "  run: {}", summary.run);
     out
+}
+
+/// Returns the size of a variant's group, and its outcomes that are not zero.
+fn variant_line(variant: &VariantOutcome) -> String {
+    let parts = [
+        (variant.accepted, "accepted"),
+        (variant.failed, "failed"),
+        (variant.dead, "dead"),
+        (variant.in_doubt, "in doubt"),
+        (variant.cancelled, "cancelled"),
+        (variant.under_way, "under way"),
+        (variant.not_sent, "not sent"),
+    ];
+    let said = crate::count::several(&parts);
+    let colon = if said.is_empty() { "" } else { ": " };
+    format!(
+        "variant {}, {}{colon}{said}",
+        variant.name,
+        counted(variant.recipients, "recipients")
+    )
 }
 
 /// The last part of a dry run.

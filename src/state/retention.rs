@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
+use super::migrations::Lack;
 use super::store::Store;
 use super::value::{Statement, params};
 use crate::error::Result;
@@ -123,9 +124,14 @@ impl Store {
                        AND NOT EXISTS (SELECT 1 FROM pushctl.runs r WHERE r.id = s.run) ORDER BY s.id LIMIT $2)";
         while !(pruning.should_stop)() && self.execute(senders, params![before, GROUP]).await? > 0 {
         }
+        // A dry run does not migrate the store.
+        let has_tokens = self.lack().await? == Lack::Nothing;
         let tokens = "DELETE FROM pushctl.dead_tokens WHERE token_hash IN
                       (SELECT token_hash FROM pushctl.dead_tokens WHERE found_at < $1 LIMIT $2)";
-        while !(pruning.should_stop)() && self.execute(tokens, params![before, GROUP]).await? > 0 {}
+        while has_tokens
+            && !(pruning.should_stop)()
+            && self.execute(tokens, params![before, GROUP]).await? > 0
+        {}
         // Leases are written by the store's clock: a machine whose clock is ahead must not delete a living one.
         let age = self.now().as_microsecond() - before.as_microsecond();
         let leases = format!(

@@ -13,6 +13,9 @@ use crate::error::Error;
 /// Maximum bytes of notification and data together, as the push service limits them.
 pub const MAX_PAYLOAD: usize = 4096;
 
+/// The maximum of letters of a variant's name.
+const MAX_VARIANT_NAME: usize = 40;
+
 /// Data keys that carry the deep link.
 pub const LINK_KEYS: [&str; 2] = ["click_action", "url"];
 
@@ -30,6 +33,22 @@ pub struct Wording {
     /// What the message says beside its texts. Runs of earlier versions recorded none.
     #[serde(default)]
     pub options: MessageOptions,
+    /// Other titles and bodies, each for a share of the recipients; none, or shares that add up to 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
+}
+
+/// A title and a body for a share of the recipients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variant {
+    /// Its name in outcomes and reports.
+    pub name: String,
+    /// In place of the push's title.
+    pub title: Option<String>,
+    /// In place of the push's body.
+    pub body: Option<String>,
+    /// The share of the recipients, in percent.
+    pub share: u8,
 }
 
 /// The texts of a push, parsed and checked as far as that is possible without an audience.
@@ -40,8 +59,18 @@ pub struct PushTemplate {
     deep_link: Option<Template>,
     image: Option<Template>,
     data: Vec<(String, Template)>,
+    /// The title and the body of each variant.
+    variants: Vec<VariantTexts<Template>>,
     options: MessageOptions,
     hosts: AllowedHosts,
+}
+
+/// The texts of a variant; the push has those that it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct VariantTexts<T> {
+    name: String,
+    title: Option<T>,
+    body: Option<T>,
 }
 
 /// The texts of a push, ready for the rows of one audience.
@@ -52,6 +81,7 @@ pub struct BoundPush {
     deep_link: Option<Bound>,
     image: Option<Bound>,
     data: Vec<(String, Bound)>,
+    variants: Vec<VariantTexts<Bound>>,
     options: MessageOptions,
     hosts: AllowedHosts,
 }
@@ -73,7 +103,7 @@ pub struct Rendered {
 /// An error in a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The text: `title`, `body`, `deep_link`, `image` or `data.KEY`; or the option.
+    /// The text: `title`, `body`, `deep_link`, `image`, `data.KEY` or `variant.NAME.title`; or the option.
     pub place: String,
     /// The error message.
     pub reason: String,
@@ -142,44 +172,25 @@ impl PushTemplate {
             .iter()
             .map(|(key, value)| (key.clone(), text(&format!("data.{key}"), value)))
             .collect();
+        let variants: Vec<VariantTexts<Template>> = wording
+            .variants
+            .iter()
+            .map(|variant| {
+                let mut part = |key: &str, source: &Option<String>| {
+                    let place = variant_place(&variant.name, key);
+                    source.as_ref().and_then(|source| text(&place, source))
+                };
+                VariantTexts {
+                    name: variant.name.clone(),
+                    title: part("title", &variant.title),
+                    body: part("body", &variant.body),
+                }
+            })
+            .collect();
 
-        let link = wording
-            .deep_link
-            .iter()
-            .map(|link| ("deep_link".to_owned(), link));
-        let picture = options
-            .image
-            .iter()
-            .map(|image| ("image".to_owned(), image));
-        let data_texts = wording
-            .data
-            .iter()
-            .map(|(key, text)| (format!("data.{key}"), text));
-        let texts = [("title", &wording.title), ("body", &wording.body)];
-        let named = texts.map(|(place, text)| (place.to_owned(), text));
-        for (place, source) in named
-            .into_iter()
-            .chain(link)
-            .chain(picture)
-            .chain(data_texts)
-        {
-            let is_line_break = |letter: char| matches!(letter, '\n' | '\t') && place != "title";
-            let found = source
-                .chars()
-                .find(|letter| letter.is_control() && !is_line_break(*letter));
-            if let Some(letter) = found {
-                let reason = format!(
-                    "it contains the control character {}",
-                    letter.escape_unicode()
-                );
-                problems.push(Problem::new(&place, reason));
-            }
-        }
-        for (place, source) in texts {
-            if source.trim().is_empty() {
-                problems.push(Problem::new(place, "it is empty"));
-            }
-        }
+        problems.extend(wording.control_characters());
+        problems.extend(wording.empty_texts());
+        problems.extend(wording.variant_problems());
         for key in wording.data.keys() {
             if let Some(reason) = reserved(key, wording.deep_link.is_some()) {
                 problems.push(Problem::new(&format!("data.{key}"), reason));
@@ -208,6 +219,7 @@ impl PushTemplate {
                     .into_iter()
                     .filter_map(|(key, template)| Some((key, template?)))
                     .collect(),
+                variants,
                 hosts: hosts.clone(),
             }),
             _ => Err(problems),
@@ -247,12 +259,19 @@ impl PushTemplate {
         let deep_link = self.deep_link.as_ref().and_then(|_| bound.next());
         let image = self.image.as_ref().and_then(|_| bound.next());
         let keys = self.data.iter().map(|(key, _)| key.clone());
+        let data = keys.zip(bound.by_ref()).collect();
+        let variants = self.variants.iter().map(|variant| VariantTexts {
+            name: variant.name.clone(),
+            title: variant.title.as_ref().and_then(|_| bound.next()),
+            body: variant.body.as_ref().and_then(|_| bound.next()),
+        });
         Ok(BoundPush {
+            variants: variants.collect(),
             title,
             body,
             deep_link,
             image,
-            data: keys.zip(bound).collect(),
+            data,
             options: self.options.clone(),
             hosts: self.hosts.clone(),
         })
@@ -270,6 +289,96 @@ impl PushTemplate {
         .chain(link.map(|text| ("deep_link".to_owned(), text)))
         .chain(image.map(|text| ("image".to_owned(), text)))
         .chain(data.map(|(key, text)| (format!("data.{key}"), text)))
+        .chain(self.variants.iter().flat_map(|variant| {
+            let parts = [("title", &variant.title), ("body", &variant.body)];
+            let texts = parts.into_iter().filter_map(|(key, text)| {
+                Some((variant_place(&variant.name, key), text.as_ref()?))
+            });
+            texts.collect::<Vec<_>>()
+        }))
+    }
+}
+
+fn variant_place(name: &str, key: &str) -> String {
+    format!("variant.{name}.{key}")
+}
+
+impl Wording {
+    /// Returns a problem for each text with a control character. A body may have line breaks and tabs.
+    fn control_characters(&self) -> Vec<Problem> {
+        let link = self.deep_link.iter();
+        let link = link.map(|link| ("deep_link".to_owned(), link));
+        let image = self.options.image.iter();
+        let image = image.map(|image| ("image".to_owned(), image));
+        let data = self.data.iter();
+        let data = data.map(|(key, text)| (format!("data.{key}"), text));
+        let texts = self.shown_texts().chain(link).chain(image).chain(data);
+        let problem = |(place, source): (String, &String)| {
+            let is_line_break =
+                |letter: char| matches!(letter, '\n' | '\t') && !place.ends_with("title");
+            let mut letters = source.chars();
+            let found = letters.find(|letter| letter.is_control() && !is_line_break(*letter))?;
+            let reason = format!(
+                "it contains the control character {}",
+                found.escape_unicode()
+            );
+            Some(Problem::new(&place, reason))
+        };
+        texts.filter_map(problem).collect()
+    }
+
+    fn empty_texts(&self) -> Vec<Problem> {
+        let texts = self.shown_texts();
+        let empty = texts.filter(|(_, source)| source.trim().is_empty());
+        empty
+            .map(|(place, _)| Problem::new(&place, "it is empty"))
+            .collect()
+    }
+
+    /// Returns the titles and the bodies.
+    fn shown_texts(&self) -> impl Iterator<Item = (String, &String)> {
+        let own = [("title", &self.title), ("body", &self.body)];
+        let own = own.map(|(place, text)| (place.to_owned(), text));
+        own.into_iter().chain(self.variant_texts())
+    }
+
+    fn variant_texts(&self) -> impl Iterator<Item = (String, &String)> {
+        self.variants.iter().flat_map(|variant| {
+            let parts = [("title", &variant.title), ("body", &variant.body)];
+            parts
+                .into_iter()
+                .filter_map(|(key, text)| Some((variant_place(&variant.name, key), text.as_ref()?)))
+        })
+    }
+
+    /// Returns what is wrong with the names and the shares of the variants.
+    fn variant_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut seen = Vec::new();
+        for variant in &self.variants {
+            let name = &variant.name;
+            let is_word =
+                |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+            if name.is_empty() || name.len() > MAX_VARIANT_NAME || !name.chars().all(is_word) {
+                let reason = format!(
+                    "the name {name:?} must be 1 to {MAX_VARIANT_NAME} letters, digits, - or _"
+                );
+                problems.push(Problem::new("variant", reason));
+            }
+            if seen.contains(&name) {
+                problems.push(Problem::new(
+                    "variant",
+                    format!("there are two with the name {name:?}"),
+                ));
+            }
+            seen.push(name);
+        }
+        let shares: u32 = self.variants.iter().map(|one| u32::from(one.share)).sum();
+        if !self.variants.is_empty() && shares != 100 {
+            let reason = format!("the shares add up to {shares}, and must add up to 100");
+            problems.push(Problem::new("variant", reason));
+        }
+        problems
     }
 }
 
@@ -321,12 +430,20 @@ impl BoundPush {
         &self.options
     }
 
-    /// Renders all texts for `row` into `into`, replacing its content.
-    pub fn render<R: Row + ?Sized>(&self, row: &R, into: &mut Rendered) -> Result<(), Skip> {
+    /// Renders all texts of a variant, or of the push itself, for `row` into `into`, replacing its content.
+    pub fn render<R: Row + ?Sized>(
+        &self,
+        row: &R,
+        variant: Option<usize>,
+        into: &mut Rendered,
+    ) -> Result<(), Skip> {
+        let variant = variant.and_then(|place| self.variants.get(place));
+        let title = variant.and_then(|variant| variant.title.as_ref());
+        let body = variant.and_then(|variant| variant.body.as_ref());
         into.title.clear();
-        self.title.render(row, &mut into.title)?;
+        title.unwrap_or(&self.title).render(row, &mut into.title)?;
         into.body.clear();
-        self.body.render(row, &mut into.body)?;
+        body.unwrap_or(&self.body).render(row, &mut into.body)?;
         into.deep_link.clear();
         if let Some(link) = &self.deep_link {
             link.render(row, &mut into.deep_link)?;
@@ -357,6 +474,7 @@ mod tests {
 
     fn wording() -> Wording {
         Wording {
+            variants: Vec::new(),
             title: "Hi [[var:first_name|default:\"there\"]]".into(),
             body: "[[var:count]] want your [[var:shoe]]".into(),
             deep_link: Some("https://tradeblock.us/closet?u=[[var:user_id|urlencode]]".into()),
@@ -382,7 +500,7 @@ mod tests {
         let mut rendered = Rendered::default();
         for _ in 0..2 {
             bound
-                .render(["a b", "", "3", "Jordan 4"].as_slice(), &mut rendered)
+                .render(["a b", "", "3", "Jordan 4"].as_slice(), None, &mut rendered)
                 .expect("no hole");
         }
         assert_eq!(rendered.title, "Hi there");
@@ -446,7 +564,7 @@ mod tests {
             .bind(&["host", "first_name", "count", "shoe"])
             .expect("all columns");
         let mut rendered = Rendered::default();
-        let mut render = |host| bound.render([host, "a", "1", "b"].as_slice(), &mut rendered);
+        let mut render = |host| bound.render([host, "a", "1", "b"].as_slice(), None, &mut rendered);
         assert_eq!(render("www.tradeblock.us"), Ok(()));
         assert!(matches!(render("example.com"), Err(Skip::Link(_))));
         assert!(matches!(render("a\nb"), Err(Skip::Link(_))));

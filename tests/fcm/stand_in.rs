@@ -210,7 +210,7 @@ async fn a_validated_message_is_not_counted_as_accepted() {
     .expect("started");
     let (client, mut reports) = Bench::of(&stand_in).connect().await.expect("connected");
     let body = composer(Delivery::ValidateOnly)
-        .compose("t", ["Ana"].as_slice())
+        .compose("t", ["Ana"].as_slice(), None)
         .expect("a message");
     client
         .submit_all([pushctl::fcm::SendJob {

@@ -48,6 +48,8 @@ pub(crate) struct File {
     pub(crate) test: String,
     pub(crate) notify: String,
     pub(crate) title: &'static str,
+    /// More of each push.
+    pub(crate) push: &'static str,
 }
 
 impl Default for File {
@@ -64,6 +66,7 @@ impl Default for File {
             test: format!("user_ids = [\"{TESTER}\"]"),
             notify: String::new(),
             title: "Hello [[var:username]]",
+            push: "",
         }
     }
 }
@@ -91,6 +94,7 @@ impl File {
             test,
             notify,
             title,
+            push,
             ..
         } = self;
         // A test may start it on several roads on one day, which is not what an overlap is about.
@@ -106,7 +110,7 @@ impl File {
         for file in ["haves", "wants"] {
             let _ = write!(
                 text,
-                "[[push]]\naudience_file = \"{file}\"\nlayer = 3\ntitle = \"{title}\"\nbody = \"[[var:bio]]\"\n"
+                "[[push]]\naudience_file = \"{file}\"\nlayer = 3\ntitle = \"{title}\"\nbody = \"[[var:bio]]\"\n{push}\n"
             );
         }
         text

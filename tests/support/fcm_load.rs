@@ -80,7 +80,9 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             let jobs = (next..end).map(|id| {
                 let row = ["Ana".to_owned(), format!("{}", id % 90 + 1)];
                 let token = format!("dJ8sK2:APA91b{id:0130}");
-                let body = composer.compose(&token, row.as_slice()).unwrap_or_default();
+                let body = composer
+                    .compose(&token, row.as_slice(), None)
+                    .unwrap_or_default();
                 SendJob {
                     id,
                     body,
@@ -121,6 +123,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
 
 fn composer() -> Result<Composer> {
     let wording = Wording {
+        variants: Vec::new(),
         title: "[[var:first_name|default:\"Someone\"]], someone wants your shoes".into(),
         body: "[[var:count|number]] [[var:count|plural:\"person wants\",\"people want\"]] your Jordan 4".into(),
         deep_link: Some("https://tradeblock.us/closet".into()),

@@ -6,13 +6,14 @@ use std::ops::Range;
 use super::CheckedFile;
 use crate::audience::Definition;
 use crate::audience::header::OutputFile;
+use crate::automation::file::variant_name;
 use crate::automation::quiet_hours::clock_time;
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::{Node, part_of};
 use crate::automation::{file_name, file_named};
 use crate::suggest::nearest;
 use crate::template::message_options::MessageOptions;
-use crate::template::push::{Problem, PushTemplate, Wording};
+use crate::template::push::{Problem, PushTemplate, Variant, Wording};
 use crate::template::{Fault, Flaw, LITERAL_HINT, Template};
 
 /// The options of a message that are texts without variables.
@@ -98,6 +99,22 @@ impl<'c> CheckedFile<'c, '_> {
                 }
             }
         }
+        let mut variants = Vec::new();
+        for (index, table) in toml_tree::entries(push, "variant").enumerate() {
+            let name = toml_tree::text(table, "name");
+            let name = name.map_or_else(|| variant_name(index), |(name, _)| name.to_owned());
+            let place = |key: &str| format!("variant.{name}.{key}");
+            let title = text(table, "title", place("title"));
+            let body = text(table, "body", place("body"));
+            let share = toml_tree::integer(table, "share");
+            let share = share.and_then(|(share, _)| u8::try_from(share).ok());
+            variants.push(Variant {
+                title,
+                body,
+                share: share.unwrap_or_default(),
+                name,
+            });
+        }
         // A missing text or one of the wrong type is reported elsewhere; a placeholder replaces it here.
         let stand_in = || "-".to_owned();
         let wording = Wording {
@@ -105,12 +122,17 @@ impl<'c> CheckedFile<'c, '_> {
             body: body.unwrap_or_else(stand_in),
             deep_link,
             data,
+            variants,
             options,
         };
         if let Err(problems) = PushTemplate::parse(&wording, self.against.link_hosts) {
             for problem in problems {
                 if let Some((text, span)) = spans.get(&problem.place) {
                     self.problem(&problem, text, span);
+                } else if problem.place == "variant"
+                    && let Some(span) = toml_tree::key_span(push, "variant")
+                {
+                    self.findings.error("variant", &span, problem.reason);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! `pushctl preview`: renders a push without sending it.
 
+use crate::delivery::groups::VariantSplit;
 use crate::delivery::preview::{self, Sample};
 use crate::delivery::{Input, Order};
 use crate::error::Result;
@@ -49,12 +50,12 @@ pub struct Args {
 
 impl Subcommand for Args {
     fn run(self: Box<Self>, context: CommandContext) -> Result<ExitStatus> {
-        let (input, wording) = self.push(&context)?;
+        let (input, wording, split) = self.push(&context)?;
         let push = PushTemplate::parse(&wording, &hosts(&context)?)
             .map_err(|found| Problem::error(&found))?;
         let samples = self.samples;
         let preview = runtime::run_blocking(&context, "rendering", move || {
-            preview::render(&input, &push, samples)
+            preview::render(&input, &push, &split, samples)
         })?;
         if context.ui.document() == Document::Json {
             context.ui.json(&preview)?;
@@ -66,6 +67,7 @@ impl Subcommand for Args {
                 line,
                 offset: _,
                 user_id,
+                variant,
                 kind,
                 title,
                 body,
@@ -73,7 +75,11 @@ impl Subcommand for Args {
                 image,
                 bytes,
             } = sample;
-            let head = format!("{kind}: line {line}, {user_id}, {bytes} of {MAX_PAYLOAD} bytes");
+            let variant = variant.as_ref().map(|name| format!(", variant {name}"));
+            let head = format!(
+                "{kind}: line {line}, {user_id}{}, {bytes} of {MAX_PAYLOAD} bytes",
+                variant.unwrap_or_default()
+            );
             context.ui.print(pen.write(Style::Faint, &head))?;
             context
                 .ui
@@ -103,9 +109,10 @@ impl Subcommand for Args {
 
 impl Args {
     /// Returns the audience and the message: those of the flags, or of a push of an automation.
-    fn push(&self, context: &CommandContext) -> Result<(Input, Wording)> {
+    fn push(&self, context: &CommandContext) -> Result<(Input, Wording, VariantSplit)> {
         let (Some(name), Some(number)) = (&self.automation, self.push) else {
-            return Ok((self.audience.input()?, self.words.wording(context)?));
+            let wording = self.words.wording(context)?;
+            return Ok((self.audience.input()?, wording, VariantSplit::default()));
         };
         let automation = automation_args::one(context, name)?;
         let named = self.audience.is_given().then(|| self.audience.input());
@@ -120,6 +127,7 @@ impl Args {
             named.transpose()?,
             &mut order,
         )?;
-        Ok((order.input, order.wording))
+        let split = VariantSplit::of(&order);
+        Ok((order.input, order.wording, split))
     }
 }

@@ -169,7 +169,11 @@ impl Args {
                 .check_safeguards(&run_context, &store, &plan)
                 .await?;
         }
-        let store = services::store(context).await?;
+        let store = if confirm::is_refused(context, order.reach) {
+            services::store_of_dry_run(context).await?
+        } else {
+            services::store(context).await?
+        };
         let asked = (order, plan);
         let mut sending = PreparedSend::prepare(&run_context, &store, asked, file).await?;
         confirm::confirm_send(context, &mut sending, &overrides).await?;
