@@ -112,9 +112,9 @@ pub(super) async fn deliver(
     gate: &WhileSending,
 ) -> Result<Sent> {
     let context = phase.context;
-    let account = context
-        .account
-        .ok_or_else(|| Error::usage("there is no service account to send with"))?;
+    let login = context
+        .login
+        .ok_or_else(|| Error::usage("there are no credentials to send with"))?;
     let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader(phase)).await?;
     let syncing = context.cadence.sync(context.holder);
     let _ = context.interrupt.or(syncing).await;
@@ -124,7 +124,7 @@ pub(super) async fn deliver(
     let ways = SendContext {
         store: context.store,
         cadence: context.cadence,
-        account,
+        login,
         service: context.service,
         own_rate: None,
         outcomes: context.outcomes,

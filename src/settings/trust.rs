@@ -18,6 +18,7 @@ const VARIABLES: &[&str] = &[
     "PUSHCTL_PUSH_URL",
     "PUSHCTL_PUSH_TOKEN_URL",
     "PUSHCTL_PUSH_CA",
+    "GCE_METADATA_HOST",
     "HTTPS_PROXY",
     "https_proxy",
     "ALL_PROXY",
@@ -34,6 +35,7 @@ const SETTINGS: &[&str] = &[
     "push.url",
     "push.token_url",
     "push.ca",
+    "push.metadata_host",
     "push.proxy",
 ];
 
