@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::send::{Office, order, people};
 use crate::support::cli::Outcome;
 use crate::support::fcm::script::{Reply, Script};
+use crate::support::fcm::{ACCOUNT_EMAIL, private_key_pem};
 use crate::support::identity::{Fate, Identity, SUBJECT, Server, TARGET};
 use crate::support::programs::closed_port;
 
@@ -180,112 +181,92 @@ fn a_fault_of_any_server_is_tried_again_until_it_passes() {
     }
 }
 
-#[test]
-fn a_rejection_is_not_tried_again_and_says_of_what_and_what_to_do() {
-    let invalid = |reason: &str| {
-        Fate::Answer(
-            400,
-            json!({"error": "invalid_grant", "error_description": reason}),
-        )
-    };
-    let denied = || {
-        let message = "Permission 'iam.serviceAccounts.getAccessToken' denied";
-        Fate::Answer(
-            403,
-            json!({"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}}),
-        )
-    };
-    let echo = format!("The token {SUBJECT} has expired");
-    for (server, fate, words) in [
-        (
-            Server::Exchange,
-            invalid(&echo),
-            [
-                "invalid_grant: The token **** has expired",
-                "rejects the subject token",
-                "allowed audiences",
-            ],
-        ),
-        (
-            Server::Exchange,
-            Fate::Html(404),
-            [
-                "404 Not Found",
-                "rejects the subject token",
-                "workloadIdentityPools/pool",
-            ],
-        ),
-        (
-            Server::Exchange,
-            Fate::Expired,
-            [
-                "has expired already",
-                "the token endpoint",
-                "clock is right",
-            ],
-        ),
-        (
-            Server::Impersonation,
-            denied(),
-            ["PERMISSION_DENIED: Permission", TARGET, "Token Creator"],
-        ),
-        (
-            Server::Impersonation,
-            Fate::Expired,
-            [
-                "has expired already",
-                "the impersonation service",
-                "clock is right",
-            ],
-        ),
-        (
-            Server::Subject,
-            Fate::Answer(401, json!({})),
-            ["401 Unauthorized", "gives no subject token", "its headers"],
-        ),
-        (
-            Server::Subject,
-            Fate::Answer(302, json!({})),
-            ["302 Found", "gives no subject token", "its headers"],
-        ),
-        (
-            Server::Token,
-            Fate::Answer(404, json!({})),
-            ["404 Not Found", "gives a bearer token not", "is attached"],
-        ),
-        (
-            Server::Token,
-            Fate::Unflavored,
-            [
-                "Metadata-Flavor",
-                "does not answer like",
-                "GCE_METADATA_HOST",
-            ],
-        ),
-        (
-            Server::Token,
-            Fate::Expired,
-            [
-                "has expired already",
-                "the metadata server",
-                "clock is right",
-            ],
-        ),
-    ] {
-        let (mut office, identity) = office(Script::default());
-        match server {
-            Server::Token => sign_in_by_metadata(&mut office, &identity),
-            _ => sign_in(&mut office, &impersonating(&identity)),
-        }
-        identity.next(server, [fate.clone()]);
-        let outcome = send(&office);
-        assert_eq!(outcome.status, 4, "{server:?} {fate:?}: {outcome}");
-        for word in words {
-            outcome.says(word);
-        }
-        assert_eq!(identity.count(server), 1, "{server:?} {fate:?}");
-        assert!(office.delivered().is_empty());
+/// A server rejects a log-in: once, with these words, and nothing is sent.
+#[track_caller]
+fn rejected(server: Server, fate: Fate, words: [&str; 3]) {
+    let (mut office, identity) = office(Script::default());
+    match server {
+        Server::Token => sign_in_by_metadata(&mut office, &identity),
+        _ => sign_in(&mut office, &impersonating(&identity)),
     }
+    identity.next(server, [fate]);
+    let outcome = send(&office);
+    assert_eq!(outcome.status, 4, "{server:?}: {outcome}");
+    for word in words {
+        outcome.says(word);
+    }
+    assert_eq!(identity.count(server), 1, "{outcome}");
+    assert!(office.delivered().is_empty());
+}
+
+#[test]
+fn a_rejected_subject_token_is_not_tried_again_and_not_quoted() {
+    let echo = format!("The token {SUBJECT} has expired");
+    let invalid = json!({"error": "invalid_grant", "error_description": echo});
+    let (server, pool) = (Server::Exchange, "workloadIdentityPools/pool");
+    let refused = "rejects the subject token";
+    let quoted = "400 Bad Request: invalid_grant: The token **** has expired";
+    rejected(
+        server,
+        Fate::Answer(400, invalid),
+        [quoted, refused, "allowed audiences"],
+    );
+    rejected(server, Fate::Html(404), ["404 Not Found", refused, pool]);
+    rejected(
+        server,
+        Fate::Expired,
+        [
+            "has expired already",
+            "the token endpoint",
+            "clock is right",
+        ],
+    );
+    for (status, word) in [(401, "401 Unauthorized"), (302, "302 Found")] {
+        let fate = Fate::Answer(status, json!({}));
+        rejected(
+            Server::Subject,
+            fate,
+            [word, "gives no subject token", "its headers"],
+        );
+    }
+}
+
+#[test]
+fn a_rejected_impersonation_says_which_account_and_what_it_needs() {
+    let message = "Permission 'iam.serviceAccounts.getAccessToken' denied";
+    let denied = json!({"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}});
+    let server = Server::Impersonation;
+    let words = ["PERMISSION_DENIED: Permission", TARGET, "Token Creator"];
+    rejected(server, Fate::Answer(403, denied), words);
+    let words = [
+        "has expired already",
+        "the impersonation service",
+        "clock is right",
+    ];
+    rejected(server, Fate::Expired, words);
+}
+
+#[test]
+fn a_metadata_server_without_an_account_and_one_that_is_none_are_told_apart() {
+    let server = Server::Token;
+    let words = [
+        "404 Not Found",
+        "does not give a bearer token",
+        "is attached",
+    ];
+    rejected(server, Fate::Answer(404, json!({})), words);
+    let words = [
+        "Metadata-Flavor",
+        "does not answer like",
+        "GCE_METADATA_HOST",
+    ];
+    rejected(server, Fate::Unflavored, words);
+    let words = [
+        "has expired already",
+        "the metadata server",
+        "clock is right",
+    ];
+    rejected(server, Fate::Expired, words);
 }
 
 #[test]
@@ -425,6 +406,43 @@ fn the_doctor_names_the_log_in_and_tests_it() {
             .contains(&format!("metadata server {}", identity.host())),
         "{outcome}"
     );
+}
+
+/// An office with the variables of a service account, but its key.
+fn with_variables() -> Office {
+    let mut office = Office::playing(Script::default());
+    office.audience(&people(0..3));
+    office.set("GOOGLE_APPLICATION_CREDENTIALS", "");
+    office.set("FIREBASE_PROJECT_ID", "example-project");
+    office.set("FIREBASE_CLIENT_EMAIL", ACCOUNT_EMAIL);
+    office.set("PUSHCTL_PUSH_TOKEN_URL", office.stand_in.token_uri());
+    office
+}
+
+#[test]
+fn a_key_in_another_shape_signs_in_from_a_variable_and_from_a_file() {
+    let pem = private_key_pem();
+    let twice = pem.replace('\n', "\\\\n");
+    let mut office = with_variables();
+    office.set("FIREBASE_PRIVATE_KEY", twice);
+    sends(&office);
+    let mut office = with_variables();
+    let text = format!("\u{feff}{}", pem.replace('\n', "\r\n"));
+    office.sandbox.write("home/key.pem", &text);
+    let path = office.sandbox.home().join("key.pem");
+    office.set("FIREBASE_PRIVATE_KEY_FILE", path.display().to_string());
+    sends(&office);
+    let wide: Vec<u8> = pem.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&path, wide).unwrap();
+    let outcome = send(&office);
+    assert_eq!(outcome.status, 2, "{outcome}");
+    outcome.says("UTF-16");
+    office.set("FIREBASE_PRIVATE_KEY_FILE", "");
+    office.set("FIREBASE_PRIVATE_KEY", &pem[..500]);
+    let outcome = send(&office);
+    assert_eq!(outcome.status, 2, "{outcome}");
+    outcome.says("private key is truncated");
+    assert!(!outcome.to_string().contains(&pem[100..150]), "{outcome}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub struct Login {
 #[derive(Clone)]
 pub(super) enum TokenOrigin {
     ServiceAccount(ServiceAccount),
-    ExternalAccount(ExternalAccount),
+    ExternalAccount(Box<ExternalAccount>),
     Metadata(Metadata),
 }
 
@@ -91,20 +91,13 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What a credentials file says, before the project is known.
-struct Parsed {
-    project: Option<String>,
-    source: TokenOrigin,
-    impersonations: Vec<Impersonation>,
-}
-
 impl Login {
     /// Reads the credentials and parses their key, without any network access. `project` is used where they name none.
     ///
     /// # Errors
     /// The credentials cannot be read, are of a kind that pushctl does not use, or no project is known.
     pub fn load(credentials: &Credentials, project: Option<&str>) -> Result<Self> {
-        let parsed = match credentials {
+        let mut login = match credentials {
             Credentials::File(path) => {
                 let named = |error: Error| {
                     error.context(format!("cannot read the credentials {}", path.display()))
@@ -121,31 +114,27 @@ impl Login {
                 project,
                 client_email,
                 private_key,
-            } => Parsed {
-                project: Some(project.trim().to_owned()),
-                source: TokenOrigin::ServiceAccount(ServiceAccount::new(
-                    client_email,
-                    private_key.reveal(),
-                    None,
-                )?),
-                impersonations: Vec::new(),
-            },
-            Credentials::Metadata(host) => Parsed {
-                project: None,
-                source: TokenOrigin::Metadata(Metadata::at(host)?),
-                impersonations: Vec::new(),
-            },
+            } => {
+                let account = ServiceAccount::new(client_email, private_key.reveal(), None)?;
+                Self::new(Some(project.trim()), TokenOrigin::ServiceAccount(account))
+            }
+            Credentials::Metadata(host) => {
+                Self::new(None, TokenOrigin::Metadata(Metadata::at(host)?))
+            }
         };
-        let project = parsed
-            .project
-            .or_else(|| project.map(|project| project.trim().to_owned()));
-        let login = Self {
-            project,
-            source: parsed.source,
-            impersonations: parsed.impersonations,
-        };
+        if login.project.is_none() {
+            login.project = project.map(|project| project.trim().to_owned());
+        }
         login.check_project()?;
         Ok(login)
+    }
+
+    fn new(project: Option<&str>, source: TokenOrigin) -> Self {
+        Self {
+            project: project.map(str::to_owned),
+            source,
+            impersonations: Vec::new(),
+        }
     }
 
     fn check_project(&self) -> Result<()> {
@@ -255,8 +244,8 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
     text_of(bytes)
 }
 
-/// Parses the JSON of a credentials file, plain or in base64.
-fn parse(text: &str) -> Result<Parsed> {
+/// Parses the JSON of a credentials file, plain or in base64. The project may be missing.
+fn parse(text: &str) -> Result<Login> {
     let text = text.trim_start_matches(BYTE_ORDER_MARK).trim();
     if text.is_empty() {
         return Err(Error::usage("it is empty").hint(Advice::WrongAccountFile));
@@ -282,40 +271,32 @@ fn parse(text: &str) -> Result<Parsed> {
     parse_value(&value)
 }
 
-fn parse_value(file: &Value) -> Result<Parsed> {
-    let (source, impersonations) = match file["type"].as_str().unwrap_or_default() {
+fn parse_value(file: &Value) -> Result<Login> {
+    match file["type"].as_str().unwrap_or_default() {
         "service_account" => {
             let (account, project) = ServiceAccount::from_json(file)?;
-            let source = TokenOrigin::ServiceAccount(account);
-            return Ok(Parsed {
-                project: Some(project),
-                source,
-                impersonations: Vec::new(),
-            });
+            Ok(Login::new(
+                Some(&project),
+                TokenOrigin::ServiceAccount(account),
+            ))
         }
         "external_account" => {
             let (account, impersonation) = ExternalAccount::from_json(file)?;
-            (
-                TokenOrigin::ExternalAccount(account),
-                impersonation.into_iter().collect(),
-            )
+            let mut login = Login::new(None, TokenOrigin::ExternalAccount(Box::new(account)));
+            login.impersonations.extend(impersonation);
+            Ok(login)
         }
         "impersonated_service_account" => {
             let impersonation = Impersonation::from_json(file)?;
-            let inner = parse_value(&file["source_credentials"])
+            let mut login = parse_value(&file["source_credentials"])
                 .map_err(|error| error.context("its source_credentials cannot be used"))?;
-            let mut impersonations = inner.impersonations;
-            impersonations.push(impersonation);
-            (inner.source, impersonations)
+            // The project of the source is not that of the account which is impersonated with it.
+            login.project = None;
+            login.impersonations.push(impersonation);
+            Ok(login)
         }
-        other => return Err(unknown_kind(other)),
-    };
-    // The project of a source is not that of the account which is impersonated with it.
-    Ok(Parsed {
-        project: None,
-        source,
-        impersonations,
-    })
+        other => Err(unknown_kind(other)),
+    }
 }
 
 /// Refuses credentials of another kind, with the reason and the next step.

@@ -17,7 +17,7 @@ use crate::notify::{self, Notices, Warning, WebhookKind};
 use crate::pipeline::outgoing::{Outgoing, UnknownAddress};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
-use crate::settings::push::KeyFile;
+use crate::settings::push::{KeyFile, PushSettings};
 use crate::settings::secret::Secret;
 use crate::settings::state::STATE;
 use crate::settings::{Environment, HistoryKind, Settings, StateSettings};
@@ -81,30 +81,30 @@ pub fn state_location(settings: &Settings) -> Result<Location> {
 /// None is configured, or what is configured cannot be used.
 pub fn login(settings: &Settings) -> Result<Login> {
     let push = &settings.push;
-    let project = push.project_id.as_deref();
-    let credentials = match &push.credentials {
-        Some(KeyFile::Path(path)) => Credentials::File(path.clone()),
-        Some(KeyFile::Text(text)) => Credentials::Text(text.clone()),
-        Some(KeyFile::Metadata) => Credentials::Metadata(push.metadata_host.clone()),
+    Login::load(&credentials(push)?, push.project_id.as_deref())
+}
+
+fn credentials(push: &PushSettings) -> Result<Credentials> {
+    match &push.credentials {
+        Some(KeyFile::Path(path)) => return Ok(Credentials::File(path.clone())),
+        Some(KeyFile::Text(text)) => return Ok(Credentials::Text(text.clone())),
+        Some(KeyFile::Metadata) => return Ok(Credentials::Metadata(push.metadata_host.clone())),
         Some(KeyFile::Other(kind)) => {
             return Err(Error::usage(format!(
                 "cannot read the credentials: in place of a file's path there is {kind}"
             ))
             .hint("set GOOGLE_APPLICATION_CREDENTIALS to the path of the credentials' JSON file, or to that JSON, plain or in base64"));
         }
-        None => match (project, &push.client_email, &push.private_key) {
-            (Some(project), Some(client_email), Some(private_key)) => Credentials::Variables {
-                project: project.to_owned(),
-                client_email: client_email.clone(),
-                private_key: private_key.clone(),
-            },
-            _ => {
-                let error = "there are no credentials to send with";
-                return Err(Error::usage(error).hint(Advice::NoAccount));
-            }
-        },
-    };
-    Login::load(&credentials, project)
+        None => {}
+    }
+    match (&push.project_id, &push.client_email, &push.private_key) {
+        (Some(project), Some(client_email), Some(private_key)) => Ok(Credentials::Variables {
+            project: project.clone(),
+            client_email: client_email.clone(),
+            private_key: private_key.clone(),
+        }),
+        _ => Err(Error::usage("there are no credentials to send with").hint(Advice::NoAccount)),
+    }
 }
 
 /// Returns the settings of the push service.

@@ -161,9 +161,13 @@ pub fn text_of(bytes: Vec<u8>) -> Result<String> {
         || bytes.starts_with(&[0xfe, 0xff])
         || bytes.iter().take(64).any(|byte| *byte == 0);
     let text = String::from_utf8(bytes).ok().filter(|_| !has_wide_letters);
-    let text = text.ok_or_else(|| match has_wide_letters {
-        true => Error::usage("it is UTF-16 or binary, not text in UTF-8").hint("save it as UTF-8"),
-        false => Error::usage("it is not text in UTF-8").hint("save it as UTF-8"),
+    let text = text.ok_or_else(|| {
+        let kind = if has_wide_letters {
+            "it is UTF-16 or binary, not text in UTF-8"
+        } else {
+            "it is not text in UTF-8"
+        };
+        Error::usage(kind).hint("save it as UTF-8")
     })?;
     Ok(match text.strip_prefix(BYTE_ORDER_MARK) {
         Some(rest) => rest.to_owned(),

@@ -57,9 +57,11 @@ impl Impersonation {
             ))
             .hint("leave it out for an hour"));
         }
-        let full = |name: String| match name.contains('/') {
-            true => name,
-            false => format!("projects/-/serviceAccounts/{name}"),
+        let full = |name: String| {
+            if name.contains('/') {
+                return name;
+            }
+            format!("projects/-/serviceAccounts/{name}")
         };
         Ok(Self {
             account: account.to_owned(),

@@ -91,7 +91,10 @@ impl Metadata {
                 _ => error,
             })?;
         answer.accepted(&[], |error| {
-            let refused = format!("the metadata server {} gives {} not", self.host, peer.gives);
+            let refused = format!(
+                "the metadata server {} does not give {}",
+                self.host, peer.gives
+            );
             error.context(refused).hint(Advice::MetadataAccount)
         })?;
         // Another server may listen at this name.

@@ -285,7 +285,7 @@ impl Answer<'_> {
             None => [error["status"].as_str(), error["message"].as_str()],
         };
         let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
-        parts.map(|part| format!(": {part}")).collect()
+        parts.fold(String::new(), |reason, part| reason + ": " + part)
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&HeaderValue> {
