@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::send::{Office, order, people};
+use crate::send::{Kept, Office, order, people};
 use crate::support::cli::Outcome;
 use crate::support::fcm::script::{Reply, Script};
-use crate::support::fcm::{ACCOUNT_EMAIL, private_key_pem};
+use crate::support::fcm::{ACCOUNT_EMAIL, HOST_NAME, Options, StandIn, private_key_pem};
+use crate::support::http_proxy::{HttpProxy, Manner};
 use crate::support::identity::{Fate, Identity, SUBJECT, Server, TARGET};
 use crate::support::programs::closed_port;
 
@@ -406,6 +407,31 @@ fn the_doctor_names_the_log_in_and_tests_it() {
             .contains(&format!("metadata server {}", identity.host())),
         "{outcome}"
     );
+}
+
+#[test]
+fn a_token_exchange_goes_through_the_proxy_and_a_server_of_this_machine_does_not() {
+    let proxy = HttpProxy::start(Manner::Tunnel);
+    let host = Options {
+        host: HOST_NAME,
+        ..Options::default()
+    };
+    let mut office = Office::with(Kept::Sqlite, StandIn::start(&host).unwrap());
+    office.audience(&people(0..3));
+    office.set("FIREBASE_PROJECT_ID", "example-project");
+    office.set("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port()));
+    let identity = Identity::start(Vec::new());
+    let mut file = identity.external_account();
+    file["token_url"] = office.stand_in.token_uri().into();
+    sign_in(&mut office, &file);
+    let outcome = send(&office);
+    // It is the token endpoint of service accounts, so its refusal shows that it was reached.
+    assert_eq!(outcome.status, 4, "{outcome}");
+    outcome.says("unsupported grant type");
+    assert_eq!(identity.asked(), [Server::Subject]);
+    let tunnel = format!("CONNECT {HOST_NAME}:");
+    assert!(proxy.asked().iter().all(|line| line.starts_with(&tunnel)));
+    assert!(!proxy.asked().is_empty());
 }
 
 /// An office with the variables of a service account, but its key.

@@ -59,7 +59,7 @@ pub enum Credentials {
         project: String,
         /// The account's email address.
         client_email: String,
-        /// PEM, in any shape that [`key`] understands.
+        /// PEM, in any shape that the module `key` understands.
         private_key: Secret,
     },
     /// The metadata server of the machine, by its host, perhaps with a port.
