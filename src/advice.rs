@@ -111,8 +111,32 @@ advice! {
     WrongHistory => "check that PUSH_CADENCE_DATABASE_URL names the right database, and ?schema= the right schema",
     UnknownLayer => "every layer needs its row in notification_layers",
     CadenceService => "check CADENCE_SERVICE_URL, and that the service is running",
-    WrongAccountFile => "create a key for a service account in the console and use the file that it offers",
+    WrongAccountFile => "create a key for a service account in the console and use the file that it offers; without key \
+        files: `gcloud iam workload-identity-pools create-cred-config`, or credentials = \"metadata\"",
     WrongKey => "the key starts with -----BEGIN PRIVATE KEY-----; line breaks may be written as \\n",
+    KeyShape => "copy the whole value of private_key again, from -----BEGIN PRIVATE KEY----- to -----END PRIVATE KEY-----; \
+        line breaks may be written as \\n",
+    KeyOfConsole => "use the private_key of the JSON file that the console offers for a service account: an RSA key",
+    KeyEncrypted => "pushctl has no passphrase for it: use the key of the console's JSON file, which is not encrypted",
+    KeyIsJson => "set GOOGLE_APPLICATION_CREDENTIALS to this JSON or its file, or use only its value private_key",
+    KeyAlone => "use the JSON file of the console; or set FIREBASE_PRIVATE_KEY_FILE to this file, beside FIREBASE_PROJECT_ID \
+        and FIREBASE_CLIENT_EMAIL",
+    RawLineBreaks => "inside a string of JSON a line break is written as \\n: a shell or an editor has expanded those of the \
+        private key",
+    SubjectToken => "pushctl reads the token from a file (credential_source.file) or from a server (credential_source.url): \
+        let a job beside it write the file",
+    SubjectFormat => "check credential_source.format: text, or json with the subject_token_field_name of the token",
+    SubjectServer => "check credential_source.url and its headers, and that this machine may ask it for a token",
+    SubjectRejected => "check that the token has not expired, and that the provider's issuer, allowed audiences and attribute \
+        condition admit it; pushctl reads it anew for every exchange",
+    Impersonation => "check the account's name, that the role Service Account Token Creator is granted on it, and that the \
+        IAM Service Account Credentials API is enabled",
+    MetadataAccount => "check that a service account is attached to this machine, with the scope firebase.messaging or \
+        cloud-platform",
+    MetadataProject => "set FIREBASE_PROJECT_ID, or push.project_id in the configuration file",
+    NoMetadata => "credentials = \"metadata\" works only on a machine in Google's cloud; GCE_METADATA_HOST names another host",
+    NotThisServer => "check its address: another server, a proxy or a log-in page may have answered",
+    TokenClock => "check that this machine's clock is right: the answer carries the time",
     WayOut => "check the address (push.url, push.token_url), and that this machine may connect to it: its firewall, and \
         HTTPS_PROXY where a proxy is the only way out",
     ProxyAddress => "set HTTPS_PROXY to http://HOST:PORT of a proxy that opens tunnels (CONNECT); NO_PROXY names hosts that \
@@ -134,8 +158,8 @@ advice! {
     Stalled => "the connection stalled: a proxy, tunnel or network in between stopped passing data on",
     SlowStatement => "raise --deadline, or look for what the statement waits for: a lock (pg_locks), a full or busy \
         server (pg_stat_activity)",
-    NoAccount => "set GOOGLE_APPLICATION_CREDENTIALS to its file, or FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and \
-        FIREBASE_PRIVATE_KEY",
+    NoAccount => "set GOOGLE_APPLICATION_CREDENTIALS to their file (or to `metadata`, on a machine in Google's cloud), or \
+        FIREBASE_PROJECT_ID, FIREBASE_CLIENT_EMAIL and FIREBASE_PRIVATE_KEY",
     FewConnections => "few connections are left: connect through a pooler (PgBouncer, the platform's pooling endpoint), or \
         let fewer jobs run at once (connection_limit)",
     Renew => "renew the certificate before it ends",

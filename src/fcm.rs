@@ -6,7 +6,7 @@
 //!
 //! | module | subject |
 //! | --- | --- |
-//! | `account`, `auth` | the service account, and the bearer token that one task renews for all connections |
+//! | `login`, `auth` | how pushctl signs in, and the bearer token that one task renews for all connections |
 //! | `message` | the JSON of a message |
 //! | `proxy` | the tunnel through an HTTP proxy |
 //! | `transport`, `request` | one HTTP/2 connection; one request on it, and whether the service can have processed it |
@@ -19,7 +19,6 @@
 //!
 //! Deliberately absent: a ledger (the caller claims a recipient before it submits the job), topics, batches, HTTP/1.1.
 
-mod account;
 mod answer;
 mod auth;
 mod client;
@@ -27,6 +26,7 @@ mod client_state;
 mod connection;
 mod dispatch;
 mod failure_guard;
+mod login;
 mod message;
 mod probe;
 mod proxy;
@@ -39,11 +39,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use account::{Credentials, ServiceAccount};
 pub use answer::{Code, Platform};
 pub use client::{Client, DispatchProgress, Reports};
 pub use dispatch::{Halt, HaltCause};
 pub use failure_guard::Limits;
+pub use login::{Credentials, Login};
 pub use message::{CollapseIds, Composer, Delivery};
 pub use probe::{Probe, Verdict};
 pub use proxy::ProxySettings;
@@ -62,11 +62,11 @@ const MAX_STREAMS: usize = 100;
 pub struct FcmSettings {
     /// `https://fcm.googleapis.com`, or the address of a stand-in.
     pub base_url: String,
-    /// The token endpoint, in place of the one in the service account file.
+    /// The token endpoint, in place of the one in the credentials.
     pub token_uri: Option<String>,
     /// A PEM file with certificate authorities to trust in addition to the system's.
     pub trusted: Option<PathBuf>,
-    /// The proxy to the service and the token endpoint.
+    /// The proxy to the service and the servers of the log-in.
     pub proxy: ProxySettings,
     /// The largest number of connections. One is opened when those before it are full, and stays open.
     pub connections: usize,

@@ -30,6 +30,7 @@
 //! | template variables, filters, limits of a message | [`template`], [`template::push`] |
 //! | expiry, sound, image and the other options of a message | [`template::message_options`], [`settings::message`] |
 //! | the steps from an audience file to recipients, and the counts | [`delivery`] |
+//! | the log-in at the push service, the shapes of a private key | `src/fcm/login.rs`, `src/fcm/login/key.rs` |
 //! | the request to the push service, its answers, the rate, the failure guard | [`fcm`] |
 //! | the rules that limit pushes per recipient, and where the history is | [`cadence`] |
 //! | claims, outcomes, runs, leases, cancels | [`state`]; the ledger in [`state::ledger`], tables in `src/state/migrations/` |

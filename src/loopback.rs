@@ -1,4 +1,4 @@
-//! Which hosts are this machine: plain http leads nowhere else, and no proxy is asked for them.
+//! Which hosts are this machine, or as near: plain http leads nowhere else, and no proxy is asked for them.
 
 use std::net::IpAddr;
 
@@ -7,6 +7,17 @@ pub(crate) fn is_this_machine(host: &str) -> bool {
     let bare = host.trim_matches(['[', ']']);
     let address = bare.parse::<IpAddr>();
     bare.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Returns whether a host is the metadata server of a machine in a cloud. It has no TLS, and answers only inside the
+/// machine: the address is link-local, and Google resolves the name there.
+pub(crate) fn is_metadata_server(host: &str) -> bool {
+    let hosts = [
+        "metadata.google.internal",
+        "169.254.169.254",
+        "[fd20:ce::254]",
+    ];
+    hosts.contains(&host.to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]

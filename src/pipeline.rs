@@ -60,7 +60,7 @@ use crate::budget::Budget;
 use crate::cadence::Cadence;
 use crate::clock::Clock;
 use crate::csv_writer::LineEnding;
-use crate::fcm::{self, ServiceAccount};
+use crate::fcm::{self, Login};
 use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -173,8 +173,8 @@ pub struct PipelineContext<'a> {
     pub message: &'a MessageSettings,
     /// The hosts that deep links may lead to.
     pub hosts: &'a AllowedHosts,
-    /// The account at the push service; `None` where nothing is sent.
-    pub account: Option<&'a ServiceAccount>,
+    /// The log-in at the push service; `None` where nothing is sent.
+    pub login: Option<&'a Login>,
     /// How the push service is reached.
     pub service: &'a fcm::FcmSettings,
     /// The directory of outcome files.

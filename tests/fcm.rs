@@ -15,8 +15,8 @@ use std::time::Duration;
 use pushctl::clock::System;
 use pushctl::error::Result;
 use pushctl::fcm::{
-    Client, CollapseIds, Composer, Credentials, Delivery, FcmSettings, MessageReport, Outcome,
-    Platform, Reports, SendJob, ServiceAccount,
+    Client, CollapseIds, Composer, Credentials, Delivery, FcmSettings, Login, MessageReport,
+    Outcome, Platform, Reports, SendJob,
 };
 use pushctl::settings::secret::Secret;
 use pushctl::template::link::AllowedHosts;
@@ -151,12 +151,15 @@ pub(crate) fn code(report: &MessageReport) -> &str {
     }
 }
 
-pub(crate) fn account() -> ServiceAccount {
-    ServiceAccount::load(&Credentials::Variables {
-        project: PROJECT.to_owned(),
-        client_email: ACCOUNT_EMAIL.to_owned(),
-        private_key: Secret::new(private_key_pem().replace('\n', "\\n")),
-    })
+pub(crate) fn account() -> Login {
+    Login::load(
+        &Credentials::Variables {
+            project: PROJECT.to_owned(),
+            client_email: ACCOUNT_EMAIL.to_owned(),
+            private_key: Secret::new(private_key_pem().replace('\n', "\\n")),
+        },
+        None,
+    )
     .expect("a service account")
 }
 

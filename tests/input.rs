@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use pushctl::audience::{Catalogue, Definition};
 use pushctl::automation::SourceText;
 use pushctl::automation::check::{Against, check};
-use pushctl::fcm::{Credentials, ServiceAccount};
+use pushctl::fcm::{Credentials, Login};
 use pushctl::settings::secret::Secret;
 use pushctl::template::Template;
 use pushctl::template::link::AllowedHosts;
@@ -55,7 +55,7 @@ proptest! {
         // The secret itself stays whole.
         let at = at % account.find(SECRET).unwrap();
         let account = torn(&account, at, length.min(account.find(SECRET).unwrap() - at), &by);
-        let error = ServiceAccount::load(&Credentials::Text(Secret::new(account))).unwrap_err();
+        let error = Login::load(&Credentials::Text(Secret::new(account)), None).unwrap_err();
         let shown = format!("{error:#} {:?}", error.hints());
         prop_assert!(!shown.contains(SECRET));
     }

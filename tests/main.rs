@@ -18,6 +18,7 @@ mod gates;
 mod help;
 mod input;
 mod limits;
+mod login;
 mod notify;
 mod outages;
 mod output;

@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod fcm;
 pub(crate) mod http_proxy;
+pub(crate) mod identity;
 pub(crate) mod market;
 pub(crate) mod oracle;
 pub(crate) mod pgbouncer;

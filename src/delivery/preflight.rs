@@ -62,7 +62,7 @@ pub(super) async fn connect(
     if context.overrides.lift(Guard::Failures) {
         settings.limits = fcm::Limits::off();
     }
-    let connected = Client::connect(settings, context.account.clone(), Arc::clone(context.clock));
+    let connected = Client::connect(settings, context.login.clone(), Arc::clone(context.clock));
     context.interrupt.or(connected).await
 }
 

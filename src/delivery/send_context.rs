@@ -9,7 +9,7 @@ use super::{SourceReader, WhileSending};
 use crate::budget::Budget;
 use crate::cadence::Cadence;
 use crate::clock::Clock;
-use crate::fcm::{self, ServiceAccount};
+use crate::fcm::{self, Login};
 use crate::guards::Overrides;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -22,8 +22,8 @@ pub struct SendContext<'a> {
     pub store: &'a Store,
     /// The notification history.
     pub cadence: &'a Cadence,
-    /// The service account for the push service.
-    pub account: &'a ServiceAccount,
+    /// The log-in at the push service.
+    pub login: &'a Login,
     /// The settings of the push service.
     pub service: &'a fcm::FcmSettings,
     /// The maximum of messages a second of this process, beside the rate of a shared send.

@@ -1,4 +1,4 @@
-//! The push service: the account's key, a bearer token, and one message that is only validated.
+//! The push service: the log-in, a bearer token, and one message that is only validated.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::report::{Status, Step};
 use super::{STEP, origins};
 use crate::clock::text::Seconds;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fcm::{Probe, ServiceAccount};
+use crate::fcm::{Login, Probe};
 use crate::run::context::RunContext;
 use crate::run::services;
 
@@ -21,8 +21,8 @@ pub(super) async fn check(list: &Checklist, context: &RunContext<'_>) {
     list.plan("token", Some("credentials"));
     list.plan("message", Some("token"));
     list.plan("clock", Some("token"));
-    let account = match services::account(context.settings) {
-        Ok(account) => account,
+    let login = match services::login(context.settings) {
+        Ok(login) => login,
         Err(error) => return list.record(Step::failed("credentials", &error)),
     };
     let mut settings = services::push_settings(context);
@@ -30,9 +30,9 @@ pub(super) async fn check(list: &Checklist, context: &RunContext<'_>) {
     // Its own retries are for sends.
     settings.connect_timeout = settings.connect_timeout.min(STEP);
     settings.answer_timeout = settings.answer_timeout.min(STEP);
-    list.record(credentials(context, &account));
+    list.record(credentials(context, &login));
     let clock = Arc::clone(context.clock);
-    let made = tokio::task::spawn_blocking(move || Probe::new(settings, account, clock)).await;
+    let made = tokio::task::spawn_blocking(move || Probe::new(settings, login, clock)).await;
     let made =
         made.unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the set-up of TLS panicked")));
     let probe = match made {
@@ -51,7 +51,7 @@ pub(super) async fn check(list: &Checklist, context: &RunContext<'_>) {
     tokio::join!(connection, message(list, context, &probe));
 }
 
-fn credentials(context: &RunContext<'_>, account: &ServiceAccount) -> Step {
+fn credentials(context: &RunContext<'_>, login: &Login) -> Step {
     let names = [
         "push.credentials",
         "push.project_id",
@@ -59,14 +59,15 @@ fn credentials(context: &RunContext<'_>, account: &ServiceAccount) -> Step {
         "push.private_key",
     ];
     let origins = origins(&context.settings.resolved, &names);
-    let seen = format!(
-        "project {}, {}, key understood: {origins}",
-        account.project(),
-        account.client_email()
-    );
-    Step::new("credentials", Status::Ok, seen)
-        .detail("project", account.project())
-        .detail("client_email", account.client_email())
+    let project = login.project().unwrap_or("of the metadata server");
+    let seen = format!("project {project}, {}: {origins}", login.description());
+    let step = Step::new("credentials", Status::Ok, seen)
+        .detail("project", project)
+        .detail("login", login.kind());
+    match login.account() {
+        Some(account) => step.detail("client_email", account),
+        None => step,
+    }
 }
 
 /// The token, and the message that needs it.
@@ -88,7 +89,11 @@ async fn message(list: &Checklist, context: &RunContext<'_>, probe: &Probe) {
     list.record(step.took(began.elapsed()));
     if let Ok(bearer) = &token {
         let began = Instant::now();
-        let verdict = limited(context, "no answer to a message", probe.validate(bearer)).await;
+        let verdict = limited(context, "no answer to a message", async {
+            probe.project().await?;
+            probe.validate(bearer).await
+        })
+        .await;
         let date = verdict.as_ref().ok().and_then(|verdict| verdict.date);
         skews.extend(date.map(|date| skew(context.clock.as_ref(), date)));
         let step = match verdict.and_then(|verdict| verdict.outcome) {

@@ -8,10 +8,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::account::ServiceAccount;
 use super::client_state::{ClientState, MAX_JOBS};
 use super::connection;
 use super::dispatch::{Halt, HaltCause, PoolSlot};
+use super::login::Login;
 use super::transport::OpenedTransport;
 use super::{FcmSettings, MAX_STREAMS, MessageReport, SendJob};
 use crate::clock::Clock;
@@ -54,13 +54,17 @@ impl Client {
     /// failures are retried until the patience in the settings ends.
     pub async fn connect(
         settings: FcmSettings,
-        account: ServiceAccount,
+        login: Login,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Reports)> {
         let settings = checked(settings)?;
         let (sender, receiver) = unbounded_channel();
-        let shared = Arc::new(ClientState::new(settings, account, clock, sender)?);
-        let (opened, bearer) = tokio::try_join!(shared.open_transport(), shared.fetch_bearer())?;
+        let shared = Arc::new(ClientState::new(settings, login, clock, sender)?);
+        let (opened, bearer, ()) = tokio::try_join!(
+            shared.open_transport(),
+            shared.fetch_bearer(),
+            shared.find_project()
+        )?;
         shared.dispatch().authorize(&bearer);
         Ok((Self::start(shared, opened, bearer.renew), Reports(receiver)))
     }

@@ -1,9 +1,8 @@
 //! The state that the tasks of a client share: what is to be sent, what came back, and whether the service is reached.
 
-use super::account::ServiceAccount;
 use super::auth::{Bearer, TokenSource};
 use super::dispatch::{Dispatch, Halt, HaltCause, PoolSlot};
-use super::proxy::Proxy;
+use super::login::Login;
 use super::transport;
 use super::transport::Endpoint;
 use super::transport::OpenedTransport;
@@ -49,7 +48,7 @@ pub(super) struct ClientState {
 impl ClientState {
     pub(super) fn new(
         settings: FcmSettings,
-        account: ServiceAccount,
+        login: Login,
         clock: Arc<dyn Clock>,
         reports: UnboundedSender<MessageReport>,
     ) -> Result<Self> {
@@ -63,18 +62,10 @@ impl ClientState {
         };
         let endpoint = Endpoint::new(
             &settings.base_url,
-            account.project(),
             &roots,
             settings.connect_timeout,
             &settings.proxy,
         )?;
-        let token_uri = settings
-            .token_uri
-            .clone()
-            .unwrap_or_else(|| account.token_uri.clone());
-        let url = transport::check_url(&token_uri, "the token endpoint")?;
-        let proxy = Proxy::to(&url, &settings.proxy)?;
-        let http = transport::https(&roots, settings.connect_timeout, proxy.as_ref())?;
         Ok(Self {
             endpoint,
             clock,
@@ -82,7 +73,7 @@ impl ClientState {
             answer_timeout: settings.answer_timeout,
             patience: settings.patience,
             budget: settings.budget.clone(),
-            token_source: TokenSource::new((http, proxy), account, token_uri),
+            token_source: TokenSource::new(login, &roots, &settings)?,
             dispatch: Mutex::new(Dispatch::new(settings, Instant::now())),
             reports: Mutex::new(Some(reports)),
             room: Semaphore::new(MAX_JOBS),
@@ -222,9 +213,16 @@ impl ClientState {
 
     /// Fetches a bearer token.
     pub(super) async fn fetch_bearer(&self) -> Result<Bearer> {
-        let what = format!("the token endpoint {}", self.token_source.place());
-        self.retry(what, || self.token_source.fetch(self.clock.as_ref()))
+        let place = self.token_source.place();
+        self.retry(place, || self.token_source.fetch(self.clock.as_ref()))
             .await
+    }
+
+    /// Finds the project to send to, which the metadata server may have to be asked for.
+    pub(super) async fn find_project(&self) -> Result<()> {
+        let place = self.token_source.place();
+        let project = self.retry(place, || self.token_source.project()).await?;
+        self.endpoint.set_project(&project)
     }
 }
 

@@ -358,7 +358,7 @@ impl<'s> PushConnection<'s> {
                 continue;
             }
             let body = message.job.body.clone();
-            let request = request(&self.shared.endpoint.uri, &bearer.header, body.len());
+            let request = request(self.shared.endpoint.uri(), &bearer.header, body.len());
             let Ok((response, mut stream)) = self.send.send_request(request, false) else {
                 // No stream was opened, so nothing was sent.
                 self.draining = true;

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::FcmSettings;
-use super::account::ServiceAccount;
 use super::answer::{PushAnswer, classify, parse_date};
 use super::client_state::ClientState;
 use super::connection::request;
+use super::login::Login;
 use super::request;
 use crate::advice::Advice;
 use crate::clock::Clock;
@@ -35,13 +35,9 @@ pub struct Verdict {
 
 impl Probe {
     /// Reads the trusted certificates and checks the addresses.
-    pub fn new(
-        settings: FcmSettings,
-        account: ServiceAccount,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self> {
+    pub fn new(settings: FcmSettings, login: Login, clock: Arc<dyn Clock>) -> Result<Self> {
         let (reports, _) = unbounded_channel();
-        ClientState::new(settings, account, clock, reports).map(Self)
+        ClientState::new(settings, login, clock, reports).map(Self)
     }
 
     /// Opens a connection and closes it.
@@ -60,13 +56,23 @@ impl Probe {
         )
     }
 
-    /// Has a message validated.
+    /// Finds the project, which may have to be asked for.
+    ///
+    /// # Errors
+    /// The metadata server does not name it.
+    pub async fn project(&self) -> Result<String> {
+        let project = self.0.token_source.project().await?;
+        self.0.endpoint.set_project(&project)?;
+        Ok(project)
+    }
+
+    /// Has a message of the project validated.
     pub async fn validate(&self, bearer: &HeaderValue) -> Result<Verdict> {
         let opened = self.0.endpoint.connect().await?;
         let connection = tokio::spawn(opened.connection);
         let reply = async {
             let mut send = opened.send.ready().await.map_err(lost)?;
-            let head = request(&self.0.endpoint.uri, bearer, MESSAGE.len());
+            let head = request(self.0.endpoint.uri(), bearer, MESSAGE.len());
             let (response, mut body) = send.send_request(head, false).map_err(lost)?;
             body.send_data(Bytes::from_static(MESSAGE), true)
                 .map_err(lost)?;

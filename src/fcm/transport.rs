@@ -102,7 +102,10 @@ pub(super) struct OpenedTransport {
 
 /// The address to which messages are posted.
 pub(super) struct Endpoint {
-    pub(super) uri: Uri,
+    /// Without a path.
+    base: Uri,
+    /// With the path of the messages, once the project is known.
+    messages: OnceLock<Uri>,
     host: String,
     port: u16,
     tls: Option<tokio_native_tls::TlsConnector>,
@@ -113,18 +116,28 @@ pub(super) struct Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.uri)
+        write!(out, "{}", self.uri())
     }
 }
 
 /// Parses a URL; plain http is allowed only to this machine.
 pub(crate) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
+    check_url_beside(url, what, |_| false)
+}
+
+/// Parses a URL; plain http is allowed only to this machine and to the hosts that `is_near` knows.
+pub(super) fn check_url_beside(
+    url: &str,
+    what: &str,
+    is_near: impl Fn(&str) -> bool,
+) -> Result<reqwest::Url> {
     let parsed: reqwest::Url = url.parse().map_err(|cause| {
         Error::from_cause(ErrorKind::Usage, cause)
             .context(format!("{what} is not a URL"))
             .hint(Advice::WebAddress)
     })?;
-    let is_local = is_this_machine(parsed.host_str().unwrap_or_default());
+    let host = parsed.host_str().unwrap_or_default();
+    let is_local = is_this_machine(host) || is_near(host);
     match parsed.scheme() {
         "https" => Ok(parsed),
         "http" if is_local => Ok(parsed),
@@ -137,21 +150,16 @@ pub(crate) fn check_url(url: &str, what: &str) -> Result<reqwest::Url> {
 }
 
 impl Endpoint {
-    /// Makes the address from `base` and the project; `roots` are trusted in addition to the system's certificates.
+    /// Makes the address of `base`, not of a project yet; `roots` are trusted in addition to the system's certificates.
     pub(super) fn new(
         base: &str,
-        project: &str,
         roots: &[Certificate],
         timeout: Duration,
         proxy: &ProxySettings,
     ) -> Result<Self> {
         let what = "the push service's address";
         let url = check_url(base, what)?;
-        let whole = format!(
-            "{}/v1/projects/{project}/messages:send",
-            url.as_str().trim_end_matches('/')
-        );
-        let uri: Uri = whole.parse().kind(ErrorKind::Usage, || {
+        let uri: Uri = url.as_str().parse().kind(ErrorKind::Usage, || {
             format!("{what} `{base}` is not a valid address")
         })?;
         let tls = (uri.scheme() == Some(&Scheme::HTTPS))
@@ -162,11 +170,34 @@ impl Endpoint {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default().unwrap_or(443),
             proxy: Proxy::to(&url, proxy)?,
-            uri,
+            base: uri,
+            messages: OnceLock::new(),
             tls,
             timeout,
             lease: LeaseExpiry::default(),
         })
+    }
+
+    /// Sets the project of all messages. The first one stays.
+    ///
+    /// # Errors
+    /// Its address is not one.
+    pub(super) fn set_project(&self, project: &str) -> Result<()> {
+        let base = self.base.to_string();
+        let whole = format!(
+            "{}/v1/projects/{project}/messages:send",
+            base.trim_end_matches('/')
+        );
+        let uri = whole.parse().kind(ErrorKind::Usage, || {
+            format!("{project} is not a project that messages can be posted to")
+        })?;
+        self.messages.get_or_init(|| uri);
+        Ok(())
+    }
+
+    /// Returns the address that messages are posted to. No message is submitted before the project is set.
+    pub(super) fn uri(&self) -> &Uri {
+        self.messages.get().unwrap_or(&self.base)
     }
 
     /// Returns the expiry of the caller's lease; after it no connection writes any more.
@@ -241,7 +272,7 @@ impl Endpoint {
 
     /// Returns the host and port as a request names them.
     fn target(&self) -> String {
-        let host = self.uri.host().unwrap_or_default();
+        let host = self.base.host().unwrap_or_default();
         format!("{host}:{}", self.port)
     }
 

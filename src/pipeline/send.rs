@@ -116,9 +116,9 @@ pub(super) async fn deliver(
     gate: &WhileSending,
 ) -> Result<Sent> {
     let context = phase.context;
-    let account = context
-        .account
-        .ok_or_else(|| Error::usage("there is no service account to send with"))?;
+    let login = context
+        .login
+        .ok_or_else(|| Error::usage("there are no credentials to send with"))?;
     let suppressed = suppressed(phase, order).await?;
     let source_reader = source_reader(phase, &suppressed);
     let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader).await?;
@@ -130,7 +130,7 @@ pub(super) async fn deliver(
     let ways = SendContext {
         store: context.store,
         cadence: context.cadence,
-        account,
+        login,
         service: context.service,
         own_rate: None,
         outcomes: context.outcomes,

@@ -12,7 +12,7 @@ use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
 use crate::delivery::InDoubt;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fcm::{self, ServiceAccount};
+use crate::fcm::{self, Login};
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, resend_in_doubt};
 use crate::pipeline::outgoing::{Outgoing, UnknownAddress};
 use crate::pipeline::{
@@ -36,7 +36,7 @@ pub struct PipelineServices<'a> {
     history: HistorySource,
     catalogue: Catalogue,
     hosts: AllowedHosts,
-    account: Option<ServiceAccount>,
+    login: Option<Login>,
     service: fcm::FcmSettings,
     progress: Arc<dyn Progress>,
     /// `None` for dry runs.
@@ -44,10 +44,10 @@ pub struct PipelineServices<'a> {
 }
 
 impl<'a> PipelineServices<'a> {
-    /// Opens the services. `sends`: whether a service account is needed.
+    /// Opens the services. `sends`: whether a log-in is needed.
     pub fn open(context: &'a RunContext<'a>, store: Store, sends: bool) -> Result<Self> {
         let settings = context.settings;
-        let account = sends.then(|| services::account(settings)).transpose()?;
+        let login = sends.then(|| services::login(settings)).transpose()?;
         Ok(Self {
             cadence: services::cadence(settings, &store)?,
             offline: false,
@@ -55,7 +55,7 @@ impl<'a> PipelineServices<'a> {
             history: services::history(context)?,
             catalogue: services::catalogue(settings)?,
             hosts: services::hosts(settings)?,
-            account,
+            login,
             service: services::push_settings(context),
             progress: context.reporter.progress(),
             notices: sends.then(|| services::outgoing(context, &store, UnknownAddress::Skip)),
@@ -131,7 +131,7 @@ impl<'a> PipelineServices<'a> {
             test_users: &settings.generate.test_users,
             message: &settings.message,
             hosts: &self.hosts,
-            account: self.account.as_ref(),
+            login: self.login.as_ref(),
             service: &self.service,
             outcomes: &settings.push.outcomes,
             retention: Retention {

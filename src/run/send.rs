@@ -20,7 +20,7 @@ use crate::delivery::{
     TokenLookup, WhileSending, check_texts,
 };
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::fcm::{self, ServiceAccount};
+use crate::fcm::{self, Login};
 use crate::interrupt::Interrupt;
 use crate::pipeline::safeguards::{AudienceFacts, apply_overrides, check_audience, while_sending};
 use crate::pipeline::{NoResult, as_json};
@@ -129,8 +129,8 @@ impl PreparedSend {
         store: &Store,
         overrides: Option<&Override>,
     ) -> Result<Sent> {
-        // Without an account nothing can be sent, and no run should be recorded.
-        services::account(context.settings)?;
+        // Without a log-in nothing can be sent, and no run should be recorded.
+        services::login(context.settings)?;
         let road = match self.automation {
             Some(_) => Road::SendAutomation,
             None => Road::Send,
@@ -401,7 +401,7 @@ fn gate(run: &Run, overrides: &Overrides) -> WhileSending {
 
 /// The services that every pass of a send uses.
 struct SendServices {
-    account: ServiceAccount,
+    login: Login,
     cadence: Cadence,
     service: fcm::FcmSettings,
 }
@@ -409,7 +409,7 @@ struct SendServices {
 impl SendServices {
     fn new(context: &RunContext<'_>, store: &Store) -> Result<Self> {
         Ok(Self {
-            account: services::account(context.settings)?,
+            login: services::login(context.settings)?,
             cadence: services::cadence(context.settings, store)?,
             service: services::push_settings(context),
         })
@@ -425,7 +425,7 @@ impl SendServices {
         SendContext {
             store,
             cadence: &self.cadence,
-            account: &self.account,
+            login: &self.login,
             service: &self.service,
             own_rate: None,
             outcomes: &context.settings.push.outcomes,

@@ -12,12 +12,12 @@ use crate::automation::AutomationFile;
 use crate::automation::file::NotifyTable;
 use crate::cadence::{Cadence, HistoryLocation};
 use crate::error::{Error, Result};
-use crate::fcm::{self, Credentials, ServiceAccount};
+use crate::fcm::{self, Credentials, Login};
 use crate::notify::{self, Notices, Warning, WebhookKind};
 use crate::pipeline::outgoing::{Outgoing, UnknownAddress};
 use crate::postgres::address::Inputs;
 use crate::postgres::{Address, RetryLimits};
-use crate::settings::push::KeyFile;
+use crate::settings::push::{KeyFile, PushSettings};
 use crate::settings::secret::Secret;
 use crate::settings::state::STATE;
 use crate::settings::{Environment, HistoryKind, Settings, StateSettings};
@@ -75,29 +75,35 @@ pub fn state_location(settings: &Settings) -> Result<Location> {
     }
 }
 
-/// Returns the service account for the push service.
-pub fn account(settings: &Settings) -> Result<ServiceAccount> {
+/// Returns the log-in at the push service.
+///
+/// # Errors
+/// None is configured, or what is configured cannot be used.
+pub fn login(settings: &Settings) -> Result<Login> {
     let push = &settings.push;
+    Login::load(&credentials(push)?, push.project_id.as_deref())
+}
+
+fn credentials(push: &PushSettings) -> Result<Credentials> {
     match &push.credentials {
-        Some(KeyFile::Path(path)) => return ServiceAccount::load(&Credentials::File(path.clone())),
-        Some(KeyFile::Text(text)) => return ServiceAccount::load(&Credentials::Text(text.clone())),
+        Some(KeyFile::Path(path)) => return Ok(Credentials::File(path.clone())),
+        Some(KeyFile::Text(text)) => return Ok(Credentials::Text(text.clone())),
+        Some(KeyFile::Metadata) => return Ok(Credentials::Metadata(push.metadata_host.clone())),
         Some(KeyFile::Other(kind)) => {
             return Err(Error::usage(format!(
-                "cannot read the service account: in place of a file's path there is {kind}"
+                "cannot read the credentials: in place of a file's path there is {kind}"
             ))
-            .hint("set GOOGLE_APPLICATION_CREDENTIALS to the path of the service account's JSON file, or to that JSON, plain or in base64"));
+            .hint("set GOOGLE_APPLICATION_CREDENTIALS to the path of the credentials' JSON file, or to that JSON, plain or in base64"));
         }
         None => {}
     }
     match (&push.project_id, &push.client_email, &push.private_key) {
-        (Some(project), Some(client_email), Some(private_key)) => {
-            ServiceAccount::load(&Credentials::Variables {
-                project: project.clone(),
-                client_email: client_email.clone(),
-                private_key: private_key.clone(),
-            })
-        }
-        _ => Err(Error::usage("there is no service account to send with").hint(Advice::NoAccount)),
+        (Some(project), Some(client_email), Some(private_key)) => Ok(Credentials::Variables {
+            project: project.clone(),
+            client_email: client_email.clone(),
+            private_key: private_key.clone(),
+        }),
+        _ => Err(Error::usage("there are no credentials to send with").hint(Advice::NoAccount)),
     }
 }
 

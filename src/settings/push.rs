@@ -10,14 +10,16 @@ use crate::error::Result;
 
 use super::parse::{text, whole_number};
 use super::resolver::Resolver;
-use super::secret::{Secret, json_in, show_path};
+use super::secret::{METADATA, Secret, json_in, show_path};
 use super::setting::{Origin, Setting, Visibility};
 
-/// A file with a secret, or the secret itself.
+/// The credentials: a file with a secret, the secret itself, or a word.
 #[derive(Debug, Clone)]
 pub enum KeyFile {
     Path(PathBuf),
     Text(Secret),
+    /// The metadata server of the machine.
+    Metadata,
     /// Neither: its kind and length.
     Other(String),
 }
@@ -25,16 +27,18 @@ pub enum KeyFile {
 /// The settings for sending.
 #[derive(Debug, Clone)]
 pub struct PushSettings {
-    /// The service account's file, or its content.
+    /// The credentials file, or its content.
     pub credentials: Option<KeyFile>,
     /// In place of the file: the project,
     pub project_id: Option<String>,
     pub client_email: Option<String>,
     /// and its key, PEM.
     pub private_key: Option<Secret>,
+    /// Host of the metadata server, perhaps with a port.
+    pub metadata_host: String,
     /// Base URL of the service.
     pub url: String,
-    /// Address of the token endpoint, in place of the one in the service account's file.
+    /// Address of the token endpoint, in place of the one in the credentials.
     pub token_url: Option<String>,
     /// Further authorities to trust, PEM.
     pub ca: Option<PathBuf>,
@@ -94,13 +98,13 @@ impl Rate {
 
 static CREDENTIALS: Setting = Setting::new(
     "push.credentials",
-    "Service account file, or its JSON, plain or in base64",
+    "Credentials file, or its JSON, plain or in base64; or `metadata` for the metadata server",
 )
 .variables(&["GOOGLE_APPLICATION_CREDENTIALS"])
 .visibility(Visibility::KeyFile);
 static PROJECT_ID: Setting = Setting::new(
     "push.project_id",
-    "Project id, without a service account file",
+    "Project id, unless a service account file names it",
 )
 .variables(&["FIREBASE_PROJECT_ID"]);
 static CLIENT_EMAIL: Setting = Setting::new(
@@ -114,16 +118,22 @@ static PRIVATE_KEY: Setting = Setting::new(
 )
 .variables(&["FIREBASE_PRIVATE_KEY", "FIREBASE_PRIVATE_KEY_FILE"])
 .visibility(Visibility::Secret);
+static METADATA_HOST: Setting = Setting::new(
+    "push.metadata_host",
+    "Host of the metadata server, for credentials = \"metadata\"",
+)
+.variables(&["GCE_METADATA_HOST"])
+.default("metadata.google.internal");
 static URL: Setting = Setting::new("push.url", "Base URL of the push service")
     .variables(&["PUSHCTL_PUSH_URL"])
     .default("https://fcm.googleapis.com")
     .visibility(Visibility::Url);
 static TOKEN_URL: Setting = Setting::new(
     "push.token_url",
-    "Token endpoint, in place of the one in the service account's file",
+    "Token endpoint, in place of the one in the credentials",
 )
 .variables(&["PUSHCTL_PUSH_TOKEN_URL"])
-.otherwise("from the service account")
+.otherwise("from the credentials")
 .visibility(Visibility::Url);
 static CA: Setting = Setting::new(
     "push.ca",
@@ -132,7 +142,7 @@ static CA: Setting = Setting::new(
 .variables(&["PUSHCTL_PUSH_CA"]);
 static PROXY: Setting = Setting::new(
     "push.proxy",
-    "HTTP proxy to the push service and the token endpoint",
+    "HTTP proxy to the push service and the servers of the log-in",
 )
 .variables(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 .visibility(Visibility::Url);
@@ -205,6 +215,7 @@ impl PushSettings {
             project_id: settings.optional(&PROJECT_ID, text)?,
             client_email: settings.optional(&CLIENT_EMAIL, text)?,
             private_key: settings.optional(&PRIVATE_KEY, text)?.map(Secret::new),
+            metadata_host: settings.value(&METADATA_HOST, text)?,
             url: settings.value(&URL, text)?,
             token_url: settings.optional(&TOKEN_URL, text)?,
             ca: settings.path(&CA)?,
@@ -222,10 +233,13 @@ impl PushSettings {
     }
 }
 
-/// JSON, plain or in base64, is the account itself.
+/// JSON, plain or in base64, is the file's content itself.
 fn key_file(settings: &mut Resolver<'_>) -> Result<Option<KeyFile>> {
     let given = settings.optional(&CREDENTIALS, text)?;
     Ok(given.map(|given| {
+        if given == METADATA {
+            return KeyFile::Metadata;
+        }
         if let Some(json) = json_in(&given) {
             return KeyFile::Text(Secret::new(json));
         }

@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 #[serde(transparent)]
 pub struct Secret(String);
 
+/// The word in place of a credentials file that stands for the metadata server; `./metadata` is a file.
+pub const METADATA: &str = "metadata";
+
 /// The text shown in place of a secret.
 pub const MASK: &str = "****";
 
@@ -146,9 +149,35 @@ pub fn kind_of(text: &str) -> String {
     format!("{kind} of {}", counted(length, "characters"))
 }
 
+/// The mark with which some editors begin a file.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Returns the text of a file, without a byte order mark.
+///
+/// # Errors
+/// It is not UTF-8. The error names UTF-16, which editors of Windows write, and quotes nothing.
+pub fn text_of(bytes: Vec<u8>) -> Result<String> {
+    let has_wide_letters = bytes.starts_with(&[0xff, 0xfe])
+        || bytes.starts_with(&[0xfe, 0xff])
+        || bytes.iter().take(64).any(|byte| *byte == 0);
+    let text = String::from_utf8(bytes).ok().filter(|_| !has_wide_letters);
+    let text = text.ok_or_else(|| {
+        let kind = if has_wide_letters {
+            "it is UTF-16 or binary, not text in UTF-8"
+        } else {
+            "it is not text in UTF-8"
+        };
+        Error::usage(kind).hint("save it as UTF-8")
+    })?;
+    Ok(match text.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
 /// Returns the JSON object that a text is, plain or in base64.
 pub fn json_in(text: &str) -> Option<String> {
-    let text = text.trim();
+    let text = text.trim_start_matches(BYTE_ORDER_MARK).trim();
     if text.starts_with('{') {
         return Some(text.to_owned());
     }
@@ -169,7 +198,7 @@ pub fn read_file(directory: &Path, variable: &str, path: &str) -> Result<String>
         }
         format!("the file that {variable} names ({})", kind_of(path))
     };
-    let text = std::fs::read_to_string(directory.join(path)).map_err(|cause| {
+    let bytes = std::fs::read(directory.join(path)).map_err(|cause| {
         let plain = variable.trim_end_matches("_FILE");
         Error::from_cause(ErrorKind::Usage, cause)
             .context(format!("cannot read {}", named()))
@@ -177,6 +206,7 @@ pub fn read_file(directory: &Path, variable: &str, path: &str) -> Result<String>
                 "{variable} is the path of a file; the value itself belongs into {plain}"
             ))
     })?;
+    let text = text_of(bytes).map_err(|error| error.context(format!("cannot read {}", named())))?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.trim().is_empty() {
         return Err(Error::usage(format!("{}, is empty", named())));

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::{ValueEnum, ValueHint};
 
 use super::parse::words;
-use super::secret::{MASK, holds_secret, is_address, kind_of, mask_url, show_path};
+use super::secret::{MASK, METADATA, holds_secret, is_address, kind_of, mask_url, show_path};
 
 /// One setting: the only declaration of its flag, variables, key, default and help.
 #[derive(Debug, Clone, Copy)]
@@ -142,6 +142,7 @@ impl Visibility {
             Self::Plain => value.to_owned(),
             Self::Place if holds_secret(value) && !is_address(value) => kind_of(value),
             Self::Place if !is_address(value) => value.to_owned(),
+            Self::KeyFile if value == METADATA => value.to_owned(),
             Self::KeyFile => show_path(Path::new(""), value),
             Self::Place | Self::Url => mask_url(value),
             Self::Secret => MASK.to_owned(),

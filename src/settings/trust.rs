@@ -19,6 +19,7 @@ const VARIABLES: &[&str] = &[
     "PUSHCTL_PUSH_TOKEN_URL",
     "PUSHCTL_PUSH_CA",
     "PUSHCTL_DEAD_TOKENS_COMMAND",
+    "GCE_METADATA_HOST",
     "HTTPS_PROXY",
     "https_proxy",
     "ALL_PROXY",
@@ -35,6 +36,7 @@ const SETTINGS: &[&str] = &[
     "push.url",
     "push.token_url",
     "push.ca",
+    "push.metadata_host",
     "push.proxy",
     "dead_tokens.command",
 ];

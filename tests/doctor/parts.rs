@@ -169,7 +169,7 @@ fn a_wrong_push_key_is_told_at_its_parsing_or_at_the_token() {
     examined.fails(
         "push",
         "credentials",
-        "not an RSA key",
+        "private key is damaged",
         "BEGIN PRIVATE KEY",
         2,
     );

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use pushctl::fcm::{Client, Credentials, Delivery, ServiceAccount};
+use pushctl::fcm::{Client, Credentials, Delivery, Login};
 use reqwest::{Certificate, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -97,8 +97,8 @@ async fn the_account_file_of_the_stand_in_is_enough_to_send_with() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("account.json");
     fs::write(&path, stand_in.service_account().to_string()).expect("written");
-    let account = ServiceAccount::load(&Credentials::File(path)).expect("an account");
-    assert_eq!(account.project(), "example-project");
+    let account = Login::load(&Credentials::File(path), None).expect("an account");
+    assert_eq!(account.project(), Some("example-project"));
     // The token endpoint is the one in the file.
     let bench = Bench::of(&stand_in).with(|settings| settings.token_uri = None);
     let clock = Arc::new(pushctl::clock::System);

@@ -218,12 +218,14 @@ fn a_working_directory_that_others_can_write_says_nothing_about_addresses() {
         ("pushctl.toml", "push.url = \"https://example.com\"\n"),
         ("pushctl.toml", "push.token_url = \"https://example.com\"\n"),
         ("pushctl.toml", "push.ca = \"ca.pem\"\n"),
+        ("pushctl.toml", "push.metadata_host = \"example.com\"\n"),
         ("pushctl.toml", "database_url = \"postgres://h/m\"\n"),
         ("pushctl.toml", "[source]\npassword_command = \"id\"\n"),
         (".env", "DATABASE_URL=postgres://h/m\n"),
         (".env", "PGHOST=h\n"),
         (".env", "PUSHCTL_PUSH_URL=https://example.com\n"),
         (".env", "PUSHCTL_CONFIG=x.toml\n"),
+        (".env", "GCE_METADATA_HOST=example.com\n"),
     ] {
         sandbox.write(&format!("here/{file}"), text);
         others(".", 0o755);

@@ -14,7 +14,7 @@ use pushctl::cadence::{self, Cadence};
 use pushctl::clock::Clock;
 use pushctl::csv_writer::LineEnding;
 use pushctl::error::{Error, ErrorKind, Result};
-use pushctl::fcm::{self, Credentials, ServiceAccount};
+use pushctl::fcm::{self, Credentials, Login};
 use pushctl::interrupt::Interrupt;
 use pushctl::pipeline::driver::{DriveOptions, DriveResult, drive};
 use pushctl::pipeline::select_occurrence;
@@ -344,7 +344,7 @@ impl Site {
         let patience = source::RetryLimits::default();
         let source = Source::new(address(&self.market), patience, purpose);
         let account = Credentials::File(self.directory.join("account.json"));
-        let account = ServiceAccount::load(&account)?;
+        let login = Login::load(&account, None)?;
         let service = fcm::FcmSettings {
             base_url: self.service.clone(),
             trusted: Some(self.directory.join("ca.pem")),
@@ -363,7 +363,7 @@ impl Site {
             test_users: &[],
             message: &MessageSettings::default(),
             hosts: &AllowedHosts::default(),
-            account: Some(&account),
+            login: Some(&login),
             service: &service,
             outcomes: &self.directory.join("outcomes"),
             retention: Retention {

@@ -14,8 +14,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use pushctl::clock::System;
 use pushctl::fcm::{
-    Client, CollapseIds, Composer, Credentials, Delivery, FcmSettings, Limits, SendJob,
-    ServiceAccount,
+    Client, CollapseIds, Composer, Credentials, Delivery, FcmSettings, Limits, Login, SendJob,
 };
 use pushctl::template::link::AllowedHosts;
 use pushctl::template::message_options::MessageOptions;
@@ -67,7 +66,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         },
         ..FcmSettings::default()
     };
-    let account = ServiceAccount::load(&Credentials::File(at("service-account.json")))?;
+    let account = Login::load(&Credentials::File(at("service-account.json")), None)?;
     let (client, mut reports) = Client::connect(settings, account, Arc::new(System)).await?;
 
     let (started, cpu) = (Instant::now(), cpu_seconds());

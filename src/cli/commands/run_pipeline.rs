@@ -165,7 +165,7 @@ impl Args {
         }
         let run_context = services::run_context(context, "run-pipeline");
         if self.mode.reaches_phones() {
-            run::services::account(&context.settings)?;
+            run::services::login(&context.settings)?;
         }
         let sends = self.mode.reaches_phones();
         let store = if sends {

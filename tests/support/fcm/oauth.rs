@@ -18,7 +18,11 @@ use super::identity::account_key;
 use super::{ACCOUNT_EMAIL, Options};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
+/// The scope of messages, and the one that stands for every service.
+const SCOPES: [&str; 2] = [
+    "https://www.googleapis.com/auth/firebase.messaging",
+    "https://www.googleapis.com/auth/cloud-platform",
+];
 
 /// The settings of the token endpoint, and the tokens it has issued.
 #[derive(Debug)]
@@ -144,7 +148,7 @@ impl Oauth {
         if claims["iss"] != ACCOUNT_EMAIL {
             return Err("Invalid grant: account not found".to_owned());
         }
-        if claims["scope"] != SCOPE {
+        if !SCOPES.iter().any(|scope| claims["scope"] == *scope) {
             return Err("Invalid OAuth scope or ID token audience provided.".to_owned());
         }
         if claims["aud"] != self.token_uri.as_str() {
