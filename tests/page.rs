@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use pushctl::delivery::VariantOutcome;
 use pushctl::guards::{Guard, Override, Overrides};
 use pushctl::report::html::page;
 use pushctl::report::number;
@@ -49,6 +50,7 @@ fn push(
                 count: *count,
             })
             .collect(),
+        variants: Vec::new(),
     }
 }
 
@@ -320,6 +322,28 @@ fn the_numbers_on_the_page_are_those_of_the_document() {
         reasons.contains(&("dead.UNREGISTERED".to_owned(), "1,530".to_owned())),
         "{reasons:?}"
     );
+}
+
+#[test]
+fn the_groups_of_a_push_with_variants_are_on_the_page() {
+    let mut report = full();
+    assert_eq!(shown(&page(&report), "data-variant"), []);
+    let variant = |name: &str, recipients| VariantOutcome {
+        name: name.to_owned(),
+        recipients,
+        accepted: recipients - 3,
+        dead: 1,
+        not_sent: 2,
+        ..VariantOutcome::default()
+    };
+    report.pushes[0].variants = vec![variant("plain", 1_203), variant("B", 40)];
+    let cells: BTreeMap<String, String> = shown(&page(&report), "data-variant")
+        .into_iter()
+        .collect();
+    assert_eq!(cells["1.plain.recipients"], "1,203");
+    assert_eq!(cells["1.plain.accepted"], "1,200");
+    assert_eq!((&*cells["1.B.dead"], &*cells["1.B.not_sent"]), ("1", "2"));
+    assert_eq!(cells.len(), 12);
 }
 
 #[test]

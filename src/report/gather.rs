@@ -185,6 +185,7 @@ fn dry_run(summary: &Summary, records: &Records<'_>) -> PushReport {
         title,
         rows,
         outcomes: counts.sorted(),
+        variants: summary.variants.clone(),
     }
 }
 
@@ -220,6 +221,7 @@ fn push_report(
         title: push.words.title.clone(),
         rows,
         outcomes: counts.sorted(),
+        variants: summary.map_or_else(Vec::new, |summary| summary.variants.clone()),
     }
 }
 

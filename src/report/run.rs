@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::delivery::VariantOutcome;
 use crate::guards::Overrides;
 
 /// A run.
@@ -99,6 +100,9 @@ pub struct PushReport {
     pub rows: u64,
     /// The outcomes of the rows.
     pub outcomes: Vec<OutcomeCount>,
+    /// The outcomes of each variant, if it has some.
+    #[serde(default)]
+    pub variants: Vec<VariantOutcome>,
 }
 
 /// How many rows ended one way, for one reason.

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{key, text};
 use crate::report::number;
+use crate::delivery::VariantOutcome;
 use crate::report::run::{Outcome, PhaseReport, PushReport, RunReport, span};
 
 /// Phases on one time line.
@@ -182,7 +183,51 @@ fn push(push: &PushReport) -> String {
             outcome.words(),
         );
     }
-    out + "</ul>\n</article>\n"
+    out + "</ul>\n" + &variants(push) + "</article>\n"
+}
+
+/// The columns of the table of variants, with the names of their cells.
+const VARIANT_COLUMNS: [(&str, &str, fn(&VariantOutcome) -> u64); 6] = [
+    ("recipients", "recipients", |one| one.recipients),
+    ("accepted", "accepted", |one| one.accepted),
+    ("failed", "failed", |one| one.failed),
+    ("dead", "dead", |one| one.dead),
+    ("in_doubt", "in doubt", |one| one.in_doubt),
+    ("not_sent", "not sent", |one| one.not_sent),
+];
+
+/// Shows the groups of a push that has variants: each variant, and the control group.
+fn variants(push: &PushReport) -> String {
+    if push.variants.is_empty() {
+        return String::new();
+    }
+    let heads = VARIANT_COLUMNS.map(|(_, head, _)| format!("<th class=\"n\">{head}</th>"));
+    let mut out = format!(
+        "<div class=\"scroll\"><table>\n<thead><tr><th>variant</th>{}</tr></thead>\n<tbody>\n",
+        heads.concat()
+    );
+    for variant in &push.variants {
+        let name = text(&variant.name);
+        let cell = |(key, _, count): (&str, &str, fn(&VariantOutcome) -> u64)| {
+            format!(
+                "<td class=\"n\" data-variant=\"{}.{name}.{key}\">{}</td>",
+                push.number,
+                number(count(variant))
+            )
+        };
+        let cells = VARIANT_COLUMNS.map(cell).concat();
+        let _ = writeln!(out, "<tr><th scope=\"row\"><bdi>{name}</bdi></th>{cells}</tr>");
+    }
+    let held_out = count(push, Outcome::Holdout);
+    if held_out > 0 {
+        let _ = writeln!(
+            out,
+            "<tr><th scope=\"row\">control group</th><td class=\"n\">{}</td><td colspan=\"{}\"></td></tr>",
+            number(held_out),
+            VARIANT_COLUMNS.len() - 1
+        );
+    }
+    out + "</tbody>\n</table></div>\n"
 }
 
 /// Shows every reason, the most frequent of each outcome first.
