@@ -22,6 +22,7 @@
 //! | `claim_batch` | claims a batch group by group, and submits it |
 //! | `while_sending` | the reasons for an early end; quiet hours and the latest instant during a send |
 //! | `preview` | samples of the messages |
+//! | `phone` | a message as phones show it |
 //! | `dry_run` | a dry run |
 //! | `recorder` | records outcomes in the ledger |
 //! | `shared_queue` | the queue of a send that several processes share |
@@ -45,6 +46,7 @@ mod input_checks;
 mod lead;
 pub mod outcome_files;
 mod outcomes_directory;
+pub mod phone;
 mod plan;
 mod preflight;
 pub mod preview;
