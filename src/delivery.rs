@@ -22,12 +22,18 @@
 //! | `claim_batch` | claims a batch group by group, and submits it |
 //! | `while_sending` | the reasons for an early end; quiet hours and the latest instant during a send |
 //! | `preview` | samples of the messages |
+//! | `phone` | a message as phones show it |
 //! | `dry_run` | a dry run |
 //! | `recorder` | records outcomes in the ledger |
 //! | `shared_queue` | the queue of a send that several processes share |
 //! | `outcome_files` | the files of a finished send |
 //! | `outcomes_directory` | the checks of their directory before the first claim |
-//! | `dead_tokens` | the list of dead tokens |
+//! | `token_lists` | the lists of dead and invalid tokens |
+//! | `dead_tokens_command` | the command that gets the dead ones |
+//! | `suppressed_tokens` | the tokens that are not tried, because they were dead lately |
+//! | `overlap` | the recipients who had the push lately, under another occurrence |
+//! | `groups` | the control group, and the variants of a push |
+//! | `conclusion` | the result of a send, and its error |
 //! | `summary` | the counts, which add up to the rows of the file |
 //! | `send_context` | the services and limits of a send |
 //! | `send` | one send from beginning to end, also after a crash |
@@ -48,6 +54,7 @@ mod lead;
 pub mod outcome_files;
 mod outcomes_directory;
 pub mod overlap;
+pub mod phone;
 mod plan;
 mod preflight;
 pub mod preview;

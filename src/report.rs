@@ -8,6 +8,7 @@ pub mod gather;
 pub mod html;
 pub mod metrics;
 pub mod pipeline;
+pub mod preview;
 pub mod run;
 pub mod send;
 pub mod why;

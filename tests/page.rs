@@ -337,9 +337,8 @@ fn the_groups_of_a_push_with_variants_are_on_the_page() {
         ..VariantOutcome::default()
     };
     report.pushes[0].variants = vec![variant("plain", 1_203), variant("B", 40)];
-    let cells: BTreeMap<String, String> = shown(&page(&report), "data-variant")
-        .into_iter()
-        .collect();
+    let cells: BTreeMap<String, String> =
+        shown(&page(&report), "data-variant").into_iter().collect();
     assert_eq!(cells["1.plain.recipients"], "1,203");
     assert_eq!(cells["1.plain.accepted"], "1,200");
     assert_eq!((&*cells["1.B.dead"], &*cells["1.B.not_sent"]), ("1", "2"));

@@ -6,6 +6,7 @@ use csv::StringRecord;
 use serde::Serialize;
 
 use super::groups::VariantSplit;
+use super::phone::{Phone, phones};
 use super::plan::skip_code;
 use super::{AudienceReader, Input};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,6 +37,8 @@ pub struct Sample {
     pub image: Option<String>,
     /// Size of the payload, of which 4096 are allowed.
     pub bytes: usize,
+    /// The message on each platform.
+    pub phones: Vec<Phone>,
 }
 
 /// The messages of a file, in samples.
@@ -121,6 +124,7 @@ pub fn render(
     let offsets: Vec<u64> = preview.samples.iter().map(|one| one.offset).collect();
     for (sample, line) in preview.samples.iter_mut().zip(reader.lines(&offsets)?) {
         sample.line = line;
+        sample.phones = phones(&sample.title, &sample.body);
     }
     Ok(preview)
 }
@@ -144,5 +148,6 @@ fn sample(
         deep_link: (!rendered.deep_link.is_empty()).then(|| rendered.deep_link.clone()),
         image: (!rendered.image.is_empty()).then(|| rendered.image.clone()),
         bytes,
+        phones: Vec::new(),
     }
 }

@@ -291,3 +291,53 @@ fn a_push_of_an_automation_is_previewed_with_its_newest_file() {
     office.ends(&["preview", "--automation", "other", "--push", "1"], 2);
     assert_eq!(office.stand_in.requests().len(), 0);
 }
+
+#[test]
+fn a_preview_shows_each_sample_as_phones_do_and_where_they_cut_it() {
+    let sandbox = crate::support::cli::Sandbox::new();
+    sandbox.write(
+        "here/a.csv",
+        "user_id,name\n1,Ann\n2,Bartholomew \u{1f45f} of Nowhere\n",
+    );
+    let preview = |more: &[&str]| {
+        let title = "[[var:name]] wants your pair";
+        let body = "See the offer before it is gone for good: it ends tonight";
+        let words = [
+            "preview",
+            "--audience",
+            "a.csv",
+            "--title",
+            title,
+            "--body",
+            body,
+        ];
+        sandbox.run(&[&words, more].concat())
+    };
+    let shown = preview(&[]);
+    assert_eq!(shown.status, 0, "{shown}");
+    for part in [
+        "┌─ Android ─",
+        "│ Ann wants your pair ",
+        "│ See the offer before it is gone for good: it… │",
+        "title: 19 characters, whole; cut after about 45",
+        "body: 57 characters, cut after about 45, expanded after about 240",
+        "┌─ iOS ─",
+        "│ Bartholomew 👟 of Nowhere wants yo… ",
+        "│ ends tonight  ",
+        "title: 40 characters (41 wide), cut after about 35",
+        "body: 57 characters, whole; cut after about 178",
+    ] {
+        assert!(shown.stdout.contains(part), "{part}: {shown}");
+    }
+    let document = preview(&["--json"]).json();
+    let phones = &document["samples"][1]["phones"];
+    assert_eq!(phones[0]["platform"], "Android");
+    assert_eq!(phones[0]["body"]["expanded_limit"], 240);
+    assert_eq!(
+        phones[1]["title"],
+        json!({
+            "characters": 40, "columns": 41, "limit": 35, "is_cut": true,
+            "shown": ["Bartholomew 👟 of Nowhere wants yo…"],
+        })
+    );
+}

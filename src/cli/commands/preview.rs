@@ -1,13 +1,14 @@
 //! `pushctl preview`: renders a push without sending it.
 
 use crate::delivery::groups::VariantSplit;
-use crate::delivery::preview::{self, Sample};
+use crate::delivery::preview;
 use crate::delivery::{Input, Order};
 use crate::error::Result;
 use crate::exit::ExitStatus;
 use crate::guards::Overrides;
+use crate::report::preview as report;
 use crate::run::automation_order::AutomationOrder;
-use crate::template::push::{MAX_PAYLOAD, Problem, PushTemplate, Wording};
+use crate::template::push::{Problem, PushTemplate, Wording};
 use crate::ui::{Document, Style};
 
 use crate::cli::commands::Subcommand;
@@ -18,11 +19,12 @@ use crate::cli::{automation_args, runtime, services, setting_args};
 
 /// Render a push without sending it
 ///
-/// Renders every row of the file, and shows the shortest message, the longest and some others. Works without a network.
+/// Renders every row of the file, and shows the shortest message, the longest and some others, each as Android and iOS
+/// show it. Works without a network.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
-        ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "the shortest message, the longest and some others"),
+        ("pushctl preview --audience generated/trending-closet-items.csv --title 'Hot: [[var:product_name]]' --body 'People want yours'", "the shortest message, the longest and some others, as phones show them"),
         ("pushctl preview --audience a.csv --title T --body 'Hi [[var:name|default:\"there\"]]' --samples 10 --json", "more samples, for programs"),
         ("pushctl preview --automation layer3 --push 1", "the message of an automation, and its newest file"),
     ]),
@@ -63,34 +65,7 @@ impl Subcommand for Args {
         }
         let pen = context.ui.stdout_pen();
         for sample in &preview.samples {
-            let Sample {
-                line,
-                offset: _,
-                user_id,
-                variant,
-                kind,
-                title,
-                body,
-                deep_link,
-                image,
-                bytes,
-            } = sample;
-            let variant = variant.as_ref().map(|name| format!(", variant {name}"));
-            let head = format!(
-                "{kind}: line {line}, {user_id}{}, {bytes} of {MAX_PAYLOAD} bytes",
-                variant.unwrap_or_default()
-            );
-            context.ui.print(pen.write(Style::Faint, &head))?;
-            context
-                .ui
-                .print(format_args!("  {}", pen.write(Style::Strong, title)))?;
-            context.ui.print(format_args!("  {body}"))?;
-            if let Some(link) = deep_link {
-                context.ui.print(format_args!("  {link}"))?;
-            }
-            if let Some(image) = image {
-                context.ui.print(format_args!("  image: {image}"))?;
-            }
+            context.ui.print(report::sample(sample, pen))?;
         }
         let options = preview.options.to_string();
         if !options.is_empty() {

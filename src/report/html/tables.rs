@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{key, text};
-use crate::report::number;
 use crate::delivery::VariantOutcome;
+use crate::report::number;
 use crate::report::run::{Outcome, PhaseReport, PushReport, RunReport, span};
 
 /// Phases on one time line.
@@ -216,7 +216,10 @@ fn variants(push: &PushReport) -> String {
             )
         };
         let cells = VARIANT_COLUMNS.map(cell).concat();
-        let _ = writeln!(out, "<tr><th scope=\"row\"><bdi>{name}</bdi></th>{cells}</tr>");
+        let _ = writeln!(
+            out,
+            "<tr><th scope=\"row\"><bdi>{name}</bdi></th>{cells}</tr>"
+        );
     }
     let held_out = count(push, Outcome::Holdout);
     if held_out > 0 {
