@@ -9,8 +9,8 @@ use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
 
-/// The room that a platform gives a collapsed notification, in columns: an average Latin letter is one wide, an emoji or
-/// a Chinese character two.
+/// The room that a platform gives a collapsed notification, in columns: an average Latin letter is one wide, an emoji
+/// or a Chinese character two.
 #[derive(Debug)]
 struct Platform {
     name: &'static str,

@@ -186,8 +186,11 @@ fn push(push: &PushReport) -> String {
     out + "</ul>\n" + &variants(push) + "</article>\n"
 }
 
+/// The key of a column's cells, its head, and its count.
+type VariantColumn = (&'static str, &'static str, fn(&VariantOutcome) -> u64);
+
 /// The columns of the table of variants, with the names of their cells.
-const VARIANT_COLUMNS: [(&str, &str, fn(&VariantOutcome) -> u64); 6] = [
+const VARIANT_COLUMNS: [VariantColumn; 6] = [
     ("recipients", "recipients", |one| one.recipients),
     ("accepted", "accepted", |one| one.accepted),
     ("failed", "failed", |one| one.failed),
@@ -208,7 +211,7 @@ fn variants(push: &PushReport) -> String {
     );
     for variant in &push.variants {
         let name = text(&variant.name);
-        let cell = |(key, _, count): (&str, &str, fn(&VariantOutcome) -> u64)| {
+        let cell = |(key, _, count): VariantColumn| {
             format!(
                 "<td class=\"n\" data-variant=\"{}.{name}.{key}\">{}</td>",
                 push.number,
