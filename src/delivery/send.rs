@@ -12,7 +12,7 @@ use super::eligibility::{asked_in_haste, asked_in_time};
 use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
-use super::preflight::{check_history, connect, open_push};
+use super::preflight::{HistoryCheck, check_history, connect, open_push};
 use super::recorder::Traffic;
 use super::row_loop;
 use super::row_loop::{PassResult, Recipients};
@@ -21,7 +21,7 @@ use super::send_pass::{SendPass, SharedState, reserve};
 use super::summary::OutcomeSums;
 use super::while_sending::Stop;
 use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, SendResult, Summary, TokenLookup};
-use crate::cadence::{Breakdown, Exclusion, Layer, Rule, Synced};
+use crate::cadence::{AppliedRule, Breakdown, Exclusion, Layer, Rule, Synced};
 use crate::count::{counted, several};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
@@ -110,6 +110,8 @@ struct SendRun<'a> {
     again: bool,
     dead: DeadTokens,
     notes: Vec<String>,
+    /// The rules that apply.
+    rules: Vec<AppliedRule>,
     /// When the history did not answer, where the send goes on without it.
     away: Option<Instant>,
     began_at: jiff::Timestamp,
@@ -137,9 +139,13 @@ impl<'a> SendRun<'a> {
         let invalid_ids = plan
             .map(|plan| plan.check_user_ids(order, is_off))
             .transpose()?;
-        let (mut notes, away) = match order.reach {
+        let HistoryCheck {
+            mut notes,
+            rules,
+            away,
+        } = match order.reach {
             Reach::Live => check_history(order, layer, context).await?,
-            Reach::ValidateOnly => (Vec::new(), None),
+            Reach::ValidateOnly => HistoryCheck::default(),
         };
         notes.extend(invalid_ids.flatten());
         let client = connect(order, plan, context).await?;
@@ -171,6 +177,7 @@ impl<'a> SendRun<'a> {
             dead,
             stem,
             notes,
+            rules,
             away,
             began_at: context.clock.now(),
             traffic: Traffic::default(),
@@ -275,6 +282,7 @@ impl<'a> SendRun<'a> {
             not_attempted: rows.saturating_sub(people),
             others: people.saturating_sub(rows),
             cadence: self.context.cadence.name().to_owned(),
+            cadence_rules: self.rules,
             notes: self.notes,
             ended_at,
             seconds: ended_at.duration_since(self.began_at).as_secs_f64(),
