@@ -259,7 +259,7 @@ pub(super) fn extend_why(command: clap::Command, offers: &[AudienceCommand]) -> 
                 offer.typed(),
                 help::EXAMPLE_USER
             );
-            let run = Arg::new(RUN).long("run").hide(true);
+            let run = Arg::new(RUN).long("run").value_name("RUN").hide(true);
             let has_parameter = offer.parameters.iter().any(|one| one.name == "run");
             subcommand(offer, &command)
                 .before_help(help::examples_of(&[(

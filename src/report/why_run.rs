@@ -70,7 +70,7 @@ pub enum Verdict {
     Holdout,
     NoToken,
     Skipped,
-    /// A dry run, which sends nothing.
+    /// A run that sends nothing to its audience.
     DryRun,
     /// In the audience; the run ended before this recipient.
     NotReached,

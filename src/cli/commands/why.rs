@@ -40,8 +40,8 @@ pub struct Args {
     /// User id
     #[arg(long, global = true, value_name = "ID")]
     user: Option<String>,
-    /// Run whose records answer, instead of an audience: its id, a prefix of it, or `last`
-    #[arg(long, value_name = "RUN")]
+    /// Run whose records answer: its id, a prefix of it, or `last`
+    #[arg(long, value_name = "RUN", help_heading = "Instead of an audience")]
     run: Option<String>,
 }
 

@@ -22,6 +22,8 @@ use crate::state::ledger::{
 };
 use crate::state::{Run, RunStatus, Store};
 
+const DELETED: &str = "the state store's records of this push are deleted";
+
 /// A user, and the run to look in.
 struct Asked<'a> {
     store: &'a Store,
@@ -334,6 +336,12 @@ impl<'a> Asked<'a> {
                 format!("{in_audience}; a dry run sends nothing, and records no recipients"),
             );
         }
+        if self.run.mode.starts_with("test-") {
+            return (
+                Verdict::DryRun,
+                format!("{in_audience}; the run sends test pushes only"),
+            );
+        }
         if let Some(cancelled) = &self.cancelled {
             return (
                 Verdict::Cancelled,
@@ -358,13 +366,11 @@ impl<'a> Asked<'a> {
         let path = push.summary.and_then(|summary| summary.files.as_ref());
         let path = path.map(|files| files.outcomes.as_path());
         let lines = path.and_then(|path| outcomes_of(path, self.user).ok());
-        const DELETED: &str = "the state store's records of this push are deleted";
         let (Some(path), Some(lines)) = (path, lines) else {
-            let note = format!("{DELETED}, and there is no file of outcomes");
             if *rows == Ok(0) {
                 return self.unclaimed(push, rows);
             }
-            answer.because = note;
+            answer.because = format!("{DELETED}, and the file of outcomes is gone");
             return answer;
         };
         answer.note = Some(format!("from {}: {DELETED}", path.display()));
