@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use breakdown::{Breakdown, Exclusion};
-pub use rules::{Layer, Rule, RuleState, Rules, Unapplied};
+pub use rules::{AppliedRule, Layer, Rule, RuleState, Rules, Unapplied};
 pub use sync::Synced;
 
 use crate::budget::Budget;
@@ -213,6 +213,14 @@ impl<'a> Screen<'a> {
         match self.cadence.history {
             HistoryBackend::Off => Vec::new(),
             _ => self.rules.unapplied(self.layer),
+        }
+    }
+
+    /// Returns the rules that apply, for the record of the send.
+    pub fn applied(&self) -> Vec<AppliedRule> {
+        match self.cadence.history {
+            HistoryBackend::Off => Vec::new(),
+            _ => self.rules.applied(self.layer),
         }
     }
 

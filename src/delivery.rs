@@ -21,6 +21,7 @@
 //! | `claim_window` | the room for claims without an outcome |
 //! | `claim_batch` | claims a batch group by group, and submits it |
 //! | `while_sending` | the reasons for an early end; quiet hours and the latest instant during a send |
+//! | `file_rows` | the rows of one user in the files of a send |
 //! | `preview` | samples of the messages |
 //! | `phone` | a message as phones show it |
 //! | `dry_run` | a dry run |
@@ -48,6 +49,7 @@ mod dead_tokens_command;
 pub mod dry_run;
 mod eligibility;
 mod feeder;
+pub mod file_rows;
 pub mod groups;
 mod input_checks;
 mod lead;

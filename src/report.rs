@@ -12,5 +12,6 @@ pub mod preview;
 pub mod run;
 pub mod send;
 pub mod why;
+pub mod why_run;
 
 pub use crate::count::{counted, number};

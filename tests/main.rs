@@ -35,3 +35,4 @@ mod state;
 mod support;
 mod template;
 mod timetable;
+mod why_run;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::state::ledger::Limit;
@@ -41,6 +43,21 @@ pub enum RuleState {
 /// Every rule with its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules([RuleState; 3]);
+
+/// A rule with its limits, as a send applied it: it explains an exclusion also after the rule was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedRule {
+    /// The code of the recipients whom it excluded.
+    pub key: String,
+    /// Its name in `cadence_rules`.
+    pub name: String,
+    /// The layers whose pushes count.
+    pub layers: Vec<u32>,
+    /// How far back it looked.
+    pub hours: u64,
+    /// So many pushes may be within these hours, the new one included.
+    pub at_most: u32,
+}
 
 /// A rule that would apply to a layer, and does not; the sender gets a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,6 +222,28 @@ impl Rules {
         Rule::ALL.into_iter().filter_map(limit).collect()
     }
 
+    /// Returns whether a skipped recipient's code is one of [`Rule::key`].
+    pub fn is_rule(code: &str) -> bool {
+        Rule::ALL.iter().any(|rule| rule.key() == code)
+    }
+
+    /// Returns the rules that limit a layer, as a record keeps them.
+    pub fn applied(&self, layer: Layer) -> Vec<AppliedRule> {
+        let applied = |rule: Rule| match self.state(rule) {
+            RuleState::Active { window, at_most } if rule.applies_to(layer) => Some(AppliedRule {
+                key: rule.key().to_owned(),
+                name: rule.name().to_owned(),
+                layers: (1..=5)
+                    .filter(|layer| rule.counts() & (1 << layer) != 0)
+                    .collect(),
+                hours: window.as_secs() / 3600,
+                at_most,
+            }),
+            _ => None,
+        };
+        Rule::ALL.into_iter().filter_map(applied).collect()
+    }
+
     /// Returns the rules that would apply to a layer, and do not.
     pub fn unapplied(&self, layer: Layer) -> Vec<Unapplied> {
         let all = Rule::ALL.into_iter().filter(|rule| rule.applies_to(layer));
@@ -214,6 +253,18 @@ impl Rules {
         })
         .filter(|one| !matches!(one.state, RuleState::Active { .. }))
         .collect()
+    }
+}
+
+impl AppliedRule {
+    /// Returns its limit on a push at an instant.
+    pub fn limit(&self, at: Timestamp) -> Limit {
+        let window = Duration::from_secs(self.hours.saturating_mul(3600));
+        Limit {
+            layers: self.layers.iter().fold(0, |bits, layer| bits | 1 << layer),
+            since: at.saturating_sub(window).unwrap_or(Timestamp::MIN),
+            at_most: self.at_most,
+        }
     }
 }
 

@@ -259,10 +259,14 @@ pub(super) fn extend_why(command: clap::Command, offers: &[AudienceCommand]) -> 
                 offer.typed(),
                 help::EXAMPLE_USER
             );
-            subcommand(offer, &command).before_help(help::examples_of(&[(
-                typed,
-                "whether this user is in the audience",
-            )]))
+            let run = Arg::new(RUN).long("run").value_name("RUN").hide(true);
+            let has_parameter = offer.parameters.iter().any(|one| one.name == "run");
+            subcommand(offer, &command)
+                .before_help(help::examples_of(&[(
+                    typed,
+                    "whether this user is in the audience",
+                )]))
+                .args((!has_parameter).then_some(run))
         })
         .collect();
     command.subcommands(audiences)
@@ -351,6 +355,44 @@ impl FromArgMatches for Chosen {
     }
 }
 
+/// The audience of a command that does without one.
+#[derive(Debug, Clone)]
+pub(super) struct MaybeChosen {
+    pub chosen: Option<Chosen>,
+    /// Whether `--run` stands behind the audience.
+    pub has_run: bool,
+}
+
+impl clap::Args for MaybeChosen {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Chosen::augment_args(command).subcommand_required(false)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for MaybeChosen {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let Some((_, inner)) = matches.subcommand() else {
+            return Ok(Self {
+                chosen: None,
+                has_run: false,
+            });
+        };
+        Ok(Self {
+            chosen: Some(Chosen::from_arg_matches(matches)?),
+            has_run: given(inner, RUN).is_some(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 fn given(matches: &ArgMatches, id: &str) -> Option<String> {
     if let Ok(value) = matches.try_get_one::<String>(id) {
         return value.cloned();
@@ -365,6 +407,9 @@ fn given(matches: &ArgMatches, id: &str) -> Option<String> {
 
 /// The id of `--file`.
 const FILE: &str = "file";
+
+/// The id of `--run` behind an audience, which is an error with a next step. A parameter of that name is none.
+const RUN: &str = "run-of-audience";
 
 /// Keeps a parameter's id apart from the ids of pushctl's own flags.
 const PREFIX: &str = "parameter.";

@@ -23,6 +23,13 @@ pub(super) struct SourceFlags {
     as_of: Option<String>,
 }
 
+impl SourceFlags {
+    /// Returns whether `--as-of` was given.
+    pub(super) fn has_as_of(&self) -> bool {
+        self.as_of.is_some()
+    }
+}
+
 /// An audience with its parameters and its reference time.
 pub(super) struct AudienceRequest {
     pub(super) definition: Definition,

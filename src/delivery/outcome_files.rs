@@ -193,6 +193,14 @@ pub async fn rewrite(directory: &Path, store: &Store, run: &Run) -> Result<Vec<W
     Ok(written)
 }
 
+/// Returns the occurrences that test pushes of a run may have.
+pub(crate) fn test_occurrences(run: &Run) -> impl Iterator<Item = String> {
+    (1..=TESTS).map(|nth| match nth {
+        1 => format!("{}{TEST_SUFFIX}", run.occurrence),
+        nth => format!("{}#{nth}{TEST_SUFFIX}", run.occurrence),
+    })
+}
+
 /// Returns the pushes of a run, with test pushes, by the names of their files. The last of several tests has the name.
 async fn pushes_of(
     directory: &Path,
@@ -200,11 +208,7 @@ async fn pushes_of(
     run: &Run,
 ) -> Result<BTreeMap<String, (LedgerPush, TokenLists)>> {
     let mut pushes = BTreeMap::new();
-    let tests = (1..=TESTS).map(|nth| match nth {
-        1 => format!("{}{TEST_SUFFIX}", run.occurrence),
-        nth => format!("{}#{nth}{TEST_SUFFIX}", run.occurrence),
-    });
-    for occurrence in std::iter::once(run.occurrence.clone()).chain(tests) {
+    for occurrence in std::iter::once(run.occurrence.clone()).chain(test_occurrences(run)) {
         for push in store.pushes(&run.automation, &occurrence).await? {
             let named = (run.automation.as_str(), occurrence.as_str(), push.number);
             let lists = TokenLists::of(directory, &file_stem(named, &run.id))

@@ -201,7 +201,8 @@ fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
     (count, several)
 }
 
-fn check_unchanged(input: &Input, sha256: &str) -> Result<()> {
+/// Checks that a file is still the one that was recorded.
+pub(super) fn check_unchanged(input: &Input, sha256: &str) -> Result<()> {
     match input {
         Input::File {
             path,

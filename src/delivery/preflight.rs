@@ -7,23 +7,33 @@ use tokio::time::Instant;
 
 use super::send_context::SendContext;
 use super::{CadenceFailure, Order, Reach, SendPlan, SendRunPlan, eligibility};
-use crate::cadence::{Layer, Unapplied};
+use crate::cadence::{AppliedRule, Layer, Unapplied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Client};
 use crate::guards::Guard;
 use crate::state::Store;
 use crate::state::ledger::{LedgerPush, NewPush, Recording, Words};
 
-/// Checks that the history answers. Returns notes on rules that do not apply, and, where the send goes on without the
-/// history, when it did not answer.
+/// The notification history before a send.
+#[derive(Default)]
+pub(super) struct HistoryCheck {
+    /// Notes on rules that do not apply.
+    pub(super) notes: Vec<String>,
+    /// The rules that apply.
+    pub(super) rules: Vec<AppliedRule>,
+    /// When it did not answer, where the send goes on without it.
+    pub(super) away: Option<Instant>,
+}
+
+/// Checks that the history answers.
 pub(super) async fn check_history(
     order: &Order,
     layer: Layer,
     context: &SendContext<'_>,
-) -> Result<(Vec<String>, Option<Instant>)> {
-    let mut notes = Vec::new();
+) -> Result<HistoryCheck> {
+    let mut checked = HistoryCheck::default();
     if context.cadence.is_off() {
-        notes.push("cadence is off: no recipient is excluded, and no push is recorded in the notification history".to_owned());
+        checked.notes.push("cadence is off: no recipient is excluded, and no push is recorded in the notification history".to_owned());
     }
     if let Some(place) = context.cadence.place() {
         let stage = format!("connecting to the notification history {place}");
@@ -31,13 +41,18 @@ pub(super) async fn check_history(
     }
     let asked = eligibility::asked_in_time(order, context.budget, context.cadence.screen(layer));
     match context.interrupt.or(asked).await {
-        Ok(screen) => notes.extend(screen.unapplied().iter().map(Unapplied::to_string)),
+        Ok(screen) => {
+            let unapplied = screen.unapplied();
+            let unapplied = unapplied.iter().map(Unapplied::to_string);
+            checked.notes.extend(unapplied);
+            checked.rules = screen.applied();
+        }
         Err(error)
             if order.cadence_failure == CadenceFailure::Send
                 && context.interrupt.fired().is_none() =>
         {
-            notes.push(eligibility::sent_anyway(&error));
-            return Ok((notes, Some(Instant::now())));
+            checked.notes.push(eligibility::sent_anyway(&error));
+            checked.away = Some(Instant::now());
         }
         Err(error) => {
             return Err(error
@@ -45,7 +60,7 @@ pub(super) async fn check_history(
                 .hint("--cadence-failure send sends without asking it"));
         }
     }
-    Ok((notes, None))
+    Ok(checked)
 }
 
 pub(super) async fn connect(

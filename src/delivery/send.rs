@@ -16,7 +16,7 @@ use super::outcome_files;
 use super::outcome_files::WrittenFiles;
 use super::outcomes_directory as directory;
 use super::overlap;
-use super::preflight::{check_history, connect, open_push};
+use super::preflight::{HistoryCheck, check_history, connect, open_push};
 use super::recorder::Traffic;
 use super::row_loop;
 use super::row_loop::{PassResult, Recipients};
@@ -26,7 +26,7 @@ use super::summary::OutcomeSums;
 use super::token_lists::TokenLists;
 use super::while_sending::Stop;
 use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, Summary, TokenLookup, VariantOutcome};
-use crate::cadence::{Exclusion, Layer, Synced};
+use crate::cadence::{AppliedRule, Exclusion, Layer, Synced};
 use crate::count::counted;
 use crate::error::{Error, Result};
 use crate::fcm::{self, Client};
@@ -119,6 +119,8 @@ struct SendRun<'a> {
     /// The outcomes of each variant, at the end.
     variants: Vec<VariantOutcome>,
     notes: Vec<String>,
+    /// The rules that apply.
+    rules: Vec<AppliedRule>,
     /// When the history did not answer, where the send goes on without it.
     away: Option<Instant>,
     began_at: jiff::Timestamp,
@@ -146,9 +148,13 @@ impl<'a> SendRun<'a> {
         let invalid_ids = plan
             .map(|plan| plan.check_user_ids(order, is_off))
             .transpose()?;
-        let (mut notes, away) = match order.reach {
+        let HistoryCheck {
+            mut notes,
+            rules,
+            away,
+        } = match order.reach {
             Reach::Live => check_history(order, layer, context).await?,
-            Reach::ValidateOnly => (Vec::new(), None),
+            Reach::ValidateOnly => HistoryCheck::default(),
         };
         notes.extend(invalid_ids.flatten());
         let client = connect(order, plan, context).await?;
@@ -181,6 +187,7 @@ impl<'a> SendRun<'a> {
             stem,
             variants: Vec::new(),
             notes,
+            rules,
             away,
             began_at: context.clock.now(),
             traffic: Traffic::default(),
@@ -310,6 +317,7 @@ impl<'a> SendRun<'a> {
             others: people.saturating_sub(rows),
             cadence: self.context.cadence.name().to_owned(),
             variants: self.variants,
+            cadence_rules: self.rules,
             notes: self.notes,
             ended_at,
             seconds: ended_at.duration_since(self.began_at).as_secs_f64(),

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome_files::OutcomeFiles;
 use super::{Order, Reach};
-use crate::cadence::Breakdown;
+use crate::cadence::{AppliedRule, Breakdown};
 use crate::state::ledger::{Ending, Recipient, Standing, TallyRow};
 
 /// The result of a send. `--json` prints it; `pushctl schema summary` describes it.
@@ -110,6 +110,9 @@ pub struct Summary {
     /// The outcomes of each variant, if the push has some. With the control group, these are all recipients.
     #[serde(default)]
     pub variants: Vec<VariantOutcome>,
+    /// The rules by which the notification history excluded recipients, with the limits at that time.
+    #[serde(default)]
+    pub cadence_rules: Vec<AppliedRule>,
     /// Notes on the counts.
     pub notes: Vec<String>,
     /// When this run began to send, RFC 3339.

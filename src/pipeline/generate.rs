@@ -86,6 +86,7 @@ pub(super) async fn run(phase: &PhaseContext<'_>) -> Result<Value> {
     as_json(&GenerateResult {
         files,
         funnel: manifest.funnel.clone(),
+        parameters: manifest.parameters.clone(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! The results that phases record, and the summary of a run. The store keeps them as JSON, and they are read back
 //! through these types. What an earlier version did not write has its default.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +21,9 @@ pub struct GenerateResult {
     /// The funnel of the manifest.
     #[serde(default)]
     pub funnel: Option<Funnel>,
+    /// Every parameter of the audience with its value.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// The result of the test phase.

@@ -1,9 +1,11 @@
 //! Builds a [`RunReport`] from the records of a run; no other report reads the state store.
 //!
-//! `gather/records.rs` reads plan, phases and summary; `gather/metrics.rs` gathers numbers of all automations.
+//! `gather/records.rs` reads plan, phases and summary; `gather/metrics.rs` gathers numbers of all automations,
+//! `gather/why_run.rs` what a run did for one recipient.
 
 pub mod metrics;
 mod records;
+pub mod why_run;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -26,6 +26,6 @@ pub use decide::{
 };
 pub use ids::{TokenHash, UserKey};
 pub use push::{LedgerPush, NewPush, Recording, Sender, Words};
-pub use queries::{Recipient, TallyRow};
+pub use queries::{Recipient, TallyRow, UserClaim};
 pub use queue::{Queued, Taken, Waiting, Wanted};
 pub use record::{Answer, Claim, Ending, Standing};

@@ -165,6 +165,15 @@ fn a_pipeline_and_the_preview_use_the_variants() {
         assert_eq!(title.starts_with("Hi "), is_second, "{sample}");
     }
     let outcome = office.ends(&["run-pipeline", "daily"], 0);
+    let run = office.runs().remove(0);
+    let fan = "SELECT id::text FROM users WHERE username = 'fan-2'";
+    let user = &office.market.query(fan)[0][0];
+    let why = ["why", "--run", &run.id, "--user", user, "--json"];
+    let why = office.ends(&why, 0).json();
+    assert!(
+        ["plain", "B", "C"].contains(&why["pushes"][0]["variant"].as_str().unwrap_or("none")),
+        "{why}"
+    );
     let texts = texts(&office);
     assert!(
         texts.iter().any(|(title, _)| title.starts_with("Hi ")),

@@ -8,8 +8,10 @@ use serde::de::DeserializeOwned;
 
 use super::super::run::FunnelStage;
 use super::super::send::{WOULD_BE_SENT, shown};
+use super::super::why_run::AudienceRecord;
 use super::super::{counted, number};
-use crate::delivery::{Input, SendResult, SendRunPlan, Summary};
+use crate::audience::funnel::FunnelLine;
+use crate::delivery::{Input, Order, SendResult, SendRunPlan, Summary};
 use crate::pipeline::{GenerateResult, NoResult, RunPlan, RunSummary, TestResult};
 use crate::state::{PhaseRecord, Run};
 
@@ -23,6 +25,40 @@ pub struct AudienceFile {
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: Option<String>,
     pub rows: Option<u64>,
+}
+
+impl From<FunnelLine> for FunnelStage {
+    fn from(line: FunnelLine) -> Self {
+        Self {
+            name: line.name,
+            people: line.count,
+            left: (!line.because.is_empty()).then_some(line.because),
+        }
+    }
+}
+
+/// A push as it was planned.
+pub(super) struct PlannedPush {
+    pub(super) number: u32,
+    pub(super) layer: u32,
+    pub(super) title: String,
+    /// Its audience, once there is one.
+    pub(super) input: Option<Input>,
+    pub(super) limit: Option<u64>,
+    pub(super) holdout_percent: f64,
+}
+
+impl PlannedPush {
+    fn of(order: Order) -> Self {
+        Self {
+            number: order.number,
+            layer: order.layer,
+            title: order.wording.title,
+            input: Some(order.input),
+            limit: order.limit,
+            holdout_percent: order.holdout_percent,
+        }
+    }
 }
 
 /// A run with its phases.
@@ -69,13 +105,7 @@ impl<'a> Records<'a> {
             return Vec::new();
         };
         let lines = funnel.lines().into_iter();
-        let mut stages: Vec<FunnelStage> = lines
-            .map(|line| FunnelStage {
-                name: line.name,
-                people: line.count,
-                left: (!line.because.is_empty()).then_some(line.because),
-            })
-            .collect();
+        let mut stages: Vec<FunnelStage> = lines.map(FunnelStage::from).collect();
         // An automation may push to some of the files only; the page shows those.
         let pushed = self.files().iter().filter_map(|file| file.rows).sum();
         if stages.last().is_some_and(|last| last.people != pushed) {
@@ -110,6 +140,60 @@ impl<'a> Records<'a> {
             }
         }
         files
+    }
+
+    /// Returns the pushes of the run as they were planned.
+    pub(super) fn planned(&self) -> Vec<PlannedPush> {
+        match &self.plan {
+            Some(plan) => (0..plan.automation.push.len())
+                .map(|place| self.planned_of(plan, place))
+                .collect(),
+            None => SendRunPlan::of(self.run)
+                .map(|plan| PlannedPush::of(plan.order))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn planned_of(&self, plan: &RunPlan, place: usize) -> PlannedPush {
+        let push = &plan.automation.push[place];
+        let input = self.generated.as_ref().map(|result| {
+            let files = &result.files;
+            let live = files.pushes.get(place).and_then(|push| push.live.as_ref());
+            // A push without a file has no recipients.
+            live.map_or(Input::Users(Vec::new()), |live| Input::File {
+                path: files.directory.join(&live.name),
+                sha256: Some(live.sha256.clone()),
+            })
+        });
+        PlannedPush {
+            number: u32::try_from(place + 1).unwrap_or(u32::MAX),
+            layer: push.layer.into(),
+            title: push.title.clone(),
+            input,
+            limit: None,
+            holdout_percent: plan.automation.safeguards.holdout_percent,
+        }
+    }
+
+    /// Returns how the audience of a pipeline was made.
+    pub(super) fn audience(&self, user: &str) -> Option<AudienceRecord> {
+        let (plan, generated) = (self.plan.as_ref()?, self.generated.as_ref()?);
+        let audience = &plan.automation.audience;
+        let mut parameters = generated.parameters.clone();
+        if parameters.is_empty() {
+            let set = audience.params.iter();
+            parameters = set
+                .map(|(name, value)| (name.clone(), value.to_string()))
+                .collect();
+        }
+        Some(AudienceRecord::new(
+            audience.name.clone(),
+            generated.files.as_of.clone(),
+            parameters,
+            self.funnel(),
+            user,
+        ))
     }
 
     fn sent_file(&self) -> Option<AudienceFile> {

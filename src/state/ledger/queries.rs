@@ -34,6 +34,14 @@ pub struct Recipient {
     pub ended_at: Option<Timestamp>,
 }
 
+/// A claim of one user, with the run whose process made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserClaim {
+    pub recipient: Recipient,
+    /// `None` while it waits in the queue, and for a run that is deleted.
+    pub run: Option<String>,
+}
+
 /// The number of claims with one standing and one code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TallyRow {
@@ -77,6 +85,24 @@ impl Store {
             .iter()
             .map(recipient)
             .collect()
+    }
+
+    /// Returns the claims of one user for a push, by device.
+    pub async fn claims_of(&self, push: &LedgerPush, user: &UserKey) -> Result<Vec<UserClaim>> {
+        // By the index on users, whatever the planner knows about the size of the push.
+        let sql = "SELECT c.id, c.user_key, c.device, c.token_hash, c.sender, o.state, o.code, o.message_name,
+                          o.attempts, o.millis, c.claimed_at, o.ended_at, s.run
+                   FROM pushctl.claims c LEFT JOIN pushctl.outcomes o ON o.claim = c.id
+                                         LEFT JOIN pushctl.senders s ON s.id = c.sender
+                   WHERE c.user_key = $1 AND c.push = $2 ORDER BY c.user_key, c.push, c.device";
+        let rows = self.query(sql, params![user.bytes(), push.id]).await?;
+        let claim = |row: &Row| {
+            Ok(UserClaim {
+                recipient: recipient(row)?,
+                run: row.opt_text(12)?,
+            })
+        };
+        rows.iter().map(claim).collect()
     }
 
     /// Passes every recipient of a push to `sink`, in the order of their claims, without collecting them. Returns their
