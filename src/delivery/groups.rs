@@ -32,10 +32,8 @@ impl VariantSplit {
     pub fn recorded(run: &Run, number: u32) -> Self {
         let plan = Recorded::deserialize(&run.plan).unwrap_or_default();
         let place = usize::try_from(number).unwrap_or_default().wrapping_sub(1);
-        let table = plan
-            .automation
-            .as_ref()
-            .and_then(|file| file.push.get(place));
+        let course = plan.course.as_ref();
+        let table = course.and_then(|course| course.automation.push.get(place));
         let variants = match (&plan.order, table) {
             (Some(order), _) => order.wording.variants.clone(),
             (None, Some(table)) => table.variants(),
@@ -88,7 +86,12 @@ impl VariantSplit {
 #[serde(default)]
 struct Recorded {
     order: Option<Order>,
-    automation: Option<AutomationFile>,
+    course: Option<Course>,
+}
+
+#[derive(Deserialize)]
+struct Course {
+    automation: AutomationFile,
 }
 
 /// Returns whether a recipient is in the control group. An automation keeps the same control group.
