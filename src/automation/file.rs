@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Zoned;
+use jiff::tz::TimeZone;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
@@ -93,6 +94,11 @@ pub struct ScheduleTable {
 }
 
 impl ScheduleTable {
+    /// Returns its time zone, which `check` has found; UTC where it is unknown.
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.timezone).unwrap_or(TimeZone::UTC)
+    }
+
     pub(super) fn default_lead() -> u16 {
         30
     }

@@ -136,12 +136,12 @@ async fn submit(
     for (mut one, answer) in ready.into_iter().zip(answers) {
         match answer {
             Claimed::Won(won) => {
-                let variant = pass.variants.place(&one.recipient.user);
                 for (place, device) in won.iter().enumerate() {
                     let token = &one.recipient.tokens[device.token];
                     let body = if device.token == 0 {
                         one.body.clone()
                     } else {
+                        let variant = pass.variants.place(&one.recipient.user);
                         match composer.compose(token, &one.recipient.row, variant) {
                             Ok(body) => body,
                             Err(_) => continue,

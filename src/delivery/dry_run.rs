@@ -26,12 +26,10 @@ use crate::error::{Error, Result};
 use crate::fcm::{Composer, Delivery};
 use crate::progress::{Counter, Progress};
 use crate::state::Store;
-use crate::state::ledger::{LedgerPush, TokenHash, UserKey};
+use crate::state::ledger::{LedgerPush, Recipient, TokenHash, UserKey};
 
 /// The rows of one question to the history.
 const BATCH: usize = 2_000;
-/// The recipients of one page of the ledger.
-const PAGE: u32 = 2_000;
 
 /// The sources of a dry run.
 pub enum DryRunSources<'a> {
@@ -183,16 +181,13 @@ impl Known {
             run: Some(push.run.clone()),
             ..Self::default()
         };
-        let mut after = 0;
-        loop {
-            let page = store.recipients(push, after, PAGE).await?;
-            let Some(last) = page.last() else {
-                return Ok(known);
-            };
-            after = last.claim;
-            known.tokens.extend(page.iter().filter_map(|one| one.token));
-            known.people.extend(page.into_iter().map(|one| one.user));
-        }
+        let add = |one: &Recipient| {
+            known.tokens.extend(one.token);
+            known.people.insert(one.user.clone());
+            Ok(())
+        };
+        store.each_recipient(push, add).await?;
+        Ok(known)
     }
 }
 

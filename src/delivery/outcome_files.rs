@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::groups::VariantSplit;
 use super::summary::VariantOutcome;
-use super::token_lists::{TokenLists, write_list, write_sql};
+use super::token_lists::{ListKind, TokenLists, write_list, write_sql};
 use super::{TEST_SUFFIX, file_stem};
 use crate::atomic_publish::{Rename, Staging};
 use crate::csv_writer::cannot_write;
@@ -36,9 +36,9 @@ pub(super) const OUTCOMES: &str = ".outcomes.csv";
 /// The ends of the names of all files.
 pub(crate) const ENDINGS: [&str; 4] = [
     OUTCOMES,
-    ".dead-tokens.csv",
+    ListKind::Dead.list(),
     ".dead-tokens.sql",
-    ".invalid-tokens.csv",
+    ListKind::Invalid.list(),
 ];
 /// The maximum of test pushes of an occurrence.
 const TESTS: u32 = 20;

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use csv::StringRecord;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -15,14 +14,12 @@ use crate::automation::AutomationFile;
 use crate::count::{counted, number};
 use crate::error::Result;
 use crate::state::Store;
-use crate::state::ledger::{Ending, LedgerPush, Standing, UserKey};
+use crate::state::ledger::{Ending, LedgerPush, Recipient, Standing, UserKey};
 
 /// The share of recipients, in percent, that may have had the push lately, unless a limit is given.
 pub const DEFAULT_PERCENT: f64 = 50.0;
 /// The time in which the same words are the same push, where no automation has a day.
 const AD_HOC_PERIOD: SignedDuration = SignedDuration::from_hours(24);
-/// The recipients of one page of the ledger.
-const PAGE: u32 = 2_000;
 
 /// Which earlier pushes count as the same, and how many recipients may have had one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,8 +54,7 @@ impl OverlapLimit {
     /// Returns the limit of an automation: its pushes of the present day count. A cron schedule may have several
     /// occurrences a day, which are meant for the same people.
     pub fn of(file: &AutomationFile, now: Timestamp) -> Self {
-        let zone = TimeZone::get(&file.schedule.timezone).unwrap_or(TimeZone::UTC);
-        let now = now.to_zoned(zone);
+        let now = now.to_zoned(file.schedule.zone());
         let day = now.start_of_day().unwrap_or(now);
         let usual = file.schedule.cron.is_none().then_some(DEFAULT_PERCENT);
         Self {
@@ -152,23 +148,18 @@ async fn earlier_pushes(order: &Order, store: &Store, since: Timestamp) -> Resul
 
 /// Adds the recipients who had a push, or may have it.
 async fn collect(store: &Store, push: &LedgerPush, had: &mut HashSet<u64>) -> Result<()> {
-    let mut after = 0;
-    loop {
-        let page = store.recipients(push, after, PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        after = last.claim;
-        let reached = page.iter().filter(|one| {
-            matches!(
-                one.standing,
-                Standing::Queued
-                    | Standing::Unanswered
-                    | Standing::Ended(Ending::Accepted | Ending::InDoubt)
-            )
-        });
-        had.extend(reached.map(|one| hash(&one.user)));
-    }
+    let add = |one: &Recipient| {
+        if matches!(
+            one.standing,
+            Standing::Queued
+                | Standing::Unanswered
+                | Standing::Ended(Ending::Accepted | Ending::InDoubt)
+        ) {
+            had.insert(hash(&one.user));
+        }
+        Ok(())
+    };
+    store.each_recipient(push, add).await.map(drop)
 }
 
 /// Returns how many recipients are in `had`, which is emptied of them, and how many there are.

@@ -25,7 +25,7 @@ use super::send_pass::{SendPass, SharedState, reserve};
 use super::summary::OutcomeSums;
 use super::token_lists::TokenLists;
 use super::while_sending::Stop;
-use super::{InDoubt, Order, OutcomeFiles, Reach, SendPlan, Summary, TokenLookup, VariantOutcome};
+use super::{InDoubt, Order, Reach, SendPlan, Summary, TokenLookup};
 use crate::cadence::{AppliedRule, Exclusion, Layer, Synced};
 use crate::count::counted;
 use crate::error::{Error, Result};
@@ -116,8 +116,6 @@ struct SendRun<'a> {
     /// Recipients may have been claimed before.
     again: bool,
     lists: TokenLists,
-    /// The outcomes of each variant, at the end.
-    variants: Vec<VariantOutcome>,
     notes: Vec<String>,
     /// The rules that apply.
     rules: Vec<AppliedRule>,
@@ -185,7 +183,6 @@ impl<'a> SendRun<'a> {
             again,
             lists,
             stem,
-            variants: Vec::new(),
             notes,
             rules,
             away,
@@ -271,9 +268,9 @@ impl<'a> SendRun<'a> {
         self.notes.append(&mut passed.notes);
         self.sync_history().await?;
         let ours = self.sender.is_alive(store).await?;
-        let (files, missing) = if ours {
+        let (written, missing) = if ours {
             match self.write_files(&passed.repeated).await {
-                Ok((files, incomplete)) => (Some(files), incomplete),
+                Ok((written, incomplete)) => (Some(written), incomplete),
                 Err(error) => (None, Some(error)),
             }
         } else {
@@ -283,6 +280,9 @@ impl<'a> SendRun<'a> {
             );
             (None, None)
         };
+        let (files, variants) = written
+            .map(|written| (written.files, written.variants))
+            .unzip();
         if let Some(list) = files
             .as_ref()
             .and_then(|files| files.dead_tokens.as_deref())
@@ -316,7 +316,7 @@ impl<'a> SendRun<'a> {
             not_attempted: rows.saturating_sub(people),
             others: people.saturating_sub(rows),
             cadence: self.context.cadence.name().to_owned(),
-            variants: self.variants,
+            variants: variants.unwrap_or_default(),
             cadence_rules: self.rules,
             notes: self.notes,
             ended_at,
@@ -342,35 +342,31 @@ impl<'a> SendRun<'a> {
     async fn write_files(
         &mut self,
         repeated: &HashMap<UserKey, u64>,
-    ) -> Result<(OutcomeFiles, Option<Error>)> {
+    ) -> Result<(WrittenFiles, Option<Error>)> {
         let (store, outcomes) = (self.context.store, self.context.outcomes);
         let split = VariantSplit::of(self.order);
         let push = (store, &self.push, &split);
         let written = outcome_files::write(outcomes, &self.stem, push, repeated, &self.lists).await;
-        let WrittenFiles {
-            files,
-            by_hash,
-            variants,
-        } = written.map_err(|error| {
+        let written = written.map_err(|error| {
             outcome_files::missing_files_error(&error, outcomes, &self.stem, self.run)
         })?;
-        self.variants = variants;
         let lists = TokenLists::of(outcomes, &self.stem);
         let lists = std::mem::replace(&mut self.lists, lists);
         let failure = lists.failure().map(copy_of);
         lists.forget();
         // Dead tokens that another process found are in its own list.
-        if by_hash == 0 || self.order.shared {
-            return Ok((files, None));
+        if written.by_hash == 0 || self.order.shared {
+            return Ok((written, None));
         }
         let message = format!(
-            "{by_hash} dead tokens are known by their hash only; they are in the SQL file, and not in the list"
+            "{} dead tokens are known by their hash only; they are in the SQL file, and not in the list",
+            written.by_hash
         );
         let incomplete = failure.map(|failure| failure.context(&message));
         if incomplete.is_none() && self.traffic.messages() > 0 {
             self.notes.push(message);
         }
-        Ok((files, incomplete))
+        Ok((written, incomplete))
     }
 
     /// Runs the command that gets the dead tokens. A send that sent nothing has found none.

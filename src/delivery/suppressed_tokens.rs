@@ -2,6 +2,7 @@
 //! registration. The store knows them by their hashes; a send reads them once, before it looks tokens up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,12 +22,13 @@ impl SuppressedTokens {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn read(store: &Store, order: &Order, period: Duration) -> Result<Self> {
+    pub async fn read(store: &Store, order: &Order, period: Duration) -> Result<Arc<Self>> {
         if period.is_zero() || order.layer == TEST_LAYER {
-            return Ok(Self::default());
+            return Ok(Arc::default());
         }
         let since = store.now().checked_sub(period).unwrap_or(Timestamp::MIN);
-        Ok(Self(store.dead_tokens_since(since).await?))
+        let found = store.dead_tokens_since(since).await?;
+        Ok(Arc::new(Self(found)))
     }
 
     /// Returns whether a token is not tried. `registered_at`: its latest registration, if the source has one.

@@ -32,7 +32,7 @@ pub(super) enum ListKind {
 
 impl ListKind {
     /// Returns the end of the list's name.
-    pub(super) fn list(self) -> &'static str {
+    pub(super) const fn list(self) -> &'static str {
         match self {
             Self::Dead => ".dead-tokens.csv",
             Self::Invalid => ".invalid-tokens.csv",

@@ -2,7 +2,6 @@
 //! store.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use crate::automation::AutomationFile;
 use crate::automation::file::{QuietAction, Safeguards};
@@ -87,7 +86,7 @@ pub fn while_sending(file: &AutomationFile, latest: Option<Timestamp>) -> WhileS
     WhileSending {
         quiet: hours.map(|hours| Quiet {
             hours,
-            zone: TimeZone::get(&file.schedule.timezone).unwrap_or(TimeZone::UTC),
+            zone: file.schedule.zone(),
             action: file.safeguards.quiet_hours_action,
         }),
         latest,

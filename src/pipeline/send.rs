@@ -10,7 +10,7 @@ use super::plan::{GeneratedFile, GeneratedFiles};
 use super::results::as_json;
 use super::safeguards::while_sending;
 use super::step::{self, Lateness};
-use super::{Mode, PhaseContext, PhaseRecords, PipelineContext};
+use super::{Mode, PhaseContext, PhaseRecords};
 use crate::automation::file;
 use crate::delivery::dry_run::{self, DryRunSources};
 use crate::delivery::overlap::OverlapLimit;
@@ -119,7 +119,8 @@ pub(super) async fn deliver(
     let login = context
         .login
         .ok_or_else(|| Error::usage("there are no credentials to send with"))?;
-    let suppressed = suppressed(phase, order).await?;
+    let period = context.dead_tokens.suppress;
+    let suppressed = SuppressedTokens::read(context.store, order, period).await?;
     let source_reader = source_reader(phase, &suppressed);
     let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader).await?;
     let syncing = context.cadence.sync(context.holder);
@@ -159,7 +160,8 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
         };
         return dry_run::count(order, &plan, sources, context.progress, named).await;
     }
-    let suppressed = suppressed(phase, order).await?;
+    let period = context.dead_tokens.suppress;
+    let suppressed = SuppressedTokens::read(context.store, order, period).await?;
     let source_reader = source_reader(phase, &suppressed);
     let (plan, mut tokens) = plan_and_tokens(phase, order, &source_reader).await?;
     let sources = DryRunSources::All {
@@ -168,15 +170,6 @@ pub(super) async fn dry_run_push(phase: &PhaseContext<'_>, order: &Order) -> Res
         tokens: &mut tokens,
     };
     dry_run::count(order, &plan, sources, context.progress, named).await
-}
-
-async fn suppressed(phase: &PhaseContext<'_>, order: &Order) -> Result<Arc<SuppressedTokens>> {
-    let PipelineContext {
-        store, dead_tokens, ..
-    } = phase.context;
-    SuppressedTokens::read(store, order, dead_tokens.suppress)
-        .await
-        .map(Arc::new)
 }
 
 fn source_reader<'b>(

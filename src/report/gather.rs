@@ -231,14 +231,18 @@ fn layer(layer: u32) -> u8 {
     u8::try_from(layer).unwrap_or(u8::MAX)
 }
 
-fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<&str>) {
-    let code = row.code.as_deref();
-    let skipped = |code: &str| match code {
+/// Returns the outcome of a recipient without a message, by the code.
+fn skipped(code: &str) -> Outcome {
+    match code {
         "no-token" => Outcome::NoToken,
         "holdout" => Outcome::Holdout,
         key if Breakdown::is_key(key) => Outcome::Excluded,
         _ => Outcome::Skipped,
-    };
+    }
+}
+
+fn outcome(row: &TallyRow, status: RunStatus) -> (Outcome, Option<&str>) {
+    let code = row.code.as_deref();
     let outcome = match row.standing {
         Standing::Queued => return (Outcome::Waiting, Some("queued")),
         Standing::Unanswered if status == RunStatus::Open => {

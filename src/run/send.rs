@@ -62,7 +62,8 @@ impl PreparedSend {
         } else {
             Some(services::source(context)?)
         };
-        let suppressed = suppressed(context, store, &order).await?;
+        let period = context.settings.dead_tokens.suppress;
+        let suppressed = SuppressedTokens::read(store, &order, period).await?;
         let asked = (&order, &plan);
         let tokens = look_up(context, asked, source.as_ref(), &suppressed).await?;
         Ok(Self {
@@ -344,7 +345,8 @@ pub async fn join(
 ) -> Result<Sent> {
     let services = SendServices::new(context, store)?;
     let source = services::source(context)?;
-    let suppressed = suppressed(context, store, order).await?;
+    let period = context.settings.dead_tokens.suppress;
+    let suppressed = SuppressedTokens::read(store, order, period).await?;
     let work = async |recorded: RecordedRun| {
         let gate = gate(&recorded.run, &recorded.overrides);
         loop {
@@ -454,17 +456,6 @@ fn source_reader<'m>(
         watch: context.reporter,
         suppressed,
     }
-}
-
-async fn suppressed(
-    context: &RunContext<'_>,
-    store: &Store,
-    order: &Order,
-) -> Result<Arc<SuppressedTokens>> {
-    let period = context.settings.dead_tokens.suppress;
-    SuppressedTokens::read(store, order, period)
-        .await
-        .map(Arc::new)
 }
 
 /// Waits for the end of the quiet hours, or for a cancel, which the next pass records.

@@ -290,16 +290,26 @@ impl PushTemplate {
         .chain(image.map(|text| ("image".to_owned(), text)))
         .chain(data.map(|(key, text)| (format!("data.{key}"), text)))
         .chain(self.variants.iter().flat_map(|variant| {
-            let parts = [("title", &variant.title), ("body", &variant.body)];
-            let texts = parts.into_iter().filter_map(|(key, text)| {
-                Some((variant_place(&variant.name, key), text.as_ref()?))
-            });
-            texts.collect::<Vec<_>>()
+            variant_texts(&variant.name, variant.title.as_ref(), variant.body.as_ref())
         }))
     }
 }
 
-fn variant_place(name: &str, key: &str) -> String {
+/// Returns the texts that a variant has, by their places.
+fn variant_texts<'t, T>(
+    name: &str,
+    title: Option<&'t T>,
+    body: Option<&'t T>,
+) -> impl Iterator<Item = (String, &'t T)> + use<'t, T> {
+    let parts = [("title", title), ("body", body)];
+    parts
+        .map(|(key, text)| (variant_place(name, key), text))
+        .into_iter()
+        .filter_map(|(place, text)| Some((place, text?)))
+}
+
+/// Returns the place of a variant's text in a [`Problem`].
+pub(crate) fn variant_place(name: &str, key: &str) -> String {
     format!("variant.{name}.{key}")
 }
 
@@ -344,10 +354,7 @@ impl Wording {
 
     fn variant_texts(&self) -> impl Iterator<Item = (String, &String)> {
         self.variants.iter().flat_map(|variant| {
-            let parts = [("title", &variant.title), ("body", &variant.body)];
-            parts
-                .into_iter()
-                .filter_map(|(key, text)| Some((variant_place(&variant.name, key), text.as_ref()?)))
+            variant_texts(&variant.name, variant.title.as_ref(), variant.body.as_ref())
         })
     }
 

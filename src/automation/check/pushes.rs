@@ -13,7 +13,7 @@ use crate::automation::toml_tree::{Node, part_of};
 use crate::automation::{file_name, file_named};
 use crate::suggest::nearest;
 use crate::template::message_options::MessageOptions;
-use crate::template::push::{Problem, PushTemplate, Variant, Wording};
+use crate::template::push::{Problem, PushTemplate, Variant, Wording, variant_place};
 use crate::template::{Fault, Flaw, LITERAL_HINT, Template};
 
 /// The options of a message that are texts without variables.
@@ -103,7 +103,7 @@ impl<'c> CheckedFile<'c, '_> {
         for (index, table) in toml_tree::entries(push, "variant").enumerate() {
             let name = toml_tree::text(table, "name");
             let name = name.map_or_else(|| variant_name(index), |(name, _)| name.to_owned());
-            let place = |key: &str| format!("variant.{name}.{key}");
+            let place = |key: &str| variant_place(&name, key);
             let title = text(table, "title", place("title"));
             let body = text(table, "body", place("body"));
             let share = toml_tree::integer(table, "share");

@@ -139,13 +139,17 @@ impl ExternalAccount {
         if let SubjectPlace::Server { url, .. } = &self.place {
             peers.push(subject_server(url)?);
         }
+        peers.push(self.token_endpoint()?);
+        Ok(peers)
+    }
+
+    fn token_endpoint(&self) -> Result<Peer> {
         let url = check_url(&self.token_url, "the token endpoint")?;
-        peers.push(Peer {
+        Ok(Peer {
             name: "the token endpoint",
             gives: "a bearer token",
             url,
-        });
-        Ok(peers)
+        })
     }
 
     /// Reads the subject token and exchanges it.
@@ -167,18 +171,12 @@ impl ExternalAccount {
         if let Some(options) = &options {
             pairs.push(("options", options));
         }
-        let peers = self.peers()?;
-        let Some(peer) = peers.last() else {
-            return Err(Error::new(
-                ErrorKind::Bug,
-                "the external account has no token endpoint",
-            ));
-        };
+        let peer = self.token_endpoint()?;
         let client = self
             .client
             .as_ref()
             .map(|(id, secret)| (id.as_str(), secret.reveal()));
-        let answer = web.post_form(peer, form(&pairs), client).await?;
+        let answer = web.post_form(&peer, form(&pairs), client).await?;
         answer.accepted(&[&subject], |error| {
             let pool = format!(
                 "the token endpoint rejects the subject token for {}",

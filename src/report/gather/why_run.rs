@@ -11,7 +11,7 @@ use super::super::why_run::{
 };
 use super::records::{PlannedPush, Records};
 use crate::audience::manifest::{Manifest, manifests_in};
-use crate::cadence::{AppliedRule, Breakdown, Layer, Rules};
+use crate::cadence::{AppliedRule, Layer, Rules};
 use crate::delivery::file_rows::{OutcomeLine, outcomes_of, rows_of};
 use crate::delivery::groups::VariantSplit;
 use crate::delivery::outcome_files::test_occurrences;
@@ -489,12 +489,7 @@ fn verdict_of(line: &OutcomeLine) -> Verdict {
         "failed" => Verdict::Failed,
         "dead" => Verdict::Dead,
         "cancelled" => Verdict::Cancelled,
-        "skipped" => match line.code.as_str() {
-            "no-token" => Verdict::NoToken,
-            "holdout" => Verdict::Holdout,
-            code if Breakdown::is_key(code) => Verdict::Excluded,
-            _ => Verdict::Skipped,
-        },
+        "skipped" => Verdict::from(super::skipped(&line.code)),
         _ => Verdict::InDoubt,
     }
 }
