@@ -15,8 +15,8 @@ mod view;
 
 use pushctl::state::Store;
 use pushctl::state::ledger::{
-    Answer, Candidate, Claim, Claimed, Counted, Ending, LedgerPush, NewPush, Recording, Sender,
-    TokenHash, UserKey, Words,
+    Answer, Candidate, Claim, Claimed, Counted, Device, Ending, LedgerPush, NewPush, Recording,
+    Sender, TokenHash, UserKey, Words,
 };
 use pushctl::state::process_id::ProcessId;
 
@@ -109,6 +109,15 @@ pub(crate) fn won(claimed: &[Claimed]) -> Vec<Claim> {
         _ => None,
     });
     each.flatten().collect()
+}
+
+/// The devices of recipients who were all claimed before.
+pub(crate) fn before(claimed: Vec<Claimed>) -> Vec<Device> {
+    let each = claimed.into_iter().flat_map(|claimed| match claimed {
+        Claimed::Before(devices) => devices,
+        other => panic!("{other:?}"),
+    });
+    each.collect()
 }
 
 /// How many claims stand where: `"ended accepted": 2`, …

@@ -9,6 +9,7 @@ pub(crate) mod cli;
 pub(crate) mod fcm;
 pub(crate) mod http_proxy;
 pub(crate) mod identity;
+mod listener;
 pub(crate) mod market;
 pub(crate) mod oracle;
 pub(crate) mod pgbouncer;

@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use pushctl::state::ledger::{
-    Candidate, Claimed, Counted, Device, Ending, Guard, Sender, Standing,
-};
+use pushctl::state::ledger::{Candidate, Counted, Ending, Guard, Sender, Standing};
 use pushctl::state::process_id::ProcessId;
 use pushctl::state::{RunFilter, Store, Taking};
 
 use super::{BOTH, Kept, Office, Sent, people, tokens, until};
+use crate::state::before;
 use crate::support::campaign::{Campaign, Random};
 use crate::support::fcm::script::{Reply, RetryAfter, Script};
 
@@ -188,13 +187,7 @@ async fn hold_all_in_doubt(store: &Store, run: &str) -> Sender {
         .claim(&push, &living, candidates.collect(), &Guard::none())
         .await
         .unwrap();
-    let devices: Vec<Device> = claimed
-        .into_iter()
-        .flat_map(|claimed| match claimed {
-            Claimed::Before(devices) => devices,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let devices = before(claimed);
     assert_eq!(store.retry(&living, &devices).await.unwrap().len(), 5);
     living
 }

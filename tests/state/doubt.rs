@@ -3,7 +3,7 @@ use std::time::Duration;
 use pushctl::state::LEASE_TTL;
 use pushctl::state::ledger::{Claimed, Device, Dismissal, Ending, Guard, Standing};
 
-use super::{answer, candidates, in_both_stores, push, sender, tally, user, won};
+use super::{answer, before, candidates, in_both_stores, push, sender, tally, user, won};
 use crate::support::store::Place;
 
 in_both_stores!(
@@ -60,13 +60,7 @@ async fn a_claim_in_doubt_is_taken_over_by_one_sender(place: Place) {
         .claim(&push, &a, candidates(0..40), &Guard::none())
         .await
         .unwrap();
-    let devices: Vec<Device> = claimed
-        .into_iter()
-        .flat_map(|claimed| match claimed {
-            Claimed::Before(devices) => devices,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let devices = before(claimed);
     assert!(
         devices
             .iter()

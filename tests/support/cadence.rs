@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::{Value, json};
+
+use super::listener::listen;
 
 /// How a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,20 +51,12 @@ struct State {
 impl Service {
     /// Starts a service that excludes these users, each by a rule's key.
     pub(crate) fn start(excluded: impl IntoIterator<Item = (String, &'static str)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State {
             excluded: excluded.into_iter().collect(),
             ..State::default()
         }));
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                // A client that closes the connection causes an error here, which is ignored.
-                thread::spawn(move || drop(serve(connection, &state)));
-            }
-        });
+        let port = listen(move |connection| serve(connection, &shared));
         Self { port, state }
     }
 

@@ -3,12 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use super::listener::listen;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const CLOUD: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -77,20 +79,12 @@ struct Request {
 impl Identity {
     /// Starts servers that give out these bearer tokens.
     pub(crate) fn start(bearers: Vec<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State {
             bearers,
             ..State::default()
         }));
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                // A client that closes the connection causes an error here, which is ignored.
-                thread::spawn(move || drop(serve(connection, &state)));
-            }
-        });
+        let port = listen(move |connection| serve(connection, &shared));
         Self { port, state }
     }
 
