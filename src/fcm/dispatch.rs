@@ -24,7 +24,7 @@ use quota::QuotaWatch;
 
 use super::answer::{Platform, PushAnswer};
 use super::auth::Bearer;
-use super::failure_guard::{FailureGuard, Sign};
+use super::failure_guard::{Ended, FailureGuard, Sign};
 use super::rate_limiter::RateLimiter;
 use super::request::NoAnswer;
 use super::{FcmSettings, MessageReport, Outcome, SendJob, Unsent};
@@ -41,6 +41,8 @@ const MAX_WAITING: usize = 10;
 pub(super) struct InFlight {
     pub(super) job: SendJob,
     pub(super) attempts: u32,
+    /// How many messages left before its first attempt.
+    pub(super) place: u64,
     /// When the first request was sent; `sent` is when the latest one was.
     pub(super) first: Option<Instant>,
     pub(super) sent: Instant,
@@ -196,6 +198,7 @@ impl Dispatch {
         self.fresh.push_back(InFlight {
             job,
             attempts: 0,
+            place: 0,
             first: None,
             sent: now,
             generation: 0,
@@ -243,9 +246,14 @@ impl Dispatch {
         let (granted, next) = self.limiter.take(ready, now);
         let mut unused = granted;
         for _ in 0..granted {
-            let Some(message) = self.pop(now) else { break };
+            let Some(mut message) = self.pop(now) else {
+                break;
+            };
             self.under_way += 1;
-            self.left += u64::from(message.attempts == 0);
+            if message.attempts == 0 {
+                message.place = self.left;
+                self.left += 1;
+            }
             unused -= 1;
             taken.push(message);
         }
@@ -376,7 +384,13 @@ impl Dispatch {
             Outcome::InDoubt { .. } => Some(Sign::InDoubt),
             Outcome::Unsent { .. } => None,
         };
-        let reason = sign.and_then(|sign| self.watch.count(sign, outcome.code(), now));
+        let ended = sign.map(|sign| Ended {
+            sign,
+            code: outcome.code(),
+            place: message.place,
+            is_retried: message.attempts > 1,
+        });
+        let reason = ended.and_then(|ended| self.watch.count(ended, now));
         let elapsed = message.first.map_or(Duration::ZERO, |first| now - first);
         self.reports.push(MessageReport {
             id: message.job.id,

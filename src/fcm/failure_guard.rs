@@ -10,6 +10,10 @@
 //! of which more than half is in doubt nevertheless is stopped by the sum over all answers, once there are five samples
 //! of them.
 //!
+//! A message that fails after several tries does so long after those that left with it: the last answers of a send are
+//! those of throttled phones alone. Such failures are weighed against the messages that left together with them, a
+//! sample at a time, and not against the latest answers.
+//!
 //! An audience of fewer than twice [`SAMPLE`] messages is judged by half of them, so that a conclusion still spares the
 //! other half; below [`SMALLEST`] answers nothing is concluded, and such a run ends as partial. Until the first
 //! conclusion one and a half times the sample leave at most, so that a fast connection does not send everything before
@@ -96,6 +100,23 @@ pub(super) enum Sign {
     InDoubt,
 }
 
+/// The end of one message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended<'c> {
+    pub(super) sign: Sign,
+    pub(super) code: &'c str,
+    /// How many messages left before its first try.
+    pub(super) place: u64,
+    pub(super) is_retried: bool,
+}
+
+/// Of the messages that left together those that count against the others.
+#[derive(Debug, Clone, Copy, Default)]
+struct Together {
+    dead: usize,
+    bad: usize,
+}
+
 /// The counts so far.
 #[derive(Debug)]
 pub(super) struct FailureGuard {
@@ -112,6 +133,8 @@ pub(super) struct FailureGuard {
     /// Of the latest answers that were no dead tokens: the code of each that failed or is in doubt.
     recent: VecDeque<Option<Code>>,
     recent_failed: usize,
+    /// By the order of leaving, a sample each.
+    together: Vec<Together>,
     suspect_before: usize,
     latest: VecDeque<bool>,
     suspect: usize,
@@ -133,6 +156,7 @@ impl FailureGuard {
             causes: HashMap::new(),
             recent: VecDeque::with_capacity(SAMPLE),
             recent_failed: 0,
+            together: Vec::new(),
             suspect_before: 0,
             suspect: 0,
         }
@@ -148,7 +172,8 @@ impl FailureGuard {
     }
 
     /// Counts one message; says why the run should stop, if it should.
-    pub(super) fn count(&mut self, sign: Sign, code: &str, now: Instant) -> Option<String> {
+    pub(super) fn count(&mut self, ended: Ended<'_>, now: Instant) -> Option<String> {
+        let Ended { sign, code, .. } = ended;
         self.all += 1;
         let weighs = self.weighs(code, now);
         self.weighed += usize::from(weighs);
@@ -159,8 +184,12 @@ impl FailureGuard {
         if let Some(code) = &code {
             *self.causes.entry(code.clone()).or_default() += 1;
         }
-        if sign != Sign::Dead && weighs {
-            self.remember(code);
+        let mut failed_together = None;
+        if weighs {
+            failed_together = self.count_together(ended, bad);
+            if sign != Sign::Dead && !ended.is_retried {
+                self.remember(code);
+            }
         }
         if self.latest.len() == self.limits.window
             && let Some(oldest) = self.latest.pop_front()
@@ -171,7 +200,8 @@ impl FailureGuard {
         let suspect = matches!(sign, Sign::Dead | Sign::Refused);
         self.suspect += usize::from(suspect);
         self.latest.push_back(suspect);
-        self.mostly_failed()
+        failed_together
+            .or_else(|| self.mostly_failed())
             .or_else(|| self.too_many_failures(sign))
             .or_else(|| self.jump(sign))
     }
@@ -189,6 +219,26 @@ impl FailureGuard {
         };
         self.loss = Some((began, count));
         count <= self.sample / LOSS
+    }
+
+    /// Counts a message among those that left with it; says so if one that was tried again shows that most of them
+    /// failed.
+    fn count_together(&mut self, ended: Ended<'_>, bad: bool) -> Option<String> {
+        let sample = usize::try_from(ended.place).ok()? / self.sample;
+        if self.together.len() <= sample {
+            self.together.resize(sample + 1, Together::default());
+        }
+        let together = self.together.get_mut(sample)?;
+        together.dead += usize::from(ended.sign == Sign::Dead);
+        together.bad += usize::from(bad);
+        let (count, all) = (together.bad, self.sample.saturating_sub(together.dead));
+        let limit = self.limits.latest_failed?;
+        (bad && ended.is_retried && all >= SMALLEST && share(count, all) > limit).then(|| {
+            format!(
+                "{count} of {all} messages that left one after the other failed or are in doubt{}",
+                most_often(&self.causes)
+            )
+        })
     }
 
     fn remember(&mut self, code: Option<Code>) {
@@ -302,8 +352,19 @@ mod tests {
     fn stop(limits: Limits, signs: impl IntoIterator<Item = Sign>) -> Option<(usize, String)> {
         let mut watch = FailureGuard::new(limits, None);
         signs.into_iter().enumerate().find_map(|(place, sign)| {
-            Some((place + 1, watch.count(sign, "HTTP_502", Instant::now())?))
+            let ended = once(sign, "HTTP_502", place);
+            Some((place + 1, watch.count(ended, Instant::now())?))
         })
+    }
+
+    /// A message that was tried once.
+    fn once(sign: Sign, code: &str, place: usize) -> Ended<'_> {
+        Ended {
+            sign,
+            code,
+            place: place as u64,
+            is_retried: false,
+        }
     }
 
     fn every(nth: usize, sign: Sign, count: usize) -> impl Iterator<Item = Sign> {
@@ -411,13 +472,44 @@ mod tests {
     fn a_small_audience_is_judged_by_half_of_it_and_a_handful_not_at_all() {
         let place = |expected| {
             let mut watch = FailureGuard::new(Limits::default(), Some(expected));
-            (1..=expected).find(|_| watch.count(Sign::Failed, "RESET", Instant::now()).is_some())
+            (1..=expected).find(|place| {
+                let place = usize::try_from(*place).expect("a small number") - 1;
+                let ended = once(Sign::Failed, "RESET", place);
+                watch.count(ended, Instant::now()).is_some()
+            })
         };
         assert_eq!(place(8_000), Some(100));
         assert_eq!(place(150), Some(75));
         assert_eq!(place(60), Some(30));
         assert_eq!(place(30), Some(20));
         assert_eq!(place(19), None);
+    }
+
+    /// Counts `failing` of 10,000 messages last, after their tries, and the others first. Returns the reason to stop.
+    fn failing_last(failing: impl Fn(usize) -> bool) -> Option<String> {
+        let mut watch = FailureGuard::new(Limits::default(), Some(10_000));
+        let (late, soon): (Vec<usize>, Vec<usize>) = (0..10_000).partition(|n| failing(*n));
+        let soon = soon.into_iter().map(|n| once(Sign::Good, "", n));
+        let late = late.into_iter().map(|n| Ended {
+            is_retried: true,
+            ..once(Sign::Failed, "QUOTA_EXCEEDED", n)
+        });
+        let mut reasons = soon
+            .chain(late)
+            .filter_map(|ended| watch.count(ended, Instant::now()));
+        reasons.next()
+    }
+
+    #[test]
+    fn phones_that_fail_after_their_tries_are_weighed_against_those_that_left_with_them() {
+        assert_eq!(failing_last(|n| n % 100 == 0), None);
+        assert_eq!(failing_last(|n| n % 2 == 0), None);
+        // The service got worse while the send went on.
+        let reason = failing_last(|n| n > 6_000).expect("a stop");
+        assert_eq!(
+            reason,
+            "51 of 100 messages that left one after the other failed or are in doubt; most often QUOTA_EXCEEDED (51)"
+        );
     }
 
     #[test]
@@ -432,9 +524,9 @@ mod tests {
     #[test]
     fn the_most_frequent_cause_is_named() {
         let mut watch = FailureGuard::new(Limits::default(), None);
-        let codes = (0..100).map(|n| if n % 3 == 0 { "RESET" } else { "HTTP_502" });
+        let codes = (0..100).map(|n| (n, if n % 3 == 0 { "RESET" } else { "HTTP_502" }));
         let reasons: Vec<String> = codes
-            .filter_map(|code| watch.count(Sign::Failed, code, Instant::now()))
+            .filter_map(|(n, code)| watch.count(once(Sign::Failed, code, n), Instant::now()))
             .collect();
         assert!(
             reasons[0].ends_with("most often HTTP_502 (66)"),
@@ -454,7 +546,7 @@ mod tests {
             for (sign, code, count) in signs {
                 for _ in 0..count {
                     place += 1;
-                    if watch.count(sign, code, now).is_some() {
+                    if watch.count(once(sign, code, place - 1), now).is_some() {
                         return Some(place);
                     }
                 }
@@ -479,8 +571,8 @@ mod tests {
         let start = Instant::now();
         for loss in 0..4 {
             let now = start + Duration::from_secs(loss);
-            for _ in 0..100 {
-                watch.count(Sign::Failed, LOST, now);
+            for place in 0..100 {
+                watch.count(once(Sign::Failed, LOST, place), now);
                 assert!(watch.most_open() > 50);
             }
         }
