@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pushctl::progress::Silent;
@@ -71,12 +72,18 @@ async fn two_senders_at_once_claim_every_user_once_and_no_token_twice(place: Pla
         };
         users.into_iter().map(one).collect()
     };
+    // Neither begins before the other can: on a busy machine one would be done when the other starts.
+    let both = Arc::new(tokio::sync::Barrier::new(2));
     let claims = |store: Store, users: Vec<u64>| {
-        let push = push.clone();
+        let (push, both) = (push.clone(), Arc::clone(&both));
         async move {
             let sender = sender(&store).await;
             let mut numbers = Vec::new();
-            for part in users.chunks(170) {
+            for (turn, part) in users.chunks(170).enumerate() {
+                // The first groups have no user in common, so each sender claims its own.
+                if turn == 1 {
+                    both.wait().await;
+                }
                 let claimed = store
                     .claim(&push, &sender, group(part.to_vec()), &Guard::none())
                     .await
