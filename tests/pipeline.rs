@@ -19,6 +19,7 @@ mod safeguards;
 mod shown;
 mod side_files;
 pub(crate) mod stage;
+mod sums;
 mod timeline;
 mod variants;
 mod watched;
