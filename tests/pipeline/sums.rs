@@ -137,8 +137,8 @@ fn find_dead_tokens(office: &Office) {
         "--reason",
         "all of them are dead",
     ];
-    let sent = office.ends(&[send.as_slice(), &more].concat(), 0).json();
-    assert_eq!(sent["dead"], users.len());
+    let summary = office.ends(&[send.as_slice(), &more].concat(), 0).json();
+    assert_eq!(summary["dead"], users.len());
 }
 
 /// Counts by name.
