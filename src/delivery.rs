@@ -81,6 +81,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use audience_reader::{AudienceReader, USER_COLUMNS};
+pub use conclusion::partial_error;
 pub use outcome_files::OutcomeFiles;
 
 pub(crate) use outcomes_directory::{LEAST, check_store, is_unwritable};

@@ -51,7 +51,7 @@ pub use finish::{FinishedRun, Overdue, cancelled_by, close_run, notify_cancelled
 pub use outgoing::Outgoing;
 pub use plan::{GeneratedFiles, PhaseRecords, RunPlan, Times};
 pub use results::{
-    GenerateResult, NoResult, OpenRun, RunDocument, RunSummary, TestResult, as_json, is_partial,
+    GenerateResult, NoResult, OpenRun, RunDocument, RunSummary, TestResult, as_json,
 };
 
 use crate::audience::Catalogue;

@@ -2,7 +2,7 @@
 
 use super::SendResult;
 use super::row_loop::PassResult;
-use super::summary::OutcomeSums;
+use super::summary::{OutcomeSums, Summary};
 use super::while_sending::Stop;
 use crate::cadence::{Breakdown, Exclusion, Rule};
 use crate::count::{counted, several};
@@ -133,22 +133,38 @@ pub(super) fn end(
 /// Returns the result of a send that every recipient has passed through.
 fn finished(sums: &OutcomeSums, run: &str) -> (SendResult, Option<Error>) {
     let failed: u64 = sums.failed.values().sum();
-    let counts = [(failed, "failed"), (sums.in_doubt, "in doubt")];
     if failed + sums.in_doubt == 0 {
         return (SendResult::Done, None);
     }
-    let all = sums.messages();
-    let message = format!("of {} {}", counted(all, "messages"), several(&counts));
+    let error = partly_failed(sums.messages(), failed, sums.in_doubt, run);
+    (SendResult::Partial, Some(error))
+}
+
+/// Returns the error of a run of which some messages failed or are in doubt, over all its pushes.
+pub fn partial_error(pushes: &[Summary]) -> Option<Error> {
+    let partial = pushes
+        .iter()
+        .find(|push| push.ended == SendResult::Partial)?;
+    let sum = |count: fn(&Summary) -> u64| pushes.iter().map(count).sum();
+    let (failed, in_doubt) = (sum(|push| push.failed), sum(|push| push.in_doubt));
+    let answered: u64 = sum(|push| push.accepted + push.dead);
+    let all = answered + failed + in_doubt;
+    Some(partly_failed(all, failed, in_doubt, &partial.run))
+}
+
+fn partly_failed(all: u64, failed: u64, in_doubt: u64, run: &str) -> Error {
+    let counts = several(&[(failed, "failed"), (in_doubt, "in doubt")]);
+    let message = format!("of {} {counts}", counted(all, "messages"));
     let mut error = Error::new(ErrorKind::Partial, message);
     if failed > 0 {
         error = error.hint(format!("`pushctl runs export {run}` lists every answer"));
     }
-    if sums.in_doubt > 0 {
+    if in_doubt > 0 {
         error = error.hint(format!(
             "in doubt are messages without an answer: `pushctl resume {run} --in-doubt retry` sends them again"
         ));
     }
-    (SendResult::Partial, Some(error))
+    error
 }
 
 /// Returns a copy of an error, which is in the summary and ends the command.

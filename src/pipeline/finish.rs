@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::notifications::Notifier;
 use super::outgoing::Outgoing;
 use super::plan::push_phase;
-use super::results::{NoResult, RunSummary, TestResult, as_json, is_partial, summaries};
+use super::results::{NoResult, RunSummary, TestResult, as_json, summaries};
 use super::step;
 use super::step::{Lateness, NextStep};
 use super::{Phase, PhaseContext, PhaseRecords, RunPlan};
 use crate::count::counted;
-use crate::delivery::{SendResult, Summary};
+use crate::delivery::{SendResult, Summary, partial_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guards::Overrides;
 use crate::progress::Progress;
@@ -20,8 +20,6 @@ use crate::state::{Cancellation, PhaseRecord, Run, RunStatus, Store};
 
 /// The result of a phase that a cancel ended.
 const CANCELLED: &str = "cancelled";
-
-const SOME_FAILED: &str = "some messages failed";
 
 /// A run that is over, as it is recorded.
 #[derive(Debug)]
@@ -221,11 +219,9 @@ fn status_after(error: &Error) -> RunStatus {
 }
 
 fn status_of(pushes: &[Summary]) -> (RunStatus, Option<Error>) {
-    if pushes.iter().any(is_partial) {
-        let error = Error::new(ErrorKind::Partial, SOME_FAILED);
-        (RunStatus::Partial, Some(error))
-    } else {
-        (RunStatus::Done, None)
+    match partial_error(pushes) {
+        Some(error) => (RunStatus::Partial, Some(error)),
+        None => (RunStatus::Done, None),
     }
 }
 

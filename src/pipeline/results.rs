@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Mode;
 use super::plan::GeneratedFiles;
 use crate::audience::funnel::Funnel;
-use crate::delivery::{SendResult, Summary};
+use crate::delivery::Summary;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::state::Run;
 
@@ -177,11 +177,6 @@ impl OpenRun {
 pub(super) fn summaries(details: &[Value]) -> Vec<Summary> {
     let one = |detail: &Value| Summary::deserialize(detail).unwrap_or_default();
     details.iter().map(one).collect()
-}
-
-/// Returns whether some messages of a push failed or are in doubt.
-pub fn is_partial(push: &Summary) -> bool {
-    push.ended == SendResult::Partial
 }
 
 /// Returns a result as the store keeps it.

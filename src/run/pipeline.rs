@@ -10,14 +10,12 @@ use super::session::{Opening, RecordedRun, RunSession};
 use crate::audience::Catalogue;
 use crate::audience::history::HistorySource;
 use crate::cadence::Cadence;
-use crate::delivery::InDoubt;
+use crate::delivery::{InDoubt, partial_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fcm::{self, Login};
 use crate::pipeline::driver::{DriveOptions, DriveResult, drive, resend_in_doubt};
 use crate::pipeline::outgoing::{Outgoing, UnknownAddress};
-use crate::pipeline::{
-    self, OpenRun, Overdue, Retention, RunDocument, RunPlan, is_partial, overdue,
-};
+use crate::pipeline::{self, OpenRun, Overdue, Retention, RunDocument, RunPlan, overdue};
 use crate::progress::Progress;
 use crate::settings::generate::OutputTarget;
 use crate::source::Source;
@@ -323,13 +321,13 @@ async fn resend(
     let run = &recorded.run;
     let context = services.pipeline_context()?;
     let pushes = Box::pin(resend_in_doubt(run, &context, overrides)).await?;
-    let some_failed = pushes.iter().any(is_partial);
+    let error = partial_error(&pushes);
     let document = OpenRun {
         pushes: Some(pushes),
         ..OpenRun::of(run, "retried")
     };
     Ok(StartResult {
-        error: some_failed.then(|| Error::new(ErrorKind::Partial, "some messages failed")),
+        error,
         ..document.into()
     })
 }
