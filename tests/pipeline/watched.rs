@@ -138,6 +138,107 @@ async fn a_run_that_reached_no_one_beats_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_recipients_all_have_had_enough_beats_success() {
+    let monitor = Server::start(vec![Answer::status(200, "ok"); 9]).await;
+    let mut office = Office::new(2, Script::default());
+    office.set("BEAT", monitor.url("/beat"));
+    office.file(&File {
+        notify: "heartbeat = \"env:BEAT\"\nheartbeat_kind = \"healthchecks\"".to_owned(),
+        ..File::default()
+    });
+    let fans =
+        "user_id\n00000000-0000-4000-8000-000000000001\n00000000-0000-4000-8000-000000000002\n";
+    office.sandbox.write("here/fans.csv", fans);
+    let send = ["send", "--audience", "fans.csv", "--layer", "3", "--yes"];
+    let words = ["--title", "earlier", "--body", "b"];
+    block_in_place(|| office.ends(&[&send[..], &words].concat(), 0));
+    let outcome = block_in_place(|| office.tick(0));
+    assert_eq!(outcome.json()["pushes"][0]["excluded"], 1, "{outcome}");
+    assert_eq!(office.reached().len(), 2);
+    let run = outcome.json()["run"].as_str().unwrap().to_owned();
+    let last = monitor.requests().pop().unwrap().path;
+    assert_eq!(last, format!("/beat?rid={run}"), "{outcome}");
+}
+
+/// Changes the notices of a run, and returns how many of three the next tick leaves. It says why.
+fn left_after(place: Place, change: &str, reason: &str) -> u64 {
+    let mut office = Office::at(place, 4, Script::default());
+    office.set("HOOK", "http://127.0.0.1:9/hook");
+    office.file(&file("kind = \"json\""));
+    office.tick(0);
+    assert_eq!(undelivered(&office), 3);
+    office.place.execute(change);
+    let outcome = office.tick(0);
+    outcome.says(reason);
+    undelivered(&office)
+}
+
+#[test]
+fn notices_are_dropped_after_twenty_attempts() {
+    for place in [Place::sqlite(), Place::postgres()] {
+        let change = "UPDATE pushctl.notices SET tries = 19";
+        // The others have to wait for their last attempt.
+        let left = left_after(place, change, "is dropped: 20 attempts did not deliver it");
+        assert!(left < 3, "{left}");
+    }
+}
+
+#[test]
+fn notices_are_dropped_after_a_day() {
+    for place in [Place::sqlite(), Place::postgres()] {
+        let change = "UPDATE pushctl.notices SET queued_at = queued_at - 86400000001";
+        assert_eq!(
+            left_after(place, change, "is dropped: it is out of date"),
+            0
+        );
+    }
+}
+
+#[test]
+fn sends_and_resumed_runs_write_metrics_too() {
+    let script = Script::default().on("token-fan-2", [Reply::AcceptThenReset]);
+    let mut office = Office::new(6, script);
+    office.set("PUSHCTL_CADENCE", "off");
+    office.file(&File::default());
+    office.ends(&["generate", "fans"], 0);
+    let file = ["--metrics-file", "pushctl.prom"];
+    let send = [
+        "send",
+        "--automation",
+        "daily",
+        "--push",
+        "1",
+        "--yes",
+        "--json",
+    ];
+    let summary = office.ends(&[&send[..], &file].concat(), 3).json();
+    let of = |metrics: &Exposition, outcome: &str| {
+        let labels = [("automation", "daily"), ("push", "1"), ("outcome", outcome)];
+        metrics.value("pushctl_last_run_recipients", &labels)
+    };
+    let after = metrics(&office);
+    assert_eq!(
+        (of(&after, "accepted"), of(&after, "in_doubt")),
+        (Some(2.0), Some(1.0))
+    );
+    let resume = [
+        "resume",
+        summary["run"].as_str().unwrap(),
+        "--in-doubt",
+        "retry",
+        "--yes",
+    ];
+    office.ends(&[&resume[..], &file].concat(), 0);
+    let after = metrics(&office);
+    assert_eq!(
+        (of(&after, "accepted"), of(&after, "in_doubt")),
+        (Some(3.0), Some(0.0))
+    );
+    let status = after.value("pushctl_exit_status", &[("command", "resume")]);
+    assert_eq!(status, Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_heartbeat_of_the_tick_says_whether_it_ended_well() {
     let monitor = Server::start(vec![Answer::status(200, "ok"); 9]).await;
     let script = Script::default().always("token-tester", Reply::Unregistered);

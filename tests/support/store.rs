@@ -98,11 +98,16 @@ impl Place {
 
     /// Deletes the row that marks a complete store.
     pub(crate) fn forget_deliveries(&self) {
+        self.execute("DELETE FROM pushctl.deliveries");
+    }
+
+    /// Changes rows behind the program's back.
+    pub(crate) fn execute(&self, sql: &str) {
         match (&self.database, self.file()) {
-            (Some(database), _) => database.execute("DELETE FROM pushctl.deliveries"),
+            (Some(database), _) => database.execute(sql),
             (None, file) => {
                 let file = rusqlite::Connection::open(file.unwrap()).unwrap();
-                file.execute("DELETE FROM deliveries", []).unwrap();
+                file.execute(&sql.replace("pushctl.", ""), []).unwrap();
             }
         }
     }

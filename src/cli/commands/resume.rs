@@ -13,6 +13,7 @@ use crate::run;
 use crate::run::gates::{Override, Overrides};
 use crate::run::pipeline::PipelineServices;
 use crate::run::send::PreparedSend;
+use crate::settings::notify::METRICS_FILE;
 use crate::settings::push::RATE_OF_RUN;
 use crate::state::ledger::{Ending, Standing};
 use crate::state::{Run, RunStatus, Store};
@@ -23,7 +24,7 @@ use crate::cli::context::CommandContext;
 use crate::cli::override_args;
 use crate::cli::override_args::OverrideFlags;
 use crate::cli::time_limit::bounded;
-use crate::cli::{confirm, help, results, run_selector, services, setting_args};
+use crate::cli::{confirm, help, metrics_file, results, run_selector, services, setting_args};
 
 /// Resume an unfinished run, or end the pause of an automation
 ///
@@ -41,7 +42,7 @@ use crate::cli::{confirm, help, results, run_selector, services, setting_args};
         ExitStatus::Done, ExitStatus::Failed, ExitStatus::Usage, ExitStatus::Partial, ExitStatus::Credentials, ExitStatus::Unreachable, ExitStatus::Nothing,
         ExitStatus::Locked, ExitStatus::Refused, ExitStatus::Cancelled, ExitStatus::Bug, ExitStatus::Interrupted, ExitStatus::Terminated,
     ]),
-    args = setting_args::flags(&[&RATE_OF_RUN]),
+    args = setting_args::flags(&[&RATE_OF_RUN, &METRICS_FILE]),
 )]
 pub struct Args {
     /// Run id, a prefix of it, or `last`; with --enable an automation
@@ -66,6 +67,14 @@ impl AsyncSubcommand for Args {
         if self.enable {
             return enable(context, &self.what).await;
         }
+        let result = Box::pin(self.resume(context)).await;
+        metrics_file::write(context, "resume", &result).await;
+        result
+    }
+}
+
+impl Args {
+    async fn resume(&self, context: &CommandContext) -> Result<ExitStatus> {
         let store = services::store(context).await?;
         let run = run_selector::run(context, &store, &self.what).await?;
         // A finished run can have messages in doubt.
@@ -84,9 +93,7 @@ impl AsyncSubcommand for Args {
         self.resume_pipeline(context, store, (&run, sends), given.as_ref())
             .await
     }
-}
 
-impl Args {
     async fn resume_pipeline(
         &self,
         context: &CommandContext,
