@@ -35,6 +35,8 @@ pub struct SendPlan {
     pub sha256: String,
     /// Rows whose recipient is in an earlier row.
     pub repeated: u64,
+    /// Recipients who can get a message, by the file alone.
+    pub sendable: u64,
     /// Rows that will be skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// The texts, bound to the columns.
@@ -93,12 +95,17 @@ impl SendPlan {
                 format!("{} has no rows: there is no recipient", order.input.name()),
             ));
         }
-        let (repeated, several) = repetitions(reading.hashes);
+        let Recipients {
+            repeated,
+            sendable,
+            several,
+        } = recipients(reading.hashes);
         Ok(Self {
             rows: reading.rows,
             has_tokens,
             sha256,
             repeated,
+            sendable,
             skipped: reading.skipped,
             push,
             several,
@@ -114,11 +121,6 @@ impl SendPlan {
     /// No id is valid, and `cadence` is not off.
     pub fn check_user_ids(&self, order: &Order, cadence_is_off: bool) -> Result<Option<String>> {
         self.user_ids.check(order, self.rows, cadence_is_off)
-    }
-
-    /// Returns the rows that can get a message, by the file alone.
-    pub fn sendable(&self) -> u64 {
-        self.rows - self.repeated - self.skipped.values().sum::<u64>()
     }
 }
 
@@ -149,9 +151,10 @@ impl PlanReader {
         self.rows += 1;
         let user = UserKey::of(reader.user(row));
         self.user_ids.count(&user, reader, row);
-        self.hashes.push(hash(&user));
         let variant = self.variants.place(&user);
-        match self.composer.compose(ANY_TOKEN, row, variant) {
+        let composed = self.composer.compose(ANY_TOKEN, row, variant);
+        self.hashes.push(hash(&user) | u64::from(composed.is_err()));
+        match composed {
             Ok(_) => Ok(()),
             Err(
                 skip @ (Skip::Empty { .. }
@@ -182,23 +185,37 @@ pub(super) fn skip_code(skip: &Skip) -> String {
     }
 }
 
-/// Returns a hash that is compared within one process only.
+/// Returns a hash that is compared within one process only. It is even: the last bit is free for a mark.
 pub(super) fn hash(user: &UserKey) -> u64 {
     let mut hasher = DefaultHasher::new();
     user.hash(&mut hasher);
-    hasher.finish()
+    hasher.finish() & !1
 }
 
-/// Returns the number of repeated rows, and the hashes of their recipients.
-fn repetitions(mut hashes: Vec<u64>) -> (u64, HashSet<u64>) {
-    hashes.sort_unstable();
-    let repeated = hashes.windows(2).filter(|pair| pair[0] == pair[1]);
-    let mut count = 0;
-    let several = repeated
-        .inspect(|_| count += 1)
-        .map(|pair| pair[0])
-        .collect();
-    (count, several)
+/// The recipients of a file, of whom only the first row counts.
+struct Recipients {
+    repeated: u64,
+    sendable: u64,
+    several: HashSet<u64>,
+}
+
+/// Counts recipients by the hashes of their rows, in the order of the file; odd ones are of rows that are skipped.
+fn recipients(mut hashes: Vec<u64>) -> Recipients {
+    hashes.sort_by_key(|hash| hash & !1);
+    let mut counted = Recipients {
+        repeated: 0,
+        sendable: 0,
+        several: HashSet::new(),
+    };
+    for rows in hashes.chunk_by(|one, next| one & !1 == next & !1) {
+        let (first, further) = (rows[0], rows.len() as u64 - 1);
+        counted.repeated += further;
+        counted.sendable += u64::from(first & 1 == 0);
+        if further > 0 {
+            counted.several.insert(first & !1);
+        }
+    }
+    counted
 }
 
 /// Checks that a file is still the one that was recorded.
@@ -218,5 +235,18 @@ pub(super) fn check_unchanged(input: &Input, sha256: &str) -> Result<()> {
         )
         .hint("restore the old file, or start a new send with the new one")),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_rows_of_a_recipient_the_first_one_counts() {
+        // Skipped and repeated; sent to and later skipped; skipped alone; sent to alone.
+        let counted = recipients(vec![11, 20, 11, 21, 10, 31, 40]);
+        assert_eq!((counted.repeated, counted.sendable), (3, 2));
+        assert_eq!(counted.several, HashSet::from([10, 20]));
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn connect(
     context.progress.stage(&stage);
     let mut settings = context.service.clone();
     settings.rate = order.rate.unwrap_or(settings.rate);
-    settings.expected = plan.map(SendPlan::sendable);
+    settings.expected = plan.map(|plan| plan.sendable);
     settings.limits.failure_rate = order.max_failure_rate;
     if context.overrides.lift(Guard::Failures) {
         settings.limits = fcm::Limits::off();

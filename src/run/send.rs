@@ -96,7 +96,7 @@ impl PreparedSend {
 
     /// Returns how many messages are sent at most.
     pub fn count(&self) -> u64 {
-        self.plan.sendable().min(self.tokens.found().with)
+        self.plan.sendable.min(self.tokens.found().with)
     }
 
     /// Counts the messages that a live send would send now, and sends none.

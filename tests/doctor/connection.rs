@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Installation, source, through};
 use crate::support::postgres::{Database, Postgres, at_port};
-use crate::support::programs::{closed_port, may_mount};
+use crate::support::programs::{closed_port, with_silent_names};
 use crate::support::proxy::{Blackhole, Fate, Proxy};
 
 /// The steps after `tcp`.
@@ -168,32 +168,14 @@ fn dead_dns_is_told_at_the_name_and_within_the_deadline() {
     examined
         .is("source", "name", "failed")
         .skips("source", "tcp", "name");
-    if !may_mount() {
-        return;
-    }
-    let Ok(_silent) = std::net::UdpSocket::bind("127.0.0.92:53") else {
+    let installation = Installation::of("postgres://reader@db.example.com/market");
+    let options = ["--only", "source", "--deadline", "4s"];
+    let doctor = installation.command(&["doctor", "--json"]);
+    let silent = with_silent_names(&doctor, "127.0.0.92", &installation.sandbox.home());
+    let Some((mut command, _silent)) = silent else {
         return;
     };
-    let installation = Installation::of("postgres://reader@db.example.com/market");
-    installation.sandbox.write(
-        "home/resolv.conf",
-        "nameserver 127.0.0.92\noptions timeout:30 attempts:3\n",
-    );
-    let doctor = installation.command(&[]);
-    let mut command = Command::new("unshare");
-    command
-        .args([
-            "--mount",
-            "sh",
-            "-c",
-            "mount --bind \"$HOME/resolv.conf\" /etc/resolv.conf && exec \"$0\" \"$@\"",
-        ])
-        .arg(doctor.get_program())
-        .current_dir(installation.sandbox.here())
-        .env("HOME", installation.sandbox.home())
-        .envs(&installation.variables)
-        .args(["doctor", "--json"]);
-    let examined = installation.examined(&mut command, &["--only", "source", "--deadline", "4s"]);
+    let examined = installation.examined(&mut command, &options);
     examined
         .is("source", "name", "failed")
         .skips("source", "tcp", "name");

@@ -10,6 +10,7 @@ use super::exposition::{Exposition, parsed};
 use super::office::{File, Office};
 use crate::notify::server::{Answer, Server};
 use crate::support::fcm::script::{Reply, Script};
+use crate::support::programs::with_silent_names;
 use crate::support::store::Place;
 
 fn file(notify: &str) -> File {
@@ -66,6 +67,25 @@ async fn a_mute_webhook_delays_no_push_with_an_embedded_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mute_webhook_delays_no_push_with_a_store_in_postgres() {
     a_mute_webhook_delays_no_push_and_the_next_tick_delivers(Place::postgres()).await;
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_delays_no_push() {
+    let mut office = Office::new(10, Script::default());
+    office.set("HOOK", "https://hooks.example.com/hook");
+    office.file(&file("kind = \"slack\""));
+    let tick = office.command(&["run-pipeline", "daily", "--tick", "--json"]);
+    let silent = with_silent_names(&tick, "127.0.0.93", &office.sandbox.home());
+    let Some((mut tick, _silent)) = silent else {
+        return;
+    };
+    let began = Instant::now();
+    let outcome = office.sandbox.outcome(&tick.output().unwrap());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(outcome.status, 0, "{outcome}");
+    outcome.says("tried again");
+    assert_eq!(office.reached().len(), 10);
+    assert_eq!(undelivered(&office), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

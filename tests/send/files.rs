@@ -220,6 +220,28 @@ fn repeated_recipients_and_tokens_are_sent_to_once() {
 }
 
 #[test]
+fn rows_that_are_repeated_and_skipped_count_once() {
+    let office = Office::playing(Script::default());
+    let mut file = "user_id,name,token\n".to_owned();
+    for (n, name) in [(0, ""), (0, ""), (0, "Ana"), (1, "Bo"), (1, ""), (2, "")] {
+        let _ = writeln!(file, "{},{name},t-{n}", id(n));
+    }
+    office.audience(&file);
+    for (more, status) in [(&["--dry-run"][..], 0), (&[], 0)] {
+        let words = ["--title", "Hi [[var:name]]"];
+        let sent = office.send(&[&words[..], more].concat());
+        let counts = ["rows", "repeated", "skipped"].map(|name| sent.count(name));
+        assert_eq!(
+            (sent.status(), counts),
+            (status, [6, 3, 2]),
+            "{}",
+            sent.outcome
+        );
+    }
+    assert_eq!(office.delivered(), tokens(1..2));
+}
+
+#[test]
 fn a_file_that_changed_is_refused_when_its_send_goes_on() {
     let script = Script::default().always("t-1", Reply::NotFound);
     let office = Office::playing(script);

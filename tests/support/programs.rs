@@ -1,7 +1,7 @@
 //! Finds, starts and stops the programs that the tests use.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,40 @@ pub(crate) fn may_mount() -> bool {
         eprintln!("skipped: this machine allows no mounts of a process's own");
     }
     may
+}
+
+/// Returns the same command on a machine whose name server, an address of its own, never answers. The socket keeps it
+/// silent. `None` where the test may not make one.
+pub(crate) fn with_silent_names(
+    command: &Command,
+    server: &str,
+    directory: &Path,
+) -> Option<(Command, UdpSocket)> {
+    if !may_mount() {
+        return None;
+    }
+    let silent = UdpSocket::bind((server, 53)).ok()?;
+    let names = directory.join("resolv.conf");
+    let text = format!("nameserver {server}\noptions timeout:30 attempts:3\n");
+    fs::write(&names, text).expect("the directory is the test's");
+    let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    let mut inside = Command::new("unshare");
+    inside
+        .args(["--mount", "sh", "-c", script])
+        .arg(names)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            inside.env(name, value);
+        }
+    }
+    if let Some(here) = command.get_current_dir() {
+        inside.current_dir(here);
+    }
+    Some((inside, silent))
 }
 
 /// Returns the user for the server, if it cannot be the present one.
