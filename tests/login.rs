@@ -84,6 +84,28 @@ fn the_token_of_a_file_is_text_or_a_field_of_json() {
 }
 
 #[test]
+fn a_workforce_pool_names_its_project_unless_a_client_signs_in() {
+    // client:p%w, unencoded as in the libraries of the service.
+    let basic = "Basic Y2xpZW50OnAldw==";
+    for (client, expected) in [
+        (Value::Null, ("", r#"{"userProject":"example-project-2"}"#)),
+        ("client".into(), (basic, "")),
+    ] {
+        let (mut office, identity) = office(Script::default());
+        let mut file = identity.external_account();
+        file["workforce_pool_user_project"] = "example-project-2".into();
+        if client.is_string() {
+            file["client_id"] = client;
+            file["client_secret"] = "p%w".into();
+        }
+        sign_in(&mut office, &file);
+        sends(&office);
+        let (client, options) = identity.clients().remove(0);
+        assert_eq!((&*client, &*options), expected);
+    }
+}
+
+#[test]
 fn a_service_account_is_impersonated_with_the_lifetime_of_the_file() {
     let (mut office, identity) = office(Script::default());
     let mut file = impersonating(&identity);

@@ -61,6 +61,8 @@ struct State {
     complaints: Vec<String>,
     lifetimes: Vec<Value>,
     delegates: Vec<Value>,
+    /// The client that signed in for each exchange, and the options, both empty without any.
+    clients: Vec<(String, String)>,
 }
 
 /// The servers; they stop with the test process.
@@ -140,6 +142,11 @@ impl Identity {
             .into_iter()
             .filter(|asked| *asked == server)
             .count()
+    }
+
+    /// Returns who signed in for each exchange, by the header, and the options.
+    pub(crate) fn clients(&self) -> Vec<(String, String)> {
+        self.state.lock().unwrap().clients.clone()
     }
 
     /// Returns the lifetimes and the delegates of the impersonations.
@@ -246,6 +253,11 @@ impl State {
             _ => (Server::Impersonation, self.check_impersonation(request)),
         };
         self.asked.push(server);
+        if server == Server::Exchange {
+            let options = Request::pairs(&request.body).remove("options");
+            let client = request.header("authorization").to_owned();
+            self.clients.push((client, options.unwrap_or_default()));
+        }
         let is_metadata = matches!(server, Server::Token | Server::Project);
         if let Err(complaint) = checked {
             let body = json!({"error": "invalid_request", "error_description": complaint});
