@@ -1,4 +1,5 @@
-//! Compares two CSV files row by row: by a key, or without one as sets in which equal rows count as often as they occur.
+//! Compares two CSV files row by row: by a key, or without one as sets in which equal rows count as often as they
+//! occur.
 //!
 //! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's
 //! offset: 40 bytes a row, independent of its length. The second file is streamed; where a row differs, the first is

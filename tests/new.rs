@@ -1,6 +1,7 @@
 //! `pushctl new`: what it writes passes the checks, can be used as it is, and replaces no file.
 
 mod conversion;
+mod week;
 
 use crate::support::cli::{Outcome, Sandbox};
 use crate::support::postgres::Postgres;
