@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 
 use crate::audience::{Catalogue, Definition, STARTER};
 use crate::cli::context::CommandContext;
-use crate::cli::{automation_args, help, services, setting_args};
+use crate::cli::{automation_args, completion, help, services, setting_args};
 use crate::error::{Error, Result};
 use crate::exit::ExitStatus;
 use crate::settings::generate;
@@ -36,7 +37,7 @@ pub(super) struct Args {
     /// Name of the audience, and of the file without .sql
     name: String,
     /// Audience to copy
-    #[arg(long, value_name = "AUDIENCE")]
+    #[arg(long, value_name = "AUDIENCE", add = ArgValueCandidates::new(completion::audiences))]
     from: Option<String>,
     /// Directory to write into
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

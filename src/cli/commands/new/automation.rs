@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 
 use crate::automation::conversion::{Conversion, Converted};
 use crate::automation::diagnostic::Severity;
 use crate::automation::{self, SourceText};
 use crate::cli::context::CommandContext;
-use crate::cli::{automation_args, help, services, setting_args};
+use crate::cli::{automation_args, completion, help, services, setting_args};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::exit::ExitStatus;
 use crate::settings::automation::DIRECTORY;
@@ -38,7 +39,7 @@ pub(super) struct Args {
     /// Name of the automation, and of the file without .toml
     name: String,
     /// Audience that it sends to
-    #[arg(long, value_name = "AUDIENCE")]
+    #[arg(long, value_name = "AUDIENCE", add = ArgValueCandidates::new(completion::audiences))]
     audience: Option<String>,
     /// JSON automation to convert
     #[arg(long, value_name = "FILE.json", value_hint = ValueHint::FilePath)]
