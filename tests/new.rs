@@ -34,6 +34,7 @@ fn a_new_audience_is_described_generated_and_never_replaced() {
             "next: edit queries.d/lately.sql; docs/query-files.md describes the header",
             "next: pushctl audiences lately --queries queries.d",
             "next: pushctl generate lately --queries queries.d --dry-run --funnel",
+            "next: pushctl new automation lately --audience lately --queries queries.d",
         ]
     );
     let shown = sandbox.run(&["audiences", "lately", "--queries", "queries.d"]);

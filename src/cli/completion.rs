@@ -70,7 +70,8 @@ pub(super) fn automations() -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// Returns the names of audiences, for an argument that takes one: `add = ArgValueCandidates::new(completion::audiences)`.
+/// Returns the names of audiences, for an argument that takes one: `add =
+/// ArgValueCandidates::new(completion::audiences)`.
 pub(super) fn audiences() -> Vec<CompletionCandidate> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = asked(&arguments);

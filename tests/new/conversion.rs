@@ -1,6 +1,10 @@
 //! JSON automations of the predecessor: every kind of schedule and of gap becomes a file that passes the check, and
 //! what it does not have is listed.
 
+use pushctl::audience::Catalogue;
+use pushctl::automation::conversion::Conversion;
+use pushctl::error::ErrorKind;
+use pushctl::template::link::AllowedHosts;
 use serde_json::{Value, json};
 
 use super::{messages, read};
@@ -459,4 +463,76 @@ fn what_nothing_can_be_made_of_is_an_error_with_its_place() {
     let gone = sandbox.run(&["new", "automation", "mine", "--from", "gone.json"]);
     assert_eq!(gone.status, 2, "{gone}");
     gone.says("error: cannot read gone.json");
+}
+
+/// The paths of all values below one, as JSON pointers.
+fn pointers(value: &Value, path: &str, found: &mut Vec<String>) {
+    found.push(path.to_owned());
+    match value {
+        Value::Object(keys) => keys
+            .iter()
+            .for_each(|(key, value)| pointers(value, &format!("{path}/{key}"), found)),
+        Value::Array(items) => (items.iter().enumerate())
+            .for_each(|(place, value)| pointers(value, &format!("{path}/{place}"), found)),
+        _ => {}
+    }
+}
+
+/// Whatever stands in place of whatever: the conversion ends, and says what it made of it.
+#[test]
+fn any_value_in_any_place_is_converted_listed_or_refused() {
+    let catalogue = Catalogue::built_in();
+    let conversion = Conversion {
+        name: "mine",
+        audience: None,
+        catalogue: &catalogue,
+        link_hosts: &AllowedHosts::default(),
+        has_test_users: false,
+        now: "2026-11-21T09:00:00Z".parse().unwrap(),
+    };
+    let mut all = Vec::new();
+    pointers(&old(), "", &mut all);
+    let odd = [
+        json!(null),
+        json!(0),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("é\n\u{1b}[31m👟"),
+        json!("12"),
+        json!([]),
+        json!({}),
+        json!([[]]),
+        json!(true),
+    ];
+    let (mut converted, mut refused) = (0, 0);
+    for (pointer, value) in all
+        .iter()
+        .flat_map(|pointer| odd.iter().map(move |value| (pointer, value)))
+    {
+        let mut changed = old();
+        *changed.pointer_mut(pointer).unwrap() = value.clone();
+        match conversion.convert("old.json", &changed.to_string()) {
+            Ok(new) => {
+                converted += 1;
+                let table: toml::Table = new
+                    .text
+                    .parse()
+                    .unwrap_or_else(|error| panic!("{pointer} {value}: {error}"));
+                assert_eq!(table["enabled"].as_bool(), Some(false));
+                for note in new.notes {
+                    assert!(!note.to_string().contains(['\n', '\u{1b}']), "{note}");
+                }
+            }
+            Err(error) => {
+                refused += 1;
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::Usage,
+                    "{pointer} {value}: {error:#}"
+                );
+            }
+        }
+    }
+    assert!(converted > 200 && refused > 50, "{converted}, {refused}");
 }

@@ -83,6 +83,7 @@ impl Args {
             format!("edit {shown}; docs/query-files.md describes the header"),
             format!("pushctl audiences {name}{flag}"),
             format!("pushctl generate {name}{flag} --dry-run --funnel"),
+            format!("pushctl new automation {name} --audience {name}{flag}"),
         ];
         say_next(context, &shown, &next);
         if Catalogue::built_in().names().any(|known| known == name) {
