@@ -106,6 +106,7 @@ fn a_week_side_by_side_works_as_described() {
     .json();
     assert!(dry["audience"]["rows"].as_u64() >= Some(1), "{dry:#}");
     assert_eq!(dry["pushes"][0]["mode"], "dry-run", "{dry:#}");
+    done(&["preview", "--automation", "weekend", "--push", "1"]);
     let shown = done(&["schedule", "show"]);
     assert!(shown.stdout.contains("not enabled"), "{shown}");
 }

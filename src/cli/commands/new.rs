@@ -32,7 +32,7 @@ const STATUSES: [ExitStatus; 4] = [
     before_help = help::examples(&[
         ("pushctl new audience collectors --from layer2", "a copy of a built-in audience, to change"),
         ("pushctl new automation hello --audience layer3", "an automation for an audience"),
-        ("pushctl new automation friday --from old/friday.json", "convert an automation of the predecessor"),
+        ("pushctl new automation friday --from old/friday.json", "convert a JSON automation"),
     ]),
     after_help = help::statuses(&STATUSES),
     subcommand_required = true,

@@ -23,12 +23,13 @@ use super::{STATUSES, exists, is_flag, say_next, write_new};
 /// Write an automation file
 ///
 /// With --audience it has a push for each file of the audience, with texts to write. With --from it is made from a
-/// JSON automation of the predecessor, and everything that could not be carried over is listed. It is not enabled.
+/// JSON automation of the system that pushctl replaces (docs/migrating.md), and everything that could not be carried
+/// over is listed. It is not enabled.
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = help::examples(&[
         ("pushctl new automation hello --audience layer3", "automations/hello.toml, to fill in"),
-        ("pushctl new automation friday --from old/friday.json", "convert an automation of the predecessor"),
+        ("pushctl new automation friday --from old/friday.json", "convert a JSON automation"),
         ("pushctl new automation friday --from old/friday.json --audience collectors", "with your own audience in place of the script"),
     ]),
     after_help = help::statuses(&STATUSES),
