@@ -26,7 +26,7 @@ pub mod sql;
 pub mod statement;
 pub mod test_rows;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, STARTER};
 pub use definition::Definition;
 pub use parameters::Values;
 

@@ -1,9 +1,11 @@
 //! An automation: an audience, the pushes it receives, and the time at which an external scheduler starts it.
 //!
 //! [`file`](mod@file) is the format; [`check`] reads files, reports all their errors ([`diagnostic`], [`render`]) and
-//! gives the valid automations; [`schedule`] computes their times, with [`cron`] and [`quiet_hours`] hours.
+//! gives the valid automations; [`schedule`] computes their times, with [`cron`] and [`quiet_hours`] hours. `starter`
+//! writes a new file, and [`conversion`] one from a JSON file of the predecessor.
 
 pub mod check;
+pub mod conversion;
 pub mod cron;
 pub mod diagnostic;
 pub mod file;
@@ -12,7 +14,9 @@ pub mod render;
 pub mod schedule;
 pub mod scheduler_export;
 mod schema_check;
+mod starter;
 mod toml_tree;
+mod toml_writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,6 +30,7 @@ use crate::suggest::nearest;
 pub use diagnostic::{Diagnostic, SourceText};
 pub use file::AutomationFile;
 pub use schedule::Schedule;
+pub use starter::starter;
 
 /// An automation without an error.
 #[derive(Debug, Clone, PartialEq)]

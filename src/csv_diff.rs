@@ -1,4 +1,5 @@
-//! Compares two CSV files row by row by a key.
+//! Compares two CSV files row by row: by a key, or without one as sets in which equal rows count as often as they
+//! occur.
 //!
 //! The first file is read once into a sorted list of its keys' hashes, each with a hash of the row and the row's
 //! offset: 40 bytes a row, independent of its length. The second file is streamed; where a row differs, the first is
@@ -22,12 +23,23 @@ use table::CsvTable;
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The columns that identify a row in both files.
+    /// The columns that identify a row in both files; none: all columns that are compared.
     pub key: Vec<String>,
     /// Columns that are not compared.
     pub ignore: Vec<String>,
+    /// Columns of the first file that have another name in the second. Key and ignored columns have the second's.
+    pub rename: Vec<Renamed>,
     /// How many rows of each kind are kept as examples.
     pub examples: usize,
+}
+
+/// A column with another name in the second file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// Its name in the first file.
+    pub a: String,
+    /// Its name in the second.
+    pub b: String,
 }
 
 /// How two files differ.
@@ -35,10 +47,16 @@ pub struct Options {
 pub struct CsvDiff {
     pub a: Side,
     pub b: Side,
-    /// The columns of the key.
+    /// The columns of the key; without one, all columns that are compared.
     pub key: Vec<String>,
+    /// Whether no key was given: a row is the same only if all its compared columns are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_key: bool,
     /// The columns that were left out on request.
     pub ignored: Vec<String>,
+    /// The columns that have another name in the second file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<Renamed>,
     /// Rows of both files that are equal.
     pub same: u64,
     /// Rows of the second file whose key the first does not have.
@@ -122,10 +140,45 @@ impl CsvDiff {
 pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
     let mut first = CsvTable::open(a)?;
     let mut second = CsvTable::open(b)?;
+    for column in &options.rename {
+        first.rename(&column.a, &column.b)?;
+        second.needed(&column.b)?;
+    }
     let columns = Columns::of(&first, &second, options)?;
     let mut known = index(&mut first, &columns)?;
     let mut result = CsvDiff::empty(&first, &second, &columns, options);
     result.a.rows = known.len() as u64;
+    if options.key.is_empty() {
+        match_rows(&mut known, &mut second, &columns, options, &mut result)?;
+    } else {
+        refuse_duplicate(&known, &mut first, &columns)?;
+        match_keys(
+            &mut known,
+            [&mut first, &mut second],
+            &columns,
+            options,
+            &mut result,
+        )?;
+    }
+    let gone = known.iter().filter(|row| row.matched.is_none());
+    let mut gone: Vec<u64> = gone.map(|row| row.offset).collect();
+    gone.sort_unstable();
+    result.removed = gone.len() as u64;
+    for offset in gone.into_iter().take(options.examples) {
+        first.read_at(offset)?;
+        result.examples.removed.push(first.values(&columns.key_a));
+    }
+    Ok(result)
+}
+
+/// Compares each row of the second file with the row of its key.
+fn match_keys(
+    known: &mut [KeyedRow],
+    [first, second]: [&mut CsvTable; 2],
+    columns: &Columns,
+    options: &Options,
+    result: &mut CsvDiff,
+) -> Result<()> {
     let mut added: HashMap<KeyHash, u64> = HashMap::new();
     let mut cells = vec![0_u64; columns.compared.len()];
     let mut latest = 0;
@@ -168,15 +221,36 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<CsvDiff> {
         }
     }
     result.changed_by_column = columns.counts(&cells);
-    let gone = known.iter().filter(|row| row.matched.is_none());
-    let mut gone: Vec<u64> = gone.map(|row| row.offset).collect();
-    gone.sort_unstable();
-    result.removed = gone.len() as u64;
-    for offset in gone.into_iter().take(options.examples) {
-        first.read_at(offset)?;
-        result.examples.removed.push(first.values(&columns.key_a));
+    Ok(())
+}
+
+/// Finds an equal row of the first file for each row of the second; each row counts once.
+fn match_rows(
+    known: &mut [KeyedRow],
+    second: &mut CsvTable,
+    columns: &Columns,
+    options: &Options,
+    result: &mut CsvDiff,
+) -> Result<()> {
+    let mut latest = 0;
+    while second.next_row()? {
+        result.b.rows += 1;
+        let key = key_hash(&second.row, &columns.key_b);
+        // Of equal rows, those that are matched come first: the rows are matched in their order.
+        let place = known.partition_point(|row| (row.key, row.matched.is_none()) < (key, true));
+        let Some(row) = known.get_mut(place).filter(|row| row.key == key) else {
+            result.added += 1;
+            if result.examples.added.len() < options.examples {
+                result.examples.added.push(second.values(&columns.key_b));
+            }
+            continue;
+        };
+        row.matched = NonZeroU64::new(second.offset());
+        result.same += 1;
+        result.same_order &= row.offset >= latest;
+        latest = latest.max(row.offset);
     }
-    Ok(result)
+    Ok(())
 }
 
 /// Reads all rows of the first file, in the order of their keys' hashes.
@@ -191,12 +265,16 @@ fn index(table: &mut CsvTable, columns: &Columns) -> Result<Vec<KeyedRow>> {
         });
     }
     known.sort_unstable_by_key(|row| (row.key, row.offset));
-    let twice = known.windows(2).filter(|pair| pair[0].key == pair[1].key);
-    if let Some(pair) = twice.min_by_key(|pair| pair[1].offset) {
-        table.read_at(pair[1].offset)?;
-        return Err(table.duplicate(pair[0].offset, &columns.key_a));
-    }
     Ok(known)
+}
+
+fn refuse_duplicate(known: &[KeyedRow], table: &mut CsvTable, columns: &Columns) -> Result<()> {
+    let twice = known.windows(2).filter(|pair| pair[0].key == pair[1].key);
+    let Some(pair) = twice.min_by_key(|pair| pair[1].offset) else {
+        return Ok(());
+    };
+    table.read_at(pair[1].offset)?;
+    Err(table.duplicate(pair[0].offset, &columns.key_a))
 }
 
 impl CsvDiff {
@@ -213,8 +291,10 @@ impl CsvDiff {
         Self {
             a: side(first, second),
             b: side(second, first),
-            key: options.key.clone(),
+            key: columns.key.clone(),
+            without_key: options.key.is_empty(),
             ignored: options.ignore.clone(),
+            renamed: options.rename.clone(),
             same: 0,
             added: 0,
             removed: 0,
@@ -241,6 +321,8 @@ struct KeyedRow {
 
 /// Which columns are compared with which.
 struct Columns {
+    /// The names of the key's columns.
+    key: Vec<String>,
     key_a: Vec<usize>,
     key_b: Vec<usize>,
     compared: Vec<RowPair>,
@@ -256,36 +338,48 @@ struct RowPair {
 
 impl Columns {
     fn of(first: &CsvTable, second: &CsvTable, options: &Options) -> Result<Self> {
-        if options.key.is_empty() {
-            return Err(Error::usage("no key column is given")
-                .hint("pass the columns that identify a row, like --key user_id"));
-        }
-        let places = |table: &CsvTable| -> Result<Vec<usize>> {
-            options.key.iter().map(|name| table.needed(name)).collect()
-        };
-        let (key_a, key_b) = (places(first)?, places(second)?);
         for name in &options.ignore {
             if second.column(name).is_none() {
                 first.needed(name)?;
             }
         }
+        let is_ignored = |name: &str| options.ignore.iter().any(|ignored| ignored == name);
+        let is_key = |name: &str| options.key.iter().any(|key| key == name);
         let compared = first.columns().enumerate().filter_map(|(a, name)| {
-            let skipped = options
-                .key
-                .iter()
-                .chain(&options.ignore)
-                .any(|skipped| skipped == name);
-            let b = second.column(name).filter(|_| !skipped)?;
+            let b = second
+                .column(name)
+                .filter(|_| !is_ignored(name) && !is_key(name))?;
             Some(RowPair {
                 name: name.to_owned(),
                 a,
                 b,
             })
         });
+        let mut compared: Vec<RowPair> = compared.collect();
+        let key = if options.key.is_empty() {
+            if compared.is_empty() {
+                let error = Error::usage(format!(
+                    "{} and {} have no column in common that can be compared",
+                    first.path, second.path
+                ));
+                return Err(error.hint("--rename OLD=NEW compares columns of different names"));
+            }
+            std::mem::take(&mut compared)
+                .into_iter()
+                .map(|pair| pair.name)
+                .collect()
+        } else {
+            options.key.clone()
+        };
+        let places = |table: &CsvTable| -> Result<Vec<usize>> {
+            key.iter().map(|name| table.needed(name)).collect()
+        };
+        let (key_a, key_b) = (places(first)?, places(second)?);
         Ok(Self {
+            key,
             key_a,
             key_b,
-            compared: compared.collect(),
+            compared,
             ignored: options.ignore.clone(),
         })
     }

@@ -35,6 +35,8 @@
 //! | the rules that limit pushes per recipient, and where the history is | [`cadence`] |
 //! | claims, outcomes, runs, leases, cancels | [`state`]; the ledger in [`state::ledger`], tables in `src/state/migrations/` |
 //! | what an automation file may contain, and the messages about it | [`automation`] |
+//! | what `pushctl new` writes | `src/audience/starter.sql`, `src/automation/starter.rs` |
+//! | how a JSON automation becomes a TOML file | [`automation::conversion`] |
 //! | when an automation is due, and the lines for a scheduler | [`automation::schedule`], [`automation::scheduler_export`] |
 //! | which guard applies on which way to start a push | [`run::gates`] |
 //! | a run's lifecycle: lease, record, finish | [`run::session`] |

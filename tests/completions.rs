@@ -50,6 +50,26 @@ fn offered(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn audiences_are_offered_to_every_argument_that_names_one() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["new", "audience", "lately"]);
+    let queries = ["--queries", "queries.d"];
+    for command in [
+        &["audiences"][..],
+        &["new", "audience", "x", "--from"],
+        &["new", "automation", "x", "--audience"],
+    ] {
+        assert_eq!(
+            offered(&sandbox, &[command, &["layer"]].concat()),
+            ["layer2", "layer3"]
+        );
+        let (name, flag) = command.split_at(command.len().min(3));
+        let words = [name, &queries, flag, &["lat"]].concat();
+        assert_eq!(offered(&sandbox, &words), ["lately"], "{words:?}");
+    }
+}
+
+#[test]
 fn commands_flags_values_and_audiences_are_offered() {
     let sandbox = Sandbox::new();
     assert_eq!(offered(&sandbox, &["comp"]), ["completions"]);

@@ -268,6 +268,7 @@ fn no_password_is_shown_wherever_it_stands_and_whatever_is_wrong_with_it() {
                 ("DATABASE_URL", URL),
                 ("PGPASSWORD", "hunter2"),
                 ("POSTGRES_PASSWORD", "hunter2"),
+                ("DB_PASSWORD", "hunter2"),
             ];
             let outcome = sandbox.run_with(arguments, &variables);
             assert!(

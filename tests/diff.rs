@@ -45,6 +45,7 @@ impl Files {
         let options = Options {
             key: names(key),
             ignore: names(ignore),
+            rename: Vec::new(),
             examples: 2,
         };
         let compared = diff(&self.write("a.csv", a), &self.write("b.csv", b), &options);
@@ -202,9 +203,9 @@ fn every_error_names_its_place() {
     a.csv:1: two columns are called "name"
     rename one of them, or remove it
     "#);
-    insta::assert_snapshot!(error(good.as_bytes(), good.as_bytes(), "", ""), @r"
-    no key column is given
-    pass the columns that identify a row, like --key user_id
+    insta::assert_snapshot!(error(good.as_bytes(), b"id,firstName\n1,Ann\n", "", ""), @r"
+    a.csv and b.csv have no column in common that can be compared
+    --rename OLD=NEW compares columns of different names
     ");
     let missing = diff(
         "/nonexistent/a.csv".as_ref(),
@@ -216,6 +217,43 @@ fn every_error_names_its_place() {
         format!("{missing:#}"),
         "cannot read /nonexistent/a.csv: No such file or directory (os error 2)"
     );
+}
+
+#[test]
+fn without_a_key_equal_rows_count_as_often_as_they_occur() {
+    let files = Files::new();
+    let a = "size,name,count\r\n9,Ann,1\r\n9,Ann,1\r\n10,Bob,2\r\n9,Ann,1\r\n11,Cy,3\r\n";
+    let b = "user_id,name,size,count\nu1,Ann,9,1\nu2,Cy,11,3\nu3,Ann,9,1\nu4,Dee,8,1\nu5,Cy,11,3\n";
+    let found = files.diff(a, b, "", "user_id").unwrap();
+    assert_eq!(
+        (found.same, found.added, found.removed, found.changed),
+        (3, 2, 2, 0)
+    );
+    insta::assert_snapshot!(files.text(&found), @r"
+    3  the same
+    2  only in b.csv
+    2  only in a.csv
+    The rows of the two files are in different orders.
+
+    Only in b.csv (size, name, count):
+      8, Dee, 1
+      11, Cy, 3
+
+    Only in a.csv (size, name, count):
+      10, Bob, 2
+      9, Ann, 1
+    ");
+    // A column that only one file has is a difference, unless it is ignored.
+    assert!(
+        !files
+            .diff(a, a.replace("count", "number"), "", "")
+            .unwrap()
+            .is_same()
+    );
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json["without_key"], true);
+    let same = files.diff(a, a, "", "").unwrap();
+    assert!(same.is_same() && same.same_order, "{}", files.text(&same));
 }
 
 #[test]
@@ -253,6 +291,27 @@ fn csv_of(rows: &[(&String, &[String; 2])]) -> Vec<u8> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn without_a_key_counts_are_those_of_two_multisets(
+        a in prop::collection::vec("[ab]{0,2}", 0..20), b in prop::collection::vec("[ab]{0,2}", 0..20),
+    ) {
+        let csv = |rows: &[String]| {
+            let pairs = rows.iter().map(|row| format!("\"{row}\",x\n"));
+            format!("v,w\n{}", pairs.collect::<String>())
+        };
+        let found = Files::new().diff(csv(&a), csv(&b), "", "").unwrap();
+        let count = |rows: &[String], value: &String| rows.iter().filter(|row| *row == value).count();
+        let values: std::collections::BTreeSet<&String> = a.iter().chain(&b).collect();
+        let same: usize = values.iter().map(|value| count(&a, value).min(count(&b, value))).sum();
+        prop_assert_eq!(found.same, same as u64);
+        prop_assert_eq!(found.added, (b.len() - same) as u64);
+        prop_assert_eq!(found.removed, (a.len() - same) as u64);
+        prop_assert_eq!(found.changed, 0);
+        if a == b {
+            prop_assert!(found.same_order);
+        }
+    }
 
     #[test]
     fn counts_are_those_of_a_comparison_in_memory(a in rows(), b in rows(), reversed: bool) {

@@ -19,6 +19,7 @@ mod help;
 mod input;
 mod limits;
 mod login;
+mod new;
 mod notify;
 mod outages;
 mod output;

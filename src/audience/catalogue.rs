@@ -17,6 +17,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("waterfall", include_str!("../../queries/waterfall.sql")),
 ];
 
+/// The query file of a new audience, with `NAME` in place of its name.
+pub const STARTER: &str = include_str!("starter.sql");
+
 /// The query files by audience name, parsed on demand: one broken file does not break the others.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {

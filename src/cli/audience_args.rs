@@ -108,6 +108,11 @@ pub(super) fn known_before_parsing(
     if !early.mentions(&["generate", "why"]) {
         return KnownAudiences::default();
     }
+    known_ahead(early, environment)
+}
+
+/// Returns the audiences, with the directory of query files as the settings will resolve it.
+pub(super) fn known_ahead(early: &EarlyArgs<'_>, environment: &Environment) -> KnownAudiences {
     match queries_directory(early, environment) {
         Ok(directory) => known(directory.as_deref()),
         Err(problem) => {

@@ -6,7 +6,7 @@ use crate::automation;
 use crate::automation::check::{Against, Checked, check};
 use crate::automation::diagnostic::Severity;
 use crate::automation::render::CheckReport;
-use crate::automation::{Automation, Diagnostic};
+use crate::automation::{Automation, Diagnostic, SourceText};
 use crate::error::{Error, Result};
 use crate::settings::automation::DIRECTORY;
 use crate::settings::generate;
@@ -25,6 +25,18 @@ pub(super) const SETTINGS: [&Setting; 2] = [&DIRECTORY, &generate::QUERIES];
 /// A name is a path, a directory, or the name of a file in the configured directory without `.toml`. A file that
 /// cannot be read is a finding like any other.
 pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Checked> {
+    let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
+    for path in files(context, named)? {
+        match automation::read(&path, &shown(context, &path)) {
+            Ok(source) => sources.push(source),
+            Err(finding) => unreadable.push(with_near_name(context, &path, *finding)),
+        }
+    }
+    Ok(checked_sources(context, &sources)?.with_unreadable(unreadable))
+}
+
+/// Checks texts, as `pushctl check` does with files.
+pub(super) fn checked_sources(context: &CommandContext, sources: &[SourceText]) -> Result<Checked> {
     let catalogue = services::catalogue(context)?;
     let link_hosts = AllowedHosts::new(&context.settings.push.link_hosts)?;
     let against = Against {
@@ -33,14 +45,7 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
         test_users: &context.settings.generate.test_users,
         now: context.clock.now(),
     };
-    let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
-    for path in files(context, named)? {
-        match automation::read(&path, &shown(context, &path)) {
-            Ok(source) => sources.push(source),
-            Err(finding) => unreadable.push(with_near_name(context, &path, *finding)),
-        }
-    }
-    Ok(check(&sources, &against).with_unreadable(unreadable))
+    Ok(check(sources, &against))
 }
 
 /// Checks every file of the configured directory; `None` if that has none.
@@ -167,7 +172,7 @@ fn all_in(context: &CommandContext, directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Returns a path as messages name it: from the working directory, if it is below.
-fn shown(context: &CommandContext, path: &Path) -> String {
+pub(super) fn shown(context: &CommandContext, path: &Path) -> String {
     let here = context.settings.source.environment.directory();
     path.strip_prefix(here)
         .unwrap_or(path)

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod generate;
 pub mod help;
 pub mod man;
+pub mod new;
 pub mod pause;
 pub mod preview;
 pub mod resume;
@@ -80,6 +81,7 @@ pub(super) enum Command {
     Generate(generate::Args),
     Why(why::Args),
     Audiences(audiences::Args),
+    New(new::Args),
     Send(send::Args),
     Preview(preview::Args),
     Resume(resume::Args),
@@ -116,6 +118,7 @@ impl Command {
             Self::Generate(args) => Box::new(args),
             Self::Why(args) => Box::new(args),
             Self::Audiences(args) => Box::new(args),
+            Self::New(args) => Box::new(args),
             Self::Send(args) => Box::new(args),
             Self::Preview(args) => Box::new(args),
             Self::Resume(args) => Box::new(args),

@@ -18,7 +18,7 @@ use crate::automation::SourceText;
 use crate::settings::{AutomationSettings, ConfigFile, Environment, StateSettings, state};
 use crate::state::completion_query::{Glimpse, newest_runs};
 
-use super::audience_args;
+use super::audience_args::{self, AudienceCommand};
 use super::early_args::EarlyArgs;
 
 /// The environment variable with which a completion script names its shell.
@@ -68,6 +68,20 @@ pub(super) fn automations() -> Vec<CompletionCandidate> {
         .iter()
         .filter_map(|path| candidate(path, automation::name_of))
         .collect()
+}
+
+/// Returns the names of audiences, for an argument that takes one: `add =
+/// ArgValueCandidates::new(completion::audiences)`.
+pub(super) fn audiences() -> Vec<CompletionCandidate> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let asked = asked(&arguments);
+    let early = EarlyArgs::look(&asked);
+    let known = audience_args::known_ahead(&early, &Environment::of_process());
+    let candidate = |audience: AudienceCommand| {
+        let title = StyledStr::from(audience.title);
+        CompletionCandidate::new(audience.name).help(Some(title))
+    };
+    known.offers.into_iter().map(candidate).collect()
 }
 
 /// Returns the names of automations as plain text.

@@ -52,6 +52,25 @@ impl CsvTable {
         self.next_row().map(drop)
     }
 
+    /// Gives a column another name.
+    ///
+    /// # Errors
+    /// There is no such column, or another one has the new name.
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        let renamed = self.needed(from)?;
+        if self.column(to).is_some_and(|other| other != renamed) {
+            return Err(
+                Error::usage(format!("{} already has a column \"{to}\"", self.path)).hint(format!(
+                    "give that one another name first: --rename {to}=OTHER"
+                )),
+            );
+        }
+        let columns = self.header.iter().enumerate();
+        let named = columns.map(|(place, name)| if place == renamed { to } else { name });
+        self.header = named.collect();
+        Ok(())
+    }
+
     pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
         self.header.iter()
     }

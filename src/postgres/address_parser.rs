@@ -130,7 +130,7 @@ fn hosts(given: &Parameters) -> Result<Vec<Host>> {
     let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
     if !names_a_database(given) {
         return Err(Error::usage("no database is configured")
-            .hint("give --database-url postgres://USER:PASSWORD@HOST:5432/DATABASE, or set DATABASE_URL, PGHOST or POSTGRES_HOST"));
+            .hint("give --database-url postgres://USER:PASSWORD@HOST:5432/DATABASE, or set DATABASE_URL, PGHOST, POSTGRES_HOST or DB_HOST"));
     }
     let count = names.as_ref().or(addresses.as_ref()).map_or(1, Vec::len);
     if addresses
@@ -309,7 +309,7 @@ fn password(given: &Parameters, has_command: bool) -> Option<Secret> {
     let password = given.get("password")?;
     let about = matches!(
         password.origin.as_str(),
-        "PGPASSWORD" | "POSTGRES_PASSWORD" | "config"
+        "PGPASSWORD" | "POSTGRES_PASSWORD" | "DB_PASSWORD" | "config"
     );
     (!(has_command && about)).then(|| password.value.clone())
 }

@@ -5,7 +5,7 @@
 //!    file's;
 //! 2. the service that the URL or `PGSERVICE` names, from `PGSERVICEFILE`, `~/.pg_service.conf` or the system's file;
 //! 3. libpq's variables (`PGHOST`, `PGUSER`, …), which also complete a URL;
-//! 4. if there is no URL: the platform's `POSTGRES_HOST`, `POSTGRES_USER`, …;
+//! 4. if there is no URL: the platform's `POSTGRES_HOST`, `POSTGRES_USER`, …, then `DB_HOST`, `DB_USER`, …;
 //! 5. the config file's `[source]` keywords.
 //!
 //! Every value is held as a secret, because a password may be among them, until [`super::address`] has typed it.
@@ -63,13 +63,19 @@ const LIBPQ: &[(&str, &str)] = &[
     ("PGTARGETSESSIONATTRS", "target_session_attrs"),
 ];
 
-/// The platform's variables and the keywords they stand for.
+/// The variables of platforms and of other programs, and the keywords they stand for.
 const PLATFORM: &[(&str, &str)] = &[
     ("POSTGRES_HOST", "host"),
     ("POSTGRES_PORT", "port"),
     ("POSTGRES_USER", "user"),
     ("POSTGRES_PASSWORD", "password"),
     ("POSTGRES_DB", "dbname"),
+    ("DB_HOST", "host"),
+    ("DB_PORT", "port"),
+    ("DB_USER", "user"),
+    ("DB_PASSWORD", "password"),
+    ("DB_NAME", "dbname"),
+    ("DB_SSL_MODE", "sslmode"),
 ];
 
 /// One value and where it came from.

@@ -26,7 +26,9 @@ pub fn text(diff: &CsvDiff) -> String {
             format!(", by column: {}", listed.collect::<Vec<_>>().join(", "))
         }
     };
-    line(diff.changed, &format!("in both, but different{cells}"));
+    if !diff.without_key {
+        line(diff.changed, &format!("in both, but different{cells}"));
+    }
     for side in [&diff.a, &diff.b] {
         own_columns(&mut out, side);
     }

@@ -48,7 +48,7 @@ pub struct BreakerSettings {
 pub struct SourceSettings {
     /// `--database-url`.
     pub url: Option<Secret>,
-    /// For `DATABASE_URL`, `PG…`, `POSTGRES_…` and the home directory; `.env` included.
+    /// For `DATABASE_URL`, `PG…`, `POSTGRES_…`, `DB_…` and the home directory; `.env` included.
     pub environment: Environment,
     /// The configuration file's part: its `database_url` as `url`, and the table `[source]`: libpq's keywords,
     /// `password_command` and others.
@@ -112,17 +112,20 @@ pub static BREAKER_COOL_OFF: Setting = Setting::new(
 
 /// The other keys of `[source]`: libpq's keywords, with the variables of libpq and of the platform.
 static KEYWORDS: &[Setting] = &[
-    Setting::new("source.host", "Host name, or several with commas")
-        .variables(&["PGHOST", "POSTGRES_HOST"]),
+    Setting::new("source.host", "Host name, or several with commas").variables(&[
+        "PGHOST",
+        "POSTGRES_HOST",
+        "DB_HOST",
+    ]),
     Setting::new(
         "source.hostaddr",
         "Address to connect to, in place of the host's",
     )
     .variables(&["PGHOSTADDR"]),
-    Setting::new("source.port", "Port").variables(&["PGPORT", "POSTGRES_PORT"]),
-    Setting::new("source.user", "Role").variables(&["PGUSER", "POSTGRES_USER"]),
+    Setting::new("source.port", "Port").variables(&["PGPORT", "POSTGRES_PORT", "DB_PORT"]),
+    Setting::new("source.user", "Role").variables(&["PGUSER", "POSTGRES_USER", "DB_USER"]),
     Setting::new("source.password", "Password")
-        .variables(&["PGPASSWORD", "POSTGRES_PASSWORD"])
+        .variables(&["PGPASSWORD", "POSTGRES_PASSWORD", "DB_PASSWORD"])
         .visibility(Visibility::Secret),
     Setting::new(
         "source.password_command",
@@ -132,13 +135,13 @@ static KEYWORDS: &[Setting] = &[
     Setting::new("source.passfile", "Password file")
         .variables(&["PGPASSFILE"])
         .visibility(Visibility::KeyFile),
-    Setting::new("source.dbname", "Database").variables(&["PGDATABASE", "POSTGRES_DB"]),
+    Setting::new("source.dbname", "Database").variables(&["PGDATABASE", "POSTGRES_DB", "DB_NAME"]),
     Setting::new("source.service", "Section of pg_service.conf").variables(&["PGSERVICE"]),
     Setting::new(
         "source.sslmode",
         "Disable, allow, prefer, require, verify-ca or verify-full",
     )
-    .variables(&["PGSSLMODE"]),
+    .variables(&["PGSSLMODE", "DB_SSL_MODE"]),
     Setting::new(
         "source.sslrootcert",
         "File of root certificates, or \"system\"",

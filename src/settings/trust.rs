@@ -10,6 +10,12 @@ use crate::error::{Error, Result};
 const VARIABLES: &[&str] = &[
     "DATABASE_URL",
     "DATABASE_URL_FILE",
+    "DB_HOST",
+    "DB_PORT",
+    "DB_USER",
+    "DB_PASSWORD",
+    "DB_NAME",
+    "DB_SSL_MODE",
     "PUSHCTL_STATE_URL",
     "PUSHCTL_STATE_URL_FILE",
     "PUSH_CADENCE_DATABASE_URL",

@@ -114,6 +114,50 @@ fn the_platforms_variables_count_where_there_is_no_url() {
     );
 }
 
+#[tokio::test]
+async fn the_variables_of_other_programs_count_after_those_of_the_platform() {
+    let database = Postgres::shared().database("db_variables");
+    let other = Surroundings::default()
+        .variable("DB_HOST", "localhost")
+        .variable("DB_PORT", database.port().to_string())
+        .variable("DB_NAME", &database.name)
+        .variable("DB_USER", "reader")
+        .variable("DB_PASSWORD", ROLES[0].1)
+        .variable("DB_SSL_MODE", "require");
+    assert_eq!(
+        read_patiently(&other.source(), select_one).await.value(),
+        "1"
+    );
+    let address = other.address().unwrap();
+    assert_eq!(shown(&address, "sslmode"), part("require", "DB_SSL_MODE"));
+    assert_eq!(shown(&address, "password"), part("****", "DB_PASSWORD"));
+
+    let address = other
+        .variable("POSTGRES_HOST", "platform.example.com")
+        .variable("PGUSER", "ann")
+        .address()
+        .unwrap();
+    assert_eq!(
+        shown(&address, "host"),
+        part("platform.example.com", "POSTGRES_HOST")
+    );
+    assert_eq!(shown(&address, "user"), part("ann", "PGUSER"));
+    assert_eq!(shown(&address, "dbname"), part(&database.name, "DB_NAME"));
+
+    let with_url = Surroundings::url("postgres://bob@db.example.com/other")
+        .variable("DB_HOST", "localhost")
+        .variable("DB_SSL_MODE", "disable");
+    assert_eq!(
+        with_url.address().unwrap().to_string(),
+        "postgres://bob@db.example.com:5432/other?sslmode=require"
+    );
+    let wrong = Surroundings::default()
+        .variable("DB_HOST", "db.example.com")
+        .variable("DB_SSL_MODE", "on");
+    let error = wrong.address().unwrap_err().to_string();
+    assert!(error.contains("DB_SSL_MODE"), "{error}");
+}
+
 #[test]
 fn encryption_is_required_of_every_host_but_this_machine() {
     let table = [

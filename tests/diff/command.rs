@@ -104,7 +104,78 @@ fn what_cannot_be_compared_ends_with_2() {
     hint: did you mean user_id?
     ---- exit status 2
     "#);
-    assert_eq!(sandbox.run(&["diff", "old.csv", "new.csv"]).status, 2);
     let help = sandbox.run(&["diff", "--help"]);
     assert!(help.stdout.contains("\n  1   the files differ\n"), "{help}");
+}
+
+/// A file of the predecessor: CRLF, and no column that identifies a user.
+#[test]
+fn an_old_showcase_file_is_compared_with_the_columns_of_a_new_one() {
+    let sandbox = Sandbox::new();
+    let old = "firstName,size,variantID,lastActive\r\n\"Ann, B\",9,v1,2026-11-20\r\nBob,10,v2,2026-11-20\r\n";
+    let new = "user_id,username,firstName,usersize,variantID,lastActive\nu2,bob,Bob,10,v2,x\nu1,ann,\"Ann, B\",9,v1,x\n";
+    sandbox.write("here/old.csv", old);
+    sandbox.write("here/new.csv", new);
+    let ignored = "user_id,username,lastActive";
+    let diff = |ignored: &str, rename: &str| {
+        sandbox.run(&[
+            "diff", "old.csv", "new.csv", "--ignore", ignored, "--rename", rename,
+        ])
+    };
+    insta::assert_snapshot!(diff(ignored, "size=usersize"), @r"
+    ---- stdout
+    2  the same
+    0  only in new.csv
+    0  only in old.csv
+    The rows of the two files are in different orders.
+    ---- exit status 0
+    ");
+    let columns = diff("lastActive", "size=usersize");
+    assert_eq!(columns.status, 1);
+    assert!(
+        columns
+            .stdout
+            .contains("Only new.csv has: user_id, username\n"),
+        "{columns}"
+    );
+    insta::assert_snapshot!(diff(ignored, "siez=usersize"), @r#"
+    ---- stderr
+    error: old.csv has no column "siez"
+    hint: did you mean size?
+    ---- exit status 2
+    "#);
+    insta::assert_snapshot!(diff(ignored, "size=shoesize"), @r#"
+    ---- stderr
+    error: new.csv has no column "shoesize"
+    hint: it has: user_id, username, firstName, usersize, variantID, lastActive
+    ---- exit status 2
+    "#);
+    insta::assert_snapshot!(diff(ignored, "size=firstName"), @r#"
+    ---- stderr
+    error: old.csv already has a column "firstName"
+    hint: give that one another name first: --rename firstName=OTHER
+    ---- exit status 2
+    "#);
+    diff(ignored, "size").says("expected two names of a column, like usersize=size");
+    // With a key, too.
+    let keyed = sandbox.run(&[
+        "diff",
+        "old.csv",
+        "new.csv",
+        "--key",
+        "usersize",
+        "--rename",
+        "size=usersize",
+        "--json",
+        "--ignore",
+        ignored,
+    ]);
+    assert_eq!(keyed.status, 0, "{keyed}");
+    let document = keyed.json();
+    assert_eq!(document["same"], 2);
+    assert_eq!(
+        document["renamed"],
+        serde_json::json!([{ "a": "size", "b": "usersize" }])
+    );
+    assert!(document.get("without_key").is_none(), "{document}");
 }

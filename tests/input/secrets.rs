@@ -223,6 +223,7 @@ fn a_working_directory_that_others_can_write_says_nothing_about_addresses() {
         ("pushctl.toml", "[source]\npassword_command = \"id\"\n"),
         (".env", "DATABASE_URL=postgres://h/m\n"),
         (".env", "PGHOST=h\n"),
+        (".env", "DB_HOST=h\n"),
         (".env", "PUSHCTL_PUSH_URL=https://example.com\n"),
         (".env", "PUSHCTL_CONFIG=x.toml\n"),
         (".env", "GCE_METADATA_HOST=example.com\n"),

@@ -3,6 +3,7 @@
 use crate::exit::ExitStatus;
 use std::collections::BTreeMap;
 
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
 use crate::audience::{Definition, parameters, statement};
@@ -13,7 +14,7 @@ use crate::ui::{Document, Style, Table};
 use crate::cli::commands::Subcommand;
 use crate::cli::context::CommandContext;
 use crate::cli::help;
-use crate::cli::{services, setting_args};
+use crate::cli::{completion, services, setting_args};
 
 /// List the audiences, or show one: parameters, stages, files, columns
 ///
@@ -30,6 +31,7 @@ use crate::cli::{services, setting_args};
 )]
 pub struct Args {
     /// Audience to show [default: all]
+    #[arg(add = ArgValueCandidates::new(completion::audiences))]
     name: Option<String>,
     /// Print the query with its settings and default parameters, as a script for psql
     #[arg(long, requires = "name", conflicts_with = "json")]

@@ -69,8 +69,8 @@ impl Args {
         let pairs = pairs(files(&store, &a).await?, files(&store, &b).await?);
         let options = Options {
             key: vec![self.key],
-            ignore: Vec::new(),
             examples: self.examples,
+            ..Options::default()
         };
         // Reading files holds up this thread, and the signals have another.
         let compared = tokio::task::spawn_blocking(move || {
