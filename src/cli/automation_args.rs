@@ -32,6 +32,10 @@ pub(super) fn checked(context: &CommandContext, named: &[PathBuf]) -> Result<Che
         link_hosts: &link_hosts,
         test_users: &context.settings.generate.test_users,
         now: context.clock.now(),
+        // Where the platform looks for its configuration.
+        starts_late: ["railway.toml", "railway.json"]
+            .iter()
+            .any(|file| Path::new(file).is_file()),
     };
     let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
     for path in files(context, named)? {
