@@ -310,6 +310,61 @@ fn the_image_is_built_from_files_that_are_let_into_its_context() {
     }
 }
 
+#[test]
+fn an_installation_has_manual_pages_and_completions_where_they_are_looked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let binary = assert_cmd::cargo::cargo_bin!("pushctl");
+    let written = Command::new(deploy().join("package/share.sh"))
+        .args([binary, directory.path()])
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{written:?}");
+    assert!(written.stdout.is_empty() && written.stderr.is_empty());
+    for (file, part) in [
+        ("man/man1/pushctl.1", ".TH pushctl 1"),
+        (
+            "man/man1/pushctl-run-pipeline.1",
+            ".TH pushctl-run-pipeline 1",
+        ),
+        ("bash-completion/completions/pushctl", "complete "),
+        ("zsh/site-functions/_pushctl", "#compdef pushctl"),
+        ("fish/vendor_completions.d/pushctl.fish", "complete "),
+    ] {
+        let text = std::fs::read_to_string(directory.path().join(file)).unwrap();
+        assert!(text.contains(part), "{file}: {text}");
+    }
+}
+
+#[test]
+fn what_the_demo_and_the_tests_lack_is_said_at_once() {
+    // A PATH with the shell's helpers alone: no compiler, no apt, no npm.
+    let path = tempfile::tempdir().unwrap();
+    for name in ["dirname", "uname", "id", "sed", "ls", "sort"] {
+        let program = printed("sh", &["-c", &format!("command -v {name}")]);
+        std::os::unix::fs::symlink(program.trim(), path.path().join(name)).unwrap();
+    }
+    let needs = |what: &str| {
+        Command::new(deploy().join("demo/needs.sh"))
+            .arg(what)
+            .env_clear()
+            .env("PATH", path.path())
+            .output()
+            .unwrap()
+    };
+    let lacking = needs("demo");
+    assert_eq!(lacking.status.code(), Some(1), "{lacking:?}");
+    let said = String::from_utf8(lacking.stderr).unwrap();
+    for part in [
+        "error: make demo needs ",
+        "\n  Rust: https://rustup.rs\n",
+        "\n  a C compiler (cc): ",
+        "\n  OpenSSL's development files: ",
+        "\n  the program openssl: ",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
 /// The oldest Rust that a manifest promises to build with.
 fn rust_version(package: &serde_json::Value) -> Option<[u32; 3]> {
     let mut parts = package["rust_version"].as_str()?.split('.');
