@@ -186,18 +186,15 @@ fn railway(automations: &[&Automation], scope: Scope) -> String {
     }
     for (place, (when, whom)) in starts(automations, scope).into_iter().enumerate() {
         // The text stays one valid file: a service has one start, so further ones are comments.
-        let comment = match place {
-            0 => {
-                out.push_str(RAILWAY_BUILD);
-                ""
-            }
-            _ => {
-                let _ = writeln!(
-                    out,
-                    "\n# The file of the service of {whom}: the same, but with"
-                );
-                "# "
-            }
+        let comment = if place == 0 {
+            out.push_str(RAILWAY_BUILD);
+            ""
+        } else {
+            let _ = writeln!(
+                out,
+                "\n# The file of the service of {whom}: the same, but with"
+            );
+            "# "
         };
         let _ = writeln!(
             out,

@@ -93,7 +93,7 @@ pub(super) fn charts(reports: &[&RunReport]) -> String {
 impl Measure {
     #[expect(clippy::cast_precision_loss, reason = "the height of a column")]
     fn chart(&self, runs: &[&RunReport]) -> String {
-        let values = runs.iter().filter_map(|run| (self.value)(run));
+        let mut values = runs.iter().filter_map(|run| (self.value)(run));
         let most = values.clone().max().unwrap_or_default();
         let top = most.max(1) as f64;
         let step = (WIDTH / runs.len() as f64).min(WIDEST);
@@ -114,7 +114,9 @@ impl Measure {
                 (self.words)(value),
             );
         }
-        let latest = values.last().map_or_else(|| "none".to_owned(), self.words);
+        let latest = values
+            .next_back()
+            .map_or_else(|| "none".to_owned(), self.words);
         let spoken = format!(
             "{}: latest {latest}, at most {}",
             self.title,

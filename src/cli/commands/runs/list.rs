@@ -204,7 +204,7 @@ fn pages_beside(path: &Path) -> HashMap<String, String> {
             continue;
         };
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if !is_file || !name.ends_with(".html") {
+        if !is_file || Path::new(&name).extension().is_none_or(|end| end != "html") {
             continue;
         }
         let mut beginning = Vec::new();
