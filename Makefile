@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Each installs what it needs and does not find.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test campaign soak bench check completions man install fmt
+.PHONY: help demo demo-stop test campaign soak bench check completions man install uninstall dist dist-test fmt
 
 USERS ?= 50000
 SEED ?=
@@ -12,8 +12,19 @@ FLAGS = flags=$$(deploy/demo/build-deps.sh)
 SERVERS = deploy/demo/postgres.sh pooler >/dev/null && PUSHCTL_TEST_PG_BIN=$$(deploy/demo/postgres.sh bin) && \
 	export PUSHCTL_TEST_PG_BIN
 
+# Where `make install` installs: cargo's directory, and ~/.local for what is no program; or all under PREFIX.
+ifdef PREFIX
+BINDIR ?= $(PREFIX)/bin
+SHAREDIR ?= $(PREFIX)/share
+else
+BINDIR ?= $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+SHAREDIR ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)
+endif
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release/pushctl
+
 SCRIPTS = .ci/run .ci/dependencies .ci/rust-version deploy/demo/build-deps.sh deploy/demo/demo.sh \
-	deploy/demo/postgres.sh deploy/demo/standin.sh benches/*.sh
+	deploy/demo/needs.sh 	deploy/demo/postgres.sh deploy/demo/standin.sh benches/*.sh \
+	deploy/package/*.sh deploy/package/debian/*
 WORKFLOWS = .github/workflows/*.yml deploy/ci/*.yml
 
 help: ## this list
@@ -26,7 +37,7 @@ demo-stop: ## stop the demo and remove everything it made
 	@deploy/demo/demo.sh stop
 
 test: ## every test, against a real PostgreSQL
-	@$(FLAGS) && $(SERVERS) && cargo test --locked $$flags -- --test-threads 4
+	@deploy/demo/needs.sh test && $(FLAGS) && $(SERVERS) && cargo test --locked $$flags -- --test-threads 4
 
 campaign: ## the long tests in full length (SEED=… repeats one)
 	@$(FLAGS) && $(SERVERS) && seed=$(SEED) && seed=$${seed:-$$(date +%s)} && \
@@ -60,8 +71,22 @@ completions: ## write the completion scripts of five shells into completions/
 man: ## write the manual pages into target/man
 	@$(FLAGS) && cargo build --locked $$flags && "$${CARGO_TARGET_DIR:-target}/debug/pushctl" man --dir target/man
 
-install: ## build pushctl and install it into ~/.cargo/bin
-	@$(FLAGS) && cargo install --locked --path . $$flags
+install: ## build and install pushctl, its manual pages and completions (PREFIX=/usr/local, DESTDIR=)
+	@$(FLAGS) && cargo build --release --locked --bin pushctl $$flags && \
+	install -d "$(DESTDIR)$(BINDIR)" && install -m 755 "$(RELEASE)" "$(DESTDIR)$(BINDIR)/pushctl" && \
+	deploy/package/share.sh "$(RELEASE)" "$(DESTDIR)$(SHAREDIR)" && \
+	echo "Installed $(DESTDIR)$(BINDIR)/pushctl; manual pages and completions are in $(DESTDIR)$(SHAREDIR)"
+
+uninstall: ## remove what `make install` installed
+	@rm -f "$(DESTDIR)$(BINDIR)/pushctl" "$(DESTDIR)$(SHAREDIR)"/man/man1/pushctl.1 \
+	"$(DESTDIR)$(SHAREDIR)"/man/man1/pushctl-*.1 "$(DESTDIR)$(SHAREDIR)/bash-completion/completions/pushctl" \
+	"$(DESTDIR)$(SHAREDIR)/zsh/site-functions/_pushctl" "$(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/pushctl.fish"
+
+dist: ## pack pushctl into target/dist: a tarball, a Debian package, checksums
+	@$(FLAGS) && cargo build --release --locked --bin pushctl $$flags && deploy/package/dist.sh "$(RELEASE)"
+
+dist-test: ## install, run and remove the packages of target/dist in a clean Debian (needs root)
+	@deploy/package/test.sh
 
 fmt: ## format the code
 	@cargo fmt

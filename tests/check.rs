@@ -55,6 +55,7 @@ fn checked(sources: &[SourceText], test_users: &[String]) -> Checked {
         link_hosts: &AllowedHosts::default(),
         test_users,
         now: "2026-11-21T09:00:00Z".parse::<Timestamp>().unwrap(),
+        starts_late: false,
     };
     check(sources, &against)
 }

@@ -167,12 +167,22 @@ fn the_platforms_configuration_is_what_schedule_show_prints() {
         .stdout;
     let printed: toml::Value = toml::from_str(&printed).unwrap();
     let kept: serde_json::Value = serde_json::from_str(&text("railway.json")).unwrap();
-    for key in ["startCommand", "cronSchedule", "restartPolicyType"] {
-        assert_eq!(
-            kept["deploy"][key].as_str(),
-            printed["deploy"][key].as_str(),
-            "{key}"
-        );
+    let printed = serde_json::to_value(printed).unwrap();
+    assert_eq!(kept["build"], printed["build"]);
+    assert_eq!(kept["deploy"], printed["deploy"]);
+    // Each changed file that the image is made from deploys it anew.
+    let watched: Vec<&str> = kept["build"]["watchPatterns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pattern| pattern.as_str().unwrap())
+        .collect();
+    for admitted in text("Dockerfile.dockerignore").lines() {
+        let Some(path) = admitted.strip_prefix('!') else {
+            continue;
+        };
+        let is_watched = |pattern: &&str| path.starts_with(pattern.trim_end_matches("/**"));
+        assert!(watched.iter().any(is_watched), "{path}");
     }
     let dockerfile = kept["build"]["dockerfilePath"].as_str().unwrap();
     assert!(
@@ -180,6 +190,53 @@ fn the_platforms_configuration_is_what_schedule_show_prints() {
             .join(dockerfile)
             .is_file()
     );
+}
+
+#[test]
+fn the_lines_of_several_services_are_one_valid_file() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/automations");
+    let show = ["schedule", "show", "--automations", shipped];
+    let words = [&show[..], &["--format", "railway", "layer2", "waterfall"]].concat();
+    let printed = Sandbox::new().run(&words).stdout;
+    let file: toml::Value = toml::from_str(&printed).unwrap();
+    assert_eq!(file["deploy"]["drainingSeconds"].as_integer(), Some(60));
+    let start = file["deploy"]["startCommand"].as_str().unwrap();
+    assert!(start.ends_with(" run-pipeline layer2 --tick"), "{printed}");
+    let other = "# startCommand = \"pushctl --log-format json run-pipeline waterfall --tick\"\n# cronSchedule = \"";
+    assert!(printed.contains(other), "{printed}");
+}
+
+#[test]
+fn the_cron_job_starts_what_the_platforms_service_starts() {
+    let job = text("kubernetes/cronjob.yaml");
+    let after = |key: &str| {
+        let line = job.lines().find_map(|line| line.trim().strip_prefix(key));
+        serde_json::from_str::<serde_json::Value>(line.unwrap()).unwrap()
+    };
+    let kept: serde_json::Value = serde_json::from_str(&text("railway.json")).unwrap();
+    assert_eq!(after("schedule: "), kept["deploy"]["cronSchedule"]);
+    let grace = after("terminationGracePeriodSeconds: ");
+    assert_eq!(grace, kept["deploy"]["drainingSeconds"]);
+    let arguments = after("args: ");
+    let arguments = arguments.as_array().unwrap().iter();
+    let arguments: Vec<&str> = arguments.map(|word| word.as_str().unwrap()).collect();
+    let start = format!("pushctl {}", arguments.join(" "));
+    assert_eq!(kept["deploy"]["startCommand"], start.as_str());
+    // The image's user, who owns its only writable directory.
+    let dockerfile = text("Dockerfile");
+    assert!(dockerfile.contains(&format!("USER {0}:{0}", after("runAsUser: "))));
+    assert!(
+        dockerfile.contains("WORKDIR /var/lib/pushctl")
+            && job.contains("mountPath: /var/lib/pushctl")
+    );
+}
+
+#[test]
+fn a_changed_automation_does_not_build_the_program_anew() {
+    let dockerfile = text("Dockerfile");
+    let (build, image) = dockerfile.split_once("\nFROM debian").unwrap();
+    assert!(!build.contains("COPY automations"), "{build}");
+    assert!(image.contains("\nCOPY automations "), "{image}");
 }
 
 #[test]
@@ -250,6 +307,61 @@ fn the_image_is_built_from_files_that_are_let_into_its_context() {
             Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(),
             "{path}"
         );
+    }
+}
+
+#[test]
+fn an_installation_has_manual_pages_and_completions_where_they_are_looked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let binary = assert_cmd::cargo::cargo_bin!("pushctl");
+    let written = Command::new(deploy().join("package/share.sh"))
+        .args([binary, directory.path()])
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{written:?}");
+    assert!(written.stdout.is_empty() && written.stderr.is_empty());
+    for (file, part) in [
+        ("man/man1/pushctl.1", ".TH pushctl 1"),
+        (
+            "man/man1/pushctl-run-pipeline.1",
+            ".TH pushctl-run-pipeline 1",
+        ),
+        ("bash-completion/completions/pushctl", "complete "),
+        ("zsh/site-functions/_pushctl", "#compdef pushctl"),
+        ("fish/vendor_completions.d/pushctl.fish", "complete "),
+    ] {
+        let text = std::fs::read_to_string(directory.path().join(file)).unwrap();
+        assert!(text.contains(part), "{file}: {text}");
+    }
+}
+
+#[test]
+fn what_the_demo_and_the_tests_lack_is_said_at_once() {
+    // A PATH with the shell's helpers alone: no compiler, no apt, no npm.
+    let path = tempfile::tempdir().unwrap();
+    for name in ["dirname", "uname", "id", "sed", "ls", "sort"] {
+        let program = printed("sh", &["-c", &format!("command -v {name}")]);
+        std::os::unix::fs::symlink(program.trim(), path.path().join(name)).unwrap();
+    }
+    let needs = |what: &str| {
+        Command::new(deploy().join("demo/needs.sh"))
+            .arg(what)
+            .env_clear()
+            .env("PATH", path.path())
+            .output()
+            .unwrap()
+    };
+    let lacking = needs("demo");
+    assert_eq!(lacking.status.code(), Some(1), "{lacking:?}");
+    let said = String::from_utf8(lacking.stderr).unwrap();
+    for part in [
+        "error: make demo needs ",
+        "\n  Rust: https://rustup.rs\n",
+        "\n  a C compiler (cc): ",
+        "\n  OpenSSL's development files: ",
+        "\n  the program openssl: ",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
     }
 }
 

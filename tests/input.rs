@@ -44,6 +44,7 @@ proptest! {
             link_hosts: &link_hosts,
             test_users: &[],
             now: "2026-11-21T13:33:00Z".parse().unwrap(),
+            starts_late: false,
         };
         let text = torn(automation, at, length, &by);
         let _ = check(&[SourceText { path: "torn.toml".to_owned(), text }], &against);

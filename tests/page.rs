@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use pushctl::delivery::VariantOutcome;
 use pushctl::guards::{Guard, Override, Overrides};
-use pushctl::report::html::page;
+use pushctl::report::html::{ListedRun, list_page, page, shown_run};
 use pushctl::report::number;
 use pushctl::report::run::{
     CancelReport, ErrorReport, FileReport, FunnelStage, Outcome, OutcomeCount, PhaseReport,
@@ -260,8 +260,9 @@ pub(crate) fn shown(page: &str, attribute: &str) -> Vec<(String, String)> {
 
 pub(crate) fn embedded(page: &str) -> Value {
     let (_, rest) = page
-        .split_once("<script type=\"application/json\" id=\"run\">")
+        .split_once("<script type=\"application/json\" id=\"run")
         .unwrap();
+    let (_, rest) = rest.split_once("\">").unwrap();
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
@@ -422,4 +423,86 @@ fn pages_survive_their_own_json() {
             std::fs::write(path, page(&report)).unwrap();
         }
     }
+}
+
+#[test]
+fn the_page_of_all_runs_has_a_row_a_run_and_charts_of_each_automation() {
+    let earlier = RunReport {
+        run: "0193a09c-1f00-7c44-9d0e-5f2b8a6c1e77".into(),
+        begun_at: at("2026-11-20T19:03:00Z"),
+        ended_at: Some(at("2026-11-20T19:06:30Z")),
+        mode: "real-dry-run".into(),
+        status: "done".into(),
+        ..full()
+    };
+    let alone = RunReport {
+        automation: "waterfall".into(),
+        run: "0193a09c-2f00".into(),
+        ..full()
+    };
+    let listed = |report: &RunReport, page: Option<&str>| ListedRun {
+        report: report.clone(),
+        page: page.map(str::to_owned),
+    };
+    let runs = [
+        listed(&full(), Some("javascript:a b&\".html")),
+        listed(&alone, None),
+        listed(&earlier, None),
+    ];
+    let page = list_page(&runs);
+    let document = embedded(&page);
+    let cells: BTreeMap<String, String> = shown(&page, "data-run").into_iter().collect();
+    for run in document["runs"].as_array().unwrap() {
+        let id = run["run"].as_str().unwrap();
+        for outcome in ["accepted", "failed", "dead", "excluded"] {
+            let count = number(run["totals"][outcome].as_u64().unwrap());
+            assert_eq!(cells[&format!("{id}.{outcome}")], count);
+        }
+        let audience = number(run["audience"].as_u64().unwrap());
+        assert_eq!(cells[&format!("{id}.audience")], audience);
+    }
+    assert_eq!(cells.len(), 3 * 5);
+    assert_eq!(cells[&format!("{}.accepted", full().run)], "66,304");
+    let statuses: BTreeMap<String, String> = shown(&page, "data-status").into_iter().collect();
+    let expected = [("all", "3"), ("done", "1"), ("partial", "2")];
+    let expected = expected.map(|(name, count)| (name.to_owned(), count.to_owned()));
+    assert_eq!(statuses, expected.into());
+    // Five charts of the one automation that has two runs: the dry run is the paler column.
+    assert_eq!(page.matches("<svg ").count(), 5);
+    assert_eq!(page.matches("<rect ").count(), 10);
+    assert_eq!(page.matches(" opacity=").count(), 5);
+    assert!(
+        page.contains("<title>20 Nov 13:03: 3 min 30 s</title>"),
+        "{page}"
+    );
+    assert!(page.contains("<th scope=\"row\"><a href=\"./javascript%3Aa%20b%26%22%2Ehtml\">"));
+    assert_eq!(page.matches("<a href").count(), 1);
+}
+
+#[test]
+fn no_name_becomes_markup_on_the_page_of_all_runs_and_an_empty_one_says_so() {
+    let strange = ListedRun {
+        report: strange(),
+        page: None,
+    };
+    let page = list_page(&[strange.clone(), strange]);
+    assert_eq!(page.matches("<script").count(), 1, "{page}");
+    for markup in [
+        "<img",
+        "onerror=alert(1)>\"",
+        "http://",
+        "https://",
+        "\u{202e}",
+    ] {
+        assert!(!page.contains(markup), "{markup}: {page}");
+    }
+    assert!(list_page(&[]).contains("There are no runs."));
+}
+
+#[test]
+fn a_page_says_at_its_beginning_which_run_it_shows() {
+    let page = page(&full());
+    assert_eq!(shown_run(&page[..1000]), Some(full().run.as_str()));
+    assert_eq!(shown_run(&list_page(&[])), None);
+    assert_eq!(shown_run("<html>"), None);
 }

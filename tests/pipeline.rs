@@ -64,6 +64,7 @@ fn checked(text: String, catalogue: &Catalogue) -> Automation {
         link_hosts: &AllowedHosts::default(),
         test_users: &[],
         now: NOON.parse().unwrap(),
+        starts_late: false,
     };
     let checked = check(&[SourceText { path, text }], &against);
     let report = checked.report.human(Color::Plain);

@@ -35,6 +35,7 @@ fn automations(schedules: &[(&str, &str)]) -> Vec<Automation> {
         link_hosts: &AllowedHosts::default(),
         test_users: &[],
         now: at("2026-11-21T00:00Z"),
+        starts_late: false,
     };
     let checked = check(&sources, &against);
     assert_eq!(
@@ -159,10 +160,16 @@ fn where_the_clocks_change_a_tick_takes_the_place_of_fixed_lines() {
     # railway.toml: one service for all automations. Each start runs the phases that are due, then exits.
     # daily: daily at 13:33, America/Chicago
     # utc: daily at 13:33, UTC
+    [build]
+    builder = "DOCKERFILE"
+    dockerfilePath = "deploy/Dockerfile"
+    watchPatterns = ["automations/**", "queries/**", "src/**", "Cargo.toml", "Cargo.lock", "deploy/**"]
+
     [deploy]
+    drainingSeconds = 60
+    restartPolicyType = "NEVER"
     startCommand = "pushctl --log-format json run-pipeline --all --tick"
     cronSchedule = "3-59/5 * * * *"
-    restartPolicyType = "NEVER"
     "#);
     assert_eq!(table.warnings.len(), 1);
 }
@@ -313,9 +320,15 @@ fn some_of_the_automations_have_lines_that_start_no_others() {
     insta::assert_snapshot!(table.text, @r#"
     # railway.toml: one service each. Each start runs the phases that are due, then exits.
     # daily: daily at 13:33, America/Chicago
+    [build]
+    builder = "DOCKERFILE"
+    dockerfilePath = "deploy/Dockerfile"
+    watchPatterns = ["automations/**", "queries/**", "src/**", "Cargo.toml", "Cargo.lock", "deploy/**"]
+
     [deploy]
+    drainingSeconds = 60
+    restartPolicyType = "NEVER"
     startCommand = "pushctl --log-format json run-pipeline daily --tick"
     cronSchedule = "3-59/5 * * * *"
-    restartPolicyType = "NEVER"
     "#);
 }

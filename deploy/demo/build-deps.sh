@@ -5,11 +5,6 @@
 set -eu
 . "$(dirname "$0")/machine.sh"
 
-# openssl-sys finds OpenSSL by pkg-config, or where these say it is.
-openssl_found() {
-    [ -n "${OPENSSL_DIR:-}${OPENSSL_LIB_DIR:-}" ] || { have pkg-config && pkg-config --exists openssl; }
-}
-
 have cargo || die "cargo is not on the PATH" "install Rust: https://rustup.rs"
 have cc || apt_install gcc libc6-dev || die "there is no C compiler (cc)" "install gcc or clang and run this again"
 

@@ -16,6 +16,7 @@ audiences=.demo/audiences
 automations=.demo/automations
 other=.demo/called-off.log
 page=.demo/run.html
+pages=.demo/runs.html
 # From seed.sql: product 1, which has the most offers, and users 1, 3 and 12, who get the test files.
 product=42f1e2fa-04bc-46d2-bd22-d11514db6623
 test_users='d6d77053-92bc-7af6-3332-8bea8c4c6904 134ad24e-9980-6ca1-1119-7065657dbf5e e62b8bcc-21d7-cf37-a1ab-f477863b0bd4'
@@ -29,6 +30,10 @@ main() {
 }
 
 demo() {
+    "$here/needs.sh" demo
+    say "The steps: build (minutes, the first time), database and push service, audiences, a push, an automation, a cancelled
+one, and the pages of the runs. About three minutes after the build. Each step says what it took."
+    begun=$(date +%s)
     build
     serve "$1"
     write_settings
@@ -39,6 +44,7 @@ demo() {
     pipelines
     look
     next_steps
+    say "It took $(took "$begun")."
 }
 
 build() {
@@ -129,6 +135,7 @@ look() {
     step "What there has been, and the last complete run as a page"
     show runs
     show runs show last --html "$page"
+    show runs --html "$pages"
 }
 
 next_steps() {
@@ -147,7 +154,7 @@ next_steps() {
     pushctl config show
     pushctl doctor
 
-The accepted pushes are listed in $service/accepted.log$([ ! -f "$page" ] || echo ", the page of a run is $page").
+The accepted pushes are listed in $service/accepted.log$([ ! -f "$page" ] || echo ", the page of a run is $page, that of all runs $pages").
 To stop the servers and remove everything: make demo-stop
 EOF
 }
@@ -181,7 +188,14 @@ stop() {
     rm -rf .demo
 }
 
-step() { say "${bold}==> $*${plain}"; }
+# Names a step, after the time that the one before it took.
+step() {
+    [ -z "${step_begun:-}" ] || say "${dim}($(took "$step_begun"))${plain}"
+    step_begun=$(date +%s)
+    number=$((${number:-0} + 1))
+    say "${bold}==> $number. $*${plain}"
+}
+took() { seconds=$(($(date +%s) - $1)); if [ $seconds -lt 60 ]; then echo "$seconds s"; else echo "$((seconds / 60)) min $((seconds % 60)) s"; fi; }
 show() { say "${dim}\$ pushctl$(quoted "$@")${plain}"; pushctl "$@"; }
 quoted() { for word; do case $word in *[!A-Za-z0-9_./:=,-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; }
 # Some pushes fail or are in doubt, because the stand-in simulates that.

@@ -11,10 +11,18 @@ as_root() {
     if is_root; then "$@"; elif have sudo; then sudo -n "$@"; else return 1; fi
 }
 
+# Whether apt_install may install something.
+can_install() { have apt-get && as_root true 2>/dev/null; }
+
+# openssl-sys finds OpenSSL by pkg-config, or where these say it is.
+openssl_found() {
+    [ -n "${OPENSSL_DIR:-}${OPENSSL_LIB_DIR:-}" ] || { have pkg-config && pkg-config --exists openssl; }
+}
+
 # apt_install PACKAGE…: fails quietly where there is no apt, or no right to use it.
 # Starts no service, even if the package would.
 apt_install() {
-    have apt-get && as_root true 2>/dev/null || return 1
+    can_install || return 1
     say "Installing $* with apt"
     policy=/usr/sbin/policy-rc.d
     [ ! -e $policy ] || policy=

@@ -2,6 +2,7 @@
 # A private PostgreSQL cluster with TLS, for the demo, the tests and the benchmark.
 #
 #   postgres.sh bin                      where the server's programs are; installs them if need be
+#   postgres.sh found                    succeeds if they are here, and installs nothing
 #   postgres.sh pooler                   where PgBouncer is; installs it if it may, else prints nothing
 #   postgres.sh start DIR                creates the cluster if need be, and starts it
 #   postgres.sh load DIR DB [-c NAME=VALUE]… FILE…
@@ -35,6 +36,7 @@ main() {
     [ $# -eq 0 ] || shift
     case $verb in
         bin) find_programs; printf '%s\n' "$programs" ;;
+        found) pick_programs ;;
         pooler) PATH=$PATH:/usr/sbin; have pgbouncer || apt_install pgbouncer || true; command -v pgbouncer || true ;;
         uninstall) rm -rf "$(npm_prefix)" ;;
         start | load | stop | destroy | url)

@@ -36,6 +36,9 @@ pub struct Against<'a> {
     pub test_users: &'a [String],
     /// The present: clock changes within a year are reported.
     pub now: Timestamp,
+    /// Whether the automations are started by a platform that may start a job up to
+    /// [`START_JITTER`](super::scheduler_export::START_JITTER) late.
+    pub starts_late: bool,
 }
 
 /// The result of the checks.

@@ -17,6 +17,21 @@ use super::schedule::{RepeatRule, Schedule};
 /// The systemd service that an automation's timer starts; the same file as in `deploy/systemd`.
 const SERVICE: &str = include_str!("../../deploy/systemd/pushctl@.service");
 
+/// The container platform may start a cron job this late.
+pub const START_JITTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// What the platform's service has beside its start: the image, the files whose change deploys it anew, the time that a
+/// send has to record its answers after SIGTERM, and no retry, because the next tick is one.
+const RAILWAY_BUILD: &str = "[build]
+builder = \"DOCKERFILE\"
+dockerfilePath = \"deploy/Dockerfile\"
+watchPatterns = [\"automations/**\", \"queries/**\", \"src/**\", \"Cargo.toml\", \"Cargo.lock\", \"deploy/**\"]
+
+[deploy]
+drainingSeconds = 60
+restartPolicyType = \"NEVER\"
+";
+
 /// Schedulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchedulerPlatform {
@@ -41,7 +56,8 @@ pub enum Scope {
 pub struct Timetable {
     /// The lines, with comments.
     pub text: String,
-    /// A note for each automation that a fixed line in UTC would start at the wrong time.
+    /// A note for each automation that a fixed line in UTC would start at the wrong time, or that the platform may
+    /// start too late.
     pub warnings: Vec<String>,
 }
 
@@ -100,6 +116,11 @@ pub fn show(
             .filter_map(|automation| clock_warning(automation, now))
             .collect(),
     };
+    let late = enabled
+        .iter()
+        .filter(|_| platform == SchedulerPlatform::Railway)
+        .filter_map(|automation| late_warning(automation));
+    let warnings = warnings.into_iter().chain(late).collect();
     let text = if enabled.is_empty() {
         "# no automation is enabled\n".to_owned()
     } else {
@@ -163,10 +184,21 @@ fn railway(automations: &[&Automation], scope: Scope) -> String {
             zone_name(schedule)
         );
     }
-    for (when, whom) in starts(automations, scope) {
-        let _ = write!(
+    for (place, (when, whom)) in starts(automations, scope).into_iter().enumerate() {
+        // The text stays one valid file: a service has one start, so further ones are comments.
+        let comment = if place == 0 {
+            out.push_str(RAILWAY_BUILD);
+            ""
+        } else {
+            let _ = writeln!(
+                out,
+                "\n# The file of the service of {whom}: the same, but with"
+            );
+            "# "
+        };
+        let _ = writeln!(
             out,
-            "[deploy]\nstartCommand = \"pushctl --log-format json run-pipeline {whom} --tick\"\ncronSchedule = \"{when}\"\nrestartPolicyType = \"NEVER\"\n",
+            "{comment}startCommand = \"pushctl --log-format json run-pipeline {whom} --tick\"\n{comment}cronSchedule = \"{when}\"",
         );
     }
     out
@@ -339,6 +371,19 @@ fn clock_warning(automation: &Automation, now: Timestamp) -> Option<String> {
         automation.name(),
         zone_name(schedule),
     ))
+}
+
+/// Returns the reason why the platform may skip an occurrence.
+fn late_warning(automation: &Automation) -> Option<String> {
+    let lateness = automation.schedule.max_lateness;
+    (lateness < START_JITTER).then(|| {
+        format!(
+            "{}: max_lateness_minutes = {}, and the platform may start a job {} minutes late: its pushes would not be sent",
+            automation.name(),
+            lateness.as_mins(),
+            START_JITTER.as_mins(),
+        )
+    })
 }
 
 fn zone_name(schedule: &Schedule) -> &str {

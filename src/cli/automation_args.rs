@@ -44,6 +44,10 @@ pub(super) fn checked_sources(context: &CommandContext, sources: &[SourceText]) 
         link_hosts: &link_hosts,
         test_users: &context.settings.generate.test_users,
         now: context.clock.now(),
+        // Where the platform looks for its configuration.
+        starts_late: ["railway.toml", "railway.json"]
+            .iter()
+            .any(|file| Path::new(file).is_file()),
     };
     Ok(check(sources, &against))
 }

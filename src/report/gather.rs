@@ -32,18 +32,28 @@ const STEP: Duration = Duration::from_secs(1);
 
 /// Returns the report of a run. Of each push the ledger gives sums, not rows.
 pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
+    let mut rate: BTreeMap<Timestamp, RatePoint> = BTreeMap::new();
+    for push in store.pushes(&run.automation, &run.occurrence).await? {
+        for (at, ending, count) in store.timeline(&push, STEP).await? {
+            add_answers(&mut rate, at, ending, count);
+        }
+    }
+    Ok(RunReport {
+        rate: rate.into_values().collect(),
+        ..run_counts(store, run).await?
+    })
+}
+
+/// Returns the report of a run without the rate of its pushes.
+pub async fn run_counts(store: &Store, run: &Run) -> Result<RunReport> {
     let phases = store.phases(&run.id).await?;
     let records = Records::of(run, &phases);
     let summary = records.push_summaries();
     let mut pushes = Vec::new();
-    let mut rate: BTreeMap<Timestamp, RatePoint> = BTreeMap::new();
     for push in store.pushes(&run.automation, &run.occurrence).await? {
         let tally = store.tally(&push).await?;
         let summary = summary.iter().find(|summary| summary.push == push.number);
         pushes.push(push_report(&push, &tally, summary, run.status));
-        for (at, ending, count) in store.timeline(&push, STEP).await? {
-            add_answers(&mut rate, at, ending, count);
-        }
     }
     let known: Vec<u32> = pushes.iter().map(|push| push.number).collect();
     let others = summary
@@ -71,7 +81,7 @@ pub async fn run_report(store: &Store, run: &Run) -> Result<RunReport> {
         funnel: records.funnel(),
         files: file_reports(&records),
         pushes,
-        rate: rate.into_values().collect(),
+        rate: Vec::new(),
         cancel: cancel.map(|cancel| CancelReport {
             who: cancel.who,
             at: cancel.at,

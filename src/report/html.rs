@@ -1,16 +1,22 @@
-//! A run as one HTML page without scripts, network or fonts. Light or dark as the reader's system.
+//! A run, or a list of runs, as one HTML page without scripts, network or fonts. Light or dark as the reader's system.
 //!
-//! The page's policy forbids every fetch. Every number in it is the JSON document's, which is embedded at its end.
+//! A page's policy forbids every fetch. Every number in it is the JSON document's, which is embedded at its end.
 //! Every colour stands beside its word.
 
 mod charts;
+mod history;
+mod list;
 mod tables;
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::number;
 use super::run::{Outcome, RunReport, span};
 use crate::snippet::visible;
+
+pub use list::{ListedRun, page as list_page};
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -31,21 +37,62 @@ pub fn page(report: &RunReport) -> String {
         tables::reasons(report),
         charts::rate(report),
     ];
-    // Inside a script element only `<` could end it.
-    let data = report.document().to_string().replace('<', "\\u003c");
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}<main>\n{}</main>\n\
-         <footer><p>Made by pushctl {}. Times are {}.</p></footer>\n\
-         <script type=\"application/json\" id=\"run\">{data}</script>\n</body>\n</html>\n",
-        text(&title),
-        head(report),
-        sections.concat(),
-        env!("CARGO_PKG_VERSION"),
-        text(report.zone.as_deref().unwrap_or("UTC")),
-    )
+    let document = Page {
+        title,
+        run: Some(&report.run),
+        body: format!("{}<main>\n{}</main>", head(report), sections.concat()),
+        zone: report.zone.as_deref().unwrap_or("UTC"),
+        data: ("run", report.document()),
+    };
+    document.html()
+}
+
+/// The parts of a page that differ.
+struct Page<'a> {
+    title: String,
+    /// The run that the page shows, if it shows one.
+    run: Option<&'a str>,
+    /// Header and main element, escaped.
+    body: String,
+    /// The time zone in the footer.
+    zone: &'a str,
+    /// The id and the content of the embedded JSON document.
+    data: (&'static str, Value),
+}
+
+impl Page<'_> {
+    fn html(self) -> String {
+        let Self {
+            title,
+            run,
+            body,
+            zone,
+            data: (id, data),
+        } = self;
+        let run = run.map_or_else(String::new, |run| format!("{RUN_MARK}{}\">\n", text(run)));
+        // Inside a script element only `<` could end it.
+        let data = data.to_string().replace('<', "\\u003c");
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n{run}\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+             <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}\n\
+             <footer><p>Made by pushctl {}. Times are {}.</p></footer>\n\
+             <script type=\"application/json\" id=\"{id}\">{data}</script>\n</body>\n</html>\n",
+            text(&title),
+            env!("CARGO_PKG_VERSION"),
+            text(zone),
+        )
+    }
+}
+
+/// What precedes the id of the run in the head of its page.
+const RUN_MARK: &str = "<meta name=\"pushctl-run\" content=\"";
+
+/// Returns the id of the run that a page shows, from the beginning of the page.
+pub fn shown_run(beginning: &str) -> Option<&str> {
+    let (_, rest) = beginning.split_once(RUN_MARK)?;
+    rest.split_once('"').map(|(run, _)| run)
 }
 
 fn head(report: &RunReport) -> String {

@@ -219,6 +219,14 @@ impl RunReport {
         self.pushes.iter().map(|push| push.rows).sum()
     }
 
+    /// Returns the rows of the audience's files; of a run without files of its own the rows of its pushes.
+    pub fn audience(&self) -> u64 {
+        if self.files.is_empty() {
+            return self.rows();
+        }
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
     /// Returns how long it took, if it is over.
     pub fn took(&self) -> Option<SignedDuration> {
         Some(self.ended_at?.duration_since(self.begun_at))

@@ -93,6 +93,8 @@ pub struct RunFilter {
     pub status: Option<RunStatus>,
     /// Only runs that began before this instant: the next page.
     pub before: Option<Timestamp>,
+    /// Only runs that began at this instant or later.
+    pub since: Option<Timestamp>,
     /// The largest number of runs; 0 for all.
     pub limit: u32,
 }
@@ -314,7 +316,8 @@ impl Store {
                 AND (occurrence = CAST($2 AS TEXT) OR CAST($2 AS TEXT) IS NULL)
                 AND (status = CAST($3 AS TEXT) OR CAST($3 AS TEXT) IS NULL)
                 AND (begun_at < CAST($4 AS BIGINT) OR CAST($4 AS BIGINT) IS NULL)
-              ORDER BY begun_at DESC, id DESC LIMIT $5"
+                AND (begun_at >= CAST($5 AS BIGINT) OR CAST($5 AS BIGINT) IS NULL)
+              ORDER BY begun_at DESC, id DESC LIMIT $6"
         );
         let limit = if filter.limit == 0 {
             i64::MAX
@@ -326,6 +329,7 @@ impl Store {
             filter.occurrence.as_deref(),
             filter.status.map(RunStatus::as_str),
             filter.before,
+            filter.since,
             limit
         ];
         self.query(sql, values).await?.iter().map(run).collect()

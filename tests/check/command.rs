@@ -241,3 +241,27 @@ fn the_schema_beside_the_automations_is_the_one_that_is_printed() {
     let printed = Sandbox::new().run(&["schema", "automation"]);
     assert_eq!(printed.stdout, std::fs::read_to_string(kept).unwrap());
 }
+
+#[test]
+fn a_lateness_that_the_platforms_late_starts_use_up_is_a_warning_where_that_platform_is_used() {
+    let text = with("\"daily\"", "\"daily\"\nmax_lateness_minutes = 9");
+    let sandbox = sandbox(&[("mine", &text)]);
+    let elsewhere = sandbox.run(&["check"]);
+    assert_eq!(elsewhere.status, 0, "{elsewhere}");
+    assert!(!elsewhere.stdout.contains("late"), "{elsewhere}");
+    sandbox.write("here/railway.json", "{}");
+    let warned = sandbox.run(&["check"]);
+    assert_eq!(warned.status, 0, "{warned}");
+    for part in [
+        "the platform may start a job up to 10 minutes late, and after 9 nothing is sent",
+        "max_lateness_minutes of 10 or more",
+    ] {
+        assert!(warned.stdout.contains(part), "{part}: {warned}");
+    }
+    let shown = sandbox.run(&["schedule", "show", "--format", "railway"]);
+    shown.says("mine: max_lateness_minutes = 9, and the platform may start a job 10 minutes late");
+    let text = with("\"daily\"", "\"daily\"\nmax_lateness_minutes = 10");
+    sandbox.write("here/automations/mine.toml", &text);
+    let enough = sandbox.run(&["check"]);
+    assert!(!enough.stdout.contains("late"), "{enough}");
+}

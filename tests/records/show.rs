@@ -17,6 +17,8 @@ in_both_stores!(
     a_dry_run_has_its_numbers_too,
     a_run_is_shown_with_its_phases_its_sums_and_who_cancelled_it,
     the_numbers_of_the_page_are_those_of_the_document,
+    the_page_of_all_runs_links_the_pages_beside_it,
+    runs_are_listed_by_status_and_time,
     every_recipient_is_exported_with_what_became_of_them,
 );
 
@@ -288,6 +290,91 @@ async fn the_numbers_of_the_page_are_those_of_the_document(place: Place) {
         &["runs", "show", "last", "--html", "no/run.html"],
     );
     assert_eq!(nowhere.status, 1, "{nowhere}");
+}
+
+async fn the_page_of_all_runs_links_the_pages_beside_it(place: Place) {
+    let sandbox = Sandbox::new();
+    let store = place.open().await;
+    send(&store, &place, 500).await;
+    end(&store, 500, RunStatus::Partial).await;
+    run(
+        &sandbox,
+        &place,
+        &["runs", "show", "last", "--html", "a page.html"],
+    );
+    std::fs::write(sandbox.here().join("other.html"), "<html>").unwrap();
+    store.begin_run(&another(2, "waterfall")).await.unwrap();
+    let words = ["runs", "--html", "runs.html", "--json"];
+    let listed = run(&sandbox, &place, &words);
+    assert_eq!(listed.status, 0, "{listed}");
+    let alone = run(&sandbox, &place, &["runs", "--json"]).json();
+    assert_eq!(listed.json(), alone);
+    let page = std::fs::read_to_string(sandbox.here().join("runs.html")).unwrap();
+    let sent = sent().id;
+    assert!(page.contains("<a href=\"./a%20page%2Ehtml\">"), "{page}");
+    assert_eq!(page.matches("<a href").count(), 1);
+    let document = embedded(&page);
+    let shown_alone = run(&sandbox, &place, &["runs", "show", &sent, "--json"]).json();
+    assert_eq!(document["runs"][1]["totals"], shown_alone["totals"]);
+    assert_eq!(document["runs"][1]["audience"], 500);
+    assert_eq!(document["runs"][0]["state"], "interrupted");
+    let cells: BTreeMap<String, String> = shown(&page, "data-run").into_iter().collect();
+    let accepted = number(shown_alone["totals"]["accepted"].as_u64().unwrap());
+    assert_eq!(cells[&format!("{sent}.accepted")], accepted);
+    // Again over the old one, which stays as it is if the new one cannot be written.
+    run(&sandbox, &place, &["runs", "--html", "runs.html", "-q"]);
+    let again = std::fs::read_to_string(sandbox.here().join("runs.html")).unwrap();
+    assert_eq!(again, page);
+    let names: Vec<_> = std::fs::read_dir(sandbox.here()).unwrap().collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    let nowhere = run(&sandbox, &place, &["runs", "--html", "no/runs.html"]);
+    assert_eq!(nowhere.status, 1, "{nowhere}");
+}
+
+async fn runs_are_listed_by_status_and_time(place: Place) {
+    let sandbox = Sandbox::new();
+    let store = place.open().await;
+    let ends = [
+        (1, Some(RunStatus::Failed)),
+        (2, Some(RunStatus::Done)),
+        (3, None),
+        (4, Some(RunStatus::Failed)),
+    ];
+    // They begin at 19:33:00 and 90 seconds after each other.
+    for (number, status) in ends {
+        let new = another(number, "layer3-daily");
+        store.begin_run(&new).await.unwrap();
+        if let Some(status) = status {
+            store.end_run(&new.id, status, &json!({})).await.unwrap();
+        }
+        place.clock.advance(Duration::from_secs(90));
+    }
+    let list = |words: &[&str]| -> Vec<u64> {
+        let words = [&["runs", "--json"], words].concat();
+        let listed = run(&sandbox, &place, &words).json();
+        let runs = listed["runs"].as_array().unwrap();
+        let number = |run: &serde_json::Value| {
+            let occurrence = run["occurrence"].as_str().unwrap();
+            occurrence.rsplit('@').next().unwrap().parse().unwrap()
+        };
+        runs.iter().map(number).collect()
+    };
+    assert_eq!(list(&["--status", "failed"]), [4, 1]);
+    assert_eq!(list(&["--status", "failed", "--limit", "1"]), [4]);
+    assert_eq!(list(&["--status", "open"]), [3]);
+    assert_eq!(list(&["--status", "interrupted"]), [3]);
+    assert!(list(&["--status", "running"]).is_empty());
+    assert_eq!(list(&["--since", "2026-11-21T19:34:30Z"]), [4, 3, 2]);
+    assert_eq!(list(&["--since", "2026-11-21 19:34:31"]), [4, 3]);
+    let both = ["--since", "2026-11-21 19:34", "--status", "failed"];
+    assert_eq!(list(&both), [4]);
+    assert!(list(&["--automation", "layer3-daily", "--since", "2999-01-01"]).is_empty());
+    assert_eq!(list(&["--since", "36000d"]).len(), 4);
+    let none = run(&sandbox, &place, &["runs", "--status", "refused"]);
+    none.says("no run matches");
+    let wrong = run(&sandbox, &place, &["runs", "--since", "monday"]);
+    assert_eq!(wrong.status, 2, "{wrong}");
+    wrong.says("--since: expected a date or time");
 }
 
 async fn every_recipient_is_exported_with_what_became_of_them(place: Place) {

@@ -11,6 +11,7 @@ use crate::automation::cron::Expression;
 use crate::automation::file::{ScheduleTable, WindowTable};
 use crate::automation::quiet_hours::clock_time;
 use crate::automation::schedule::{ClockChange, RepeatRule, Schedule, Shifted};
+use crate::automation::scheduler_export::START_JITTER;
 use crate::automation::toml_tree;
 use crate::automation::toml_tree::Node;
 use crate::suggest::nearest;
@@ -79,6 +80,7 @@ impl<'c> CheckedFile<'c, '_> {
                 "there is no time to cancel between the tests and the live pushes",
             );
         }
+        self.starts_in_time(lateness.as_ref());
         let lateness = lateness.map_or(i64::from(ScheduleTable::default_lateness()), |lateness| {
             lateness.0
         });
@@ -88,6 +90,24 @@ impl<'c> CheckedFile<'c, '_> {
             minutes(window_minutes),
             minutes(lateness),
         )
+    }
+
+    /// Warns where the platform's jitter alone can use up the lateness within which a tick still sends.
+    fn starts_in_time(&mut self, lateness: Option<&(i64, Range<usize>)>) {
+        let jitter = START_JITTER.as_mins();
+        if let Some((minutes, span)) = lateness
+            && self.against.starts_late
+            && *minutes < jitter
+        {
+            let message = format!(
+                "the platform may start a job up to {jitter} minutes late, and after {minutes} nothing is sent"
+            );
+            self.findings
+                .warning("max-lateness", span, message)
+                .hint(format!(
+                    "max_lateness_minutes of {jitter} or more, or another scheduler"
+                ));
+        }
     }
 
     fn zone(&mut self, table: &Node<'_>) -> Option<TimeZone> {

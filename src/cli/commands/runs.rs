@@ -33,8 +33,9 @@ const STATUSES: [ExitStatus; 8] = [
 #[command(
     before_help = help::examples(&[
         ("pushctl runs --automation layer3-daily", "the last runs of an automation"),
+        ("pushctl runs --since 7d --status failed", "the failed runs of the last seven days"),
+        ("pushctl runs --limit 100 --html runs.html", "as one HTML page with charts"),
         ("pushctl runs show last", "the newest run"),
-        ("pushctl runs show last --html run.html", "as one HTML page"),
     ]),
     after_help = help::statuses(&STATUSES),
     args_conflicts_with_subcommands = true,
@@ -60,7 +61,8 @@ impl AsyncSubcommand for Args {
             Some(Action::Show(args)) => args.stdout(),
             Some(Action::Export(args)) => args.stdout(),
             Some(Action::Files(_)) => Stdout::Free,
-            Some(Action::Diff(_)) | None => Stdout::Data,
+            Some(Action::Diff(_)) => Stdout::Data,
+            None => self.list.stdout(),
         }
     }
 

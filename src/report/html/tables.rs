@@ -161,12 +161,10 @@ fn push(push: &PushReport) -> String {
     let place = push.number;
     let counts = Outcome::ALL.map(|outcome| (outcome, count(push, outcome)));
     let counts = || counts.iter().filter(|(_, count)| *count > 0);
-    let parts: String = counts()
-        .map(|(outcome, count)| part(*count, push.rows, *outcome))
-        .collect();
+    let parts = parts(counts().copied(), push.rows);
     let mut out = format!(
         "<article>\n<h3>{place}. <bdi>{}</bdi></h3>\n<p class=\"quiet\"><bdi>{}</bdi>, layer {}</p>\n\
-         <span class=\"track parts\">{parts}</span>\n<ul class=\"counts\">\n\
+         {parts}\n<ul class=\"counts\">\n\
          <li><b data-push=\"{place}.rows\">{}</b> total</li>\n",
         text(&push.title),
         text(&push.file),
@@ -280,11 +278,20 @@ fn count(push: &PushReport, outcome: Outcome) -> u64 {
     counted.map(|count| count.count).sum()
 }
 
-fn swatch(outcome: Outcome) -> String {
+pub(super) fn swatch(outcome: Outcome) -> String {
     format!(
         "<i class=\"swatch\" style=\"background: var(--{})\"></i>",
         key(outcome)
     )
+}
+
+/// Draws outcomes beside each other in one bar.
+pub(super) fn parts(counts: impl IntoIterator<Item = (Outcome, u64)>, of: u64) -> String {
+    let parts: String = counts
+        .into_iter()
+        .map(|(outcome, count)| part(count, of, outcome))
+        .collect();
+    format!("<span class=\"track parts\">{parts}</span>")
 }
 
 fn part(count: u64, of: u64, outcome: Outcome) -> String {
