@@ -1,5 +1,6 @@
 //! The state store: one suite for both databases, and what happens when processes die.
 
+mod costs;
 mod crash;
 mod doubt;
 mod leases;
