@@ -1,5 +1,5 @@
-//! What PostgreSQL reads for a group of recipients does not depend on how many claims there are, nor on what its planner
-//! believes about them: an empty store, one that was just filled, and one with fresh statistics.
+//! What PostgreSQL reads for a group of recipients does not depend on how many claims there are, nor on what its
+//! planner believes about them: an empty store, one that was just filled, and one with fresh statistics.
 
 use std::time::{Duration, Instant};
 
